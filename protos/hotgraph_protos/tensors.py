@@ -1,0 +1,179 @@
+"""How an array looks in the Open Inference Protocol: datatypes, raw bytes, strings.
+
+Raw contents are little-endian, row-major and unpadded. A BYTES element is its length as four
+little-endian bytes, then its bytes; any content is legal, an empty one and embedded zeros included.
+Strings are therefore always arrays of Python bytes in numpy's object dtype: numpy's own ``S`` dtype
+drops trailing zeros.
+
+Values in, values out; the one error is ValueError, whose text is for the caller's eyes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+BYTES = "BYTES"
+
+_DATATYPES = {
+    "BOOL": "|b1",
+    "UINT8": "|u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "|i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+_DTYPE_OF = {name: np.dtype(code) for name, code in _DATATYPES.items()} | {BYTES: np.dtype(object)}
+_DATATYPE_OF = {dtype: name for name, dtype in _DTYPE_OF.items()}
+_LENGTH = struct.Struct("<I")
+
+
+def dtype_of(datatype: str) -> np.dtype[Any]:
+    """The numpy dtype of a protocol datatype; BYTES is object, BF16 needs the package ml_dtypes.
+
+    Raises:
+        ValueError: the protocol has no such datatype, or ml_dtypes is not installed for BF16.
+    """
+    dtype = _DTYPE_OF.get(datatype)
+    if dtype is None:
+        if datatype != "BF16":
+            raise ValueError(f"'{datatype}' is not a datatype of the Open Inference Protocol")
+        dtype = _DTYPE_OF["BF16"] = _bfloat16()
+    return dtype
+
+
+def datatype_of(dtype: np.dtype[Any]) -> str | None:
+    """The protocol's name of a numpy dtype in any byte order, None where it has none (complex, dates).
+
+    All string dtypes are BYTES.
+    """
+    if dtype.kind in "SUO":
+        return BYTES
+    return _DATATYPE_OF.get(dtype.newbyteorder("<")) or ("BF16" if dtype.name == "bfloat16" else None)
+
+
+def decode_raw(datatype: str, shape: Sequence[int], data: bytes | memoryview) -> Array:
+    """Raw contents as an array of `shape`.
+
+    Fixed-size elements are not copied: the array is a read-only view of `data`.
+
+    Raises:
+        ValueError: unknown datatype, negative dimension, or `data` does not hold exactly `shape`.
+    """
+    dtype = dtype_of(datatype)
+    count = element_count(shape)
+    if datatype == BYTES:
+        return decode_strings(data, count).reshape(shape)
+    if len(data) != count * dtype.itemsize:
+        raise ValueError(f"expected {count * dtype.itemsize} bytes, got {len(data)}")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def encode_raw(array: Array) -> bytes:
+    """Raw contents of an array; strings in numpy's own dtypes are encoded as UTF-8.
+
+    Raises:
+        ValueError: the protocol has no datatype for the array's dtype.
+    """
+    datatype = datatype_of(array.dtype)
+    if datatype is None:
+        raise ValueError(f"the Open Inference Protocol has no datatype for {array.dtype}")
+    if datatype == BYTES:
+        return encode_strings(array)
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return array.tobytes()
+
+
+def element_count(shape: Sequence[int]) -> int:
+    """How many elements a shape holds; 1 for a scalar.
+
+    Raises:
+        ValueError: a dimension is negative.
+    """
+    if any(dimension < 0 for dimension in shape):
+        raise ValueError(f"dimensions must not be negative, got {list(shape)}")
+    return math.prod(shape)
+
+
+def encode_strings(array: Array) -> bytes:
+    """Length-prefixed elements in row-major order; `str` elements are encoded as UTF-8.
+
+    Raises:
+        ValueError: an element is neither str nor bytes.
+    """
+    parts: list[bytes] = []
+    for element in to_bytes_array(array).ravel():
+        parts.append(_LENGTH.pack(len(element)))
+        parts.append(element)
+    return b"".join(parts)
+
+
+def decode_strings(data: bytes | memoryview, count: int) -> Array:
+    """`count` length-prefixed elements as a flat object array of bytes.
+
+    Raises:
+        ValueError: `data` is cut off, or holds more or fewer than `count` elements.
+    """
+    # each element takes at least its length field: a lying count must not make us allocate for it
+    if count * _LENGTH.size > len(data):
+        raise ValueError(f"expected {count} string elements, got {len(data)} bytes, too few to hold them")
+    view = memoryview(data)
+    elements = np.empty(count, object)
+    at = 0
+    for index in range(count):
+        start = at + _LENGTH.size
+        if start > len(view):
+            missing = "incomplete string length indicator" if at < len(view) else "data ends"
+            raise ValueError(f"expected {count} string elements, got {index}: {missing}")
+        at = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
+        if at > len(view):
+            raise ValueError(
+                f"incomplete string data: element {index} has {at - start} bytes, {len(view) - start} are left"
+            )
+        elements[index] = view[start:at].tobytes()
+    if at != len(view):
+        raise ValueError(f"unexpected data after {count} string elements: {len(view) - at} bytes")
+    return elements
+
+
+def to_bytes_array(array: Array) -> Array:
+    """Strings of any numpy dtype as an object array of bytes, same shape; an object array of bytes is
+    returned as it is.
+
+    Raises:
+        ValueError: an element is neither str nor bytes.
+    """
+    flat = array.ravel()
+    if array.dtype == object and all(type(element) is bytes for element in flat):
+        return array
+    converted = np.empty(flat.shape, object)
+    for index, element in enumerate(flat):
+        if isinstance(element, str):
+            converted[index] = element.encode()
+        elif isinstance(element, bytes):
+            converted[index] = bytes(element)
+        else:
+            raise ValueError(f"strings must be str or bytes, got {type(element).__name__}")
+    return converted.reshape(array.shape)
+
+
+def _bfloat16() -> np.dtype[Any]:
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ValueError("BF16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
