@@ -60,7 +60,8 @@ def datatype_of(dtype: np.dtype[Any]) -> str | None:
 
     All string dtypes are BYTES.
     """
-    if dtype.kind in "SUO":
+    # T is numpy's StringDType, which has no byte order to ask about
+    if dtype.kind in "SUOT":
         return BYTES
     return _DATATYPE_OF.get(dtype.newbyteorder("<")) or ("BF16" if dtype.name == "bfloat16" else None)
 
@@ -68,7 +69,8 @@ def datatype_of(dtype: np.dtype[Any]) -> str | None:
 def decode_raw(datatype: str, shape: Sequence[int], data: bytes | memoryview) -> Array:
     """Raw contents as an array of `shape`.
 
-    Fixed-size elements are not copied: the array is a read-only view of `data`.
+    Fixed-size elements are not copied: the array is a read-only view of `data`. The one exception is a
+    BOOL byte other than 0 and 1, which comes out as True.
 
     Raises:
         ValueError: unknown datatype, negative dimension, or `data` does not hold exactly `shape`.
@@ -79,6 +81,11 @@ def decode_raw(datatype: str, shape: Sequence[int], data: bytes | memoryview) ->
         return decode_strings(data, count).reshape(shape)
     if len(data) != count * dtype.itemsize:
         raise ValueError(f"expected {count * dtype.itemsize} bytes, got {len(data)}")
+    if datatype == "BOOL":
+        elements = np.frombuffer(data, np.uint8)
+        # numpy and compiled code take a bool's byte at its word: what a 2 would do is anyone's guess
+        if elements.max(initial=0) > 1:
+            return np.not_equal(elements, 0).reshape(shape)
     return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -142,7 +149,7 @@ def decode_strings(data: bytes | memoryview, count: int) -> Array:
         at = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
         if at > len(view):
             raise ValueError(
-                f"incomplete string data: element {index} has {at - start} bytes, {len(view) - start} are left"
+                f"incomplete string data: element {index} has {at - start} bytes, {len(view) - start} left"
             )
         elements[index] = view[start:at].tobytes()
     if at != len(view):
@@ -176,4 +183,5 @@ def _bfloat16() -> np.dtype[Any]:
         import ml_dtypes
     except ImportError:
         raise ValueError("BF16 needs the package ml_dtypes: pip install ml_dtypes") from None
-    return np.dtype(ml_dtypes.bfloat16)
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16

@@ -1,0 +1,95 @@
+"""Values of Python as arrays of the datatype that a model asks for, and typed contents as arrays.
+
+An array keeps its dtype: whoever chose one is told by the server if it is the wrong one. A list has
+none; it takes the model's, but only if every element fits: no fraction is cut off, no number wraps
+around, no truth value becomes a number. A float is rounded to the model's precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hotgraph_protos import open_inference as oip
+from hotgraph_protos.tensors import BYTES, Array, dtype_of, element_count, to_bytes_array
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+_INTEGERS = (int, np.integer)
+_REALS = (int, float, np.integer, np.floating)
+_BOOLS = (bool, np.bool_)
+
+
+def has_dtype(value: Any) -> bool:
+    """Whether `value` brings a dtype of its own: numpy's arrays and scalars, and what passes for one."""
+    return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+
+
+def from_python(value: Any, datatype: str) -> Array:
+    """A number, truth value, string or nested list of them as an array of `datatype`.
+
+    Raises:
+        ValueError: lists of unequal length, elements that do not fit, or an unknown datatype.
+    """
+    dtype = dtype_of(datatype)
+    # as objects first: numpy on its own would turn [1, 2**63] into floats and cut zeros off bytes
+    elements = np.array(value, dtype=object)
+    if datatype == BYTES:
+        return to_bytes_array(elements)
+    types = {type(element) for element in elements.flat}
+    allowed = _BOOLS if datatype == "BOOL" else _INTEGERS if dtype.kind in "iu" else _REALS
+    for found in types:
+        if not issubclass(found, allowed) or (datatype != "BOOL" and issubclass(found, _BOOLS)):
+            hint = ", or lists of unequal length" if issubclass(found, (list, tuple)) else ""
+            raise ValueError(f"{datatype} cannot hold a {found.__name__}{hint}")
+    if dtype.kind in "iu" and elements.size:
+        limits = np.iinfo(dtype)
+        for extreme in (elements.min(), elements.max()):
+            if not limits.min <= extreme <= limits.max:
+                raise ValueError(f"{extreme} is out of range for {datatype} ({limits.min} to {limits.max})")
+    if dtype.kind in "biu":
+        return elements.astype(dtype)
+    return _rounded(elements, dtype, datatype)
+
+
+def _rounded(elements: Array, dtype: np.dtype[Any], datatype: str) -> Array:
+    try:
+        wide = elements.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"an integer is out of range for {datatype}") from None
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(dtype)
+    overflown = np.isinf(narrow) & ~np.isinf(wide)
+    if overflown.any():
+        raise ValueError(f"{wide[overflown].flat[0]} is out of range for {datatype}")
+    return narrow
+
+
+def from_contents(datatype: str, shape: list[int], contents: oip.InferTensorContents) -> Array:
+    """Typed contents as an array of `shape`.
+
+    Raises:
+        ValueError: the datatype has no typed field, or the field does not hold exactly `shape`.
+    """
+    if datatype not in _CONTENTS:
+        raise ValueError(f"{datatype} travels raw only, but there are no raw contents")
+    values = getattr(contents, _CONTENTS[datatype])
+    if len(values) != element_count(shape):
+        raise ValueError(f"expected {element_count(shape)} elements, got {len(values)}")
+    try:
+        return np.array(list(values), dtype_of(datatype)).reshape(shape)
+    except OverflowError as error:
+        raise ValueError(f"an element is out of range for {datatype}") from error

@@ -1,0 +1,282 @@
+"""The blocking client: arrays in, arrays out, from any number of threads at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, overload
+
+import grpc
+from numpy.typing import ArrayLike
+
+from hotgraph_protos.tensors import Array
+
+from . import protocol
+from .channel import DEFAULT_ADDRESS, ChannelOption, Tls, plan_route
+from .descriptions import (
+    ModelMetadata,
+    ModelStatistics,
+    ServerMetadata,
+    read_model_metadata,
+    read_server_metadata,
+    read_statistics,
+)
+from .errors import InvalidCall, NotFound, Unreachable, from_status
+from .protocol import Method, Parameter, Request, Response
+
+
+class Client:
+    """A connection to one server, or to several that share the calls.
+
+    Connects at the first call, and again by itself whenever the connection is lost. Safe to use from many
+    threads; best kept for the life of the program, for every new one connects anew.
+
+    Every call ends within its timeout. Calls that find no server (UNAVAILABLE) are sent again up to
+    `retries` times within it; a call whose server vanished may therefore run twice. For a model where that
+    matters, say retries=0. All methods raise the errors of `hotgraph_client.errors`.
+
+    Args:
+        address: HOST:PORT, [IPV6]:PORT or a gRPC target (unix:/path); or several HOST:PORT, which take turns.
+        timeout_s: seconds that a call may take unless it says otherwise.
+        retries: 0 to 4.
+        tls: how to encrypt; None for plain text.
+        headers: sent with each call, such as {"authorization": "Bearer ..."}.
+        channel_options: gRPC's own channel options, for proxies with special wishes.
+
+    Raises:
+        ValueError: a setting that cannot work.
+        Unreachable: one of several host names is unknown.
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str] = DEFAULT_ADDRESS,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 3,
+        tls: Tls | None = None,
+        headers: Mapping[str, str] | None = None,
+        channel_options: Sequence[ChannelOption] = (),
+    ) -> None:
+        self._timeout_s = protocol.checked_timeout_s(timeout_s)
+        self._route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
+        self._headers = protocol.checked_headers(headers)
+        self._known: dict[tuple[str, str], ModelMetadata] = {}
+        self._closed = False
+        self._channel = (
+            grpc.insecure_channel(self._route.target, self._route.options)
+            if tls is None
+            else grpc.secure_channel(self._route.target, tls.credentials(), self._route.options)
+        )
+        self._calls = {
+            method.name: self._channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            for method in protocol.METHODS
+        }
+
+    @overload
+    def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        version: int | str | None = ...,
+        signature: str | None = ...,
+        outputs: str | Sequence[str] | None = ...,
+        timeout_s: float | None = ...,
+        parameters: Mapping[str, Parameter] | None = ...,
+        request_id: str | None = ...,
+    ) -> dict[str, Array]: ...
+
+    @overload
+    def predict(
+        self,
+        model: str,
+        inputs: ArrayLike,
+        *,
+        version: int | str | None = ...,
+        signature: str | None = ...,
+        outputs: str | Sequence[str] | None = ...,
+        timeout_s: float | None = ...,
+        parameters: Mapping[str, Parameter] | None = ...,
+        request_id: str | None = ...,
+    ) -> Any: ...
+
+    def predict(
+        self,
+        model: str,
+        inputs: Any,
+        *,
+        version: int | str | None = None,
+        signature: str | None = None,
+        outputs: str | Sequence[str] | None = None,
+        timeout_s: float | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+        request_id: str | None = None,
+    ) -> Any:
+        """Run a model once.
+
+        Numpy arrays are sent with exactly their dtype and shape. Lists and plain numbers take the datatype
+        that the model states, which is asked for once per model and version. Strings may be str, bytes or
+        any numpy string array, and come back as object arrays of bytes.
+
+        Args:
+            inputs: dict of input name to array-like; or one array-like for a model with one input.
+            version: None for the server's choice, usually the highest.
+            signature: None for the model's default; any other takes a dict of numpy arrays.
+            outputs: names of the wanted ones; None for all.
+            timeout_s: seconds for all of it; None for the client's own.
+            parameters: request parameters of the protocol.
+            request_id: any text, for the server's log.
+
+        Returns:
+            dict of output name to array; for a single array in and a single output, that output's array.
+        """
+        deadline = time.monotonic() + protocol.call_timeout_s(timeout_s, self._timeout_s)
+        key = (model, protocol.version_text(version))
+        metadata = self._known.get(key)
+        if protocol.needs_metadata(inputs, model, signature) and metadata is None:
+            metadata = self._known[key] = self.metadata(
+                model, version, timeout_s=protocol.left_s(deadline, time.monotonic())
+            )
+        try:
+            request = protocol.infer_request(
+                model,
+                inputs,
+                metadata=metadata,
+                version=version,
+                signature=signature,
+                outputs=outputs,
+                parameters=parameters,
+                request_id=request_id,
+            )
+            response = self._call(
+                protocol.MODEL_INFER, request, protocol.left_s(deadline, time.monotonic()), model
+            )
+        except (InvalidCall, NotFound):
+            # the model may have been replaced by one with other inputs: ask again next time
+            self._known.pop(key, None)
+            raise
+        return protocol.read_answer(
+            response, single=not isinstance(inputs, Mapping), address=self._route.address
+        )
+
+    def metadata(
+        self, model: str, version: int | str | None = None, *, timeout_s: float | None = None
+    ) -> ModelMetadata:
+        """Inputs, outputs and versions of a model; of its default signature."""
+        request = protocol.MODEL_METADATA.request(name=model, version=protocol.version_text(version))
+        return read_model_metadata(self._call(protocol.MODEL_METADATA, request, timeout_s, model))
+
+    def server_metadata(self, *, timeout_s: float | None = None) -> ServerMetadata:
+        """Name and version of the server, and the protocol extensions that it knows."""
+        request = protocol.SERVER_METADATA.request()
+        return read_server_metadata(self._call(protocol.SERVER_METADATA, request, timeout_s))
+
+    def statistics(
+        self, model: str = "", version: int | str = "", *, timeout_s: float | None = None
+    ) -> tuple[ModelStatistics, ...]:
+        """What each version of a model (of every model, unless one is named) has done so far."""
+        request = protocol.MODEL_STATISTICS.request(name=model, version=protocol.version_text(version))
+        return read_statistics(self._call(protocol.MODEL_STATISTICS, request, timeout_s, model))
+
+    def is_live(self, *, timeout_s: float | None = None) -> bool:
+        """Whether a server is there and initialised; False where none can be reached."""
+        try:
+            return self._call(protocol.SERVER_LIVE, protocol.SERVER_LIVE.request(), timeout_s).live
+        except Unreachable:
+            return False
+
+    def is_ready(self, *, timeout_s: float | None = None) -> bool:
+        """Whether the server is ready to answer calls; False where none can be reached."""
+        try:
+            return self._ready(None, None, timeout_s)
+        except Unreachable:
+            return False
+
+    def is_model_ready(
+        self, model: str, version: int | str | None = None, *, timeout_s: float | None = None
+    ) -> bool:
+        """Whether the model is ready; False where the server does not know it or cannot be reached."""
+        try:
+            return self._ready(model, version, timeout_s)
+        except (NotFound, Unreachable):
+            return False
+
+    def wait_ready(
+        self, model: str | None = None, version: int | str | None = None, *, timeout_s: float = 60.0
+    ) -> None:
+        """Return as soon as the server, or the model if one is named, says that it is ready.
+
+        A server that is not up yet, refuses connections or does not know the model yet is waited for. With
+        several addresses it is enough that one of them is ready.
+
+        Raises:
+            TooLate: `timeout_s` has passed; the text has the last answer.
+            HotgraphError: an answer that waiting will not change, such as AccessDenied.
+        """
+        allowed_s = protocol.call_timeout_s(timeout_s, timeout_s)
+        deadline = time.monotonic() + allowed_s
+        last_answer = "none"
+        for pause_s in protocol.probe_pauses_s():
+            try:
+                if self._ready(
+                    model, version, min(protocol.left_s(deadline, time.monotonic()), self._timeout_s)
+                ):
+                    return
+                last_answer = "not ready"
+            except protocol.PASSING as error:
+                last_answer = error.details
+            if time.monotonic() + pause_s >= deadline:
+                break
+            time.sleep(pause_s)
+        raise protocol.never_ready(model or "", allowed_s, last_answer, self._route.address)
+
+    def close(self) -> None:
+        """Let go of the connection; calls under way end as Cancelled. Closing twice does nothing."""
+        self._closed = True
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ready(self, model: str | None, version: int | str | None, timeout_s: float | None) -> bool:
+        if model is None:
+            return self._call(protocol.SERVER_READY, protocol.SERVER_READY.request(), timeout_s).ready
+        request = protocol.MODEL_READY.request(name=model, version=protocol.version_text(version))
+        return self._call(protocol.MODEL_READY, request, timeout_s, model).ready
+
+    def _call(
+        self, method: Method[Request, Response], request: Request, timeout_s: float | None, model: str = ""
+    ) -> Response:
+        allowed_s = protocol.call_timeout_s(timeout_s, self._timeout_s)
+        if self._closed:
+            raise InvalidCall("the client is closed", model=model)
+        try:
+            response: Response = self._calls[method.name](request, timeout=allowed_s, metadata=self._headers)
+        except grpc.RpcError as error:
+            raise from_status(
+                error.code(),
+                error.details(),
+                error.trailing_metadata(),
+                address=self._route.address,
+                model=model,
+            ) from None
+        except ValueError:
+            # what grpc says when another thread closed the channel a moment ago
+            if not self._closed:
+                raise
+            raise InvalidCall("the client is closed", model=model) from None
+        return response

@@ -1,0 +1,281 @@
+"""The client without its I/O: calls as messages, answers as arrays.
+
+Values in, values out; no channel, clock or thread. client.py and aio.py are the two shells that send what
+is built here and hand back what is read here, so that both behave alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc
+import numpy as np
+from google.protobuf.message import Message
+
+from hotgraph_protos import open_inference as oip
+from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, encode_raw
+
+from .arrays import from_contents, from_python, has_dtype
+from .descriptions import ModelMetadata
+from .errors import InvalidCall, NotFound, ServerFault, TooLate, Unreachable
+
+Parameter = bool | int | float | str
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+# protobuf's own limit on one message, less some room for names and shapes
+_MAX_CONTENTS_BYTES = 2**31 - 2**20
+_DEFAULT_SIGNATURES = (None, "", "serving_default")
+
+# A server that is starting answers in one of these ways; anything else will not go away by waiting.
+PASSING = (Unreachable, NotFound, TooLate)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Request, Response]):
+    """One unary method of the inference service."""
+
+    name: str
+    request: type[Request]
+    response: type[Response]
+
+    @property
+    def path(self) -> str:
+        """Its name on the wire."""
+        return f"/inference.GRPCInferenceService/{self.name}"
+
+
+SERVER_LIVE = Method("ServerLive", oip.ServerLiveRequest, oip.ServerLiveResponse)
+SERVER_READY = Method("ServerReady", oip.ServerReadyRequest, oip.ServerReadyResponse)
+MODEL_READY = Method("ModelReady", oip.ModelReadyRequest, oip.ModelReadyResponse)
+SERVER_METADATA = Method("ServerMetadata", oip.ServerMetadataRequest, oip.ServerMetadataResponse)
+MODEL_METADATA = Method("ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse)
+MODEL_INFER = Method("ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
+MODEL_STATISTICS = Method("ModelStatistics", oip.ModelStatisticsRequest, oip.ModelStatisticsResponse)
+METHODS: tuple[Method[Any, Any], ...] = (
+    SERVER_LIVE,
+    SERVER_READY,
+    MODEL_READY,
+    SERVER_METADATA,
+    MODEL_METADATA,
+    MODEL_INFER,
+    MODEL_STATISTICS,
+)
+
+
+def version_text(version: int | str | None) -> str:
+    """A version as the wire has it; empty for the server's own choice."""
+    return "" if version is None else str(version)
+
+
+def checked_timeout_s(timeout_s: float) -> float:
+    """`timeout_s` itself.
+
+    Raises:
+        ValueError: it is not a positive, finite number of seconds.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float, np.integer, np.floating)):
+        raise ValueError(f"timeout_s must be a number of seconds, got {timeout_s!r}")
+    if not (timeout_s > 0 and math.isfinite(timeout_s)):
+        raise ValueError(f"timeout_s must be a positive number of seconds, got {timeout_s}")
+    return float(timeout_s)
+
+
+def call_timeout_s(timeout_s: float | None, default_s: float) -> float:
+    """The seconds that one call may take; None means the client's own.
+
+    Raises:
+        InvalidCall: it is not a positive, finite number.
+    """
+    try:
+        return default_s if timeout_s is None else checked_timeout_s(timeout_s)
+    except ValueError as error:
+        raise InvalidCall(str(error)) from None
+
+
+def left_s(deadline: float, now: float) -> float:
+    """Seconds from `now` to `deadline`, both of one clock; never zero or less, since a deadline that has
+    passed is for gRPC to report, like any other."""
+    return max(deadline - now, 0.001)
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Headers in gRPC's form, names in lower case as HTTP/2 wants them.
+
+    Raises:
+        ValueError: a name or value that is no str.
+    """
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"headers are str to str, got {name!r}: {value!r}")
+    return tuple((name.lower(), value) for name, value in (headers or {}).items())
+
+
+def needs_metadata(inputs: Any, model: str, signature: str | None) -> bool:
+    """Whether the model must be asked for names or datatypes before `inputs` can be sent.
+
+    Raises:
+        InvalidCall: it must be asked, but servers describe the default signature only.
+    """
+    if isinstance(inputs, Mapping) and all(has_dtype(value) for value in inputs.values()):
+        return False
+    if signature not in _DEFAULT_SIGNATURES:
+        raise InvalidCall(
+            f"signature '{signature}' takes a dict of input name to numpy array: servers describe only the "
+            "default signature, so names and datatypes of another cannot be looked up",
+            model=model,
+        )
+    return True
+
+
+def infer_request(
+    model: str,
+    inputs: Any,
+    *,
+    metadata: ModelMetadata | None,
+    version: int | str | None = None,
+    signature: str | None = None,
+    outputs: str | Sequence[str] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+    request_id: str | None = None,
+) -> oip.ModelInferRequest:
+    """One call as a message; input tensors go raw, in the order of the dict.
+
+    Args:
+        inputs: dict of name to array-like, or one array-like for a model with exactly one input.
+        metadata: the model's, where `needs_metadata`.
+
+    Raises:
+        InvalidCall: something that no server could make sense of.
+    """
+    request = oip.ModelInferRequest(
+        model_name=model, model_version=version_text(version), id=request_id or ""
+    )
+    contents_bytes = 0
+    for name, value in _named(inputs, model, metadata).items():
+        array = _array(value, name, model, metadata)
+        datatype = datatype_of(array.dtype)
+        # counted before they are copied, except strings, which are only known by their encoding
+        contents_bytes += 0 if datatype == BYTES else array.nbytes
+        _check_size(contents_bytes, model)
+        try:
+            raw = encode_raw(array)
+        except ValueError as error:
+            raise InvalidCall(f"input '{name}': {error}", model=model) from None
+        contents_bytes += len(raw) if datatype == BYTES else 0
+        _check_size(contents_bytes, model)
+        request.inputs.add(name=name, datatype=datatype or "", shape=array.shape)
+        request.raw_input_contents.append(raw)
+    for name in (outputs,) if isinstance(outputs, str) else outputs or ():
+        request.outputs.add(name=name)
+    for key, parameter in (parameters or {}).items():
+        request.parameters[key].CopyFrom(_parameter(key, parameter, model))
+    if signature:
+        request.parameters["signature_name"].string_param = signature
+    return request
+
+
+def read_answer(response: oip.ModelInferResponse, *, single: bool, address: str) -> Any:
+    """The outputs as a dict of name to array, or the array itself if `single` and there is exactly one.
+
+    The arrays are the caller's own and writable; BYTES outputs are object arrays of bytes.
+
+    Raises:
+        ServerFault: the answer contradicts itself.
+    """
+    raw = response.raw_output_contents
+    if raw and len(raw) != len(response.outputs):
+        raise _senseless(response, address, f"{len(response.outputs)} outputs but {len(raw)} raw contents")
+    arrays: dict[str, Array] = {}
+    for index, output in enumerate(response.outputs):
+        try:
+            if raw:
+                array = decode_raw(output.datatype, output.shape, raw[index])
+                arrays[output.name] = array if array.flags.writeable else array.copy()
+            else:
+                arrays[output.name] = from_contents(output.datatype, list(output.shape), output.contents)
+        except ValueError as error:
+            raise _senseless(response, address, f"output '{output.name}': {error}") from error
+    return next(iter(arrays.values())) if single and len(arrays) == 1 else arrays
+
+
+def probe_pauses_s() -> Iterator[float]:
+    """Seconds between two questions whether a server is ready: soon at first, then twice a second."""
+    pause_s = 0.02
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, 0.5)
+
+
+def never_ready(model: str, timeout_s: float, last_answer: str, address: str) -> TooLate:
+    """The error of a wait that ended without a ready server or model."""
+    what = f"model '{model}'" if model else "the server"
+    return TooLate(
+        f"{what} at {address} was not ready within {timeout_s:g} s; last answer: {last_answer}",
+        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+        address=address,
+        model=model,
+    )
+
+
+def _check_size(contents_bytes: int, model: str) -> None:
+    if contents_bytes > _MAX_CONTENTS_BYTES:
+        raise InvalidCall(
+            f"the inputs take {contents_bytes} bytes and one call holds 2 GiB: send fewer rows at once",
+            model=model,
+        )
+
+
+def _named(inputs: Any, model: str, metadata: ModelMetadata | None) -> Mapping[str, Any]:
+    if isinstance(inputs, Mapping):
+        for name in inputs:
+            if not isinstance(name, str):
+                raise InvalidCall(f"input names are strings, got {name!r}", model=model)
+        return inputs
+    if metadata is None or len(metadata.inputs) != 1:
+        found = ", ".join(map(str, metadata.inputs)) if metadata and metadata.inputs else "none"
+        raise InvalidCall(
+            f"a single array fits only a model with one input; the inputs of '{model}': {found}", model=model
+        )
+    return {metadata.inputs[0].name: inputs}
+
+
+def _array(value: Any, name: str, model: str, metadata: ModelMetadata | None) -> Array:
+    if has_dtype(value):
+        return np.asarray(value)
+    known = {tensor.name: tensor for tensor in metadata.inputs} if metadata else {}
+    if name not in known:
+        raise InvalidCall(
+            f"no input '{name}'; the inputs of '{model}': {', '.join(map(str, known.values())) or 'none'}",
+            model=model,
+        )
+    try:
+        return from_python(value, known[name].datatype)
+    except ValueError as error:
+        raise InvalidCall(f"input '{name}': {error}", model=model) from None
+
+
+def _parameter(key: str, value: Parameter, model: str) -> oip.InferParameter:
+    # bool first: it is an int to Python
+    if isinstance(value, bool):
+        return oip.InferParameter(bool_param=value)
+    if isinstance(value, str):
+        return oip.InferParameter(string_param=value)
+    if isinstance(value, float):
+        return oip.InferParameter(double_param=value)
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return oip.InferParameter(int64_param=value)
+    if isinstance(value, int) and 0 <= value < 2**64:
+        return oip.InferParameter(uint64_param=value)
+    raise InvalidCall(
+        f"parameter '{key}' must be a bool, a 64-bit int, a float or a str, got {value!r}", model=model
+    )
+
+
+def _senseless(response: oip.ModelInferResponse, address: str, why: str) -> ServerFault:
+    return ServerFault(
+        f"the server's answer makes no sense: {why}", address=address, model=response.model_name
+    )

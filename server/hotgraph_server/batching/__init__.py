@@ -1,0 +1,1 @@
+"""Calls that wait, and the batches they travel in."""

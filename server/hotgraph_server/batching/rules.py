@@ -1,0 +1,28 @@
+"""May calls of a signature share a batch? What can be said from its structure alone. Pure.
+
+Structure can only forbid. What it does not forbid is put to the trial (trial.py) before the version
+is live.
+"""
+
+from __future__ import annotations
+
+from hotgraph_server.signatures import Signature
+
+
+def why_alone(signature: Signature) -> str | None:
+    """Why calls of `signature` must run alone; None: nothing in its structure says so."""
+    if signature.writes:
+        return "it may change the state of the session, so each call is one run, in arrival order"
+    if not signature.inputs:
+        return "it has no inputs, so there are no rows to join"
+    for spec in signature.inputs:
+        if not spec.free_rows:
+            return f"input {spec.alias!r} has no free dimension 0"
+        if spec.dtype == object:
+            # Merging strings looks legal by shape, but a graph that pads its strings to the longest
+            # gives another answer when a longer one is in the batch.
+            return f"input {spec.alias!r} holds strings, whose length may reach a neighbour's answer"
+    for spec in signature.outputs:
+        if not spec.free_rows:
+            return f"output {spec.alias!r} has no free dimension 0"
+    return None

@@ -1,0 +1,107 @@
+"""The trial: does a graph give the same answers for rows together as for each row alone?
+
+Shapes cannot tell: a batch-norm that was exported in training mode takes the mean over its neighbours
+and has a perfect signature. So three generated rows are run together and one by one before a version
+is live, and only if the answers agree may its calls share a batch.
+
+Pure but for `run`, which the executor gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from hotgraph_server.errors import RunFailed
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import Array
+
+Run = Callable[[Sequence[Array]], Sequence[Array]]
+"""Inputs in the signature's order to outputs in the signature's order; raises RunFailed."""
+
+ROWS = 3
+TOLERANCE = 1e-4
+"""Kernels for one row and for many differ by some 1e-6 through no fault of anyone."""
+
+# Sizes for inner dimensions that are free: some graphs convolve and pool, and fail when too small.
+_FREE_SIZES = (8, 32, 224)
+
+
+def rows_influence_each_other(signature: Signature, run: Run) -> str | None:
+    """Why rows of `signature` must not be joined; None: three rows answered alike together and alone.
+
+    The first size of the free inner dimensions at which the graph runs is the one that counts.
+    """
+    refusal = "no generated input could be tried"
+    for inputs in generated_inputs(signature, ROWS):
+        try:
+            together = run(inputs)
+            alone = [run([array[row : row + 1] for array in inputs]) for row in range(ROWS)]
+        except RunFailed as error:
+            refusal = f"the graph refuses generated inputs, so it could not be tried: {_first_line(error)}"
+            continue
+        return _difference(signature, together, alone)
+    return refusal
+
+
+def generated_inputs(signature: Signature, rows: int) -> Iterator[list[Array]]:
+    """Inputs of varied content, for one size of the free inner dimensions after the other.
+
+    Without free inner dimensions there is only one. Integers are 0 and 1, the ids that every
+    vocabulary has.
+    """
+    free = any(None in (spec.shape or (None,))[1:] for spec in signature.inputs)
+    for size in _FREE_SIZES if free else _FREE_SIZES[:1]:
+        random = np.random.default_rng(20_240_229)
+        yield [_generate(spec, rows, size, random) for spec in signature.inputs]
+
+
+def _generate(spec: TensorSpec, rows: int, size: int, random: np.random.Generator) -> Array:
+    if spec.shape is None:
+        shape: tuple[int, ...] = (rows,)
+    else:
+        inner = (size if dimension is None else dimension for dimension in spec.shape[1:])
+        outer = (rows if dimension is None else dimension for dimension in spec.shape[:1])
+        shape = (*outer, *inner)
+    if spec.dtype == object:
+        # As different in length as in content.
+        texts = [b"x" * int(length) for length in random.integers(1, 9, int(np.prod(shape)))]
+        return np.array(texts, object).reshape(shape)
+    if spec.dtype.kind in "biu":
+        return random.integers(0, 2, shape).astype(spec.dtype)
+    if spec.dtype.kind == "c":
+        return (random.standard_normal(shape) + 1j * random.standard_normal(shape)).astype(spec.dtype)
+    # bfloat16 is of kind V, and is cast to like any other float.
+    return random.standard_normal(shape).astype(spec.dtype)
+
+
+def _difference(
+    signature: Signature, together: Sequence[Array], alone: Sequence[Sequence[Array]]
+) -> str | None:
+    for index, spec in enumerate(signature.outputs):
+        whole = together[index]
+        parts = [answer[index] for answer in alone]
+        if any(part.ndim == 0 or part.shape[0] != 1 for part in parts) or whole.shape[:1] != (ROWS,):
+            return f"output {spec.alias!r} does not have the rows that go in"
+        joined = np.concatenate(parts) if len({part.shape for part in parts}) == 1 else None
+        if joined is None or joined.shape != whole.shape:
+            return f"the shape of output {spec.alias!r} depends on the neighbours"
+        if not _alike(whole, joined):
+            return f"output {spec.alias!r} of a row changes with its neighbours"
+    return None
+
+
+def _alike(one: Array, other: Array) -> bool:
+    if one.dtype.kind in "fcV":
+        wide = np.complex128 if one.dtype.kind == "c" else np.float64
+        # Half floats have fewer digits than the tolerance asks for.
+        tolerance = max(TOLERANCE, 4 * float(np.finfo(np.float16).eps) if one.dtype.itemsize == 2 else 0.0)
+        if one.dtype.name == "bfloat16":
+            tolerance = 4 * 2**-7
+        return np.allclose(one.astype(wide), other.astype(wide), tolerance, tolerance, equal_nan=True)
+    return bool(np.array_equal(one, other))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

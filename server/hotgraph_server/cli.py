@@ -1,0 +1,67 @@
+"""The command ``hotgraph``: subcommands, help, exit status.
+
+Only the module of the subcommand that was asked for is imported: the client's commands work where the
+server's needs are not installed, and help does not wait for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from hotgraph_protos.version import __version__
+
+# Subcommand: its module, which has add_arguments(parser) and run(arguments), and its line in the help.
+_COMMANDS = {
+    "serve": ("hotgraph_server.serve_command", "serve SavedModels over gRPC"),
+    "inspect": ("hotgraph_server.inspect_command", "show what a SavedModel takes and gives, and how to call it"),
+    "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
+}
+_DESCRIPTION = """\
+hotgraph: an inference server for TensorFlow. One prebuilt graph, kept hot in one session, fed by
+batches; it speaks the gRPC protocols of Triton and KServe, and of TensorFlow Serving.
+"""
+_EPILOG = """\
+first steps:
+  hotgraph serve                   serve the built-in digits model on 127.0.0.1:8500
+  hotgraph inspect DIR             what is in a SavedModel, and code to call it
+  hotgraph COMMAND --help          all about one command, with examples
+"""
+_FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status: 1 if it failed, with one line on stderr. Wrong usage
+    exits with 2, as argparse does."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = words[0] if words and words[0] in _COMMANDS else None
+    module = importlib.import_module(_COMMANDS[command][0]) if command else None
+    parser = argparse.ArgumentParser(
+        "hotgraph", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"hotgraph {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, line) in _COMMANDS.items():
+        subparser = commands.add_parser(
+            name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == command and module is not None:
+            module.add_arguments(subparser)
+    arguments = parser.parse_args(words)
+    assert module is not None, "argparse has refused everything else"
+    # Here, because it imports grpc.
+    from hotgraph_server.errors import StartError
+
+    try:
+        return int(module.run(arguments))
+    except StartError as error:
+        return _fail(arguments.command, str(error))
+    except ModuleNotFoundError as error:
+        return _fail(arguments.command, f"{error}. The server needs: pip install 'hotgraph[server]'")
+
+
+def _fail(command: str, line: str) -> int:
+    print(f"hotgraph {command}: {' '.join(line.split())}", file=sys.stderr)
+    return _FAILED

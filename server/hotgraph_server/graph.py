@@ -1,0 +1,266 @@
+"""A SavedModel as one graph in one session: opened once, run again and again.
+
+The only file that imports TensorFlow at module level. A Graph belongs to the thread that opened it:
+every method asserts that, because the whole design rests on nothing else touching the session.
+
+Runs go through callables that TensorFlow prepares once per signature and choice of outputs, and with
+``inter_op_thread_pool = -1`` they execute in the calling thread: a small softmax at one row takes
+10 us so, 42 us on TensorFlow's own pool, and several hundred through ``Session.run``. A callable also
+takes shapes that ``feed_dict`` refuses, and refuses dtypes that it would silently cast.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+
+from hotgraph_server.effects import state_changing_ops
+from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
+from hotgraph_server.settings import SessionSettings
+from hotgraph_server.signatures import Shape, Signature, TensorSpec
+from hotgraph_server.tensors import Array, dtype_of
+
+_LOG = logging.getLogger(__name__)
+
+# Each choice of outputs has its own callable. A caller can ask for any subset, so they are kept for
+# the latest choices only.
+_MAX_CALLABLES = 64
+
+_CALLER_THREAD = -1
+
+
+class Graph:
+    """An opened SavedModel; made by `open`, owned by the thread that made it.
+
+    Attributes:
+        signatures: those that can be called, by name.
+        unusable: why the others cannot be called, by name.
+        signature_defs: all as saved (SignatureDef messages), for clients that ask for the metadata.
+    """
+
+    def __init__(self, session: Any, meta_graph: Any) -> None:
+        self._owner = threading.get_ident()
+        self._session = session
+        self._callables: OrderedDict[tuple[str, tuple[str, ...]], _Prepared] = OrderedDict()
+        self.signature_defs: Mapping[str, Any] = dict(meta_graph.signature_def)
+        self.signatures: dict[str, Signature] = {}
+        self.unusable: dict[str, str] = {}
+        for name, definition in sorted(meta_graph.signature_def.items()):
+            try:
+                self.signatures[name] = _signature(name, definition, meta_graph.graph_def)
+            except ValueError as error:
+                self.unusable[name] = str(error)
+
+    @classmethod
+    def open(cls, directory: Path, settings: SessionSettings) -> Graph:
+        """Load a SavedModel into a new graph and a new session on the chosen device.
+
+        Raises:
+            DeviceNotFound: TensorFlow has no such device.
+            LoadError: there is no SavedModel, it is broken, or its initialisation fails.
+        """
+        started = time.monotonic()
+        tags = _tags(directory)
+        graph = tf.Graph()
+        session = tf.compat.v1.Session(graph=graph, config=_session_config(settings))
+        try:
+            present = [_canonical(device.name) for device in session.list_devices()]
+            if settings.canonical_device not in present:
+                raise DeviceNotFound(settings.device, [name.removeprefix("/device:") for name in present])
+            with graph.as_default(), tf.device(settings.canonical_device):
+                # What the exporter's machine had is of no concern here: the device is ours to choose.
+                meta_graph = tf.compat.v1.saved_model.load(
+                    session, tags, str(directory), clear_devices=True
+                )
+            opened = cls(session, meta_graph)
+        except DeviceNotFound:
+            session.close()
+            raise
+        except Exception as error:
+            # Whatever a broken file makes TensorFlow raise (OpError, OSError, ValueError, KeyError,
+            # DecodeError), to the user it is one thing: this folder cannot be served.
+            session.close()
+            raise LoadError(str(directory), f"TensorFlow cannot load it: {_first_line(error)}") from error
+        _LOG.debug("opened %s with tags %s in %.2f s", directory, tags, time.monotonic() - started)
+        return opened
+
+    def run(self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]) -> list[Array]:
+        """Run the graph once.
+
+        Args:
+            signature: one of `signatures`.
+            outputs: aliases of the signature's outputs; each at most once.
+            inputs: one array for each input, in the signature's order, with exactly its dtype.
+
+        Returns:
+            One array for each of `outputs`, in their order.
+
+        Raises:
+            RunFailed: TensorFlow's error, with its code.
+        """
+        self._assert_owner()
+        try:
+            return self._prepared(signature, outputs)(inputs)
+        except tf.errors.OpError as error:
+            raise RunFailed(error.error_code, error.message) from error
+
+    def close(self) -> None:
+        """Give the session back; the graph cannot be run any more."""
+        self._assert_owner()
+        self._callables.clear()
+        self._session.close()
+
+    def _prepared(self, signature: Signature, outputs: tuple[str, ...]) -> _Prepared:
+        key = (signature.name, outputs)
+        prepared = self._callables.get(key)
+        if prepared is None:
+            prepared = self._callables[key] = _Prepared(self._session, signature, outputs)
+            if len(self._callables) > _MAX_CALLABLES:
+                self._callables.popitem(last=False)
+        else:
+            self._callables.move_to_end(key)
+        return prepared
+
+    def _assert_owner(self) -> None:
+        assert threading.get_ident() == self._owner, "only the thread that opened a session may touch it"
+
+
+class _Prepared:
+    """A signature with a choice of outputs, ready to run.
+
+    TensorFlow refuses to fetch what it is fed, so an output that is the very tensor of an input is
+    answered from the input. Two aliases of one tensor are fetched once.
+    """
+
+    def __init__(self, session: Any, signature: Signature, outputs: tuple[str, ...]) -> None:
+        feeds = [spec.tensor for spec in signature.inputs]
+        wanted = [signature.outputs_by_alias[alias] for alias in outputs]
+        fetches = list(dict.fromkeys(spec.tensor for spec in wanted if spec.tensor not in feeds))
+        # For each output: where it is found, among the inputs or among what the run gives.
+        self._from_inputs = [feeds.index(spec.tensor) if spec.tensor in feeds else -1 for spec in wanted]
+        self._from_run = [fetches.index(spec.tensor) if spec.tensor in fetches else -1 for spec in wanted]
+        self._dtypes = [spec.dtype for spec in wanted]
+        self._run: Callable[..., Sequence[Any]] | None = None
+        if fetches:
+            options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+            options.run_options.inter_op_thread_pool = _CALLER_THREAD
+            self._run = session._make_callable_from_options(options)
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        results = self._run(*inputs) if self._run is not None else ()
+        return [
+            inputs[source] if source >= 0 else _as_array(results[index], dtype)
+            for source, index, dtype in zip(self._from_inputs, self._from_run, self._dtypes, strict=True)
+        ]
+
+
+def _as_array(value: Any, dtype: np.dtype[Any]) -> Array:
+    """Scalars come out of TensorFlow as numpy scalars or bytes."""
+    return value if isinstance(value, np.ndarray) else np.array(value, dtype)
+
+
+def _session_config(settings: SessionSettings) -> Any:
+    config = tf.compat.v1.ConfigProto(
+        # An op without a kernel for the device runs where it has one; strings on a GPU are the rule.
+        allow_soft_placement=True,
+        intra_op_parallelism_threads=settings.intra_op_threads,
+        inter_op_parallelism_threads=settings.inter_op_threads,
+        device_count={"CPU": settings.cpu_devices},
+    )
+    # Otherwise the first session takes all of a GPU's memory, and a second model has none.
+    config.gpu_options.allow_growth = True
+    return config
+
+
+def _canonical(device: str) -> str:
+    """``/job:localhost/replica:0/task:0/device:CPU:0`` to ``/device:CPU:0``."""
+    return "/device:" + device.rpartition("/device:")[2]
+
+
+def _tags(directory: Path) -> list[str]:
+    """The tags of the MetaGraph to serve: ``serve`` if it is there, else the only one.
+
+    Raises:
+        LoadError: nothing there, not readable, or no choice possible.
+    """
+    binary, text = directory / "saved_model.pb", directory / "saved_model.pbtxt"
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        if binary.is_file():
+            saved_model.ParseFromString(binary.read_bytes())
+        elif text.is_file():
+            text_format.Parse(text.read_text(), saved_model)
+        else:
+            raise LoadError(str(directory), "no SavedModel here: neither saved_model.pb nor saved_model.pbtxt")
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise LoadError(str(directory), f"saved_model.pb cannot be read: {_first_line(error)}") from error
+    except OSError as error:
+        raise LoadError(str(directory), error.strerror or str(error)) from error
+    tag_sets = [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
+    serving = [tf.saved_model.SERVING]
+    if serving in tag_sets:
+        return serving
+    if len(tag_sets) == 1:
+        return tag_sets[0]
+    raise LoadError(str(directory), f"no graph is tagged 'serve'; there are {tag_sets}")
+
+
+def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
+    """A SignatureDef in our words.
+
+    Raises:
+        ValueError: it cannot be called, with the reason.
+    """
+    if not definition.outputs:
+        raise ValueError("it has no outputs")
+    # Sorted, because a protobuf map has no order and the order is what callers see.
+    inputs = tuple(_spec(alias, definition.inputs[alias]) for alias in sorted(definition.inputs))
+    outputs = tuple(_spec(alias, definition.outputs[alias]) for alias in sorted(definition.outputs))
+    if len({spec.tensor for spec in inputs}) < len(inputs):
+        raise ValueError("two of its inputs are the same tensor")
+    changes = state_changing_ops(
+        graph_def, (spec.tensor for spec in outputs), (spec.tensor for spec in inputs), _is_stateful
+    )
+    return Signature(
+        name=name,
+        inputs=inputs,
+        outputs=outputs,
+        method_name=definition.method_name,
+        defaults={alias: tf.make_ndarray(value) for alias, value in definition.defaults.items()},
+        writes=bool(changes),
+    )
+
+
+def _spec(alias: str, info: Any) -> TensorSpec:
+    if info.WhichOneof("encoding") != "name":
+        kind = info.WhichOneof("encoding") or "nothing"
+        raise ValueError(f"{alias!r} is no plain tensor but {kind}")
+    dtype = dtype_of(info.dtype)
+    if dtype is None:
+        raise ValueError(f"{alias!r} has the TensorFlow dtype {info.dtype}, which no call can carry")
+    shape: Shape | None = None
+    if not info.tensor_shape.unknown_rank:
+        shape = tuple(dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim)
+    return TensorSpec(alias, info.name, dtype, shape)
+
+
+def _is_stateful(op: str) -> bool:
+    definition = op_def_registry.get(op)
+    # None: the op is a function of the graph's own library, which effects.py enters.
+    return definition is not None and definition.is_stateful
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

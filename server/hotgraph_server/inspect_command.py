@@ -1,0 +1,125 @@
+"""``hotgraph inspect``: what a SavedModel takes, gives, whether it batches, and code to call it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hotgraph_protos import tensors as wire
+
+from hotgraph_server.repository.layout import default_name, versions_in
+from hotgraph_server.settings import ModelSettings
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import tensorflow_name
+
+if TYPE_CHECKING:
+    from hotgraph_server.model import Version
+
+DESCRIPTION = """\
+Load a SavedModel as the server would, try it, and show its signatures: inputs and outputs with dtypes
+and shapes, whether calls share batches and if not why, and code to paste that calls it.
+"""
+EXAMPLES = """\
+examples:
+  hotgraph inspect ~/models/flowers        a SavedModel, or a folder of numbered versions
+  hotgraph inspect DIR --name flowers      with the name that it will be served under
+"""
+
+_ADDRESS = "127.0.0.1:8500"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of the command, its description and its examples."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a SavedModel, or a folder of versions")
+    parser.add_argument("--name", help="what the model is called in the code shown (default: DIR's name)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; returns the exit status.
+
+    Raises:
+        StartError: the model cannot be served, and why.
+    """
+    directory: Path = arguments.directory.expanduser()
+    found = versions_in(directory)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from hotgraph_server.repository.loader import load
+
+    version = load(ModelSettings(arguments.name or default_name(directory), directory))
+    others = sorted(set(found) - {version.number})
+    print("\n".join(report(version, found[version.number], others)))
+    version.stop(timeout_s=5)
+    return 0
+
+
+def report(version: Version, directory: Path, others: list[int]) -> Iterator[str]:
+    """The lines of the report on a live version; `others` are the versions that are not served."""
+    not_served = f" (not served: {', '.join(map(str, others))})" if others else ""
+    yield f"{version.name}, version {version.number}{not_served}"
+    yield f"{directory}"
+    for signature in version.signatures.values():
+        yield ""
+        yield from _signature(version, signature)
+    if version.unusable:
+        yield ""
+        yield "cannot be called"
+        for name, reason in version.unusable.items():
+            yield f"  {name}: {reason}"
+    example = version.default_signature or next(iter(version.signatures.values()), None)
+    if example is not None:
+        yield ""
+        yield from _code(version, example)
+
+
+def _signature(version: Version, signature: Signature) -> Iterator[str]:
+    default = "  (the default)" if signature is version.default_signature else ""
+    yield f"signature {signature.name}{default}"
+    rows = [("in", spec) for spec in signature.inputs] + [("out", spec) for spec in signature.outputs]
+    width = max(len(spec.alias) for _, spec in rows)
+    for direction, spec in rows:
+        left_out = "  may be left out" if direction == "in" and spec.alias in signature.defaults else ""
+        yield f"  {direction:3}  {spec.alias:{width}}  {_datatype(spec):7}  {_shape(spec)}{left_out}"
+    reason = version.alone[signature.name]
+    yield "  calls share batches" if reason is None else f"  each call runs alone: {reason}"
+
+
+def _datatype(spec: TensorSpec) -> str:
+    return wire.datatype_of(spec.dtype) or tensorflow_name(spec.dtype)
+
+
+def _shape(spec: TensorSpec) -> str:
+    if spec.shape is None:
+        return "any shape"
+    return "[" + ", ".join("?" if size is None else str(size) for size in spec.shape) + "]"
+
+
+def _code(version: Version, signature: Signature) -> Iterator[str]:
+    chooses = signature is not version.default_signature
+    yield f"to call it (started with: hotgraph serve {version.name}=DIR)"
+    yield ""
+    yield "  import numpy as np"
+    yield "  from hotgraph_client import Client"
+    yield ""
+    yield f'  with Client("{_ADDRESS}") as client:'
+    inputs = ", ".join(f'"{spec.alias}": {_example(spec)}' for spec in signature.inputs)
+    choice = f', signature="{signature.name}"' if chooses else ""
+    yield f'      answer = client.predict("{version.name}", {{{inputs}}}{choice})'
+    yield f'      print(answer["{signature.outputs[0].alias}"])'
+    yield ""
+    flags = "".join(f" --input {spec.alias}={spec.alias}.npy" for spec in signature.inputs)
+    choice = f" --signature {signature.name}" if chooses else ""
+    yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
+
+
+def _example(spec: TensorSpec) -> str:
+    shape = [1 if size is None else size for size in spec.shape or ()]
+    if spec.dtype == object:
+        return f'np.full({shape}, b"text", object)'
+    dtype = "ml_dtypes.bfloat16" if spec.dtype.name == "bfloat16" else f"np.{spec.dtype.name}"
+    return f"np.zeros({shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"

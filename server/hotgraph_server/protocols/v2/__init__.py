@@ -1,0 +1,5 @@
+"""The Open Inference Protocol (KServe v2), as Triton's and KServe's clients speak it."""
+
+from hotgraph_server.protocols.v2.service import service
+
+__all__ = ["service"]

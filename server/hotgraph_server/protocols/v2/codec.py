@@ -1,0 +1,278 @@
+"""ModelInfer messages to arrays, and arrays to messages. Pure.
+
+Every check of a request's tensors is here; the wording is what Triton's clients know, since some of
+them match it. Each error names the input, the model and the values. `decode_inputs` raises InvalidCall
+(or Unsupported) and nothing else, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from hotgraph_protos import tensors as wire
+from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest, ModelInferResponse
+
+from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import Array
+
+# The contents field that carries each datatype; FP16 and BF16 travel raw only.
+_CONTENTS_FIELD = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+# What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing and can be anything.
+_MAX_RANK = 32
+_MAX_DIMENSION = 2**31 - 1
+
+INVALID_DATATYPE = "<invalid>"
+"""What metadata and errors call a dtype that the protocol cannot carry (complex numbers)."""
+
+
+def parse_request(message: bytes) -> ModelInferRequest:
+    """Bytes to message.
+
+    Raises:
+        InvalidCall: they are none.
+    """
+    try:
+        return ModelInferRequest.FromString(message)
+    except DecodeError as error:
+        raise InvalidCall(f"the message is no ModelInferRequest: {error}") from error
+
+
+def decode_inputs(
+    request: ModelInferRequest, signature: Signature, model: str, *, batched: bool
+) -> list[Array]:
+    """The arrays of a request, in the signature's order; defaults fill what is left out.
+
+    Args:
+        batched: calls of this signature share batches, so their inputs must agree in rows.
+
+    Raises:
+        InvalidCall: the inputs are not those of the signature, or a tensor is malformed.
+        Unsupported: an input lies in shared memory, or its dtype is none of the protocol's.
+    """
+    _check_names([tensor.name for tensor in request.inputs], signature, model)
+    raw = request.raw_input_contents
+    arrays: dict[str, Array] = dict(signature.defaults)
+    for index, tensor in enumerate(request.inputs):
+        if "shared_memory_region" in tensor.parameters:
+            raise Unsupported(f"input '{tensor.name}' lies in shared memory, which this server does not use")
+        spec = signature.inputs_by_alias[tensor.name]
+        _check_datatype(tensor, spec, model)
+        shape = _checked_shape(tensor, spec, model)
+        if raw:
+            if tensor.HasField("contents"):
+                raise InvalidCall(
+                    f"contents field must not be specified when using raw_input_contents for "
+                    f"'{tensor.name}' for model '{model}'"
+                )
+            if index >= len(raw):
+                raise _no_data(tensor.name, model)
+            arrays[tensor.name] = _decode_raw(tensor, shape, raw[index], model)
+        else:
+            arrays[tensor.name] = _decode_contents(tensor, shape, model)
+    ordered = [arrays[spec.alias] for spec in signature.inputs]
+    if batched:
+        _check_rows(signature, ordered)
+    return ordered
+
+
+def requested_outputs(request: ModelInferRequest, signature: Signature, model: str) -> tuple[str, ...]:
+    """The aliases of the outputs that the answer shall hold, in its order; none asked for means all.
+
+    Raises:
+        InvalidCall: an output is not the signature's, or asked for twice.
+        Unsupported: an output shall be something else than the tensor.
+    """
+    if not request.outputs:
+        return signature.output_aliases
+    wanted: list[str] = []
+    for output in request.outputs:
+        if output.name not in signature.outputs_by_alias:
+            raise InvalidCall(f"unexpected inference output '{output.name}' for model '{model}'")
+        if output.name in wanted:
+            raise InvalidCall(f"output '{output.name}' already exists in request")
+        for extension in ("classification", "shared_memory_region"):
+            if extension in output.parameters:
+                raise Unsupported(
+                    f"output '{output.name}' asks for {extension!r}, which this server does not have"
+                )
+        wanted.append(output.name)
+    return tuple(wanted)
+
+
+def encode_response(
+    model: str,
+    version: int,
+    request_id: str,
+    specs: Sequence[TensorSpec],
+    arrays: Sequence[Array],
+) -> bytes:
+    """The answer's bytes: one output and one raw entry for each array.
+
+    Raises:
+        Unsupported: the protocol cannot carry an output's dtype.
+    """
+    response = ModelInferResponse(model_name=model, model_version=str(version), id=request_id)
+    for spec, array in zip(specs, arrays, strict=True):
+        datatype = wire.datatype_of(spec.dtype)
+        if datatype is None:
+            raise Unsupported(f"output '{spec.alias}' is {spec.dtype}, which this protocol cannot carry")
+        response.outputs.add(name=spec.alias, datatype=datatype, shape=array.shape)
+        response.raw_output_contents.append(wire.encode_raw(array))
+    return response.SerializeToString()
+
+
+def shape_of(spec: TensorSpec) -> list[int]:
+    """A shape as metadata shows it: -1 for what is free; an unknown rank is a single -1."""
+    if spec.shape is None:
+        return [-1]
+    return [-1 if dimension is None else dimension for dimension in spec.shape]
+
+
+def _check_names(names: Sequence[str], signature: Signature, model: str) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidCall(f"input '{twice}' already exists in request for model '{model}'")
+    known = signature.inputs_by_alias
+    missing = [alias for alias in known if alias not in names and alias not in signature.defaults]
+    if missing or len(names) > len(known):
+        if signature.defaults:
+            expected = f"number of inputs between {len(known) - len(signature.defaults)} and {len(known)}"
+        else:
+            expected = f"{len(known)} inputs"
+        raise InvalidCall(
+            f"expected {expected} but got {len(names)} inputs for model '{model}'. "
+            f"Got input(s) {list(names)}, but missing required input(s) {missing}. "
+            f"Please provide all required input(s)."
+        )
+    for name in names:
+        if name not in known:
+            raise InvalidCall(f"unexpected inference input '{name}' for model '{model}'")
+
+
+def _check_datatype(tensor: Any, spec: TensorSpec, model: str) -> None:
+    expected = wire.datatype_of(spec.dtype)
+    if expected is None:
+        raise Unsupported(
+            f"input '{spec.alias}' of model '{model}' is {spec.dtype}, which this protocol cannot carry"
+        )
+    if tensor.datatype != expected:
+        known = tensor.datatype == "BF16" or tensor.datatype in _CONTENTS_FIELD or tensor.datatype == "FP16"
+        got = tensor.datatype if known else INVALID_DATATYPE
+        raise InvalidCall(
+            f"inference input '{spec.alias}' data-type is '{got}', but model '{model}' expects '{expected}'"
+        )
+
+
+def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> list[int]:
+    shape = list(tensor.shape)
+    if any(dimension < 0 for dimension in shape):
+        raise InvalidCall(
+            f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', got {shape}"
+        )
+    if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
+        raise InvalidCall(f"shape {shape} of input '{spec.alias}' for model '{model}' is too large")
+    if spec.shape is None:
+        return shape
+    if not shape and spec.shape:
+        raise InvalidCall(
+            f"input '{spec.alias}' has no shape but model requires batch dimension for model '{model}'"
+            if spec.free_rows
+            else _unexpected_shape(spec, shape, model)
+        )
+    fits = len(shape) == len(spec.shape) and all(
+        wanted is None or wanted == got for wanted, got in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        raise InvalidCall(_unexpected_shape(spec, shape, model))
+    return shape
+
+
+def _unexpected_shape(spec: TensorSpec, shape: list[int], model: str) -> str:
+    expected = ",".join(map(str, shape_of(spec)))
+    got = ",".join(map(str, shape))
+    return f"unexpected shape for input '{spec.alias}' for model '{model}'. Expected [{expected}], got [{got}]"
+
+
+def _check_rows(signature: Signature, arrays: Sequence[Array]) -> None:
+    rows = arrays[0].shape[0]
+    for spec, array in zip(signature.inputs, arrays, strict=True):
+        if array.shape[0] != rows:
+            raise InvalidCall(
+                f"input '{spec.alias}' batch size does not match other inputs: "
+                f"{array.shape[0]} rows, '{signature.inputs[0].alias}' has {rows}"
+            )
+        if not rows:
+            raise InvalidCall(f"input '{spec.alias}' has batch size 0, expected at least one row")
+
+
+def _decode_raw(tensor: Any, shape: list[int], data: bytes, model: str) -> Array:
+    where = f"for input '{tensor.name}' for model '{model}'"
+    if tensor.datatype != wire.BYTES:
+        expected = wire.element_count(shape) * wire.dtype_of(tensor.datatype).itemsize
+        if len(data) != expected:
+            raise InvalidCall(f"input byte size mismatch {where}. Expected {expected}, got {len(data)}")
+    try:
+        return wire.decode_raw(tensor.datatype, shape, data)
+    except ValueError as error:
+        raise InvalidCall(f"{error} {where}") from error
+
+
+def _decode_contents(tensor: Any, shape: list[int], model: str) -> Array:
+    count = wire.element_count(shape)
+    if not tensor.HasField("contents"):
+        if count:
+            raise _no_data(tensor.name, model)
+        # An empty tensor has nothing to send.
+        return np.empty(shape, wire.dtype_of(tensor.datatype))
+    field = _CONTENTS_FIELD.get(tensor.datatype)
+    filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]
+    if field is None or any(name != field for name in filled):
+        raise InvalidCall(
+            f"unexpected explicit tensor data for input tensor '{tensor.name}' for model '{model}': "
+            f"{tensor.datatype} travels in {field or 'raw_input_contents'}, got {', '.join(filled)}"
+        )
+    return _from_field(tensor.contents, field, tensor, shape, model)
+
+
+def _from_field(contents: InferTensorContents, field: str, tensor: Any, shape: list[int], model: str) -> Array:
+    values = getattr(contents, field)
+    count = wire.element_count(shape)
+    dtype = wire.dtype_of(tensor.datatype)
+    if len(values) != count:
+        where = f"for input '{tensor.name}' for model '{model}'"
+        if tensor.datatype == wire.BYTES:
+            raise InvalidCall(f"expected {count} string elements {where}, got {len(values)}")
+        raise InvalidCall(
+            f"input byte size mismatch {where}. "
+            f"Expected {count * dtype.itemsize}, got {len(values) * dtype.itemsize}"
+        )
+    if tensor.datatype == wire.BYTES:
+        flat = np.empty(count, object)
+        flat[:] = values
+    else:
+        # Small integers come in 32-bit fields; their low bytes count, without a check of the range.
+        wide = {"int_contents": np.int32, "uint_contents": np.uint32}.get(field, dtype)
+        flat = np.array(values, wide).astype(dtype, copy=False)
+    return flat.reshape(shape)
+
+
+def _no_data(name: str, model: str) -> InvalidCall:
+    return InvalidCall(f"unable to find data for input tensor '{name}' for model '{model}' in request.")

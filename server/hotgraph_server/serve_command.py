@@ -1,0 +1,179 @@
+"""``hotgraph serve``: flags and file to settings, then the server's life in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hotgraph_server.builtin import digits_model
+from hotgraph_server.errors import SettingsError, StartError
+from hotgraph_server.repository.layout import default_name
+from hotgraph_server.settings import (
+    PER_MODEL,
+    PER_SERVER,
+    BatchSettings,
+    ListenSettings,
+    ModelSettings,
+    ServerSettings,
+    SessionSettings,
+    build,
+    fields_of,
+)
+from hotgraph_server.settings_file import FileSettings, read_settings_file
+
+DESCRIPTION = """\
+Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
+TensorFlow Serving, on one port.
+
+A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. Without any
+DIR the built-in model answers: handwritten digits, 784 pixels in, 10 probabilities out.
+"""
+EXAMPLES = """\
+examples:
+  hotgraph serve                                the built-in digits on 127.0.0.1:8500
+  hotgraph serve ~/models/flowers               one model, called "flowers"
+  hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
+  hotgraph serve DIR --host 0.0.0.0             for other machines to call
+  hotgraph serve --config server.toml           everything from a file:
+      port = 8500
+      [models.flowers]
+      path = "/models/flowers"
+      max_batch_rows = 16
+
+The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
+calls, those taken are answered, exit status 0. A second signal ends at once.
+"""
+
+_BUILT_IN_NAME = "digits"
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags from the settings' fields; a flag that is not given stays out of the namespace."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    parser.add_argument(
+        "models", nargs="*", metavar="[NAME=]DIR", help="a model; NAME is what clients call it, by default DIR's"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    for setting in fields_of(*PER_SERVER, *PER_MODEL):
+        default = "" if setting.default in ("", False) else f" (default {setting.default})"
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            type=setting.metadata["kind"],
+            default=argparse.SUPPRESS,
+            metavar=setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper(),
+            help=setting.metadata["help"] + default,
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal says otherwise; returns the exit status.
+
+    Raises:
+        StartError: the server cannot start.
+    """
+    settings = settings_from(vars(arguments))
+    _set_up_logging(arguments.verbose)
+    stop = _Stop()
+    stop.start()
+    # TensorFlow's C++ side reads this when it is first imported, which is just below.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from hotgraph_server.server import Server
+
+    server = Server(settings)
+    server.start()
+    print(f"serving on {server.address}", file=sys.stderr, flush=True)
+    stop.wait()
+    if server.stop():
+        logging.getLogger(__name__).info("all calls answered, stopped")
+        return 0
+    # A run that does not end would hold up an orderly exit for ever.
+    print("stopped, but not every call could be answered in time", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
+    """The settings that flags and the file they name amount to.
+
+    Raises:
+        SettingsError: a value, a file or a model that cannot be.
+        LoadError: none here; folders are looked at when they are loaded.
+    """
+    file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
+    values = {**file.values, **flags}
+    models = [_model(name, Path(table["path"]), {**values, **table}) for name, table in file.models.items()]
+    models += [_model(*_named_folder(argument), values) for argument in flags["models"]]
+    if not models:
+        models = [_model(_BUILT_IN_NAME, digits_model(), values)]
+    return ServerSettings(tuple(models), build(ListenSettings, values))
+
+
+def _model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
+    return ModelSettings(name, path, build(BatchSettings, values), build(SessionSettings, values))
+
+
+def _named_folder(argument: str) -> tuple[str, Path]:
+    name, separator, folder = argument.partition("=")
+    # A path may hold a "=" of its own; a name never holds a "/".
+    if not separator or "/" in name:
+        name, folder = "", argument
+    if not folder:
+        raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
+    path = Path(folder).expanduser()
+    return name or default_name(path), path
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname).1s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It tells about every deprecated function that it calls itself.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+class _Stop:
+    """Waits for signals in a thread of its own.
+
+    The signals are blocked in every thread, and this one collects them with ``sigwait``: so nothing runs
+    in a signal handler, where any lock may be held. While the server loads, a signal ends the process at
+    once: there is nobody to answer yet. Then the first one asks for an orderly stop, the second ends.
+    """
+
+    def __init__(self) -> None:
+        self._serving = False
+        self._asked = threading.Event()
+        self._thread = threading.Thread(target=self._collect, name="signals", daemon=True)
+
+    def start(self) -> None:
+        """Block the signals; threads that are started later inherit that."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """From now on a first signal is a request; returns when it has come."""
+        self._serving = True
+        self._asked.wait()
+
+    def _collect(self) -> None:
+        number = signal.sigwait(_STOP_SIGNALS)
+        if self._serving:
+            print("stopping: calls already taken are answered; once more to end at once", file=sys.stderr, flush=True)
+            self._asked.set()
+            number = signal.sigwait(_STOP_SIGNALS)
+        # As a shell reports a process that a signal has ended.
+        os._exit(128 + number)
+

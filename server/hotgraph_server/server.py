@@ -1,0 +1,91 @@
+"""The server: its parts, and its life from start to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from hotgraph_server.model import State, Version
+from hotgraph_server.protocols import tfs, v2
+from hotgraph_server.registry import Registry
+from hotgraph_server.repository.loader import load
+from hotgraph_server.settings import ServerSettings
+from hotgraph_server.transport.server import GrpcServer
+
+_LOG = logging.getLogger(__name__)
+
+# For executors to end their last run once the calls are gone; a run cannot be interrupted.
+_LAST_RUN_S = 5.0
+
+
+class Server:
+    """Models behind one port.
+
+    The constructor starts nothing. `start` and `stop` belong to one thread; `drain_on` is not needed
+    here: whoever owns the server decides when to stop it.
+
+    Attributes:
+        registry: which versions are live.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.registry = Registry()
+        self._settings = settings
+        self._ready = threading.Event()
+        self._grpc: GrpcServer | None = None
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` as bound; after `start`."""
+        assert self._grpc is not None, "not started"
+        return self._grpc.address
+
+    def start(self) -> None:
+        """Bind the port, load the models, answer calls; returns when all of it has happened.
+
+        Raises:
+            StartError: something is not as it should be; nothing is left running.
+        """
+        services = [
+            v2.service(self.registry, self._ready.is_set),
+            tfs.prediction_service(self.registry),
+            tfs.model_service(self.registry),
+        ]
+        # The port comes first: that it is in use shall be known before a minute of loading.
+        self._grpc = GrpcServer(self._settings.listen, services)
+        try:
+            for model in self._settings.models:
+                self.registry.publish([load(model)])
+        except BaseException:
+            self.stop(0)
+            raise
+        self._ready.set()
+        self._grpc.health.serving([*self.registry.table, *(service.name for service in services)])
+        self._grpc.start()
+
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Take no calls any more, answer those taken, close the sessions.
+
+        In this order: health says so first, so that balancers look elsewhere; then the transport lets
+        the calls inside finish, for which the executors must still run; then the executors end.
+
+        Args:
+            timeout_s: for calls to finish, seconds; by default what the settings say.
+
+        Returns:
+            Whether every call got its answer and every executor ended.
+        """
+        if self._grpc is None:
+            return True
+        self._ready.clear()
+        limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
+        finished = self._grpc.stop(limit_s)
+        deadline = time.monotonic() + _LAST_RUN_S
+        for version in self._versions_to_stop():
+            finished &= version.stop(max(deadline - time.monotonic(), 0.0))
+        self._grpc = None
+        return finished
+
+    def _versions_to_stop(self) -> list[Version]:
+        return [version for version in self.registry.versions() if version.state is State.LIVE]

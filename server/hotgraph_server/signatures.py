@@ -1,0 +1,75 @@
+"""A signature: a named set of input and output tensors of a version, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hotgraph_server.tensors import Array
+
+DEFAULT_SIGNATURE = "serving_default"
+"""The name that both TensorFlow 1's and 2's exporters give to the signature that clients mean."""
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        alias: the name that callers use.
+        tensor: the tensor in the graph, ``op:index``.
+        dtype: object for strings.
+        shape: None for a dimension that is free; None instead of a tuple for an unknown rank.
+    """
+
+    alias: str
+    tensor: str
+    dtype: np.dtype[Any]
+    shape: Shape | None
+
+    @property
+    def free_rows(self) -> bool:
+        """Is dimension 0 there, and free?"""
+        return bool(self.shape) and self.shape[0] is None  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What can be called.
+
+    Attributes:
+        inputs: in the order in which a run takes them.
+        outputs: in the order in which a call without a choice of its own gets them.
+        method_name: as TensorFlow Serving's clients see it in the metadata.
+        defaults: the value of an input that a call leaves out, by alias.
+        writes: running it may change the state of the session.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    method_name: str = ""
+    defaults: Mapping[str, Array] = field(default_factory=dict)
+    writes: bool = False
+
+    def __post_init__(self) -> None:
+        # Looked up for every call; a frozen dataclass lets us set them only this way.
+        object.__setattr__(self, "inputs_by_alias", {spec.alias: spec for spec in self.inputs})
+        object.__setattr__(self, "outputs_by_alias", {spec.alias: spec for spec in self.outputs})
+        object.__setattr__(self, "output_aliases", tuple(spec.alias for spec in self.outputs))
+
+    inputs_by_alias: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    outputs_by_alias: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    output_aliases: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+
+def default_signature(signatures: Mapping[str, Signature]) -> Signature | None:
+    """The signature of a call that names none: ``serving_default``, or the only one there is."""
+    if DEFAULT_SIGNATURE in signatures:
+        return signatures[DEFAULT_SIGNATURE]
+    return next(iter(signatures.values())) if len(signatures) == 1 else None

@@ -1,0 +1,92 @@
+"""The first runs of a graph, before anybody may call it.
+
+Some graphs load and then fail at their first run (a table or variable that nothing initialises, an op
+without a kernel): that must be found before the version is live. The same runs tell which signatures
+may be batched. A signature that changes state is never run here: nobody has asked for the change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import grpc
+
+from hotgraph_server.batching.rules import why_alone
+from hotgraph_server.batching.trial import generated_inputs, rows_influence_each_other
+from hotgraph_server.errors import LoadError, RunFailed
+from hotgraph_server.signatures import Signature
+from hotgraph_server.tensors import Array
+
+_LOG = logging.getLogger(__name__)
+
+# The graph is unfit to run. Every other error may be the fault of generated input that the model has
+# no use for (an id out of range, a text that is no tf.Example), and says nothing about real calls.
+_UNFIT = frozenset(
+    {
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+
+
+class Runnable(Protocol):
+    """What graph.Graph is to us."""
+
+    signatures: dict[str, Signature]
+
+    def run(
+        self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
+    ) -> Sequence[Array]: ...
+
+
+def warm_up(graph: Runnable, where: str) -> dict[str, str | None]:
+    """Run every signature that can be run without a trace, and try which may be batched.
+
+    Returns:
+        For each signature why its calls run alone, None where they may share a batch.
+
+    Raises:
+        LoadError: a signature cannot be run at all; `where` names the model in it.
+    """
+    return {name: _warm_up_one(graph, signature, where) for name, signature in graph.signatures.items()}
+
+
+def _warm_up_one(graph: Runnable, signature: Signature, where: str) -> str | None:
+    def run(inputs: Sequence[Array]) -> Sequence[Array]:
+        try:
+            return graph.run(signature, signature.output_aliases, inputs)
+        except RunFailed as error:
+            if error.status in _UNFIT:
+                raise LoadError(where, f"signature {signature.name!r} fails its first run: {error}") from error
+            raise
+
+    alone = why_alone(signature)
+    if alone is None:
+        return rows_influence_each_other(signature, run)
+    if not signature.writes:
+        refusal: RunFailed | None = None
+        for inputs in generated_inputs(signature, rows=1):
+            try:
+                run(inputs)
+            except RunFailed as error:
+                refusal = error
+                continue
+            return alone
+        _LOG.info("%s: signature %r refuses generated input, not warmed: %s", where, signature.name, refusal)
+    return alone
+
+
+def summary(alone: Mapping[str, str | None]) -> str:
+    """One line for the log: which signatures are batched and which not."""
+    batched = [name for name, reason in alone.items() if reason is None]
+    single = [name for name, reason in alone.items() if reason is not None]
+    parts = []
+    if batched:
+        parts.append(f"batched: {', '.join(batched)}")
+    if single:
+        parts.append(f"run alone: {', '.join(single)}")
+    return "; ".join(parts) or "no signature that can be called"

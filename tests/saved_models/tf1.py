@@ -1,0 +1,228 @@
+"""SavedModels in the manner of TensorFlow 1: a graph, a session, signatures by hand.
+
+Every builder writes one SavedModel into ``directory``, which must not exist yet. Weights come from
+fixed seeds, so that two builds give the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Tensors = Mapping[str, Any]
+
+
+def save(
+    directory: Path,
+    session: Any,
+    signatures: Mapping[str, tuple[Tensors, Tensors]],
+    *,
+    method_names: Mapping[str, str] | None = None,
+    **graph: Any,
+) -> None:
+    """Write the session's graph and values with ``signatures``: key -> (inputs, outputs).
+
+    ``method_names`` names the signatures that are not of the kind `predict`; ``graph`` goes to
+    TensorFlow's builder (main_op, assets_collection, saver).
+    """
+    import tensorflow.compat.v1 as tf
+
+    def signature(key: str, inputs: Tensors, outputs: Tensors) -> Any:
+        return tf.saved_model.build_signature_def(
+            {name: tf.saved_model.build_tensor_info(tensor) for name, tensor in inputs.items()},
+            {name: tf.saved_model.build_tensor_info(tensor) for name, tensor in outputs.items()},
+            (method_names or {}).get(key, "tensorflow/serving/predict"),
+        )
+
+    builder = tf.saved_model.Builder(str(directory))
+    builder.add_meta_graph_and_variables(
+        session,
+        ["serve"],
+        signature_def_map={key: signature(key, *tensors) for key, tensors in signatures.items()},
+        **graph,
+    )
+    builder.save()
+
+
+def build_tf1_softmax(directory: Path) -> None:
+    """`x` float32 [-1, 784] -> `probabilities` float32 [-1, 10], `digit` int64 [-1]; ref variables."""
+    import tensorflow.compat.v1 as tf
+
+    rng = np.random.default_rng(1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, 784], name="x")
+        weights = tf.Variable(rng.normal(0, 0.1, (784, 10)).astype(np.float32), use_resource=False)
+        bias = tf.Variable(np.zeros(10, np.float32), use_resource=False)
+        probabilities = tf.nn.softmax(tf.matmul(x, weights) + bias)
+        digit = tf.argmax(probabilities, axis=1)
+        session.run(tf.global_variables_initializer())
+        outputs = {"probabilities": probabilities, "digit": digit}
+        save(directory, session, {"serving_default": ({"x": x}, outputs)})
+
+
+def build_tf1_counter(directory: Path) -> None:
+    """A ref variable: `add` takes `by` int64 [] and gives the new `count` int64 []; `read` takes nothing."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        by = tf.placeholder(tf.int64, [], name="by")
+        count = tf.Variable(np.int64(0), use_resource=False)
+        added = tf.assign_add(count, by)
+        session.run(tf.global_variables_initializer())
+        signatures = {"add": ({"by": by}, {"count": added}), "read": ({}, {"count": tf.identity(count)})}
+        save(directory, session, signatures)
+
+
+def build_example_scores(directory: Path) -> None:
+    """Serialised tf.Example in; each example holds the feature `x`, four floats.
+
+    `serving_default` is of the kind classify: `inputs` string [-1] -> `classes` string [-1, 3],
+    `scores` float32 [-1, 3]. `predict`: `examples` string [-1] -> `scores` float32 [-1, 3], where
+    scores are x[0] + x[1], x[2] and x[3]. A string that is no tf.Example fails with INVALID_ARGUMENT.
+    """
+    import tensorflow.compat.v1 as tf
+
+    mixing = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        examples = tf.placeholder(tf.string, [None], name="examples")
+        features = tf.parse_example(examples, {"x": tf.FixedLenFeature([4], tf.float32)})
+        scores = tf.matmul(features["x"], mixing)
+        names = tf.constant([[b"left", b"middle", b"right"]])
+        classes = tf.tile(names, [tf.shape(examples)[0], 1])
+        save(
+            directory,
+            session,
+            {
+                "serving_default": ({"inputs": examples}, {"classes": classes, "scores": scores}),
+                "predict": ({"examples": examples}, {"scores": scores}),
+            },
+            method_names={"serving_default": "tensorflow/serving/classify"},
+        )
+
+
+def build_tf1_vocabulary(directory: Path) -> None:
+    """`word` string [-1] -> `id` int64 [-1], -1 for an unknown word; 0 amber, 1 birch, 2 coral.
+
+    The table is filled from an asset that only the collection `saved_model_assets` lists, as in old
+    exports, by the main op of the SavedModel.
+    """
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        asset = tf.constant(_written_vocabulary(directory), name="vocabulary")
+        tf.add_to_collection(tf.GraphKeys.ASSET_FILEPATHS, asset)
+        column = tf.lookup.TextFileIndex
+        lines = tf.lookup.TextFileInitializer(
+            asset, tf.string, column.WHOLE_LINE, tf.int64, column.LINE_NUMBER
+        )
+        table = tf.lookup.StaticHashTable(lines, default_value=-1)
+        word = tf.placeholder(tf.string, [None], name="word")
+        ids = table.lookup(word)
+        save(
+            directory,
+            session,
+            {"serving_default": ({"word": word}, {"id": ids})},
+            assets_collection=tf.get_collection(tf.GraphKeys.ASSET_FILEPATHS),
+            main_op=tf.tables_initializer(),
+        )
+    _edit(directory, _list_assets_in_the_collection_only)
+
+
+def build_uninitialized(directory: Path) -> None:
+    """`x` float32 [-1, 2] -> `y` float32 [-1, 2]: loads, then every run fails with FAILED_PRECONDITION.
+
+    One of its variables was left out of the checkpoint and nothing else gives it a value.
+    """
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, 2], name="x")
+        saved = tf.Variable(np.ones(2, np.float32), use_resource=False, name="saved")
+        lost = tf.Variable(np.ones(2, np.float32), use_resource=False, name="lost")
+        session.run(tf.global_variables_initializer())
+        save(
+            directory,
+            session,
+            {"serving_default": ({"x": x}, {"y": x * saved + lost})},
+            saver=tf.train.Saver([saved]),
+        )
+
+
+def build_uninitialized_table(directory: Path) -> None:
+    """`word` string [-1] -> `id` int64 [-1]: loads, then every run fails, for nothing fills its table."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        rows = tf.lookup.KeyValueTensorInitializer(["amber"], np.array([0], np.int64))
+        table = tf.lookup.StaticHashTable(rows, default_value=-1)
+        word = tf.placeholder(tf.string, [None], name="word")
+        save(directory, session, {"serving_default": ({"word": word}, {"id": table.lookup(word)})})
+
+
+def build_pass_through(directory: Path) -> None:
+    """`x` float32 [-1, 2] -> `doubled` float32 [-1, 2] and `same`, which is the fed tensor itself."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, 2], name="x")
+        save(directory, session, {"serving_default": ({"x": x}, {"doubled": x * 2.0, "same": x})})
+
+
+def build_two_aliases(directory: Path) -> None:
+    """`x` float32 [-1, 2] -> `first` and `second` float32 [-1, 2], two names of the one tensor x * 2.
+
+    A second signature, `twins`, has two names for one input: `a` and `b` are both x.
+    """
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, 2], name="x")
+        y = x * 2.0
+        signatures = {
+            "serving_default": ({"x": x}, {"first": y, "second": y}),
+            "twins": ({"a": x, "b": x}, {"y": y}),
+        }
+        save(directory, session, signatures)
+
+
+def build_unknown_rank(directory: Path) -> None:
+    """`x` float32 of any rank -> `y` float32, the same shape, x + 1."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, None, name="x")
+        save(directory, session, {"serving_default": ({"x": x}, {"y": x + 1.0})})
+
+
+def build_fixed_batch(directory: Path) -> None:
+    """`x` float32 [1, 4] -> `y` float32 [1, 4], x * 3: dimension 0 is declared as one row."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [1, 4], name="x")
+        save(directory, session, {"serving_default": ({"x": x}, {"y": x * 3.0})})
+
+
+def _written_vocabulary(directory: Path) -> str:
+    path = directory.with_name(directory.name + "_vocabulary.txt")
+    path.write_text("amber\nbirch\ncoral\n")
+    return str(path)
+
+
+def _list_assets_in_the_collection_only(meta_graph: Any) -> None:
+    assert meta_graph.collection_def["saved_model_assets"].any_list.value
+    meta_graph.ClearField("asset_file_def")
+
+
+def _edit(directory: Path, change: Callable[[Any], None]) -> None:
+    """Let ``change`` alter the one MetaGraphDef of the SavedModel."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = directory / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (meta_graph,) = saved_model.meta_graphs
+    change(meta_graph)
+    path.write_bytes(saved_model.SerializeToString())
