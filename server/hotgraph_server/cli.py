@@ -16,7 +16,10 @@ from hotgraph_protos.version import __version__
 # Subcommand: its module, which has add_arguments(parser) and run(arguments), and its line in the help.
 _COMMANDS = {
     "serve": ("hotgraph_server.serve_command", "serve SavedModels over gRPC"),
-    "inspect": ("hotgraph_server.inspect_command", "show what a SavedModel takes and gives, and how to call it"),
+    "inspect": (
+        "hotgraph_server.inspect_command",
+        "show what a SavedModel takes and gives, and how to call it",
+    ),
     "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
 }
 _DESCRIPTION = """\
@@ -39,14 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = words[0] if words and words[0] in _COMMANDS else None
     module = importlib.import_module(_COMMANDS[command][0]) if command else None
     parser = argparse.ArgumentParser(
-        "hotgraph", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "hotgraph",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hotgraph {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, line) in _COMMANDS.items():
-        subparser = commands.add_parser(
-            name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        subparser = commands.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == command and module is not None:
             module.add_arguments(subparser)
     arguments = parser.parse_args(words)

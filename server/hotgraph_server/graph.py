@@ -81,9 +81,7 @@ class Graph:
                 raise DeviceNotFound(settings.device, [name.removeprefix("/device:") for name in present])
             with graph.as_default(), tf.device(settings.canonical_device):
                 # What the exporter's machine had is of no concern here: the device is ours to choose.
-                meta_graph = tf.compat.v1.saved_model.load(
-                    session, tags, str(directory), clear_devices=True
-                )
+                meta_graph = tf.compat.v1.saved_model.load(session, tags, str(directory), clear_devices=True)
             opened = cls(session, meta_graph)
         except DeviceNotFound:
             session.close()
@@ -203,7 +201,9 @@ def _tags(directory: Path) -> list[str]:
         elif text.is_file():
             text_format.Parse(text.read_text(), saved_model)
         else:
-            raise LoadError(str(directory), "no SavedModel here: neither saved_model.pb nor saved_model.pbtxt")
+            raise LoadError(
+                str(directory), "no SavedModel here: neither saved_model.pb nor saved_model.pbtxt"
+            )
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise LoadError(str(directory), f"saved_model.pb cannot be read: {_first_line(error)}") from error
     except OSError as error:

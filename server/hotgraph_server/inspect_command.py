@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
-
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensors import tensorflow_name
+from hotgraph_server.tensorflow_import import import_tensorflow
+from hotgraph_server.tensors import STRING, tensorflow_name
 
 if TYPE_CHECKING:
     from hotgraph_server.model import Version
@@ -47,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     directory: Path = arguments.directory.expanduser()
     found = versions_in(directory)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    settings = ModelSettings(arguments.name or default_name(directory), directory)
+    import_tensorflow([settings.session])
     from hotgraph_server.repository.loader import load
 
-    version = load(ModelSettings(arguments.name or default_name(directory), directory))
+    version = load(settings)
     others = sorted(set(found) - {version.number})
     print("\n".join(report(version, found[version.number], others)))
     version.stop(timeout_s=5)
@@ -119,7 +117,7 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
 
 def _example(spec: TensorSpec) -> str:
     shape = [1 if size is None else size for size in spec.shape or ()]
-    if spec.dtype == object:
+    if spec.dtype == STRING:
         return f'np.full({shape}, b"text", object)'
     dtype = "ml_dtypes.bfloat16" if spec.dtype.name == "bfloat16" else f"np.{spec.dtype.name}"
     return f"np.zeros({shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"

@@ -6,7 +6,6 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hotgraph_server.batching.call import Call

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hotgraph_server.builtin import digits_model
-from hotgraph_server.errors import SettingsError, StartError
+from hotgraph_server.errors import SettingsError
 from hotgraph_server.repository.layout import default_name
 from hotgraph_server.settings import (
     PER_MODEL,
@@ -27,6 +27,7 @@ from hotgraph_server.settings import (
     fields_of,
 )
 from hotgraph_server.settings_file import FileSettings, read_settings_file
+from hotgraph_server.tensorflow_import import import_tensorflow
 
 DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
@@ -59,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags from the settings' fields; a flag that is not given stays out of the namespace."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     parser.add_argument(
-        "models", nargs="*", metavar="[NAME=]DIR", help="a model; NAME is what clients call it, by default DIR's"
+        "models",
+        nargs="*",
+        metavar="[NAME=]DIR",
+        help="a model; NAME is what clients call it, by default DIR's",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
@@ -86,8 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     _set_up_logging(arguments.verbose)
     stop = _Stop()
     stop.start()
-    # TensorFlow's C++ side reads this when it is first imported, which is just below.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow(model.session for model in settings.models)
     from hotgraph_server.server import Server
 
     server = Server(settings)
@@ -141,8 +144,6 @@ def _set_up_logging(verbose: bool) -> None:
         datefmt="%H:%M:%S",
     )
     logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
-    # It tells about every deprecated function that it calls itself.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 class _Stop:
@@ -171,9 +172,12 @@ class _Stop:
     def _collect(self) -> None:
         number = signal.sigwait(_STOP_SIGNALS)
         if self._serving:
-            print("stopping: calls already taken are answered; once more to end at once", file=sys.stderr, flush=True)
+            print(
+                "stopping: calls already taken are answered; once more to end at once",
+                file=sys.stderr,
+                flush=True,
+            )
             self._asked.set()
             number = signal.sigwait(_STOP_SIGNALS)
         # As a shell reports a process that a signal has ended.
         os._exit(128 + number)
-

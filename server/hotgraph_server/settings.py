@@ -22,7 +22,8 @@ T = TypeVar("T")
 def setting(default: T, help: str, *, kind: type | None = None, metavar: str | None = None) -> T:
     """Declare one setting. `kind` is the type of its values where the default does not tell (None)."""
     metadata = {"help": help, "kind": kind or type(default), "metavar": metavar}
-    return cast(T, dataclasses.field(default=default, metadata=metadata))
+    # A Field to dataclasses, the value's type to everybody who reads the attribute.
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class ListenSettings:
     tls_cert: str = setting("", "PEM file of the server's certificate chain; turns TLS on", metavar="FILE")
     tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE")
     tls_client_ca: str = setting(
-        "", "PEM file of the authority that signs clients' certificates; callers without one are refused",
+        "",
+        "PEM file of the authority that signs clients' certificates; callers without one are refused",
         metavar="FILE",
     )
     max_calls: int = setting(2048, "calls that may be inside the server at once; further ones are refused")
@@ -68,7 +70,9 @@ class BatchSettings:
             0 <= self.max_wait_us <= 10_000_000,
             f"max-wait-us must be 0 to 10000000 (ten seconds), got {self.max_wait_us}",
         )
-        _check(self.max_queued_calls >= 1, f"max-queued-calls must be at least 1, got {self.max_queued_calls}")
+        _check(
+            self.max_queued_calls >= 1, f"max-queued-calls must be at least 1, got {self.max_queued_calls}"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,12 @@ class SessionSettings:
             f"device must look like /CPU:0 or /GPU:1, got {self.device!r}",
         )
         _check(self.cpu_devices >= 1, f"cpu-devices must be at least 1, got {self.cpu_devices}")
-        _check(self.intra_op_threads >= 0, f"intra-op-threads must not be negative, got {self.intra_op_threads}")
-        _check(self.inter_op_threads >= 0, f"inter-op-threads must not be negative, got {self.inter_op_threads}")
+        _check(
+            self.intra_op_threads >= 0, f"intra-op-threads must not be negative, got {self.intra_op_threads}"
+        )
+        _check(
+            self.inter_op_threads >= 0, f"inter-op-threads must not be negative, got {self.inter_op_threads}"
+        )
 
     @property
     def canonical_device(self) -> str:

@@ -59,7 +59,7 @@ def read_settings_file(path: Path) -> FileSettings:
         raise SettingsError(f"{path}: no valid TOML: {error}") from error
     models = content.pop(_MODELS, {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
-        raise SettingsError(f"{path}: models are tables: [models.NAME] with path = \"DIR\"")
+        raise SettingsError(f'{path}: models are tables: [models.NAME] with path = "DIR"')
     _check(content, {setting.name: setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}, str(path))
     per_model = {setting.name: setting for setting in fields_of(*PER_MODEL)}
     for name, table in models.items():

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 DT_STRING = 7
+STRING = np.dtype(object)
+"""The dtype of arrays of strings."""
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
@@ -23,7 +25,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     4: np.dtype(np.uint8),
     5: np.dtype(np.int16),
     6: np.dtype(np.int8),
-    DT_STRING: np.dtype(object),
+    DT_STRING: STRING,
     8: np.dtype(np.complex64),
     9: np.dtype(np.int64),
     10: np.dtype(np.bool_),
@@ -37,7 +39,11 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 
 # As TensorFlow's own error texts spell them ("actual double vs. expect float").
-_TENSORFLOW_NAMES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(object): "string"}
+_TENSORFLOW_NAMES = {
+    np.dtype(np.float32): "float",
+    np.dtype(np.float64): "double",
+    STRING: "string",
+}
 
 
 def dtype_of(number: int) -> np.dtype[Any] | None:

@@ -61,7 +61,9 @@ def _warm_up_one(graph: Runnable, signature: Signature, where: str) -> str | Non
             return graph.run(signature, signature.output_aliases, inputs)
         except RunFailed as error:
             if error.status in _UNFIT:
-                raise LoadError(where, f"signature {signature.name!r} fails its first run: {error}") from error
+                raise LoadError(
+                    where, f"signature {signature.name!r} fails its first run: {error}"
+                ) from error
             raise
 
     alone = why_alone(signature)

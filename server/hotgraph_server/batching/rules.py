@@ -7,6 +7,7 @@ is live.
 from __future__ import annotations
 
 from hotgraph_server.signatures import Signature
+from hotgraph_server.tensors import STRING
 
 
 def why_alone(signature: Signature) -> str | None:
@@ -18,7 +19,7 @@ def why_alone(signature: Signature) -> str | None:
     for spec in signature.inputs:
         if not spec.free_rows:
             return f"input {spec.alias!r} has no free dimension 0"
-        if spec.dtype == object:
+        if spec.dtype == STRING:
             # Merging strings looks legal by shape, but a graph that pads its strings to the longest
             # gives another answer when a longer one is in the batch.
             return f"input {spec.alias!r} holds strings, whose length may reach a neighbour's answer"

@@ -15,7 +15,7 @@ import numpy as np
 
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensors import Array
+from hotgraph_server.tensors import STRING, Array
 
 Run = Callable[[Sequence[Array]], Sequence[Array]]
 """Inputs in the signature's order to outputs in the signature's order; raises RunFailed."""
@@ -64,7 +64,7 @@ def _generate(spec: TensorSpec, rows: int, size: int, random: np.random.Generato
         inner = (size if dimension is None else dimension for dimension in spec.shape[1:])
         outer = (rows if dimension is None else dimension for dimension in spec.shape[:1])
         shape = (*outer, *inner)
-    if spec.dtype == object:
+    if spec.dtype == STRING:
         # As different in length as in content.
         texts = [b"x" * int(length) for length in random.integers(1, 9, int(np.prod(shape)))]
         return np.array(texts, object).reshape(shape)

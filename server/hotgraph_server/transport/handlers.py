@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -68,7 +68,7 @@ class _CountingPool(ThreadPoolExecutor):
             self.inside -= 1
 
 
-class HotGate(grpc.ServerInterceptor):  # type: ignore[misc]
+class HotGate(grpc.ServerInterceptor):
     """Refuses hot calls at the door when too many are inside."""
 
     def __init__(self, services: list[Service], pools: Pools) -> None:
@@ -90,7 +90,7 @@ def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
-def abort(context: grpc.ServicerContext, error: BaseException) -> None:
+def abort(context: grpc.ServicerContext, error: BaseException) -> NoReturn:
     """End an RPC with an error's status; raises, as grpc wants it."""
     failure = as_call_error(error)
     context.set_trailing_metadata(trailers_of(failure))
@@ -128,14 +128,14 @@ class _WaitingReply:
         return self._encode()
 
 
-def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler:
-    def answer(message: bytes, context: grpc.ServicerContext) -> bytes | None:
+def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
+    def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             reply = _WaitingReply(context)
             method(message, reply)
             return reply.wait()
         except Exception as error:
-            return abort(context, error)
+            abort(context, error)
 
     # grpc runs a handler in the pool that it names; without this it would share the plain one.
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
@@ -143,12 +143,12 @@ def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodH
     return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def _plain_handler(method: PlainMethod) -> grpc.RpcMethodHandler:
+def _plain_handler(method: PlainMethod) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method.answer(request)
         except Exception as error:
-            return abort(context, error)
+            abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
         answer,
@@ -157,7 +157,7 @@ def _plain_handler(method: PlainMethod) -> grpc.RpcMethodHandler:
     )
 
 
-def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler:
+def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
     def refuse(_: bytes, context: grpc.ServicerContext) -> None:
         abort(context, error)
 

@@ -50,7 +50,7 @@ class GrpcServer:
         self.health = Health()
         self._pools = Pools(settings.max_calls)
         self._server = grpc.server(
-            self._pools.plain, interceptors=(HotGate(list(services), self._pools),), options=_OPTIONS
+            self._pools.plain, interceptors=[HotGate(list(services), self._pools)], options=_OPTIONS
         )
         for service in services:
             self._server.add_generic_rpc_handlers((generic_handler(service, self._pools),))

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.tensors import DT_STRING, Array, dtype_of, number_of
+from hotgraph_server.tensors import DT_STRING, STRING, Array, dtype_of, number_of
 
 _DT_HALF, _DT_BFLOAT16 = 19, 14
 
@@ -120,7 +120,7 @@ def encode_tensor(array: Array) -> bytes:
 
 
 def _from_content(alias: str, content: bytes, dtype: np.dtype[Any], count: int) -> Array:
-    if dtype == object:
+    if dtype == STRING:
         raise _unreadable(alias, "strings travel in string_val, not in tensor_content")
     if len(content) != count * dtype.itemsize:
         raise _unreadable(alias, f"expected {count * dtype.itemsize} bytes, got {len(content)}")
@@ -148,7 +148,7 @@ def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int) -> Arr
 def _filled(alias: str, flat: Array, dtype: np.dtype[Any], count: int) -> Array:
     if count * dtype.itemsize > _MAX_FILLED_BYTES:
         raise _unreadable(alias, f"{count} elements said, {len(flat)} sent; too many to fill in")
-    filled = np.full(count, flat[-1] if len(flat) else (b"" if dtype == object else 0), dtype)
+    filled = np.full(count, flat[-1] if len(flat) else (b"" if dtype == STRING else 0), dtype)
     filled[: len(flat)] = flat
     return filled
 

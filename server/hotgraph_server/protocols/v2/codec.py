@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest, ModelInferResponse
-
 from hotgraph_server.errors import InvalidCall, Unsupported
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
@@ -185,7 +185,8 @@ def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> list[int]:
     shape = list(tensor.shape)
     if any(dimension < 0 for dimension in shape):
         raise InvalidCall(
-            f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', got {shape}"
+            f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', "
+            f"got {shape}"
         )
     if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
         raise InvalidCall(f"shape {shape} of input '{spec.alias}' for model '{model}' is too large")
@@ -208,7 +209,9 @@ def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> list[int]:
 def _unexpected_shape(spec: TensorSpec, shape: list[int], model: str) -> str:
     expected = ",".join(map(str, shape_of(spec)))
     got = ",".join(map(str, shape))
-    return f"unexpected shape for input '{spec.alias}' for model '{model}'. Expected [{expected}], got [{got}]"
+    return (
+        f"unexpected shape for input '{spec.alias}' for model '{model}'. Expected [{expected}], got [{got}]"
+    )
 
 
 def _check_rows(signature: Signature, arrays: Sequence[Array]) -> None:
@@ -252,7 +255,9 @@ def _decode_contents(tensor: Any, shape: list[int], model: str) -> Array:
     return _from_field(tensor.contents, field, tensor, shape, model)
 
 
-def _from_field(contents: InferTensorContents, field: str, tensor: Any, shape: list[int], model: str) -> Array:
+def _from_field(
+    contents: InferTensorContents, field: str, tensor: Any, shape: list[int], model: str
+) -> Array:
     values = getattr(contents, field)
     count = wire.element_count(shape)
     dtype = wire.dtype_of(tensor.datatype)

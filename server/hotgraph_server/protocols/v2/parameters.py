@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from hotgraph_protos.open_inference import ModelInferRequest
-
 from hotgraph_server.errors import InvalidCall
 
 # What Triton's protocol defines, and the kinds of value it takes. tritonclient sends uint64 for priority.

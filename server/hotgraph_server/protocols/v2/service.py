@@ -10,7 +10,6 @@ from typing import Any
 from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.version import __version__
-
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import CallError, InternalError, InvalidCall, NotFound, NotReady, RunFailed
 from hotgraph_server.model import State, Version
@@ -160,7 +159,9 @@ def _signature(version: Version, name: str) -> Signature:
     if signature is not None:
         return signature
     if name in version.unusable:
-        raise InvalidCall(f"signature '{name}' of model '{version.name}' cannot be called: {version.unusable[name]}")
+        raise InvalidCall(
+            f"signature '{name}' of model '{version.name}' cannot be called: {version.unusable[name]}"
+        )
     missing = f"no signature '{name}'" if name else "no default signature"
     raise InvalidCall(
         f"model '{version.name}' has {missing}; the request parameter 'signature_name' takes one of "
