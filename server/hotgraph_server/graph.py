@@ -78,7 +78,7 @@ class Graph:
         try:
             present = [_canonical(device.name) for device in session.list_devices()]
             if settings.canonical_device not in present:
-                raise DeviceNotFound(settings.device, [name.removeprefix("/device:") for name in present])
+                raise DeviceNotFound(settings.device, [name.replace("/device:", "/") for name in present])
             with graph.as_default(), tf.device(settings.canonical_device):
                 # What the exporter's machine had is of no concern here: the device is ours to choose.
                 meta_graph = tf.compat.v1.saved_model.load(session, tags, str(directory), clear_devices=True)

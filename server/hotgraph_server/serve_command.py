@@ -14,7 +14,7 @@ from typing import Any
 
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.repository.layout import default_name
+from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -90,6 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     _set_up_logging(arguments.verbose)
     stop = _Stop()
     stop.start()
+    for model in settings.models:
+        # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
+        versions_in(model.path)
     import_tensorflow(model.session for model in settings.models)
     from hotgraph_server.server import Server
 
@@ -110,7 +113,6 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
 
     Raises:
         SettingsError: a value, a file or a model that cannot be.
-        LoadError: none here; folders are looked at when they are loaded.
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
     values = {**file.values, **flags}

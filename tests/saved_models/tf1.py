@@ -70,7 +70,8 @@ def build_tf1_counter(directory: Path) -> None:
     with tf.Graph().as_default(), tf.Session() as session:
         by = tf.placeholder(tf.int64, [], name="by")
         count = tf.Variable(np.int64(0), use_resource=False)
-        added = tf.assign_add(count, by)
+        # The op's own output is a reference, which no client can be given.
+        added = tf.identity(tf.assign_add(count, by))
         session.run(tf.global_variables_initializer())
         signatures = {"add": ({"by": by}, {"count": added}), "read": ({}, {"count": tf.identity(count)})}
         save(directory, session, signatures)
