@@ -163,7 +163,7 @@ def plan_route(
 
 def service_config(retries: int) -> str:
     """gRPC's service config in JSON: round robin, and retries on UNAVAILABLE alone."""
-    config: dict[str, Any] = {"loadBalancingConfig": [{"pick_first": {}}]}
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if retries:
         retry_policy = {
             "maxAttempts": retries + 1,

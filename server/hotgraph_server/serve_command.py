@@ -70,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
     for setting in fields_of(*PER_SERVER, *PER_MODEL):
-        default = "" if setting.default in ("", False) else f" (default {setting.default})"
-        parser.add_argument(
-            "--" + setting.name.replace("_", "-"),
-            type=setting.metadata["kind"],
-            default=argparse.SUPPRESS,
-            metavar=setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper(),
-            help=setting.metadata["help"] + default,
-        )
+        default = "" if setting.default in ("", True, False) else f" (default {setting.default})"
+        flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
+        # A boolean has no value but two flags: --NAME and --no-NAME.
+        takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if kind is not bool:
+            metavar = setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper()
+            takes = {"type": kind, "metavar": metavar}
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=setting.metadata["help"] + default, **takes)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -149,21 +149,30 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 class _Stop:
-    """Waits for signals in a thread of its own.
+    """Turns signals into a request to stop, or into the end.
 
-    The signals are blocked in every thread, and this one collects them with ``sigwait``: so nothing runs
-    in a signal handler, where any lock may be held. While the server loads, a signal ends the process at
-    once: there is nobody to answer yet. Then the first one asks for an orderly stop, the second ends.
+    A thread reads the signals from a pipe that Python's own C handler writes to. So nothing of ours runs
+    in a signal handler, where any lock may be held, and it does not matter which thread the system picks
+    to deliver a signal to (grpc has some before we can block signals anywhere).
+
+    While the server loads, a signal ends the process at once: there is nobody to answer yet. Then the
+    first one asks for an orderly stop, and the second ends.
     """
 
     def __init__(self) -> None:
         self._serving = False
         self._asked = threading.Event()
         self._thread = threading.Thread(target=self._collect, name="signals", daemon=True)
+        self._signals = -1
 
     def start(self) -> None:
-        """Block the signals; threads that are started later inherit that."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        """Take over the stop signals; in the main thread."""
+        self._signals, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written)
+        for number in _STOP_SIGNALS:
+            # Any Python handler will do: having one is what makes the C handler write.
+            signal.signal(number, lambda *_: None)
         self._thread.start()
 
     def wait(self) -> None:
@@ -172,7 +181,7 @@ class _Stop:
         self._asked.wait()
 
     def _collect(self) -> None:
-        number = signal.sigwait(_STOP_SIGNALS)
+        number = os.read(self._signals, 1)[0]
         if self._serving:
             print(
                 "stopping: calls already taken are answered; once more to end at once",
@@ -180,6 +189,6 @@ class _Stop:
                 flush=True,
             )
             self._asked.set()
-            number = signal.sigwait(_STOP_SIGNALS)
+            number = os.read(self._signals, 1)[0]
         # As a shell reports a process that a signal has ended.
         os._exit(128 + number)

@@ -40,6 +40,7 @@ class ListenSettings:
         metavar="FILE",
     )
     max_calls: int = setting(2048, "calls that may be inside the server at once; further ones are refused")
+    fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
     drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
 
     def __post_init__(self) -> None:

@@ -50,6 +50,11 @@ def test_several_names_become_addresses_of_one_family(addresses: list[str], targ
     assert route(addresses).target == target
 
 
+def test_several_addresses_call_themselves_by_the_first() -> None:
+    """A proxy routes by this name, and a list with commas is none."""
+    assert ("grpc.default_authority", "four:1") in route(["four:1", "both:2"]).options
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [

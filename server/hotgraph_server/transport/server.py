@@ -9,6 +9,7 @@ import grpc
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.settings import ListenSettings
+from hotgraph_server.transport.fast_lane import FastLane, missing_pieces
 from hotgraph_server.transport.handlers import HotGate, Pools, generic_handler
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.reflection import add_reflection
@@ -63,10 +64,14 @@ class GrpcServer:
             self._close_pools()
             raise
         self.address = f"{host}:{port}"
+        self._lane = self._fast_lane(settings, services) if settings.fast_lane else None
 
     def start(self) -> None:
         """Answer calls."""
-        self._server.start()
+        if self._lane is None:
+            self._server.start()
+        else:
+            self._lane.start()
 
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.
@@ -91,6 +96,20 @@ class GrpcServer:
             raise StartError(
                 f"cannot listen on {address}: the port is in use, or the address is not this machine's{tls}"
             ) from error
+
+    def _fast_lane(self, settings: ListenSettings, services: Sequence[Service]) -> FastLane | None:
+        missing = missing_pieces(self._server)
+        if missing:
+            _LOG.warning(
+                "grpcio %s lacks %s: hot calls go through grpc's public API, which answers the same, slower",
+                grpc.__version__,
+                ", ".join(missing),
+            )
+            return None
+        hot = {
+            f"/{service.name}/{name}": method for service in services for name, method in service.hot.items()
+        }
+        return FastLane(self._server, hot, settings.max_calls)
 
     def _close_pools(self) -> None:
         self._pools.close()

@@ -1,0 +1,351 @@
+"""The fast lane: hot calls past grpc's per-call Python.
+
+A grpc server in Python hands every call to a thread and does some dozen steps under several locks for
+it. The lane takes over the serving loop of a grpc server that is otherwise used through its public API,
+and treats two events itself: a new call of a hot method, and the operations of such a call. Every other
+event goes to grpc's own processing untouched, so health, reflection, plain methods and streams are
+served as before. The hot methods are registered as ordinary handlers as well: with the lane off, the
+same server answers the same, slower.
+
+All that is private to grpc and that we use is in this module: ``grpc._server``'s state and functions,
+and ``grpc._cython.cygrpc``'s operations. `missing_pieces` looks for each of them before the lane is
+used; a contract test pins how they behave; pyproject.toml holds grpcio to the minor releases that were
+tested.
+
+The life of a hot call, in operations on the completion queue:
+
+    new call      -> start receiving the message, and start waiting for the call's end
+    message       -> decode, hand in             (in the serving thread)
+    outcome       -> encode, send all in one     (in the thread that finished the call)
+    sent, ended   -> forget the call             (in the serving thread)
+
+What keeps it sound:
+
+* A call is known to grpc (in ``rpc_states``) until its last operation has come back, so that grpc's own
+  ``stop`` waits for it, cancels it after its grace, and does not destroy what the call still needs.
+* ``_ending`` orders the end of a call (serving thread) against the sending of its answer (any thread):
+  either the send is started first, and then the end waits for it, or the call is gone, and nothing is
+  started on it. It is held only to look, count and start; no callback runs under it.
+* An operation object belongs to one batch of one call; none is reused.
+* An exception while a call is handled ends that call, never the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc import _server as grpc_server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from hotgraph_server.errors import CallError, QueueFull, Unsupported
+from hotgraph_server.transport.service import HotMethod
+from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
+
+_LOG = logging.getLogger(__name__)
+
+# How many new calls the C core may hand over before we answer with another place for one. With a single
+# one, the next call would wait for the serving thread each time.
+_POSTED_CALLS = 64
+
+_NO_FLAGS = 0
+_NO_DETAILS = b""
+
+# Private names that the lane leans on, by owner.
+_NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (
+        grpc_server,
+        (
+            "_Server",
+            "_ServerStage",
+            "_GenericMethod",
+            "_handle_call",
+            "_process_event_and_continue",
+            "_request_registered_call",
+            "_on_call_completed",
+            "_stop_serving",
+            "_begin_shutdown_once",
+            "_DEALLOCATED_SERVER_CHECK_PERIOD_S",
+        ),
+    ),
+    (
+        cygrpc,
+        (
+            "CompletionType",
+            "ReceiveCloseOnServerOperation",
+            "ReceiveMessageOperation",
+            "SendInitialMetadataOperation",
+            "SendMessageOperation",
+            "SendStatusFromServerOperation",
+        ),
+    ),
+)
+_NEEDED_STATE = (
+    "lock",
+    "completion_queue",
+    "server",
+    "generic_handlers",
+    "interceptor_pipeline",
+    "thread_pool",
+    "stage",
+    "maximum_concurrent_rpcs",
+    "active_rpc_count",
+    "registered_method_handlers",
+    "rpc_states",
+    "due",
+    "server_deallocated",
+)
+
+
+def missing_pieces(server: grpc.Server) -> list[str]:
+    """What the lane needs and this version of grpc does not have; empty: the lane can be used."""
+    missing = [
+        f"{owner.__name__}.{name}" for owner, names in _NEEDED for name in names if not hasattr(owner, name)
+    ]
+    state = getattr(server, "_state", None)
+    return missing + [f"_ServerState.{name}" for name in _NEEDED_STATE if not hasattr(state, name)]
+
+
+class FastLane:
+    """Serves a grpc server that was not started yet.
+
+    Args:
+        server: made by ``grpc.server``, with every handler added.
+        methods: by full path, ``/package.Service/Method``.
+        max_calls: hot calls that may be open at once; a further one is refused.
+    """
+
+    def __init__(self, server: grpc.Server, methods: Mapping[str, HotMethod], max_calls: int) -> None:
+        self._state: Any = server._state  # type: ignore[attr-defined]
+        self._methods = {path.encode(): method for path, method in methods.items()}
+        self._max_calls = max_calls
+        self._open_calls = 0  # only the serving thread counts
+        self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
+
+    def start(self) -> None:
+        """In place of ``grpc.Server.start``; ``grpc.Server.stop`` ends it."""
+        state = self._state
+        with state.lock:
+            state.server.start()
+            state.stage = grpc_server._ServerStage.STARTED
+            for method in state.registered_method_handlers:
+                grpc_server._request_registered_call(state, method)
+            for _ in range(_POSTED_CALLS):
+                self._post()
+        self._thread.start()
+
+    def _post(self) -> None:
+        """Let the core hand over one more call. Requires ``state.lock``."""
+        posted = _PostedCall()
+        self._state.server.request_call(self._state.completion_queue, self._state.completion_queue, posted)
+        # What is due keeps grpc from destroying the server; each place is due by itself.
+        self._state.due.add(posted)
+
+    def _serve(self) -> None:
+        """The serving loop; ends when grpc's shutdown is complete."""
+        state = self._state
+        poll = state.completion_queue.poll
+        timed_out = cygrpc.CompletionType.queue_timeout
+        while True:
+            event = poll(time.time() + grpc_server._DEALLOCATED_SERVER_CHECK_PERIOD_S)
+            if state.server_deallocated:
+                grpc_server._begin_shutdown_once(state)
+            if event.completion_type == timed_out:
+                continue
+            tag = event.tag
+            if type(tag) is _Operation:
+                try:
+                    tag.done(event)
+                except Exception:
+                    _LOG.exception("an operation of a call could not be completed")
+                go_on = not tag.call.over or not self._forget(tag.call)
+            elif type(tag) is _PostedCall:
+                go_on = self._new_call(event, tag)
+            else:
+                go_on = grpc_server._process_event_and_continue(state, event)
+            if not go_on:
+                return
+            # The last event may hold the last reference to a call that is shut down; polling with it alive
+            # makes the core spin.
+            del event, tag
+
+    def _new_call(self, event: Any, posted: _PostedCall) -> bool:
+        """A posted place was used, or given back by shutdown. Returns whether to go on."""
+        state = self._state
+        method = self._methods.get(event.call_details.method) if event.success else None
+        with state.lock:
+            state.due.remove(posted)
+            if state.stage is grpc_server._ServerStage.STARTED:
+                self._post()
+            if method is None:
+                self._hand_to_grpc(event)
+                if state.stage is not grpc_server._ServerStage.STARTED:
+                    return not grpc_server._stop_serving(state)
+                return True
+            call = _HotCall(event, method)
+            state.rpc_states.add(call)
+        self._open_calls += 1
+        refusal = None
+        if self._open_calls > self._max_calls:
+            refusal = QueueFull("the server", self._open_calls - 1, self._max_calls)
+        call.begin(refusal)
+        return True
+
+    def _hand_to_grpc(self, event: Any) -> None:
+        """What grpc does with a new call. Requires ``state.lock``."""
+        state = self._state
+        limit = state.maximum_concurrent_rpcs
+        rpc_state, future = grpc_server._handle_call(
+            event,
+            grpc_server._GenericMethod(state.generic_handlers),
+            state.interceptor_pipeline,
+            state.thread_pool,
+            limit is not None and state.active_rpc_count >= limit,
+        )
+        if rpc_state is not None:
+            state.rpc_states.add(rpc_state)
+        if future is not None:
+            state.active_rpc_count += 1
+            future.add_done_callback(lambda _: grpc_server._on_call_completed(state))
+
+    def _forget(self, call: _HotCall) -> bool:
+        """A call's last operation has come back. Returns whether that was the end of the server."""
+        self._open_calls -= 1
+        with self._state.lock:
+            self._state.rpc_states.discard(call)
+            return bool(grpc_server._stop_serving(self._state))
+
+
+class _PostedCall:
+    """The tag of a place for one new call; a tag of its own for each, so that each can be due."""
+
+    __slots__ = ()
+
+
+class _Operation:
+    """The tag of a batch of operations that is under way: whose it is, and what to do when it is done."""
+
+    __slots__ = ("call", "done")
+
+    def __init__(self, call: _HotCall, done: Callable[[Any], None]) -> None:
+        self.call = call
+        self.done = done
+
+
+class _HotCall:
+    """One call of a hot method, and the Reply that the method gets (transport/service.py).
+
+    `begin` and everything that starts with ``_on_`` runs in the serving thread; `finish` and `when_gone`
+    in any.
+
+    Attributes:
+        deadline: monotonic seconds.
+    """
+
+    __slots__ = ("_answered", "_call", "_ended", "_ending", "_leave", "_method", "_under_way", "deadline")
+
+    def __init__(self, event: Any, method: HotMethod) -> None:
+        self._call = event.call
+        self._method = method
+        until = event.call_details.deadline
+        self.deadline = until if math.isinf(until) else time.monotonic() + until - time.time()
+        self._ending = threading.Lock()  # guards everything below
+        self._under_way = 0  # batches of operations that have not come back
+        self._answered = False  # an answer has been started; there is never a second
+        self._ended = False  # nothing may be started any more: sent, cancelled or timed out
+        self._leave: Callable[[], None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Has everything come back? Waiting for the end is under way as long as the call is open."""
+        return not self._under_way
+
+    def begin(self, refusal: CallError | None) -> None:
+        """Start the call's operations; with `refusal` it is answered without looking at it."""
+        self._start((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._on_end)
+        if refusal is None:
+            self._start((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self._on_message)
+        else:
+            self._fail(refusal)
+
+    def finish(self, encode: Callable[[], bytes]) -> None:
+        """See Reply."""
+        if self._ended:
+            # Stale news do no harm: what is encoded in vain is not sent.
+            return
+        try:
+            message = encode()
+        except Exception as error:
+            self._fail(error)
+            return
+        self._answer(
+            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
+            cygrpc.SendMessageOperation(message, _NO_FLAGS),
+            cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, _NO_DETAILS, _NO_FLAGS),
+        )
+
+    def when_gone(self, leave: Callable[[], None]) -> None:
+        """See Reply."""
+        with self._ending:
+            if not self._ended:
+                self._leave = leave
+                return
+        leave()
+
+    def _fail(self, error: BaseException) -> None:
+        failure = as_call_error(error)
+        # Without initial metadata the status goes out as trailers only, which proxies may retry.
+        self._answer(
+            cygrpc.SendStatusFromServerOperation(
+                trailers_of(failure), code_of(failure).value[0], details_of(failure).encode(), _NO_FLAGS
+            )
+        )
+
+    def _answer(self, *operations: Any) -> None:
+        with self._ending:
+            if self._ended or self._answered:
+                return
+            self._answered = True
+            self._start_locked(operations, self._on_sent)
+
+    def _start(self, operations: tuple[Any, ...], done: Callable[[Any], None]) -> None:
+        with self._ending:
+            self._start_locked(operations, done)
+
+    def _start_locked(self, operations: tuple[Any, ...], done: Callable[[Any], None]) -> None:
+        """Requires ``_ending``: the end must not be noticed between counting and starting."""
+        self._under_way += 1
+        self._call.start_server_batch(operations, _Operation(self, done))
+
+    def _on_message(self, event: Any) -> None:
+        message = event.batch_operations[0].message()
+        with self._ending:
+            self._under_way -= 1
+            if self._ended:
+                return
+        try:
+            if message is None:
+                raise Unsupported("a unary method requires exactly one request message")
+            self._method(message, self)
+        except Exception as error:
+            self._fail(error)
+
+    def _on_sent(self, _: Any) -> None:
+        with self._ending:
+            self._under_way -= 1
+
+    def _on_end(self, _: Any) -> None:
+        with self._ending:
+            self._under_way -= 1
+            self._ended = True
+            # Taken out also after an answer: the call refers to its reply, which is this object, and the
+            # cycle would keep both, and their arrays, until the garbage collector comes.
+            leave, self._leave = self._leave, None
+            answered = self._answered
+        if leave is not None and not answered:
+            leave()

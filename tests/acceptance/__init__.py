@@ -1,0 +1,1 @@
+"""Clients that are not ours against a running server."""

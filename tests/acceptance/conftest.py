@@ -1,0 +1,89 @@
+"""One server in this process with every SavedModel of the tests and the built-in model.
+
+TensorFlow takes seconds to start, so all acceptance tests share it. A model that keeps state is used by
+one test file alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import InferenceServerClient, service_pb2_grpc
+
+from ..saved_models import BUILDERS, SavedModels
+from .triton_tensors import strings
+
+# These load and then fail their first run, which a server refuses to start with.
+UNFIT = ("uninitialized", "uninitialized_table")
+
+
+@pytest.fixture(scope="session")
+def versions(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of versions: 2 is tf1_softmax, 007 is tf2_mlp; and a folder that is no version."""
+    folder = tmp_path_factory.mktemp("versions")
+    (folder / "2").symlink_to(saved_models["tf1_softmax"])
+    (folder / "007").symlink_to(saved_models["tf2_mlp"])
+    (folder / "notes").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(saved_models: SavedModels, versions: Path) -> Iterator[str]:
+    """HOST:PORT of the server; its models are called as in BUILDERS, and `digits`, and `versioned`."""
+    from hotgraph_server.builtin import digits_model
+    from hotgraph_server.server import Server
+    from hotgraph_server.settings import ListenSettings, ModelSettings, ServerSettings
+
+    folders = {name: saved_models[name] for name in BUILDERS if name not in UNFIT}
+    folders |= {"digits": digits_model(), "versioned": versions}
+    models = tuple(ModelSettings(name, folder) for name, folder in folders.items())
+    server = Server(ServerSettings(models, ListenSettings(port=0)))
+    server.start()
+    yield server.address
+    assert server.stop(), "not every call was answered, or an executor did not end"
+
+
+@pytest.fixture(scope="session")
+def client(address: str) -> Iterator[InferenceServerClient]:
+    """tritonclient's own client."""
+    with InferenceServerClient(address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def stub(address: str) -> Iterator[Any]:
+    """tritonclient's bare stub, for requests that its client refuses to make."""
+    with grpc.insecure_channel(address) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture
+def held_run(tmp_path: Path) -> Callable[[str], AbstractContextManager[None]]:
+    """``with held_run(address):`` the model `gated` at that address is inside a run, for as long as it says.
+
+    On the way out the run is let go, and its caller must have its answer.
+    """
+
+    @contextmanager
+    def hold(address: str) -> Iterator[None]:
+        entered, gate = tmp_path / "entered", tmp_path / "gate"
+        os.mkfifo(entered)
+        os.mkfifo(gate)
+        with InferenceServerClient(address) as client, ThreadPoolExecutor(1) as caller:
+            inputs = [strings(pipe.name, str(pipe).encode()) for pipe in (entered, gate)]
+            answer = caller.submit(client.infer, "gated", inputs, parameters={"signature_name": "hold"})
+            entered.read_bytes()
+            try:
+                yield
+            finally:
+                gate.read_bytes()
+            assert answer.result().as_numpy("opened").item() is True
+
+    return hold

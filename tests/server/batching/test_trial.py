@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from hotgraph_server.batching.trial import ROWS, generated_inputs, rows_influence_each_other
+from hotgraph_server.errors import RunFailed
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import STRING, Array
+
+from ..fakes import signature
+
+Compute = Callable[[Array], Array]
+
+
+def verdict(compute: Compute, one: Signature | None = None) -> str | None:
+    return rows_influence_each_other(one or signature(), lambda inputs: [compute(inputs[0])])
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x * 2,
+        lambda x: x.sum(axis=1),
+        lambda x: x * (1 + 1e-6 * len(x)),  # kernels for many rows round otherwise
+        lambda x: np.full_like(x, np.nan),
+        lambda x: np.array([b"yes"] * len(x), object),
+    ],
+    ids=["double", "sum of a row", "rounding", "nan", "strings"],
+)
+def test_rows_that_answer_alike_together_and_alone_may_be_joined(compute: Compute) -> None:
+    assert verdict(compute) is None
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x - x.mean(axis=0),
+        lambda x: x + len(x),
+        lambda x: x[::-1],
+        lambda x: np.cumsum(x, axis=0),
+        lambda x: np.array([b"%d" % len(x)] * len(x), object),
+    ],
+    ids=["batch-norm", "size of the batch", "other order", "sum over rows", "strings"],
+)
+def test_row_that_changes_with_its_neighbours_is_found(compute: Compute) -> None:
+    assert "changes with its neighbours" in (verdict(compute) or "")
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x.sum(),
+        lambda x: np.ones((ROWS, 2), np.float32),  # as many rows as the trial has, by chance
+        lambda x: np.ones((1, 2), np.float32),
+        lambda x: np.concatenate([x, x]),
+    ],
+    ids=["scalar", "square", "one row", "two for one"],
+)
+def test_output_without_the_rows_that_go_in_is_found(compute: Compute) -> None:
+    assert "does not have the rows" in (verdict(compute) or "")
+
+
+def test_output_padded_to_the_longest_neighbour_is_found() -> None:
+    def padded(x: Array) -> Array:
+        return np.zeros((len(x), int(np.ceil(np.abs(x).max() * 10))), np.float32)
+
+    assert "shape of output 'y' depends" in (verdict(padded) or "")
+
+
+def test_graph_that_refuses_every_generated_input_is_not_joined_and_says_why() -> None:
+    def refuse(_: Array) -> Array:
+        raise RunFailed(3, "no tf.Example\nat node 7")
+
+    reason = verdict(refuse) or ""
+    assert "no tf.Example" in reason
+    assert "node 7" not in reason
+
+
+def test_first_size_of_free_dimensions_that_runs_is_the_one_that_counts() -> None:
+    """A graph that pools fails on small images; what it does with larger ones decides."""
+    tried: list[int] = []
+
+    def pool(x: Array) -> Array:
+        tried.append(x.shape[1])
+        if x.shape[1] < 32:
+            raise RunFailed(3, "too small")
+        return x.mean(axis=1)
+
+    assert verdict(pool, signature(inputs={"x": (None, None)}, outputs={"y": (None,)})) is None
+    assert set(tried) == {8, 32}
+
+
+def test_unexpected_error_of_a_run_is_not_swallowed() -> None:
+    def broken(_: Array) -> Array:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        verdict(broken)
+
+
+def test_one_pair_of_rows_alike_hides_nothing() -> None:
+    """The rows of the trial differ, or an answer that mixes them could not be told from a right one."""
+    (inputs,) = generated_inputs(signature(), ROWS)
+    assert len({row.tobytes() for row in inputs[0]}) == ROWS
+
+
+ALL_DTYPES = [
+    *(np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+    *(np.float16, ml_dtypes.bfloat16, np.float32, np.float64, np.complex64, np.complex128, np.object_),
+]
+
+
+@pytest.mark.parametrize("kind", ALL_DTYPES, ids=lambda kind: np.dtype(kind).name)
+def test_every_dtype_can_be_generated_and_compared(kind: type) -> None:
+    dtype = np.dtype(kind)
+    one = signature(dtype=dtype)
+
+    def echo(inputs: Sequence[Array]) -> list[Array]:
+        assert (inputs[0].dtype, inputs[0].shape[1:]) == (dtype, (2,))
+        return [inputs[0]]
+
+    def shift(inputs: Sequence[Array]) -> list[Array]:
+        if dtype == STRING:
+            return [np.array([[text * len(inputs[0]) for text in row] for row in inputs[0]], object)]
+        return [inputs[0] if len(inputs[0]) == 1 else (inputs[0].astype(np.complex128) + 1).astype(dtype)]
+
+    assert rows_influence_each_other(one, echo) is None
+    with np.errstate(all="ignore"):
+        assert rows_influence_each_other(one, shift) is not None
+
+
+def test_half_floats_may_differ_by_their_own_rounding_and_no_more() -> None:
+    for dtype, rounding in ((np.dtype(np.float16), 2**-11), (np.dtype(ml_dtypes.bfloat16), 2**-8)):
+        one = signature(dtype=dtype)
+
+        def scaled(inputs: Sequence[Array], by: float, dtype: np.dtype[np.generic] = dtype) -> list[Array]:
+            factor = by if len(inputs[0]) > 1 else 1.0
+            return [(inputs[0].astype(np.float32) * factor).astype(dtype)]
+
+        assert rows_influence_each_other(one, lambda x, r=rounding: scaled(x, 1 + r)) is None  # type: ignore[misc]
+        assert rows_influence_each_other(one, lambda x: scaled(x, 1.5)) is not None
+
+
+def test_generated_shapes_follow_the_signature() -> None:
+    spec = TensorSpec("x", "x:0", np.dtype(np.float32), (None, None, 3))
+    shapes = [inputs[0].shape for inputs in generated_inputs(Signature("s", (spec,), ()), 2)]
+    assert shapes == [(2, 8, 3), (2, 32, 3), (2, 224, 3)]
+    fixed = TensorSpec("x", "x:0", np.dtype(np.float32), (1, 3))
+    scalar = TensorSpec("factor", "factor:0", np.dtype(np.float32), ())
+    ((one, two),) = generated_inputs(Signature("s", (fixed, scalar), ()), 2)
+    assert (one.shape, two.shape) == ((1, 3), ())

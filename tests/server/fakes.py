@@ -1,0 +1,186 @@
+"""Stand-ins that a test holds in its hand: a clock that it moves, a graph that it holds shut, a caller."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.errors import CallError
+from hotgraph_server.signatures import Shape, Signature, TensorSpec
+from hotgraph_server.tensors import Array
+
+HANG_S = 30.0
+"""Only a test that fails anyway waits this long, seconds."""
+
+FLOAT32 = np.dtype(np.float32)
+
+
+class FakeClock:
+    """Monotonic seconds that pass when the test says so."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signature(
+    name: str = "serving_default",
+    inputs: Mapping[str, Shape | None] | None = None,
+    outputs: Mapping[str, Shape | None] | None = None,
+    *,
+    dtype: np.dtype[Any] = FLOAT32,
+    writes: bool = False,
+) -> Signature:
+    """A signature whose tensors all have `dtype`; `x` [-1, 2] in and `y` [-1, 2] out if nothing is said."""
+
+    def specs(shapes: Mapping[str, Shape | None] | None, default: str) -> tuple[TensorSpec, ...]:
+        chosen = {default: (None, 2)} if shapes is None else shapes
+        return tuple(TensorSpec(alias, f"{alias}:0", dtype, shape) for alias, shape in chosen.items())
+
+    return Signature(name, specs(inputs, "x"), specs(outputs, "y"), writes=writes)
+
+
+def rows(*values: float) -> Array:
+    """float32 [n, 2]: a row for each of `values`, which it holds twice."""
+    return np.repeat(np.array(values, np.float32)[:, None], 2, axis=1)
+
+
+class Caller:
+    """Someone who waits for the outcome of one call.
+
+    Attributes:
+        slot: where the outcome is to land.
+        outcomes: what was delivered; more than one would be a bug.
+        thread: that of the last delivery.
+    """
+
+    def __init__(self) -> None:
+        self.slot = Slot(self._deliver)
+        self.outcomes: list[Outcome] = []
+        self.thread: int | None = None
+        self._ended = threading.Event()
+
+    def _deliver(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.thread = threading.get_ident()
+        self._ended.set()
+
+    def outcome(self) -> Outcome:
+        """Wait for what was delivered."""
+        assert self._ended.wait(HANG_S), "nobody ended the call"
+        (outcome,) = self.outcomes
+        return outcome
+
+    def answer(self) -> list[Array]:
+        """Wait for arrays; an error fails the test."""
+        outcome = self.outcome()
+        assert not isinstance(outcome, CallError), repr(outcome)
+        return list(outcome)
+
+    def error(self) -> CallError:
+        """Wait for an error; arrays fail the test."""
+        outcome = self.outcome()
+        assert isinstance(outcome, CallError), outcome
+        return outcome
+
+
+def call(
+    inputs: Array | Sequence[Array] | None = None,
+    of: Signature | None = None,
+    slot: Slot | None = None,
+    *,
+    outputs: tuple[str, ...] | None = None,
+    arrived: float = 0.0,
+    deadline: float = math.inf,
+    joinable: bool = True,
+) -> Call:
+    """A call of `of` with one row of ones, if nothing is said."""
+    of = of or signature()
+    arrays = rows(1) if inputs is None else inputs
+    return Call(
+        of,
+        [arrays] if isinstance(arrays, np.ndarray) else arrays,
+        of.output_aliases if outputs is None else outputs,
+        slot or Caller().slot,
+        arrived=arrived,
+        deadline=deadline,
+        joinable=joinable,
+    )
+
+
+def doubled(inputs: Sequence[Array]) -> list[Array]:
+    """What FakeGraph computes: twice its first input."""
+    return [inputs[0] * 2]
+
+
+class FakeGraph:
+    """A graph that computes what the test wants and can be held shut, run by run.
+
+    Every method asserts that it is called in the thread that opened it, as graph.Graph does.
+
+    Attributes:
+        compute: inputs to outputs; the test may replace it between runs.
+        runs: the inputs of every run so far, those of the warm-up included.
+        closed: how often it was closed.
+    """
+
+    def __init__(
+        self, *signatures: Signature, compute: Callable[[Sequence[Array]], Sequence[Array]] = doubled
+    ) -> None:
+        self.signatures = {one.name: one for one in signatures or (signature(),)}
+        self.unusable: dict[str, str] = {}
+        self.signature_defs: Mapping[str, Any] = {}
+        self.compute = compute
+        self.runs: list[list[Array]] = []
+        self.closed = 0
+        self.owner: int | None = None
+        self._shut = False
+        self._entered = threading.Semaphore(0)
+        self._passes = threading.Semaphore(0)
+
+    def open(self) -> FakeGraph:
+        """For an executor's `open_graph`."""
+        self.owner = threading.get_ident()
+        return self
+
+    def run(self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]) -> Sequence[Array]:
+        self._assert_owner()
+        # Copies: a test that asks whether arrays are still alive must not keep them alive itself.
+        self.runs.append([array.copy() for array in inputs])
+        if self._shut:
+            self._entered.release()
+            assert self._passes.acquire(timeout=HANG_S), "the test never let the run go on"
+        return self.compute(inputs)
+
+    def close(self) -> None:
+        self._assert_owner()
+        self.closed += 1
+
+    def shut(self) -> None:
+        """From now on a run that has begun waits for `let_one_go`."""
+        self._shut = True
+
+    def wait_until_held(self) -> list[Array]:
+        """Wait until a run has begun and is held; returns its inputs."""
+        assert self._entered.acquire(timeout=HANG_S), "no run has begun"
+        return self.runs[-1]
+
+    def let_one_go(self) -> None:
+        """Let the run that is held, or the next one, go on."""
+        self._passes.release()
+
+    def let_all_go(self) -> None:
+        """Hold no run any more."""
+        self._shut = False
+        self._passes.release()
+
+    def _assert_owner(self) -> None:
+        assert threading.get_ident() == self.owner, "another thread than its executor touched the graph"
