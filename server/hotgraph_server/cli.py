@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from hotgraph_protos.version import __version__
+from hotgraph_server.imports import prepare_grpc
 
 # Subcommand: its module, which has add_arguments(parser) and run(arguments), and its line in the help.
 _COMMANDS = {
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     exits with 2, as argparse does."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = words[0] if words and words[0] in _COMMANDS else None
+    if command == "serve":
+        # Before its module is imported, because that imports grpc.
+        prepare_grpc()
     module = importlib.import_module(_COMMANDS[command][0]) if command else None
     parser = argparse.ArgumentParser(
         "hotgraph",

@@ -127,15 +127,21 @@ class Executor:
         return graph
 
     def _run(self, graph: OpenGraph, batch: Batch) -> None:
+        if self._run_safely(graph, batch):
+            return
+        for call in batch:
+            if not call.slot.taken:
+                self._run_safely(graph, [call])
+
+    def _run_safely(self, graph: OpenGraph, batch: Batch) -> bool:
+        """`_run_together`, but an error that nobody expects ends the calls and not the thread."""
         try:
-            if not self._run_together(graph, batch):
-                for call in batch:
-                    if not call.slot.taken:
-                        self._run_together(graph, [call])
+            return self._run_together(graph, batch)
         except Exception:
             _LOG.exception("%s: a run of signature %r broke", self._name, batch[0].signature.name)
             for call in batch:
                 call.slot.finish(InternalError())
+            return True
 
     def _run_together(self, graph: OpenGraph, batch: Batch) -> bool:
         """Run a batch once and finish its slots. False: it failed and had several calls, none finished."""

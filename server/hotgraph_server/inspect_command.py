@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
+from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensorflow_import import import_tensorflow
 from hotgraph_server.tensors import STRING, tensorflow_name
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
+from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import (
     PER_MODEL,
@@ -27,7 +28,6 @@ from hotgraph_server.settings import (
     fields_of,
 )
 from hotgraph_server.settings_file import FileSettings, read_settings_file
-from hotgraph_server.tensorflow_import import import_tensorflow
 
 DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
@@ -51,6 +51,8 @@ examples:
 The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
 calls, those taken are answered, exit status 0. A second signal ends at once.
 """
+
+_LOG = logging.getLogger(__name__)
 
 _BUILT_IN_NAME = "digits"
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -88,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings = settings_from(vars(arguments))
     _set_up_logging(arguments.verbose)
+    if GRPC_EXPERIMENTS in os.environ:
+        _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
     stop = _Stop()
     stop.start()
     for model in settings.models:
@@ -101,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"serving on {server.address}", file=sys.stderr, flush=True)
     stop.wait()
     if server.stop():
-        logging.getLogger(__name__).info("all calls answered, stopped")
+        _LOG.info("all calls answered, stopped")
         return 0
     # A run that does not end would hold up an orderly exit for ever.
     print("stopped, but not every call could be answered in time", file=sys.stderr, flush=True)

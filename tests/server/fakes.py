@@ -117,8 +117,8 @@ def call(
 
 
 def doubled(inputs: Sequence[Array]) -> list[Array]:
-    """What FakeGraph computes: twice its first input."""
-    return [inputs[0] * 2]
+    """What FakeGraph computes: twice its first input, or a row of zeros if it has none."""
+    return [inputs[0] * 2 if inputs else rows(0)]
 
 
 class FakeGraph:

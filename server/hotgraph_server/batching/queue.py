@@ -98,18 +98,9 @@ class BatchQueue:
 
     def take(self) -> Batch | None:
         """Wait for the next batch. None: the queue is closed and empty."""
-        while True:
-            with self._lock:
-                lane = self._wait_for_lane()
-                if lane is None:
-                    return None
-                calls = lane.take(self._max_rows)
-                self._waiting -= len(calls)
-                self._drop_if_empty(lane)
-                now = self._clock()
-            batch = [call for call in calls if self._is_wanted(call, now)]
-            if batch:
-                return batch
+        while (batch := self._take_wanted()) == []:
+            pass
+        return batch
 
     def close(self) -> None:
         """Take nothing in any more; idempotent."""
@@ -126,6 +117,21 @@ class BatchQueue:
             self._waiting = 0
             self._changed.notify()
         return sum(call.slot.finish(error) for call in calls)
+
+    def _take_wanted(self) -> Batch | None:
+        """One try; empty if nobody wants the calls any more.
+
+        A function of its own, so that what nobody wants is gone before the next wait.
+        """
+        with self._lock:
+            lane = self._wait_for_lane()
+            if lane is None:
+                return None
+            calls = lane.take(self._max_rows)
+            self._waiting -= len(calls)
+            self._drop_if_empty(lane)
+            now = self._clock()
+        return [call for call in calls if self._is_wanted(call, now)]
 
     def _wait_for_lane(self) -> Lane | None:
         """The lane to run next; None: closed and empty. Requires the lock, which it gives up to wait."""

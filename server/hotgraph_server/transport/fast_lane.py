@@ -299,11 +299,13 @@ class _HotCall:
 
     def _fail(self, error: BaseException) -> None:
         failure = as_call_error(error)
-        # Without initial metadata the status goes out as trailers only, which proxies may retry.
+        # Both in one batch, without a message: so the core sends trailers only, which proxies may retry. A
+        # status without initial metadata would wait in the core for ever.
         self._answer(
+            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
             cygrpc.SendStatusFromServerOperation(
                 trailers_of(failure), code_of(failure).value[0], details_of(failure).encode(), _NO_FLAGS
-            )
+            ),
         )
 
     def _answer(self, *operations: Any) -> None:

@@ -7,6 +7,8 @@ them match it. Each error names the input, the model and the values. `decode_inp
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,9 +37,11 @@ _CONTENTS_FIELD = {
     "BYTES": "bytes_contents",
 }
 
-# What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing and can be anything.
+# What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
+# zero as a one when it looks whether a shape's bytes overflow.
 _MAX_RANK = 32
 _MAX_DIMENSION = 2**31 - 1
+_MAX_BYTES = 2**63 - 1
 
 INVALID_DATATYPE = "<invalid>"
 """What metadata and errors call a dtype that the protocol cannot carry (complex numbers)."""
@@ -148,7 +152,7 @@ def shape_of(spec: TensorSpec) -> list[int]:
 
 def _check_names(names: Sequence[str], signature: Signature, model: str) -> None:
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(names).most_common(1)[0]
         raise InvalidCall(f"input '{twice}' already exists in request for model '{model}'")
     known = signature.inputs_by_alias
     missing = [alias for alias in known if alias not in names and alias not in signature.defaults]
@@ -188,7 +192,8 @@ def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> list[int]:
             f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', "
             f"got {shape}"
         )
-    if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
+    counted = math.prod(max(dimension, 1) for dimension in shape[:_MAX_RANK]) * spec.dtype.itemsize
+    if len(shape) > _MAX_RANK or max(shape, default=0) > _MAX_DIMENSION or counted > _MAX_BYTES:
         raise InvalidCall(f"shape {shape} of input '{spec.alias}' for model '{model}' is too large")
     if spec.shape is None:
         return shape

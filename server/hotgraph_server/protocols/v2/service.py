@@ -55,7 +55,11 @@ class _Infer:
         try:
             self._hand_in(request, reply)
         except CallError as error:
-            raise _with_id(error, request.id) from error
+            worded = _with_id(error, request.id)
+            if worded is error:
+                # As its own cause it would be a cycle, and keep the request until a collection.
+                raise
+            raise worded from error
 
     def _hand_in(self, request: pb.ModelInferRequest, reply: Reply) -> None:
         version = _find(self._registry, request.model_name, request.model_version)

@@ -1,0 +1,66 @@
+"""The first imports of grpc and TensorFlow, for commands: both must be told things before they load.
+
+Nothing here imports them, or anything of ours that does, at module level.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hotgraph_server.settings import SessionSettings
+
+GRPC_EXPERIMENTS = "GRPC_EXPERIMENTS"
+"""The environment variable in which the C core of grpc finds its experiments."""
+
+# From 1.77 on grpcio hands its I/O to a pool of threads of the core's event engine, and every event then
+# crosses threads on its way to the serving loop. Without that the loop polls the sockets itself.
+_EVENT_ENGINE_SINCE = (1, 77)
+_OWN_POLLING = "-event_engine_listener"
+
+_ONLY_FATAL = "3"
+
+
+def prepare_grpc() -> bool:
+    """Give the serving loop its own polling where the installed grpcio would not; before the first import
+    of grpc. What the environment says already is left as it is. Returns whether something was set."""
+    if GRPC_EXPERIMENTS in os.environ or "grpc" in sys.modules:
+        return False
+    major, minor, *_ = importlib.metadata.version("grpcio").split(".")
+    if (int(major), int(minor)) < _EVENT_ENGINE_SINCE:
+        return False
+    os.environ[GRPC_EXPERIMENTS] = _OWN_POLLING
+    return True
+
+
+def import_tensorflow(sessions: Iterable[SessionSettings]) -> None:
+    """Import TensorFlow for `sessions`.
+
+    Its libraries write to stderr while they load, before any setting of theirs counts. That is kept
+    back, and shown only if the import fails. What the environment says already is left as it is.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ONLY_FATAL)
+    if not any("GPU" in session.canonical_device for session in sessions):
+        # Otherwise every process takes some memory of every GPU that it sees.
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # It tells about every deprecated function that it calls itself.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,136 @@
+"""Versions over graphs of numpy functions, and replies without a port: what drives a protocol in its tests."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hotgraph_server.model import State, Version
+from hotgraph_server.registry import Registry
+from hotgraph_server.settings import BatchSettings, ModelSettings
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import STRING, Array
+
+# Nothing in these tests takes long; a test that waits this long has failed.
+PATIENCE_S = 60.0
+
+Compute = Callable[..., Mapping[str, Array]]
+"""The arrays of the inputs, in the signature's order, to the arrays of all outputs by alias."""
+
+
+def spec(alias: str, dtype: Any, *shape: int | None) -> TensorSpec:
+    """An input or output with that shape."""
+    return TensorSpec(alias, f"{alias}:0", np.dtype(dtype), shape)
+
+
+class FakeGraph:
+    """executor.OpenGraph over numpy functions, one for each signature; `gate` shut holds every run."""
+
+    def __init__(
+        self,
+        *computes: tuple[Signature, Compute],
+        unusable: Mapping[str, str] | None = None,
+        signature_defs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.signatures = {signature.name: signature for signature, _ in computes}
+        self.unusable = dict(unusable or {})
+        self.signature_defs: Mapping[str, Any] = signature_defs or {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.inside = threading.Event()
+        self._computes = {signature.name: compute for signature, compute in computes}
+
+    def run(self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]) -> Sequence[Array]:
+        self.inside.set()
+        assert self.gate.wait(PATIENCE_S)
+        answers = self._computes[signature.name](*inputs)
+        return [answers[alias] for alias in outputs]
+
+    def close(self) -> None:
+        pass
+
+
+class FakeReply:
+    """transport.service.Reply for one call, whose answer the test waits for."""
+
+    def __init__(self, deadline: float = math.inf) -> None:
+        self.deadline = deadline
+        self.leave: Callable[[], None] | None = None
+        self._encode: Callable[[], bytes] | None = None
+        self._finished = threading.Event()
+
+    def finish(self, encode: Callable[[], bytes]) -> None:
+        assert not self._finished.is_set(), "finished twice"
+        self._encode = encode
+        self._finished.set()
+
+    def when_gone(self, leave: Callable[[], None]) -> None:
+        self.leave = leave
+
+    def answer(self) -> bytes:
+        """What would have been sent; raises what would have been translated."""
+        assert self._finished.wait(PATIENCE_S), "never finished"
+        assert self._encode is not None
+        return self._encode()
+
+
+class Models:
+    """Live versions in a registry; `stop` ends their executors."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+
+    def add(
+        self, name: str, number: int, graph: FakeGraph, *, live: bool = True, max_queued_calls: int = 1024
+    ) -> Version:
+        """Publish a version; one that is not live is loading for ever."""
+        settings = ModelSettings(name, Path("/nowhere"), BatchSettings(max_queued_calls=max_queued_calls))
+        version = Version(settings, number, lambda: graph)
+        if live:
+            version.start()
+            graph.inside.clear()
+        self.registry.publish([version])
+        return version
+
+    def stop(self) -> None:
+        """All executors end."""
+        for version in self.registry.versions():
+            if version.state is State.LIVE:
+                assert version.stop(PATIENCE_S)
+
+
+def float_signature(name: str = "serving_default", *, defaults: Mapping[str, Array] | None = None) -> Signature:
+    """`x` float32 [-1, 2] and `y` float32 [-1, 2] to `sum` and `difference`, float32 [-1, 2]."""
+    return Signature(
+        name,
+        (spec("x", np.float32, None, 2), spec("y", np.float32, None, 2)),
+        (spec("sum", np.float32, None, 2), spec("difference", np.float32, None, 2)),
+        defaults=defaults or {},
+    )
+
+
+def add_and_subtract(x: Array, y: Array) -> Mapping[str, Array]:
+    """The function of `float_signature`."""
+    return {"sum": x + y, "difference": x - y}
+
+
+def identity_signature(dtype: Any, *shape: int | None, name: str = "serving_default") -> Signature:
+    """`x` to `x`, of any dtype."""
+    return Signature(name, (spec("x", dtype, *shape),), (spec("x", dtype, *shape),))
+
+
+def identity(x: Array) -> Mapping[str, Array]:
+    """The function of `identity_signature`."""
+    return {"x": x}
+
+
+def strings(*values: bytes) -> Array:
+    """A vector of strings."""
+    array = np.empty(len(values), STRING)
+    array[:] = values
+    return array
