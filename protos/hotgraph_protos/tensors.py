@@ -10,6 +10,7 @@ Values in, values out; the one error is ValueError, whose text is for the caller
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Sequence
@@ -55,6 +56,9 @@ def dtype_of(datatype: str) -> np.dtype[Any]:
     return dtype
 
 
+# Asked for every tensor of every call, and numpy takes its time to answer; bounded, because every length
+# of a string has a dtype of its own.
+@functools.lru_cache(maxsize=256)
 def datatype_of(dtype: np.dtype[Any]) -> str | None:
     """The protocol's name of a numpy dtype in any byte order, None where it has none (complex, dates).
 
@@ -135,26 +139,28 @@ def decode_strings(data: bytes | memoryview, count: int) -> Array:
     Raises:
         ValueError: `data` is cut off, or holds more or fewer than `count` elements.
     """
-    # each element takes at least its length field: a lying count must not make us allocate for it
-    if count * _LENGTH.size > len(data):
-        raise ValueError(f"expected {count} string elements, got {len(data)} bytes, too few to hold them")
     view = memoryview(data)
-    elements = np.empty(count, object)
+    # Grows with what is really there: a lying count must not make us allocate for it.
+    elements: list[bytes] = []
     at = 0
-    for index in range(count):
+    while at < len(view):
+        if len(elements) == count:
+            raise ValueError(f"unexpected number of string elements {count + 1} or more, expecting {count}")
         start = at + _LENGTH.size
         if start > len(view):
-            missing = "incomplete string length indicator" if at < len(view) else "data ends"
-            raise ValueError(f"expected {count} string elements, got {index}: {missing}")
+            raise ValueError(f"incomplete string length indicator of element {len(elements)}")
         at = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
         if at > len(view):
             raise ValueError(
-                f"incomplete string data: element {index} has {at - start} bytes, {len(view) - start} left"
+                f"incomplete string data: element {len(elements)} has {at - start} bytes, "
+                f"{len(view) - start} are left"
             )
-        elements[index] = view[start:at].tobytes()
-    if at != len(view):
-        raise ValueError(f"unexpected data after {count} string elements: {len(view) - at} bytes")
-    return elements
+        elements.append(view[start:at].tobytes())
+    if len(elements) < count:
+        raise ValueError(f"expected {count} string elements, got {len(elements)}")
+    array = np.empty(count, object)
+    array[:] = elements
+    return array
 
 
 def to_bytes_array(array: Array) -> Array:

@@ -25,6 +25,15 @@ _HARMLESS = frozenset(
         *("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase"),
         *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle"),
         *("Multinomial", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "ParameterizedTruncatedNormal"),
+        # They take a reference and pass it on, or are done with it at the end of the run.
+        *("RefIdentity", "RefSwitch", "RefMerge", "RefSelect", "RefEnter", "RefExit", "RefNextIteration"),
+        "DestroyTemporaryVariable",
+        # What loops keep their rows in; made anew for each run and gone with it.
+        *("TensorArrayV3", "TensorArrayGradV3", "TensorArrayWriteV3", "TensorArrayReadV3"),
+        *("TensorArrayGatherV3", "TensorArrayScatterV3", "TensorArrayConcatV3", "TensorArraySplitV3"),
+        *("TensorArraySizeV3", "TensorArrayCloseV3"),
+        *("StackV2", "StackPushV2", "StackPopV2", "StackCloseV2"),
+        *("CheckNumerics", "CheckNumericsV2"),
         *("RestoreV2", "Restore", "DecodeProtoV2", "ReadFile", "StringFormat", "XlaLaunch", "XlaCallModule"),
     }
 )
@@ -39,13 +48,13 @@ def state_changing_ops(
         graph_def: a GraphDef with its function library.
         fetches: tensor names, ``op:index``.
         fed: tensor names that a run replaces; nothing behind them is executed.
-        is_stateful: TensorFlow's own word on an op type; what is stateful and not known to be
-            harmless counts as changing state.
+        is_stateful: whether an op type holds or looks at state, from TensorFlow's own books; what does
+            and is not known to be harmless counts as changing state.
     """
     nodes = {node.name: node for node in graph_def.node}
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
-    stop_at = {_op_name(tensor) for tensor in fed}
-    reached = {_op_name(tensor) for tensor in fetches} - stop_at
+    stop_at = {_tensor_name(tensor) for tensor in fed}
+    reached = {_op_name(tensor) for tensor in fetches if _tensor_name(tensor) not in stop_at}
     to_visit = list(reached)
     functions: set[str] = set()
     found: set[str] = set()
@@ -61,8 +70,9 @@ def state_changing_ops(
         if node is None:
             continue
         look_at(node)
-        for name in map(_op_name, node.input):
-            if name not in reached and name not in stop_at:
+        for tensor in node.input:
+            name = _op_name(tensor)
+            if name not in reached and _tensor_name(tensor) not in stop_at:
                 reached.add(name)
                 to_visit.append(name)
     while functions_to_visit:
@@ -78,6 +88,11 @@ def state_changing_ops(
 def _op_name(tensor: str) -> str:
     """``^op`` (control input), ``op`` or ``op:1`` to ``op``."""
     return tensor.lstrip("^").partition(":")[0]
+
+
+def _tensor_name(tensor: str) -> str:
+    """``op`` to ``op:0``; everything else is left as it is, control inputs too, which no feed replaces."""
+    return tensor if ":" in tensor or tensor.startswith("^") else f"{tensor}:0"
 
 
 def _functions_of(node: Any, bodies: Any) -> Iterator[str]:

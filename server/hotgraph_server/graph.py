@@ -259,7 +259,10 @@ def _spec(alias: str, info: Any) -> TensorSpec:
 def _is_stateful(op: str) -> bool:
     definition = op_def_registry.get(op)
     # None: the op is a function of the graph's own library, which effects.py enters.
-    return definition is not None and definition.is_stateful
+    if definition is None:
+        return False
+    # TensorFlow 1's assignments are not stateful in the books; that they take a reference gives them away.
+    return definition.is_stateful or any(argument.is_ref for argument in definition.input_arg)
 
 
 def _first_line(error: Exception) -> str:

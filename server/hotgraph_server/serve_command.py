@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
     for setting in fields_of(*PER_SERVER, *PER_MODEL):
-        default = "" if setting.default in ("", True, False) else f" (default {setting.default})"
+        shown = setting.default != "" and not isinstance(setting.default, bool)
+        default = f" (default {setting.default})" if shown else ""
         flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
         # A boolean has no value but two flags: --NAME and --no-NAME.
         takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
@@ -120,7 +121,7 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
     values = {**file.values, **flags}
-    models = [_model(name, Path(table["path"]), {**values, **table}) for name, table in file.models.items()]
+    models = [_model(name, expanded(table["path"]), {**values, **table}) for name, table in file.models.items()]
     models += [_model(*_named_folder(argument), values) for argument in flags["models"]]
     if not models:
         models = [_model(_BUILT_IN_NAME, digits_model(), values)]
@@ -138,7 +139,7 @@ def _named_folder(argument: str) -> tuple[str, Path]:
         name, folder = "", argument
     if not folder:
         raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     return name or default_name(path), path
 
 

@@ -36,6 +36,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     22: np.dtype(np.uint32),
     23: np.dtype(np.uint64),
 }
+_REFERENCE = 100
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 
 # As TensorFlow's own error texts spell them ("actual double vs. expect float").
@@ -49,7 +50,8 @@ _TENSORFLOW_NAMES = {
 def dtype_of(number: int) -> np.dtype[Any] | None:
     """The numpy dtype of a TensorFlow dtype number; None where no call can carry it (resources,
     variants, quantised types, and the 0 that some exports leave in their init signature)."""
-    return _DTYPES.get(number)
+    # A reference to a variable, which TensorFlow 1's graphs may return, comes out as its value.
+    return _DTYPES.get(number - _REFERENCE if number > _REFERENCE else number)
 
 
 def number_of(dtype: np.dtype[Any]) -> int:

@@ -32,6 +32,9 @@ _UNFIT = frozenset(
     }
 )
 
+# In every export of TensorFlow 2, and never meant to be called.
+_INITIALISER = "__saved_model_init_op"
+
 
 class Runnable(Protocol):
     """What graph.Graph is to us."""
@@ -62,7 +65,7 @@ def _warm_up_one(graph: Runnable, signature: Signature, where: str) -> str | Non
         except RunFailed as error:
             if error.status in _UNFIT:
                 raise LoadError(
-                    where, f"signature {signature.name!r} fails its first run: {error}"
+                    where, f"signature {signature.name!r} fails its first run: {_first_line(error)}"
                 ) from error
             raise
 
@@ -70,20 +73,20 @@ def _warm_up_one(graph: Runnable, signature: Signature, where: str) -> str | Non
     if alone is None:
         return rows_influence_each_other(signature, run)
     if not signature.writes:
-        refusal: RunFailed | None = None
+        refusal = ""
         for inputs in generated_inputs(signature, rows=1):
             try:
                 run(inputs)
             except RunFailed as error:
-                refusal = error
+                refusal = _first_line(error)
                 continue
             return alone
         _LOG.info("%s: signature %r refuses generated input, not warmed: %s", where, signature.name, refusal)
     return alone
 
 
-def summary(alone: Mapping[str, str | None]) -> str:
-    """One line for the log: which signatures are batched and which not."""
+def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str:
+    """One line for the log: which signatures are batched, which not, and which cannot be called."""
     batched = [name for name, reason in alone.items() if reason is None]
     single = [name for name, reason in alone.items() if reason is not None]
     parts = []
@@ -91,4 +94,10 @@ def summary(alone: Mapping[str, str | None]) -> str:
         parts.append(f"batched: {', '.join(batched)}")
     if single:
         parts.append(f"run alone: {', '.join(single)}")
+    parts += [f"not callable: {name} ({why})" for name, why in unusable.items() if name != _INITIALISER]
     return "; ".join(parts) or "no signature that can be called"
+
+
+def _first_line(error: Exception) -> str:
+    # What follows it in TensorFlow's texts is the node and its traceback.
+    return str(error).partition("\n")[0]

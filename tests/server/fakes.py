@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,18 @@ from hotgraph_server.tensors import Array
 
 HANG_S = 30.0
 """Only a test that fails anyway waits this long, seconds."""
+
+
+@contextmanager
+def switching_often() -> Iterator[None]:
+    """Let Python change threads as often as it can, so that a race that is there is lost soon."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
 
 FLOAT32 = np.dtype(np.float32)
 

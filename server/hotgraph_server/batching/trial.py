@@ -87,12 +87,15 @@ def _difference(
         joined = np.concatenate(parts) if len({part.shape for part in parts}) == 1 else None
         if joined is None or joined.shape != whole.shape:
             return f"the shape of output {spec.alias!r} depends on the neighbours"
-        if not _alike(whole, joined):
+        if not alike(whole, joined):
             return f"output {spec.alias!r} of a row changes with its neighbours"
     return None
 
 
-def _alike(one: Array, other: Array) -> bool:
+def alike(one: Array, other: Array) -> bool:
+    """Are these the same answer? Floats within TOLERANCE, or what their own digits allow; others exactly."""
+    if one.shape != other.shape:
+        return False
     if one.dtype.kind in "fcV":
         wide = np.complex128 if one.dtype.kind == "c" else np.float64
         # Half floats have fewer digits than the tolerance asks for.

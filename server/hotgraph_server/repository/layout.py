@@ -22,19 +22,19 @@ def versions_in(directory: Path) -> dict[int, Path]:
     Raises:
         LoadError: the folder is not there, cannot be read or holds nothing of the kind.
     """
-    if not directory.exists():
-        raise LoadError(str(directory), "no such folder")
-    if not directory.is_dir():
-        raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb")
     try:
+        if not directory.exists():
+            raise LoadError(str(directory), "no such folder")
+        if not directory.is_dir():
+            raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb")
         own = _saved_model(directory)
         if own is not None:
-            return {_number(directory.resolve().name) or _ONLY_VERSION: own}
+            number = _number(directory.resolve().name)
+            return {_ONLY_VERSION if number is None else number: own}
         numbered = {
-            number: saved_model
+            found: saved_model
             for child in sorted(directory.iterdir())
-            if (number := _number(child.name)) is not None
-            and (saved_model := _saved_model(child)) is not None
+            if (found := _number(child.name)) is not None and (saved_model := _saved_model(child)) is not None
         }
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error

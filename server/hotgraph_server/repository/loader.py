@@ -26,13 +26,11 @@ def load(settings: ModelSettings) -> Version:
     number = max(found)
     version = Version(settings, number, functools.partial(Graph.open, found[number], settings.session))
     version.start()
-    for name, reason in version.unusable.items():
-        _LOG.debug("%s: signature %r cannot be called: %s", version.title, name, reason)
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",
         version.title,
         settings.session.device,
         time.monotonic() - started,
-        summary(version.alone),
+        summary(version.alone, version.unusable),
     )
     return version

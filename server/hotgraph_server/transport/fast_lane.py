@@ -1,18 +1,18 @@
-"""The fast lane: hot calls past grpc's per-call Python.
+"""The fast lane: unary calls past grpc's per-call Python.
 
 A grpc server in Python hands every call to a thread and does some dozen steps under several locks for
 it. The lane takes over the serving loop of a grpc server that is otherwise used through its public API,
-and treats two events itself: a new call of a hot method, and the operations of such a call. Every other
-event goes to grpc's own processing untouched, so health, reflection, plain methods and streams are
-served as before. The hot methods are registered as ordinary handlers as well: with the lane off, the
-same server answers the same, slower.
+and treats two events itself: a new call of a unary method of ours, and the operations of such a call.
+Every other event goes to grpc's own processing untouched, so streams (health watchers, reflection) are
+served as before. The methods are registered as ordinary handlers as well: with the lane off, the same
+server answers the same, slower.
 
 All that is private to grpc and that we use is in this module: ``grpc._server``'s state and functions,
 and ``grpc._cython.cygrpc``'s operations. `missing_pieces` looks for each of them before the lane is
 used; a contract test pins how they behave; pyproject.toml holds grpcio to the minor releases that were
 tested.
 
-The life of a hot call, in operations on the completion queue:
+The life of a call, in operations on the completion queue:
 
     new call      -> start receiving the message, and start waiting for the call's end
     message       -> decode, hand in             (in the serving thread)
@@ -33,10 +33,9 @@ What keeps it sound:
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -44,7 +43,9 @@ from grpc import _server as grpc_server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
-from hotgraph_server.transport.service import HotMethod
+from hotgraph_server.transport.handlers import as_hot, monotonic_deadline
+from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.service import HotMethod, Service
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 _LOG = logging.getLogger(__name__)
@@ -116,16 +117,32 @@ class FastLane:
 
     Args:
         server: made by ``grpc.server``, with every handler added.
-        methods: by full path, ``/package.Service/Method``.
+        calls: counts the calls that a stop waits for.
         max_calls: hot calls that may be open at once; a further one is refused.
     """
 
-    def __init__(self, server: grpc.Server, methods: Mapping[str, HotMethod], max_calls: int) -> None:
+    def __init__(self, server: grpc.Server, calls: OpenCalls, max_calls: int) -> None:
         self._state: Any = server._state  # type: ignore[attr-defined]
-        self._methods = {path.encode(): method for path, method in methods.items()}
+        self._calls = calls
         self._max_calls = max_calls
-        self._open_calls = 0  # only the serving thread counts
+        self._methods: dict[bytes, HotMethod] = {}
+        self._limited: set[bytes] = set()
+        self._open_hot = 0  # only the serving thread counts
+        self._closed: CallError | None = None
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
+
+    def add(self, service: Service) -> None:
+        """Take over a service's methods; before `start`.
+
+        Plain ones as well, answered in the serving thread: they are quick, and so a caller who opens a
+        call and never sends its message holds no thread (a few of them would make the server look dead).
+        """
+        for name, method in service.hot.items():
+            path = f"/{service.name}/{name}".encode()
+            self._methods[path] = method
+            self._limited.add(path)
+        for name, plain in service.plain.items():
+            self._methods[f"/{service.name}/{name}".encode()] = as_hot(plain)
 
     def start(self) -> None:
         """In place of ``grpc.Server.start``; ``grpc.Server.stop`` ends it."""
@@ -138,6 +155,10 @@ class FastLane:
             for _ in range(_POSTED_CALLS):
                 self._post()
         self._thread.start()
+
+    def close(self, refusal: CallError) -> None:
+        """Answer every hot call that comes from now on with `refusal`."""
+        self._closed = refusal
 
     def _post(self) -> None:
         """Let the core hand over one more call. Requires ``state.lock``."""
@@ -157,27 +178,36 @@ class FastLane:
                 grpc_server._begin_shutdown_once(state)
             if event.completion_type == timed_out:
                 continue
-            tag = event.tag
-            if type(tag) is _Operation:
-                try:
-                    tag.done(event)
-                except Exception:
-                    _LOG.exception("an operation of a call could not be completed")
-                go_on = not tag.call.over or not self._forget(tag.call)
-            elif type(tag) is _PostedCall:
-                go_on = self._new_call(event, tag)
-            else:
-                go_on = grpc_server._process_event_and_continue(state, event)
+            try:
+                go_on = self._process(event)
+            except Exception:
+                # Whoever's fault it is, the other calls need this thread.
+                _LOG.exception("an event of grpc's could not be processed")
+                go_on = True
             if not go_on:
                 return
             # The last event may hold the last reference to a call that is shut down; polling with it alive
             # makes the core spin.
-            del event, tag
+            del event
+
+    def _process(self, event: Any) -> bool:
+        """One event. Returns whether to go on; False: shutdown is complete."""
+        tag = event.tag
+        if type(tag) is _Operation:
+            try:
+                tag.done(event)
+            finally:
+                ended = tag.call.over and self._forget(tag.call)
+            return not ended
+        if type(tag) is _PostedCall:
+            return self._new_call(event, tag)
+        return bool(grpc_server._process_event_and_continue(self._state, event))
 
     def _new_call(self, event: Any, posted: _PostedCall) -> bool:
         """A posted place was used, or given back by shutdown. Returns whether to go on."""
         state = self._state
-        method = self._methods.get(event.call_details.method) if event.success else None
+        path = event.call_details.method if event.success else None
+        method = self._methods.get(path) if path else None
         with state.lock:
             state.due.remove(posted)
             if state.stage is grpc_server._ServerStage.STARTED:
@@ -187,14 +217,20 @@ class FastLane:
                 if state.stage is not grpc_server._ServerStage.STARTED:
                     return not grpc_server._stop_serving(state)
                 return True
-            call = _HotCall(event, method)
+            call = _HotCall(event, method, path in self._limited, self._calls)
             state.rpc_states.add(call)
-        self._open_calls += 1
-        refusal = None
-        if self._open_calls > self._max_calls:
-            refusal = QueueFull("the server", self._open_calls - 1, self._max_calls)
-        call.begin(refusal)
-        return True
+        refusal = self._refusal() if call.limited else None
+        self._open_hot += call.limited
+        try:
+            call.begin(refusal)
+        except Exception:
+            _LOG.exception("a call could not be begun")
+        return not (call.over and self._forget(call))
+
+    def _refusal(self) -> CallError | None:
+        if self._closed is None and self._open_hot >= self._max_calls:
+            return QueueFull("the server", self._open_hot, self._max_calls)
+        return self._closed
 
     def _hand_to_grpc(self, event: Any) -> None:
         """What grpc does with a new call. Requires ``state.lock``."""
@@ -215,10 +251,12 @@ class FastLane:
 
     def _forget(self, call: _HotCall) -> bool:
         """A call's last operation has come back. Returns whether that was the end of the server."""
-        self._open_calls -= 1
+        self._open_hot -= call.limited
         with self._state.lock:
             self._state.rpc_states.discard(call)
-            return bool(grpc_server._stop_serving(self._state))
+            ended = bool(grpc_server._stop_serving(self._state))
+        call.forgotten()
+        return ended
 
 
 class _PostedCall:
@@ -245,15 +283,30 @@ class _HotCall:
 
     Attributes:
         deadline: monotonic seconds.
+        limited: counts towards the limit of hot calls.
     """
 
-    __slots__ = ("_answered", "_call", "_ended", "_ending", "_leave", "_method", "_under_way", "deadline")
+    __slots__ = (
+        "_answered",
+        "_call",
+        "_calls",
+        "_ended",
+        "_ending",
+        "_leave",
+        "_method",
+        "_taken",
+        "_under_way",
+        "deadline",
+        "limited",
+    )
 
-    def __init__(self, event: Any, method: HotMethod) -> None:
+    def __init__(self, event: Any, method: HotMethod, limited: bool, calls: OpenCalls) -> None:
+        self.limited = limited
+        self.deadline = monotonic_deadline(event.call_details.deadline - time.time())
         self._call = event.call
         self._method = method
-        until = event.call_details.deadline
-        self.deadline = until if math.isinf(until) else time.monotonic() + until - time.time()
+        self._calls = calls
+        self._taken = False  # counted among the open calls; only the serving thread asks
         self._ending = threading.Lock()  # guards everything below
         self._under_way = 0  # batches of operations that have not come back
         self._answered = False  # an answer has been started; there is never a second
@@ -321,8 +374,8 @@ class _HotCall:
 
     def _start_locked(self, operations: tuple[Any, ...], done: Callable[[Any], None]) -> None:
         """Requires ``_ending``: the end must not be noticed between counting and starting."""
-        self._under_way += 1
         self._call.start_server_batch(operations, _Operation(self, done))
+        self._under_way += 1
 
     def _on_message(self, event: Any) -> None:
         message = event.batch_operations[0].message()
@@ -330,6 +383,9 @@ class _HotCall:
             self._under_way -= 1
             if self._ended:
                 return
+        # From here on an answer is owed. A caller who opens a call and sends nothing is owed none.
+        self._taken = True
+        self._calls.enter()
         try:
             if message is None:
                 raise Unsupported("a unary method requires exactly one request message")
@@ -340,6 +396,11 @@ class _HotCall:
     def _on_sent(self, _: Any) -> None:
         with self._ending:
             self._under_way -= 1
+
+    def forgotten(self) -> None:
+        """Nothing will come any more; the last thing that is called."""
+        if self._taken:
+            self._calls.leave()
 
     def _on_end(self, _: Any) -> None:
         with self._ending:

@@ -7,6 +7,9 @@ Pools of their own, so that no kind of call can hold up another:
 * streams hold a thread for as long as the caller likes;
 * health has one for itself (health.py): a busy server is a healthy server.
 
+What grpc does not let us help here: a caller who opens a call and never sends its message holds a thread
+of the pool until it leaves. The fast lane has no such wait.
+
 Over ``max_calls`` hot calls a further one is refused at once. grpc's own limit would count health
 checks as well, and refuse them with the rest.
 """
@@ -21,9 +24,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from hotgraph_server.errors import CallError, DeadlineExceeded, QueueFull
-from hotgraph_server.transport.service import HotMethod, PlainMethod, Service
+from hotgraph_server.errors import CallError, DeadlineExceeded, InvalidCall, QueueFull
+from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.service import HotMethod, PlainMethod, Reply, Service
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 # Threads that wait cost little, but each has a stack; beyond these, calls wait without a thread.
@@ -31,13 +36,15 @@ _MOST_HOT_THREADS = 512
 _PLAIN_THREADS = 4
 _STREAM_THREADS = 4
 
+_FOR_EVER_S = 10.0 * 365 * 86400
+
 
 class Pools:
     """The threads that methods run in. Made with the server; `close` when the server has stopped."""
 
-    def __init__(self, max_calls: int) -> None:
-        self.hot = _CountingPool(min(max_calls, _MOST_HOT_THREADS), "hot call")
-        self.plain = ThreadPoolExecutor(_PLAIN_THREADS, "plain call")
+    def __init__(self, max_calls: int, calls: OpenCalls) -> None:
+        self.hot = _CountingPool(min(max_calls, _MOST_HOT_THREADS), "hot call", calls)
+        self.plain = _CountingPool(_PLAIN_THREADS, "plain call", calls)
         self.streams = ThreadPoolExecutor(_STREAM_THREADS, "stream")
         self.max_calls = max_calls
 
@@ -51,14 +58,16 @@ class Pools:
 class _CountingPool(ThreadPoolExecutor):
     """Knows how many calls are in it, waiting or running."""
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(self, threads: int, name: str, calls: OpenCalls) -> None:
         super().__init__(threads, name)
         self.inside = 0
+        self._calls = calls
         self._counting = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         with self._counting:
             self.inside += 1
+        self._calls.enter()
         future = super().submit(fn, *args, **kwargs)
         future.add_done_callback(self._leave)
         return future
@@ -66,21 +75,28 @@ class _CountingPool(ThreadPoolExecutor):
     def _leave(self, _: Future[Any]) -> None:
         with self._counting:
             self.inside -= 1
+        self._calls.leave()
 
 
 class HotGate(grpc.ServerInterceptor):
-    """Refuses hot calls at the door when too many are inside."""
+    """Refuses hot calls at the door: when too many are inside, and when the server is stopping."""
 
     def __init__(self, services: list[Service], pools: Pools) -> None:
         self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
         self._pools = pools
+        self._closed: CallError | None = None
+
+    def close(self, refusal: CallError) -> None:
+        """Answer every hot call that comes from now on with `refusal`."""
+        self._closed = refusal
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
+        if handler_call_details.method not in self._hot:
+            return continuation(handler_call_details)
         inside, limit = self._pools.hot.inside, self._pools.max_calls
-        if inside >= limit and handler_call_details.method in self._hot:
-            return _refusal(QueueFull("the server", inside, limit), self._pools.plain)
-        return continuation(handler_call_details)
+        refusal = self._closed or (QueueFull("the server", inside, limit) if inside >= limit else None)
+        return _refusal(refusal, self._pools.plain) if refusal else continuation(handler_call_details)
 
 
 def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
@@ -97,12 +113,19 @@ def abort(context: grpc.ServicerContext, error: BaseException) -> NoReturn:
     context.abort(code_of(failure), details_of(failure))
 
 
+def monotonic_deadline(remaining_s: float | None) -> float:
+    """When that much time has passed, on the monotonic clock; grpc says "no deadline" by None or by a
+    time that outlasts everything, and we by infinity."""
+    if remaining_s is None or remaining_s > _FOR_EVER_S:
+        return math.inf
+    return time.monotonic() + remaining_s
+
+
 class _WaitingReply:
     """A Reply for a handler that waits in a thread of its own."""
 
     def __init__(self, context: grpc.ServicerContext) -> None:
-        remaining = context.time_remaining()
-        self.deadline = math.inf if remaining is None else time.monotonic() + remaining
+        self.deadline = monotonic_deadline(context.time_remaining())
         self._context = context
         # Taken until there is something to send; the cheapest one-shot event there is.
         self._finished = threading.Lock()
@@ -144,17 +167,30 @@ def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodH
 
 
 def _plain_handler(method: PlainMethod) -> grpc.RpcMethodHandler[Any, Any]:
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+    def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return method.answer(request)
+            return _answer(method, message)
         except Exception as error:
             abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=method.request.FromString,
-        response_serializer=lambda response: response.SerializeToString(),
-    )
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def _answer(method: PlainMethod, message: bytes) -> bytes:
+    try:
+        request = method.request.FromString(message)
+    except DecodeError as error:
+        raise InvalidCall(f"the message is no {method.request.DESCRIPTOR.name}: {error}") from error
+    return bytes(method.answer(request).SerializeToString())
+
+
+def as_hot(method: PlainMethod) -> HotMethod:
+    """A plain method in the form of a hot one, which answers before it returns."""
+
+    def answer(message: bytes, reply: Reply) -> None:
+        reply.finish(lambda: _answer(method, message))
+
+    return answer
 
 
 def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import grpc
 
-from hotgraph_server.errors import StartError
+from hotgraph_server.errors import Draining, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.fast_lane import FastLane, missing_pieces
 from hotgraph_server.transport.handlers import HotGate, Pools, generic_handler
 from hotgraph_server.transport.health import Health
+from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import add_reflection
 from hotgraph_server.transport.service import Service
 from hotgraph_server.transport.tls import server_credentials
@@ -31,6 +32,8 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
+# For the last answers and refusals to leave; then streams, and calls whose time is up, are cancelled.
+_LAST_WORDS_S = 0.2
 # Cancelled calls end at once; this is for a machine that is very busy.
 _CANCELLING_S = 5.0
 
@@ -49,10 +52,10 @@ class GrpcServer:
     def __init__(self, settings: ListenSettings, services: Sequence[Service]) -> None:
         credentials = server_credentials(settings)
         self.health = Health()
-        self._pools = Pools(settings.max_calls)
-        self._server = grpc.server(
-            self._pools.plain, interceptors=[HotGate(list(services), self._pools)], options=_OPTIONS
-        )
+        self._calls = OpenCalls()
+        self._pools = Pools(settings.max_calls, self._calls)
+        self._gate = HotGate(list(services), self._pools)
+        self._server = grpc.server(self._pools.plain, interceptors=[self._gate], options=_OPTIONS)
         for service in services:
             self._server.add_generic_rpc_handlers((generic_handler(service, self._pools),))
         self.health.add_to(self._server)
@@ -76,15 +79,20 @@ class GrpcServer:
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.
 
-        Returns whether they finished; those that had not after `timeout_s` are cancelled.
+        Returns whether they finished; those that had not after `timeout_s` seconds are cancelled. Streams
+        are ended, not waited for.
         """
         self.health.drain()
-        stopped = self._server.stop(timeout_s)
-        finished = bool(stopped.wait(timeout_s))
-        if not finished and not stopped.wait(_CANCELLING_S):
+        # Refused by us while those inside are answered: what grpc itself refuses once it is stopping can
+        # reach the caller as CANCELLED, which nobody retries.
+        (self._lane or self._gate).close(Draining("this server"))
+        answered = self._calls.wait_until_none(timeout_s)
+        # Open are now streams only, or calls whose time is up.
+        stopped = self._server.stop(_LAST_WORDS_S)
+        if not stopped.wait(_CANCELLING_S):
             _LOG.warning("grpc still has calls open %.0f s after they were cancelled", _CANCELLING_S)
         self._close_pools()
-        return finished
+        return answered
 
     def _bind(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
         try:
@@ -101,15 +109,15 @@ class GrpcServer:
         missing = missing_pieces(self._server)
         if missing:
             _LOG.warning(
-                "grpcio %s lacks %s: hot calls go through grpc's public API, which answers the same, slower",
+                "grpcio %s lacks %s: calls go through grpc's public API, which answers the same, slower",
                 grpc.__version__,
                 ", ".join(missing),
             )
             return None
-        hot = {
-            f"/{service.name}/{name}": method for service in services for name, method in service.hot.items()
-        }
-        return FastLane(self._server, hot, settings.max_calls)
+        lane = FastLane(self._server, self._calls, settings.max_calls)
+        for service in (*services, self.health.service()):
+            lane.add(service)
+        return lane
 
     def _close_pools(self) -> None:
         self._pools.close()

@@ -10,9 +10,10 @@ from hotgraph_server.errors import CallError, InternalError
 
 _LOG = logging.getLogger(__name__)
 
-# Status texts travel in a header block, which most peers limit to 8 KiB and percent-encode on the
-# way; TensorFlow's own texts can hold a whole graph's trace. TensorFlow Serving cuts here as well.
-_MAX_TEXT = 1024
+# Status texts travel in a header block, which most peers limit to 8 KiB, and each byte that is not ASCII
+# takes three there. TensorFlow's own texts can hold a whole graph's trace. TensorFlow Serving cuts at 1024
+# characters; with bytes the same holds for ASCII, and other scripts stay below the peers' limit.
+_MAX_TEXT_BYTES = 1024
 _CUT_MARK = "...TRUNCATED"
 
 
@@ -26,8 +27,10 @@ def as_call_error(error: BaseException) -> CallError:
 
 def details_of(error: CallError) -> str:
     """The text that goes on the wire."""
-    text = str(error)
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + _CUT_MARK
+    text = str(error).encode("utf-8", "replace")
+    if len(text) <= _MAX_TEXT_BYTES:
+        return text.decode()
+    return text[:_MAX_TEXT_BYTES].decode(errors="ignore") + _CUT_MARK
 
 
 def trailers_of(error: CallError) -> tuple[tuple[str, str], ...]:

@@ -183,7 +183,9 @@ def test_call_that_has_ended_is_not_handed_out_and_its_neighbours_are(queue: Bat
     assert queue.take() == [calls[0], calls[2]]
 
 
-def test_deadline_ends_a_call_that_waits_and_not_a_tick_too_early(queue: BatchQueue, clock: FakeClock) -> None:
+def test_deadline_ends_a_call_that_waits_and_not_a_tick_too_early(
+    queue: BatchQueue, clock: FakeClock
+) -> None:
     caller = Caller()
     expired, alive = call(slot=caller.slot, deadline=clock.now), call(deadline=clock.now + TICK)
     put(queue, expired, alive)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import logging
+import sys
 import threading
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import Cancelled, DeadlineExceeded
 
-from ..fakes import HANG_S, Caller, rows
+from ..fakes import HANG_S, Caller, rows, switching_often
 
 
 def test_first_finisher_takes_the_slot_and_later_ones_do_nothing() -> None:
@@ -22,27 +26,64 @@ def test_first_finisher_takes_the_slot_and_later_ones_do_nothing() -> None:
     assert caller.outcomes == [first]
 
 
-@pytest.mark.parametrize("_", range(20))
-def test_exactly_one_of_many_racing_finishers_wins_and_delivers_in_its_own_thread(_: int) -> None:
-    finishers = 16
-    caller = Caller()
+def test_exactly_one_of_many_racing_finishers_wins_and_delivers_in_its_own_thread() -> None:
+    finishers = 4
+    callers = [Caller() for _ in range(2000)]
     together = threading.Barrier(finishers)
     errors = [Cancelled() for _ in range(finishers)]
-    won: dict[int, int] = {}
+    threads = [0] * finishers
+    won: list[list[Caller]] = [[] for _ in range(finishers)]
 
     def race(number: int) -> None:
+        threads[number] = threading.get_ident()
         together.wait(HANG_S)
-        if caller.slot.finish(errors[number]):
-            won[number] = threading.get_ident()
+        won[number].extend(caller for caller in callers if caller.slot.finish(errors[number]))
 
-    threads = [threading.Thread(target=race, args=(number,)) for number in range(finishers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(HANG_S)
-    ((number, winner),) = won.items()
-    assert caller.outcome() is errors[number]
-    assert caller.thread == winner
+    racers = [threading.Thread(target=race, args=(number,)) for number in range(finishers)]
+    with switching_often():
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join(HANG_S)
+    assert sum(map(len, won)) == len(callers)
+    for number, winners in enumerate(won):
+        for caller in winners:
+            assert caller.outcome() is errors[number]
+            assert caller.thread == threads[number]
+
+
+def finish_with_another_in_between(caller: Caller, step: int) -> list[bool]:
+    """Finish a slot while another finisher comes at one of the interpreter's steps; who of them won.
+
+    If there are fewer steps the other one does not come.
+    """
+    steps, won = itertools.count(), []
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code is not Slot.finish.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and next(steps) == step:
+            won.append(caller.slot.finish(Cancelled()))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        won.append(caller.slot.finish(DeadlineExceeded()))
+    finally:
+        sys.settrace(before)
+    return won
+
+
+def test_finisher_that_comes_between_any_two_steps_of_another_leaves_one_winner() -> None:
+    for step in itertools.count():
+        caller = Caller()
+        won = finish_with_another_in_between(caller, step)
+        assert won.count(True) == len(caller.outcomes) == 1
+        if len(won) == 1:
+            break
+    assert step > 5
 
 
 def test_delivery_that_raises_is_logged_and_counts_as_delivered(caplog: pytest.LogCaptureFixture) -> None:

@@ -104,7 +104,9 @@ class Models:
                 assert version.stop(PATIENCE_S)
 
 
-def float_signature(name: str = "serving_default", *, defaults: Mapping[str, Array] | None = None) -> Signature:
+def float_signature(
+    name: str = "serving_default", *, defaults: Mapping[str, Array] | None = None
+) -> Signature:
     """`x` float32 [-1, 2] and `y` float32 [-1, 2] to `sum` and `difference`, float32 [-1, 2]."""
     return Signature(
         name,

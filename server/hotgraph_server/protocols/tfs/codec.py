@@ -11,6 +11,7 @@ go through protobuf.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ _SPLICED = {1: 5, 2: 6, 8: 9, 10: 11, 18: 12}
 # A request of a few bytes may say "this value, a trillion times". No honest caller fills more than this.
 _MAX_FILLED_BYTES = 256 * 2**20
 _MAX_RANK = 32
+_MAX_BYTES = 2**63 - 1
 
 
 def parse_request(message: bytes) -> Any:
@@ -78,9 +80,10 @@ def decode_tensor(alias: str, proto: Any) -> Array:
         raise _unreadable(alias, f"shape {shape} is not a tensor's")
     if len(shape) > _MAX_RANK:
         raise _unreadable(alias, f"{len(shape)} dimensions, at most {_MAX_RANK} are possible")
-    count = 1
-    for size in shape:
-        count *= size
+    # numpy counts a zero as a one when it looks whether a shape's bytes overflow.
+    if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MAX_BYTES:
+        raise _unreadable(alias, f"shape {shape} is too large")
+    count = math.prod(shape)
     if proto.tensor_content:
         flat = _from_content(alias, proto.tensor_content, dtype, count)
     else:
@@ -124,6 +127,9 @@ def _from_content(alias: str, content: bytes, dtype: np.dtype[Any], count: int) 
         raise _unreadable(alias, "strings travel in string_val, not in tensor_content")
     if len(content) != count * dtype.itemsize:
         raise _unreadable(alias, f"expected {count * dtype.itemsize} bytes, got {len(content)}")
+    if dtype == np.bool_:
+        # Compiled code takes a bool's byte at its word: what a 2 would do is anyone's guess.
+        return np.not_equal(np.frombuffer(content, np.uint8), 0)
     return np.frombuffer(content, dtype)
 
 
@@ -148,8 +154,10 @@ def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int) -> Arr
 def _filled(alias: str, flat: Array, dtype: np.dtype[Any], count: int) -> Array:
     if count * dtype.itemsize > _MAX_FILLED_BYTES:
         raise _unreadable(alias, f"{count} elements said, {len(flat)} sent; too many to fill in")
-    filled = np.full(count, flat[-1] if len(flat) else (b"" if dtype == STRING else 0), dtype)
+    filled = np.empty(count, dtype)
     filled[: len(flat)] = flat
+    # As an array: a bare string would lose the zeros at its end in numpy's hands.
+    filled[len(flat) :] = flat[-1:] if len(flat) else np.array([b"" if dtype == STRING else 0], dtype)
     return filled
 
 

@@ -7,7 +7,6 @@ them match it. Each error names the input, the model and the values. `decode_inp
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -151,12 +150,14 @@ def shape_of(spec: TensorSpec) -> list[int]:
 
 
 def _check_names(names: Sequence[str], signature: Signature, model: str) -> None:
+    if names == list(signature.inputs_by_alias):
+        return
     if len(set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise InvalidCall(f"input '{twice}' already exists in request for model '{model}'")
     known = signature.inputs_by_alias
     missing = [alias for alias in known if alias not in names and alias not in signature.defaults]
-    if missing or len(names) > len(known):
+    if len(names) != len(known) and (missing or len(names) > len(known)):
         if signature.defaults:
             expected = f"number of inputs between {len(known) - len(signature.defaults)} and {len(known)}"
         else:
@@ -166,6 +167,7 @@ def _check_names(names: Sequence[str], signature: Signature, model: str) -> None
             f"Got input(s) {list(names)}, but missing required input(s) {missing}. "
             f"Please provide all required input(s)."
         )
+    # With as many inputs as there should be, each missing one has an unexpected one in its place.
     for name in names:
         if name not in known:
             raise InvalidCall(f"unexpected inference input '{name}' for model '{model}'")
@@ -185,33 +187,31 @@ def _check_datatype(tensor: Any, spec: TensorSpec, model: str) -> None:
         )
 
 
-def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> list[int]:
-    shape = list(tensor.shape)
+def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> tuple[int, ...]:
+    shape = tuple(tensor.shape)
+    if spec.shape is not None and len(shape) == len(spec.shape):
+        for wanted, got in zip(spec.shape, shape, strict=True):
+            if got != wanted and (wanted is not None or not 0 <= got <= _MAX_DIMENSION):
+                break
+        else:
+            return shape
     if any(dimension < 0 for dimension in shape):
         raise InvalidCall(
             f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', "
-            f"got {shape}"
+            f"got {list(shape)}"
         )
-    counted = math.prod(max(dimension, 1) for dimension in shape[:_MAX_RANK]) * spec.dtype.itemsize
-    if len(shape) > _MAX_RANK or max(shape, default=0) > _MAX_DIMENSION or counted > _MAX_BYTES:
-        raise InvalidCall(f"shape {shape} of input '{spec.alias}' for model '{model}' is too large")
+    if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
+        raise InvalidCall(f"shape {list(shape)} of input '{spec.alias}' for model '{model}' is too large")
     if spec.shape is None:
         return shape
-    if not shape and spec.shape:
+    if not shape and spec.free_rows:
         raise InvalidCall(
             f"input '{spec.alias}' has no shape but model requires batch dimension for model '{model}'"
-            if spec.free_rows
-            else _unexpected_shape(spec, shape, model)
         )
-    fits = len(shape) == len(spec.shape) and all(
-        wanted is None or wanted == got for wanted, got in zip(spec.shape, shape, strict=True)
-    )
-    if not fits:
-        raise InvalidCall(_unexpected_shape(spec, shape, model))
-    return shape
+    raise InvalidCall(_unexpected_shape(spec, shape, model))
 
 
-def _unexpected_shape(spec: TensorSpec, shape: list[int], model: str) -> str:
+def _unexpected_shape(spec: TensorSpec, shape: Sequence[int], model: str) -> str:
     expected = ",".join(map(str, shape_of(spec)))
     got = ",".join(map(str, shape))
     return (
@@ -231,7 +231,7 @@ def _check_rows(signature: Signature, arrays: Sequence[Array]) -> None:
             raise InvalidCall(f"input '{spec.alias}' has batch size 0, expected at least one row")
 
 
-def _decode_raw(tensor: Any, shape: list[int], data: bytes, model: str) -> Array:
+def _decode_raw(tensor: Any, shape: tuple[int, ...], data: bytes, model: str) -> Array:
     where = f"for input '{tensor.name}' for model '{model}'"
     if tensor.datatype != wire.BYTES:
         expected = wire.element_count(shape) * wire.dtype_of(tensor.datatype).itemsize
@@ -243,7 +243,7 @@ def _decode_raw(tensor: Any, shape: list[int], data: bytes, model: str) -> Array
         raise InvalidCall(f"{error} {where}") from error
 
 
-def _decode_contents(tensor: Any, shape: list[int], model: str) -> Array:
+def _decode_contents(tensor: Any, shape: tuple[int, ...], model: str) -> Array:
     count = wire.element_count(shape)
     if not tensor.HasField("contents"):
         if count:
@@ -261,7 +261,7 @@ def _decode_contents(tensor: Any, shape: list[int], model: str) -> Array:
 
 
 def _from_field(
-    contents: InferTensorContents, field: str, tensor: Any, shape: list[int], model: str
+    contents: InferTensorContents, field: str, tensor: Any, shape: tuple[int, ...], model: str
 ) -> Array:
     values = getattr(contents, field)
     count = wire.element_count(shape)

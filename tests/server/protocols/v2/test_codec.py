@@ -165,9 +165,7 @@ class TestTable:
 @given(st.data(), st.sampled_from(DATATYPES))
 def test_every_array_survives_as_raw_contents(data: st.DataObject, datatype: str) -> None:
     array = data.draw(arrays(datatype))
-    decoded = decode_one(
-        one_input(datatype, array.shape, raw=wire.encode_raw(array)), of_any_shape(datatype)
-    )
+    decoded = decode_one(one_input(datatype, array.shape, raw=wire.encode_raw(array)), of_any_shape(datatype))
     assert same(decoded, array)
 
 
@@ -438,7 +436,9 @@ class TestInputs:
         request = two_inputs()
         request.inputs[1].shape[:] = [2, 2]
         request.raw_input_contents[1] = b"\0" * 16
-        with pytest.raises(InvalidCall, match="input 'y' batch size does not match other inputs: 2 rows, 'x' has 1"):
+        with pytest.raises(
+            InvalidCall, match="input 'y' batch size does not match other inputs: 2 rows, 'x' has 1"
+        ):
             decode_inputs(request, float_signature(), "m", batched=True)
         assert len(decode_inputs(request, float_signature(), "m", batched=False)) == 2
 

@@ -295,7 +295,9 @@ class TestWhichSignature:
     def test_one_that_cannot_be_called_is_told_with_the_reason(self, service: Service) -> None:
         asked = request()
         asked.parameters["signature_name"].string_param = "broken"
-        with pytest.raises(InvalidCall, match="signature 'broken' of model 'm' cannot be called: input 'r' is"):
+        with pytest.raises(
+            InvalidCall, match="signature 'broken' of model 'm' cannot be called: input 'r' is"
+        ):
             hand_in(service, asked)
 
     def test_model_without_a_default_one_says_how_to_choose(self, models: Models, service: Service) -> None:
@@ -337,7 +339,9 @@ class TestModelMetadata:
         metadata = ask(service, "ModelMetadata", pb.ModelMetadataRequest(name="m"))
         assert (metadata.name, list(metadata.versions)) == ("m", ["3"])
         assert metadata.platform == "tensorflow_savedmodel"
-        described = [(one.name, one.datatype, list(one.shape)) for one in (*metadata.inputs, *metadata.outputs)]
+        described = [
+            (one.name, one.datatype, list(one.shape)) for one in (*metadata.inputs, *metadata.outputs)
+        ]
         assert described == [
             ("x", "FP32", [-1, 2]),
             ("y", "FP32", [-1, 2]),
@@ -390,7 +394,9 @@ class TestModelStatistics:
         before = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m")).model_stats[0]
         infer(service, request())
         infer(service, request())
-        after = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m", version="3")).model_stats[0]
+        after = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m", version="3")).model_stats[
+            0
+        ]
         assert (after.name, after.version) == ("m", "3")
         assert after.inference_count - before.inference_count == 2
         assert after.execution_count - before.execution_count == 2

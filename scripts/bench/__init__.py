@@ -1,0 +1,1 @@
+"""The benchmark: hotgraph and its rivals on the same models, in the same run, alternating."""

@@ -1,0 +1,167 @@
+"""What the benchmark needs: a cache folder, rivals' virtual environments, Debian packages, and the facts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_PIP_S = 1800
+
+DEBIAN = {
+    # what is looked for: (the package that has it, what it is needed for)
+    "h2load": ("nghttp2-client", "the load generator; nothing can be measured without it"),
+    "g++": ("g++", "the C++ echo"),
+    "pkg-config": ("pkg-config", "the C++ echo"),
+    "grpc++": ("libgrpc++-dev", "the C++ echo"),
+    "libb64.so.0d": ("libb64-0d", "perf_analyzer"),
+}
+
+
+class CannotSetUp(Exception):
+    """A rival cannot take part; the text says why."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder for what takes long to make; everything in it can be deleted at any time."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Wherever it lies, it must not end up in a commit.
+        (self.folder / ".gitignore").write_text("*\n")
+
+    def at(self, *parts: str) -> Path:
+        """A path in it, whose folder is made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def venv(cache: Cache, name: str, requirements: Sequence[str], *, dependencies: bool = True) -> Path:
+    """A virtual environment with `requirements`, made where it is not there; returns its python.
+
+    Raises:
+        CannotSetUp: pip cannot.
+    """
+    folder = cache.at("venvs", name)
+    python, stamp = folder / "bin" / "python", folder / "installed"
+    wanted = "\n".join([platform.python_version(), str(dependencies), *requirements])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    print(f"installing {', '.join(requirements)} into a virtual environment", file=sys.stderr, flush=True)
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    options = ["--disable-pip-version-check", "--quiet", *([] if dependencies else ["--no-deps"])]
+    _run([str(python), "-m", "pip", "install", *options, *requirements])
+    stamp.write_text(wanted)
+    return python
+
+
+def site_packages(python: Path) -> Path:
+    """Where a virtual environment's packages lie."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return python.parents[1] / "lib" / version / "site-packages"
+
+
+def tensorflow_requirement() -> str:
+    """The same TensorFlow that hotgraph runs here, as a package for processors only."""
+    return f"tensorflow-cpu=={importlib.metadata.version('tensorflow')}"
+
+
+def missing_debian_packages(wanted: Iterable[str] = DEBIAN) -> dict[str, str]:
+    """Packages that are not there, with what they are needed for."""
+    return {DEBIAN[thing][0]: DEBIAN[thing][1] for thing in wanted if not _has(thing)}
+
+
+def _has(thing: str) -> bool:
+    if thing == "grpc++":
+        found = (
+            subprocess.run(["pkg-config", "--exists", "grpc++"], check=False) if _has("pkg-config") else None
+        )
+        return found is not None and found.returncode == 0
+    if ".so" in thing:
+        # The loader's own cache of libraries; the command lies where a plain user's PATH may not lead.
+        listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        return thing in listed
+    return shutil.which(thing) is not None
+
+
+def machine() -> dict[str, str]:
+    """What kind of machine this is, without its name."""
+    facts = {"system": f"{platform.system()} {platform.release()}", "python": platform.python_version()}
+    facts["cores"] = str(len(os.sched_getaffinity(0)))
+    facts["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            facts["processor"] = line.partition(":")[2].strip()
+    for line in Path("/etc/os-release").read_text().splitlines():
+        if line.startswith("PRETTY_NAME="):
+            facts["distribution"] = line.partition("=")[2].strip('"')
+    return facts
+
+
+def revision() -> str:
+    """The checkout's commit, with a + where files differ from it; empty without git."""
+    try:
+        commit = _output(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
+        changed = _output(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"]).strip()
+    except (OSError, CannotSetUp):
+        return ""
+    return commit + "+" * bool(changed)
+
+
+def own_versions() -> dict[str, str]:
+    """Of the packages that hotgraph and the grpc rivals run on, and of the load generator."""
+    names = ("tensorflow", "grpcio", "protobuf", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return versions | {"h2load": _output(["h2load", "--version"]).strip().rpartition("/")[2]}
+
+
+def versions_in(python: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Of packages in another virtual environment."""
+    program = "import importlib.metadata as m, sys; print('\\n'.join(map(m.version, sys.argv[1:])))"
+    return dict(zip(packages, _output([str(python), "-c", program, *packages]).split(), strict=True))
+
+
+def debian_version(package: str) -> str:
+    """Of an installed Debian package."""
+    return _output(["dpkg-query", "--show", "--showformat=${Version}", package]).strip()
+
+
+def _output(command: Sequence[str]) -> str:
+    return _run(command).stdout
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotSetUp(f"{Path(command[0]).name}: {error}") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CannotSetUp(f"{' '.join(map(str, command[1:4]))} failed: {last}")
+    return done
+
+
+def compile_cpp(source: Path, binary: Path) -> None:
+    """A C++ program on gRPC, compiled if it is older than its source.
+
+    Raises:
+        CannotSetUp: the compiler or the library is not there, or it does not compile.
+    """
+    missing = missing_debian_packages(("g++", "pkg-config", "grpc++"))
+    if missing:
+        raise CannotSetUp(f"Debian packages are missing: sudo apt-get install {' '.join(missing)}")
+    if binary.exists() and binary.stat().st_mtime > source.stat().st_mtime:
+        return
+    flags = _output(["pkg-config", "--cflags", "--libs", "grpc++"]).split()
+    _run(["g++", "-std=c++17", "-O2", "-o", str(binary), str(source), *flags])

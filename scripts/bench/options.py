@@ -1,0 +1,171 @@
+"""The options of scripts/bench/run. Imports nothing that has to be installed: --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RIVAL_NAMES = (
+    "hotgraph",
+    "hotgraph-tfs",
+    "hotgraph-no-lane",
+    "triton",
+    "grpc-aio",
+    "grpc-threads",
+    "mosec",
+    "litserve",
+    "bentoml",
+    "echo",
+    "bare",
+    "bare-frozen",
+)
+MODEL_NAMES = ("softmax", "mlp", "mobilenet", "identity")
+
+DESCRIPTION = """\
+Measure hotgraph and its rivals: the same models, the same calls, the same run of this command, taking turns.
+
+For each model every rival's server is started and its answers are checked, alone and under load. Then, for
+each size of calls and number of calls in flight, the rivals are measured one right after the other, and all
+of it again for every round. A machine's speed wanders; the ratio of two neighbours does so less. What is
+reported are medians over rounds, and ratios taken within a round, with the least and the greatest.
+
+The load comes from h2load, a C program, on the same cores as the servers. Everything that rivals need is
+installed into virtual environments of their own in the cache folder (some 6 GB, once; needs the network).
+A rival that cannot be set up is left out and the report says why."""
+
+EPILOG = """\
+rivals:
+  hotgraph           as `hotgraph serve` starts, called with the Open Inference Protocol
+  hotgraph-tfs       the same, called with TensorFlow Serving's Predict
+  hotgraph-no-lane   the same with --no-fast-lane
+  triton             NVIDIA Triton 2.51, its Python backend running the same SavedModel
+  grpc-aio, grpc-threads    the obvious handler on grpc.aio and on grpc.server
+  mosec, litserve, bentoml  over HTTP/1.1, as they come, batching on
+  echo               limit: C++ gRPC that answers bytes of the same size and computes nothing
+  bare, bare-frozen  limit: a loop over the graph that serves nobody
+
+examples:
+  scripts/bench/run --short                          a check that all works, no measurement (5 minutes
+                                                     once everything is installed)
+  scripts/bench/run                                  everything (about two hours); leave the machine alone
+  scripts/bench/run --rivals hotgraph,triton,echo --models softmax --in-flight 1,128 --rounds 5
+  scripts/bench/profile                              where the microseconds of a call go
+  scripts/bench/memory                               does the server's memory grow?
+
+The results folder gets report.md, results.json (each run's figures, settings, versions, the machine's facts)
+and plot-MODEL.png. Debian packages that are needed: nghttp2-client; for the echo g++ pkg-config
+libgrpc++-dev; for --perf-analyzer libb64-0d."""
+
+_SHORT_SECONDS = 1.0
+_SHORT_MODELS = ("softmax", "mobilenet")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        in_flight, rows: sizes of the table.
+        seconds: of each measured run; None: each model's own.
+        out: folder for the results.
+        cache: folder for what is installed and built.
+    """
+
+    rivals: tuple[str, ...]
+    models: tuple[str, ...]
+    in_flight: tuple[int, ...]
+    rows: tuple[int, ...]
+    rounds: int
+    seconds: float | None
+    perf_analyzer: bool
+    short: bool
+    out: Path
+    cache: Path
+
+
+def parse(argv: Sequence[str] | None = None) -> Options:
+    """Read the command line; ends the program with a usage message where it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench/run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+    )
+    add = parser.add_argument
+    add("--rivals", metavar="A,B", default=",".join(RIVAL_NAMES), help="who takes part (default: all)")
+    add(
+        "--models",
+        metavar="A,B",
+        help=f"of {', '.join(MODEL_NAMES)} (default: all; with --short softmax,mobilenet)",
+    )
+    add("--in-flight", metavar="N,M", help="calls in flight (default: 1,8,32,128,512; with --short 1,32)")
+    add("--rows", metavar="N,M", help="rows of each call: 1, 8 or both (default: both; with --short 1)")
+    add(
+        "--rounds", type=int, metavar="N", help="how often everybody is measured (default: 5; with --short 1)"
+    )
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of each measured run (default: as the model needs, 2 to 5)",
+    )
+    add("--short", action="store_true", help="small defaults for all of these: does everything work?")
+    add("--perf-analyzer", action="store_true", help="a second opinion from NVIDIA's perf_analyzer 2.51")
+    add("--out", type=Path, metavar="DIR", help="folder for the results (default: results/ in the cache)")
+    add(
+        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
+    )
+    given = parser.parse_args(argv)
+    short = given.short
+
+    def names(text: str, known: Sequence[str], flag: str) -> tuple[str, ...]:
+        chosen = tuple(text.split(","))
+        for name in chosen:
+            if name not in known:
+                parser.error(f"{flag}: there is no {name!r}; there are {', '.join(known)}")
+        return chosen
+
+    def numbers(text: str, flag: str) -> tuple[int, ...]:
+        try:
+            values = tuple(sorted({int(number) for number in text.split(",")}))
+        except ValueError:
+            parser.error(f"{flag}: {text!r} are no numbers with commas between them")
+        if values[0] < 1:
+            parser.error(f"{flag}: must be 1 or more")
+        return values
+
+    rounds = given.rounds if given.rounds is not None else 1 if short else 5
+    seconds = given.seconds if given.seconds is not None else _SHORT_SECONDS if short else None
+    rows = numbers(given.rows or ("1" if short else "1,8"), "--rows")
+    in_flight = numbers(given.in_flight or ("1,32" if short else "1,8,32,128,512"), "--in-flight")
+    if rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    if seconds is not None and seconds < 0.5:
+        parser.error("--seconds must be 0.5 or more")
+    if not set(rows) <= {1, 8}:
+        parser.error("--rows: calls have 1 row or 8")
+    if any(calls > 4 and calls % 4 for calls in in_flight):
+        parser.error("--in-flight: above 4 it must be a multiple of 4, for 4 connections")
+    cache = given.cache.resolve()
+    return Options(
+        rivals=names(given.rivals, RIVAL_NAMES, "--rivals"),
+        models=names(
+            given.models or ",".join(_SHORT_MODELS if short else MODEL_NAMES), MODEL_NAMES, "--models"
+        ),
+        in_flight=in_flight,
+        rows=rows,
+        rounds=rounds,
+        seconds=seconds,
+        perf_analyzer=given.perf_analyzer,
+        short=short,
+        out=(given.out or cache / "results").resolve(),
+        cache=cache,
+    )
+
+
+if __name__ == "__main__":
+    parse()

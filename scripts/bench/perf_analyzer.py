@@ -1,0 +1,96 @@
+"""NVIDIA's perf_analyzer 2.51, from the wheel of tritonclient 2.51.0: a second opinion on the tiny model.
+
+It knows two of our protocols: service kind ``triton`` (ModelInfer; it first wants ServerMetadata,
+ModelMetadata, ModelConfig and ModelStatistics) and ``tfserving`` (Predict and GetModelMetadata; it sends
+typed lists, and each call in flight is a thread). Its load is heavier than h2load's: compare its figures
+with each other only.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import environment
+from bench.environment import Cache, CannotSetUp
+
+KINDS = {"hotgraph": ("triton", "tfserving"), "triton": ("triton",)}
+MOST_IN_FLIGHT = 128
+_WINDOW_MS = 2000
+_RUN_S = 90
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The program, and the folder of the library that it wants."""
+
+    program: Path
+    libraries: Path
+
+
+def set_up(cache: Cache) -> Tool:
+    """Install it.
+
+    Raises:
+        CannotSetUp: it cannot be.
+    """
+    missing = environment.missing_debian_packages(("libb64.so.0d",))
+    if missing:
+        raise CannotSetUp(f"Debian packages are missing: sudo apt-get install {' '.join(missing)}")
+    # Without dependencies: nothing of tritonclient's Python is used, and CUDA is only linked to.
+    python = environment.venv(
+        cache, "perf-analyzer", ["tritonclient==2.51.0", "nvidia-cuda-runtime-cu12"], dependencies=False
+    )
+    program = python.parent / "perf_analyzer"
+    libraries = environment.site_packages(python) / "nvidia" / "cuda_runtime" / "lib"
+    if not program.exists() or not libraries.is_dir():
+        raise CannotSetUp("the wheels for this platform do not hold the program and its library")
+    return Tool(program, libraries)
+
+
+def run(tool: Tool, cache: Cache, kind: str, model: str, address: str, in_flight: int) -> dict[str, Any]:
+    """Measure one server; what goes wrong is in ``failure``."""
+    found: dict[str, Any] = {"kind": kind, "in_flight": in_flight, "failure": ""}
+    table = cache.at("logs", "perf_analyzer.csv")
+    table.unlink(missing_ok=True)
+    command = [str(tool.program), "-m", model, "-u", address, "-i", "grpc", "--service-kind", kind, "-b", "1"]
+    command += [f"--concurrency-range={in_flight}", f"--measurement-interval={_WINDOW_MS}", "-f", str(table)]
+    # Windows must agree within this share; on a shared machine the default of 10 % is never reached.
+    command += ["--stability-percentage=30", "--max-trials=6"]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(tool.libraries)}
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_RUN_S, check=False)
+    except subprocess.TimeoutExpired:
+        return {**found, "failure": f"not done after {_RUN_S} s"}
+    if done.returncode or not table.exists():
+        return {**found, "failure": _reason(done.stdout + done.stderr)}
+    return {**found, **parse_table(table.read_text())}
+
+
+def parse_table(text: str) -> dict[str, float]:
+    """Its CSV file of one concurrency as figures.
+
+    Raises:
+        ValueError: it is none.
+    """
+    rows = list(csv.DictReader(text.splitlines()))
+    if len(rows) != 1:
+        raise ValueError(f"{len(rows)} rows in place of one")
+    (row,) = rows
+    return {
+        "calls_per_s": float(row["Inferences/Second"]),
+        "p50_ms": float(row["p50 latency"]) / 1e3,
+        "p90_ms": float(row["p90 latency"]) / 1e3,
+        "p99_ms": float(row["p99 latency"]) / 1e3,
+    }
+
+
+def _reason(output: str) -> str:
+    """The line that says it best: the first with an error, or the last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "ailed" in line]
+    return (telling or lines or ["no reason given"])[0 if telling else -1][:200]

@@ -1,0 +1,78 @@
+"""The command `hotgraph serve` in a process of its own."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SERVING = "serving on "
+# For TensorFlow to be imported on a machine that is busy with other tests.
+_START_S = 90.0
+_END_S = 30.0
+
+
+def arguments(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "hotgraph_server", "serve", *flags]
+
+
+class Serving:
+    """A running server.
+
+    Attributes:
+        process: it.
+        lines: of its stderr, in order, up to the last one waited for.
+        address: what the line `serving on` says.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._unread: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="stderr of hotgraph serve")
+        self._reader.start()
+        self.address = self.wait_for_line(_SERVING).removeprefix(_SERVING)
+
+    def wait_for_line(self, start: str, timeout_s: float = _START_S) -> str:
+        """The next line of stderr that begins with `start`; fails if the process ends without it."""
+        while True:
+            line = self._unread.get(timeout=timeout_s)
+            self.lines.append(line)
+            if line.startswith(start):
+                return line.rstrip("\n")
+            assert line, f"ended without a line {start!r}:\n{''.join(self.lines)}"
+
+    def status(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        return self.process.wait(_END_S)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(_END_S)
+        self._reader.join(_END_S)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stderr:
+            for line in stderr:
+                self._unread.put(line)
+        self._unread.put("")
+
+
+@contextmanager
+def serve(*flags: str) -> Iterator[Serving]:
+    """``with serve(DIR, "--port", "0") as serving:`` it answers calls, and is gone at the end."""
+    process = subprocess.Popen(arguments(*flags), stderr=subprocess.PIPE, text=True)
+    try:
+        serving = Serving(process)
+    except BaseException:
+        process.kill()
+        process.wait(_END_S)
+        raise
+    try:
+        yield serving
+    finally:
+        serving.close()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
+from hotgraph_server.model import State
+from hotgraph_server.repository.loader import load
+from hotgraph_server.settings import ModelSettings, SessionSettings
+
+from ...saved_models import SavedModels
+from ..fakes import HANG_S, Caller, rows
+
+
+def test_highest_version_is_loaded_and_live(
+    saved_models: SavedModels, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(saved_models["pass_through"], tmp_path / "9")
+    shutil.copytree(saved_models["two_aliases"], tmp_path / "10")
+    with caplog.at_level(logging.DEBUG, "hotgraph_server"):
+        version = load(ModelSettings("m", tmp_path))
+    assert (version.name, version.number, version.state) == ("m", 10, State.LIVE)
+    assert "model 'm' version 10 is live on /CPU:0" in caplog.text
+    assert "batched: serving_default" in caplog.text
+    assert "signature 'twins' cannot be called: two of its inputs" in caplog.text
+    one, caller = version.signatures["serving_default"], Caller()
+    version.call(one, [rows(1)], ("second",), caller.slot, deadline=math.inf)
+    np.testing.assert_array_equal(caller.answer()[0], rows(2))
+    assert version.stop(HANG_S)
+
+
+def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(saved_models["pass_through"], broken)
+    (broken / "saved_model.pb").write_bytes(b"\xff" * 64)
+    tf1_softmax = saved_models["tf1_softmax"]
+    elsewhere = ModelSettings("m", tf1_softmax, session=SessionSettings(device="/CPU:7"))
+    cases: list[tuple[ModelSettings, type[StartError], str]] = [
+        (ModelSettings("m", tmp_path / "missing"), LoadError, "no such folder"),
+        (ModelSettings("m", broken), LoadError, "saved_model.pb cannot be read"),
+        (ModelSettings("m", saved_models["uninitialized"]), LoadError, "model 'm' version 1: signature"),
+        (ModelSettings("m", saved_models["uninitialized_table"]), LoadError, "fails its first run"),
+        (elsewhere, DeviceNotFound, "no device /CPU:7 on this machine; there is /CPU:0"),
+    ]
+    for settings, kind, text in cases:
+        with pytest.raises(kind) as caught:
+            load(settings)
+        assert text in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("executor")]

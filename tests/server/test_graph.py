@@ -1,0 +1,616 @@
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
+from hotgraph_server.graph import Graph
+from hotgraph_server.settings import SessionSettings
+from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.warmup import warm_up
+
+from ..saved_models import BUILDERS, DTYPES, SavedModels
+
+SETTINGS = SessionSettings()
+Arrays = Mapping[str, Array]
+
+
+@contextmanager
+def opened(directory: Path, settings: SessionSettings = SETTINGS) -> Iterator[Graph]:
+    graph = Graph.open(directory, settings)
+    try:
+        yield graph
+    finally:
+        graph.close()
+
+
+def run(
+    graph: Graph, inputs: Arrays, name: str = "serving_default", outputs: tuple[str, ...] | None = None
+) -> dict[str, Array]:
+    """Run a signature with inputs by alias; returns the outputs by alias."""
+    signature = graph.signatures[name]
+    wanted = signature.output_aliases if outputs is None else outputs
+    arrays = graph.run(signature, wanted, [inputs[spec.alias] for spec in signature.inputs])
+    return dict(zip(wanted, arrays, strict=True))
+
+
+def texts(*values: Any) -> Array:
+    return np.array(values, STRING)
+
+
+def f32(*values: Any) -> Array:
+    return np.array(values, np.float32)
+
+
+def i64(*values: Any) -> Array:
+    return np.array(values, np.int64)
+
+
+def example(*features: float) -> bytes:
+    from tensorflow.core.example.example_pb2 import Example
+
+    message = Example()
+    message.features.feature["x"].float_list.value.extend(features)
+    return bytes(message.SerializeToString())
+
+
+# Kind -> runs of it: signature, inputs, and the outputs that they must give. None: TensorFlow's own
+# eager answer is what they are compared with.
+Run = tuple[str, Arrays, Arrays | None]
+ROW = np.linspace(0, 1, 784, dtype=np.float32)
+RUNS: dict[str, Callable[[], Sequence[Run]]] = {
+    "tf1_softmax": lambda: [("serving_default", {"x": np.stack([ROW, ROW[::-1]])}, None)],
+    "tf1_counter": lambda: [
+        ("read", {}, {"count": np.array(0)}),
+        ("add", {"by": np.array(3)}, {"count": np.array(3)}),
+        ("read", {}, {"count": np.array(3)}),
+    ],
+    "example_scores": lambda: [
+        (
+            "serving_default",
+            {"inputs": texts(example(1, 2, 3, 4))},
+            {"scores": f32([3, 3, 4]), "classes": texts([b"left", b"middle", b"right"])},
+        ),
+        (
+            "predict",
+            {"examples": texts(example(1, 2, 3, 4), example(0, 1, 0, 1))},
+            {"scores": f32([3, 3, 4], [1, 0, 1])},
+        ),
+    ],
+    "tf1_vocabulary": lambda: [
+        ("serving_default", {"word": texts(b"coral", b"?", b"amber")}, {"id": i64(2, -1, 0)})
+    ],
+    "pass_through": lambda: [
+        ("serving_default", {"x": f32([1, 2])}, {"doubled": f32([2, 4]), "same": f32([1, 2])})
+    ],
+    "two_aliases": lambda: [
+        ("serving_default", {"x": f32([1, 2])}, {"first": f32([2, 4]), "second": f32([2, 4])})
+    ],
+    "unknown_rank": lambda: [
+        ("serving_default", {"x": np.array(1, np.float32)}, {"y": np.array(2, np.float32)}),
+        ("serving_default", {"x": f32([[1], [2]])}, {"y": f32([[2], [3]])}),
+    ],
+    "fixed_batch": lambda: [("serving_default", {"x": f32([1, 2, 3, 4])}, {"y": f32([3, 6, 9, 12])})],
+    "tf2_mlp": lambda: [("serving_default", {"x": np.stack([ROW[:16], ROW[16:32]])}, None)],
+    "keras_dense": lambda: [
+        ("serving_default", {"x": np.stack([ROW[:8], ROW[16:24]])}, None),
+        ("serve", {"x": ROW[None, :8]}, None),
+    ],
+    "two_in_two_out": lambda: [
+        (
+            "serving_default",
+            {"a": f32([1.5, 2.5, -1.5]), "b": np.array([[2, 3, 4]], np.int32)},
+            {"sum": f32([3.5, 5.5, 2.5]), "product": np.array([[2, 6, -4]], np.int32)},
+        )
+    ],
+    "strings": lambda: [
+        (
+            "serving_default",
+            {"text": texts(b"abc", b"", b"\xff\0x\0")},
+            {"upper": texts(b"ABC", b"", b"\xff\0X\0"), "length": np.array([3, 0, 4], np.int32)},
+        ),
+        ("serving_default", {"text": texts()}, {"upper": texts(), "length": np.zeros(0, np.int32)}),
+    ],
+    "unbatched_output": lambda: [
+        (
+            "serving_default",
+            {"x": f32([1, 2, 3])},
+            {"doubled": f32([2, 4, 6]), "total": np.array(6, np.float32)},
+        )
+    ],
+    "square_output": lambda: [
+        (
+            "serving_default",
+            {"x": f32([1, 2, 3])},
+            {"doubled": f32([2, 4, 6]), "transition": np.arange(9, dtype=np.float32).reshape(3, 3)},
+        )
+    ],
+    "scalar_input": lambda: [
+        ("serving_default", {"x": f32([1, 2]), "factor": np.array(3, np.float32)}, {"scaled": f32([3, 6])})
+    ],
+    "default_input": lambda: [
+        ("serving_default", {"x": f32([1, 2]), "factor": np.array(4, np.float32)}, {"scaled": f32([4, 8])})
+    ],
+    "counter": lambda: [
+        ("read", {}, {"count": np.array(0)}),
+        ("increment", {"by": np.array(3)}, {"count": np.array(3)}),
+        ("increment", {"by": np.array(-1)}, {"count": np.array(2)}),
+        ("read", {}, {"count": np.array(2)}),
+    ],
+    "vocabulary": lambda: [("serving_default", {"word": texts(b"coral", b"?")}, {"id": i64(2, -1)})],
+    "every_dtype": lambda: [
+        (f"echo_{name}", {"x": values}, {"y": values}) for name, values in VALUES.items()
+    ],
+    "scalars": lambda: [
+        ("serving_default", {"x": np.array(1.5)}, {"y": np.array(2.25), "word": np.array(b"square", STRING)})
+    ],
+    "variable_length": lambda: [
+        (
+            "serving_default",
+            {"x": np.ones((2, columns), np.float32)},
+            {"total": np.full(2, columns, np.float32), "nothing": np.zeros((2, 0), np.float32)},
+        )
+        for columns in (3, 0, 5)
+    ],
+    "batch_statistics": lambda: [("serving_default", {"x": f32([1, 2, 3, 4])}, {"y": f32([0, 0, 0, 0])})],
+    "padded_text": lambda: [
+        ("serving_default", {"text": texts(b"a")}, {"mean_code": f32(97)}),
+        ("serving_default", {"text": texts(b"a", b"bb")}, {"mean_code": f32(48.5, 98)}),
+    ],
+    "embedding": lambda: [
+        ("serving_default", {"id": np.array([4, 0], np.int32)}, {"vector": f32([4.5] * 3, [0.5] * 3)})
+    ],
+    "gated": lambda: [
+        (
+            "hold",
+            {"entered": np.array(b"", STRING), "gate": np.array(b"", STRING)},
+            {"opened": np.array(True)},
+        ),
+        ("serving_default", {"x": f32([1, 2])}, {"doubled": f32([2, 4])}),
+    ],
+}
+FAIL_AT_THEIR_FIRST_RUN = {"uninitialized", "uninitialized_table"}
+
+VALUES: dict[str, Array] = {
+    **{name: np.array([[0, 1], [3, 127]], name) for name in DTYPES if "int" in name},
+    **{name: np.array([[0.5, -1], [np.inf, 2]], name) for name in ("float32", "float64")},
+    **{name: np.array([[0.5 - 1j, -1], [2j, 2]], name) for name in ("complex64", "complex128")},
+    "bool": np.array([[True, False]]),
+    "half": np.array([[0.5, -65504]], np.float16),
+    "bfloat16": np.array([[0.5, 3e38]], ml_dtypes.bfloat16),
+    "string": np.array([[b"", b"\xff\0\0"], [b"x" * 1000, "é".encode()]], STRING),
+}
+
+
+def eager_answer(directory: Path, name: str, inputs: Arrays) -> Arrays:
+    import tensorflow as tf
+
+    function = tf.saved_model.load(str(directory)).signatures[name]
+    answers = function(**{alias: tf.constant(array) for alias, array in inputs.items()})
+    return {alias: tensor.numpy() for alias, tensor in answers.items()}
+
+
+def assert_same(got: Arrays, expected: Arrays) -> None:
+    assert got.keys() == expected.keys()
+    for alias, array in got.items():
+        wanted = expected[alias]
+        assert isinstance(array, np.ndarray)
+        assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape), alias
+        if wanted.dtype == np.float32:
+            np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(array, wanted)
+        if wanted.dtype == STRING:
+            assert all(isinstance(text, bytes) for text in array.flat)
+
+
+def test_every_kind_of_the_zoo_is_run_here() -> None:
+    assert set(RUNS) | FAIL_AT_THEIR_FIRST_RUN == set(BUILDERS)
+    assert set(VALUES) == set(DTYPES)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_saved_model_gives_its_right_values_shapes_and_dtypes(saved_models: SavedModels, kind: str) -> None:
+    with opened(saved_models[kind]) as graph:
+        for name, inputs, expected in RUNS[kind]():
+            if expected is None:
+                expected = eager_answer(saved_models[kind], name, inputs)
+            assert_same(run(graph, inputs, name), expected)
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_empty_arrays_of_every_dtype_come_back_empty(saved_models: SavedModels, name: str) -> None:
+    empty = VALUES[name][:0]
+    with opened(saved_models["every_dtype"]) as graph:
+        assert_same(run(graph, {"x": empty}, f"echo_{name}"), {"y": empty})
+
+
+@pytest.mark.parametrize("kind", sorted(FAIL_AT_THEIR_FIRST_RUN))
+def test_saved_model_that_nothing_initialises_opens_and_does_not_pass_the_warm_up(
+    saved_models: SavedModels, kind: str
+) -> None:
+    with opened(saved_models[kind]) as graph, pytest.raises(LoadError, match="fails its first run"):
+        warm_up(graph, kind)
+
+
+def test_each_choice_of_outputs_is_answered_in_its_own_order(saved_models: SavedModels) -> None:
+    inputs = {"a": f32([1, 2, 3]), "b": np.array([[4, 5, 6]], np.int32)}
+    with opened(saved_models["two_in_two_out"]) as graph:
+        everything = run(graph, inputs)
+        for wanted in (("product",), ("sum",), ("sum", "product"), ("product", "sum")):
+            got = run(graph, inputs, outputs=wanted)
+            assert tuple(got) == wanted
+            assert_same(got, {alias: everything[alias] for alias in wanted})
+
+
+def test_output_that_is_an_input_and_nothing_else_needs_no_run(saved_models: SavedModels) -> None:
+    x = f32([1, 2])
+    with opened(saved_models["pass_through"]) as graph:
+        assert run(graph, {"x": x}, outputs=("same",))["same"] is x
+
+
+def test_callables_are_kept_for_the_latest_choices_of_outputs_only(
+    saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotgraph_server.graph._MAX_CALLABLES", 2)
+    inputs = {"a": f32([1, 2, 3]), "b": np.array([[4, 5, 6]], np.int32)}
+    with opened(saved_models["two_in_two_out"]) as graph:
+        for _, wanted in itertools.product(range(3), [("product",), ("sum",), ("sum", "product")]):
+            assert tuple(run(graph, inputs, outputs=wanted)) == wanted
+            assert len(graph._callables) <= 2
+
+
+def test_run_that_tensorflow_refuses_says_so_with_its_code(saved_models: SavedModels) -> None:
+    with opened(saved_models["embedding"]) as graph:
+        with pytest.raises(RunFailed) as caught:
+            run(graph, {"id": np.array([77], np.int32)})
+        assert caught.value.status.name == "INVALID_ARGUMENT"
+        with pytest.raises(RunFailed, match="expect"):
+            run(graph, {"id": np.array([1], np.int64)})
+        assert run(graph, {"id": np.array([1], np.int32)})["vector"].tolist() == [[1.5] * 3]
+
+
+def test_another_thread_may_neither_run_nor_close_a_graph(saved_models: SavedModels) -> None:
+    raised: list[BaseException] = []
+
+    def touch(graph: Graph) -> None:
+        for use in (lambda: run(graph, {"x": f32([1, 2])}), graph.close):
+            try:
+                use()
+            except AssertionError as error:
+                raised.append(error)
+
+    with opened(saved_models["pass_through"]) as graph:
+        thread = threading.Thread(target=touch, args=(graph,))
+        thread.start()
+        thread.join()
+        assert len(raised) == 2
+        run(graph, {"x": f32([1, 2])})
+
+
+# What is known of the signatures.
+
+
+def test_signatures_are_told_as_they_were_saved(saved_models: SavedModels) -> None:
+    with opened(saved_models["two_in_two_out"]) as graph:
+        one = graph.signatures["serving_default"]
+        assert [(spec.alias, spec.dtype, spec.shape) for spec in one.inputs] == [
+            ("a", np.dtype(np.float32), (None, 3)),
+            ("b", np.dtype(np.int32), (None, 3)),
+        ]
+        assert one.output_aliases == ("product", "sum")
+        assert one.method_name == "tensorflow/serving/predict"
+        assert graph.signature_defs.keys() == {"serving_default", "__saved_model_init_op"}
+    with opened(saved_models["example_scores"]) as graph:
+        assert graph.signatures["serving_default"].method_name == "tensorflow/serving/classify"
+    with opened(saved_models["unknown_rank"]) as graph:
+        assert graph.signatures["serving_default"].inputs[0].shape is None
+    with opened(saved_models["default_input"]) as graph:
+        defaults = graph.signatures["serving_default"].defaults
+        assert_same(defaults, {"factor": np.array(3, np.float32)})
+
+
+def changed(directory: Path, to: Path, change: Callable[[Any], None]) -> Path:
+    """A copy of a SavedModel whose SavedModel message `change` has altered."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(directory, to)
+    path = to / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    change(message)
+    path.write_bytes(message.SerializeToString())
+    return to
+
+
+def test_signature_that_cannot_be_called_is_left_out_with_the_reason(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    def add(message: Any) -> None:
+        signatures = message.meta_graphs[0].signature_def
+        signatures["empty"].CopyFrom(signatures["serving_default"])
+        signatures["empty"].outputs.clear()
+        for name in ("sparse", "quantised", "nothing"):
+            signatures[name].CopyFrom(signatures["serving_default"])
+        signatures["sparse"].inputs["x"].coo_sparse.values_tensor_name = "x:0"
+        signatures["quantised"].inputs["x"].dtype = 11
+        signatures["nothing"].inputs["x"].ClearField("name")
+
+    directory = changed(saved_models["two_aliases"], tmp_path / "m", add)
+    with opened(directory) as graph:
+        assert graph.unusable == {
+            "empty": "it has no outputs",
+            "nothing": "'x' is no plain tensor but nothing",
+            "quantised": "'x' has the TensorFlow dtype 11, which no call can carry",
+            "sparse": "'x' is no plain tensor but coo_sparse",
+            "twins": "two of its inputs are the same tensor",
+        }
+        assert_same(run(graph, {"x": f32([1, 2])}), {"first": f32([2, 4]), "second": f32([2, 4])})
+
+
+def test_init_signature_of_tensorflow_2_is_not_callable(saved_models: SavedModels) -> None:
+    with opened(saved_models["tf2_mlp"]) as graph:
+        assert graph.signatures.keys() == {"serving_default"}
+        assert "dtype 0" in graph.unusable["__saved_model_init_op"]
+
+
+def test_signatures_that_write_are_known(saved_models: SavedModels) -> None:
+    writing = {
+        (kind, name) for kind in BUILDERS for name, writes in _writes(saved_models[kind]).items() if writes
+    }
+    assert writing == {("counter", "increment"), ("tf1_counter", "add"), ("gated", "hold")}
+
+
+def _writes(directory: Path) -> dict[str, bool]:
+    with opened(directory) as graph:
+        return {name: signature.writes for name, signature in graph.signatures.items()}
+
+
+def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: SavedModels) -> None:
+    expected = {
+        "tf1_softmax": None,
+        "tf2_mlp": None,
+        "keras_dense": None,
+        "two_in_two_out": None,
+        "variable_length": None,
+        # The trial's ids are 0 and 1, which every vocabulary has.
+        "embedding": None,
+        "batch_statistics": "changes with its neighbours",
+        "unbatched_output": "output 'total'",
+        "square_output": "output 'transition'",
+        "strings": "holds strings",
+        "padded_text": "holds strings",
+        "vocabulary": "holds strings",
+        "scalar_input": "input 'factor'",
+        "fixed_batch": "input 'x'",
+        "unknown_rank": "input 'x'",
+    }
+    for kind, reason in expected.items():
+        with opened(saved_models[kind]) as graph:
+            alone = warm_up(graph, kind)["serving_default"]
+            assert alone is None if reason is None else reason in (alone or ""), (kind, alone)
+
+
+# State.
+
+
+@pytest.mark.parametrize(("kind", "change"), [("counter", "increment"), ("tf1_counter", "add")])
+def test_state_changes_when_it_is_called_and_never_by_the_warm_up(
+    saved_models: SavedModels, kind: str, change: str
+) -> None:
+    with opened(saved_models[kind]) as graph:
+        assert "change the state" in (warm_up(graph, kind)[change] or "")
+        assert run(graph, {}, "read")["count"].item() == 0
+        assert run(graph, {"by": np.array(5)}, change)["count"].item() == 5
+        assert run(graph, {}, "read")["count"].item() == 5
+
+
+@pytest.mark.parametrize("kind", ["counter", "tf1_counter"])
+def test_two_graphs_with_equal_variable_names_keep_their_state_apart(
+    saved_models: SavedModels, kind: str
+) -> None:
+    change = {"counter": "increment", "tf1_counter": "add"}[kind]
+    with opened(saved_models[kind]) as one, opened(saved_models[kind]) as other:
+        run(one, {"by": np.array(5)}, change)
+        run(other, {"by": np.array(7)}, change)
+        assert [run(graph, {}, "read")["count"].item() for graph in (one, other)] == [5, 7]
+
+
+# Devices.
+
+
+def devices_of_ops(graph: Graph, inputs: Arrays, name: str = "serving_default") -> dict[str, set[str]]:
+    """The devices on which the ops of one run were executed, by op type, from TensorFlow's own trace."""
+    from tensorflow.core.protobuf import config_pb2
+
+    signature = graph.signatures[name]
+    metadata = config_pb2.RunMetadata()
+    graph._session.run(
+        [spec.tensor for spec in signature.outputs],
+        {spec.tensor: inputs[spec.alias] for spec in signature.inputs},
+        config_pb2.RunOptions(trace_level=config_pb2.RunOptions.FULL_TRACE, output_partition_graphs=True),
+        metadata,
+    )
+    executed = {
+        (node.node_name, device.device)
+        for device in metadata.step_stats.dev_stats
+        for node in device.node_stats
+    }
+    devices: dict[str, set[str]] = {}
+    for partition in metadata.partition_graphs:
+        for node in partition.node:
+            # What is fed and fetched passes over the host's first device, and what crosses is sent.
+            if (node.name, node.device) in executed and node.op not in ("_Arg", "_Retval", "_Send", "_Recv"):
+                devices.setdefault(node.op.removeprefix("_Mkl"), set()).add(node.device[-6:])
+    return devices
+
+
+PLACED: dict[str, tuple[Arrays, set[str]]] = {
+    "tf1_softmax": ({"x": np.zeros((1, 784), np.float32)}, {"Softmax", "ArgMax", "VariableV2"}),
+    # The work of these is inside a function that the graph calls.
+    "tf2_mlp": ({"x": np.zeros((1, 16), np.float32)}, {"Softmax", "MatMul", "Relu", "VarHandleOp"}),
+    "keras_dense": ({"x": np.zeros((1, 8), np.float32)}, {"Softmax"}),
+    "vocabulary": ({"word": texts(b"coral")}, {"LookupTableFindV2", "HashTableV2"}),
+    "embedding": ({"id": np.array([1], np.int32)}, {"VarHandleOp"}),
+}
+
+
+@pytest.mark.parametrize("kind", PLACED)
+@pytest.mark.parametrize("device", ["/CPU:0", "/CPU:1"])
+def test_ops_run_on_the_device_that_was_asked_for(saved_models: SavedModels, kind: str, device: str) -> None:
+    inputs, ops = PLACED[kind]
+    with opened(saved_models[kind], SessionSettings(device=device, cpu_devices=2)) as graph:
+        devices = devices_of_ops(graph, inputs)
+    assert ops <= devices.keys()
+    assert {place for places in devices.values() for place in places} == {device.replace("/", ":")[-6:]}
+
+
+def test_devices_of_the_exporters_machine_do_not_count(saved_models: SavedModels, tmp_path: Path) -> None:
+    def pin(message: Any) -> None:
+        for node in message.meta_graphs[0].graph_def.node:
+            node.device = "/job:trainer/replica:0/task:3/device:CPU:0"
+
+    directory = changed(saved_models["tf1_softmax"], tmp_path / "m", pin)
+    inputs, ops = PLACED["tf1_softmax"]
+    with opened(directory, SessionSettings(device="/CPU:1", cpu_devices=2)) as graph:
+        devices = devices_of_ops(graph, inputs)
+    assert ops <= devices.keys()
+    assert {place for places in devices.values() for place in places} == {":CPU:1"}
+
+
+@pytest.mark.parametrize("kind", ["tf2_mlp", "tf1_softmax", "vocabulary", "every_dtype", "example_scores"])
+def test_answers_are_the_same_on_another_device(saved_models: SavedModels, kind: str) -> None:
+    with (
+        opened(saved_models[kind]) as here,
+        opened(saved_models[kind], SessionSettings(device="/CPU:1", cpu_devices=2)) as there,
+    ):
+        for name, inputs, _ in RUNS[kind]():
+            assert_same(run(there, inputs, name), run(here, inputs, name))
+
+
+def test_device_that_is_not_there_is_told_with_those_that_are(saved_models: SavedModels) -> None:
+    with pytest.raises(DeviceNotFound) as caught:
+        Graph.open(saved_models["pass_through"], SessionSettings(device="/CPU:2", cpu_devices=2))
+    assert caught.value.wanted == "/CPU:2"
+    assert caught.value.present[:2] == ["/CPU:0", "/CPU:1"]
+    with pytest.raises(DeviceNotFound, match="no device /GPU:99 on this machine; there is /CPU:0"):
+        Graph.open(saved_models["pass_through"], SessionSettings(device="/GPU:99"))
+
+
+# What cannot be loaded.
+
+
+def cut_in_half(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no file": (lambda m: (m / "saved_model.pb").unlink(), "no SavedModel here"),
+    "half of the file": (lambda m: cut_in_half(m / "saved_model.pb"), "cannot be read"),
+    "garbage": (lambda m: (m / "saved_model.pb").write_bytes(b"\xff" * 99), "cannot be read"),
+    "empty file": (lambda m: (m / "saved_model.pb").write_bytes(b""), "no graph is tagged 'serve'"),
+    "no variables": (lambda m: shutil.rmtree(m / "variables"), "TensorFlow cannot load it"),
+    "half of the variables": (
+        lambda m: cut_in_half(m / "variables" / "variables.data-00000-of-00001"),
+        "TensorFlow cannot load it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("kind", ["tf1_softmax", "tf2_mlp"])
+def test_broken_saved_model_is_one_line_that_says_where(
+    saved_models: SavedModels, tmp_path: Path, kind: str, name: str
+) -> None:
+    damage, reason = BROKEN[name]
+    directory = tmp_path / kind
+    shutil.copytree(saved_models[kind], directory)
+    damage(directory)
+    with pytest.raises(LoadError, match=reason) as caught:
+        Graph.open(directory, SETTINGS)
+    assert caught.value.where == str(directory)
+    assert "\n" not in str(caught.value)
+
+
+def session_behind(error: BaseException) -> Any:
+    """The session that `Graph.open` had made when it raised."""
+    (session,) = {
+        frame.f_locals["session"]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code is Graph.open.__func__.__code__  # type: ignore[attr-defined]
+    }
+    return session
+
+
+def test_session_of_what_cannot_be_opened_is_closed(saved_models: SavedModels, tmp_path: Path) -> None:
+    """Or every failed try would keep a device's memory."""
+    directory = tmp_path / "m"
+    shutil.copytree(saved_models["tf1_softmax"], directory)
+    shutil.rmtree(directory / "variables")
+    for settings, kind in ((SessionSettings(device="/CPU:2"), DeviceNotFound), (SETTINGS, LoadError)):
+        with pytest.raises(kind) as caught:
+            Graph.open(directory, settings)
+        with pytest.raises(RuntimeError, match="closed Session"):
+            session_behind(caught.value).run([])
+
+
+def test_op_that_tensorflow_does_not_know_is_a_load_error(saved_models: SavedModels, tmp_path: Path) -> None:
+    def rename(message: Any) -> None:
+        (softmax,) = (node for node in message.meta_graphs[0].graph_def.node if node.op == "Softmax")
+        softmax.op = "SoftmaxOfTomorrow"
+
+    directory = changed(saved_models["tf1_softmax"], tmp_path / "m", rename)
+    with pytest.raises(LoadError, match="SoftmaxOfTomorrow"):
+        Graph.open(directory, SETTINGS)
+
+
+def test_saved_model_as_text_is_loaded(saved_models: SavedModels, tmp_path: Path) -> None:
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    directory = tmp_path / "m"
+    shutil.copytree(saved_models["pass_through"], directory)
+    binary, text = directory / "saved_model.pb", directory / "saved_model.pbtxt"
+    text.write_text(text_format.MessageToString(saved_model_pb2.SavedModel.FromString(binary.read_bytes())))
+    binary.unlink()
+    with opened(directory) as graph:
+        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
+    text.write_text("this { is no SavedModel")
+    with pytest.raises(LoadError, match="cannot be read"):
+        Graph.open(directory, SETTINGS)
+
+
+def tagged(*tag_sets: list[str]) -> Callable[[Any], None]:
+    def change(message: Any) -> None:
+        (only,) = message.meta_graphs
+        for _ in tag_sets[1:]:
+            message.meta_graphs.add().CopyFrom(only)
+        for meta_graph, tags in zip(message.meta_graphs, tag_sets, strict=True):
+            meta_graph.meta_info_def.tags[:] = tags
+
+    return change
+
+
+@pytest.mark.parametrize("tag_sets", [[["gpu", "serve"]], [[]], [["train"], ["serve"]]])
+def test_graph_tagged_serve_or_the_only_one_is_opened(
+    saved_models: SavedModels, tmp_path: Path, tag_sets: list[list[str]]
+) -> None:
+    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(*tag_sets))
+    with opened(directory) as graph:
+        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
+
+
+def test_choice_of_graphs_that_cannot_be_made_is_told(saved_models: SavedModels, tmp_path: Path) -> None:
+    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(["train"], ["eval"]))
+    with pytest.raises(LoadError, match=r"no graph is tagged 'serve'; there are \[\['train'\], \['eval'\]\]"):
+        Graph.open(directory, SETTINGS)

@@ -1,0 +1,142 @@
+"""``hotgraph inspect``: the report on a version, and code that runs as it stands."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from hotgraph_server.inspect_command import report
+from hotgraph_server.signatures import Signature, TensorSpec
+
+from .protocols.fakes import (
+    FakeGraph,
+    Models,
+    add_and_subtract,
+    float_signature,
+    identity,
+    identity_signature,
+    spec,
+)
+
+
+@pytest.fixture
+def models() -> Iterator[Models]:
+    models = Models()
+    yield models
+    models.stop()
+
+
+def lines(models: Models, graph: FakeGraph, *, others: list[int] | None = None) -> list[str]:
+    return list(report(models.add("m", 3, graph), Path("/models/m/3"), others or []))
+
+
+def code(models: Models, *signatures: Signature) -> str:
+    """The Python of the report."""
+    # Of no consequence what the graph does: it is alone with its input.
+    text = lines(models, FakeGraph(*((signature, identity) for signature in signatures)))
+    start = text.index("  import numpy as np")
+    return "\n".join(line[2:] for line in text[start : text.index("", start + 3)])
+
+
+def test_report_names_model_version_folder_signature_and_tensors(models: Models) -> None:
+    text = lines(models, FakeGraph((float_signature(), add_and_subtract)), others=[1, 2])
+    assert text[:9] == [
+        "m, version 3 (not served: 1, 2)",
+        "/models/m/3",
+        "",
+        "signature serving_default  (the default)",
+        "  in   x           FP32     [?, 2]",
+        "  in   y           FP32     [?, 2]",
+        "  out  sum         FP32     [?, 2]",
+        "  out  difference  FP32     [?, 2]",
+        "  calls share batches",
+    ]
+
+
+def test_reason_to_run_alone_is_told(models: Models) -> None:
+    text = lines(models, FakeGraph((identity_signature(np.float32), identity)))
+    assert "  each call runs alone: input 'x' has no free dimension 0" in text
+
+
+def test_input_with_a_default_may_be_left_out(models: Models) -> None:
+    signature = float_signature(defaults={"y": np.zeros((1, 2), np.float32)})
+    text = lines(models, FakeGraph((signature, add_and_subtract)))
+    assert "  in   y           FP32     [?, 2]  may be left out" in text
+    assert "  in   x           FP32     [?, 2]" in text
+
+
+def test_signatures_that_cannot_be_called_are_listed_with_the_reason(models: Models) -> None:
+    graph = FakeGraph(unusable={"init": "output 'noop' has no dtype"})
+    text = lines(models, graph)
+    assert text[-3:] == ["", "cannot be called", "  init: output 'noop' has no dtype"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"), [((), "[]"), ((None, 3), "[?, 3]"), ((2,), "[2]"), (None, "any shape")]
+)
+def test_shape_is_shown_with_a_question_mark_for_what_is_free(models: Models, shape: Any, shown: str) -> None:
+    tensor = TensorSpec("x", "x:0", np.dtype(np.int8), shape)
+    text = lines(models, FakeGraph((Signature("serving_default", (tensor,), (tensor,)), identity)))
+    assert f"  in   x  INT8     {shown}" in text
+
+
+def test_dtype_that_one_protocol_cannot_carry_has_tensorflows_name(models: Models) -> None:
+    text = lines(models, FakeGraph((identity_signature(np.complex64, None), identity)))
+    assert "  in   x  complex64  [?]" in text
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [np.bool_, np.int8, np.uint64, np.float16, np.float32, np.complex64, ml_dtypes.bfloat16, object],
+    ids=lambda dtype: np.dtype(dtype).name,
+)
+def test_code_makes_an_input_of_exactly_the_dtype_and_shape(models: Models, dtype: Any) -> None:
+    program = ast.parse(code(models, identity_signature(dtype, None, 3)))
+    (inputs,) = [node for node in ast.walk(program) if isinstance(node, ast.Dict)]
+    made = eval(compile(ast.Expression(inputs), "report", "eval"), {"np": np, "ml_dtypes": ml_dtypes})
+    assert made["x"].dtype == np.dtype(dtype)
+    assert made["x"].shape == (1, 3)
+
+
+def test_code_names_what_it_uses(models: Models) -> None:
+    """Every name in the code is imported or made in it, so that it runs as it stands."""
+    for dtype in (np.float32, ml_dtypes.bfloat16):
+        fresh = Models()
+        program = ast.parse(code(fresh, identity_signature(dtype, None)))
+        fresh.stop()
+        known = {"print"}
+        for node in ast.walk(program):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                known |= {alias.asname or alias.name for alias in node.names}
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.add(node.id)
+        used = {node.id for node in ast.walk(program) if isinstance(node, ast.Name)}
+        assert used <= known
+
+
+def test_code_names_the_signature_only_where_there_is_no_default(models: Models) -> None:
+    assert "signature=" not in code(models, identity_signature(np.float32, None))
+    fresh = Models()
+    two = [identity_signature(np.float32, None, name=name) for name in ("a", "b")]
+    text = lines(fresh, FakeGraph(*((signature, identity) for signature in two)))
+    fresh.stop()
+    assert any('signature="a")' in line for line in text)
+    assert any(line.startswith("  hotgraph predict") and line.endswith("--signature a") for line in text)
+
+
+def test_command_line_names_every_input(models: Models) -> None:
+    text = lines(models, FakeGraph((float_signature(), add_and_subtract)))
+    assert text[-1] == "  hotgraph predict 127.0.0.1:8500 m --input x=x.npy --input y=y.npy"
+
+
+def test_report_on_a_model_that_takes_nothing(models: Models) -> None:
+    constant = Signature("serving_default", (), (spec("x", np.float32, 1),))
+    text = lines(models, FakeGraph((constant, lambda: {"x": np.float32([4])})))
+    assert "  each call runs alone: it has no inputs, so there are no rows to join" in text
+    assert any('client.predict("m", {})' in line for line in text)

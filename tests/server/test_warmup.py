@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import grpc
+import pytest
+
+from hotgraph_server.errors import LoadError, RunFailed
+from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.warmup import summary, warm_up
+
+from .fakes import FakeGraph, doubled, signature
+
+
+def opened(graph: FakeGraph) -> FakeGraph:
+    return graph.open()
+
+
+def failing(status: grpc.StatusCode) -> FakeGraph:
+    def compute(_: Sequence[Array]) -> Sequence[Array]:
+        raise RunFailed(status.value[0], "what TensorFlow said\nand where")
+
+    return opened(FakeGraph(compute=compute))
+
+
+def test_signature_that_passes_the_trial_is_batched() -> None:
+    graph = opened(FakeGraph())
+    assert warm_up(graph, "m") == {"serving_default": None}
+    # Once together, then each row by itself.
+    assert [len(inputs[0]) for inputs in graph.runs] == [3, 1, 1, 1]
+
+
+def test_signature_that_fails_the_trial_runs_alone_and_says_why() -> None:
+    graph = opened(FakeGraph(compute=lambda inputs: [inputs[0] - inputs[0].mean(axis=0)]))
+    assert "neighbours" in (warm_up(graph, "m")["serving_default"] or "")
+
+
+def test_signature_that_changes_state_is_never_run() -> None:
+    graph = opened(FakeGraph(signature(writes=True), signature("reset", inputs={}, writes=True)))
+    reasons = warm_up(graph, "m")
+    assert graph.runs == []
+    assert all("change the state" in (reason or "") for reason in reasons.values())
+
+
+def test_signature_that_runs_alone_anyway_is_run_once_with_one_row() -> None:
+    graph = opened(FakeGraph(signature(dtype=STRING), signature("read", inputs={})))
+    graph.compute = lambda inputs: inputs or doubled(inputs)
+    reasons = warm_up(graph, "m")
+    assert [[array.shape for array in inputs] for inputs in graph.runs] == [[(1, 2)], []]
+    assert "strings" in (reasons["serving_default"] or "")
+    assert "no inputs" in (reasons["read"] or "")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+    ],
+)
+def test_graph_that_no_input_could_run_is_not_served(status: grpc.StatusCode) -> None:
+    with pytest.raises(LoadError) as caught:
+        warm_up(failing(status), "model 'm' version 1")
+    assert str(caught.value) == (
+        "model 'm' version 1: signature 'serving_default' fails its first run: what TensorFlow said"
+    )
+
+
+def test_graph_that_refuses_generated_input_is_served_and_runs_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reasons = warm_up(failing(grpc.StatusCode.INVALID_ARGUMENT), "m")
+    assert "refuses generated inputs" in (reasons["serving_default"] or "")
+    graph = failing(grpc.StatusCode.INVALID_ARGUMENT)
+    graph.signatures = {"predict": signature("predict", dtype=STRING)}
+    with caplog.at_level(logging.INFO):
+        assert "strings" in (warm_up(graph, "m")["predict"] or "")
+    assert "not warmed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("alone", "text"),
+    [
+        ({}, "no signature that can be called"),
+        ({"a": None, "b": None}, "batched: a, b"),
+        ({"a": None, "b": "why"}, "batched: a; run alone: b"),
+    ],
+)
+def test_summary_is_one_line_for_the_log(alone: dict[str, str | None], text: str) -> None:
+    assert summary(alone) == text

@@ -1,0 +1,140 @@
+"""grpc.health.v1 over a real connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hotgraph_server.transport.server import GrpcServer
+
+from .conftest import LANES, PATIENCE_S, Connect, Serve, Toys, hot
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def check(channel: grpc.Channel, name: str = "") -> int:
+    request = health_pb2.HealthCheckRequest(service=name)
+    response = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_S)
+    return int(response.status)
+
+
+def watch(channel: grpc.Channel, name: str = "") -> Any:
+    request = health_pb2.HealthCheckRequest(service=name)
+    return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE_S)
+
+
+def next_status(watching: Iterator[Any]) -> int:
+    return int(next(watching).status)
+
+
+def test_nothing_is_healthy_before_it_is_said(channel: grpc.Channel) -> None:
+    assert check(channel) == NOT_SERVING
+
+
+def test_names_and_the_server_as_a_whole_are_healthy_once_said(
+    server: GrpcServer, channel: grpc.Channel
+) -> None:
+    server.health.serving(["model", "test.Toys"])
+    assert [check(channel, name) for name in ("", "model", "test.Toys")] == [SERVING] * 3
+
+
+def test_unknown_name_is_not_found(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        check(channel, "nonesuch")
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+
+
+def test_after_draining_nothing_is_healthy_for_good(server: GrpcServer, channel: grpc.Channel) -> None:
+    server.health.serving(["model"])
+    server.health.drain()
+    server.health.serving(["model"])
+    assert [check(channel, name) for name in ("", "model")] == [NOT_SERVING] * 2
+
+
+def test_watcher_sees_it_come_and_go(server: GrpcServer, channel: grpc.Channel) -> None:
+    watching = watch(channel, "model")
+    assert next_status(watching) == SERVICE_UNKNOWN
+    server.health.serving(["model"])
+    assert next_status(watching) == SERVING
+    server.health.drain()
+    assert next_status(watching) == NOT_SERVING
+    watching.cancel()
+
+
+def test_watcher_is_told_of_the_drain_when_the_server_stops(
+    server: GrpcServer, channel: grpc.Channel, toys: Toys
+) -> None:
+    server.health.serving([])
+    watching = watch(channel)
+    assert next_status(watching) == SERVING
+    server.stop(0)
+    assert next_status(watching) == NOT_SERVING
+
+
+def test_many_watchers_hold_up_neither_checks_nor_each_other(
+    server: GrpcServer, channel: grpc.Channel
+) -> None:
+    watchers = [watch(channel) for _ in range(20)]
+    assert [next_status(watching) for watching in watchers] == [NOT_SERVING] * 20
+    assert check(channel) == NOT_SERVING
+    server.health.serving([])
+    assert [next_status(watching) for watching in watchers] == [SERVING] * 20
+    for watching in watchers:
+        watching.cancel()
+
+
+@pytest.mark.parametrize("lane", [LANES["fast lane"]], ids=["fast lane"])
+def test_callers_that_send_no_request_do_not_hold_up_checks(channel: grpc.Channel) -> None:
+    """Anyone can open calls and then say nothing; a balancer must still hear that the server is well.
+
+    Through grpc's public API each of them holds a thread until its message comes; the lane holds none.
+    """
+    silent = [open_and_say_nothing(channel, "/grpc.health.v1.Health/Check") for _ in range(8)]
+    assert check(channel) == NOT_SERVING
+    for call in silent:
+        call.cancel()
+
+
+def test_two_servers_in_one_process_share_nothing(serve: Serve, connect: Connect) -> None:
+    first, second = serve(), serve()
+    first.health.serving([])
+    one, other = connect(first), connect(second)
+    assert (check(one), check(other)) == (SERVING, NOT_SERVING)
+    first.stop(0)
+    second.health.serving([])
+    for _ in range(10):
+        assert check(other) == SERVING
+    assert hot(other, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+
+
+def open_and_say_nothing(channel: grpc.Channel, path: str) -> Any:
+    """A call whose headers have arrived at the server, and whose message never comes."""
+    # A stream of requests of which none ever comes; grpc sends headers at once. It ends when cancelled.
+    silence = _Silence()
+    call = channel.stream_unary(path).future(silence, timeout=PATIENCE_S)
+    call.add_done_callback(lambda _: silence.end())
+    return call
+
+
+class _Silence:
+    """An iterator that says nothing until it is ended."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def __iter__(self) -> _Silence:
+        return self
+
+    def __next__(self) -> bytes:
+        self._ended.wait(PATIENCE_S)
+        raise StopIteration

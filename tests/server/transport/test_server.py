@@ -1,0 +1,143 @@
+"""The server's port and its end."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import wrappers_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hotgraph_server.errors import StartError
+from hotgraph_server.settings import ListenSettings
+from hotgraph_server.transport.server import GrpcServer
+
+from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
+
+
+class TestAddress:
+    def test_port_zero_is_a_free_one_which_the_address_tells(self, serve: Serve, connect: Connect) -> None:
+        first, second = serve(), serve()
+        host, _, port = first.address.rpartition(":")
+        assert host == "127.0.0.1"
+        assert int(port) > 0
+        assert first.address != second.address
+        assert hot(connect(second), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+
+    def test_address_of_version_six_is_written_in_brackets(self, serve: Serve, connect: Connect) -> None:
+        server = serve(host="::1")
+        assert server.address.startswith("[::1]:")
+        assert hot(connect(server), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+
+    def test_port_in_use_is_told_with_the_address(self, server: GrpcServer, toys: Toys) -> None:
+        port = int(server.address.rpartition(":")[2])
+        with pytest.raises(StartError) as raised:
+            GrpcServer(ListenSettings(port=port), [toys.service])
+        assert str(raised.value) == (
+            f"cannot listen on 127.0.0.1:{port}: the port is in use, or the address is not this machine's"
+        )
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::2"])
+    def test_address_that_is_not_this_machines_is_told(self, host: str, toys: Toys) -> None:
+        with pytest.raises(
+            StartError, match="cannot listen on .*: the port is in use, or the address is not"
+        ):
+            GrpcServer(ListenSettings(host=host, port=0), [toys.service])
+
+    def test_port_is_free_again_after_the_stop(self, server: GrpcServer, serve: Serve) -> None:
+        port = int(server.address.rpartition(":")[2])
+        server.stop(PATIENCE_S)
+        assert serve(port=port).address == server.address
+
+    def test_calls_are_answered_only_after_the_start(self, lane: dict[str, Any], toys: Toys) -> None:
+        server = GrpcServer(ListenSettings(port=0, **lane), [toys.service])
+        with grpc.insecure_channel(server.address) as channel:
+            call = hot(channel, "Echo").future(b"early", wait_for_ready=True, timeout=PATIENCE_S)
+            assert not call.done()
+            server.start()
+            assert call.result() == b"early"
+        assert server.stop(PATIENCE_S)
+
+
+class TestStop:
+    def test_idle_server_stops_at_once_and_well(self, server: GrpcServer) -> None:
+        assert server.stop(PATIENCE_S)
+
+    def test_server_that_was_never_started_stops(self, lane: dict[str, Any], toys: Toys) -> None:
+        GrpcServer(ListenSettings(port=0, **lane), [toys.service]).stop(0)
+
+    def test_calls_inside_are_answered_and_new_ones_refused(
+        self, server: GrpcServer, channel: grpc.Channel, connect: Connect, toys: Toys
+    ) -> None:
+        inside = [hot(channel, "Hold").future(b"") for _ in range(3)]
+        for _ in inside:
+            toys.next_held()
+        stopped = InThread(server, PATIENCE_S)
+        refused = first_refusal(connect(server))
+        assert refused.code() is grpc.StatusCode.UNAVAILABLE
+        assert not any(call.done() for call in inside)
+        toys.release_all()
+        assert [call.result(PATIENCE_S) for call in inside] == [b"released"] * 3
+        assert stopped.result() is True
+
+    def test_calls_that_do_not_end_are_cancelled_after_the_limit(
+        self, server: GrpcServer, channel: grpc.Channel, toys: Toys
+    ) -> None:
+        call = hot(channel, "Hold").future(b"")
+        reply = toys.next_held()
+        gone = threading.Event()
+
+        def leave() -> None:
+            # What a protocol does with a call whose caller has gone.
+            toys.release(reply)
+            gone.set()
+
+        reply.when_gone(leave)
+        assert server.stop(0.2) is False
+        assert gone.wait(PATIENCE_S)
+        assert call.exception(PATIENCE_S).code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+
+    def test_watchers_do_not_hold_up_the_stop(self, server: GrpcServer, channel: grpc.Channel) -> None:
+        """A balancer watches for as long as the server lives; that is no call to wait for."""
+        watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        next(watching)
+        assert server.stop(PATIENCE_S)
+        watching.cancel()
+
+    def test_stopping_twice_is_stopping_once(self, server: GrpcServer) -> None:
+        assert server.stop(PATIENCE_S)
+        server.stop(0)
+
+    def test_another_server_in_the_process_goes_on(self, serve: Serve, connect: Connect) -> None:
+        first, second = serve(), serve()
+        channel = connect(second)
+        assert first.stop(PATIENCE_S)
+        assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+        assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
+
+
+class InThread:
+    """A server's stop, under way."""
+
+    def __init__(self, server: GrpcServer, timeout_s: float) -> None:
+        self._result: bool | None = None
+        self._thread = threading.Thread(target=self._stop, args=(server, timeout_s))
+        self._thread.start()
+
+    def result(self) -> bool | None:
+        self._thread.join(PATIENCE_S)
+        return self._result
+
+    def _stop(self, server: GrpcServer, timeout_s: float) -> None:
+        self._result = server.stop(timeout_s)
+
+
+def first_refusal(channel: grpc.Channel) -> Any:
+    """The first error of calls made until one is refused."""
+    for _ in range(10_000):
+        error = hot(channel, "Echo").future(b"", timeout=PATIENCE_S).exception()
+        if error is not None:
+            return error
+    raise AssertionError("every call was answered")

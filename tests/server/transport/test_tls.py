@@ -1,0 +1,114 @@
+"""TLS and mutual TLS, with certificates made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from hotgraph_server.errors import SettingsError, StartError
+from hotgraph_server.settings import ListenSettings
+from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.tls import server_credentials
+
+from .conftest import PATIENCE_S, Serve, Toys, hot
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings for a server with a certificate of `authority`."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    (folder / "key.pem").write_bytes(certificate.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}
+
+
+def credentials(authority: trustme.CA, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
+    """A client's: it trusts `authority`, and shows a certificate of its own if it has one."""
+    if client is None:
+        return grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    return grpc.ssl_channel_credentials(
+        authority.cert_pem.bytes(), client.private_key_pem.bytes(), client.cert_chain_pems[0].bytes()
+    )
+
+
+def echo(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bytes:
+    channel = (
+        grpc.insecure_channel(server.address)
+        if client is None
+        else grpc.secure_channel(server.address, client)
+    )
+    with channel:
+        answer: bytes = hot(channel, "Echo")(b"hello", timeout=PATIENCE_S)
+        return answer
+
+
+def refused(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bool:
+    with pytest.raises(grpc.RpcError) as raised:
+        echo(server, client)
+    return raised.value.code() is grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined,no-any-return]
+
+
+def test_caller_that_trusts_the_authority_is_answered(
+    serve: Serve, authority: trustme.CA, files: dict[str, str]
+) -> None:
+    assert echo(serve(**files), credentials(authority)) == b"hello"
+
+
+def test_callers_without_tls_or_with_another_authority_are_not_answered(
+    serve: Serve, files: dict[str, str]
+) -> None:
+    server = serve(**files)
+    assert refused(server, None)
+    assert refused(server, credentials(trustme.CA()))
+
+
+def test_with_mutual_tls_only_callers_with_a_certificate_are_answered(
+    serve: Serve, authority: trustme.CA, files: dict[str, str]
+) -> None:
+    folder = Path(files["tls_cert"]).parent
+    server = serve(**files, tls_client_ca=str(folder / "ca.pem"))
+    assert echo(server, credentials(authority, authority.issue_cert("client"))) == b"hello"
+    assert refused(server, credentials(authority))
+    assert refused(server, credentials(authority, trustme.CA().issue_cert("client")))
+
+
+def test_without_a_certificate_there_is_no_tls() -> None:
+    assert server_credentials(ListenSettings()) is None
+
+
+@pytest.mark.parametrize("missing", ["tls_cert", "tls_key", "tls_client_ca"])
+def test_file_that_is_not_there_is_named_with_its_flag(
+    files: dict[str, str], missing: str, tmp_path: Path
+) -> None:
+    gone = str(tmp_path / "gone.pem")
+    with pytest.raises(SettingsError, match=f"--{missing.replace('_', '-')} {gone}: No such file"):
+        server_credentials(ListenSettings(**{**files, missing: gone}))
+
+
+@pytest.mark.parametrize("broken", ["tls_cert", "tls_key"])
+def test_file_that_holds_no_certificate_or_key_is_a_start_error(
+    files: dict[str, str], broken: str, tmp_path: Path, toys: Toys
+) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no PEM at all")
+    with pytest.raises(StartError, match="certificate and key do not fit"):
+        GrpcServer(ListenSettings(port=0, **{**files, broken: str(nonsense)}), [toys.service])
+
+
+def test_key_of_another_certificate_is_a_start_error(
+    files: dict[str, str], authority: trustme.CA, tmp_path: Path, toys: Toys
+) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())
+    with pytest.raises(StartError, match="certificate and key do not fit"):
+        GrpcServer(ListenSettings(port=0, **{**files, "tls_key": str(other)}), [toys.service])
