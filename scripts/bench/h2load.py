@@ -100,13 +100,21 @@ class Target:
 
 
 def command(target: Target, in_flight: int, seconds: float, warm_up_s: float, log: Path) -> list[str]:
-    """The command line of a run."""
-    links, streams = (in_flight, 1) if target.http1 else connections(in_flight)
-    # h2load takes whole units only.
+    """The command line of a run of some seconds, which logs its calls."""
+    # h2load takes whole numbers only.
     times = [f"--duration={round(seconds * 1000)}ms", f"--warm-up-time={round(warm_up_s * 1000)}ms"]
-    words = ["h2load", *times, f"--clients={links}", f"--max-concurrent-streams={streams}"]
+    return ["h2load", *times, f"--log-file={log}", *_call(target, in_flight)]
+
+
+def counted_command(target: Target, in_flight: int, calls: int) -> list[str]:
+    """The command line of a run of exactly `calls` calls, without a log."""
+    return ["h2load", f"--requests={calls}", *_call(target, in_flight)]
+
+
+def _call(target: Target, in_flight: int) -> list[str]:
+    links, streams = (in_flight, 1) if target.http1 else connections(in_flight)
+    words = [f"--clients={links}", f"--max-concurrent-streams={streams}", f"--data={target.body}"]
     words += ["--h1"] if target.http1 else []
-    words += [f"--log-file={log}", f"--data={target.body}"]
     for header in target.headers:
         words += ["-H", header]
     return [*words, target.url]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from bench import environment, perf_analyzer, report
-from bench.calls import Question
 from bench.contest import Contest
 from bench.environment import ROOT, Cache, CannotSetUp
 from bench.measuring import measure
+from bench.models import make_models, questions_of
 from bench.options import Options, parse
 from bench.processes import NoLine
 from bench.protocols import BadAnswer
@@ -84,34 +81,6 @@ def set_up(cache: Cache, options: Options, results: Results) -> dict[str, Instal
         protocol = f"{rival.protocol.name}; " if rival.protocol else ""
         results.settings[name] = protocol + rival.settings + (f" [{versions}]" if versions else "")
     return installed
-
-
-def make_models(cache: Cache, names: Sequence[str]) -> None:
-    """Build the SavedModels and questions that are not there or not of these sources."""
-    sources = [ROOT / "scripts" / "bench" / part for part in ("servers/make_models.py", "workload.py")]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    wanted = f"{digest} tensorflow {environment.own_versions()['tensorflow']}"
-    stamps = {name: cache.at("models", name, "made") for name in names}
-    to_make = [name for name, stamp in stamps.items() if not stamp.exists() or stamp.read_text() != wanted]
-    if not to_make:
-        return
-    say(f"making models: {', '.join(to_make)}")
-    command = [sys.executable, "-m", "bench.servers.make_models", str(cache.folder / "models"), *to_make]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"cannot make the models: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    for name in to_make:
-        stamps[name].write_text(wanted)
-
-
-def questions_of(folder: Path, rows: Sequence[int]) -> Mapping[int, Sequence[Question]]:
-    """What was stored beside a model, by the rows of a call."""
-    questions: dict[int, list[Question]] = {}
-    for size in rows:
-        with np.load(folder / f"{size}.npz") as stored:
-            pairs = zip(stored["inputs"], stored["answers"], strict=True)
-            questions[size] = [Question(inputs, answer) for inputs, answer in pairs]
-    return questions
 
 
 def compete(

@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command == "serve":
         # Before its module is imported, because that imports grpc.
         prepare_grpc()
-    module = importlib.import_module(_COMMANDS[command][0]) if command else None
+    try:
+        module = importlib.import_module(_COMMANDS[command][0]) if command else None
+    except ModuleNotFoundError as error:
+        return _fail(str(command), _not_installed(error))
     parser = argparse.ArgumentParser(
         "hotgraph",
         description=_DESCRIPTION,
@@ -67,7 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         return _fail(arguments.command, str(error))
     except ModuleNotFoundError as error:
-        return _fail(arguments.command, f"{error}. The server needs: pip install 'hotgraph[server]'")
+        return _fail(arguments.command, _not_installed(error))
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    return f"{error}. The server needs: pip install 'hotgraph[server]'"
 
 
 def _fail(command: str, line: str) -> int:

@@ -155,7 +155,7 @@ class RunFailed(CallError):
         code: TensorFlow's error code, which counts as gRPC's do.
     """
 
-    _BY_CODE: ClassVar = {status.value[0]: status for status in grpc.StatusCode}
+    _BY_CODE: ClassVar = {status.value[0]: status for status in grpc.StatusCode if status.value[0]}
 
     def __init__(self, code: int, text: str) -> None:
         self.code = code

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from hotgraph_server.batching.joining import cut, join
 from hotgraph_server.batching.queue import Batch, BatchQueue
 from hotgraph_server.errors import InternalError, RunFailed
+from hotgraph_server.plan import Plan
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
@@ -41,6 +42,8 @@ class OpenGraph(Protocol):
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
     ) -> Sequence[Array]: ...
 
+    def settle(self) -> Mapping[str, Plan]: ...
+
     def close(self) -> None: ...
 
 
@@ -52,6 +55,7 @@ class Opened:
     unusable: Mapping[str, str]
     signature_defs: Mapping[str, Any]
     alone: Mapping[str, str | None]
+    plans: Mapping[str, Plan]
 
 
 class Executor:
@@ -120,10 +124,11 @@ class Executor:
         graph = self._open_graph()
         try:
             alone = warm_up(graph, self._name)
+            plans = graph.settle()
         except BaseException:
             graph.close()
             raise
-        self._opened.set_result(Opened(graph.signatures, graph.unusable, graph.signature_defs, alone))
+        self._opened.set_result(Opened(graph.signatures, graph.unusable, graph.signature_defs, alone, plans))
         return graph
 
     def _run(self, graph: OpenGraph, batch: Batch) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ import tensorflow as tf
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
-from tensorflow.python.framework import op_def_registry
+from tensorflow.python.framework import convert_to_constants, op_def_registry
 
+from hotgraph_server.batching.trial import generated_inputs
 from hotgraph_server.effects import state_changing_ops
 from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
+from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads, choose_plan
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import Array, dtype_of
@@ -40,6 +43,12 @@ _MAX_CALLABLES = 64
 
 _CALLER_THREAD = -1
 
+# The name scope of the copy whose variables are constants.
+_FROZEN = "hotgraph_frozen"
+_VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+# A graph with its constants is one message, and protobuf takes 2 GiB; the rest is for everything else in it.
+_MAX_FROZEN_BYTES = 3 * 2**29
+
 
 class Graph:
     """An opened SavedModel; made by `open`, owned by the thread that made it.
@@ -50,10 +59,12 @@ class Graph:
         signature_defs: all as saved (SignatureDef messages), for clients that ask for the metadata.
     """
 
-    def __init__(self, session: Any, meta_graph: Any) -> None:
+    def __init__(self, session: Any, meta_graph: Any, settings: SessionSettings) -> None:
         self._owner = threading.get_ident()
         self._session = session
-        self._callables: OrderedDict[tuple[str, tuple[str, ...]], _Prepared] = OrderedDict()
+        self._settings = settings
+        self._plans: dict[str, Plan] = {}
+        self._callables: OrderedDict[tuple[str, tuple[str, ...], Plan], _Prepared] = OrderedDict()
         self.signature_defs: Mapping[str, Any] = dict(meta_graph.signature_def)
         self.signatures: dict[str, Signature] = {}
         self.unusable: dict[str, str] = {}
@@ -82,7 +93,7 @@ class Graph:
             with graph.as_default(), tf.device(settings.canonical_device):
                 # What the exporter's machine had is of no concern here: the device is ours to choose.
                 meta_graph = tf.compat.v1.saved_model.load(session, tags, str(directory), clear_devices=True)
-            opened = cls(session, meta_graph)
+            opened = cls(session, meta_graph, settings)
         except DeviceNotFound:
             session.close()
             raise
@@ -108,11 +119,21 @@ class Graph:
         Raises:
             RunFailed: TensorFlow's error, with its code.
         """
+        return self._run_as(self._plans.get(signature.name, AS_SAVED), signature, outputs, inputs)
+
+    def settle(self) -> dict[str, Plan]:
+        """Choose how each signature is run from now on, by trying (plan.py). Returns the plans by name."""
         self._assert_owner()
-        try:
-            return self._prepared(signature, outputs)(inputs)
-        except tf.errors.OpError as error:
-            raise RunFailed(error.error_code, error.message) from error
+        if self._settings.plan == "auto":
+            not_frozen = self._freeze()
+            for signature in self.signatures.values():
+                self._plans[signature.name] = self._best_plan(signature, not_frozen)
+            self._callables.clear()
+            if not not_frozen and all(plan.form is Form.FROZEN for plan in self._plans.values()):
+                self._release_variables()
+        else:
+            self._plans = {name: replace(AS_SAVED, reason="by setting") for name in self.signatures}
+        return dict(self._plans)
 
     def close(self) -> None:
         """Give the session back; the graph cannot be run any more."""
@@ -120,16 +141,81 @@ class Graph:
         self._callables.clear()
         self._session.close()
 
-    def _prepared(self, signature: Signature, outputs: tuple[str, ...]) -> _Prepared:
-        key = (signature.name, outputs)
+    def _run_as(
+        self, plan: Plan, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
+    ) -> list[Array]:
+        self._assert_owner()
+        try:
+            return self._prepared(signature, outputs, plan)(inputs)
+        except tf.errors.OpError as error:
+            raise RunFailed(error.error_code, error.message) from error
+
+    def _prepared(self, signature: Signature, outputs: tuple[str, ...], plan: Plan) -> _Prepared:
+        key = (signature.name, outputs, plan)
         prepared = self._callables.get(key)
         if prepared is None:
-            prepared = self._callables[key] = _Prepared(self._session, signature, outputs)
+            prepared = self._callables[key] = _Prepared(self._session, signature, outputs, plan)
             if len(self._callables) > _MAX_CALLABLES:
                 self._callables.popitem(last=False)
         else:
             self._callables.move_to_end(key)
         return prepared
+
+    def _best_plan(self, signature: Signature, not_frozen: str) -> Plan:
+        def run(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
+            return self._run_as(plan, signature, signature.output_aliases, inputs)
+
+        if signature.writes:
+            return replace(AS_SAVED, reason="it may change state, so nothing is tried")
+        for inputs in generated_inputs(signature, rows=1):
+            try:
+                plan = choose_plan(inputs, run, can_freeze=not not_frozen)
+            except RunFailed:
+                continue
+            return replace(plan, reason=f"{plan.reason}; not frozen: {not_frozen}") if not_frozen else plan
+        return replace(AS_SAVED, reason="it takes no generated input, so nothing could be tried")
+
+    def _freeze(self) -> str:
+        """Add a copy of the graph in which variables are constants, under the name scope _FROZEN.
+
+        Returns why there is none; empty: there is.
+        """
+        if any(signature.writes for signature in self.signatures.values()):
+            return "a signature may change its variables"
+        graph_def = self._session.graph.as_graph_def()
+        variables = [node for node in graph_def.node if node.op in _VARIABLES]
+        if not variables:
+            return "there are no variables"
+        if sum(map(_variable_bytes, variables)) > _MAX_FROZEN_BYTES:
+            return "its variables are too large for a graph"
+        specs = [spec for one in self.signatures.values() for spec in (*one.inputs, *one.outputs)]
+        keep = sorted({spec.tensor.partition(":")[0] for spec in specs})
+        try:
+            frozen = convert_to_constants.convert_variables_to_constants_from_session_graph(
+                self._session, graph_def, keep
+            )
+            for node in frozen.node:
+                # What holds state is found by its node's name where it has no other: the copy of a hash table
+                # must be the very table that was initialised.
+                if "shared_name" in node.attr and not node.attr["shared_name"].s:
+                    node.attr["shared_name"].s = node.name.encode()
+            with self._session.graph.as_default(), tf.device(self._settings.canonical_device):
+                tf.import_graph_def(frozen, name=_FROZEN)
+        except Exception as error:
+            # TensorFlow's converter knows not every graph, and says so in many ways. As saved is right too.
+            _LOG.debug("could not freeze", exc_info=True)
+            return f"TensorFlow cannot freeze it: {_first_line(error)}"
+        return ""
+
+    def _release_variables(self) -> None:
+        """Give back the memory of variables that only the graph as saved would read."""
+        graph = self._session.graph
+        with graph.as_default():
+            handles = [op.outputs[0] for op in graph.get_operations() if op.type == "VarHandleOp"]
+            if any(handle.name.startswith(f"{_FROZEN}/") for handle in handles):
+                # The converter left some variables as they are.
+                return
+            self._session.run([tf.raw_ops.DestroyResourceOp(resource=handle) for handle in handles])
 
     def _assert_owner(self) -> None:
         assert threading.get_ident() == self._owner, "only the thread that opened a session may touch it"
@@ -142,7 +228,7 @@ class _Prepared:
     answered from the input. Two aliases of one tensor are fetched once.
     """
 
-    def __init__(self, session: Any, signature: Signature, outputs: tuple[str, ...]) -> None:
+    def __init__(self, session: Any, signature: Signature, outputs: tuple[str, ...], plan: Plan) -> None:
         feeds = [spec.tensor for spec in signature.inputs]
         wanted = [signature.outputs_by_alias[alias] for alias in outputs]
         fetches = list(dict.fromkeys(spec.tensor for spec in wanted if spec.tensor not in feeds))
@@ -152,8 +238,12 @@ class _Prepared:
         self._dtypes = [spec.dtype for spec in wanted]
         self._run: Callable[..., Sequence[Any]] | None = None
         if fetches:
-            options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-            options.run_options.inter_op_thread_pool = _CALLER_THREAD
+            scope = f"{_FROZEN}/" if plan.form is Form.FROZEN else ""
+            options = config_pb2.CallableOptions(
+                feed=[scope + name for name in feeds], fetch=[scope + name for name in fetches]
+            )
+            if plan.threads is Threads.CALLER:
+                options.run_options.inter_op_thread_pool = _CALLER_THREAD
             self._run = session._make_callable_from_options(options)
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
@@ -263,6 +353,14 @@ def _is_stateful(op: str) -> bool:
         return False
     # TensorFlow 1's assignments are not stateful in the books; that they take a reference gives them away.
     return definition.is_stateful or any(argument.is_ref for argument in definition.input_arg)
+
+
+def _variable_bytes(node: Any) -> int:
+    count = 1
+    for dimension in node.attr["shape"].shape.dim:
+        count *= max(dimension.size, 0)
+    dtype = dtype_of(node.attr["dtype"].type)
+    return count * (dtype.itemsize if dtype is not None else 1)
 
 
 def _first_line(error: Exception) -> str:

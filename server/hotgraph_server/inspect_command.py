@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: the model cannot be served, and why.
     """
-    directory: Path = arguments.directory.expanduser()
+    directory = Path(os.path.expanduser(arguments.directory))
     found = versions_in(directory)
     settings = ModelSettings(arguments.name or default_name(directory), directory)
     import_tensorflow([settings.session])
@@ -84,6 +85,7 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
         left_out = "  may be left out" if direction == "in" and spec.alias in signature.defaults else ""
         yield f"  {direction:3}  {spec.alias:{width}}  {_datatype(spec):7}  {_shape(spec)}{left_out}"
     reason = version.alone[signature.name]
+    yield f"  runs {version.plans[signature.name]}"
     yield "  calls share batches" if reason is None else f"  each call runs alone: {reason}"
 
 
@@ -101,6 +103,8 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
     chooses = signature is not version.default_signature
     yield f"to call it (started with: hotgraph serve {version.name}=DIR)"
     yield ""
+    if any(_needs_ml_dtypes(spec) for spec in signature.inputs):
+        yield "  import ml_dtypes"
     yield "  import numpy as np"
     yield "  from hotgraph_client import Client"
     yield ""
@@ -115,9 +119,13 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
     yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
 
 
+def _needs_ml_dtypes(spec: TensorSpec) -> bool:
+    return spec.dtype.name == "bfloat16"
+
+
 def _example(spec: TensorSpec) -> str:
     shape = [1 if size is None else size for size in spec.shape or ()]
     if spec.dtype == STRING:
         return f'np.full({shape}, b"text", object)'
-    dtype = "ml_dtypes.bfloat16" if spec.dtype.name == "bfloat16" else f"np.{spec.dtype.name}"
+    dtype = "ml_dtypes.bfloat16" if _needs_ml_dtypes(spec) else f"np.{spec.dtype.name}"
     return f"np.zeros({shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"

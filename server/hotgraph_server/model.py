@@ -13,6 +13,7 @@ from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.errors import Cancelled, Draining
 from hotgraph_server.executor import Executor, OpenGraph
+from hotgraph_server.plan import Plan
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, default_signature
 from hotgraph_server.statistics import Statistics
@@ -37,10 +38,11 @@ class Version:
         number: of the version.
         state: see State; anyone may read it, only start and stop change it.
         statistics: what it has run.
-        signatures: those that can be called, by name; set by `start`, like the three below.
+        signatures: those that can be called, by name; set by `start`, like what follows.
         unusable: why the others cannot be called, by name.
         signature_defs: all of them as saved.
         alone: why a signature's calls run alone; None where they share batches.
+        plans: how each signature is run, and why.
         default_signature: of calls that name none.
     """
 
@@ -59,6 +61,7 @@ class Version:
         self.unusable: Mapping[str, str] = {}
         self.signature_defs: Mapping[str, Any] = {}
         self.alone: Mapping[str, str | None] = {}
+        self.plans: Mapping[str, Plan] = {}
         self.default_signature: Signature | None = None
         self._clock = clock
         self._queue = BatchQueue(self.title, settings.batch, clock)
@@ -85,6 +88,7 @@ class Version:
         self.unusable = opened.unusable
         self.signature_defs = opened.signature_defs
         self.alone = opened.alone
+        self.plans = opened.plans
         self.default_signature = default_signature(opened.signatures)
         self.state = State.LIVE
 

@@ -121,7 +121,9 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
     values = {**file.values, **flags}
-    models = [_model(name, expanded(table["path"]), {**values, **table}) for name, table in file.models.items()]
+    models = [
+        _model(name, _folder(table["path"]), {**values, **table}) for name, table in file.models.items()
+    ]
     models += [_model(*_named_folder(argument), values) for argument in flags["models"]]
     if not models:
         models = [_model(_BUILT_IN_NAME, digits_model(), values)]
@@ -139,8 +141,13 @@ def _named_folder(argument: str) -> tuple[str, Path]:
         name, folder = "", argument
     if not folder:
         raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
-    path = expanded(folder)
+    path = _folder(folder)
     return name or default_name(path), path
+
+
+def _folder(text: str) -> Path:
+    # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
+    return Path(os.path.expanduser(text))
 
 
 def _set_up_logging(verbose: bool) -> None:

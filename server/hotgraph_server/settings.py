@@ -47,7 +47,8 @@ class ListenSettings:
         _check(0 <= self.port <= 65535, f"port must be 0 to 65535, got {self.port}")
         _check(bool(self.host), "host must not be empty; 0.0.0.0 listens on every network")
         _check(self.max_calls >= 1, f"max-calls must be at least 1, got {self.max_calls}")
-        _check(self.drain_s >= 0, f"drain-s must not be negative, got {self.drain_s}")
+        # Not a number and infinity are floats too; no wait of Python's can be as long as that.
+        _check(0 <= self.drain_s <= 86_400, f"drain-s must be 0 to 86400 (a day), got {self.drain_s}")
         _check(
             bool(self.tls_cert) == bool(self.tls_key),
             "tls-cert and tls-key go together: a certificate is of no use without its key",
@@ -81,6 +82,11 @@ class SessionSettings:
     """What TensorFlow is told when a session is opened; owned by graph.py."""
 
     device: str = setting("/CPU:0", "where graphs and sessions live: /CPU:0, /GPU:0 ...")
+    plan: str = setting(
+        "auto",
+        "how graphs are run: auto tries what is fastest and right, as-saved tries nothing",
+        metavar="PLAN",
+    )
     cpu_devices: int = setting(1, "virtual CPU devices that TensorFlow shall offer, for tests of placement")
     intra_op_threads: int = setting(0, "threads that share the work of one op; 0: TensorFlow decides")
     inter_op_threads: int = setting(0, "threads that run independent ops; 0: TensorFlow decides")
@@ -90,13 +96,13 @@ class SessionSettings:
             _DEVICE.fullmatch(self.device) is not None,
             f"device must look like /CPU:0 or /GPU:1, got {self.device!r}",
         )
-        _check(self.cpu_devices >= 1, f"cpu-devices must be at least 1, got {self.cpu_devices}")
-        _check(
-            self.intra_op_threads >= 0, f"intra-op-threads must not be negative, got {self.intra_op_threads}"
-        )
-        _check(
-            self.inter_op_threads >= 0, f"inter-op-threads must not be negative, got {self.inter_op_threads}"
-        )
+        _check(1 <= self.cpu_devices <= 1000, f"cpu-devices must be 1 to 1000, got {self.cpu_devices}")
+        for flag, threads in (
+            ("intra-op-threads", self.intra_op_threads),
+            ("inter-op-threads", self.inter_op_threads),
+        ):
+            # TensorFlow takes an int32 and starts as many; the limit is a guess at what nobody means.
+            _check(0 <= threads <= 10_000, f"{flag} must be 0 to 10000, got {threads}")
 
     @property
     def canonical_device(self) -> str:

@@ -19,8 +19,8 @@ def test_model_is_a_folder_of_one_version_with_its_own_name() -> None:
 
 def test_images_are_pixels_between_zero_and_one_with_fifty_of_each_digit() -> None:
     images, labels = heldout_digits()
-    assert (images.dtype, images.shape) == (np.float32, (500, 784))
-    assert (labels.dtype, labels.shape) == (np.int64, (500,))
+    assert (images.dtype.name, images.shape) == ("float32", (500, 784))
+    assert (labels.dtype.name, labels.shape) == ("int64", (500,))
     assert images.min() == 0
     assert images.max() == 1
     assert np.bincount(labels).tolist() == [50] * 10

@@ -19,7 +19,7 @@ from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup import warm_up
 
-from ..saved_models import BUILDERS, DTYPES, SavedModels
+from ..saved_models import BUILDERS, DTYPES, SavedModels, tf1
 
 SETTINGS = SessionSettings()
 Arrays = Mapping[str, Array]
@@ -412,6 +412,73 @@ def test_state_changes_when_it_is_called_and_never_by_the_warm_up(
         assert run(graph, {}, "read")["count"].item() == 0
         assert run(graph, {"by": np.array(5)}, change)["count"].item() == 5
         assert run(graph, {}, "read")["count"].item() == 5
+
+
+@pytest.mark.parametrize(("kind", "change"), [("counter", "increment"), ("tf1_counter", "add")])
+def test_answer_stays_what_it_was_when_the_state_changes(
+    saved_models: SavedModels, kind: str, change: str
+) -> None:
+    """An array that shared its memory with the variable would change while it waits to be sent."""
+    with opened(saved_models[kind]) as graph:
+        read = run(graph, {}, "read")["count"]
+        first = run(graph, {"by": np.array(5)}, change)["count"]
+        run(graph, {"by": np.array(5)}, change)
+        assert (read.item(), first.item()) == (0, 5)
+
+
+def variables_themselves(message: Any) -> None:
+    """Add the signature `whole`, which gives the variables, as references."""
+    graph = message.meta_graphs[0]
+    names = [node.name for node in graph.graph_def.node if node.op == "VariableV2"]
+    for name in names:
+        info = graph.signature_def["whole"].outputs[name]
+        info.name, info.dtype = f"{name}:0", 101
+        info.tensor_shape.unknown_rank = True
+
+
+def test_variable_itself_can_be_an_output(saved_models: SavedModels, tmp_path: Path) -> None:
+    directory = changed(saved_models["tf1_softmax"], tmp_path / "m", variables_themselves)
+    with opened(directory) as graph:
+        answer = run(graph, {}, "whole")
+        assert sorted(array.shape for array in answer.values()) == [(10,), (784, 10)]
+        assert {array.dtype for array in answer.values()} == {np.dtype(np.float32)}
+
+
+def test_reference_that_was_an_answer_stays_what_it_was(saved_models: SavedModels, tmp_path: Path) -> None:
+    def refer(message: Any) -> None:
+        graph = message.meta_graphs[0]
+        (variable,) = (node.name for node in graph.graph_def.node if node.op == "VariableV2")
+        (assign,) = (node.name for node in graph.graph_def.node if node.op == "AssignAdd")
+        for name, op in (("read", variable), ("add", assign)):
+            graph.signature_def[name].outputs["count"].name = f"{op}:0"
+            graph.signature_def[name].outputs["count"].dtype = 109
+
+    directory = changed(saved_models["tf1_counter"], tmp_path / "m", refer)
+    with opened(directory) as graph:
+        read = run(graph, {}, "read")["count"]
+        first = run(graph, {"by": np.array(5)}, "add")["count"]
+        run(graph, {"by": np.array(5)}, "add")
+        assert (read.item(), first.item()) == (0, 5)
+
+
+def test_array_read_from_a_variable_stays_what_it_was_when_the_state_changes(tmp_path: Path) -> None:
+    """TensorFlow gives out the very memory of a reference variable, unless the array is tiny."""
+    import tensorflow.compat.v1 as tf
+
+    size = 100_000
+    with tf.Graph().as_default(), tf.Session() as session:
+        by = tf.placeholder(tf.float32, [], name="by")
+        whole = tf.Variable(np.zeros(size, np.float32), use_resource=False)
+        added = tf.identity(tf.assign_add(whole, tf.fill([size], by)))
+        session.run(tf.global_variables_initializer())
+        signatures = {"add": ({"by": by}, {"whole": added}), "read": ({}, {"whole": tf.identity(whole)})}
+        tf1.save(tmp_path / "m", session, signatures)
+    five = np.array(5, np.float32)
+    with opened(tmp_path / "m") as graph:
+        read = run(graph, {}, "read")["whole"]
+        first = run(graph, {"by": five}, "add")["whole"]
+        run(graph, {"by": five}, "add")
+        assert (read.max(), first.max()) == (0, 5)
 
 
 @pytest.mark.parametrize("kind", ["counter", "tf1_counter"])

@@ -40,8 +40,8 @@ def code(models: Models, *signatures: Signature) -> str:
     """The Python of the report."""
     # Of no consequence what the graph does: it is alone with its input.
     text = lines(models, FakeGraph(*((signature, identity) for signature in signatures)))
-    start = text.index("  import numpy as np")
-    return "\n".join(line[2:] for line in text[start : text.index("", start + 3)])
+    start = next(index for index, line in enumerate(text) if line.startswith("  import "))
+    return "\n".join(line[2:] for line in text[start : text.index("", text.index("", start) + 1)])
 
 
 def test_report_names_model_version_folder_signature_and_tensors(models: Models) -> None:
@@ -137,6 +137,6 @@ def test_command_line_names_every_input(models: Models) -> None:
 
 def test_report_on_a_model_that_takes_nothing(models: Models) -> None:
     constant = Signature("serving_default", (), (spec("x", np.float32, 1),))
-    text = lines(models, FakeGraph((constant, lambda: {"x": np.float32([4])})))
+    text = lines(models, FakeGraph((constant, lambda: {"x": np.array([4], np.float32)})))
     assert "  each call runs alone: it has no inputs, so there are no rows to join" in text
     assert any('client.predict("m", {})' in line for line in text)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hotgraph_server.builtin import digits_model
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import LoadError, SettingsError
+from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.serve_command import add_arguments, settings_from
 from hotgraph_server.settings import (
     PER_MODEL,
@@ -141,12 +142,15 @@ class TestModels:
             settings(parser, word)
 
     @pytest.mark.parametrize("word", ["~nosuchuser/flowers", "f=~nosuchuser/flowers"])
-    def test_home_of_nobody_is_refused(self, parser: argparse.ArgumentParser, word: str) -> None:
-        with pytest.raises(SettingsError, match="~nosuchuser/flowers"):
-            settings(parser, word)
+    def test_home_of_nobody_is_a_folder_that_is_not_there(
+        self, parser: argparse.ArgumentParser, word: str
+    ) -> None:
+        (model,) = settings(parser, word).models
+        with pytest.raises(LoadError, match=r"^~nosuchuser/flowers: no such folder$"):
+            versions_in(model.path)
 
     def test_name_that_cannot_be_is_refused_with_itself(self, parser: argparse.ArgumentParser) -> None:
-        with pytest.raises(SettingsError, match="a model's name is .* got 'my flowers'"):
+        with pytest.raises(SettingsError, match=r"a model's name is .* got 'my flowers'"):
             settings(parser, "/models/my flowers")
 
     def test_two_models_with_one_name_are_refused(self, parser: argparse.ArgumentParser) -> None:
@@ -222,5 +226,5 @@ class TestPrecedence:
             settings(parser, "--config", write(tmp_path, '[models.a]\npath = "/a"\nmax_batch_rows = 0'))
 
     def test_file_that_is_not_there_is_named(self, parser: argparse.ArgumentParser, tmp_path: Path) -> None:
-        with pytest.raises(SettingsError, match="gone.toml: No such file"):
+        with pytest.raises(SettingsError, match=r"gone\.toml: No such file"):
             settings(parser, "--config", str(tmp_path / "gone.toml"))

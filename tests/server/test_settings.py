@@ -80,7 +80,7 @@ def test_empty_host_is_refused_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize("given", [{"tls_cert": "c"}, {"tls_key": "k"}])
-def test_certificate_and_key_go_together(given: dict[str, str]) -> None:
+def test_certificate_and_key_go_together(given: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="tls-cert and tls-key go together"):
         ListenSettings(**given)
 

@@ -82,12 +82,19 @@ def test_graph_that_refuses_generated_input_is_served_and_runs_alone(
 
 
 @pytest.mark.parametrize(
-    ("alone", "text"),
+    ("alone", "unusable", "text"),
     [
-        ({}, "no signature that can be called"),
-        ({"a": None, "b": None}, "batched: a, b"),
-        ({"a": None, "b": "why"}, "batched: a; run alone: b"),
+        ({}, {}, "no signature that can be called"),
+        ({}, {"__saved_model_init_op": "why"}, "no signature that can be called"),
+        ({"a": None, "b": None}, {}, "batched: a, b"),
+        (
+            {"a": None, "b": "why"},
+            {"c": "it has no outputs"},
+            "batched: a; run alone: b; not callable: c (it has no outputs)",
+        ),
     ],
 )
-def test_summary_is_one_line_for_the_log(alone: dict[str, str | None], text: str) -> None:
-    assert summary(alone) == text
+def test_summary_is_one_line_for_the_log(
+    alone: dict[str, str | None], unusable: dict[str, str], text: str
+) -> None:
+    assert summary(alone, unusable) == text

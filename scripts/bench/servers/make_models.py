@@ -82,7 +82,9 @@ def _mobilenet() -> tuple[Callable[[Any], Any], Any]:
             # get the same answer. A real model's scale it back to 1; these come near.
             layer.moving_variance.assign(layer.moving_variance * 0.1)
     # Keras wraps its variables, and a SavedModel is restored by what it wraps.
-    return (lambda inputs: network(inputs, training=False)), [variable.value for variable in network.variables]
+    return (lambda inputs: network(inputs, training=False)), [
+        variable.value for variable in network.variables
+    ]
 
 
 def _identity() -> tuple[Callable[[Any], Any], Any]:

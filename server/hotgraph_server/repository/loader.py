@@ -33,4 +33,6 @@ def load(settings: ModelSettings) -> Version:
         time.monotonic() - started,
         summary(version.alone, version.unusable),
     )
+    for name, plan in version.plans.items():
+        _LOG.info("%s: %s runs %s", version.title, name, plan)
     return version

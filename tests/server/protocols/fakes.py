@@ -1,4 +1,4 @@
-"""Versions over graphs of numpy functions, and replies without a port: what drives a protocol in its tests."""
+"""Versions over graphs of numpy functions, and replies without a port, to drive a protocol in its tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.model import State, Version
+from hotgraph_server.plan import AS_SAVED, Plan
 from hotgraph_server.registry import Registry
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -50,6 +51,9 @@ class FakeGraph:
         assert self.gate.wait(PATIENCE_S)
         answers = self._computes[signature.name](*inputs)
         return [answers[alias] for alias in outputs]
+
+    def settle(self) -> dict[str, Plan]:
+        return dict.fromkeys(self.signatures, AS_SAVED)
 
     def close(self) -> None:
         pass

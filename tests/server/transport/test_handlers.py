@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hotgraph_server.errors import CallError, InternalError, InvalidCall, NotFound, QueueFull, RunFailed
+from hotgraph_server.transport.handlers import monotonic_deadline
 from hotgraph_server.transport.server import GrpcServer
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
@@ -23,6 +26,11 @@ def failure(call: Any) -> Any:
     error = call.exception(timeout=PATIENCE_S)
     assert isinstance(error, grpc.RpcError)
     return error
+
+
+def method_at(channel: grpc.Channel, path: str) -> Any:
+    """Any method, bytes to bytes."""
+    return channel.unary_unary(path)
 
 
 def trailers(error: Any) -> dict[str, str]:
@@ -66,7 +74,7 @@ class TestAnswers:
 
     def test_unknown_method_and_service_are_unimplemented(self, channel: grpc.Channel) -> None:
         for path in ("/test.Toys/Nonesuch", "/test.Nonesuch/Echo"):
-            error = failure(channel.unary_unary(path).future(b""))
+            error = failure(method_at(channel, path).future(b""))
             assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -136,9 +144,16 @@ class TestErrors:
 
 
 def test_plain_message_that_cannot_be_read_is_an_error_and_no_crash(channel: grpc.Channel) -> None:
-    error = failure(channel.unary_unary("/test.Toys/Plain").future(b"\xff\xff"))
+    error = failure(method_at(channel, "/test.Toys/Plain").future(b"\xff\xff"))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
+
+
+def test_waiting_time_becomes_a_deadline_and_what_outlasts_everything_none() -> None:
+    before = time.monotonic()
+    assert before + 5 <= monotonic_deadline(5) <= time.monotonic() + 5
+    # grpc's own ways to say that there is no deadline.
+    assert monotonic_deadline(None) == monotonic_deadline(2**63 / 1e9 * 0.99) == math.inf
 
 
 class TestLeaving:

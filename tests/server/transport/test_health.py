@@ -48,7 +48,7 @@ def test_names_and_the_server_as_a_whole_are_healthy_once_said(
 def test_unknown_name_is_not_found(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         check(channel, "nonesuch")
-    assert raised.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_after_draining_nothing_is_healthy_for_good(server: GrpcServer, channel: grpc.Channel) -> None:
@@ -118,7 +118,8 @@ def open_and_say_nothing(channel: grpc.Channel, path: str) -> Any:
     """A call whose headers have arrived at the server, and whose message never comes."""
     # A stream of requests of which none ever comes; grpc sends headers at once. It ends when cancelled.
     silence = _Silence()
-    call = channel.stream_unary(path).future(silence, timeout=PATIENCE_S)
+    method: Any = channel.stream_unary(path)
+    call = method.future(silence, timeout=PATIENCE_S)
     call.add_done_callback(lambda _: silence.end())
     return call
 

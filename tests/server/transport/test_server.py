@@ -42,7 +42,7 @@ class TestAddress:
     @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::2"])
     def test_address_that_is_not_this_machines_is_told(self, host: str, toys: Toys) -> None:
         with pytest.raises(
-            StartError, match="cannot listen on .*: the port is in use, or the address is not"
+            StartError, match=r"cannot listen on .*: the port is in use, or the address is not"
         ):
             GrpcServer(ListenSettings(host=host, port=0), [toys.service])
 
@@ -77,6 +77,7 @@ class TestStop:
         stopped = InThread(server, PATIENCE_S)
         refused = first_refusal(connect(server))
         assert refused.code() is grpc.StatusCode.UNAVAILABLE
+        assert refused.details() == "Server is stopping: this server takes no more calls"
         assert not any(call.done() for call in inside)
         toys.release_all()
         assert [call.result(PATIENCE_S) for call in inside] == [b"released"] * 3

@@ -39,6 +39,20 @@ def test_longer_text_is_cut_and_marked(length: int) -> None:
     assert details_of(InvalidCall("x" * length)) == "x" * 1024 + "...TRUNCATED"
 
 
+@pytest.mark.parametrize("character", ["é", "€", "\U0001f600"])
+@pytest.mark.parametrize("before", range(4))
+def test_text_of_any_script_is_cut_by_bytes_between_characters(character: str, before: int) -> None:
+    sent = details_of(InvalidCall("x" * before + character * 5000))
+    kept = sent.removesuffix("...TRUNCATED")
+    assert kept != sent
+    assert kept == "x" * before + character * (len(kept) - before)
+    assert 1024 - len(character.encode()) < len(kept.encode()) <= 1024
+
+
+def test_text_that_is_no_unicode_is_sent_nevertheless() -> None:
+    assert details_of(InvalidCall("broken \udcff text")) == "broken ? text"
+
+
 def test_only_errors_that_know_when_to_come_again_say_so() -> None:
     assert trailers_of(InvalidCall("wrong")) == ()
     assert trailers_of(QueueFull("the queue", 3, 3)) == (("grpc-retry-pushback-ms", "50"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +23,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Settings for a server with a certificate of `authority`."""
     folder = tmp_path_factory.mktemp("tls")
     certificate = authority.issue_cert("127.0.0.1", "localhost")
@@ -55,17 +56,17 @@ def echo(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bytes:
 def refused(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bool:
     with pytest.raises(grpc.RpcError) as raised:
         echo(server, client)
-    return raised.value.code() is grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined,no-any-return]
+    return raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_caller_that_trusts_the_authority_is_answered(
-    serve: Serve, authority: trustme.CA, files: dict[str, str]
+    serve: Serve, authority: trustme.CA, files: dict[str, Any]
 ) -> None:
     assert echo(serve(**files), credentials(authority)) == b"hello"
 
 
 def test_callers_without_tls_or_with_another_authority_are_not_answered(
-    serve: Serve, files: dict[str, str]
+    serve: Serve, files: dict[str, Any]
 ) -> None:
     server = serve(**files)
     assert refused(server, None)
@@ -73,7 +74,7 @@ def test_callers_without_tls_or_with_another_authority_are_not_answered(
 
 
 def test_with_mutual_tls_only_callers_with_a_certificate_are_answered(
-    serve: Serve, authority: trustme.CA, files: dict[str, str]
+    serve: Serve, authority: trustme.CA, files: dict[str, Any]
 ) -> None:
     folder = Path(files["tls_cert"]).parent
     server = serve(**files, tls_client_ca=str(folder / "ca.pem"))
@@ -88,7 +89,7 @@ def test_without_a_certificate_there_is_no_tls() -> None:
 
 @pytest.mark.parametrize("missing", ["tls_cert", "tls_key", "tls_client_ca"])
 def test_file_that_is_not_there_is_named_with_its_flag(
-    files: dict[str, str], missing: str, tmp_path: Path
+    files: dict[str, Any], missing: str, tmp_path: Path
 ) -> None:
     gone = str(tmp_path / "gone.pem")
     with pytest.raises(SettingsError, match=f"--{missing.replace('_', '-')} {gone}: No such file"):
@@ -97,7 +98,7 @@ def test_file_that_is_not_there_is_named_with_its_flag(
 
 @pytest.mark.parametrize("broken", ["tls_cert", "tls_key"])
 def test_file_that_holds_no_certificate_or_key_is_a_start_error(
-    files: dict[str, str], broken: str, tmp_path: Path, toys: Toys
+    files: dict[str, Any], broken: str, tmp_path: Path, toys: Toys
 ) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("no PEM at all")
@@ -106,7 +107,7 @@ def test_file_that_holds_no_certificate_or_key_is_a_start_error(
 
 
 def test_key_of_another_certificate_is_a_start_error(
-    files: dict[str, str], authority: trustme.CA, tmp_path: Path, toys: Toys
+    files: dict[str, Any], authority: trustme.CA, tmp_path: Path, toys: Toys
 ) -> None:
     other = tmp_path / "other.pem"
     other.write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())

@@ -1,4 +1,4 @@
-"""PredictionService over models without TensorFlow: answers, and each refusal in TensorFlow Serving's words."""
+"""PredictionService over models without TensorFlow: answers, and refusals in TensorFlow Serving's words."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ def test_only_methods_of_the_descriptor_are_answered(service: Service) -> None:
 
 def test_model_that_takes_nothing_is_called_with_nothing(models: Models, service: Service) -> None:
     constant = Signature("serving_default", (), identity_signature(np.float32, 1).outputs)
-    models.add("c", 1, FakeGraph((constant, lambda: {"x": np.float32([4])})))
+    models.add("c", 1, FakeGraph((constant, lambda: {"x": np.array([4], np.float32)})))
     asked = predict_pb2.PredictRequest()
     asked.model_spec.name = "c"
     assert list(predict(service, asked).outputs["x"].float_val) == [4]

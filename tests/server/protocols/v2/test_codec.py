@@ -1,4 +1,4 @@
-"""The codec of the Open Inference Protocol: every value survives, every other byte sequence is a CallError."""
+"""The codec of the Open Inference Protocol: every value survives, all other bytes are a CallError."""
 
 from __future__ import annotations
 

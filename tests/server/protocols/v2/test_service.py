@@ -263,7 +263,7 @@ def hold_first_run(service: Service, graph: FakeGraph, **fields: Any) -> FakeRep
 )
 class TestWhichVersion:
     def test_infer_says_why_there_is_no_version(
-        self, models: Models, service: Service, fields: dict[str, str], error: type[CallError], text: str
+        self, models: Models, service: Service, fields: dict[str, Any], error: type[CallError], text: str
     ) -> None:
         models.add("coming", 1, FakeGraph(), live=False)
         with pytest.raises(error) as raised:
@@ -272,7 +272,7 @@ class TestWhichVersion:
         assert str(raised.value) == text
 
     def test_metadata_says_the_same(
-        self, models: Models, service: Service, fields: dict[str, str], error: type[CallError], text: str
+        self, models: Models, service: Service, fields: dict[str, Any], error: type[CallError], text: str
     ) -> None:
         models.add("coming", 1, FakeGraph(), live=False)
         named = {"name": fields.get("model_name", "m"), "version": fields.get("model_version", "")}

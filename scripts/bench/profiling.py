@@ -1,0 +1,285 @@
+"""Where the microseconds of a call go, inside the server. Started by scripts/bench/profile.
+
+Two passes under the same load, because looking costs:
+
+1. Nothing but the kernel's own counters: calls/s, and the processor time of every thread of the server.
+2. py-spy looks at the stacks of all Python threads, `_RATE` times a second, and pauses the server for
+   each look.
+
+A thread's processor time per call (first pass) is shared out over what it was seen at (second pass; a
+thread that sleeps, or waits for the interpreter's lock, is not counted as being at anything). So the
+figures add up to what the kernel counted, whatever the sampling cost. Time that Python code spends inside
+gRPC's core or TensorFlow belongs to the line that called it; threads that never run Python (TensorFlow's
+pool, gRPC's timers) have a row of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import linecache
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import environment, h2load, report
+from bench.contest import Contender, Contest
+from bench.environment import ROOT, Cache, CannotSetUp
+from bench.models import make_models, questions_of
+from bench.options import MODEL_NAMES
+from bench.rivals import RIVALS
+from bench.workload import CALL_ROWS, MODELS
+
+_RATE = 250
+_WARM_UP_S = 1.0
+_THREAD = re.compile(r"thread \((?:0x)?(\w+)\): ?(.*)")
+_FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*?)(?::(?P<line>\d+))?\)$")
+_OWN = "hotgraph_server/"
+_WAITS = ("epoll_wait", "pthread_cond_timedwait", "pthread_cond_wait")
+_LINES_SHOWN = 25
+
+DESCRIPTION = """\
+Show where a call's processor time goes in the hotgraph server: by thread, by room of the code
+(transport, protocols, batching, executor, graph), by function and by line. Looks from outside with py-spy,
+which has to be allowed to (root, or kernel.yama.ptrace_scope 0); the figures are scaled to what the kernel
+counted for each thread in a pass without it."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a thread was seen: the innermost frame of the server's own code; empty for none of it."""
+
+    thread: str
+    file: str
+    function: str
+    line: int
+
+    @property
+    def room(self) -> str:
+        """The folder, or the module, below hotgraph_server."""
+        return self.file.removeprefix(_OWN).partition("/")[0].removesuffix(".py") or "none of our code"
+
+
+def main() -> int:
+    """Profile as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="scripts/bench/profile", description=DESCRIPTION)
+    add = parser.add_argument
+    add("--model", choices=MODEL_NAMES, default="softmax", help="(default: softmax)")
+    add("--rows", type=int, choices=CALL_ROWS, default=1, help="of each call (default: 1)")
+    add("--in-flight", type=int, default=128, metavar="N", help="calls (default: 128)")
+    add("--seconds", type=float, default=5.0, metavar="S", help="of each pass (default: 5)")
+    add("--rival", choices=("hotgraph", "hotgraph-tfs", "hotgraph-no-lane"), default="hotgraph")
+    add(
+        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
+    )
+    given = parser.parse_args()
+    cache = Cache(given.cache.resolve())
+    model = MODELS[given.model]
+    make_models(cache, [model.name])
+    try:
+        spy = environment.venv(cache, "py-spy", ["py-spy"]).parent / "py-spy"
+    except CannotSetUp as error:
+        print(f"cannot profile: {error}", file=sys.stderr)
+        return 1
+    folder = cache.folder / "models" / model.name
+    with Contest(cache, model, folder, questions_of(folder, CALL_ROWS)) as contest:
+        refused = contest.enter({given.rival: RIVALS[given.rival].set_up(cache)})
+        if refused:
+            print(f"cannot profile: {refused[given.rival]}", file=sys.stderr)
+            return 1
+        (contender,) = contest.contenders
+        load = _Load(cache, contest, contender, given.rows, given.in_flight, given.seconds)
+        calls_per_s, threads = load.count()
+        sampled_per_s, samples = load.sample(spy)
+    print(_report(calls_per_s, sampled_per_s, threads, samples))
+    return 0
+
+
+@dataclass(frozen=True)
+class Thread:
+    """Processor microseconds per call of one thread; `kernel_us` of them inside the kernel."""
+
+    name: str
+    cpu_us: float
+    kernel_us: float
+
+
+class _Load:
+    """The same load for both passes."""
+
+    def __init__(
+        self, cache: Cache, contest: Contest, contender: Contender, rows: int, in_flight: int, seconds: float
+    ) -> None:
+        self._cache = cache
+        self._target = contest.target(contender, rows)
+        self._pid = contender.server.pid
+        self._in_flight = in_flight
+        self._seconds = seconds
+
+    def count(self) -> tuple[float, dict[int, Thread]]:
+        """Calls/s, and what every thread used per call, by its id."""
+        before: dict[int, tuple[str, float, float]] = {}
+        after: dict[int, tuple[str, float, float]] = {}
+
+        def look() -> None:
+            before.update(_thread_times(self._pid))
+            time.sleep(self._seconds)
+            after.update(_thread_times(self._pid))
+
+        calls, calls_per_s = self._while_loaded(look)
+        threads = {}
+        for tid, (name, user_s, kernel_s) in after.items():
+            _, user_before, kernel_before = before.get(tid, (name, 0.0, 0.0))
+            kernel = kernel_s - kernel_before
+            threads[tid] = Thread(name, (user_s - user_before + kernel) / calls * 1e6, kernel / calls * 1e6)
+        return calls_per_s, threads
+
+    def sample(self, spy: Path) -> tuple[float, str]:
+        """Calls/s while py-spy looks, and what it saw, in its raw format."""
+        output = self._cache.at("logs", "py-spy.raw")
+        command = [str(spy), "record", "--pid", str(self._pid), "--rate", str(_RATE), "--threads"]
+        command += ["--duration", str(round(self._seconds)), "--format", "raw", "--output", str(output)]
+        done: list[subprocess.CompletedProcess[str]] = []
+        _, calls_per_s = self._while_loaded(
+            lambda: done.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        )
+        if done[0].returncode:
+            raise SystemExit(f"py-spy cannot look: {(done[0].stderr.strip().splitlines() or ['?'])[-1]}")
+        return calls_per_s, output.read_text()
+
+    def _while_loaded(self, look: Callable[[], None]) -> tuple[int, float]:
+        """Calls answered while `look` ran, and how many that is a second."""
+        log = self._cache.at("logs", "profile.log")
+        seconds = self._seconds + 2 * _WARM_UP_S
+        command = h2load.command(self._target, self._in_flight, seconds, _WARM_UP_S, log)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            time.sleep(1.5 * _WARM_UP_S)
+            began = time.time()
+            look()
+            ended = time.time()
+            load = h2load.finish(process, self._in_flight, seconds, log)
+        finally:
+            process.kill()
+            process.wait()
+        # py-spy may take longer than asked for: then the load's end is the end.
+        calls = load.calls_between(began, ended)
+        return calls, calls / (min(ended, float(load.ended[-1])) - began)
+
+
+def _thread_times(pid: int) -> dict[int, tuple[str, float, float]]:
+    """Of each thread: its name to the kernel, and its user and kernel seconds."""
+    times: dict[int, tuple[str, float, float]] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        values = fields.split()
+        times[int(task.name)] = (name, int(values[11]) / 100, int(values[12]) / 100)
+    return times
+
+
+def parse_samples(text: str) -> tuple[dict[int, str], Counter[tuple[int, Spot]]]:
+    """py-spy's raw format: names of threads by id, and how often each was seen at each spot.
+
+    A line is frames from the outermost to the innermost, separated by semicolons, and a count.
+    """
+    names: dict[int, str] = {}
+    seen: Counter[tuple[int, Spot]] = Counter()
+    for line in text.splitlines():
+        stack, _, count = line.rpartition(" ")
+        thread, *frames = stack.split(";")
+        match = _THREAD.match(thread)
+        if match is None or not frames or frames[-1].startswith(_WAITS):
+            continue
+        tid, name = int(match[1]), match[2] or "unnamed"
+        names[tid] = name
+        seen[tid, _spot(name, frames)] += int(count)
+    return names, seen
+
+
+def _spot(thread: str, frames: Sequence[str]) -> Spot:
+    for frame in reversed(frames):
+        match = _FRAME.match(frame)
+        if match is not None and _OWN in match["file"]:
+            file = _OWN + match["file"].rpartition(_OWN)[2]
+            return Spot(thread, file, match["function"], int(match["line"] or 0))
+    return Spot(thread, "", "", 0)
+
+
+def shares(
+    threads: Mapping[int, float], seen: Mapping[tuple[int, Spot], int]
+) -> tuple[list[tuple[Spot, float]], float]:
+    """Microseconds per call by spot, and those of threads that were never seen at any Python.
+
+    Args:
+        threads: each one's microseconds per call, by id.
+        seen: how often each was seen at each spot.
+    """
+    totals: Counter[int] = Counter()
+    for (tid, _), count in seen.items():
+        totals[tid] += count
+    spots = [(spot, threads.get(tid, 0.0) * count / totals[tid]) for (tid, spot), count in seen.items()]
+    return spots, sum(us for tid, us in threads.items() if tid not in totals)
+
+
+def _report(calls_per_s: float, sampled_per_s: float, threads: Mapping[int, Thread], samples: str) -> str:
+    names, seen = parse_samples(samples)
+    spots, without_python = shares({tid: thread.cpu_us for tid, thread in threads.items()}, seen)
+    total = sum(thread.cpu_us for thread in threads.values())
+    kernel = sum(thread.kernel_us for thread in threads.values())
+    parts = [
+        f"{calls_per_s:.0f} calls/s; the server used {total:.0f} us of processor time per call, "
+        f"{kernel:.0f} of them in the kernel.\n({sampled_per_s:.0f} calls/s while py-spy looked, "
+        f"{seen.total()} samples; its shares are scaled to the times of the pass without it.)",
+        _threads_table(threads, names),
+        _table("room", spots, lambda spot: (spot.thread, spot.room), ["thread", "room"]),
+        _table(
+            "function",
+            spots,
+            lambda spot: (spot.thread, f"{spot.file.removeprefix(_OWN)} {spot.function}".strip() or "-"),
+            ["thread", "innermost function of ours"],
+        ),
+        _table("line", spots, lambda spot: (_where(spot), _source(spot)), ["innermost line of ours", ""]),
+        f"Threads that were not seen in Python: {without_python:.1f} us per call.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _threads_table(threads: Mapping[int, Thread], names: Mapping[int, str]) -> str:
+    """Threads of one name together: there are many of each pool."""
+    cpu: dict[str, float] = {}
+    kernel: dict[str, float] = {}
+    for tid, thread in threads.items():
+        name = names.get(tid, f"without Python: {thread.name}")
+        cpu[name] = cpu.get(name, 0.0) + thread.cpu_us
+        kernel[name] = kernel.get(name, 0.0) + thread.kernel_us
+    ordered = sorted(cpu.items(), key=lambda item: -item[1])
+    rows = [[name, f"{us:.1f}", f"{kernel[name]:.1f}"] for name, us in ordered if us >= 0.05]
+    return report.table(["thread", "us/call", "in the kernel"], rows)
+
+
+def _table(
+    title: str, spots: Iterable[tuple[Spot, float]], key: Callable[[Spot], tuple[str, str]], head: list[str]
+) -> str:
+    sums: dict[tuple[str, str], float] = {}
+    for spot, us in spots:
+        sums[key(spot)] = sums.get(key(spot), 0.0) + us
+    ordered = sorted(sums.items(), key=lambda item: -item[1])[:_LINES_SHOWN]
+    rows = [[first, second, f"{us:.1f}"] for (first, second), us in ordered if us >= 0.05]
+    return f"By {title}:\n\n" + report.table([*head, "us/call"], rows)
+
+
+def _where(spot: Spot) -> str:
+    return f"{spot.file.removeprefix(_OWN)}:{spot.line}" if spot.file else f"({spot.thread})"
+
+
+def _source(spot: Spot) -> str:
+    text = linecache.getline(str(ROOT / "server" / spot.file), spot.line).strip()
+    return f"`{text[:70]}`" if text else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
