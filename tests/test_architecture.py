@@ -95,7 +95,11 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
         *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
         *("hotgraph_protos", "google", *SERVING),
     ),
-    ours("graph"): ours("batching", "executor", "model", "registry", "repository", "protocols", "transport"),
+    # Of batching, a graph knows how inputs for a trial are made, and nothing of calls.
+    ours("graph"): (
+        *ours("batching.call", "batching.queue", "batching.lane", "batching.slot", "batching.joining"),
+        *ours("executor", "model", "registry", "repository", "protocols", "transport"),
+    ),
     ours("warmup"): ours("graph", "executor", "model", "registry", "repository", "protocols", "transport"),
     ours("executor"): (
         *ours("graph", "model", "registry", "repository", "protocols", "transport"),

@@ -79,6 +79,8 @@ class Contest:
 
     def __exit__(self, *_: object) -> None:
         for contender in self.contenders:
+            contender.server.ask_to_end()
+        for contender in self.contenders:
             contender.server.stop()
 
     def enter(self, rivals: Mapping[str, Installed]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,8 @@ def main() -> int:
         "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
     )
     given = parser.parse_args()
+    # A plain end would leave the server running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = given.rivals.split(",")
     if not set(names) <= set(_RIVALS):
         parser.error(f"--rivals: there are {', '.join(_RIVALS)}")

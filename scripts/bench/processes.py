@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STOP_S = 15.0
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+"""The kernel's unit of processor time, seconds."""
 
 
 class NoLine(Exception):
@@ -29,7 +30,7 @@ class Launch:
 
 
 class Server:
-    """A process and everything that it starts, as long as that stays in its session.
+    """A process and everything that it starts.
 
     Attributes:
         log: the file that gets its stdout and stderr.
@@ -48,6 +49,7 @@ class Server:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._seen: dict[int, int] = {}
 
     @property
     def ended(self) -> bool:
@@ -85,8 +87,9 @@ class Server:
         return self.wait_for_line(answer, timeout_s, offset)
 
     def cpu_s(self) -> float:
-        """Processor seconds of the whole session so far, user and system, without processes that ended."""
-        return sum(_cpu_ticks(pid) for pid in self._pids()) * _TICK_S
+        """Processor seconds so far, user and system, of all of it that is alive."""
+        stats = (_stat(pid) for pid in self._pids())
+        return sum(stat.ticks for stat in stats if stat is not None) * TICK_S
 
     def resident_bytes(self) -> int:
         """Of the first process."""
@@ -102,10 +105,14 @@ class Server:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def stop(self) -> None:
-        """Ask it to end, make it if it does not; every process of its session."""
+    def ask_to_end(self) -> None:
+        """Returns at once; `stop` waits."""
         self.thaw()
         self._signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ask it to end, and make what is left of it after a while."""
+        self.ask_to_end()
         deadline = time.monotonic() + _STOP_S
         while self._pids() and time.monotonic() < deadline:
             self._process.poll()
@@ -116,8 +123,21 @@ class Server:
             self._process.stdin.close()
 
     def _pids(self) -> list[int]:
-        """Its session's processes: a child may have left the process group, hardly the session."""
-        return [pid for pid in _all_pids() if _session(pid) == self.pid]
+        """The process, its descendants and everything in its session.
+
+        Some servers give their workers sessions of their own, and a worker whose parent has ended is
+        nobody's descendant any more: whoever was seen once is remembered, by when it started.
+        """
+        stats = {pid: stat for pid in _all_pids() if (stat := _stat(pid)) is not None}
+        alive = {pid for pid, started in self._seen.items() if pid in stats and stats[pid].started == started}
+        found = {pid for pid, stat in stats.items() if stat.session == self.pid} | alive
+        while True:
+            children = {pid for pid, stat in stats.items() if stat.parent in found} - found
+            if not children:
+                break
+            found |= children
+        self._seen = {pid: stats[pid].started for pid in found}
+        return sorted(found)
 
     def _signal(self, number: int) -> None:
         for pid in self._pids():
@@ -139,20 +159,23 @@ def _all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the command's name, which may hold anything; empty: it has gone."""
+@dataclass(frozen=True)
+class _Stat:
+    """What the kernel knows of a process; `started` in ticks since it booted."""
+
+    parent: int
+    session: int
+    ticks: int
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """None: it has gone, or is a zombie, which uses nothing and cannot be ended twice."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The command's name, which may hold anything, is in parentheses; fields are counted after it.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return []
-
-
-def _session(pid: int) -> int:
-    fields = _stat(pid)
-    # A zombie uses nothing and cannot be ended twice.
-    return int(fields[3]) if fields and fields[0] != "Z" else -1
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = _stat(pid)
-    return int(fields[11]) + int(fields[12]) if fields else 0
+        return None
+    if fields[0] == "Z":
+        return None
+    return _Stat(int(fields[1]), int(fields[3]), int(fields[11]) + int(fields[12]), int(fields[19]))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import linecache
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from bench.contest import Contender, Contest
 from bench.environment import ROOT, Cache, CannotSetUp
 from bench.models import make_models, questions_of
 from bench.options import MODEL_NAMES
+from bench.processes import TICK_S
 from bench.rivals import RIVALS
 from bench.workload import CALL_ROWS, MODELS
 
@@ -77,6 +79,8 @@ def main() -> int:
         "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
     )
     given = parser.parse_args()
+    # A plain end would leave the server running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cache = Cache(given.cache.resolve())
     model = MODELS[given.model]
     make_models(cache, [model.name])
@@ -101,11 +105,17 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Thread:
-    """Processor microseconds per call of one thread; `kernel_us` of them inside the kernel."""
+    """What one thread used per call.
+
+    Attributes:
+        cpu_us: processor microseconds; `kernel_us` of them inside the kernel.
+        waits: how often it gave the processor up to wait, for a lock, the interpreter or data.
+    """
 
     name: str
     cpu_us: float
     kernel_us: float
+    waits: float
 
 
 class _Load:
@@ -122,20 +132,22 @@ class _Load:
 
     def count(self) -> tuple[float, dict[int, Thread]]:
         """Calls/s, and what every thread used per call, by its id."""
-        before: dict[int, tuple[str, float, float]] = {}
-        after: dict[int, tuple[str, float, float]] = {}
+        before: dict[int, _Counts] = {}
+        after: dict[int, _Counts] = {}
 
         def look() -> None:
-            before.update(_thread_times(self._pid))
+            before.update(_thread_counts(self._pid))
             time.sleep(self._seconds)
-            after.update(_thread_times(self._pid))
+            after.update(_thread_counts(self._pid))
 
         calls, calls_per_s = self._while_loaded(look)
-        threads = {}
-        for tid, (name, user_s, kernel_s) in after.items():
-            _, user_before, kernel_before = before.get(tid, (name, 0.0, 0.0))
-            kernel = kernel_s - kernel_before
-            threads[tid] = Thread(name, (user_s - user_before + kernel) / calls * 1e6, kernel / calls * 1e6)
+        threads: dict[int, Thread] = {}
+        for tid, last in after.items():
+            first = before.get(tid, _Counts(last.name, 0.0, 0.0, 0))
+            kernel_s = last.kernel_s - first.kernel_s
+            cpu_s = last.user_s - first.user_s + kernel_s
+            waits = last.waits - first.waits
+            threads[tid] = Thread(last.name, cpu_s / calls * 1e6, kernel_s / calls * 1e6, waits / calls)
         return calls_per_s, threads
 
     def sample(self, spy: Path) -> tuple[float, str]:
@@ -171,14 +183,25 @@ class _Load:
         return calls, calls / (min(ended, float(load.ended[-1])) - began)
 
 
-def _thread_times(pid: int) -> dict[int, tuple[str, float, float]]:
-    """Of each thread: its name to the kernel, and its user and kernel seconds."""
-    times: dict[int, tuple[str, float, float]] = {}
+@dataclass(frozen=True)
+class _Counts:
+    """A thread's counters since its start; `name` as the kernel knows it."""
+
+    name: str
+    user_s: float
+    kernel_s: float
+    waits: int
+
+
+def _thread_counts(pid: int) -> dict[int, _Counts]:
+    counts: dict[int, _Counts] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
-        values = fields.split()
-        times[int(task.name)] = (name, int(values[11]) / 100, int(values[12]) / 100)
-    return times
+        ticks = [int(value) * TICK_S for value in fields.split()[11:13]]
+        status = (task / "status").read_text()
+        waits = int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        counts[int(task.name)] = _Counts(name, ticks[0], ticks[1], waits)
+    return counts
 
 
 def parse_samples(text: str) -> tuple[dict[int, str], Counter[tuple[int, Spot]]]:
@@ -232,8 +255,9 @@ def _report(calls_per_s: float, sampled_per_s: float, threads: Mapping[int, Thre
     kernel = sum(thread.kernel_us for thread in threads.values())
     parts = [
         f"{calls_per_s:.0f} calls/s; the server used {total:.0f} us of processor time per call, "
-        f"{kernel:.0f} of them in the kernel.\n({sampled_per_s:.0f} calls/s while py-spy looked, "
-        f"{seen.total()} samples; its shares are scaled to the times of the pass without it.)",
+        f"{kernel:.0f} of them in the kernel: {calls_per_s * total / 1e6:.2f} cores.\n"
+        f"({sampled_per_s:.0f} calls/s while py-spy looked, {seen.total()} samples; its shares are scaled to "
+        f"the times of the pass without it.)",
         _threads_table(threads, names),
         _table("room", spots, lambda spot: (spot.thread, spot.room), ["thread", "room"]),
         _table(
@@ -250,15 +274,18 @@ def _report(calls_per_s: float, sampled_per_s: float, threads: Mapping[int, Thre
 
 def _threads_table(threads: Mapping[int, Thread], names: Mapping[int, str]) -> str:
     """Threads of one name together: there are many of each pool."""
-    cpu: dict[str, float] = {}
-    kernel: dict[str, float] = {}
+    sums: dict[str, list[float]] = {}
     for tid, thread in threads.items():
-        name = names.get(tid, f"without Python: {thread.name}")
-        cpu[name] = cpu.get(name, 0.0) + thread.cpu_us
-        kernel[name] = kernel.get(name, 0.0) + thread.kernel_us
-    ordered = sorted(cpu.items(), key=lambda item: -item[1])
-    rows = [[name, f"{us:.1f}", f"{kernel[name]:.1f}"] for name, us in ordered if us >= 0.05]
-    return report.table(["thread", "us/call", "in the kernel"], rows)
+        of_name = sums.setdefault(names.get(tid, f"without Python: {thread.name}"), [0.0, 0.0, 0.0])
+        for index, value in enumerate((thread.cpu_us, thread.kernel_us, thread.waits)):
+            of_name[index] += value
+    ordered = sorted(sums.items(), key=lambda item: -item[1][0])
+    rows = [
+        [name, f"{us:.1f}", f"{kernel:.1f}", f"{waits:.2f}"]
+        for name, (us, kernel, waits) in ordered
+        if us >= 0.05
+    ]
+    return report.table(["thread", "us/call", "in the kernel", "waits/call"], rows)
 
 
 def _table(

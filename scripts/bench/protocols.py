@@ -116,14 +116,14 @@ def _raw_answer(body: bytes, shape: tuple[int, ...]) -> Floats:
 
 
 def _json_request(model: str, array: Floats) -> bytes:
-    # As few digits as give the same float32 back: what a careful client would send.
-    return b'{"%s":%s}' % (INPUT.encode(), _json_array(array).encode())
+    # numpy writes as few digits as give the same float32 back: what a careful client would send.
+    return b'{"%s":%s}' % (INPUT.encode(), _json_list(array.astype(np.str_).tolist()).encode())
 
 
-def _json_array(array: Any) -> str:
-    if array.ndim == 0:
-        return str(array.item() if array.dtype != np.float32 else np.format_float_positional(array, trim="-"))
-    return "[" + ",".join(map(_json_array, array)) + "]"
+def _json_list(texts: Any) -> str:
+    if isinstance(texts[0], str):
+        return "[" + ",".join(texts) + "]"
+    return "[" + ",".join(map(_json_list, texts)) + "]"
 
 
 def _json_answer(body: bytes, shape: tuple[int, ...]) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ _LOAD = (
 def main() -> int:
     """Measure as the command line says; returns the exit status."""
     options = parse()
+    # A plain end would leave the servers running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cache = Cache(options.cache)
     missing = environment.missing_debian_packages()
     for package, purpose in missing.items():

@@ -26,6 +26,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 from tensorflow.python.framework import convert_to_constants, op_def_registry
+from tensorflow.python.saved_model import loader_impl
 
 from hotgraph_server.batching.trial import generated_inputs
 from hotgraph_server.effects import state_changing_ops
@@ -45,7 +46,8 @@ _CALLER_THREAD = -1
 
 # The name scope of the copy whose variables are constants.
 _FROZEN = "hotgraph_frozen"
-_VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+_REFERENCE_VARIABLES = frozenset({"VariableV2", "Variable"})
+_VARIABLES = _REFERENCE_VARIABLES | {"VarHandleOp"}
 # A graph with its constants is one message, and protobuf takes 2 GiB; the rest is for everything else in it.
 _MAX_FROZEN_BYTES = 3 * 2**29
 
@@ -73,6 +75,11 @@ class Graph:
                 self.signatures[name] = _signature(name, definition, meta_graph.graph_def)
             except ValueError as error:
                 self.unusable[name] = str(error)
+        # What is read from a reference variable is the variable's own memory: the next write would change
+        # an answer that still waits to be sent. (Reads of TensorFlow 2's variables are protected from it.)
+        self._copies_answers = any(signature.writes for signature in self.signatures.values()) and any(
+            node.op in _REFERENCE_VARIABLES for node in meta_graph.graph_def.node
+        )
 
     @classmethod
     def open(cls, directory: Path, settings: SessionSettings) -> Graph:
@@ -91,8 +98,7 @@ class Graph:
             if settings.canonical_device not in present:
                 raise DeviceNotFound(settings.device, [name.replace("/device:", "/") for name in present])
             with graph.as_default(), tf.device(settings.canonical_device):
-                # What the exporter's machine had is of no concern here: the device is ours to choose.
-                meta_graph = tf.compat.v1.saved_model.load(session, tags, str(directory), clear_devices=True)
+                meta_graph = _load(session, tags, directory)
             opened = cls(session, meta_graph, settings)
         except DeviceNotFound:
             session.close()
@@ -146,9 +152,10 @@ class Graph:
     ) -> list[Array]:
         self._assert_owner()
         try:
-            return self._prepared(signature, outputs, plan)(inputs)
+            answers = self._prepared(signature, outputs, plan)(inputs)
         except tf.errors.OpError as error:
             raise RunFailed(error.error_code, error.message) from error
+        return [array.copy() for array in answers] if self._copies_answers else answers
 
     def _prepared(self, signature: Signature, outputs: tuple[str, ...], plan: Plan) -> _Prepared:
         key = (signature.name, outputs, plan)
@@ -257,6 +264,17 @@ class _Prepared:
 def _as_array(value: Any, dtype: np.dtype[Any]) -> Array:
     """Scalars come out of TensorFlow as numpy scalars or bytes."""
     return value if isinstance(value, np.ndarray) else np.array(value, dtype)
+
+
+def _load(session: Any, tags: Sequence[str], directory: Path) -> Any:
+    """Load the MetaGraph with these tags, and return it. What devices the exporter's machine had is of no
+    concern here: those that ops were pinned to are taken out, in the graph and in its functions."""
+    loader = loader_impl.SavedModelLoader(str(directory))
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    for function in meta_graph.graph_def.library.function:
+        for node in function.node_def:
+            node.device = ""
+    return loader.load(session, tags, clear_devices=True)
 
 
 def _session_config(settings: SessionSettings) -> Any:

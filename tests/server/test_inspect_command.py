@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.inspect_command import report
+from hotgraph_server.plan import AS_SAVED
 from hotgraph_server.signatures import Signature, TensorSpec
 
 from .protocols.fakes import (
@@ -46,7 +47,7 @@ def code(models: Models, *signatures: Signature) -> str:
 
 def test_report_names_model_version_folder_signature_and_tensors(models: Models) -> None:
     text = lines(models, FakeGraph((float_signature(), add_and_subtract)), others=[1, 2])
-    assert text[:9] == [
+    assert text[:10] == [
         "m, version 3 (not served: 1, 2)",
         "/models/m/3",
         "",
@@ -55,6 +56,7 @@ def test_report_names_model_version_folder_signature_and_tensors(models: Models)
         "  in   y           FP32     [?, 2]",
         "  out  sum         FP32     [?, 2]",
         "  out  difference  FP32     [?, 2]",
+        f"  runs {AS_SAVED}",
         "  calls share batches",
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 import grpc
@@ -32,7 +33,9 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
-# For the last answers and refusals to leave; then streams, and calls whose time is up, are cancelled.
+# How long the port stays open for refusals while calls are inside.
+_REFUSING_S = 1.0
+# For the last answers and refusals to leave.
 _LAST_WORDS_S = 0.2
 # Cancelled calls end at once; this is for a machine that is very busy.
 _CANCELLING_S = 5.0
@@ -82,12 +85,17 @@ class GrpcServer:
         Returns whether they finished; those that had not after `timeout_s` seconds are cancelled. Streams
         are ended, not waited for.
         """
+        deadline = time.monotonic() + timeout_s
         self.health.drain()
-        # Refused by us while those inside are answered: what grpc itself refuses once it is stopping can
-        # reach the caller as CANCELLED, which nobody retries.
+        # For a moment we refuse new calls ourselves, while those inside are answered: what grpc refuses when
+        # it is told to stop can reach the caller as CANCELLED, which nobody retries.
         (self._lane or self._gate).close(Draining("this server"))
-        answered = self._calls.wait_until_none(timeout_s)
-        # Open are now streams only, or calls whose time is up.
+        answered = self._calls.wait_until_none(min(timeout_s, _REFUSING_S))
+        # Then the port is closed and callers are told to go elsewhere, while long calls go on.
+        remaining_s = max(deadline - time.monotonic(), 0.0)
+        self._server.stop(max(remaining_s, _LAST_WORDS_S))
+        answered = answered or self._calls.wait_until_none(remaining_s)
+        # Open are now streams only, or calls whose time is up: these are cancelled.
         stopped = self._server.stop(_LAST_WORDS_S)
         if not stopped.wait(_CANCELLING_S):
             _LOG.warning("grpc still has calls open %.0f s after they were cancelled", _CANCELLING_S)

@@ -72,7 +72,8 @@ def decode_tensor(alias: str, proto: Any) -> Array:
     Raises:
         InvalidCall: unknown dtype, impossible shape, or content that does not fit it.
     """
-    dtype = dtype_of(proto.dtype)
+    # References to variables come out of graphs, and never in.
+    dtype = dtype_of(proto.dtype) if proto.dtype in _FIELDS else None
     if dtype is None:
         raise _unreadable(alias, f"no tensor can have dtype {proto.dtype}")
     shape = [dimension.size for dimension in proto.tensor_shape.dim]

@@ -7,6 +7,7 @@ them match it. Each error names the input, the model and the values. `decode_inp
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -245,6 +246,9 @@ def _decode_raw(tensor: Any, shape: tuple[int, ...], data: bytes, model: str) ->
 
 def _decode_contents(tensor: Any, shape: tuple[int, ...], model: str) -> Array:
     count = wire.element_count(shape)
+    itemsize = wire.dtype_of(tensor.datatype).itemsize
+    if not count and math.prod(max(dimension, 1) for dimension in shape) * itemsize > _MAX_BYTES:
+        raise InvalidCall(f"shape {list(shape)} of input '{tensor.name}' for model '{model}' is too large")
     if not tensor.HasField("contents"):
         if count:
             raise _no_data(tensor.name, model)
