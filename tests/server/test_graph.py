@@ -541,13 +541,20 @@ def test_ops_run_on_the_device_that_was_asked_for(saved_models: SavedModels, kin
     assert {place for places in devices.values() for place in places} == {device.replace("/", ":")[-6:]}
 
 
-def test_devices_of_the_exporters_machine_do_not_count(saved_models: SavedModels, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["tf1_softmax", "tf2_mlp"])
+def test_devices_of_the_exporters_machine_do_not_count(
+    saved_models: SavedModels, tmp_path: Path, kind: str
+) -> None:
     def pin(message: Any) -> None:
-        for node in message.meta_graphs[0].graph_def.node:
+        graph_def = message.meta_graphs[0].graph_def
+        for node in graph_def.node:
             node.device = "/job:trainer/replica:0/task:3/device:CPU:0"
+        for function in graph_def.library.function:
+            for node in function.node_def:
+                node.device = "/device:CPU:0"
 
-    directory = changed(saved_models["tf1_softmax"], tmp_path / "m", pin)
-    inputs, ops = PLACED["tf1_softmax"]
+    directory = changed(saved_models[kind], tmp_path / "m", pin)
+    inputs, ops = PLACED[kind]
     with opened(directory, SessionSettings(device="/CPU:1", cpu_devices=2)) as graph:
         devices = devices_of_ops(graph, inputs)
     assert ops <= devices.keys()
