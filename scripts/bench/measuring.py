@@ -92,6 +92,8 @@ def _run_load(cache: Cache, contest: Contest, contender: Contender, run: Run, se
     finally:
         process.kill()
         process.wait()
+    if len(load.ended) < cell.in_flight:
+        raise h2load.LoadFailed(f"only {len(load.ended)} calls ended in {seconds} s: too few for a figure")
     protocol = contender.rival.protocol
     if protocol is not None and protocol.grpc:
         load.check_sizes(contender.answer_bytes[cell.rows], cell.in_flight)

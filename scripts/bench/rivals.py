@@ -14,7 +14,7 @@ from bench import environment
 from bench.environment import ROOT, Cache, CannotSetUp
 from bench.processes import Launch, free_port
 from bench.protocols import JSON, PREDICT, RAW, V2, Protocol
-from bench.workload import BATCH_ROWS, INPUT, OUTPUT, Model
+from bench.workload import BATCH_ROWS, INPUT, OUTPUT, Cell, Model
 
 NOT_TO_BE_HAD = (
     "Triton with its native TensorFlow backend and TensorFlow Serving's own server are missing: no package "
@@ -68,6 +68,7 @@ class Rival:
         says_address: it binds a free port by itself and says "serving on HOST:PORT".
         answers: they are the model's, and can be checked; False: only their size is.
         statistics: it has ModelStatistics whose figures give the executor's duty.
+        most_bytes: of inputs in flight that it is measured with; None: any.
     """
 
     name: str
@@ -79,6 +80,11 @@ class Rival:
     says_address: bool = False
     answers: bool = True
     statistics: bool = False
+    most_bytes: int | None = None
+
+    def takes(self, model: Model, cell: Cell) -> bool:
+        """Whether it is measured there."""
+        return self.most_bytes is None or cell.in_flight * cell.rows * model.row_bytes <= self.most_bytes
 
 
 def _import_path() -> str:
@@ -213,6 +219,9 @@ def _bare(form: str) -> Callable[[Place], Launch]:
 
 
 _CALLABLE = "runs the graph through a session callable in the calling thread"
+# Beyond, a batch of JSON takes many seconds to read, and a run would see less than one of them.
+_MOST_JSON = 5_000_000
+_LITTLE_JSON = "measured with up to 5 MB of floats in flight"
 _BATCHES = f"batches of up to {BATCH_ROWS}"
 
 RIVALS = {
@@ -275,17 +284,20 @@ RIVALS = {
             "litserve",
             "LitServe",
             JSON,
-            f"one worker, {_BATCHES} calls, batch_timeout 1 ms, fast_queue; {_CALLABLE}",
+            f"one worker, {_BATCHES} calls, batch_timeout 1 ms, fast_queue; {_CALLABLE}; {_LITTLE_JSON}",
             _in_venv("litserve", "litserve", "pyzmq"),
             _litserve,
+            most_bytes=_MOST_JSON,
         ),
         Rival(
             "bentoml",
             "BentoML",
             JSON,
-            f"one worker, batchable, {_BATCHES} rows, no shedding, metrics and access log off; {_CALLABLE}",
+            f"one worker, batchable, {_BATCHES} rows, no shedding, metrics and access log off; {_CALLABLE}; "
+            f"{_LITTLE_JSON}",
             _in_venv("bentoml", "bentoml"),
             _bentoml,
+            most_bytes=_MOST_JSON,
         ),
         Rival(
             "echo",

@@ -120,6 +120,8 @@ def _one_round(
     # Everybody is sometimes the first, so nobody gains from what the predecessor left behind.
     turn = round_number % max(len(contest.contenders), 1)
     for contender in [*contest.contenders[turn:], *contest.contenders[:turn]]:
+        if not contender.rival.takes(contest.model, cell):
+            continue
         seconds = options.seconds or contest.model.seconds
         run = measure(cache, contest, contender, cell, round_number, seconds=seconds)
         results.runs.append(run)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_inference_server import FakeModel, FakeServer
 
 from hotgraph_client import AsyncClient, Client
+
+from .fake_inference_server import FakeModel, FakeServer
 
 
 class Awaited:

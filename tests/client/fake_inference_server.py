@@ -79,7 +79,7 @@ class FakeServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        handlers = {}
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method, request, answer in (
             ("ServerLive", oip.ServerLiveRequest, lambda _: oip.ServerLiveResponse(live=True)),
             (

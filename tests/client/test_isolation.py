@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 import pytest
-from fake_inference_server import FakeServer
+
+from .fake_inference_server import FakeServer
 
 OURS = "import hotgraph_client"
 CALL = """

@@ -14,10 +14,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 import trustme
-from fake_inference_server import FakeModel, FakeServer
 
 from hotgraph_client import predict_command, predict_values
 from hotgraph_protos.tensors import Array
+
+from .fake_inference_server import FakeModel, FakeServer
 
 Predict = Callable[..., int]
 
@@ -111,7 +112,7 @@ def test_bytes_that_are_no_text_are_base64_both_ways(
 def test_model_without_inputs_takes_none(
     predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.models["count"] = FakeModel(lambda arrays: {"count": np.int64(3)}, [])
+    server.models["count"] = FakeModel(lambda arrays: {"count": np.array(3)}, [])
     assert predict("count") == 0
     assert json.loads(capsys.readouterr().out) == {"count": 3}
 

@@ -10,10 +10,11 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from fake_inference_server import FakeServer
 
 from hotgraph_client import Tls, Unreachable
 from hotgraph_client.channel import Route, plan_route
+
+from .fake_inference_server import FakeServer
 
 Connect = Callable[..., Any]
 
