@@ -176,6 +176,7 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
     }
     assert owners <= {
         "hotgraph_server.executor",
+        "hotgraph_server.finisher",
         *modules("hotgraph_server.transport"),
         "hotgraph_server.serve_command",
     }

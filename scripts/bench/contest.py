@@ -19,7 +19,9 @@ from bench.workload import Model
 
 _READY_S = 120.0
 _SETTLE_S = 1.0
-_BUSY_WHEN_IDLE = 0.01
+# Of a core. Below it a server costs the others nothing that shows, and is spared the shock of being frozen:
+# mosec gives up a worker whose socket is silent for as long as a round takes.
+_BUSY_WHEN_IDLE = 0.05
 _CHECK_IN_FLIGHT = 8
 _CHECK_S = 2.0
 _CHECKS_UNDER_LOAD = 20

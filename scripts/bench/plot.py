@@ -38,7 +38,9 @@ def draw(results: Results, model: str, path: Path) -> None:
         _throughput(throughput, results, model, rows)
         _latency(latency, results, model, rows)
     figure.suptitle(f"{model}: medians over {results.rounds} round(s); bars: least and greatest")
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncol=6)
+    figure.tight_layout(rect=(0, 0.1 / len(sizes), 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -72,12 +74,11 @@ def _throughput(axes: Any, results: Results, model: str, rows: int) -> None:
                 capsize=3,
             )
     axes.set(xscale="log", yscale="log", xlabel="calls in flight", ylabel=f"calls/s, {rows} row(s) a call")
-    axes.legend(fontsize=8)
     _grid(axes, results, model, rows)
 
 
 def _latency(axes: Any, results: Results, model: str, rows: int) -> None:
-    """A line at the median, a band up to the 99th percentile."""
+    """A line at the median, dots at the 99th percentile."""
     for rival, colour in _COLOURS.items():
         cells = _points(results, rival, model, rows)
         if rival in _LIMITS or not cells:
@@ -89,7 +90,6 @@ def _latency(axes: Any, results: Results, model: str, rows: int) -> None:
         p99 = [spread.median if spread else float("nan") for spread in highest]
         axes.plot(x, p50, "o-", color=colour, label=rival)
         axes.plot(x, p99, ":", color=colour)
-        axes.fill_between(x, p50, p99, color=colour, alpha=0.08)
     axes.set(
         xscale="log", yscale="log", xlabel="calls in flight", ylabel="latency ms: p50 (line), p99 (dots)"
     )

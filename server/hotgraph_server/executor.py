@@ -3,10 +3,10 @@
 It opens the graph, warms it up, runs batch after batch and closes the session at the end. Nothing else
 ever touches the session, so no lock is needed around it and no two runs ever meet.
 
-The executor only runs. Decoding has happened before a call reaches it; encoding and sending are done
-by whoever waits on the slot. One bad batch never ends the thread: a run that fails gives its calls
-errors, and when several calls shared it each is run again by itself first, so that a call which the
-graph refuses costs its neighbours a delay and nothing else.
+The executor only runs. Decoding has happened before a call reaches it; encoding and sending are the
+finisher's (finisher.py) while calls wait. One bad batch never ends the thread: a run that fails gives
+its calls errors, and when several calls shared it each is run again by itself first, so that a call
+which the graph refuses costs its neighbours a delay and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from hotgraph_server.batching.joining import cut, join
 from hotgraph_server.batching.queue import Batch, BatchQueue
 from hotgraph_server.errors import InternalError, RunFailed
+from hotgraph_server.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.plan import Plan
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Statistics
@@ -83,6 +84,7 @@ class Executor:
         self._statistics = statistics
         self._clock = clock
         self._opened: Future[Opened] = Future()
+        self._finisher = Finisher(name)
         # A daemon, so that a run which never ends cannot keep the process from ending.
         self._thread = threading.Thread(target=self._main, name=f"executor {name}", daemon=True)
 
@@ -114,10 +116,13 @@ class Executor:
         except BaseException as error:
             self._opened.set_exception(error)
             return
+        self._finisher.start()
         while (batch := self._queue.take()) is not None:
             self._run(graph, batch)
             # While the executor waits for the next batch, it must not keep this one's arrays alive.
             del batch
+        # When this thread has ended, every call that was taken has its answer.
+        self._finisher.stop()
         graph.close()
 
     def _open(self) -> OpenGraph:
@@ -166,7 +171,10 @@ class Executor:
             self._statistics.add_run(arrivals, rows, started, self._clock(), failed=True)
             batch[0].slot.finish(error)
             return True
-        self._statistics.add_run(arrivals, rows, started, self._clock())
-        for call, answer in zip(batch, answers, strict=True):
-            call.slot.finish(answer)
+        ended = self._clock()
+        self._statistics.add_run(arrivals, rows, started, ended)
+        if len(self._queue) and ended - started > WORTH_A_HAND_OVER_S:
+            self._finisher.hand_over(batch, answers)
+        else:
+            finish(batch, answers)
         return True

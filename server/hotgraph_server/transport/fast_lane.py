@@ -333,14 +333,13 @@ class _HotCall:
             return
         try:
             message = encode()
+            self._answer(
+                cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
+                cygrpc.SendMessageOperation(message, _NO_FLAGS),
+                cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, _NO_DETAILS, _NO_FLAGS),
+            )
         except Exception as error:
             self._fail(error)
-            return
-        self._answer(
-            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
-            cygrpc.SendMessageOperation(message, _NO_FLAGS),
-            cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, _NO_DETAILS, _NO_FLAGS),
-        )
 
     def when_gone(self, leave: Callable[[], None]) -> None:
         """See Reply."""
@@ -365,8 +364,8 @@ class _HotCall:
         with self._ending:
             if self._ended or self._answered:
                 return
-            self._answered = True
             self._start_locked(operations, self._on_sent)
+            self._answered = True
 
     def _start(self, operations: tuple[Any, ...], done: Callable[[Any], None]) -> None:
         with self._ending:
