@@ -79,7 +79,9 @@ def rows_per_run(first: Statistics | None, last: Statistics | None) -> float | N
 
 
 def _run_load(cache: Cache, contest: Contest, contender: Contender, run: Run, seconds: float) -> Run:
-    cell, warm_up_s = run.cell, contest.model.warm_up_s
+    cell = run.cell
+    # Runs shorter than a model's own are a trial, whose first calls matter as little as the others.
+    warm_up_s = min(contest.model.warm_up_s, 1.5 * seconds)
     log = cache.at("logs", "h2load.log")
     log.unlink(missing_ok=True)
     command = h2load.command(contest.target(contender, cell.rows), cell.in_flight, seconds, warm_up_s, log)

@@ -67,8 +67,8 @@ class Server:
     def stop(self, timeout_s: float | None = None) -> bool:
         """Take no calls any more, answer those taken, close the sessions.
 
-        In this order: health says so first, so that balancers look elsewhere; then the transport lets
-        the calls inside finish, for which the executors must still run; then the executors end.
+        In this order: the transport refuses new calls, tells whoever asks for health, and lets the calls
+        inside finish, for which the executors must still run; then the executors end.
 
         Args:
             timeout_s: for calls to finish, seconds; by default what the settings say.

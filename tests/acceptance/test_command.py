@@ -56,9 +56,13 @@ def test_serves_several_models_on_a_device_and_drains_at_sigterm(
             serving.process.send_signal(signal.SIGTERM)
             serving.wait_for_line("stopping")
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            with pytest.raises(InferenceServerException, match=r"UNAVAILABLE.*stopping"):
+                client.infer("gated", [tensor("x", np.ones((1, 2), FLOAT))])
             while is_open(serving.address):
-                pass  # health says so first, and then the port is closed
-            late = stack.enter_context(InferenceServerClient(serving.address))
+                pass  # those who know the server are refused first, then the port is closed to everybody
+            # a connection of its own: channels to one address share one
+            alone = [("grpc.use_local_subchannel_pool", 1)]
+            late = stack.enter_context(InferenceServerClient(serving.address, channel_args=alone))
             with pytest.raises(InferenceServerException, match="UNAVAILABLE"):
                 late.infer("gated", [tensor("x", np.ones((1, 2), FLOAT))])
         # held_run has seen its answer

@@ -86,10 +86,11 @@ class GrpcServer:
         are ended, not waited for.
         """
         deadline = time.monotonic() + timeout_s
-        self.health.drain()
         # For a moment we refuse new calls ourselves, while those inside are answered: what grpc refuses when
-        # it is told to stop can reach the caller as CANCELLED, which nobody retries.
+        # it is told to stop can reach the caller as CANCELLED, which nobody retries. Before health says so:
+        # who hears it shall find no call taken any more.
         (self._lane or self._gate).close(Draining("this server"))
+        self.health.drain()
         answered = self._calls.wait_until_none(min(timeout_s, _REFUSING_S))
         # Then the port is closed and callers are told to go elsewhere, while long calls go on.
         remaining_s = max(deadline - time.monotonic(), 0.0)
