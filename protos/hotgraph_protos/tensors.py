@@ -99,6 +99,16 @@ def encode_raw(array: Array) -> bytes:
     Raises:
         ValueError: the protocol has no datatype for the array's dtype.
     """
+    return bytes(raw_view(array))
+
+
+def raw_view(array: Array) -> bytes | memoryview:
+    """Raw contents of an array as `encode_raw` gives them, but as a view of its memory where that is what
+    goes on the wire: all that is no string, and lies in one piece.
+
+    Raises:
+        ValueError: the protocol has no datatype for the array's dtype.
+    """
     datatype = datatype_of(array.dtype)
     if datatype is None:
         raise ValueError(f"the Open Inference Protocol has no datatype for {array.dtype}")
@@ -106,7 +116,7 @@ def encode_raw(array: Array) -> bytes:
         return encode_strings(array)
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
-    return array.tobytes()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def element_count(shape: Sequence[int]) -> int:

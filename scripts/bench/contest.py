@@ -12,9 +12,10 @@ from pathlib import Path
 from bench import h2load
 from bench.calls import Caller, Question
 from bench.environment import Cache
+from bench.places import Installed, Place
 from bench.processes import NoLine, Server, free_port
 from bench.protocols import FRAME_BYTES, V2, BadAnswer, v2_response
-from bench.rivals import RIVALS, Installed, Place, Rival
+from bench.rivals import RIVALS, Rival
 from bench.workload import Model
 
 _READY_S = 120.0

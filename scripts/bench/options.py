@@ -51,7 +51,7 @@ rivals:
 examples:
   scripts/bench/run --short                          a check that all works, no measurement (5 minutes
                                                      once everything is installed)
-  scripts/bench/run                                  everything (about two hours); leave the machine alone
+  scripts/bench/run                                  everything (2.5 hours); leave the machine alone
   scripts/bench/run --rivals hotgraph,triton,echo --models softmax --in-flight 1,128 --rounds 5
   scripts/bench/profile                              where the microseconds of a call go
   scripts/bench/memory                               does the server's memory grow?
@@ -111,7 +111,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         "--seconds",
         type=float,
         metavar="S",
-        help="of each measured run (default: as the model needs, 2 to 5)",
+        help="of each measured run (default: as the model needs, 2 to 10)",
     )
     add("--short", action="store_true", help="small defaults for all of these: does everything work?")
     add("--perf-analyzer", action="store_true", help="a second opinion from NVIDIA's perf_analyzer 2.51")

@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import argparse
 import linecache
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +32,11 @@ from bench.models import make_models, questions_of
 from bench.options import MODEL_NAMES
 from bench.processes import TICK_S
 from bench.rivals import RIVALS
+from bench.samples import OWN, Spot, parse_samples, shares
 from bench.workload import CALL_ROWS, MODELS
 
 _RATE = 250
 _WARM_UP_S = 1.0
-_THREAD = re.compile(r"thread \((?:0x)?(\w+)\): ?(.*)")
-_FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*?)(?::(?P<line>\d+))?\)$")
-_OWN = "hotgraph_server/"
-_WAITS = ("epoll_wait", "pthread_cond_timedwait", "pthread_cond_wait")
 _LINES_SHOWN = 25
 
 DESCRIPTION = """\
@@ -49,21 +44,6 @@ Show where a call's processor time goes in the hotgraph server: by thread, by ro
 (transport, protocols, batching, executor, graph), by function and by line. Looks from outside with py-spy,
 which has to be allowed to (root, or kernel.yama.ptrace_scope 0); the figures are scaled to what the kernel
 counted for each thread in a pass without it."""
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a thread was seen: the innermost frame of the server's own code; empty for none of it."""
-
-    thread: str
-    file: str
-    function: str
-    line: int
-
-    @property
-    def room(self) -> str:
-        """The folder, or the module, below hotgraph_server."""
-        return self.file.removeprefix(_OWN).partition("/")[0].removesuffix(".py") or "none of our code"
 
 
 def main() -> int:
@@ -204,50 +184,6 @@ def _thread_counts(pid: int) -> dict[int, _Counts]:
     return counts
 
 
-def parse_samples(text: str) -> tuple[dict[int, str], Counter[tuple[int, Spot]]]:
-    """py-spy's raw format: names of threads by id, and how often each was seen at each spot.
-
-    A line is frames from the outermost to the innermost, separated by semicolons, and a count.
-    """
-    names: dict[int, str] = {}
-    seen: Counter[tuple[int, Spot]] = Counter()
-    for line in text.splitlines():
-        stack, _, count = line.rpartition(" ")
-        thread, *frames = stack.split(";")
-        match = _THREAD.match(thread)
-        if match is None or not frames or frames[-1].startswith(_WAITS):
-            continue
-        tid, name = int(match[1]), match[2] or "unnamed"
-        names[tid] = name
-        seen[tid, _spot(name, frames)] += int(count)
-    return names, seen
-
-
-def _spot(thread: str, frames: Sequence[str]) -> Spot:
-    for frame in reversed(frames):
-        match = _FRAME.match(frame)
-        if match is not None and _OWN in match["file"]:
-            file = _OWN + match["file"].rpartition(_OWN)[2]
-            return Spot(thread, file, match["function"], int(match["line"] or 0))
-    return Spot(thread, "", "", 0)
-
-
-def shares(
-    threads: Mapping[int, float], seen: Mapping[tuple[int, Spot], int]
-) -> tuple[list[tuple[Spot, float]], float]:
-    """Microseconds per call by spot, and those of threads that were never seen at any Python.
-
-    Args:
-        threads: each one's microseconds per call, by id.
-        seen: how often each was seen at each spot.
-    """
-    totals: Counter[int] = Counter()
-    for (tid, _), count in seen.items():
-        totals[tid] += count
-    spots = [(spot, threads.get(tid, 0.0) * count / totals[tid]) for (tid, spot), count in seen.items()]
-    return spots, sum(us for tid, us in threads.items() if tid not in totals)
-
-
 def _report(calls_per_s: float, sampled_per_s: float, threads: Mapping[int, Thread], samples: str) -> str:
     names, seen = parse_samples(samples)
     spots, without_python = shares({tid: thread.cpu_us for tid, thread in threads.items()}, seen)
@@ -263,7 +199,7 @@ def _report(calls_per_s: float, sampled_per_s: float, threads: Mapping[int, Thre
         _table(
             "function",
             spots,
-            lambda spot: (spot.thread, f"{spot.file.removeprefix(_OWN)} {spot.function}".strip() or "-"),
+            lambda spot: (spot.thread, f"{spot.file.removeprefix(OWN)} {spot.function}".strip() or "-"),
             ["thread", "innermost function of ours"],
         ),
         _table("line", spots, lambda spot: (_where(spot), _source(spot)), ["innermost line of ours", ""]),
@@ -300,7 +236,7 @@ def _table(
 
 
 def _where(spot: Spot) -> str:
-    return f"{spot.file.removeprefix(_OWN)}:{spot.line}" if spot.file else f"({spot.thread})"
+    return f"{spot.file.removeprefix(OWN)}:{spot.line}" if spot.file else f"({spot.thread})"
 
 
 def _source(spot: Spot) -> str:

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import sysconfig
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench import environment
-from bench.environment import ROOT, Cache, CannotSetUp
-from bench.processes import Launch, free_port
+from bench import environment, triton
+from bench.environment import ROOT, Cache
+from bench.places import Installed, Place, import_path, in_venv
+from bench.processes import Launch
 from bench.protocols import JSON, PREDICT, RAW, V2, Protocol
-from bench.workload import BATCH_ROWS, INPUT, OUTPUT, Cell, Model
+from bench.workload import BATCH_ROWS, Cell, Model
 
 NOT_TO_BE_HAD = (
     "Triton with its native TensorFlow backend and TensorFlow Serving's own server are missing: no package "
     "registry has a binary of either (the backend ended with Triton 25.02, TensorFlow Serving comes as a "
     "container or from its own apt source)."
 )
-
-
-@dataclass(frozen=True)
-class Installed:
-    """What setting up gave: the python to run with, and the versions for the report."""
-
-    python: Path
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one server of one model is to run.
-
-    Attributes:
-        folder: of the model: ``1/`` is the SavedModel.
-        sizes: of request and answer messages of the v2 protocol, bytes, ascending; for the echo.
-    """
-
-    cache: Cache
-    installed: Installed
-    model: Model
-    folder: Path
-    port: int
-    sizes: Sequence[tuple[int, int]]
-
-    @property
-    def saved_model(self) -> Path:
-        return self.folder / "1"
-
-    @property
-    def shape(self) -> str:
-        return ",".join(map(str, self.model.shape))
 
 
 @dataclass(frozen=True)
@@ -87,11 +53,6 @@ class Rival:
         return self.most_bytes is None or cell.in_flight * cell.rows * model.row_bytes <= self.most_bytes
 
 
-def _import_path() -> str:
-    """For servers that run in other environments: our servers, and the messages for the grpc handlers."""
-    return os.pathsep.join(str(ROOT / folder) for folder in ("scripts", "protos"))
-
-
 def _own(_: Cache) -> Installed:
     return Installed(Path(sys.executable))
 
@@ -99,15 +60,6 @@ def _own(_: Cache) -> Installed:
 def _own_with_uvloop(cache: Cache) -> Installed:
     python = environment.venv(cache, "uvloop", ["uvloop"])
     return Installed(python, environment.versions_in(python, ["uvloop"]))
-
-
-def _in_venv(name: str, *packages: str) -> Callable[[Cache], Installed]:
-    def set_up(cache: Cache) -> Installed:
-        python = environment.venv(cache, name, [*packages, environment.tensorflow_requirement()])
-        names = [package.partition("==")[0] for package in packages]
-        return Installed(python, environment.versions_in(python, [*names, "numpy"]))
-
-    return set_up
 
 
 def _hotgraph(*flags: str) -> Callable[[Place], Launch]:
@@ -124,7 +76,7 @@ def _grpc_handlers(kind: str) -> Callable[[Place], Launch]:
     def launch(place: Place) -> Launch:
         where = "inline" if place.model.quick else "pool"
         command = [sys.executable, "-m", "bench.servers.grpc_handlers", kind, str(place.port)]
-        path = _import_path()
+        path = import_path()
         if kind == "aio":
             path += os.pathsep + str(environment.site_packages(place.installed.python))
         return Launch([*command, str(place.saved_model), where], {"PYTHONPATH": path})
@@ -136,12 +88,12 @@ def _mosec(place: Place) -> Launch:
     command = [str(place.installed.python), "-m", "bench.servers.mosec_server", "--port", str(place.port)]
     command += ["--address", "127.0.0.1", "--timeout", "60000", "--capacity", "4096", "--log-level", "error"]
     env = {"BENCH_SAVED_MODEL": str(place.saved_model), "BENCH_SHAPE": place.shape}
-    return Launch([*command, "--max-body-size", str(2**27)], {"PYTHONPATH": _import_path(), **env})
+    return Launch([*command, "--max-body-size", str(2**27)], {"PYTHONPATH": import_path(), **env})
 
 
 def _litserve(place: Place) -> Launch:
     command = [str(place.installed.python), "-m", "bench.servers.litserve_server", str(place.port)]
-    return Launch([*command, str(place.saved_model)], {"PYTHONPATH": _import_path()})
+    return Launch([*command, str(place.saved_model)], {"PYTHONPATH": import_path()})
 
 
 def _bentoml(place: Place) -> Launch:
@@ -149,54 +101,7 @@ def _bentoml(place: Place) -> Launch:
     command += ["--host", "127.0.0.1", "--port", str(place.port), "--working-dir", str(ROOT / "scripts")]
     env = {"BENCH_SAVED_MODEL": str(place.saved_model), "BENTOML_DO_NOT_TRACK": "True"}
     env["BENTOML_HOME"] = str(place.cache.at("bentoml-home"))
-    return Launch(command, {"PYTHONPATH": _import_path(), **env})
-
-
-def _triton(place: Place) -> Launch:
-    packages = environment.site_packages(place.installed.python)
-    triton = packages / "pytriton" / "tritonserver"
-    repository = place.cache.at("triton", place.model.name)
-    _write_triton_model(place, repository / place.model.name, packages)
-    command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
-    command += ["--backend-directory", str(triton / "backends"), "--log-verbose", "0"]
-    for endpoint in ("http", "metrics"):
-        command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(free_port())]
-    command += ["--grpc-address", "127.0.0.1", "--grpc-port", str(place.port)]
-    libraries = os.pathsep.join(
-        [str(sysconfig.get_config_var("LIBDIR")), os.environ.get("LD_LIBRARY_PATH", "")]
-    )
-    return Launch(command, {"PYTHONPATH": str(packages), "LD_LIBRARY_PATH": libraries})
-
-
-def _triton_set_up(cache: Cache) -> Installed:
-    library = str(sysconfig.get_config_var("INSTSONAME") or "")
-    if not library.startswith("libpython") or ".so" not in library:
-        raise CannotSetUp("this Python was built without a shared libpython, which Triton's stub loads")
-    installed = _in_venv("triton", "nvidia-pytriton==0.7.0")(cache)
-    triton = environment.site_packages(installed.python) / "pytriton" / "tritonserver"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
-    if not stub.exists():
-        raise CannotSetUp(f"the wheel has no stub for Python {version}")
-    shutil.copy2(stub, triton / "backends" / "python")
-    return installed
-
-
-def _write_triton_model(place: Place, folder: Path, packages: Path) -> None:
-    version = folder / "1"
-    version.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(place.saved_model, version / "saved_model", dirs_exist_ok=True)
-    paths = [str(packages), *_import_path().split(os.pathsep)]
-    version.joinpath("model.py").write_text(
-        f"import sys\n\nsys.path[:0] = {paths!r}\nfrom bench.servers.triton_model import TritonPythonModel\n"
-    )
-    tensor = '{{ name: "{}" data_type: TYPE_FP32 dims: [ {} ] }}'
-    inputs = tensor.format(INPUT, place.shape.replace(",", ", "))
-    outputs = tensor.format(OUTPUT, place.model.answer)
-    folder.joinpath("config.pbtxt").write_text(
-        f'backend: "python"\nmax_batch_size: {BATCH_ROWS}\ninput [ {inputs} ]\noutput [ {outputs} ]\n'
-        "dynamic_batching { }\ninstance_group [ { count: 1 kind: KIND_CPU } ]\n"
-    )
+    return Launch(command, {"PYTHONPATH": import_path(), **env})
 
 
 def _echo_set_up(cache: Cache) -> Installed:
@@ -213,7 +118,7 @@ def _echo(place: Place) -> Launch:
 def _bare(form: str) -> Callable[[Place], Launch]:
     def launch(place: Place) -> Launch:
         command = [sys.executable, "-m", "bench.servers.bare_loop", str(place.saved_model), place.shape, form]
-        return Launch(command, {"PYTHONPATH": _import_path()})
+        return Launch(command, {"PYTHONPATH": import_path()})
 
     return launch
 
@@ -252,8 +157,8 @@ RIVALS = {
             V2,
             f"the server from the wheel nvidia-pytriton 0.7.0, started by itself; dynamic_batching without a "
             f"delay, {_BATCHES} rows, one CPU instance whose model.py {_CALLABLE}; numpy below 2",
-            _triton_set_up,
-            _triton,
+            triton.set_up,
+            triton.launch,
         ),
         Rival(
             "grpc-aio",
@@ -277,7 +182,7 @@ RIVALS = {
             "mosec",
             RAW,
             f"one worker, {_BATCHES} calls, max_wait_time 1 ms; {_CALLABLE}",
-            _in_venv("mosec", "mosec"),
+            in_venv("mosec", "mosec"),
             _mosec,
         ),
         Rival(
@@ -285,7 +190,7 @@ RIVALS = {
             "LitServe",
             JSON,
             f"one worker, {_BATCHES} calls, batch_timeout 1 ms, fast_queue; {_CALLABLE}; {_LITTLE_JSON}",
-            _in_venv("litserve", "litserve", "pyzmq"),
+            in_venv("litserve", "litserve", "pyzmq"),
             _litserve,
             most_bytes=_MOST_JSON,
         ),
@@ -295,7 +200,7 @@ RIVALS = {
             JSON,
             f"one worker, batchable, {_BATCHES} rows, no shedding, metrics and access log off; {_CALLABLE}; "
             f"{_LITTLE_JSON}",
-            _in_venv("bentoml", "bentoml"),
+            in_venv("bentoml", "bentoml"),
             _bentoml,
             most_bytes=_MOST_JSON,
         ),

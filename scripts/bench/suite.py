@@ -17,10 +17,11 @@ from bench.environment import ROOT, Cache, CannotSetUp
 from bench.measuring import measure
 from bench.models import make_models, questions_of
 from bench.options import Options, parse
+from bench.places import Installed
 from bench.processes import NoLine
 from bench.protocols import BadAnswer
 from bench.results import Results
-from bench.rivals import RIVALS, Installed
+from bench.rivals import RIVALS
 from bench.workload import CALL_ROWS, MODELS, Cell, Model, cells
 
 _LOAD = (

@@ -23,7 +23,8 @@ class Model:
         shape: of one row that goes in.
         answer: elements of one row that comes out.
         most_rows: in flight; beyond, a call would wait for seconds, or the payload fill the memory.
-        seconds: that one measured run takes, its warm-up not counted.
+        seconds: that one measured run takes, its warm-up not counted; long beside a batch, since calls are
+            counted when they end and those of a batch end together.
         warm_up_s: before that; longer than a call may wait.
         quick: a run is over sooner than a thread could be switched, so servers that have the choice run
             it on the spot and not in a pool.
@@ -50,7 +51,7 @@ MODELS = {
     for model in (
         Model("softmax", (784,), 10, 4096, 2.0, 0.5, True, "784x10: nothing but overhead"),
         Model("mlp", (64,), 1, 4096, 2.0, 0.5, True, "64-512-512-256-1, as in ranking"),
-        Model("mobilenet", (224, 224, 3), 1000, 128, 5.0, 3.0, False, "MobileNetV2: nothing but compute"),
+        Model("mobilenet", (224, 224, 3), 1000, 128, 10.0, 3.0, False, "MobileNetV2: nothing but compute"),
         Model("identity", (150_000,), 150_000, 256, 3.0, 1.0, False, "600 kB in and out: nothing but bytes"),
     )
 }

@@ -83,7 +83,8 @@ def running() -> Iterator[Running]:
 
 
 def threads_of_executors() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("executor")]
+    """Of this file's model; a server of other tests may be running."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("executor model 'm'")]
 
 
 def fail_if_any(value: float, error: Exception) -> Any:

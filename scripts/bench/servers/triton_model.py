@@ -1,6 +1,6 @@
 """Triton's Python backend: ``model.py`` of a model repository. Joins the calls of a batch, runs once, cuts.
 
-`rivals` writes a file around it that sets the import path, because Triton's stub process does not know
+`bench.triton` writes a file around it that sets the import path, because Triton's stub process does not know
 of virtual environments.
 """
 

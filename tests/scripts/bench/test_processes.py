@@ -11,10 +11,11 @@ import pytest
 
 from bench.processes import Launch, NoLine, Server
 
-# A server whose worker has a session of its own, as some have; both wait for the end of their stdin.
+# A server whose worker has a session of its own, as some have. The worker waits to be ended.
 WITH_WORKER = """
-import os, subprocess, sys
-worker = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], start_new_session=True)
+import subprocess, sys
+pause = [sys.executable, "-c", "import signal; signal.pause()"]
+worker = subprocess.Popen(pause, stdin=subprocess.DEVNULL, start_new_session=True)
 print("worker", worker.pid, flush=True)
 for line in sys.stdin:
     print("heard", line, end="", flush=True)

@@ -55,4 +55,6 @@ def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
             load(settings)
         assert text in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("executor")]
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("executor model 'm'")
+    ]

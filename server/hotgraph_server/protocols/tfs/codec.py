@@ -13,13 +13,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.protocols.wire import (
+    LENGTH_DELIMITED,
+    WORTH_CUTTING,
+    MalformedMessage,
+    cut_out,
+    fields,
+    header,
+)
 from hotgraph_server.tensors import DT_STRING, STRING, Array, dtype_of, number_of
 
 _DT_HALF, _DT_BFLOAT16 = 19, 14
@@ -48,10 +56,21 @@ _COMPLEX = {8: np.complex64, 18: np.complex128}
 # Field numbers of TensorProto whose packed form is the array's little-endian memory.
 _SPLICED = {1: 5, 2: 6, 8: 9, 10: 11, 18: 12}
 
+# Field numbers of TensorProto.tensor_content and PredictRequest.inputs.
+_CONTENT = 4
+_INPUTS = 2
+
 # A request of a few bytes may say "this value, a trillion times". No honest caller fills more than this.
 _MAX_FILLED_BYTES = 256 * 2**20
 _MAX_RANK = 32
 _MAX_BYTES = 2**63 - 1
+
+
+class LargeValues(NamedTuple):
+    """Values that were cut out of a TensorProto: the number of their field, and their bytes."""
+
+    field: int
+    memory: memoryview
 
 
 def parse_request(message: bytes) -> Any:
@@ -66,8 +85,41 @@ def parse_request(message: bytes) -> Any:
         raise InvalidCall(f"the message is no PredictRequest: {error}") from error
 
 
-def decode_tensor(alias: str, proto: Any) -> Array:
-    """A TensorProto as an array; `alias` names it in errors.
+def read_request(message: bytes) -> tuple[Any, dict[str, LargeValues]]:
+    """A PredictRequest, and by alias the large values that were left out of it, as views of `message`.
+
+    Raises:
+        InvalidCall: the bytes are no PredictRequest.
+    """
+    if len(message) < WORTH_CUTTING:
+        return parse_request(message), {}
+    parts: list[bytes | memoryview] = []
+    large: dict[str, LargeValues] = {}
+    view = memoryview(message)
+    entries = 0
+    try:
+        for number, wire_type, start, value, end in fields(view):
+            cut = None
+            if number == _INPUTS and wire_type == LENGTH_DELIMITED:
+                entries += 1
+                cut = _cut_entry(view[value:end]) if end - value >= WORTH_CUTTING else None
+            if cut is None:
+                parts.append(view[start:end])
+            else:
+                entry, alias, values = cut
+                parts += (header(_INPUTS, len(entry)), entry)
+                large[alias] = values
+    except (MalformedMessage, UnicodeDecodeError) as error:
+        raise InvalidCall(f"the message is no PredictRequest: {error}") from error
+    request = parse_request(b"".join(parts))
+    if len(request.inputs) < entries:
+        # An alias twice: which one counts is for protobuf to say, and not worth any speed.
+        return parse_request(message), {}
+    return request, large
+
+
+def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> Array:
+    """A TensorProto as an array; `alias` names it in errors, `large` are values that were cut out of it.
 
     Raises:
         InvalidCall: unknown dtype, impossible shape, or content that does not fit it.
@@ -85,10 +137,13 @@ def decode_tensor(alias: str, proto: Any) -> Array:
     if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MAX_BYTES:
         raise _unreadable(alias, f"shape {shape} is too large")
     count = math.prod(shape)
-    if proto.tensor_content:
-        flat = _from_content(alias, proto.tensor_content, dtype, count)
+    content = large.memory if large and large.field == _CONTENT else proto.tensor_content
+    if len(content):
+        flat = _from_content(alias, content, dtype, count)
     else:
-        flat = _from_field(alias, proto, dtype, count)
+        # Values in the field of another dtype do not count.
+        memory = large.memory if large and large.field == _SPLICED.get(proto.dtype) else None
+        flat = _from_field(alias, proto, dtype, count, memory)
     return flat.reshape(shape)
 
 
@@ -97,15 +152,19 @@ def encode_response(spec: Any, aliases: Sequence[str], arrays: Sequence[Array]) 
     # Messages may be concatenated field by field, so only the spec needs a message of its own.
     parts = [predict_pb2.PredictResponse(model_spec=spec).SerializeToString()]
     for alias, array in zip(aliases, arrays, strict=True):
-        key, tensor = alias.encode(), encode_tensor(array)
+        key, tensor = alias.encode(), _tensor_parts(array)
         # PredictResponse.outputs = 1 is a map: entries of key = 1 and value = 2.
-        entry = b"".join((_header(1, len(key)), key, _header(2, len(tensor)), tensor))
-        parts += (_header(1, len(entry)), entry)
+        entry = (header(1, len(key)), key, header(2, sum(map(len, tensor))), *tensor)
+        parts += (header(1, sum(map(len, entry))), *entry)
     return b"".join(parts)
 
 
 def encode_tensor(array: Array) -> bytes:
     """A TensorProto's bytes, with the values in their typed field."""
+    return b"".join(_tensor_parts(array))
+
+
+def _tensor_parts(array: Array) -> Sequence[bytes | memoryview]:
     number = number_of(array.dtype)
     proto = _TensorProto(dtype=number)
     # Also for a scalar: a tensor without a shape message would be of unknown shape to some readers.
@@ -113,17 +172,38 @@ def encode_tensor(array: Array) -> bytes:
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if number in _SPLICED and array.size:
-        memory = np.ascontiguousarray(array).tobytes()
-        return b"".join((proto.SerializeToString(), _header(_SPLICED[number], len(memory)), memory))
+        memory = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        return (proto.SerializeToString(), header(_SPLICED[number], len(memory)), memory)
     flat = array.ravel()
     if number in (_DT_HALF, _DT_BFLOAT16):
         flat = np.ascontiguousarray(flat).view(np.uint16)
     if number not in _SPLICED:
         getattr(proto, _FIELDS[number][0]).extend(flat.tolist())
-    return proto.SerializeToString()  # type: ignore[no-any-return]
+    return (proto.SerializeToString(),)
 
 
-def _from_content(alias: str, content: bytes, dtype: np.dtype[Any], count: int) -> Array:
+def _cut_entry(entry: memoryview) -> tuple[bytes, str, LargeValues] | None:
+    """An entry of the inputs without its tensor's large values, their alias and they themselves; None where
+    that is not simple: several keys, tensors or pieces of a field."""
+    keys: list[memoryview] = []
+    values: list[memoryview] = []
+    others: list[memoryview] = []
+    for number, wire_type, start, value, end in fields(entry):
+        kind = {1: keys, 2: values}.get(number, others) if wire_type == LENGTH_DELIMITED else others
+        kind.append(entry[value:end] if kind is not others else entry[start:end])
+    if len(keys) != 1 or len(values) != 1 or others:
+        return None
+    for field in (_CONTENT, *_SPLICED.values()):
+        tensor, pieces = cut_out(values[0], field)
+        if pieces and max(map(len, pieces)) >= WORTH_CUTTING:
+            if len(pieces) > 1:
+                return None
+            rest = b"".join((header(1, len(keys[0])), keys[0], header(2, len(tensor)), tensor))
+            return rest, str(keys[0], "utf-8"), LargeValues(field, pieces[0])
+    return None
+
+
+def _from_content(alias: str, content: bytes | memoryview, dtype: np.dtype[Any], count: int) -> Array:
     if dtype == STRING:
         raise _unreadable(alias, "strings travel in string_val, not in tensor_content")
     if len(content) != count * dtype.itemsize:
@@ -134,10 +214,12 @@ def _from_content(alias: str, content: bytes, dtype: np.dtype[Any], count: int) 
     return np.frombuffer(content, dtype)
 
 
-def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int) -> Array:
+def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int, memory: memoryview | None) -> Array:
     field, element = _FIELDS[proto.dtype]
     values = getattr(proto, field)
-    if element is object:
+    if memory is not None:
+        flat = _from_memory(alias, memory, np.dtype(element))
+    elif element is object:
         flat = np.empty(len(values), object)
         flat[:] = values
     else:
@@ -152,6 +234,15 @@ def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int) -> Arr
     return flat[:count] if len(flat) >= count else _filled(alias, flat, dtype, count)
 
 
+def _from_memory(alias: str, memory: memoryview, element: np.dtype[Any]) -> Array:
+    """The values of a packed field whose bytes are the array's memory."""
+    if len(memory) % element.itemsize:
+        raise _unreadable(alias, f"{len(memory)} bytes are no whole number of values")
+    if element == np.bool_:
+        return np.not_equal(np.frombuffer(memory, np.uint8), 0)
+    return np.frombuffer(memory, element)
+
+
 def _filled(alias: str, flat: Array, dtype: np.dtype[Any], count: int) -> Array:
     if count * dtype.itemsize > _MAX_FILLED_BYTES:
         raise _unreadable(alias, f"{count} elements said, {len(flat)} sent; too many to fill in")
@@ -164,20 +255,6 @@ def _filled(alias: str, flat: Array, dtype: np.dtype[Any], count: int) -> Array:
 
 def _unreadable(alias: str, why: str) -> InvalidCall:
     return InvalidCall(f"tensor parsing error: {alias}: {why}")
-
-
-def _header(field: int, length: int) -> bytes:
-    """Tag and length of a length-delimited field with a number below 16."""
-    return bytes((field << 3 | 2,)) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 # The class of PredictRequest.inputs' values: TensorFlow's, without importing TensorFlow for it here.

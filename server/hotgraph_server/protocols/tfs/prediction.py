@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -42,10 +42,10 @@ class _Predict:
         self._registry = registry
 
     def __call__(self, message: bytes, reply: Reply) -> None:
-        request = codec.parse_request(message)
+        request, large = codec.read_request(message)
         version = models.find(self._registry, request)
         signature = _signature(version, request.model_spec.signature_name or DEFAULT_SIGNATURE)
-        inputs = _inputs(request, signature)
+        inputs = _inputs(request, large, signature)
         outputs = _outputs(request.output_filter, signature)
         spec = _answered_spec(version)
         spec.signature_name = signature.name
@@ -71,7 +71,7 @@ def _signature(version: Version, name: str) -> Signature:
     return signature
 
 
-def _inputs(request: Any, signature: Signature) -> Sequence[Array]:
+def _inputs(request: Any, large: Mapping[str, codec.LargeValues], signature: Signature) -> Sequence[Array]:
     """The arrays in the signature's order. Shapes are the graph's concern on this protocol: TensorFlow
     Serving takes what the graph takes, whatever the signature says."""
     sent, known, defaults = request.inputs, signature.inputs_by_alias, signature.defaults
@@ -92,7 +92,7 @@ def _inputs(request: Any, signature: Signature) -> Sequence[Array]:
     arrays: list[Array] = []
     for spec in signature.inputs:
         if spec.alias in sent:
-            array = codec.decode_tensor(spec.alias, sent[spec.alias])
+            array = codec.decode_tensor(spec.alias, sent[spec.alias], large.get(spec.alias))
         elif spec.alias in defaults:
             array = defaults[spec.alias]
         else:

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest, ModelInferResponse
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.protocols.wire import WORTH_CUTTING, MalformedMessage, cut_out, header
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
 
@@ -59,12 +60,34 @@ def parse_request(message: bytes) -> ModelInferRequest:
         raise InvalidCall(f"the message is no ModelInferRequest: {error}") from error
 
 
+def read_request(message: bytes) -> tuple[ModelInferRequest, Sequence[bytes | memoryview]]:
+    """A message and its raw input contents; large ones are views of `message` and not in the request.
+
+    Raises:
+        InvalidCall: the bytes are no ModelInferRequest.
+    """
+    if len(message) < WORTH_CUTTING:
+        request = parse_request(message)
+        return request, request.raw_input_contents
+    try:
+        rest, raw = cut_out(message, ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER)
+    except MalformedMessage as error:
+        raise InvalidCall(f"the message is no ModelInferRequest: {error}") from error
+    return parse_request(rest), raw
+
+
 def decode_inputs(
-    request: ModelInferRequest, signature: Signature, model: str, *, batched: bool
+    request: ModelInferRequest,
+    signature: Signature,
+    model: str,
+    *,
+    batched: bool,
+    raw: Sequence[bytes | memoryview] | None = None,
 ) -> list[Array]:
     """The arrays of a request, in the signature's order; defaults fill what is left out.
 
     Args:
+        raw: the raw input contents where they are not in the request (`read_request`).
         batched: calls of this signature share batches, so their inputs must agree in rows.
 
     Raises:
@@ -72,7 +95,7 @@ def decode_inputs(
         Unsupported: an input lies in shared memory, or its dtype is none of the protocol's.
     """
     _check_names([tensor.name for tensor in request.inputs], signature, model)
-    raw = request.raw_input_contents
+    raw = request.raw_input_contents if raw is None else raw
     arrays: dict[str, Array] = dict(signature.defaults)
     for index, tensor in enumerate(request.inputs):
         if "shared_memory_region" in tensor.parameters:
@@ -134,13 +157,15 @@ def encode_response(
         Unsupported: the protocol cannot carry an output's dtype.
     """
     response = ModelInferResponse(model_name=model, model_version=str(version), id=request_id)
+    raw: list[bytes | memoryview] = []
     for spec, array in zip(specs, arrays, strict=True):
         datatype = wire.datatype_of(spec.dtype)
         if datatype is None:
             raise Unsupported(f"output '{spec.alias}' is {spec.dtype}, which this protocol cannot carry")
         response.outputs.add(name=spec.alias, datatype=datatype, shape=array.shape)
-        response.raw_output_contents.append(wire.encode_raw(array))
-    return response.SerializeToString()
+        contents = wire.raw_view(array)
+        raw += (header(ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER, len(contents)), contents)
+    return b"".join((response.SerializeToString(), *raw))
 
 
 def shape_of(spec: TensorSpec) -> list[int]:
@@ -232,7 +257,7 @@ def _check_rows(signature: Signature, arrays: Sequence[Array]) -> None:
             raise InvalidCall(f"input '{spec.alias}' has batch size 0, expected at least one row")
 
 
-def _decode_raw(tensor: Any, shape: tuple[int, ...], data: bytes, model: str) -> Array:
+def _decode_raw(tensor: Any, shape: tuple[int, ...], data: bytes | memoryview, model: str) -> Array:
     where = f"for input '{tensor.name}' for model '{model}'"
     if tensor.datatype != wire.BYTES:
         expected = wire.element_count(shape) * wire.dtype_of(tensor.datatype).itemsize

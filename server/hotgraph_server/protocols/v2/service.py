@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hotgraph_protos import open_inference as pb
@@ -51,9 +51,9 @@ class _Infer:
         self._registry = registry
 
     def __call__(self, message: bytes, reply: Reply) -> None:
-        request = codec.parse_request(message)
+        request, raw = codec.read_request(message)
         try:
-            self._hand_in(request, reply)
+            self._hand_in(request, raw, reply)
         except CallError as error:
             worded = _with_id(error, request.id)
             if worded is error:
@@ -61,12 +61,14 @@ class _Infer:
                 raise
             raise worded from error
 
-    def _hand_in(self, request: pb.ModelInferRequest, reply: Reply) -> None:
+    def _hand_in(
+        self, request: pb.ModelInferRequest, raw: Sequence[bytes | memoryview], reply: Reply
+    ) -> None:
         version = _find(self._registry, request.model_name, request.model_version)
         parameters = read_parameters(request)
         signature = _signature(version, parameters.signature_name)
         batched = version.alone[signature.name] is None
-        inputs = codec.decode_inputs(request, signature, version.name, batched=batched)
+        inputs = codec.decode_inputs(request, signature, version.name, batched=batched, raw=raw)
         outputs = codec.requested_outputs(request, signature, version.name)
         specs = [signature.outputs_by_alias[alias] for alias in outputs]
         slot = Slot(functools.partial(self._deliver, reply, version, request.id, specs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.profiling import Spot, parse_samples, shares
+from bench.samples import Spot, parse_samples, shares
 
 SERVING = "thread (31): serving"
 SAMPLES = (

@@ -1,0 +1,68 @@
+"""Triton 2.51 as a rival: the server that the wheel of nvidia-pytriton holds, started by itself.
+
+Its Python backend loads the stub of the Python that runs the model, which the wheel keeps elsewhere, and
+the stub loads libpython. With numpy 2 it answers empty tensors; the wheel asks for numpy below 2.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from bench import environment
+from bench.environment import Cache, CannotSetUp
+from bench.places import Installed, Place, import_path, in_venv
+from bench.processes import Launch, free_port
+from bench.workload import BATCH_ROWS, INPUT, OUTPUT
+
+
+def launch(place: Place) -> Launch:
+    """Start it on a model repository of one model."""
+    packages = environment.site_packages(place.installed.python)
+    triton = packages / "pytriton" / "tritonserver"
+    repository = place.cache.at("triton", place.model.name)
+    _write_model(place, repository / place.model.name, packages)
+    command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
+    command += ["--backend-directory", str(triton / "backends"), "--log-verbose", "0"]
+    for endpoint in ("http", "metrics"):
+        command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(free_port())]
+    command += ["--grpc-address", "127.0.0.1", "--grpc-port", str(place.port)]
+    libraries = os.pathsep.join(
+        [str(sysconfig.get_config_var("LIBDIR")), os.environ.get("LD_LIBRARY_PATH", "")]
+    )
+    return Launch(command, {"PYTHONPATH": str(packages), "LD_LIBRARY_PATH": libraries})
+
+
+def set_up(cache: Cache) -> Installed:
+    """Install the wheel and put the stub in its place; raises CannotSetUp."""
+    library = str(sysconfig.get_config_var("INSTSONAME") or "")
+    if not library.startswith("libpython") or ".so" not in library:
+        raise CannotSetUp("this Python was built without a shared libpython, which Triton's stub loads")
+    installed = in_venv("triton", "nvidia-pytriton==0.7.0")(cache)
+    triton = environment.site_packages(installed.python) / "pytriton" / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = triton / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.exists():
+        raise CannotSetUp(f"the wheel has no stub for Python {version}")
+    shutil.copy2(stub, triton / "backends" / "python")
+    return installed
+
+
+def _write_model(place: Place, folder: Path, packages: Path) -> None:
+    version = folder / "1"
+    version.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(place.saved_model, version / "saved_model", dirs_exist_ok=True)
+    paths = [str(packages), *import_path().split(os.pathsep)]
+    version.joinpath("model.py").write_text(
+        f"import sys\n\nsys.path[:0] = {paths!r}\nfrom bench.servers.triton_model import TritonPythonModel\n"
+    )
+    tensor = '{{ name: "{}" data_type: TYPE_FP32 dims: [ {} ] }}'
+    inputs = tensor.format(INPUT, place.shape.replace(",", ", "))
+    outputs = tensor.format(OUTPUT, place.model.answer)
+    folder.joinpath("config.pbtxt").write_text(
+        f'backend: "python"\nmax_batch_size: {BATCH_ROWS}\ninput [ {inputs} ]\noutput [ {outputs} ]\n'
+        "dynamic_batching { }\ninstance_group [ { count: 1 kind: KIND_CPU } ]\n"
+    )
