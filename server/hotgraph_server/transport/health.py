@@ -3,13 +3,18 @@
 Answered from a table by threads that do nothing else, so it does not matter how busy the server is.
 The empty name is the server as a whole. A name that nobody knows is NOT_FOUND for Check, and
 SERVICE_UNKNOWN for Watch, which goes on watching: a model may come.
+
+The messages are grpcio's, the servicer is not: the package's sends to watchers while it holds the lock
+that grpc's serving thread needs when a watcher leaves, and the serving thread is what the sending waits
+for. One watcher that leaves at the wrong moment would stop the whole server. Here nothing is sent under
+the lock of the table, and each watcher is told by a thread of the pool.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import grpc
@@ -17,26 +22,27 @@ from grpc_health.v1 import health, health_pb2
 
 from hotgraph_server.errors import NotFound
 from hotgraph_server.transport.service import PlainMethod, Service
+from hotgraph_server.transport.status import code_of, details_of
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_Response = health_pb2.HealthCheckResponse
 
 SERVICE = health.SERVICE_NAME
 OVERALL = ""
 
-# Watch is answered without holding a thread, so two are plenty.
 _THREADS = 2
+# For watchers to be told that the server goes; one whose connection is stuck is not waited for.
+_TELLING_S = 1.0
 
 
 class Health:
-    """What the health service says."""
+    """What the health service says. Nothing is healthy until `serving` says so."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, "health")
-        self._servicer = health.HealthServicer()
-        self._servicer.set(OVERALL, _NOT_SERVING)
+        self._lock = threading.Lock()  # guards the three below; nothing is sent under it
+        self._statuses: dict[str, int] = {OVERALL: _Response.NOT_SERVING}
         self._watchers: set[_Watcher] = set()
-        self._watching = threading.Lock()  # guards the set
+        self._drained = False
 
     def service(self) -> Service:
         """Check alone, as a service of ours: what the fast lane answers without any thread."""
@@ -47,22 +53,24 @@ class Health:
         )
 
     def add_to(self, server: grpc.Server) -> None:
-        """Register Check and Watch as grpc's handlers."""
-        # Functions of our own, because the package keeps its pool on the class: two servers in one
-        # process would run in each other's, and the first to stop would take both down.
+        """Register Check and Watch as grpc's handlers, in threads of their own."""
 
         def check(request: Any, context: grpc.ServicerContext) -> Any:
-            return self._servicer.Check(request, context)
+            try:
+                return self._check(request)
+            except NotFound as error:
+                context.abort(code_of(error), details_of(error))
 
         def watch(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
-            self._watch(request, context, send)
+            self._watch(request.service, context, send)
 
         check.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
         watch.experimental_thread_pool = self._pool  # type: ignore[attr-defined]
+        # Watch returns at once and is told through `send` for as long as it is open.
         watch.experimental_non_blocking = True  # type: ignore[attr-defined]
         messages = {
             "request_deserializer": health_pb2.HealthCheckRequest.FromString,
-            "response_serializer": health_pb2.HealthCheckResponse.SerializeToString,
+            "response_serializer": _Response.SerializeToString,
         }
         methods = {
             "Check": grpc.unary_unary_rpc_method_handler(check, **messages),
@@ -71,61 +79,83 @@ class Health:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
     def serving(self, names: Iterable[str]) -> None:
-        """From now on these names, and the server as a whole, are healthy."""
-        for name in (*names, OVERALL):
-            self._servicer.set(name, _SERVING)
+        """From now on these names, and the server as a whole, are healthy; not after a drain."""
+        with self._lock:
+            if self._drained:
+                return
+            self._statuses.update(dict.fromkeys((*names, OVERALL), _Response.SERVING))
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            self._pool.submit(watcher.tell)
 
     def drain(self) -> None:
         """From now on nothing is healthy, for good. Watchers are told, and their streams ended: there will
         be no more news."""
-        self._servicer.enter_graceful_shutdown()
-        with self._watching:
+        with self._lock:
+            self._drained = True
+            self._statuses = dict.fromkeys(self._statuses, _Response.NOT_SERVING)
             watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher.send(None)
+        wait([self._pool.submit(watcher.end) for watcher in watchers], _TELLING_S)
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False)
 
     def _check(self, request: Any) -> Any:
-        context = _StatusContext()
-        response = self._servicer.Check(request, context)
-        if context.code is not None:
+        with self._lock:
+            status = self._statuses.get(request.service)
+        if status is None:
             raise NotFound(f"unknown service '{request.service}'")
-        return response
+        return _Response(status=status)
 
-    def _watch(self, request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
-        watcher = _Watcher(send)
-        with self._watching:
-            self._watchers.add(watcher)
+    def _watch(self, service: str, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+        def current() -> int:
+            with self._lock:
+                return int(self._statuses.get(service, _Response.SERVICE_UNKNOWN))
+
+        watcher = _Watcher(current, send)
 
         def forget() -> None:
-            with self._watching:
+            with self._lock:
                 self._watchers.discard(watcher)
 
+        with self._lock:
+            self._watchers.add(watcher)
+            drained = self._drained
         if not context.add_callback(forget):
             forget()
-            return
-        self._servicer.Watch(request, context, watcher.send)
+        elif drained:
+            watcher.end()
+        else:
+            watcher.tell()
 
 
 class _Watcher:
-    """An open Watch. Both a drain and the end of the stream send None for its end: only one may."""
+    """An open Watch: `current` is what there is to tell, `send` sends a response, or None for the end."""
 
-    def __init__(self, send: Callable[[Any], None]) -> None:
+    def __init__(self, current: Callable[[], int], send: Callable[[Any], None]) -> None:
+        self._current = current
         self._send = send
-        self._ended = threading.Lock()  # taken once, by whoever ends the stream
+        self._sending = threading.Lock()  # what is told last must be what is true last
+        self._told: int | None = None
+        self._ended = False
 
-    def send(self, response: Any) -> None:
-        if response is not None or self._ended.acquire(blocking=False):
-            self._send(response)
+    def tell(self) -> None:
+        """Send what is true now, unless that was told already; waits until it is on its way."""
+        with self._sending:
+            self._tell()
 
+    def end(self) -> None:
+        """Send what is true now, and that there will be no more."""
+        with self._sending:
+            self._tell()
+            if not self._ended:
+                self._ended = True
+                self._send(None)
 
-class _StatusContext:
-    """As much of a context as the package's Check uses."""
-
-    code: grpc.StatusCode | None = None
-
-    def set_code(self, code: grpc.StatusCode) -> None:
-        self.code = code
+    def _tell(self) -> None:
+        """Requires the lock."""
+        status = self._current()
+        if not self._ended and status != self._told:
+            self._told = status
+            self._send(_Response(status=status))
