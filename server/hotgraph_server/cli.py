@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -39,6 +40,9 @@ _FAILED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status: 1 if it failed, with one line on stderr. Wrong usage
     exits with 2, as argparse does."""
+    if sys.stderr is None:
+        # Started with stderr closed; argparse, logging and TensorFlow all want one.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     words = list(sys.argv[1:] if argv is None else argv)
     command = words[0] if words and words[0] in _COMMANDS else None
     if command == "serve":

@@ -168,3 +168,17 @@ class InternalError(CallError):
 
     def __init__(self) -> None:
         super().__init__("internal error; the server's log has the details")
+
+
+def forget_traceback(error: BaseException) -> None:
+    """Cut an error that has been answered off from the frames it came through.
+
+    A frame often holds the very error whose traceback holds the frame: a cycle, which keeps the request and
+    its arrays alive until a collection, and that can be far off.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        following = found.__cause__ or found.__context__
+        found.__cause__ = found.__context__ = None
+        found = following

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from hotgraph_server.batching.joining import cut, join
 from hotgraph_server.batching.queue import Batch, BatchQueue
-from hotgraph_server.errors import InternalError, RunFailed
+from hotgraph_server.errors import DeadlineExceeded, InternalError, RunFailed, forget_traceback
 from hotgraph_server.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.plan import Plan
 from hotgraph_server.signatures import Signature
@@ -140,7 +140,10 @@ class Executor:
         if self._run_safely(graph, batch):
             return
         for call in batch:
-            if not call.slot.taken:
+            # Time has passed, and callers may have left.
+            if call.deadline <= self._clock():
+                call.slot.finish(DeadlineExceeded())
+            elif not call.slot.taken:
                 self._run_safely(graph, [call])
 
     def _run_safely(self, graph: OpenGraph, batch: Batch) -> bool:
@@ -161,7 +164,7 @@ class Executor:
         started = self._clock()
         try:
             answers = cut(batch, graph.run(signature, outputs, join(batch)))
-        except (RunFailed, ValueError) as error:
+        except Exception as error:
             if len(batch) > 1:
                 # Joined calls never change state (batching/rules.py), so running them again is safe.
                 _LOG.debug("%s: %d calls run again one by one: %s", self._name, len(batch), error)
@@ -169,6 +172,8 @@ class Executor:
             if not isinstance(error, RunFailed):
                 raise
             self._statistics.add_run(arrivals, rows, started, self._clock(), failed=True)
+            # It travels without the frames that it came through: this one holds the batch.
+            forget_traceback(error)
             batch[0].slot.finish(error)
             return True
         ended = self._clock()

@@ -38,9 +38,11 @@ from hotgraph_server.tensors import Array, dtype_of
 
 _LOG = logging.getLogger(__name__)
 
-# Each choice of outputs has its own callable. A caller can ask for any subset, so they are kept for
-# the latest choices only.
-_MAX_CALLABLES = 64
+# Each choice of outputs has its own callable, which takes TensorFlow some 50 ms to prepare, and callers may
+# ask for any. So many choices of a signature are prepared; a signature that changes state runs no more than
+# was asked for, so of its choices the latest are kept.
+_MAX_CHOICES = 8
+_MAX_CALLABLES = 256
 
 _CALLER_THREAD = -1
 
@@ -66,6 +68,7 @@ class Graph:
         self._session = session
         self._settings = settings
         self._plans: dict[str, Plan] = {}
+        self._choices: dict[str, set[tuple[tuple[str, ...], Plan]]] = {}
         self._callables: OrderedDict[tuple[str, tuple[str, ...], Plan], _Prepared] = OrderedDict()
         self.signature_defs: Mapping[str, Any] = dict(meta_graph.signature_def)
         self.signatures: dict[str, Signature] = {}
@@ -125,7 +128,13 @@ class Graph:
         Raises:
             RunFailed: TensorFlow's error, with its code.
         """
-        return self._run_as(self._plans.get(signature.name, AS_SAVED), signature, outputs, inputs)
+        plan = self._plans.get(signature.name, AS_SAVED)
+        everything = signature.output_aliases
+        if outputs == everything or signature.writes or self._knows(signature, outputs, plan):
+            return self._run_as(plan, signature, outputs, inputs)
+        # One choice too many. Computing the rest in vain costs less than preparing yet another.
+        answers = self._run_as(plan, signature, everything, inputs)
+        return [answers[everything.index(alias)] for alias in outputs]
 
     def settle(self) -> dict[str, Plan]:
         """Choose how each signature is run from now on, by trying (plan.py). Returns the plans by name."""
@@ -156,6 +165,13 @@ class Graph:
         except tf.errors.OpError as error:
             raise RunFailed(error.error_code, error.message) from error
         return [array.copy() for array in answers] if self._copies_answers else answers
+
+    def _knows(self, signature: Signature, outputs: tuple[str, ...], plan: Plan) -> bool:
+        """Is this choice of outputs prepared, or one of the few that shall be?"""
+        choices = self._choices.setdefault(signature.name, set())
+        if (outputs, plan) not in choices and len(choices) < _MAX_CHOICES:
+            choices.add((outputs, plan))
+        return (outputs, plan) in choices
 
     def _prepared(self, signature: Signature, outputs: tuple[str, ...], plan: Plan) -> _Prepared:
         key = (signature.name, outputs, plan)

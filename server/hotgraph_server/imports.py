@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hotgraph_server.settings import SessionSettings
@@ -51,9 +51,14 @@ def import_tensorflow(sessions: Iterable[SessionSettings]) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # It tells about every deprecated function that it calls itself.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # No stderr, no noise.
+        import tensorflow
+
+        return
+    with _file_for_noise() as noise:
         os.dup2(noise.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
@@ -64,3 +69,10 @@ def import_tensorflow(sessions: Iterable[SessionSettings]) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _file_for_noise() -> IO[bytes]:
+    """A file that lies nowhere on disk where the system has such: not every container can write anywhere."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("noise"), "w+b")
+    return tempfile.TemporaryFile()

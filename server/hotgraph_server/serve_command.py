@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -103,14 +104,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     server = Server(settings)
     server.start()
-    print(f"serving on {server.address}", file=sys.stderr, flush=True)
+    stop.from_now_on_a_request()
+    say(f"serving on {server.address}")
     stop.wait()
-    if server.stop():
+    stopped = server.stop()
+    if stopped.answered:
         _LOG.info("all calls answered, stopped")
-        return 0
-    # A run that does not end would hold up an orderly exit for ever.
-    print("stopped, but not every call could be answered in time", file=sys.stderr, flush=True)
-    os._exit(1)
+    else:
+        say("stopped, but not every call could be answered in time")
+    status = 0 if stopped.answered else 1
+    if not stopped.ended:
+        # A run that does not end, for callers who have gone: an orderly exit would wait for it for ever.
+        os._exit(status)
+    return status
 
 
 def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
@@ -160,6 +166,12 @@ def _set_up_logging(verbose: bool) -> None:
     logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+def say(line: str) -> None:
+    """A line on stderr, as far as somebody is there to read it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(line, file=sys.stderr, flush=True)
+
+
 class _Stop:
     """Turns signals into a request to stop, or into the end.
 
@@ -187,20 +199,20 @@ class _Stop:
             signal.signal(number, lambda *_: None)
         self._thread.start()
 
-    def wait(self) -> None:
-        """From now on a first signal is a request; returns when it has come."""
+    def from_now_on_a_request(self) -> None:
+        """A first signal no longer ends the process but asks for a stop."""
         self._serving = True
+
+    def wait(self) -> None:
+        """Returns when a stop has been asked for."""
         self._asked.wait()
 
     def _collect(self) -> None:
         number = os.read(self._signals, 1)[0]
         if self._serving:
-            print(
-                "stopping: calls already taken are answered; once more to end at once",
-                file=sys.stderr,
-                flush=True,
-            )
+            # Said after it is done: whoever read our words may have gone, and must not keep us alive.
             self._asked.set()
+            say("stopping: calls already taken are answered; once more to end at once")
             number = os.read(self._signals, 1)[0]
         # As a shell reports a process that a signal has ended.
         os._exit(128 + number)

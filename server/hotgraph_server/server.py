@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 
 from hotgraph_server.model import State, Version
 from hotgraph_server.protocols import tfs, v2
@@ -19,11 +20,23 @@ _LOG = logging.getLogger(__name__)
 _LAST_RUN_S = 5.0
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """How a stop went.
+
+    Attributes:
+        answered: every call that was taken got its answer.
+        ended: every executor has ended; one whose run does not end is left to itself.
+    """
+
+    answered: bool
+    ended: bool
+
+
 class Server:
     """Models behind one port.
 
-    The constructor starts nothing. `start` and `stop` belong to one thread; `drain_on` is not needed
-    here: whoever owns the server decides when to stop it.
+    The constructor starts nothing. `start` and `stop` belong to one thread, which decides when to stop.
 
     Attributes:
         registry: which versions are live.
@@ -64,28 +77,27 @@ class Server:
         self._grpc.health.serving([*self.registry.table, *(service.name for service in services)])
         self._grpc.start()
 
-    def stop(self, timeout_s: float | None = None) -> bool:
+    def stop(self, timeout_s: float | None = None) -> Stopped:
         """Take no calls any more, answer those taken, close the sessions.
 
         In this order: the transport refuses new calls, tells whoever asks for health, and lets the calls
         inside finish, for which the executors must still run; then the executors end.
 
         Args:
-            timeout_s: for calls to finish, seconds; by default what the settings say.
-
-        Returns:
-            Whether every call got its answer and every executor ended.
+            timeout_s: for calls to finish, seconds; by default what the settings say. Executors get some
+                seconds more for a run whose callers have gone.
         """
         if self._grpc is None:
-            return True
+            return Stopped(answered=True, ended=True)
         self._ready.clear()
         limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
-        finished = self._grpc.stop(limit_s)
+        answered = self._grpc.stop(limit_s)
         deadline = time.monotonic() + _LAST_RUN_S
+        ended = True
         for version in self._versions_to_stop():
-            finished &= version.stop(max(deadline - time.monotonic(), 0.0))
+            ended &= version.stop(max(deadline - time.monotonic(), 0.0))
         self._grpc = None
-        return finished
+        return Stopped(answered, ended)
 
     def _versions_to_stop(self) -> list[Version]:
         return [version for version in self.registry.versions() if version.state is State.LIVE]

@@ -40,6 +40,9 @@ class ListenSettings:
         metavar="FILE",
     )
     max_calls: int = setting(2048, "calls that may be inside the server at once; further ones are refused")
+    max_message_mb: int = setting(
+        1024, "largest message that is taken, MiB after decompression; at most 2047"
+    )
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
     drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
 
@@ -49,6 +52,10 @@ class ListenSettings:
         _check(self.max_calls >= 1, f"max-calls must be at least 1, got {self.max_calls}")
         # Not a number and infinity are floats too; no wait of Python's can be as long as that.
         _check(0 <= self.drain_s <= 86_400, f"drain-s must be 0 to 86400 (a day), got {self.drain_s}")
+        _check(
+            1 <= self.max_message_mb <= 2047,
+            f"max-message-mb must be 1 to 2047, which is what protobuf can read, got {self.max_message_mb}",
+        )
         _check(
             bool(self.tls_cert) == bool(self.tls_key),
             "tls-cert and tls-key go together: a certificate is of no use without its key",

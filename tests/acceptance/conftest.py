@@ -41,7 +41,7 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
     Every test runs over both ways into the server: nobody may see a difference.
     """
     from hotgraph_server.builtin import digits_model
-    from hotgraph_server.server import Server
+    from hotgraph_server.server import Server, Stopped
     from hotgraph_server.settings import ListenSettings, ModelSettings, ServerSettings
 
     folders = {name: saved_models[name] for name in BUILDERS if name not in UNFIT}
@@ -51,7 +51,9 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
     server = Server(ServerSettings(models, listen))
     server.start()
     yield server.address
-    assert server.stop(), "not every call was answered, or an executor did not end"
+    assert server.stop() == Stopped(answered=True, ended=True), (
+        "not every call was answered, or an executor did not end"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,13 @@ def why_alone(signature: Signature) -> str | None:
             # Merging strings looks legal by shape, but a graph that pads its strings to the longest
             # gives another answer when a longer one is in the batch.
             return f"input {spec.alias!r} holds strings, whose length may reach a neighbour's answer"
+    # Calls with different inner shapes never meet, so a free inner dimension of an output is safe where it
+    # follows one of an input. Where the inputs have none, it can only come from their values, and then it
+    # is the greatest among the neighbours that decides.
+    from_inputs = any(None in (spec.shape or ())[1:] for spec in signature.inputs)
     for spec in signature.outputs:
         if not spec.free_rows:
             return f"output {spec.alias!r} has no free dimension 0"
+        if None in (spec.shape or ())[1:] and not from_inputs:
+            return f"the inner shape of output {spec.alias!r} depends on what is in the rows"
     return None

@@ -16,7 +16,7 @@ The life of a call, in operations on the completion queue:
 
     new call      -> start receiving the message
     message       -> decode, hand in             (in the serving thread)
-    10 ms later   -> start waiting for the call's end, if there is no answer yet
+    50 ms later   -> start waiting for the call's end, if there is no answer yet
     outcome       -> encode, send all in one, and wait for the call's end, unless that is under way
                                                  (in the thread that finished the call)
     sent, ended   -> forget the call             (in the serving thread)
@@ -49,8 +49,8 @@ import grpc
 from grpc import _server as grpc_server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-from hotgraph_server.errors import CallError, QueueFull, Unsupported
-from hotgraph_server.transport.handlers import as_hot, monotonic_deadline
+from hotgraph_server.errors import CallError, QueueFull, Unsupported, forget_traceback
+from hotgraph_server.transport.handlers import Pools, as_hot, monotonic_deadline
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import HotMethod, Service
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
@@ -63,7 +63,11 @@ _POSTED_CALLS = 64
 
 # A call without an answer after so long is watched for its caller's leaving. Long enough that calls to quick
 # models are spared it, short enough that nobody runs much for a caller who has gone.
-_WATCH_AFTER_S = 0.010
+_WATCH_AFTER_S = 0.050
+
+# Decoding a message of this size takes some 10 us beside its copies, but strings and compressed messages can
+# take seconds, in which the serving thread would answer nobody.
+_LARGE_MESSAGE = 256 * 1024
 
 _NO_FLAGS = 0
 _NO_DETAILS = b""
@@ -128,14 +132,15 @@ class FastLane:
 
     Args:
         server: made by ``grpc.server``, with every handler added.
+        pools: the threads that large messages are decoded in, and the limit of hot calls.
         calls: counts the calls that a stop waits for.
-        max_calls: hot calls that may be open at once; a further one is refused.
     """
 
-    def __init__(self, server: grpc.Server, calls: OpenCalls, max_calls: int) -> None:
+    def __init__(self, server: grpc.Server, pools: Pools, calls: OpenCalls) -> None:
+        self.decoders = pools.decoders
         self._state: Any = server._state  # type: ignore[attr-defined]
         self._calls = calls
-        self._max_calls = max_calls
+        self._max_calls = pools.max_calls
         self._methods: dict[bytes, HotMethod] = {}
         self._limited: set[bytes] = set()
         self._open_hot = 0  # only the serving thread counts
@@ -209,7 +214,7 @@ class FastLane:
         while self._unwatched:
             due, call = self._unwatched[0]
             remaining_s = due - time.monotonic()
-            if remaining_s > 0:
+            if remaining_s > 0 and not call.over:
                 return remaining_s
             self._unwatched.popleft()
             try:
@@ -245,21 +250,28 @@ class FastLane:
                 if state.stage is not grpc_server._ServerStage.STARTED:
                     return not grpc_server._stop_serving(state)
                 return True
-            call = _HotCall(event, method, path in self._limited, self._calls)
+            call = _HotCall(event, method, path in self._limited, self)
             state.rpc_states.add(call)
-        refusal = self._refusal() if call.limited else None
-        self._open_hot += call.limited
         try:
-            call.begin(refusal)
+            call.begin(self._closed if call.limited else None)
         except Exception:
             _LOG.exception("a call could not be begun")
         self._unwatched.append((time.monotonic() + _WATCH_AFTER_S, call))
         return not (call.over and self._forget(call))
 
-    def _refusal(self) -> CallError | None:
-        if self._closed is None and self._open_hot >= self._max_calls:
-            return QueueFull("the server", self._open_hot, self._max_calls)
-        return self._closed
+    def take(self, call: _HotCall) -> CallError | None:
+        """A call's message has come: from here on an answer is owed, and the call counts. A caller who opens
+        calls and sends nothing is owed none, and keeps nobody out. Returns why it is refused, or None."""
+        self._calls.enter()
+        self._open_hot += call.limited
+        if call.limited and self._open_hot > self._max_calls:
+            return QueueFull("the server", self._open_hot - 1, self._max_calls)
+        return None
+
+    def let_go(self, call: _HotCall) -> None:
+        """A call that was taken is over."""
+        self._open_hot -= call.limited
+        self._calls.leave()
 
     def _hand_to_grpc(self, event: Any) -> None:
         """What grpc does with a new call. Requires ``state.lock``."""
@@ -280,7 +292,6 @@ class FastLane:
 
     def _forget(self, call: _HotCall) -> bool:
         """A call's last operation has come back. Returns whether that was the end of the server."""
-        self._open_hot -= call.limited
         with self._state.lock:
             self._state.rpc_states.discard(call)
             ended = bool(grpc_server._stop_serving(self._state))
@@ -318,9 +329,9 @@ class _HotCall:
     __slots__ = (
         "_answered",
         "_call",
-        "_calls",
         "_ended",
         "_ending",
+        "_lane",
         "_leave",
         "_method",
         "_taken",
@@ -330,12 +341,12 @@ class _HotCall:
         "limited",
     )
 
-    def __init__(self, event: Any, method: HotMethod, limited: bool, calls: OpenCalls) -> None:
+    def __init__(self, event: Any, method: HotMethod, limited: bool, lane: FastLane) -> None:
         self.limited = limited
         self.deadline = monotonic_deadline(event.call_details.deadline - time.time())
         self._call = event.call
         self._method = method
-        self._calls = calls
+        self._lane = lane
         self._taken = False  # counted among the open calls; only the serving thread asks
         self._ending = threading.Lock()  # guards everything below
         self._under_way = 0  # batches of operations that have not come back
@@ -397,6 +408,8 @@ class _HotCall:
                 trailers_of(failure), code_of(failure).value[0], details_of(failure).encode(), _NO_FLAGS
             ),
         )
+        forget_traceback(error)
+        forget_traceback(failure)
 
     def _answer(self, *operations: Any) -> None:
         with self._ending:
@@ -420,9 +433,16 @@ class _HotCall:
             self._under_way -= 1
             if self._ended:
                 return
-        # From here on an answer is owed. A caller who opens a call and sends nothing is owed none.
         self._taken = True
-        self._calls.enter()
+        refusal = self._lane.take(self)
+        if refusal is not None:
+            self._fail(refusal)
+        elif message is not None and len(message) > _LARGE_MESSAGE:
+            self._lane.decoders.submit(self._handle, message)
+        else:
+            self._handle(message)
+
+    def _handle(self, message: bytes | None) -> None:
         try:
             if message is None:
                 raise Unsupported("a unary method requires exactly one request message")
@@ -437,7 +457,7 @@ class _HotCall:
     def forgotten(self) -> None:
         """Nothing will come any more; the last thing that is called."""
         if self._taken:
-            self._calls.leave()
+            self._lane.let_go(self)
 
     def _on_end(self, _: Any) -> None:
         with self._ending:

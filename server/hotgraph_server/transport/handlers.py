@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from hotgraph_server.errors import CallError, DeadlineExceeded, InvalidCall, QueueFull
+from hotgraph_server.errors import CallError, DeadlineExceeded, InvalidCall, QueueFull, forget_traceback
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import HotMethod, PlainMethod, Reply, Service
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
@@ -34,7 +34,9 @@ from hotgraph_server.transport.status import as_call_error, code_of, details_of,
 # Threads that wait cost little, but each has a stack; beyond these, calls wait without a thread.
 _MOST_HOT_THREADS = 512
 _PLAIN_THREADS = 4
-_STREAM_THREADS = 4
+# A stream holds one while it is open, also one whose caller never says anything.
+_STREAM_THREADS = 64
+_DECODING_THREADS = 2
 
 _FOR_EVER_S = 10.0 * 365 * 86400
 
@@ -46,6 +48,7 @@ class Pools:
         self.hot = _CountingPool(min(max_calls, _MOST_HOT_THREADS), "hot call", calls)
         self.plain = _CountingPool(_PLAIN_THREADS, "plain call", calls)
         self.streams = ThreadPoolExecutor(_STREAM_THREADS, "stream")
+        self.decoders = ThreadPoolExecutor(_DECODING_THREADS, "decoding")
         self.max_calls = max_calls
 
     def close(self) -> None:
@@ -53,6 +56,7 @@ class Pools:
         self.hot.shutdown(wait=False)
         self.plain.shutdown(wait=False)
         self.streams.shutdown(wait=False)
+        self.decoders.shutdown(wait=False)
 
 
 class _CountingPool(ThreadPoolExecutor):
@@ -109,8 +113,13 @@ def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
 def abort(context: grpc.ServicerContext, error: BaseException) -> NoReturn:
     """End an RPC with an error's status; raises, as grpc wants it."""
     failure = as_call_error(error)
-    context.set_trailing_metadata(trailers_of(failure))
-    context.abort(code_of(failure), details_of(failure))
+    code, details, trailers = code_of(failure), details_of(failure), trailers_of(failure)
+    forget_traceback(error)
+    forget_traceback(failure)
+    # What abort raises holds this frame.
+    del error, failure
+    context.set_trailing_metadata(trailers)
+    context.abort(code, details)
 
 
 def monotonic_deadline(remaining_s: float | None) -> float:

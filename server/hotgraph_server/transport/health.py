@@ -1,6 +1,7 @@
 """grpc.health.v1: overall, per service and per model; Check and Watch.
 
-Answered from a table by threads that do nothing else, so it does not matter how busy the server is.
+Answered from a table, Check in the serving thread of the fast lane, everything else by threads that do
+nothing else; so it does not matter how busy the server is.
 The empty name is the server as a whole. A name that nobody knows is NOT_FOUND for Check, and
 SERVICE_UNKNOWN for Watch, which goes on watching: a model may come.
 
@@ -29,7 +30,9 @@ _Response = health_pb2.HealthCheckResponse
 SERVICE = health.SERVICE_NAME
 OVERALL = ""
 
-_THREADS = 2
+# Two answer everybody. The others are for callers who open a call and never send its message: grpc lets a
+# thread wait for that.
+_THREADS = 64
 # For watchers to be told that the server goes; one whose connection is stuck is not waited for.
 _TELLING_S = 1.0
 

@@ -21,9 +21,7 @@ from hotgraph_server.transport.tls import server_credentials
 _LOG = logging.getLogger(__name__)
 
 _OPTIONS = (
-    # A batch of audio is 5.6 MB in and 9.7 MB out; gRPC's default of 4 MB is for other things. -1 leaves
-    # protobuf's own limit of 2 GiB.
-    ("grpc.max_receive_message_length", -1),
+    # Up to what protobuf can read; what may come in is a setting.
     ("grpc.max_send_message_length", -1),
     # With it a second server on the same port would start, and take every second connection.
     ("grpc.so_reuseport", 0),
@@ -39,6 +37,11 @@ _REFUSING_S = 1.0
 _LAST_WORDS_S = 0.2
 # Cancelled calls end at once; this is for a machine that is very busy.
 _CANCELLING_S = 5.0
+
+
+def _options(settings: ListenSettings) -> list[tuple[str, int]]:
+    # A batch of audio is 5.6 MB in and 9.7 MB out; gRPC's default of 4 MB is for other things.
+    return [*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_mb * 2**20)]
 
 
 class GrpcServer:
@@ -58,7 +61,7 @@ class GrpcServer:
         self._calls = OpenCalls()
         self._pools = Pools(settings.max_calls, self._calls)
         self._gate = HotGate(list(services), self._pools)
-        self._server = grpc.server(self._pools.plain, interceptors=[self._gate], options=_OPTIONS)
+        self._server = grpc.server(self._pools.plain, interceptors=[self._gate], options=_options(settings))
         for service in services:
             self._server.add_generic_rpc_handlers((generic_handler(service, self._pools),))
         self.health.add_to(self._server)
@@ -123,7 +126,7 @@ class GrpcServer:
                 ", ".join(missing),
             )
             return None
-        lane = FastLane(self._server, self._calls, settings.max_calls)
+        lane = FastLane(self._server, self._pools, self._calls)
         for service in (*services, self.health.service()):
             lane.add(service)
         return lane

@@ -10,7 +10,18 @@ from ..fakes import signature
 
 
 def test_signature_with_free_rows_in_and_out_may_be_tried() -> None:
-    assert why_alone(signature(inputs={"a": (None,), "b": (None, 3)}, outputs={"y": (None, None)})) is None
+    assert why_alone(signature(inputs={"a": (None,), "b": (None, 3)}, outputs={"y": (None, 5)})) is None
+
+
+def test_free_inner_shape_may_follow_that_of_an_input() -> None:
+    assert why_alone(signature(inputs={"a": (None, None)}, outputs={"y": (None, None, 3)})) is None
+
+
+def test_free_inner_shape_that_follows_no_input_comes_from_values_and_runs_alone() -> None:
+    """A bag of words is as wide as the greatest id among the neighbours."""
+    reason = why_alone(signature(inputs={"ids": (None, 4)}, outputs={"counts": (None, None)}))
+    assert reason is not None
+    assert "inner shape of output 'counts'" in reason
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,46 @@ def test_rows_that_answer_alike_together_and_alone_may_be_joined(compute: Comput
     assert verdict(compute) is None
 
 
+def test_neighbours_that_shift_small_probabilities_are_found() -> None:
+    """Over many classes every probability is far below any fixed tolerance."""
+
+    def softmax_of_norm(x: Array) -> Array:
+        logits = np.repeat(x - x.mean(axis=0), 25_000, axis=1)
+        exponentials: Array = np.exp(logits)
+        probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
+
+    assert verdict(softmax_of_norm) is not None
+
+
+def test_width_that_the_greatest_id_decides_is_found() -> None:
+    def bag(ids: Array) -> Array:
+        return np.stack([np.bincount(row, minlength=ids.max() + 1) for row in ids])
+
+    ids = Signature(
+        "s",
+        (TensorSpec("ids", "i:0", np.dtype(np.int32), (None, None)),),
+        (TensorSpec("counts", "c:0", np.dtype(np.int64), (None, None)),),
+    )
+    reason = rows_influence_each_other(ids, lambda inputs: [bag(inputs[0])])
+    assert reason is not None
+    assert "depends on the neighbours" in reason
+
+
+def test_widest_integers_that_the_graph_takes_are_tried() -> None:
+    seen: list[int] = []
+
+    def vocabulary_of_50(inputs: Sequence[Array]) -> list[Array]:
+        if inputs[0].max() >= 50:
+            raise RunFailed(3, "no such id")
+        seen.append(int(inputs[0].max()))
+        return [inputs[0]]
+
+    one = signature(dtype=np.dtype(np.int32))
+    assert rows_influence_each_other(one, vocabulary_of_50) is None
+    assert max(seen) > 2
+
+
 @pytest.mark.parametrize(
     "compute",
     [

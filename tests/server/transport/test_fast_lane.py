@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import types
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from google.protobuf import wrappers_pb2
 
 from hotgraph_server.transport import fast_lane
 from hotgraph_server.transport.fast_lane import missing_pieces
+from hotgraph_server.transport.service import Reply, Service
 
 from .conftest import LANES, PATIENCE_S, Connect, Serve, Toys, hot, plain
 from .test_health import open_and_say_nothing
@@ -64,6 +66,38 @@ def test_callers_that_send_no_request_do_not_hold_up_others(channel: grpc.Channe
     assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
     for call in silent:
         call.cancel()
+
+
+def test_calls_without_a_message_keep_nobody_out(serve: Serve, connect: Connect) -> None:
+    """Anyone can open more calls than may be inside, and say nothing; they are owed nothing."""
+    channel = connect(serve(max_calls=2))
+    silent = [open_and_say_nothing(channel, "/test.Toys/Echo") for _ in range(20)]
+    assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+    for call in silent:
+        call.cancel()
+
+
+def test_large_message_is_decoded_beside_the_serving_thread(serve: Serve, connect: Connect) -> None:
+    """Decoding can take seconds, and health must be answered meanwhile."""
+    threads: list[str] = []
+
+    def note(message: bytes, reply: Reply) -> None:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        reply.finish(lambda: b"")
+
+    service = Service("test.Large", wrappers_pb2.DESCRIPTOR, hot={"Note": note})
+    channel = connect(serve(service))
+    for size in (10, 2**20):
+        note_size: Any = channel.unary_unary("/test.Large/Note")
+        note_size(b"x" * size, timeout=PATIENCE_S)
+    assert threads == ["serving", "decoding"]
+
+
+def test_message_above_the_limit_is_refused_with_its_status(serve: Serve, connect: Connect) -> None:
+    channel = connect(serve(max_message_mb=1))
+    call = hot(channel, "Echo").future(b"x" * (2**20 + 1), timeout=PATIENCE_S)
+    assert call.exception().code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
 
 
 def test_more_calls_than_there_are_threads_are_open_at_a_time(channel: grpc.Channel, toys: Toys) -> None:

@@ -62,6 +62,8 @@ _INPUTS = 2
 
 # A request of a few bytes may say "this value, a trillion times". No honest caller fills more than this.
 _MAX_FILLED_BYTES = 256 * 2**20
+# For several values and then the last again and again, which has to be written out while the call waits.
+_MAX_COPIED_BYTES = 16 * 2**20
 _MAX_RANK = 32
 _MAX_BYTES = 2**63 - 1
 
@@ -144,6 +146,8 @@ def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> A
         # Values in the field of another dtype do not count.
         memory = large.memory if large and large.field == _SPLICED.get(proto.dtype) else None
         flat = _from_field(alias, proto, dtype, count, memory)
+        if len(flat) < count:
+            return _filled(alias, flat, dtype, shape)
     return flat.reshape(shape)
 
 
@@ -231,7 +235,7 @@ def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int, memory
         flat = flat.astype(np.uint16).view(dtype)
     else:
         flat = flat.astype(dtype, copy=False)
-    return flat[:count] if len(flat) >= count else _filled(alias, flat, dtype, count)
+    return flat[:count]
 
 
 def _from_memory(alias: str, memory: memoryview, element: np.dtype[Any]) -> Array:
@@ -243,14 +247,22 @@ def _from_memory(alias: str, memory: memoryview, element: np.dtype[Any]) -> Arra
     return np.frombuffer(memory, element)
 
 
-def _filled(alias: str, flat: Array, dtype: np.dtype[Any], count: int) -> Array:
+def _filled(alias: str, flat: Array, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
+    """Too few values in a shape: the last one goes on to the end, and without any it is all zeros."""
+    count = math.prod(shape)
     if count * dtype.itemsize > _MAX_FILLED_BYTES:
+        raise _unreadable(alias, f"{count} elements said, {len(flat)} sent; too many to fill in")
+    # As an array: a bare string would lose the zeros at its end in numpy's hands.
+    last = flat[-1:] if len(flat) else np.array([b"" if dtype == STRING else 0], dtype)
+    if len(flat) <= 1:
+        # One value for all takes no memory until the call is run.
+        return np.broadcast_to(last.reshape([1] * len(shape)), shape)
+    if count * dtype.itemsize > _MAX_COPIED_BYTES:
         raise _unreadable(alias, f"{count} elements said, {len(flat)} sent; too many to fill in")
     filled = np.empty(count, dtype)
     filled[: len(flat)] = flat
-    # As an array: a bare string would lose the zeros at its end in numpy's hands.
-    filled[len(flat) :] = flat[-1:] if len(flat) else np.array([b"" if dtype == STRING else 0], dtype)
-    return filled
+    filled[len(flat) :] = last
+    return filled.reshape(shape)
 
 
 def _unreadable(alias: str, why: str) -> InvalidCall:

@@ -55,11 +55,8 @@ class _Infer:
         try:
             self._hand_in(request, raw, reply)
         except CallError as error:
-            worded = _with_id(error, request.id)
-            if worded is error:
-                # As its own cause it would be a cycle, and keep the request until a collection.
-                raise
-            raise worded from error
+            # No cause: an error without an id is worded as it is, and would be its own.
+            raise _with_id(error, request.id) from None
 
     def _hand_in(
         self, request: pb.ModelInferRequest, raw: Sequence[bytes | memoryview], reply: Reply
