@@ -26,6 +26,9 @@ None for ever. ``abandon`` fails what still waits.
 Threads. Any thread may put, withdraw, close and abandon; they never wait. One thread, the executor,
 takes. Slots are finished outside the lock: a delivery may do anything.
 
+What it does not do yet. A call whose deadline comes before its lane may go is not sent early, and nothing
+tells it of a deadline that only the queue knows before its turn comes. TODO(issue 4)
+
 When not to use it: across several executors (each owns one), or for calls that must overtake others
 (there are no priorities here).
 """

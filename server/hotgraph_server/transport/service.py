@@ -29,8 +29,9 @@ class Reply(Protocol):
     def finish(self, encode: Callable[[], bytes]) -> None:
         """Send what `encode` returns, or the CallError that it raises.
 
-        Any thread may call it, once. `encode` runs later, in a thread of the transport's choice: the
-        executor finishes replies, and must not spend its time on encoding.
+        Any thread may call it, once. `encode` runs in a thread of the transport's choice, which may be
+        this one: whoever must not spend time on encoding lets another thread finish its replies
+        (finisher.py).
         """
 
     def when_gone(self, leave: Callable[[], None]) -> None:
