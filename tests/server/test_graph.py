@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph import Graph, _session_config
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup import warm_up
@@ -569,6 +569,11 @@ def test_answers_are_the_same_on_another_device(saved_models: SavedModels, kind:
     ):
         for name, inputs, _ in RUNS[kind]():
             assert_same(run(there, inputs, name), run(here, inputs, name))
+
+
+def test_memory_of_a_gpu_is_taken_as_it_is_needed() -> None:
+    """No GPU is needed to see what a session would be told."""
+    assert _session_config(SessionSettings(device="/GPU:0")).gpu_options.allow_growth
 
 
 def test_device_that_is_not_there_is_told_with_those_that_are(saved_models: SavedModels) -> None:
