@@ -30,8 +30,10 @@ What keeps it sound:
 * A call is known to grpc (in ``rpc_states``) until its last operation has come back, so that grpc's own
   ``stop`` waits for it, cancels it after its grace, and does not destroy what the call still needs.
 * ``_ending`` orders the end of a call (serving thread) against the sending of its answer (any thread):
-  either the send is started first, and then the end waits for it, or the call is gone, and nothing is
-  started on it. It is held only to look, count and start; no callback runs under it.
+  either the send is counted first, and then the call is not over before it has come back, or the call is
+  gone, and nothing is started on it. It is held only to look and count. Starting an operation lets go of
+  the interpreter, and the operation can come back before it returns: a serving thread that then had to
+  wait for the lock would make the two threads change places for every answer.
 * An operation object belongs to one batch of one call; none is reused.
 * An exception while a call is handled ends that call, never the loop.
 """
@@ -364,16 +366,19 @@ class _HotCall:
         """Start the call's operations; with `refusal` it is answered without looking at it."""
         if refusal is None:
             with self._ending:
-                self._start((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self._on_message)
+                self._under_way += 1
+            self._start((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self._on_message)
         else:
             self._fail(refusal)
 
     def watch(self) -> None:
         """Wait for the call's end from now on; its answer does not do it any more."""
         with self._ending:
-            if not self._answered and not self._watched:
-                self._start((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._on_end)
-                self._watched = True
+            if self._answered or self._watched:
+                return
+            self._watched = True
+            self._under_way += 1
+        self._start((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._on_end)
 
     def finish(self, encode: Callable[[], bytes]) -> None:
         """See Reply."""
@@ -415,17 +420,29 @@ class _HotCall:
         with self._ending:
             if self._ended or self._answered:
                 return
-            if self._watched:
+            self._answered = True
+            self._under_way += 1
+            watched = self._watched
+        try:
+            if watched:
                 self._start(operations, self._on_sent)
             else:
                 end = cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
                 self._start((*operations, end), self._on_end)
-            self._answered = True
+        except BaseException:
+            # So that another answer, which says what went wrong, can be sent in its place.
+            with self._ending:
+                self._answered = False
+            raise
 
     def _start(self, operations: tuple[Any, ...], done: Callable[[Any], None]) -> None:
-        """Requires ``_ending``: the end must not be noticed between starting and counting."""
-        self._call.start_server_batch(operations, _Operation(self, done))
-        self._under_way += 1
+        """Start operations that were counted as under way."""
+        try:
+            self._call.start_server_batch(operations, _Operation(self, done))
+        except BaseException:
+            with self._ending:
+                self._under_way -= 1
+            raise
 
     def _on_message(self, event: Any) -> None:
         message = event.batch_operations[0].message()
