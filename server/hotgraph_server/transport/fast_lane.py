@@ -71,6 +71,9 @@ _WATCH_AFTER_S = 0.050
 # take seconds, in which the serving thread would answer nobody.
 _LARGE_MESSAGE = 256 * 1024
 
+# A deadline that has always passed: a poll that does not wait.
+_AT_ONCE = 0.0
+
 _NO_FLAGS = 0
 _NO_DETAILS = b""
 
@@ -147,6 +150,9 @@ class FastLane:
         self._limited: set[bytes] = set()
         self._open_hot = 0  # only the serving thread counts
         self._closed: CallError | None = None
+        # Answers to send: by the serving thread while it is busy, by whoever brings them while it waits.
+        self._outbox: collections.deque[tuple[_HotCall, Callable[[], bytes]]] = collections.deque()
+        self._waits = False
         # Calls not watched yet and when they shall be, oldest first; the serving thread's alone. Those that
         # have ended meanwhile are passed over.
         self._unwatched: collections.deque[tuple[float, _HotCall]] = collections.deque()
@@ -194,7 +200,17 @@ class FastLane:
         poll = state.completion_queue.poll
         timed_out = cygrpc.CompletionType.queue_timeout
         while True:
-            event = poll(time.time() + self._watch())
+            self._send_answers()
+            wait_s = self._watch()
+            event = poll(_AT_ONCE)
+            if event.completion_type == timed_out:
+                self._waits = True
+                if self._outbox:
+                    # Brought just before, by someone who saw us busy.
+                    self._waits = False
+                    continue
+                event = poll(time.time() + wait_s)
+                self._waits = False
             if state.server_deallocated:
                 grpc_server._begin_shutdown_once(state)
             if event.completion_type == timed_out:
@@ -206,10 +222,38 @@ class FastLane:
                 _LOG.exception("an event of grpc's could not be processed")
                 go_on = True
             if not go_on:
+                # What is brought from now on is for calls that are gone, and is dropped by whoever brings it.
+                self._waits = True
+                self._send_answers()
                 return
             # The last event may hold the last reference to a call that is shut down; polling with it alive
             # makes the core spin.
             del event
+
+    def answer(self, call: _HotCall, encode: Callable[[], bytes]) -> None:
+        """Send an answer soon; any thread.
+
+        Sending lets go of the interpreter. Were an executor to send a batch of answers while the serving
+        thread has events to process, the two would take it from each other once per answer, which costs
+        more than the sending. Whichever of the two comes second, to say that it waits or to bring an
+        answer, sees what the other has done: no answer is left lying.
+        """
+        self._outbox.append((call, encode))
+        if self._waits:
+            self._send_answers()
+
+    def _send_answers(self) -> None:
+        while self._outbox:
+            try:
+                call, encode = self._outbox.popleft()
+            except IndexError:
+                # Another thread took the last one.
+                return
+            try:
+                call.send(encode)
+            except Exception:
+                # Whose thread it is has other calls to look after.
+                _LOG.exception("an answer could not be sent")
 
     def _watch(self) -> float:
         """Watch the calls whose time has come. Returns the seconds until the next one's has."""
@@ -382,6 +426,10 @@ class _HotCall:
 
     def finish(self, encode: Callable[[], bytes]) -> None:
         """See Reply."""
+        self._lane.answer(self, encode)
+
+    def send(self, encode: Callable[[], bytes]) -> None:
+        """Encode and send; for the lane, in whatever thread has the time."""
         if self._ended:
             # Stale news do no harm: what is encoded in vain is not sent.
             return
