@@ -12,22 +12,8 @@ from typing import Any
 import numpy as np
 
 from hotgraph_protos import open_inference as oip
-from hotgraph_protos.tensors import BYTES, Array, dtype_of, element_count, to_bytes_array
+from hotgraph_protos.tensors import BYTES, CONTENTS_FIELDS, Array, dtype_of, element_count, to_bytes_array
 
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    BYTES: "bytes_contents",
-}
 _INTEGERS = (int, np.integer)
 _REALS = (int, float, np.integer, np.floating)
 _BOOLS = (bool, np.bool_)
@@ -84,9 +70,9 @@ def from_contents(datatype: str, shape: list[int], contents: oip.InferTensorCont
     Raises:
         ValueError: the datatype has no typed field, or the field does not hold exactly `shape`.
     """
-    if datatype not in _CONTENTS:
+    if datatype not in CONTENTS_FIELDS:
         raise ValueError(f"{datatype} travels raw only, but there are no raw contents")
-    values = getattr(contents, _CONTENTS[datatype])
+    values = getattr(contents, CONTENTS_FIELDS[datatype])
     if len(values) != element_count(shape):
         raise ValueError(f"expected {element_count(shape)} elements, got {len(values)}")
     try:

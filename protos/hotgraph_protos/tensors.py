@@ -39,6 +39,23 @@ _DATATYPES = {
 }
 _DTYPE_OF = {name: np.dtype(code) for name, code in _DATATYPES.items()} | {BYTES: np.dtype(object)}
 _DATATYPE_OF = {dtype: name for name, dtype in _DTYPE_OF.items()}
+
+CONTENTS_FIELDS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+"""The field of InferTensorContents that carries each datatype; FP16 and BF16 travel raw only."""
+
 _LENGTH = struct.Struct("<I")
 
 

@@ -22,22 +22,6 @@ from hotgraph_server.protocols.wire import WORTH_CUTTING, MalformedMessage, cut_
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
 
-# The contents field that carries each datatype; FP16 and BF16 travel raw only.
-_CONTENTS_FIELD = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
-
 # What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
 # zero as a one when it looks whether a shape's bytes overflow.
 _MAX_RANK = 32
@@ -206,7 +190,9 @@ def _check_datatype(tensor: Any, spec: TensorSpec, model: str) -> None:
             f"input '{spec.alias}' of model '{model}' is {spec.dtype}, which this protocol cannot carry"
         )
     if tensor.datatype != expected:
-        known = tensor.datatype == "BF16" or tensor.datatype in _CONTENTS_FIELD or tensor.datatype == "FP16"
+        known = (
+            tensor.datatype == "BF16" or tensor.datatype in wire.CONTENTS_FIELDS or tensor.datatype == "FP16"
+        )
         got = tensor.datatype if known else INVALID_DATATYPE
         raise InvalidCall(
             f"inference input '{spec.alias}' data-type is '{got}', but model '{model}' expects '{expected}'"
@@ -279,7 +265,7 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], model: str) -> Array:
             raise _no_data(tensor.name, model)
         # An empty tensor has nothing to send.
         return np.empty(shape, wire.dtype_of(tensor.datatype))
-    field = _CONTENTS_FIELD.get(tensor.datatype)
+    field = wire.CONTENTS_FIELDS.get(tensor.datatype)
     filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]
     if field is None or any(name != field for name in filled):
         raise InvalidCall(
