@@ -1,6 +1,7 @@
 """The finisher: hands answers to their calls while the executor runs the next batch.
 
-Finishing a call is encoding and sending, some 30 us of Python each. While TensorFlow runs it lets other
+Finishing a call is encoding and sending, some 30 us of Python each, unless the transport's own thread is
+busy and does it (transport/fast_lane.py). While TensorFlow runs it lets other
 threads have the interpreter, so a batch that is finished beside the next run costs the executor nothing.
 Two cases are not worth the hand-over, and the executor finishes its batch itself: no call waits, so
 there is nothing to run; or runs are so short that the interpreter is what everybody waits for, and one
