@@ -103,3 +103,20 @@ def test_chosen_plan_answers_for_a_choice_of_outputs_too(saved_models: SavedMode
         (one,) = graph.run(signature, (alias,), inputs)
         assert np.array_equal(one, everything[index])
     graph.close()
+
+
+def test_one_choice_of_outputs_too_many_is_answered_from_all(
+    saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Preparing each of a caller's choices would keep the executor from everybody else's calls."""
+    monkeypatch.setattr(graph_module, "_MAX_CHOICES", 1)
+    graph = open_graph(saved_models["two_in_two_out"], plan="as-saved")
+    signature = next(iter(graph.signatures.values()))
+    inputs = next(generated_inputs(signature, rows=3))
+    everything = graph.run(signature, signature.output_aliases, inputs)
+    prepared = len(graph._callables)
+    for alias, expected in zip(signature.output_aliases, everything, strict=True):
+        (one,) = graph.run(signature, (alias,), inputs)
+        assert np.array_equal(one, expected)
+    assert len(graph._callables) == prepared + 1
+    graph.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import LoadError, SettingsError
 from hotgraph_server.repository.layout import versions_in
-from hotgraph_server.serve_command import add_arguments, settings_from
+from hotgraph_server.serve_command import add_arguments, say, settings_from
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -228,3 +229,20 @@ class TestPrecedence:
     def test_file_that_is_not_there_is_named(self, parser: argparse.ArgumentParser, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=r"gone\.toml: No such file"):
             settings(parser, "--config", str(tmp_path / "gone.toml"))
+
+
+class _Gone:
+    """A stderr whose reader has left."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", [None, _Gone()], ids=["closed", "reader gone"])
+def test_words_that_nobody_reads_stop_nothing(monkeypatch: pytest.MonkeyPatch, stderr: object) -> None:
+    """The thread that waits for signals says what it does; it must outlive whoever listened."""
+    monkeypatch.setattr(sys, "stderr", stderr)
+    say("stopping")

@@ -21,9 +21,9 @@ The life of a call, in operations on the completion queue:
                                                  (in the thread that finished the call)
     sent, ended   -> forget the call             (in the serving thread)
 
-Each operation that comes back costs the serving thread some 10 us, so a call that is answered at once
-gets by with three: its end is awaited together with its answer. One that takes longer is watched, so
-that its caller's leaving or deadline is noticed at once.
+Each operation that comes back is an event more for the serving thread, so a call that is answered at once
+gets by with as few as can be: its end is awaited together with its answer. One that takes longer is
+watched, so that its caller's leaving or deadline is noticed at once.
 
 What keeps it sound:
 
@@ -67,8 +67,8 @@ _POSTED_CALLS = 64
 # models are spared it, short enough that nobody runs much for a caller who has gone.
 _WATCH_AFTER_S = 0.050
 
-# Decoding a message of this size takes some 10 us beside its copies, but strings and compressed messages can
-# take seconds, in which the serving thread would answer nobody.
+# From this size on decoding is left to other threads: that of many strings can take seconds, in which the
+# serving thread would answer nobody. A guess.
 _LARGE_MESSAGE = 256 * 1024
 
 # A deadline that has always passed: a poll that does not wait.

@@ -184,3 +184,15 @@ def test_error_reaches_the_caller_as_his(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(v2, "WORTH_CUTTING", 0)
     with pytest.raises(InvalidCall, match="the message is no ModelInferRequest"):
         v2.read_request(b"\x3a\x05ab")
+
+
+def test_one_value_for_a_large_shape_takes_no_memory_while_the_call_waits() -> None:
+    tensor = tfs.parse_request(b"").inputs["x"]
+    tensor.dtype = 1
+    tensor.float_val.append(7)
+    for _ in range(2):
+        tensor.tensor_shape.dim.add(size=4096)
+    array = tfs.decode_tensor("x", tensor)
+    assert array.shape == (4096, 4096)
+    assert array.strides == (0, 0)
+    assert array[-1, -1] == 7
