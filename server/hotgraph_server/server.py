@@ -14,7 +14,6 @@ from hotgraph_server.admin.server import AdminServer
 from hotgraph_server.errors import ConfigError, StartError
 from hotgraph_server.model import State, Unavailable, Version
 from hotgraph_server.protocols import tfs, v2
-from hotgraph_server.protocols.tfs.model_config import Like
 from hotgraph_server.registry import Registry
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
@@ -22,7 +21,7 @@ from hotgraph_server.repository.repository import Repository
 from hotgraph_server.request_log.request_logs import RequestLogs
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
-from hotgraph_server.settings import ModelSettings, ServerSettings
+from hotgraph_server.settings import Like, ModelSettings, ServerSettings
 from hotgraph_server.tfs_metrics import MetricsPage
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service

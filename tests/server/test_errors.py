@@ -21,7 +21,7 @@ from hotgraph_server.errors import (
     StartError,
     WouldBeLate,
 )
-from hotgraph_server.settings import REFUSE_WITH
+from hotgraph_server.settings.batch import REFUSE_WITH
 
 # Depth, name and gRPC status of each line of the drawing at the head of the module.
 DRAWN = [

@@ -20,7 +20,7 @@ from hotgraph_server.tensorflow_model_server.flags import USAGE, Given, UsageErr
 
 if TYPE_CHECKING:
     from hotgraph_server.server import Server
-    from hotgraph_server.tensorflow_model_server.translation import Like
+    from hotgraph_server.settings import Like
 
 _LOG = logging.getLogger(__name__)
 

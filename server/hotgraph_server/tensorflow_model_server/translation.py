@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hotgraph_server.settings import (
     TENSORFLOW,
     AdminSettings,
     BatchSettings,
+    Like,
     ListenSettings,
     ModelSettings,
     PredictionSettings,
@@ -32,9 +33,6 @@ from hotgraph_server.settings import (
 )
 from hotgraph_server.tensorflow_model_server.flag_table import FLAGS
 from hotgraph_server.tensorflow_model_server.flags import Given
-
-Like = Callable[[str, Path], ModelSettings]
-"""What a model with a name and a folder is like, as far as flags say it."""
 
 # TensorFlow Serving's, of which only those are said that differ from ours.
 _MAX_MESSAGE = "grpc.max_receive_message_length"

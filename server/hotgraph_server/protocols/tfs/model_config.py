@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from hotgraph_server.settings import (
     TENSORFLOW,
     AllVersions,
     Latest,
+    Like,
     ModelSettings,
     Specific,
     VersionPolicy,
 )
-
-Like = Callable[[str, Path], ModelSettings]
-"""What a model of that name and folder is like, as far as its config does not say it."""
 
 _TENSORFLOW = model_server_config_pb2.TENSORFLOW
 

@@ -49,7 +49,6 @@ _LOG = logging.getLogger(__name__)
 # serving thread would answer nobody. A guess.
 _LARGE_MESSAGE = 256 * 1024
 
-
 # Answers of a stream that may wait to be read when its caller asks for more.
 _MOST_UNREAD = 256
 
@@ -279,8 +278,7 @@ class HotCall(Call):
         try:
             message = self._unpacked(self._flag, message)
         except Exception as error:
-            failure = error
-            self.finish(lambda: _raise(failure))
+            self._finish_with(error)
         else:
             self._handle(message)
 
@@ -288,9 +286,11 @@ class HotCall(Call):
         try:
             self._method(message, self)
         except Exception as error:
-            failure = error
-            # In whatever thread this is: what fails is delivered like what succeeds.
-            self.finish(lambda: _raise(failure))
+            self._finish_with(error)
+
+    def _finish_with(self, error: Exception) -> None:
+        # In whatever thread this is: what fails is delivered like what succeeds.
+        self.finish(lambda: _raise(error))
 
 
 class StreamingCall(Call):

@@ -1,0 +1,50 @@
+"""Everything that can be set: one small frozen dataclass an owner, checked once, declared once.
+
+The flags of ``hotgraph serve``, their help and the keys of the settings file are all made from these
+fields. A field is ``setting(default, help)``; its flag is its name with dashes, its key in the file is
+its name. What few people ever set has ``flag=False`` and is a key only. Nothing here reads argv, files or
+the environment.
+"""
+
+from hotgraph_server.settings.batch import BatchSettings
+from hotgraph_server.settings.fields import build, fields_of, setting
+from hotgraph_server.settings.model import (
+    TENSORFLOW,
+    AllVersions,
+    Latest,
+    Like,
+    LogSettings,
+    ModelSettings,
+    Specific,
+    VersionPolicy,
+    WarmupSettings,
+)
+from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
+from hotgraph_server.settings.repository import RepositorySettings
+from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
+from hotgraph_server.settings.session import SessionSettings
+
+__all__ = [
+    "PER_MODEL",
+    "PER_SERVER",
+    "TENSORFLOW",
+    "AdminSettings",
+    "AllVersions",
+    "BatchSettings",
+    "Latest",
+    "Like",
+    "ListenSettings",
+    "LogSettings",
+    "ModelSettings",
+    "PredictionSettings",
+    "RepositorySettings",
+    "RestSettings",
+    "ServerSettings",
+    "SessionSettings",
+    "Specific",
+    "VersionPolicy",
+    "WarmupSettings",
+    "build",
+    "fields_of",
+    "setting",
+]

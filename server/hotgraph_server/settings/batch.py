@@ -1,0 +1,157 @@
+"""How calls wait and travel together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hotgraph_server.settings.fields import check, check_choice, setting
+
+JOIN = ("auto", "always", "never")
+REFUSE_WITH = ("resource_exhausted", "unavailable")
+ON_DIFFERENCE = ("stop", "warn")
+_PADDED = re.compile(r".+\.[1-9]\d*")
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How calls of a model wait and travel together; owned by batching/."""
+
+    max_batch_rows: int = setting(64, "most rows in one run of the graph; for larger calls see split")
+    max_wait_us: int = setting(
+        0,
+        "how long a free executor may wait for more rows, microseconds; it does so only as far as it pays;"
+        " 0: it takes what is there",
+    )
+    max_queued_calls: int = setting(1024, "calls that may wait for one model; further ones are refused")
+    max_queued_rows: int = setting(
+        65_536, "rows that may wait for one model; further calls are refused; 0: no limit", flag=False
+    )
+    max_queued_mb: int = setting(
+        1024, "MiB of inputs that may wait for one model; further calls are refused; 0: no limit", flag=False
+    )
+    default_timeout_ms: int = setting(
+        0, "deadline of calls that bring none, milliseconds after their arrival; 0: they have none"
+    )
+    refuse_with: str = setting(
+        "resource_exhausted",
+        "gRPC status of calls that are refused for load; unavailable makes proxies turn to another server",
+        choices=REFUSE_WITH,
+    )
+    priority_levels: int = setting(
+        1,
+        "levels of priority; 1 goes first, and calls that name none have the one in the middle;"
+        " 1: all calls are equal",
+        flag=False,
+    )
+    split: bool = setting(
+        True, "run a call larger than max_batch_rows in pieces; off: in one run of its own", flag=False
+    )
+    join: str = setting(
+        "auto",
+        "which calls share runs: auto those of which it is known to be safe, always, never",
+        choices=JOIN,
+    )
+    join_by_signature: Mapping[str, str] = setting(
+        {}, "join for single signatures, by their names", kind=dict, flag=False
+    )
+    check_one_in: int = setting(
+        1000, "of so many joined calls one is run again alone to compare; 0: none", flag=False
+    )
+    on_difference: str = setting(
+        "stop",
+        "when a joined answer differs from the one alone: stop joining that signature's calls, or warn",
+        choices=ON_DIFFERENCE,
+        flag=False,
+    )
+    row_buckets: tuple[int, ...] = setting(
+        (),
+        "sizes that batches are filled up to, with rows that are cut off again; empty: none",
+        flag=False,
+    )
+    pad: Mapping[str, float | str] = setting(
+        {},
+        'dimensions that are filled up to make calls alike: "INPUT.DIMENSION" = value; empty: none',
+        kind=dict,
+        flag=False,
+    )
+    cut: Mapping[str, str] = setting(
+        {},
+        'dimensions of outputs that are cut back after padding: "OUTPUT.DIMENSION" = "INPUT.DIMENSION"',
+        kind=dict,
+        flag=False,
+    )
+
+    def __post_init__(self) -> None:
+        self._check_edges()
+        self._check_waits()
+        self._check_joining()
+
+    def join_of(self, signature: str) -> str:
+        """``auto``, ``always`` or ``never`` for a signature by its name."""
+        return self.join_by_signature.get(signature, self.join)
+
+    def _check_edges(self) -> None:
+        check(self.max_batch_rows >= 1, f"max-batch-rows must be at least 1, got {self.max_batch_rows}")
+        check(self.max_queued_calls >= 1, f"max-queued-calls must be at least 1, got {self.max_queued_calls}")
+        check(self.max_queued_rows >= 0, f"max-queued-rows must be 0 or more, got {self.max_queued_rows}")
+        check(self.max_queued_mb >= 0, f"max-queued-mb must be 0 or more, got {self.max_queued_mb}")
+        check(
+            not self.max_queued_rows or self.max_queued_rows >= self.max_batch_rows,
+            f"max-queued-rows must be at least max-batch-rows ({self.max_batch_rows}), or no batch could ever"
+            f" be full, got {self.max_queued_rows}",
+        )
+        check(
+            1 <= self.priority_levels <= 100,
+            f"priority-levels must be 1 to 100, got {self.priority_levels}",
+        )
+
+    def _check_waits(self) -> None:
+        check(
+            0 <= self.max_wait_us <= 10_000_000,
+            f"max-wait-us must be 0 to 10000000 (ten seconds), got {self.max_wait_us}",
+        )
+        check(
+            0 <= self.default_timeout_ms <= 86_400_000,
+            f"default-timeout-ms must be 0 to 86400000 (a day), got {self.default_timeout_ms}",
+        )
+        check(
+            not self.default_timeout_ms or self.max_wait_us < self.default_timeout_ms * 1000,
+            f"max-wait-us must be less than default-timeout-ms ({self.default_timeout_ms}), or calls expire"
+            f" while they wait for company, got {self.max_wait_us}",
+        )
+
+    def _check_joining(self) -> None:
+        check_choice("refuse-with", self.refuse_with, REFUSE_WITH)
+        check_choice("on-difference", self.on_difference, ON_DIFFERENCE)
+        check_choice("join", self.join, JOIN)
+        for signature, join in self.join_by_signature.items():
+            check_choice(f"join-by-signature of {signature!r}", join, JOIN)
+        check(self.check_one_in >= 0, f"check-one-in must be 0 or more, got {self.check_one_in}")
+        buckets = self.row_buckets
+        check(
+            not buckets
+            or (
+                all(a < b for a, b in zip((0, *buckets), buckets, strict=False))
+                and buckets[-1] == self.max_batch_rows
+            ),
+            f"row-buckets must rise from 1 or more to max-batch-rows ({self.max_batch_rows}),"
+            f" got {list(buckets)}",
+        )
+        for key, value in self.pad.items():
+            check(
+                _PADDED.fullmatch(key) is not None and isinstance(value, (int, float, str)),
+                f'pad must be "INPUT.DIMENSION" = value with a dimension from 1 (0 is the rows),'
+                f" got {key!r} = {value!r}",
+            )
+        for key, source in self.cut.items():
+            check(
+                isinstance(source, str) and bool(_PADDED.fullmatch(key)) and source in self.pad,
+                'cut must be "OUTPUT.DIMENSION" = "INPUT.DIMENSION" with a dimension from 1 that pad names,'
+                f" got {key!r} = {source!r}",
+            )
+        check(
+            not self.pad or self.join != "never" or bool(self.join_by_signature),
+            "pad makes calls alike so that they can be joined; with join never there is nothing to gain",
+        )

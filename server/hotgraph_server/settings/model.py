@@ -1,0 +1,114 @@
+"""One model: where it lies, which versions are served, and how each is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hotgraph_server.settings.batch import BatchSettings
+from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.session import SessionSettings
+
+# What a metrics label, a URL and a folder can all carry.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class WarmupSettings:
+    """What a version is warmed up with before it is live; owned by warmup.py."""
+
+    warmup_records: bool = setting(
+        True,
+        "warm up with the calls that a model brings in assets.extra/tf_serving_warmup_requests",
+        flag=False,
+    )
+    warmup_rounds: int = setting(1, "how often each of these calls is run", flag=False)
+
+    def __post_init__(self) -> None:
+        check(1 <= self.warmup_rounds <= 1000, f"warmup-rounds must be 1 to 1000, got {self.warmup_rounds}")
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The versions with the highest numbers are served, `count` of them."""
+
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        check(self.count >= 1, f"the number of latest versions must be at least 1, got {self.count}")
+
+
+@dataclass(frozen=True)
+class AllVersions:
+    """Every version that is there is served."""
+
+
+@dataclass(frozen=True)
+class Specific:
+    """These versions are served, as far as they are there."""
+
+    numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check(bool(self.numbers), "a policy of specific versions must name one")
+
+
+VersionPolicy = Latest | AllVersions | Specific
+
+TENSORFLOW = "tensorflow"
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """Which calls of a model are written down, and where; owned by request_log/.
+
+    Attributes:
+        prefix: what the files' names begin with, folder included.
+        sampling_rate: share of the calls, 0 to 1.
+    """
+
+    prefix: str
+    sampling_rate: float
+
+    def __post_init__(self) -> None:
+        check(bool(self.prefix), "a request log needs the prefix of its files' names")
+        check(
+            0 <= self.sampling_rate <= 1,
+            f"the sampling rate of a request log must be 0 to 1, got {self.sampling_rate}",
+        )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model: its name, where it lies, which versions are served, and how it is batched and run.
+
+    Attributes:
+        labels: names that callers may use for version numbers; they hold once the version is live.
+        platform: what TensorFlow Serving calls the kind of model.
+        log: which calls are written down; None: none.
+        batching_params: does a ``batching_params.pbtxt`` in a version's folder say how it is batched?
+    """
+
+    name: str
+    path: Path
+    batch: BatchSettings = dataclasses.field(default_factory=BatchSettings)
+    session: SessionSettings = dataclasses.field(default_factory=SessionSettings)
+    versions: VersionPolicy = dataclasses.field(default_factory=Latest)
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    platform: str = TENSORFLOW
+    warmup: WarmupSettings = dataclasses.field(default_factory=WarmupSettings)
+    log: LogSettings | None = None
+    batching_params: bool = False
+
+    def __post_init__(self) -> None:
+        check(
+            _MODEL_NAME.fullmatch(self.name) is not None,
+            f"a model's name is letters, digits, '_', '-' and '.', got {self.name!r}",
+        )
+
+
+Like = Callable[[str, Path], ModelSettings]
+"""Makes a model of this name and folder that is otherwise like the others of its server."""

@@ -1,0 +1,101 @@
+"""What listens where, and what may come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotgraph_server.settings.fields import check, setting
+
+
+@dataclass(frozen=True)
+class ListenSettings:
+    """Where and how calls come in; owned by transport/."""
+
+    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for every network")
+    port: int = setting(8500, "port for both protocols; 0 picks a free one")
+    socket_path: str = setting("", "file name of a Unix socket to listen on as well", flag=False)
+    socket_only: bool = setting(False, "listen on the Unix socket alone", flag=False)
+    # Where these name a file, PEM text itself will do as well.
+    tls_cert: str = setting("", "PEM file of the server's certificate chain; turns TLS on", metavar="FILE")
+    tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE")
+    tls_client_ca: str = setting(
+        "",
+        "PEM file of the authority that signs clients' certificates; callers without one are refused",
+        metavar="FILE",
+    )
+    max_calls: int = setting(2048, "calls that may be inside the server at once; further ones are refused")
+    max_message_mb: int = setting(
+        1024, "largest message that is taken, MiB after decompression; at most 2047"
+    )
+    fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
+    drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
+
+    def __post_init__(self) -> None:
+        check(0 <= self.port <= 65535, f"port must be 0 to 65535, got {self.port}")
+        check(bool(self.host), "host must not be empty; 0.0.0.0 listens on every network")
+        check(bool(self.socket_path) or not self.socket_only, "socket-only needs a socket-path")
+        check(self.max_calls >= 1, f"max-calls must be at least 1, got {self.max_calls}")
+        # Not a number and infinity are floats too; no wait of Python's can be as long as that.
+        check(0 <= self.drain_s <= 86_400, f"drain-s must be 0 to 86400 (a day), got {self.drain_s}")
+        check(
+            1 <= self.max_message_mb <= 2047,
+            f"max-message-mb must be 1 to 2047, which is what protobuf can read, got {self.max_message_mb}",
+        )
+        check(
+            bool(self.tls_cert) == bool(self.tls_key),
+            "tls-cert and tls-key go together: a certificate is of no use without its key",
+        )
+        check(not self.tls_client_ca or bool(self.tls_cert), "tls-client-ca needs tls-cert and tls-key")
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    """Where the admin port is, on the same address as calls; owned by admin/."""
+
+    admin_port: int = setting(8501, "HTTP port for /metrics, /healthz, /readyz and the live page; 0: none")
+
+    def __post_init__(self) -> None:
+        check(0 <= self.admin_port <= 65535, f"admin-port must be 0 to 65535, got {self.admin_port}")
+
+
+@dataclass(frozen=True)
+class RestSettings:
+    """TensorFlow Serving's REST, on the same address as calls; owned by rest/."""
+
+    rest_port: int = setting(0, "HTTP port for TensorFlow Serving's REST API; 0: none")
+    rest_timeout_ms: int = setting(
+        30_000,
+        "time that a REST call has for its answer, milliseconds after its arrival; 0: no limit",
+        flag=False,
+    )
+    rest_threads: int = setting(2, "threads that read and write the JSON of large REST calls", flag=False)
+    rest_processes: int = setting(
+        1, "processes that read and write very large JSON apart from the server; 0: none", flag=False
+    )
+    rest_cors: bool = setting(False, "let web pages from anywhere call the REST port", flag=False)
+    rest_max_body_mb: int = setting(
+        256, "largest REST request that is taken, MiB after decompression", flag=False
+    )
+    prometheus: bool = setting(False, "show Prometheus' figures on the REST port too", flag=False)
+    prometheus_path: str = setting(
+        "/monitoring/prometheus/metrics", "where the REST port shows them", flag=False, metavar="PATH"
+    )
+
+    def __post_init__(self) -> None:
+        check(0 <= self.rest_port <= 65535, f"rest-port must be 0 to 65535, got {self.rest_port}")
+        check(
+            0 <= self.rest_timeout_ms <= 86_400_000,
+            f"rest-timeout-ms must be 0 to 86400000 (a day), got {self.rest_timeout_ms}",
+        )
+        check(1 <= self.rest_threads <= 10_000, f"rest-threads must be 1 to 10000, got {self.rest_threads}")
+        check(
+            0 <= self.rest_processes <= 1000, f"rest-processes must be 0 to 1000, got {self.rest_processes}"
+        )
+        check(
+            1 <= self.rest_max_body_mb <= 65_536,
+            f"rest-max-body-mb must be 1 to 65536, got {self.rest_max_body_mb}",
+        )
+        check(
+            self.prometheus_path.startswith("/"),
+            f"prometheus-path must begin with '/', got {self.prometheus_path!r}",
+        )

@@ -1,0 +1,67 @@
+"""A whole server, and which owners' settings may be given for it and for one model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from hotgraph_server.settings.batch import BatchSettings
+from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.model import ModelSettings, WarmupSettings
+from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
+from hotgraph_server.settings.repository import RepositorySettings
+from hotgraph_server.settings.session import SessionSettings
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How TensorFlow Serving's PredictionService reads and answers; owned by protocols/tfs."""
+
+    tensor_content: bool = setting(
+        False, "answer Predict with tensor_content in place of typed fields", flag=False
+    )
+    check_method_names: bool = setting(
+        False,
+        "refuse calls of signatures whose method_name is of another kind than the call's",
+        flag=False,
+    )
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """A whole server."""
+
+    models: tuple[ModelSettings, ...]
+    listen: ListenSettings = dataclasses.field(default_factory=ListenSettings)
+    admin: AdminSettings = dataclasses.field(default_factory=AdminSettings)
+    rest: RestSettings = dataclasses.field(default_factory=RestSettings)
+    repository: RepositorySettings = dataclasses.field(default_factory=RepositorySettings)
+    prediction: PredictionSettings = dataclasses.field(default_factory=PredictionSettings)
+
+    def __post_init__(self) -> None:
+        check(
+            not self.admin.admin_port or self.admin.admin_port != self.listen.port,
+            f"admin-port and port must differ, both are {self.listen.port}",
+        )
+        for flag, other in (("port", self.listen.port), ("admin-port", self.admin.admin_port)):
+            check(
+                not self.rest.rest_port or self.rest.rest_port != other,
+                f"rest-port and {flag} must differ, both are {other}",
+            )
+        names = [model.name for model in self.models]
+        for name in names:
+            check(
+                names.count(name) == 1,
+                f"two models are called {name!r}; give one another name: NAME=DIR",
+            )
+
+
+PER_SERVER: tuple[type, ...] = (
+    ListenSettings,
+    AdminSettings,
+    RestSettings,
+    RepositorySettings,
+    PredictionSettings,
+)
+PER_MODEL: tuple[type, ...] = (BatchSettings, SessionSettings, WarmupSettings)
+"""These may also be set for one model alone, in the file."""
