@@ -113,22 +113,58 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
         *ours("graph", "model", "registry", "repository", "protocols", "transport"),
         *("grpc", "hotgraph_protos", *SERVING),
     ),
+    # Of models, sequences know a version's signature, and a queue that takes calls.
+    ours("sequences"): (
+        *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *ours("batching.queue", "batching.lane"),
+        *("grpc", "google", "hotgraph_protos", *SERVING),
+    ),
+    # What is kept of variables knows values and files, and neither calls nor who runs them.
+    ours("state"): (
+        *ours("batching", "executor", "model", "registry", "repository", "protocols", "transport", "runner"),
+        *("grpc", "google", "tensorflow", "hotgraph_protos", *SERVING),
+    ),
+    ours("state.ledger", "state.snapshot"): ("threading", "time", "os", "pathlib"),
     ours("model", "registry"): (
         *ours("graph", "repository", "protocols", "transport"),
         *("grpc", "hotgraph_protos", *SERVING),
+    ),
+    ours("response_cache", "response_key"): (
+        *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *("grpc", "google", "hotgraph_protos", *SERVING),
+    ),
+    ours("shared_memory"): (
+        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *("grpc", "google", "hotgraph_protos", *SERVING),
     ),
     ours("repository"): (*ours("registry", "protocols", "transport"), "grpc", *SERVING),
     ours("text_files", "batching_parameters"): (
         *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
         *SERVING,
     ),
+    # A model's configuration is translated, and completed from what a version knows of itself.
+    ours("triton"): (
+        *ours("batching", "executor", "graph", "registry", "repository", "protocols", "transport"),
+        *("grpc", "tensorflow", "tensorflow_serving", "threading", "time", *SERVING),
+    ),
+    # What everybody may read of it is plain values.
+    ours("triton.contract", "triton.sequence_rules", "triton.reshaping"): (
+        *ours("model", "settings", "errors", "brought"),
+        *("hotgraph_protos", "google"),
+    ),
     # What writes calls down sees a service's face and its bytes.
     ours("request_log"): (
         *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols.tfs"),
         *("grpc", "google", "tensorflow_serving", *SERVING),
     ),
+    # What traces calls sees a service's face, bytes, and calls as a watcher of the figures does.
+    ours("tracing"): (
+        *ours("batching", "executor", "graph", "model", "repository", "protocols.v2", "protocols.tfs"),
+        *("grpc", "tensorflow", *SERVING),
+    ),
+    ours("logs"): (*ours("model", "registry", "protocols", "transport", "batching"), "grpc", *SERVING),
     # What shows figures reads them, and takes no part in a call.
-    ours("metrics", "tfs_metrics", "admin"): (
+    ours("metrics", "tfs_metrics", "triton_metrics", "admin"): (
         *ours("batching", "executor", "graph", "protocols", "repository", "transport"),
         *("grpc", "google", "tensorflow", *SERVING),
     ),
@@ -223,15 +259,20 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
         or "ThreadPoolExecutor(" in SOURCES[module].read_text()
     }
     assert owners <= {
+        "hotgraph_server.batching.timer",
         "hotgraph_server.executor",
         "hotgraph_server.finisher",
+        "hotgraph_server.response_cache",
         *modules("hotgraph_server.transport"),
         "hotgraph_server.admin.server",
         "hotgraph_server.rest.apart",
         "hotgraph_server.rest.server",
         "hotgraph_server.serve_command",
-        *("hotgraph_server.repository.watcher", "hotgraph_server.repository.repository"),
+        "hotgraph_server.sequences.timer",
+        "hotgraph_server.state.keeper",
+        *("hotgraph_server.repository.watcher", "hotgraph_server.repository.threads"),
         *("hotgraph_server.request_log.writer", "hotgraph_server.tensorflow_model_server.config_file"),
+        "hotgraph_server.tracing.writer",
     }
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
 
 def load(name: str) -> tuple[Any, dict[str, Any]]:
-    """The descriptor of the file ``NAME.proto``, and the class of each of its messages by name.
+    """The descriptor of the file ``NAME.proto``, and what it declares (see `declared`), its public imports'
+    declarations included.
 
     Args:
         name: of the file and of its descriptor set, which holds what it imports as well.
@@ -25,6 +27,19 @@ def load(name: str) -> tuple[Any, dict[str, Any]]:
     for file in files.file:
         pool.Add(file)
     descriptor = pool.FindFileByName(f"{name}.proto")
-    return descriptor, {
-        message: GetMessageClass(found) for message, found in descriptor.message_types_by_name.items()
+    found = declared(descriptor)
+    for public in descriptor.public_dependencies:
+        found.update(declared(public))
+    return descriptor, found
+
+
+def declared(file: Any) -> dict[str, Any]:
+    """What a module made from a file's descriptor would hold: the class of each message, and each enum with
+    its values, by name."""
+    found: dict[str, Any] = {
+        name: GetMessageClass(message) for name, message in file.message_types_by_name.items()
     }
+    for name, enum in file.enum_types_by_name.items():
+        found[name] = EnumTypeWrapper(enum)
+        found.update((value.name, value.number) for value in enum.values)
+    return found

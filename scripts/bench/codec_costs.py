@@ -103,7 +103,7 @@ class _Caller(Reply):
     def finish(self, encode: Callable[[], Answered]) -> None:
         self.encode = encode
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], object]) -> None:
         pass
 
     def expire_at(self, deadline: float) -> None:

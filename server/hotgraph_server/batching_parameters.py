@@ -83,7 +83,7 @@ def settings(parameters: Any, like: BatchSettings) -> BatchSettings:
         SettingsError: a value that cannot be; the text names its field.
     """
     split = parameters.enable_large_batch_splitting.value
-    rows = _value(parameters, "max_batch_size", _MAX_BATCH_SIZE)
+    rows = in_a_call = _value(parameters, "max_batch_size", _MAX_BATCH_SIZE)
     _at_least(1, "max_batch_size", rows)
     if split and parameters.HasField("max_execution_batch_size"):
         in_one_run = parameters.max_execution_batch_size.value
@@ -108,6 +108,7 @@ def settings(parameters: Any, like: BatchSettings) -> BatchSettings:
     return dataclasses.replace(
         like,
         max_batch_rows=rows,
+        max_call_rows=in_a_call,
         max_wait_us=min(wait_us, _LONGEST_WAIT_US),
         # The smallest call is one row.
         max_queued_calls=queued_rows,

@@ -11,16 +11,25 @@
         ├── WrongSignature        FAILED_PRECONDITION   the caller's: the model has no such signature
         ├── WrongMethod           INTERNAL              the caller's: the signature is for another method
         ├── Unsupported           UNIMPLEMENTED         the caller's: not in this protocol or server
+        ├── AlreadyExists         ALREADY_EXISTS        the caller's: the name is taken
+        ├── OverLimit             RESOURCE_EXHAUSTED    the caller's: more than the settings allow it to keep
+        ├── RegionBroken          INTERNAL              the caller's: shared memory that cannot be used
         ├── DeadlineExceeded      DEADLINE_EXCEEDED     nobody's: time ran out
         ├── Cancelled             CANCELLED             nobody's: the caller left
+        ├── SequenceCut           CANCELLED             nobody's: a call before it in its sequence was not run
         ├── ConfigError           INVALID_ARGUMENT      the caller's: models cannot be set up so
         │   └── LabelNotAvailable FAILED_PRECONDITION   a label for a version that is not live
         ├── NotAvailable          UNKNOWN               ours: models that did not become available
+        ├── LoadFailed            INTERNAL              ours: a model that was asked for cannot be served
+        ├── ControlOff            UNAVAILABLE           the caller's: nobody may load or unload here
         ├── Refused               RESOURCE_EXHAUSTED    the load's: worth another try later
         │   ├── QueueFull         RESOURCE_EXHAUSTED    too many wait
+        │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
+        │   ├── QueueTimedOut     UNAVAILABLE           it has waited too long for a queue policy
         │   └── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
         ├── NotReady              UNAVAILABLE           ours: the version is loading or leaving
         ├── Draining              UNAVAILABLE           ours: this server is going, another may answer
+        ├── NotDurable            INTERNAL              ours: a write has happened, a crash may undo it
         ├── RunFailed             TensorFlow's own      the graph refused the input, or broke
         └── InternalError         INTERNAL              ours: a bug; logged whole, sent without details
 
@@ -109,13 +118,31 @@ class Unsupported(CallError):
     status = grpc.StatusCode.UNIMPLEMENTED
 
 
+class AlreadyExists(CallError):
+    """There is something of that name."""
+
+    status = grpc.StatusCode.ALREADY_EXISTS
+
+
+class OverLimit(CallError):
+    """More than the settings allow clients to leave here. It is not for load, so waiting does not help."""
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class RegionBroken(CallError):
+    """Shared memory that cannot be opened, read or written, or is too small. The status is Triton's."""
+
+    status = grpc.StatusCode.INTERNAL
+
+
 class DeadlineExceeded(CallError):
     """The caller's deadline passed before there was an answer; the call was not run, or in vain."""
 
     status = grpc.StatusCode.DEADLINE_EXCEEDED
 
-    def __init__(self) -> None:
-        super().__init__("deadline passed before the call was answered")
+    def __init__(self, note: str = "") -> None:
+        super().__init__(f"deadline passed before the call was answered{note}")
 
 
 class Cancelled(CallError):
@@ -123,8 +150,20 @@ class Cancelled(CallError):
 
     status = grpc.StatusCode.CANCELLED
 
-    def __init__(self) -> None:
-        super().__init__("the caller cancelled the call")
+    def __init__(self, note: str = "") -> None:
+        super().__init__(f"the caller cancelled the call{note}")
+
+
+class SequenceCut(CallError):
+    """A call before it in its sequence was given up and not run; the sequence has ended there."""
+
+    status = grpc.StatusCode.CANCELLED
+
+    def __init__(self, sequence_id: int | str) -> None:
+        self.sequence_id = sequence_id
+        super().__init__(
+            f"sequence {sequence_id} has ended: one of its calls was cancelled, or too late, before its run"
+        )
 
 
 class Refused(CallError):
@@ -157,6 +196,31 @@ class QueueFull(Refused):
         self.limit = limit
         self.unit = unit
         super().__init__(f"{what} is full: {waiting} {unit} wait, the limit is {limit}")
+
+
+class QueueSizeExceeded(Refused):
+    """As many calls of its level wait as its queue policy allows. Status and first words are Triton's."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, what: str, level: int, limit: int) -> None:
+        self.what = what
+        self.level = level
+        self.limit = limit
+        super().__init__(f"Exceeds maximum queue size: {what} has {limit} calls waiting at level {level}")
+
+
+class QueueTimedOut(Refused):
+    """The call has waited for its run as long as its queue policy allows, and was not run. Status and first
+    words are Triton's.
+    """
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, what: str, waited_s: float) -> None:
+        self.what = what
+        self.waited_s = waited_s
+        super().__init__(f"Request timeout expired: waited {waited_s * 1000:.0f} ms in {what}")
 
 
 class WouldBeLate(Refused):
@@ -203,6 +267,26 @@ class NotReady(CallError):
     status = grpc.StatusCode.UNAVAILABLE
 
 
+class LoadFailed(CallError):
+    """A model that a caller asked for cannot be served. Status and first words are Triton's."""
+
+    status = grpc.StatusCode.INTERNAL
+
+    def __init__(self, model: str, why: str) -> None:
+        self.model = model
+        self.why = why
+        super().__init__(f"failed to load '{model}', {why}")
+
+
+class ControlOff(CallError):
+    """Callers may neither load nor unload. Status and words are Triton's, whatever the mode is."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__("explicit model load / unload is not allowed if polling is enabled")
+
+
 class Draining(CallError):
     """This server, or this version, no longer takes calls."""
 
@@ -211,6 +295,24 @@ class Draining(CallError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"Server is stopping: {what} takes no more calls")
+
+
+NOT_RUN = "; it was not run, and has changed nothing"
+"""What an error of a call that would have changed state says besides."""
+
+
+class NotDurable(CallError):
+    """A call has changed state, but what it has changed could not be written to disk as was promised.
+
+    Not UNAVAILABLE: whoever tries again changes the state a second time.
+    """
+
+    status = grpc.StatusCode.INTERNAL
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        self.why = why
+        super().__init__(f"{what}: the write has happened, but it could not be saved: {why}")
 
 
 class RunFailed(CallError):

@@ -28,6 +28,9 @@ from hotgraph_server.plan import Plan
 from hotgraph_server.runner import Runner
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
+from hotgraph_server.state.keeper import Keeper
+from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.writes import Changing, Writes, begin
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup import warm_up, warm_up_sizes, warmed
@@ -35,7 +38,7 @@ from hotgraph_server.warmup import warm_up, warm_up_sizes, warmed
 _LOG = logging.getLogger(__name__)
 
 
-class OpenGraph(Protocol):
+class OpenGraph(Changing, Protocol):
     """What graph.Graph is to the executor."""
 
     signatures: dict[str, Signature]
@@ -59,6 +62,7 @@ class Opened:
         alone: changes while the version is live, when a check in service finds that joined calls get other
             answers than alone; whoever asks must look each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
+        keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
     """
 
     signatures: Mapping[str, Signature]
@@ -67,6 +71,7 @@ class Opened:
     alone: Mapping[str, str | None]
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    keeper: Keeper | None = None
 
 
 class Executor:
@@ -81,6 +86,7 @@ class Executor:
         settings: of the model.
         brings: the calls that the model brings to be warmed up with.
         rounds: how often each of them is run.
+        keeping: how what its signatures write is kept.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class Executor:
         settings: BatchSettings | None = None,
         brings: Brings = nothing,
         rounds: int = 1,
+        keeping: Keeping | None = None,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -102,6 +109,7 @@ class Executor:
         self._settings = settings or BatchSettings()
         self._brings = brings
         self._rounds = rounds
+        self._keeping = keeping or Keeping()
         self._opened: Future[Opened] = Future()
         self._finisher = Finisher(name)
         # A daemon, so that a run which never ends cannot keep the process from ending.
@@ -131,7 +139,7 @@ class Executor:
 
     def _main(self) -> None:
         try:
-            graph, runner = self._open()
+            graph, runner, writes = self._open()
         except BaseException as error:
             self._opened.set_exception(error)
             return
@@ -141,18 +149,24 @@ class Executor:
             # While the executor waits for the next batch, it must not keep this one's arrays alive.
             del batch
             runner.check_if_due()
+        # What was written last is saved, and who waits for that is answered.
+        writes.keeper.close()
         # When this thread has ended, every call that was taken has its answer.
         self._finisher.stop()
         graph.close()
 
-    def _open(self) -> tuple[OpenGraph, Runner]:
+    def _open(self) -> tuple[OpenGraph, Runner, Writes]:
         graph = self._open_graph()
         try:
+            writes = begin(self._name, graph, self._keeping)
             samples = samples_of(self._brings(graph.signatures, graph.unusable))
-            alone = warm_up(graph, self._name, self._settings.join_of, samples)
+            batch_writes = self._keeping.settings.state_batch_writes
+            alone = warm_up(graph, self._name, self._settings.join_of, samples, batch_writes=batch_writes)
             plans = graph.settle()
             joinings = self._joinings(graph, alone)
             self._warm_up_as_in_service(graph, alone, joinings)
+            # Nobody has asked for what the calls that a model brings may have written.
+            writes.go_back()
         except BaseException:
             graph.close()
             raise
@@ -166,16 +180,26 @@ class Executor:
             alone,
             joinings,
             self._clock,
+            writes,
         )
+        writes.keeper.start()
         padded = {
             name: joining.padding.dimensions
             for name, joining in joinings.items()
             if joining.padding is not None
         }
         self._opened.set_result(
-            Opened(graph.signatures, graph.unusable, graph.signature_defs, alone, plans, padded)
+            Opened(
+                graph.signatures,
+                graph.unusable,
+                graph.signature_defs,
+                alone,
+                plans,
+                padded,
+                writes.keeper,
+            )
         )
-        return graph, runner
+        return graph, runner, writes
 
     def _joinings(self, graph: OpenGraph, alone: Mapping[str, str | None]) -> dict[str, Joining]:
         """How calls are joined, for each signature where that is not the plain way.
@@ -196,6 +220,10 @@ class Executor:
             except ValueError as error:
                 raise LoadError(self._name, f"signature {name!r} cannot be padded: {error}") from error
             if alone[name] is not None:
+                continue
+            if signature.writes:
+                # A row that only fills up would be learnt from like any other.
+                joinings[name] = joining_of(signature)
                 continue
             if padding is not None and not self._may_pad(graph, signature, padding):
                 padding = None

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.imports import import_tensorflow
+from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import ModelSettings
+from hotgraph_server.settings_file import FileSettings, read_settings_file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, tensorflow_name
+from hotgraph_server.triton import config_file, translation
+from hotgraph_server.triton.shown import shown
 
 if TYPE_CHECKING:
     from hotgraph_server.model import Version
 
 DESCRIPTION = """\
 Load a SavedModel as the server would, try it, and show its signatures: inputs and outputs with dtypes
-and shapes, whether calls share batches and if not why, and code to paste that calls it.
+and shapes, whether calls share batches and if not why, and code to paste that calls it. Where DIR has a
+config.pbtxt of Triton's, show too what it promises to clients, and what of it has no meaning here.
 """
 EXAMPLES = """\
 examples:
   hotgraph inspect ~/models/flowers        a SavedModel, or a folder of numbered versions
   hotgraph inspect DIR --name flowers      with the name that it will be served under
+  hotgraph inspect DIR --config FILE.toml  with the settings that hotgraph serve will have
 """
 
 _ADDRESS = "127.0.0.1:8500"
@@ -36,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     parser.add_argument("directory", metavar="DIR", type=Path, help="a SavedModel, or a folder of versions")
     parser.add_argument("--name", help="what the model is called in the code shown (default: DIR's name)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings, as hotgraph serve takes them"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,27 +54,56 @@ def run(arguments: argparse.Namespace) -> int:
         StartError: the model cannot be served, and why.
     """
     directory = Path(os.path.expanduser(arguments.directory))
-    found = versions_in(directory)
-    settings = ModelSettings(arguments.name or default_name(directory), directory)
+    settings, remarks = _settings(directory, arguments.name, arguments.config)
+    found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session])
     from hotgraph_server.protocols.tfs import records_in
     from hotgraph_server.repository.loader import load
 
     version = load(settings, records_in)
     others = sorted(set(found) - {version.number})
-    print("\n".join(report(version, found[version.number], others)))
+    print("\n".join(report(version, found[version.number], others, remarks)))
     version.stop(timeout_s=5)
     return 0
 
 
-def report(version: Version, directory: Path, others: list[int]) -> Iterator[str]:
-    """The lines of the report on a live version; `others` are the versions that are not served."""
+def _settings(directory: Path, name: str | None, file: Path | None) -> tuple[ModelSettings, list[str] | None]:
+    """The settings of the model in a folder, and what is to be said of its configuration; None: it has none.
+
+    Raises:
+        SettingsError: the configuration or the file cannot be.
+    """
+    config = own_config(directory)
+    name = name or (config.name if config is not None else "") or default_name(directory)
+    given = read_settings_file(file) if file is not None else FileSettings()
+    settings = in_folder(name, directory, given.values, given.models.get(name))
+    if config is None:
+        return settings, None
+    return settings, translation.settings_from(config, ModelSettings(name, directory))[1]
+
+
+def report(
+    version: Version, directory: Path, others: list[int], remarks: Sequence[str] | None = None
+) -> Iterator[str]:
+    """The lines of the report on a live version.
+
+    Args:
+        version: live.
+        directory: where it lies.
+        others: the versions that are not served.
+        remarks: on its configuration; None: it has none, and its contract is not shown.
+    """
     not_served = f" (not served: {', '.join(map(str, others))})" if others else ""
     yield f"{version.name}, version {version.number}{not_served}"
     yield f"{directory}"
     for signature in version.signatures.values():
         yield ""
         yield from _signature(version, signature)
+    if remarks is not None:
+        yield ""
+        yield f"contract with clients ({config_file.FILE_NAME})"
+        yield from shown(version.contract)
+        yield from (f"  {line}" for line in remarks)
     if version.unusable:
         yield ""
         yield "cannot be called"
@@ -85,9 +123,16 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
     for direction, spec in rows:
         left_out = "  may be left out" if direction == "in" and spec.alias in signature.defaults else ""
         yield f"  {direction:3}  {spec.alias:{width}}  {_datatype(spec):7}  {_shape(spec)}{left_out}"
+    if signature.variables:
+        yield f"  writes {', '.join(sorted(signature.variables))}"
+    if signature.other_state:
+        yield f"  writes what no snapshot keeps: {', '.join(sorted(signature.other_state))}"
     reason = version.alone[signature.name]
     yield f"  runs {version.plans[signature.name]}"
     yield "  calls share batches" if reason is None else f"  each call runs alone: {reason}"
+    padded = ", ".join(f"{alias}.{dimension}" for alias, dimension in sorted(version.padded_of(signature)))
+    if padded:
+        yield f"  calls that differ in {padded} are padded and share batches too"
 
 
 def _datatype(spec: TensorSpec) -> str:
@@ -104,28 +149,42 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
     chooses = signature is not version.default_signature
     yield f"to call it (started with: hotgraph serve {version.name}=DIR)"
     yield ""
-    if any(_needs_ml_dtypes(spec) for spec in signature.inputs):
+    sent = _sent(version, signature)
+    if any(_needs_ml_dtypes(spec) for spec, _ in sent):
         yield "  import ml_dtypes"
     yield "  import numpy as np"
     yield "  from hotgraph_client import Client"
     yield ""
     yield f'  with Client("{_ADDRESS}") as client:'
-    inputs = ", ".join(f'"{spec.alias}": {_example(spec)}' for spec in signature.inputs)
+    inputs = ", ".join(f'"{spec.alias}": {_example(spec, shape)}' for spec, shape in sent)
     choice = f', signature="{signature.name}"' if chooses else ""
     yield f'      answer = client.predict("{version.name}", {{{inputs}}}{choice})'
     yield f'      print(answer["{signature.outputs[0].alias}"])'
     yield ""
-    flags = "".join(f" --input {spec.alias}={spec.alias}.npy" for spec in signature.inputs)
+    flags = "".join(f" --input {spec.alias}={spec.alias}.npy" for spec, _ in sent)
     choice = f" --signature {signature.name}" if chooses else ""
     yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
+
+
+def _sent(version: Version, signature: Signature) -> list[tuple[TensorSpec, list[int]]]:
+    """The inputs that clients send, each with the least shape that it may have for them."""
+    contract = version.contract
+    if contract.signature != signature.name or contract.config is None:
+        return [
+            (spec, [1 if size is None else size for size in spec.shape or ()]) for spec in signature.inputs
+        ]
+    rows = [1] if contract.batched else []
+    return [
+        (signature.inputs_by_alias[alias], rows + [max(size, 1) for size in promised.dims or ()])
+        for alias, promised in contract.inputs.items()
+    ]
 
 
 def _needs_ml_dtypes(spec: TensorSpec) -> bool:
     return spec.dtype.name == "bfloat16"
 
 
-def _example(spec: TensorSpec) -> str:
-    shape = [1 if size is None else size for size in spec.shape or ()]
+def _example(spec: TensorSpec, shape: list[int]) -> str:
     if spec.dtype == STRING:
         return f'np.full({shape}, b"text", object)'
     dtype = "ml_dtypes.bfloat16" if _needs_ml_dtypes(spec) else f"np.{spec.dtype.name}"

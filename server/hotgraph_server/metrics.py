@@ -30,6 +30,7 @@ from prometheus_client.utils import floatToGoString
 from hotgraph_protos.version import __version__
 from hotgraph_server.model import State, Version
 from hotgraph_server.registry import Registry
+from hotgraph_server.sequence_metrics import sequence_metrics
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Event, Figures
 
 # Rendering is pure Python and could keep the interpreter's lock for milliseconds at a stretch. After each
@@ -44,6 +45,8 @@ _REFUSALS = {
     "queue_full": Event.REFUSED_FULL,
     "too_late": Event.REFUSED_LATE,
     "draining": Event.REFUSED_DRAINING,
+    "queue_size": Event.REFUSED_BY_SIZE,
+    "queue_timeout": Event.TIMED_OUT,
 }
 # Calls by how they ended. Whatever a reason is called, a call is counted under one outcome and once.
 _OUTCOMES: Mapping[str, Callable[[Figures], int]] = {
@@ -59,6 +62,7 @@ _EVENTS = {
     "hotgraph_out_of_memory": (Event.OUT_OF_MEMORY, "Runs that did not fit into memory."),
     "hotgraph_checked_calls": (Event.CHECKED, "Answers from batches that were compared with those alone."),
     "hotgraph_differing_calls": (Event.DIFFERED, "Compared answers that differed beyond the tolerance."),
+    "hotgraph_delayed_calls": (Event.DELAYED, "Calls that a queue policy put behind others of their level."),
     "hotgraph_split_calls": (Event.SPLIT, "Calls larger than the row limit, run in pieces."),
 }
 
@@ -188,6 +192,7 @@ class ServerCollector(Collector):
             for labels, of_one in by_signature:
                 histogram.add_metric(labels, _buckets(bounds, counts(of_one)), total(of_one))
             yield histogram
+        yield from sequence_metrics(versions)
 
     def _executors(
         self, versions: Sequence[Version], figures: Mapping[Version, Mapping[str, Figures]]

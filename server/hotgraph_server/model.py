@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
+from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.brought import Brings, nothing
-from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining, StartError
+from hotgraph_server.errand import Errand
+from hotgraph_server.errors import (
+    NOT_RUN,
+    CallError,
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    InvalidCall,
+    NotReady,
+    StartError,
+)
 from hotgraph_server.executor import Executor, OpenGraph
+from hotgraph_server.handing_over import Gate, same_call
 from hotgraph_server.plan import Plan
+from hotgraph_server.response_cache import KeptAnswers, ResponseCache
+from hotgraph_server.sequences.call import SequenceCall
+from hotgraph_server.sequences.opening import sequences_of
+from hotgraph_server.sequences.sequences import Sequences
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, default_signature
+from hotgraph_server.state.keeper import Keeper
+from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.writes import Writes
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.triton.contract import Contract
+
+Left = CallError | bool | None
+"""What leaving a call has come to; see Version.leave, and transport.service.Left, which is the same."""
 
 
 class State(enum.Enum):
@@ -73,12 +99,18 @@ class Version:
         state: see State; anyone may read it, only start and stop change it.
         statistics: what it has run.
         refuse_with: the name of the status of calls that are refused for load, as in its settings.
+        refuse_by_policy_with: of those that are refused or ended by a queue policy.
         signatures: those that can be called, by name; set by `start`, like what follows.
         unusable: why the others cannot be called, by name.
         signature_defs: all of them as saved.
         alone: why a signature's calls run alone; None where they share batches.
         plans: how each signature is run, and why.
         default_signature: of calls that name none.
+        load_s: seconds that loading and warming up took.
+        keeper: of what its signatures write.
+        gate: before the calls that change state.
+        contract: what its clients may count on; set by whoever loads it, before it can be called.
+        sequences: takes the calls of the signature that the contract is about; None: they belong to none.
     """
 
     def __init__(
@@ -88,23 +120,37 @@ class Version:
         open_graph: Callable[[], OpenGraph],
         clock: Callable[[], float] = time.monotonic,
         brings: Brings = nothing,
+        keeping: Keeping | None = None,
     ) -> None:
         self.name = settings.name
         self.number = number
         self.state = State.LOADING
         self.statistics = Statistics()
         self.refuse_with = settings.batch.refuse_with
+        self.refuse_by_policy_with = settings.batch.refuse_by_policy_with
         self.signatures: Mapping[str, Signature] = {}
         self.unusable: Mapping[str, str] = {}
         self.signature_defs: Mapping[str, Any] = {}
         self.alone: Mapping[str, str | None] = {}
         self.plans: Mapping[str, Plan] = {}
         self.default_signature: Signature | None = None
+        self.load_s = 0.0
+        self.keeper: Keeper | None = None
+        self.gate = Gate()
+        self.contract = Contract(config=settings.config)
+        self.sequences: Sequences | None = None
+        self._settings = settings
+        self._kept: KeptAnswers | None = None
         self._clock = clock
         self._padded: Mapping[str, frozenset[tuple[str, int]]] = {}
         self._default_timeout_s = settings.batch.default_timeout_ms / 1e3 or math.inf
-        self._levels = settings.batch.priority_levels
+        self._has_levels = settings.batch.priority_levels > 1
+        self._has_policies = settings.batch.has_policies
+        self._max_call_rows = settings.batch.max_call_rows
         self._queue = BatchQueue(self.title, settings.batch, clock, self.statistics)
+        self._timer = (
+            QueueTimer(self.title, self._queue, clock) if settings.batch.has_queue_timeouts else None
+        )
         self._executor = Executor(
             self.title,
             open_graph,
@@ -112,8 +158,9 @@ class Version:
             self.statistics,
             clock,
             settings.batch,
-            brings if settings.warmup.warmup_records else nothing,
+            brings,
             settings.warmup.warmup_rounds,
+            keeping or Keeping(settings.state, settings.name, number),
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
 
@@ -133,11 +180,13 @@ class Version:
         Raises:
             StartError: it cannot be served; its state is failed.
         """
+        started = self._clock()
         try:
             opened = self._executor.start()
         except BaseException:
             self.state = State.FAILED
             raise
+        self.load_s = self._clock() - started
         self.signatures = opened.signatures
         self.unusable = opened.unusable
         self.signature_defs = opened.signature_defs
@@ -145,7 +194,44 @@ class Version:
         self.plans = opened.plans
         self._padded = opened.padded
         self.default_signature = default_signature(opened.signatures)
+        self.keeper = opened.keeper
+        if self._timer is not None:
+            self._timer.start()
         self.state = State.LIVE
+
+    def keep_answers(self, cache: ResponseCache) -> None:
+        """Answer calls from `cache` where others have asked the same; to be said before the first call."""
+        self._kept = cache.answers_of(self.title, self.signatures, self.statistics)
+
+    def keep_sequences(self) -> None:
+        """Begin what `contract` says of sequences, if it does; to be said before the first call.
+
+        Raises:
+            LoadError: the signature cannot follow it.
+        """
+        contract = self.contract
+        if contract.sequence is None or contract.signature is None:
+            return
+        self.sequences = sequences_of(
+            self.title,
+            self.name,
+            self.signatures[contract.signature],
+            contract.sequence,
+            self._settings.sequences,
+            self._settings.batch,
+            self.call,
+            self._queue.withdraw,
+            batched=contract.batched,
+            max_batch_size=contract.config.max_batch_size,
+            statistics=self.statistics,
+            clock=self._clock,
+        )
+        self.sequences.start()
+
+    def padded_of(self, signature: Signature) -> frozenset[tuple[str, int]]:
+        """The dimensions in which calls of a signature may differ and share a batch all the same: alias of
+        an input, and its dimension."""
+        return self._padded.get(signature.name, frozenset())
 
     def lane_key(
         self, signature: Signature, outputs: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
@@ -172,10 +258,12 @@ class Version:
         slot: Slot,
         *,
         deadline: float = math.inf,
+        timeout_s: float = math.inf,
         priority: int = 0,
         lane: LaneKey | None = None,
         rows: int = 0,
         nbytes: int = -1,
+        company: Sequence[float] = (),
     ) -> Call:
         """Hand a decoded call to the queue; its outcome lands in `slot`, by whatever thread ends it.
 
@@ -187,24 +275,32 @@ class Version:
             outputs: aliases of the outputs wanted, each once.
             slot: not yet taken.
             deadline: monotonic seconds; infinite: the settings' default, if there is one.
-            priority: 1 is the highest; 0, or what is no level: the one in the middle. Calls that change state
+            timeout_s: seconds that the caller wants to wait at most; infinite: it does not say. Where the
+                model has queue policies, they say what that means for the time before the run; where it has
+                none, it is a deadline like the other.
+            priority: 1 is the highest; 0, or what is no level: the settings' default. Calls that change state
                 all have that one, because they run in the order of their arrival.
             lane: what `lane_key` says, if the caller has it already.
             rows: goes with `lane`: the size of all inputs along dimension 0.
             nbytes: that the call holds, if the caller knows; below 0: worked out from the arrays.
+            company: of one that carries a row for each of several callers, and perhaps empty ones: when they
+                came, monotonic seconds. It shares no run.
 
         Raises:
+            InvalidCall: it has more rows than the settings allow.
             QueueFull: too much waits.
+            QueueSizeExceeded: too much of its level waits, by a queue policy.
             WouldBeLate: it cannot be answered before its deadline.
             Draining: this version takes no calls any more.
         """
         arrived = self._clock()
+        if timeout_s != math.inf and not self._has_policies:
+            deadline = min(deadline, arrived + timeout_s)
         if deadline == math.inf:
             deadline = arrived + self._default_timeout_s
         level = 1
-        if self._levels > 1:
-            in_range = 1 <= priority <= self._levels and not signature.writes
-            level = priority if in_range else (self._levels + 1) // 2
+        if self._has_levels:
+            level = self._settings.batch.level_of(0 if signature.writes else priority)
         call = Call(
             signature,
             inputs,
@@ -212,30 +308,106 @@ class Version:
             slot,
             arrived=arrived,
             deadline=deadline,
-            joinable=self.alone[signature.name] is None,
+            joinable=self.alone[signature.name] is None and not company,
             level=level,
             padded=self._padded.get(signature.name, ()),
             lane=lane,
             rows=rows,
             nbytes=nbytes,
         )
+        if company:
+            call.rows, call.company = len(company), company[1:]
+        if 0 < self._max_call_rows < call.rows:
+            # TensorFlow Serving's words: who asks for this limit has its clients.
+            raise InvalidCall(
+                f"Task size {call.rows} is larger than maximum input batch size {self._max_call_rows}"
+            )
+        if self._kept is not None and self._kept.answer(call):
+            return call
+        if self._has_policies:
+            call.queue_until = queue_until(self._settings.batch, signature, level, arrived, timeout_s)
+        if self.statistics.watcher is not None:
+            self.statistics.watcher.queued(call)
+        if signature.writes:
+            return self.gate.put(functools.partial(self._placed, call))
         self._queue.put(call)
         return call
 
-    def leave(self, call: Call, *, expired: bool | None = None) -> None:
-        """End a call early, and make room if it was still waiting. One that has ended stays as it ended.
+    def ask(self, task: Callable[[Writes], Any]) -> Future[Any]:
+        """Let the executor's thread do something, behind the calls that change state and have come before.
+
+        Raises:
+            Draining: this version takes nothing any more.
+        """
+        level = self._settings.batch.level_of(0) if self._has_levels else 1
+        errand = Errand(task, arrived=self._clock(), level=level)
+        self._queue.put_errand(errand)
+        return errand.done
+
+    @property
+    def has_waiting_writes(self) -> bool:
+        """Do calls wait that change state?"""
+        return self._queue.has_writes()
+
+    def _placed(self, call: Call, end: Version | None) -> tuple[Call, Callable[[Call], object]]:
+        """A call that changes state as it is to be queued, and how, where such calls go to `end` now.
+
+        Raises:
+            NotReady: `end` cannot take it.
+        """
+        if end is None:
+            return call, self._queue.put
+        mine, other = call.signature, end.signatures.get(call.signature.name)
+        if other is None or not same_call(mine, other):
+            raise NotReady(f"{self.title} is being replaced; the call was not run")
+        moved = Call(
+            other,
+            call.inputs,
+            call.outputs,
+            call.slot,
+            arrived=call.arrived,
+            deadline=call.deadline,
+            joinable=end.alone[other.name] is None,
+            level=call.level,
+            padded=end._padded.get(other.name, ()),
+            nbytes=call.nbytes,
+        )
+        return moved, end._queue_moved
+
+    def _queue_moved(self, call: Call) -> None:
+        self.gate.put(functools.partial(self._placed, call))
+
+    def leave(self, call: Call | SequenceCall, *, expired: bool | None = None) -> Left:
+        """End a call early, and make room if it was still waiting. One that has ended stays as it ended; so
+        does one that changes state and has begun to run, because its caller must hear what came of it.
 
         Args:
-            call: from `call`.
+            call: from `call`, or from `sequences`.
             expired: has its deadline passed, or has the caller left? None: the clock tells.
+
+        Returns:
+            Of a call that changes state: what it has ended with, or True if its outcome is still to come;
+            else None.
         """
+        if isinstance(call, SequenceCall):
+            assert self.sequences is not None
+            self.sequences.leave(call, expired=expired)
+            return None
+        if self.gate.end is not None and call.signature is not self.signatures.get(call.signature.name):
+            # It went on to the next version, whose queue alone knows it.
+            return self.gate.end.leave(call, expired=expired)
         if call.slot.taken:
-            return
+            return None
         if expired is None:
             expired = call.deadline <= self._clock()
-        if call.slot.finish(DeadlineExceeded() if expired else Cancelled()):
-            self._queue.withdraw(call)
-            self.statistics.count(call.signature.name, Event.EXPIRED if expired else Event.CANCELLED)
+        writes = call.signature.writes
+        note = NOT_RUN if writes else ""
+        error = DeadlineExceeded(note) if expired else Cancelled(note)
+        if not call.slot.leave(error):
+            return True if writes else None
+        self._queue.withdraw(call)
+        self.statistics.count(call.signature.name, Event.EXPIRED if expired else Event.CANCELLED)
+        return error if writes else None
 
     def stop(self, timeout_s: float) -> bool:
         """Answer what was taken, then close the session.
@@ -246,10 +418,20 @@ class Version:
         with self._stopping:
             if self.state is State.LIVE:
                 self.state = State.DRAINING
+            if self.sequences is not None:
+                # Their calls come to the queue one after the other, so it is closed behind the last.
+                began = time.monotonic()
+                self.sequences.stop(timeout_s)
+                timeout_s = max(0.0, timeout_s - (time.monotonic() - began))
             self._queue.close()
             ended = self._executor.stop(timeout_s)
             if not ended:
                 self._queue.abandon(Draining(self.title))
+            if self._timer is not None:
+                # It waits for nobody; a second is for a delivery that it is in the middle of.
+                self._timer.stop(1.0)
+            if self._kept is not None:
+                self._kept.forget()
             if self.state is State.DRAINING:
                 self.state = State.CLOSED
             return ended

@@ -1,8 +1,8 @@
 """Calls in pieces: those that are larger than a batch, and those that do not fit into memory at once.
 
-A call that the queue knows to be large gives the executor back after each piece, so that small calls wait for
-a piece and not for the whole. One that is large only by what memory has taught runs to its end at once,
-because the queue knows nothing of that.
+A large call gives the executor back after each piece, so that small calls wait for a piece and not for the
+whole. Only one that was not known to be large, whose run alone has not fitted into memory, is run to its end
+at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ class Pieces:
     Args:
         runs: does and counts them.
         put_back: takes in the rest of a call until its turn comes again.
-        max_rows: of a batch by the settings; the queue's word for large.
         split: may calls be run in pieces at all?
         is_joined: may calls of this signature, by its name, share batches now?
     """
@@ -30,14 +29,12 @@ class Pieces:
         self,
         runs: Runs,
         put_back: Callable[[Call], None],
-        max_rows: int,
         *,
         split: bool,
         is_joined: Callable[[str], bool],
     ) -> None:
         self._runs = runs
         self._put_back = put_back
-        self._max_rows = max_rows
         self._split = split
         self._is_joined = is_joined
 
@@ -51,9 +48,7 @@ class Pieces:
         """Run the next piece of a large call, and end the call or give it back."""
         if not call.rows_done:
             self._runs.count(call, Event.SPLIT)
-        if call.rows <= self._max_rows:
-            self.run_all(call, max_rows)
-        elif self._step(call, max_rows) and call.rows_done < call.rows:
+        if self._step(call, max_rows) and call.rows_done < call.rows:
             self._put_back(call)
 
     def run_all(self, call: Call, max_rows: int) -> bool:

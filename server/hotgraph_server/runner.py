@@ -7,6 +7,7 @@ answer or the error that it would have got alone. What it does for that:
   costs its neighbours a delay and nothing else. Calls that change state are never among several.
 * A run that does not fit into memory is run again at half the rows, and so are all later ones.
 * A call larger than the row limit runs in pieces, others in between (pieces.py).
+* Calls that change state have a way of their own, which runs nothing twice (writing.py).
 * A sampled call is run again alone, and joining ends for its signature if the answers differ
   (batching/checking.py).
 
@@ -25,13 +26,16 @@ from hotgraph_server.batching.checking import difference
 from hotgraph_server.batching.joining import Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rerun import within_rows
+from hotgraph_server.errand import Errand
 from hotgraph_server.errors import InternalError, RunFailed
 from hotgraph_server.finisher import Finisher
 from hotgraph_server.pieces import Pieces
 from hotgraph_server.reruns import Reruns
 from hotgraph_server.runs import OUT_OF_MEMORY, Runnable, Runs
 from hotgraph_server.settings import BatchSettings
+from hotgraph_server.state.writes import Writes, forgetting
 from hotgraph_server.statistics import Event, Statistics
+from hotgraph_server.writing import Writing
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ class Runner:
         alone: why a signature's calls run alone, None where they are joined; a check may change it.
         joinings: how calls of a signature are joined; not named: the plain way.
         clock: monotonic seconds.
+        writes: keeps what runs write; None: nobody does.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Runner:
         alone: MutableMapping[str, str | None],
         joinings: dict[str, Joining],
         clock: Callable[[], float],
+        writes: Writes | None = None,
     ) -> None:
         self._title = title
         self._graph = graph
@@ -69,15 +75,27 @@ class Runner:
         self._statistics = statistics
         self._settings = settings
         self._alone = alone
-        self._runs = Runs(title, graph, queue.__len__, statistics, finisher, settings, alone, joinings, clock)
+        self._runs = Runs(
+            title,
+            graph,
+            queue.__len__,
+            statistics,
+            finisher,
+            settings,
+            alone,
+            joinings,
+            clock,
+            queue.limit_rows,
+        )
         self._pieces = Pieces(
             self._runs,
             queue.put_back,
-            settings.max_batch_rows,
             split=settings.split,
             is_joined=lambda name: alone[name] is None,
         )
         self._reruns = Reruns(title, self._runs, self._pieces)
+        self._writes = writes or forgetting(title)
+        self._writing = Writing(title, self._runs, self._writes)
         self._checks = self._runs.checks
         self._clock = clock
 
@@ -102,6 +120,12 @@ class Runner:
 
     def _run(self, batch: Batch) -> None:
         first = batch[0]
+        if isinstance(first, Errand):
+            first.run(self._writes)
+            return
+        if first.signature.writes:
+            self._writing.run(batch)
+            return
         limit = self._runs.limits.of(first.signature.name)
         if len(batch) == 1:
             parts: Sequence[Batch] = [batch]
@@ -115,7 +139,9 @@ class Runner:
         for number, part in enumerate(parts):
             if number:
                 part = [call for call in part if self._runs.is_wanted(call)]
-            if len(part) == 1 and part[0].rows > limit and self._pieces.may_split(part[0]):
+            # One whose first piece has run goes on so, though the limit may have risen since.
+            in_pieces = len(part) == 1 and (part[0].rows > limit or part[0].rows_done > 0)
+            if in_pieces and self._pieces.may_split(part[0]):
                 self._pieces.run_next(part[0], limit)
             elif part:
                 self._run_part(part)

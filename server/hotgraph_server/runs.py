@@ -4,8 +4,8 @@ One step of the runner's work at a time: run calls together, end them with what 
 run next when a run fails is decided elsewhere (reruns.py, pieces.py).
 
 A call is counted once by how it ended. Whoever ends it early counts it (model.Version.leave), so a run
-counts only those whose slots are free when it ends. It looks before it answers, because a caller who has its
-answer shall find it counted; one who leaves between the two is counted twice.
+counts only those whose slots it gets when it ends (Slot.begin). It takes them before it answers, because a
+caller who has its answer shall find it counted; one who leaves between the two has been answered.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.checking import Checks
 from hotgraph_server.batching.joining import PLAIN, Joining, cut, join
 from hotgraph_server.batching.rerun import RowLimits
-from hotgraph_server.errors import DeadlineExceeded, InternalError, RunFailed, forget_traceback
+from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
 from hotgraph_server.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import Event, Statistics
+from hotgraph_server.statistics import Event, Moments, Statistics
 from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)
@@ -41,12 +41,24 @@ class Runnable(Protocol):
 
 
 class Ran(NamedTuple):
-    """A run: the answers of its calls, or why there are none; when it began and ended."""
+    """A run: the answers of its calls, or why there are none; its course as in statistics.Moments."""
 
     answers: Sequence[Sequence[Array]]
     error: Exception | None
     started: float
+    joined: float
+    returned: float
     ended: float
+
+    @property
+    def input_s(self) -> float:
+        """Seconds that joining took; of a run that failed none are told."""
+        return 0.0 if self.error else self.joined - self.started
+
+    @property
+    def output_s(self) -> float:
+        """Seconds that cutting took; of a run that failed none are told."""
+        return 0.0 if self.error else self.ended - self.returned
 
     @property
     def out_of_memory(self) -> bool:
@@ -67,6 +79,7 @@ class Runs:
         alone: why a signature's calls run alone, None where they are joined; others change it.
         joinings: how calls of a signature are joined; not named: the plain way.
         clock: monotonic seconds.
+        limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
 
     Attributes:
         limits: how many rows a run may have, by signature.
@@ -84,7 +97,9 @@ class Runs:
         alone: Mapping[str, str | None],
         joinings: MutableMapping[str, Joining],
         clock: Callable[[], float],
+        limit_rows: Callable[[str, int], None],
     ) -> None:
+        self._limit_rows = limit_rows
         self.limits = RowLimits(settings.max_batch_rows)
         self.checks = Checks(settings.check_one_in)
         self._title = title
@@ -109,32 +124,54 @@ class Runs:
         joining = joining or self.joining(first)
         if signature.writes:
             self.checks.forget()
-        started = self._clock()
+        started = joined = returned = self._clock()
         try:
-            outputs = self._graph.run(signature, first.outputs, join(calls, joining))
+            inputs = join(calls, joining)
+            joined = returned = self._clock()
+            outputs = self._graph.run(signature, first.outputs, inputs)
+            returned = self._clock()
+            # A batch is large; what is cut now are its answers.
+            del inputs
             answers = cut(calls, outputs, joining)
         except Exception as error:
             if len(calls) > 1 or joining is not PLAIN or isinstance(error, RunFailed):
                 # It travels without the frames that it came through: they hold the batch.
                 forget_traceback(error)
-            return Ran((), error, started, self._clock())
-        return Ran(answers, None, started, self._clock())
+            return self._watched(calls, Ran((), error, started, joined, returned, self._clock()))
+        return self._watched(calls, Ran(answers, None, started, joined, returned, self._clock()))
 
     def answer(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls with their answers."""
         name = calls[0].signature.name
         rows = sum([call.rows for call in calls])
-        arrivals = [call.arrived for call in calls if not call.slot.taken]
-        self._statistics.add_run(name, arrivals, rows, ran.started, ran.ended)
+        if self.limits.ran(name, rows):
+            self._fit_buckets(name)
+            self._limit_rows(name, self.limits.of(name))
+            _LOG.info("%s: signature %r is tried with more rows a run again", self._title, name)
+        if len(calls) > 1 or self.joining(calls[0]).buckets:
+            self.checks.answered(calls, ran.answers, ran.ended)
+        # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
+        self.count_answered(calls, ran)
         if self._waiting() and ran.ended - ran.started > WORTH_A_HAND_OVER_S:
             self._finisher.hand_over(calls, ran.answers)
         else:
             finish(calls, ran.answers)
-        if self.limits.ran(name, rows):
-            self._fit_buckets(name)
-            _LOG.info("%s: signature %r is tried with more rows a run again", self._title, name)
-        if len(calls) > 1 or self.joining(calls[0]).buckets:
-            self.checks.answered(calls, ran.answers, ran.ended)
+
+    def count_answered(self, calls: Sequence[Call], ran: Ran) -> int:
+        """Count a run that went well; returns its rows."""
+        rows = sum([call.rows for call in calls])
+        arrivals = [call.arrived for call in calls if call.slot.begin()]
+        arrivals += calls[0].company
+        self._statistics.add_run(
+            calls[0].signature.name,
+            arrivals,
+            rows,
+            ran.started,
+            ran.ended,
+            input_s=ran.input_s,
+            output_s=ran.output_s,
+        )
+        return rows
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
         """Count a piece of so many rows of a call, and end the call if this was the last.
@@ -145,23 +182,58 @@ class Runs:
             ran: its run.
             answer: of the whole call; None: pieces are left.
         """
-        arrivals = [] if answer is None or call.slot.taken else [call.arrived]
-        self._statistics.add_run(call.signature.name, arrivals, rows, ran.started, ran.ended)
+        arrivals = [call.arrived] if answer is not None and call.slot.begin() else []
+        self._statistics.add_run(
+            call.signature.name,
+            arrivals,
+            rows,
+            ran.started,
+            ran.ended,
+            input_s=ran.input_s,
+            output_s=ran.output_s,
+        )
         if answer is not None:
             finish([call], [answer])
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""
+        self._count_ends(([call.arrived] if call.slot.begin() else []), call, rows, ran)
         error = ran.error
-        assert error is not None
-        arrivals = [] if call.slot.taken else [call.arrived]
-        self._statistics.add_run(call.signature.name, arrivals, rows, ran.started, ran.ended, failed=True)
         if isinstance(error, RunFailed):
             call.slot.finish(error)
         else:
             _LOG.error("%s: signature %r broke", self._title, call.signature.name, exc_info=error)
             call.slot.finish(InternalError())
+            assert error is not None
             forget_traceback(error)
+
+    def end_all_failed(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls with the error of the one run that they were in, which is not tried again."""
+        first = calls[0]
+        arrivals = [call.arrived for call in calls if call.slot.begin()]
+        self._count_ends(arrivals, first, sum([call.rows for call in calls]), ran)
+        error = ran.error
+        if not isinstance(error, RunFailed):
+            _LOG.error("%s: signature %r broke", self._title, first.signature.name, exc_info=error)
+        for call in calls:
+            # An error of its own for each: whoever sends one changes it.
+            own = RunFailed(error.code, str(error)) if isinstance(error, RunFailed) else InternalError()
+            call.slot.finish(own)
+        assert error is not None
+        forget_traceback(error)
+
+    def _count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
+        """Count a run that failed, and those who hear of it."""
+        if call.company and call.signature.writes:
+            arrivals += call.company
+        elif call.company:
+            # Each of those whose rows these are is run again alone, and counted by that run.
+            arrivals = []
+        self._statistics.add_run(call.signature.name, arrivals, rows, ran.started, ran.ended, failed=True)
+
+    def may_begin(self, call: Call) -> bool:
+        """Shall this call, which changes state, be run now? If so, nobody can leave it any more."""
+        return self.is_wanted(call) and call.slot.begin()
 
     def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
@@ -174,7 +246,7 @@ class Runs:
     def is_wanted(self, call: Call) -> bool:
         """Time has passed, and callers may have left."""
         if call.deadline <= self._clock():
-            if call.slot.finish(DeadlineExceeded()):
+            if call.slot.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
                 self.count(call, Event.EXPIRED)
             return False
         return not call.slot.taken
@@ -189,6 +261,7 @@ class Runs:
         """So many rows of a signature do not fit into memory."""
         limit = self.limits.learn(name, rows)
         self._fit_buckets(name)
+        self._limit_rows(name, limit)
         _LOG.warning(
             "%s: %d rows of signature %r do not fit into memory; from now on %d are run at once",
             self._title,
@@ -196,6 +269,12 @@ class Runs:
             name,
             limit,
         )
+
+    def _watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
+        watcher = self._statistics.watcher
+        if watcher is not None:
+            watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
+        return ran
 
     def _fit_buckets(self, name: str) -> None:
         """No bucket is larger than a run may be."""

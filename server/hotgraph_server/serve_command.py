@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -17,24 +18,29 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
+from hotgraph_server.model_settings import OfRepositories, in_folder, model
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
+from hotgraph_server.repository.offers import offers_of
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
     AdminSettings,
-    BatchSettings,
+    ControlSettings,
+    InferenceSettings,
     ListenSettings,
-    ModelSettings,
     PredictionSettings,
     RepositorySettings,
+    ResponseCacheSettings,
     RestSettings,
     ServerSettings,
     SessionSettings,
-    WarmupSettings,
+    SharedMemorySettings,
+    TraceSettings,
     build,
     fields_of,
 )
+from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings_file import FileSettings, read_settings_file
 
 if TYPE_CHECKING:
@@ -44,8 +50,9 @@ DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
 TensorFlow Serving, on one port.
 
-A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. Without any
-DIR the built-in model answers: handwritten digits, 784 pixels in, 10 probabilities out.
+A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
+folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
+answers: handwritten digits, 784 pixels in, 10 probabilities out.
 """
 EXAMPLES = """\
 examples:
@@ -53,6 +60,7 @@ examples:
   hotgraph serve ~/models/flowers               one model, called "flowers"
   hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
   hotgraph serve DIR --host 0.0.0.0             for other machines to call
+  hotgraph serve --repository ~/models          every model of a repository
   hotgraph serve --config server.toml           everything from a file:
       port = 8500
       [models.flowers]
@@ -66,6 +74,8 @@ calls, those taken are answered, exit status 0. A second signal ends at once.
 _LOG = logging.getLogger(__name__)
 
 _BUILT_IN_NAME = "digits"
+# Of model-control poll, where poll-s is not given; as Triton has it.
+_POLL_S = 15.0
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -85,12 +95,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for setting in fields_of(*PER_SERVER, *PER_MODEL):
         if not setting.metadata["flag"]:
             continue
-        shown = setting.default != "" and not isinstance(setting.default, bool)
+        shown = setting.default not in ("", ()) and not isinstance(setting.default, bool)
         default = f" (default {setting.default})" if shown else ""
         flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
         # A boolean has no value but two flags: --NAME and --no-NAME.
         takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        if kind is not bool:
+        if kind is list:
+            takes = {"action": "append", "metavar": setting.metadata["metavar"]}
+        elif kind is not bool:
             choices = setting.metadata["choices"] or None
             metavar = setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper()
             takes = {"type": kind, "metavar": "|".join(choices or [metavar]), "choices": choices}
@@ -103,16 +115,18 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: the server cannot start.
     """
-    settings = settings_from(vars(arguments))
+    # First, because reading models' configurations has things to say.
     set_up_logging(arguments.verbose)
+    settings = settings_from(vars(arguments))
     if GRPC_EXPERIMENTS in os.environ:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
     stop = Stop()
     stop.start()
-    for model in settings.models:
-        # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
-        versions_in(model.path)
-    import_tensorflow(model.session for model in settings.models)
+    # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
+    for one in settings.models:
+        versions_in(one.path, one.folder)
+    offers_of([Path(repository) for repository in settings.control.repository])
+    import_tensorflow(sessions_of(settings))
     from hotgraph_server.server import Server
 
     return serve_until_stopped(Server(settings), stop)
@@ -156,30 +170,44 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
     values = {**file.values, **flags}
+    control = build(ControlSettings, values)
+    control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
+    tables = {name: table for name, table in file.models.items() if "path" not in table}
+    if tables and not control.repository:
+        raise SettingsError(f'{flags["config"]}: [models.{min(tables)}] needs path = "DIR", or a repository')
     models = [
-        _model(name, _folder(table["path"]), {**values, **table}) for name, table in file.models.items()
+        in_folder(name, _folder(table["path"]), values, table)
+        for name, table in file.models.items()
+        if "path" in table
     ]
-    models += [_model(*_named_folder(argument), values) for argument in flags["models"]]
-    if not models:
-        models = [_model(_BUILT_IN_NAME, digits_model(), values)]
+    models += [in_folder(*_named_folder(argument), values) for argument in flags["models"]]
+    if not models and not control.repository:
+        models = [model(_BUILT_IN_NAME, digits_model(), values)]
+    repository = build(RepositorySettings, values)
+    if control.model_control == POLL and not repository.poll_s:
+        repository = dataclasses.replace(repository, poll_s=_POLL_S)
     return ServerSettings(
         tuple(models),
         build(ListenSettings, values),
         build(AdminSettings, values),
         build(RestSettings, values),
-        build(RepositorySettings, values),
+        repository,
         build(PredictionSettings, values),
+        build(SharedMemorySettings, values),
+        build(ResponseCacheSettings, values),
+        control=control,
+        offered=OfRepositories(values, tables) if control.repository else None,
+        inference=build(InferenceSettings, values),
+        tracing=build(TraceSettings, values),
     )
 
 
-def _model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
-    return ModelSettings(
-        name,
-        path,
-        build(BatchSettings, values),
-        build(SessionSettings, values),
-        warmup=build(WarmupSettings, values),
-    )
+def sessions_of(settings: ServerSettings) -> list[SessionSettings]:
+    """How models are run, as far as that is known before any folder is read; those of repositories too."""
+    sessions = [one.session for one in settings.models]
+    if settings.offered is not None:
+        sessions.append(settings.offered("any", Path(), None).session)
+    return sessions
 
 
 def _named_folder(argument: str) -> tuple[str, Path]:

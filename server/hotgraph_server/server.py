@@ -6,23 +6,30 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotgraph_server.admin.pages import Pages
 from hotgraph_server.admin.server import AdminServer
-from hotgraph_server.errors import ConfigError, StartError
+from hotgraph_server.errors import StartError
+from hotgraph_server.logs import Logs
 from hotgraph_server.model import State, Unavailable, Version
+from hotgraph_server.model_settings import OfRepositories
 from hotgraph_server.protocols import tfs, v2
+from hotgraph_server.protocols.v2 import log_settings, model_control, trace_settings
 from hotgraph_server.registry import Registry
+from hotgraph_server.repository.control import ModelControl
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.request_log.request_logs import RequestLogs
+from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
+from hotgraph_server.shared_memory import Regions
 from hotgraph_server.tfs_metrics import MetricsPage
+from hotgraph_server.tracing.tracing import Tracing
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
 
@@ -57,6 +64,7 @@ class Server:
     Attributes:
         registry: which versions are live.
         repository: which versions there are, and what becomes of them.
+        control: which models are served, where that may change.
         state: loading, live (calls are answered), draining, closed.
     """
 
@@ -67,14 +75,28 @@ class Server:
             like: what a model is like that a caller names in a new list of models; None: none may.
         """
         self.registry = Registry()
+        self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
+        # What has ended may leave files behind that nobody needs any more.
         self.repository = Repository(
             settings.repository,
             self._publish,
-            load=functools.partial(load_version, brings_of=tfs.records_in),
+            load=functools.partial(load_version, brings_of=tfs.records_in, cache=self._cache),
             look=look_at,
+            ended=lambda: self.control.wake(),
+        )
+        self.control = ModelControl(
+            settings.control,
+            settings.models,
+            settings.offered or OfRepositories(),
+            self.repository,
+            self.reconfigure,
+            poll_s=settings.repository.poll_s,
+            exit_on_error=settings.repository.exit_on_error,
         )
         self.state = State.LOADING
         self._request_logs = RequestLogs()
+        self._tracing = Tracing(settings.tracing, self.registry)
+        self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
         self._like = like
         self._settings = settings
@@ -108,11 +130,27 @@ class Server:
             tfs.prediction_service(self.registry, self._settings.prediction)
         )
         models = tfs.model_service(self.repository, self.reconfigure, self._like)
-        services = [v2.service(self.registry, lambda: self.state is State.LIVE), prediction, models]
+        shm = self._settings.shared_memory
+        inference = v2.service(
+            self.registry,
+            lambda: self.state is State.LIVE and self.control.is_ready(),
+            regions=Regions(shm) if shm.allow_client_shm else None,
+            server_name=self._settings.inference.server_name,
+            traced=self._tracing.around,
+            more=[
+                model_control.methods(self.control),
+                trace_settings.methods(self._tracing, self.registry),
+                log_settings.methods(self._logs),
+            ],
+        )
+        services = [inference, prediction, models]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._grpc = GrpcServer(self._settings.listen, services)
+        if self._cache is not None:
+            self._cache.start()
         try:
+            self._tracing.start()
             self._start_admin()
             self._start_rest(prediction, models)
             self._load_models()
@@ -124,15 +162,19 @@ class Server:
         self.repository.started()
         self._grpc.start()
 
-    def reconfigure(self, models: Sequence[ModelSettings]) -> None:
+    def reconfigure(self, models: Sequence[ModelSettings], anew: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns before they are loaded. Any thread may
         call it.
+
+        Args:
+            models: all of them.
+            anew: names of those whose folders are looked at now, and whose loads that failed are tried again.
 
         Raises:
             ConfigError: that cannot be, and why; nothing has changed.
         """
         with self._reconfiguring:
-            self.repository.configure(models)
+            self.repository.configure(models, anew)
             self._request_logs.configure(models)
 
     def stop(self, timeout_s: float | None = None) -> Stopped:
@@ -152,6 +194,7 @@ class Server:
         limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit_s
         # Who waits for a model to be loaded holds up the end no longer than a call.
+        self.control.wind_down()
         self.repository.wind_down()
         answered = self._grpc.stop(limit_s)
         if self._rest is not None:
@@ -159,7 +202,12 @@ class Server:
             answered &= self._rest.stop(max(deadline - time.monotonic(), 0.0))
             self._rest = None
         self._request_logs.stop()
+        self._tracing.stop()
+        self._logs.restore()
         ended = self.repository.stop(_LAST_RUN_S)
+        self.control.stop(_LAST_RUN_S)
+        if self._cache is not None:
+            self._cache.stop()
         self.state = State.CLOSED
         if self._admin is not None:
             self._admin.stop()
@@ -204,17 +252,20 @@ class Server:
             settled.set()
 
         patient = self._settings.repository.wait_for_models
-        try:
-            self.reconfigure(self._settings.models)
-        except ConfigError as error:
-            raise StartError(str(error)) from error
-        self.repository.when_settled(self.repository.models(), tell, patient=patient, all_of_them=patient)
+        goes_on = not self._settings.repository.exit_on_error
+        self.control.begin()
+        names = self.repository.models()
+        self.repository.when_settled(names, tell, patient=patient, all_of_them=patient or goes_on)
         self.repository.start()
+        self.control.start()
         wait_s = _SAY_AFTER_S
         while not settled.wait(wait_s):
             _LOG.info("waiting for %s", "; ".join(self.repository.open_ends()))
             wait_s = _SAY_AGAIN_S
-        if not unavailable:
+        if goes_on:
+            for one in unavailable:
+                _LOG.warning("model '%s' is not served: %s", one.model, one.error)
+        if not unavailable or goes_on:
             return
         if patient:
             raise StartError(tfs.not_available(unavailable))

@@ -48,6 +48,10 @@ class Signature:
         method_name: as TensorFlow Serving's clients see it in the metadata.
         defaults: the value of an input that a call leaves out, by alias.
         writes: running it may change the state of the session.
+        variables: the names of the variables that it may write.
+        other_state: what else it may write: tables, queues; as words for people.
+        varies: running it twice on the same inputs may give two answers even where nothing is written: it
+            draws random numbers, or reads files.
     """
 
     name: str
@@ -56,6 +60,9 @@ class Signature:
     method_name: str = ""
     defaults: Mapping[str, Array] = field(default_factory=dict)
     writes: bool = False
+    variables: frozenset[str] = frozenset()
+    other_state: frozenset[str] = frozenset()
+    varies: bool = False
 
     def __post_init__(self) -> None:
         # Looked up for every call; a frozen dataclass lets us set them only this way.

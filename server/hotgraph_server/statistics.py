@@ -17,6 +17,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 # Callers choose the sizes of large calls; past this many different ones no new size gets a row.
 _MAX_SIZES = 1024
@@ -36,7 +37,10 @@ class Event(enum.Enum):
 
     REFUSED_FULL = "refused: the queue is full"
     REFUSED_LATE = "refused: its answer would come past its deadline"
+    REFUSED_BY_SIZE = "refused: as many calls of its level wait as its queue policy allows"
     REFUSED_DRAINING = "refused: the version takes no calls any more"
+    TIMED_OUT = "it waited for its run as long as its queue policy allows"
+    DELAYED = "it waited so long that its queue policy put it behind the others"
     EXPIRED = "its deadline passed before it was answered"
     CANCELLED = "its caller left"
     POISON = "it failed alone after the batch that it was in had failed"
@@ -45,6 +49,15 @@ class Event(enum.Enum):
     CHECKED = "an answer from a batch was compared with the answer alone"
     DIFFERED = "that comparison found a difference"
     SPLIT = "a call larger than the row limit was run in pieces"
+
+
+ENDINGS: frozenset[Event] = frozenset(
+    {
+        *(Event.REFUSED_FULL, Event.REFUSED_LATE, Event.REFUSED_BY_SIZE, Event.REFUSED_DRAINING),
+        *(Event.TIMED_OUT, Event.EXPIRED, Event.CANCELLED),
+    }
+)
+"""What ends a call, once, without a run; nothing else that happens does."""
 
 
 @dataclass
@@ -56,11 +69,44 @@ class Total:
 
 
 @dataclass
+class OfSize(Total):
+    """The runs with one number of rows.
+
+    Attributes:
+        input_ns: of the whole time, what went into joining their calls.
+        output_ns: and into cutting what came out into answers.
+    """
+
+    input_ns: int = 0
+    output_ns: int = 0
+
+
+class Moments(NamedTuple):
+    """A run's course, monotonic seconds: it begins, its input is joined, the graph has run, the answers are
+    cut. Of a run that fails, what it has not come to has the last moment before it."""
+
+    started: float
+    joined: float
+    returned: float
+    ended: float
+
+
+class Watcher(Protocol):
+    """Looks at the calls of a version on their way, as traces do; see Statistics."""
+
+    def queued(self, call: Any) -> None:
+        """A call (batching.call.Call) is about to be queued; in the thread that hands it in."""
+
+    def ran(self, calls: Sequence[Any], moments: Moments) -> None:
+        """Calls were run, and are about to end; in the executor's thread, which it must not hold up."""
+
+
+@dataclass
 class Snapshot:
     """The figures of a version at one moment, all signatures together.
 
     Durations are summed per call, so each member of a batch adds the whole time of its run, as
-    Triton's clients expect it. `by_rows` counts runs.
+    Triton's clients expect it; `run` holds `run_input` and `run_output` (see OfSize). `by_rows` counts runs.
     """
 
     rows: int = 0
@@ -70,7 +116,12 @@ class Snapshot:
     fail: Total = field(default_factory=Total)
     queue: Total = field(default_factory=Total)
     run: Total = field(default_factory=Total)
-    by_rows: dict[int, Total] = field(default_factory=dict)
+    run_input: Total = field(default_factory=Total)
+    run_output: Total = field(default_factory=Total)
+    by_rows: dict[int, OfSize] = field(default_factory=dict)
+    cache_hit: Total = field(default_factory=Total)
+    cache_miss: Total = field(default_factory=Total)
+    events: dict[Event, int] = field(default_factory=lambda: dict.fromkeys(Event, 0))
 
 
 def _no_durations() -> list[int]:
@@ -89,6 +140,11 @@ class Figures:
         answered_s, failed_s: from arrival to the end of the run, summed over these calls, seconds.
         waited_s: from arrival to the start of the run, summed over calls, seconds.
         ran_s: time inside runs, summed over runs, seconds; `calls_ran_s` is the same summed over calls.
+        calls_input_s, calls_output_s: of calls_ran_s, what went into joining calls, and into cutting answers.
+        cache_hits: calls that got an answer that was kept; they are not in `answered`, nor in anything above.
+        cache_misses: calls for which none was kept, though it might have been; they go on to a run.
+        cache_hit_s: from their arrival to the answer, summed over hits, seconds.
+        cache_miss_s: of the search, summed over misses, and of keeping their answers later, seconds.
         rows_per_run: histogram over ROWS_BOUNDS, runs.
         run_durations: histogram over DURATION_BOUNDS_S, runs.
         wait_durations: histogram over DURATION_BOUNDS_S, calls.
@@ -107,6 +163,12 @@ class Figures:
     waited_s: float = 0.0
     ran_s: float = 0.0
     calls_ran_s: float = 0.0
+    calls_input_s: float = 0.0
+    calls_output_s: float = 0.0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_hit_s: float = 0.0
+    cache_miss_s: float = 0.0
     rows_per_run: list[int] = field(default_factory=lambda: [0] * (len(ROWS_BOUNDS) + 1))
     run_durations: list[int] = field(default_factory=_no_durations)
     wait_durations: list[int] = field(default_factory=_no_durations)
@@ -126,12 +188,17 @@ class Figures:
 
 
 class Statistics:
-    """The figures of one version."""
+    """The figures of one version.
+
+    Attributes:
+        watcher: sees each call and run; None: nobody looks. Anyone may set it, at any time.
+    """
 
     def __init__(self) -> None:
+        self.watcher: Watcher | None = None
         self._lock = threading.Lock()  # guards the figures: a reader must see whole runs
         self._by_signature: dict[str, Figures] = {}
-        self._by_rows: dict[int, Total] = {}
+        self._by_rows: dict[int, OfSize] = {}
         self._last_run_ms = 0
 
     def add_run(
@@ -142,6 +209,8 @@ class Statistics:
         started: float,
         ended: float,
         failed: bool = False,
+        input_s: float = 0.0,
+        output_s: float = 0.0,
     ) -> None:
         """Count a run.
 
@@ -152,6 +221,8 @@ class Statistics:
             rows: its rows, without those that only pad it.
             started, ended: monotonic seconds.
             failed: its calls got an error instead of answers.
+            input_s: seconds that it took to join the calls, within the run.
+            output_s: seconds that it took to cut the answers, within the run.
         """
         calls = len(arrivals)
         ordered = sorted(arrivals)
@@ -166,6 +237,8 @@ class Statistics:
             figures.waited_s += waited_s
             figures.ran_s += ran_s
             figures.calls_ran_s += ran_s * calls
+            figures.calls_input_s += input_s * calls
+            figures.calls_output_s += output_s * calls
             if failed:
                 figures.failed_runs += 1
                 figures.failed += calls
@@ -181,10 +254,12 @@ class Statistics:
             self._last_run_ms = int(time.time() * 1000)
             total = self._by_rows.get(rows)
             if total is None and len(self._by_rows) < _MAX_SIZES:
-                total = self._by_rows[rows] = Total()
+                total = self._by_rows[rows] = OfSize()
             if total is not None:
                 total.count += 1
                 total.ns += int(ran_s * 1e9)
+                total.input_ns += int(input_s * 1e9)
+                total.output_ns += int(output_s * 1e9)
 
     def count(self, signature: str, event: Event, n: int = 1) -> None:
         """Count `n` happenings of `event` to calls or batches of `signature`."""
@@ -192,20 +267,48 @@ class Statistics:
             figures = self._by_signature.get(signature) or self._add_signature(signature)
             figures.events[event] += n
 
+    def add_cache_hit(self, signature: str, seconds: float) -> None:
+        """Count a call that is answered with what was kept; `seconds` went into the search."""
+        with self._lock:
+            figures = self._by_signature.get(signature) or self._add_signature(signature)
+            figures.cache_hits += 1
+            figures.cache_hit_s += seconds
+
+    def add_cache_miss(self, signature: str, seconds: float) -> None:
+        """Count a call for which nothing was kept; `seconds` went into the search."""
+        with self._lock:
+            figures = self._by_signature.get(signature) or self._add_signature(signature)
+            figures.cache_misses += 1
+            figures.cache_miss_s += seconds
+
+    def add_cache_insertion(self, signature: str, seconds: float) -> None:
+        """Add to the misses' time what it took to keep the answer of one."""
+        with self._lock:
+            figures = self._by_signature.get(signature) or self._add_signature(signature)
+            figures.cache_miss_s += seconds
+
     def snapshot(self) -> Snapshot:
         """The figures of all signatures together."""
         with self._lock:
             every = list(self._by_signature.values())
             answered, failed = sum(one.answered for one in every), sum(one.failed for one in every)
+            hit = Total(sum(one.cache_hits for one in every), _ns(sum(one.cache_hit_s for one in every)))
             return Snapshot(
                 rows=sum(one.rows_answered for one in every),
                 runs=sum(one.runs for one in every),
                 last_run_ms=self._last_run_ms,
-                success=Total(answered, _ns(sum(one.answered_s for one in every))),
+                success=Total(answered + hit.count, _ns(sum(one.answered_s for one in every)) + hit.ns),
                 fail=Total(failed, _ns(sum(one.failed_s for one in every))),
                 queue=Total(answered + failed, _ns(sum(one.waited_s for one in every))),
                 run=Total(answered + failed, _ns(sum(one.calls_ran_s for one in every))),
+                run_input=Total(answered + failed, _ns(sum(one.calls_input_s for one in every))),
+                run_output=Total(answered + failed, _ns(sum(one.calls_output_s for one in every))),
                 by_rows={rows: dataclasses.replace(total) for rows, total in self._by_rows.items()},
+                cache_hit=hit,
+                cache_miss=Total(
+                    sum(one.cache_misses for one in every), _ns(sum(one.cache_miss_s for one in every))
+                ),
+                events={event: sum(one.events[event] for one in every) for event in Event},
             )
 
     def by_signature(self) -> dict[str, Figures]:

@@ -91,7 +91,9 @@ class TfsCollector(Collector):
         requests = Metric(f"{_PREFIX}request_count", "", "counter")
         runs = Metric(f"{_BATCHING}wrapped_run_count", "", "counter")
         for version, labels, figures in series:
-            for status, count in _by_status(figures, version.refuse_with).items():
+            for status, count in _by_status(
+                figures, version.refuse_with, version.refuse_by_policy_with
+            ).items():
                 requests.add_sample(requests.name, {**labels, "status": status}, count)
             runs.add_sample(runs.name, labels, figures.runs)
         yield requests
@@ -127,7 +129,7 @@ def _figures(version: Version) -> Iterator[tuple[str, Figures]]:
         yield name, found.get(name) or Figures()
 
 
-def _by_status(figures: Figures, refuse_with: str) -> dict[str, int]:
+def _by_status(figures: Figures, refuse_with: str, refuse_by_policy_with: str) -> dict[str, int]:
     """How many calls ended with each status."""
     events = figures.events
     counts = {
@@ -139,6 +141,7 @@ def _by_status(figures: Figures, refuse_with: str) -> dict[str, int]:
         "CANCELLED": events[Event.CANCELLED],
     }
     counts[refuse_with.upper()] += events[Event.REFUSED_FULL] + events[Event.REFUSED_LATE]
+    counts[refuse_by_policy_with.upper()] += events[Event.REFUSED_BY_SIZE] + events[Event.TIMED_OUT]
     return counts
 
 

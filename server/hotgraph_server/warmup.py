@@ -15,6 +15,7 @@ from typing import Protocol
 import grpc
 
 from hotgraph_server.batching.generated import generate, generated_inputs, kinds
+from hotgraph_server.batching.rules import why_alone
 from hotgraph_server.batching.trial import why_not_joined
 from hotgraph_server.errors import LoadError, RunFailed
 from hotgraph_server.signatures import Signature
@@ -56,6 +57,8 @@ def warm_up(
     where: str,
     join_of: Callable[[str], str] = lambda _: "auto",
     samples: Samples | None = None,
+    *,
+    batch_writes: bool = False,
 ) -> dict[str, str | None]:
     """Run every signature that can be run without a trace, and try which may be batched.
 
@@ -64,6 +67,7 @@ def warm_up(
         where: names the model in errors and in the log.
         join_of: the owner's word on a signature by its name: ``auto``, ``always`` or ``never``.
         samples: what the model brings.
+        batch_writes: as in rules.why_alone.
 
     Returns:
         For each signature why its calls run alone, None where they may share a batch.
@@ -72,7 +76,9 @@ def warm_up(
         LoadError: a signature cannot be run at all.
     """
     return {
-        name: _warm_up_one(graph, signature, where, join_of(name), (samples or {}).get(name, ()))
+        name: why_alone(signature, join_of(name), batch_writes=batch_writes)
+        if signature.writes
+        else _warm_up_one(graph, signature, where, join_of(name), (samples or {}).get(name, ()))
         for name, signature in graph.signatures.items()
     }
 
@@ -96,7 +102,7 @@ def _warm_up_one(
         return answers
 
     alone = why_not_joined(signature, run, join, samples)
-    if has_run or signature.writes:
+    if has_run:
         return alone
     refusal = ""
     for inputs in chain(samples, generated_inputs(signature, rows=1)):

@@ -71,20 +71,21 @@ def stub(address: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def held_run(tmp_path: Path) -> Callable[[str], AbstractContextManager[None]]:
-    """``with held_run(address):`` the model `gated` at that address is inside a run, for as long as it says.
+def held_run(tmp_path: Path) -> Callable[..., AbstractContextManager[None]]:
+    """``with held_run(address):`` the model `gated` at that address is inside a run, for as long as it says;
+    ``held_run(address, name)``: another model that is made of the same graph.
 
     On the way out the run is let go, and its caller must get its answer.
     """
 
     @contextmanager
-    def hold(address: str) -> Iterator[None]:
+    def hold(address: str, model: str = "gated") -> Iterator[None]:
         entered, gate = tmp_path / "entered", tmp_path / "gate"
         os.mkfifo(entered)
         os.mkfifo(gate)
         with InferenceServerClient(address) as client, ThreadPoolExecutor(1) as caller:
             inputs = [strings(pipe.name, str(pipe).encode()) for pipe in (entered, gate)]
-            answer = caller.submit(client.infer, "gated", inputs, parameters={"signature_name": "hold"})
+            answer = caller.submit(client.infer, model, inputs, parameters={"signature_name": "hold"})
             entered.read_bytes()
             try:
                 yield

@@ -144,10 +144,10 @@ def test_records_are_left_alone_where_the_settings_say_so(with_records: Callable
         assert server.registry.find("m") is not None
 
 
-def test_records_are_run_as_often_as_the_settings_say(with_records: Callable[..., Path]) -> None:
-    """A model that counts is asked to count: its owner wants it so."""
+def test_what_records_write_is_forgotten(with_records: Callable[..., Path]) -> None:
+    """A model that counts is asked to count, and no caller has asked for it."""
     directory = with_records("tf1_counter", log(predict=prediction("add", by=np.int64(2))))
     with serving(directory, warmup_rounds=3) as server, grpc.insecure_channel(server.address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(name="m", signature_name="read"))
-        assert tf.make_ndarray(stub.Predict(request).outputs["count"]) == 6
+        assert tf.make_ndarray(stub.Predict(request).outputs["count"]) == 0

@@ -71,6 +71,25 @@ def _negative_dimension(request: Any) -> None:
     request.inputs[0].shape[0] = -1
 
 
+def _in_shared_memory(request: Any) -> None:
+    request.inputs[0].parameters["shared_memory_region"].string_param = "r"
+    request.inputs[0].parameters["shared_memory_byte_size"].int64_param = 12
+    del request.raw_input_contents[0]
+
+
+def with_parameter(name: str, **value: Any) -> Any:
+    """A request with a parameter of one kind."""
+    request = two_floats()
+    request.parameters[name].CopyFrom(service_pb2.InferParameter(**value))
+    return request
+
+
+def with_output(request: Any, output: str, name: str, **value: Any) -> Any:
+    """The request for one output, which has a parameter."""
+    request.outputs.add(name=output).parameters[name].CopyFrom(service_pb2.InferParameter(**value))
+    return request
+
+
 BAD_REQUESTS = {
     "unknown model": (two_floats("x"), "NOT_FOUND", "Request for unknown model: 'x' is not found"),
     "empty model name": (two_floats(""), "NOT_FOUND", "Request for unknown model: '' is not found"),
@@ -94,6 +113,12 @@ BAD_REQUESTS = {
         "INVALID_ARGUMENT",
         "expected 2 inputs but got 1 inputs for model 'two_in_two_out'. Got input(s) ['a'], but missing "
         "required input(s) ['b']. Please provide all required input(s).",
+    ),
+    "extra input": (
+        spoilt(lambda request: request.inputs.add(name="c", datatype="FP32", shape=[1])),
+        "INVALID_ARGUMENT",
+        "expected 2 inputs but got 3 inputs for model 'two_in_two_out'. Got input(s) ['a', 'b', 'c'], but "
+        "missing required input(s) []. Please provide all required input(s).",
     ),
     "wrong input name": (
         spoilt(lambda request: setattr(request.inputs[1], "name", "X")),
@@ -180,6 +205,61 @@ BAD_REQUESTS = {
         spoilt(lambda request: setattr(request.parameters["triton_x"], "int64_param", 1)),
         "INVALID_ARGUMENT",
         "parameter keys starting with 'triton_' are reserved",
+    ),
+    "priority below zero": (
+        with_parameter("priority", int64_param=-1),
+        "INVALID_ARGUMENT",
+        "invalid value for 'priority' parameter",
+    ),
+    "priority as a string": (
+        with_parameter("priority", string_param="1"),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'priority' parameter",
+    ),
+    "timeout as a string": (
+        with_parameter("timeout", string_param="1"),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'timeout' parameter",
+    ),
+    "sequence id as a truth value": (
+        with_parameter("sequence_id", bool_param=True),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'sequence_id' parameter",
+    ),
+    "sequence start as a number": (
+        with_parameter("sequence_start", int64_param=1),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'sequence_start' parameter",
+    ),
+    "custom parameter of 64 bits without a sign": (
+        with_parameter("mine", uint64_param=1),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'mine' parameter",
+    ),
+    "no class": (
+        with_output(two_floats(), "sum", "classification", int64_param=0),
+        "INVALID_ARGUMENT",
+        "invalid value for 'classification' parameter",
+    ),
+    "classes as a string": (
+        with_output(two_floats(), "sum", "classification", string_param="1"),
+        "INVALID_ARGUMENT",
+        "invalid value type for 'classification' parameter",
+    ),
+    "classes of strings": (
+        with_output(text_request(b"\1\0\0\0a"), "upper", "classification", int64_param=1),
+        "INVALID_ARGUMENT",
+        "class result not available for output due to unsupported type",
+    ),
+    "input in shared memory that is off": (
+        spoilt(_in_shared_memory),
+        "UNIMPLEMENTED",
+        "shared memory is off",
+    ),
+    "region without a size": (
+        with_output(two_floats(), "sum", "shared_memory_region", string_param="r"),
+        "INVALID_ARGUMENT",
+        "'shared_memory_byte_size' must be specified",
     ),
     "too few strings": (
         text_request(b"\1\0\0\0a", 2),

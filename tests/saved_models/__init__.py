@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import tf1, tf2
+from . import sequences, tf1, tf2
 from .tf2 import DTYPES
 
 __all__ = ["BUILDERS", "DTYPES", "SavedModels"]
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
     name.removeprefix("build_"): builder
-    for module in (tf1, tf2)
+    for module in (tf1, tf2, sequences)
     for name, builder in vars(module).items()
     if name.startswith("build_")
 }

@@ -29,7 +29,7 @@ def build_tf2_mlp(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"scores": tf.nn.softmax(tf.nn.relu(x @ hidden) @ last)}
 
-    _save(directory, [hidden, last], serving_default=_function(run, x=([None, 16], tf.float32)))
+    save(directory, [hidden, last], serving_default=function(run, x=([None, 16], tf.float32)))
 
 
 def build_keras_dense(directory: Path) -> None:
@@ -51,7 +51,7 @@ def build_two_in_two_out(directory: Path) -> None:
     def combine(a: Any, b: Any) -> Any:
         return {"sum": a + tf.cast(b, tf.float32), "product": tf.cast(a, tf.int32) * b}
 
-    _save(directory, serving_default=_function(combine, a=([None, 3], tf.float32), b=([None, 3], tf.int32)))
+    save(directory, serving_default=function(combine, a=([None, 3], tf.float32), b=([None, 3], tf.int32)))
 
 
 def build_strings(directory: Path) -> None:
@@ -61,7 +61,7 @@ def build_strings(directory: Path) -> None:
     def shout(text: Any) -> Any:
         return {"upper": tf.strings.upper(text), "length": tf.strings.length(text)}
 
-    _save(directory, serving_default=_function(shout, text=([None], tf.string)))
+    save(directory, serving_default=function(shout, text=([None], tf.string)))
 
 
 def build_unbatched_output(directory: Path) -> None:
@@ -71,7 +71,7 @@ def build_unbatched_output(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"doubled": x * 2.0, "total": tf.reduce_sum(x)}
 
-    _save(directory, serving_default=_function(run, x=([None, 3], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, 3], tf.float32)))
 
 
 def build_square_output(directory: Path) -> None:
@@ -86,7 +86,7 @@ def build_square_output(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"doubled": x * 2.0, "transition": tf.constant(transition)}
 
-    _save(directory, serving_default=_function(run, x=([None, 3], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, 3], tf.float32)))
 
 
 def build_scalar_input(directory: Path) -> None:
@@ -96,7 +96,7 @@ def build_scalar_input(directory: Path) -> None:
     def run(x: Any, factor: Any) -> Any:
         return {"scaled": x * factor}
 
-    _save(directory, serving_default=_function(run, x=([None, 2], tf.float32), factor=([], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, 2], tf.float32), factor=([], tf.float32)))
 
 
 def build_default_input(directory: Path) -> None:
@@ -108,7 +108,7 @@ def build_default_input(directory: Path) -> None:
     def run(x: Any, factor: Any = three) -> Any:
         return {"scaled": x * factor}
 
-    _save(directory, serving_default=_function(run, x=([None, 2], tf.float32), factor=([], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, 2], tf.float32), factor=([], tf.float32)))
 
 
 def build_counter(directory: Path) -> None:
@@ -123,7 +123,7 @@ def build_counter(directory: Path) -> None:
     def read() -> Any:
         return {"count": count.read_value()}
 
-    _save(directory, [count], increment=_function(increment, by=([], tf.int64)), read=_function(read))
+    save(directory, [count], increment=function(increment, by=([], tf.int64)), read=function(read))
 
 
 def build_vocabulary(directory: Path) -> None:
@@ -144,7 +144,7 @@ def build_vocabulary(directory: Path) -> None:
     def run(word: Any) -> Any:
         return {"id": table.lookup(word)}
 
-    _save(directory, [asset, table], serving_default=_function(run, word=([None], tf.string)))
+    save(directory, [asset, table], serving_default=function(run, word=([None], tf.string)))
 
 
 def build_every_dtype(directory: Path) -> None:
@@ -154,8 +154,8 @@ def build_every_dtype(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"y": tf.identity(x)}
 
-    signatures = {f"echo_{name}": _function(run, x=([None, 2], tf.as_dtype(name))) for name in DTYPES}
-    _save(directory, **signatures)
+    signatures = {f"echo_{name}": function(run, x=([None, 2], tf.as_dtype(name))) for name in DTYPES}
+    save(directory, **signatures)
 
 
 def build_scalars(directory: Path) -> None:
@@ -165,7 +165,7 @@ def build_scalars(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"y": x * x, "word": tf.constant(b"square")}
 
-    _save(directory, serving_default=_function(run, x=([], tf.float64)))
+    save(directory, serving_default=function(run, x=([], tf.float64)))
 
 
 def build_variable_length(directory: Path) -> None:
@@ -178,7 +178,7 @@ def build_variable_length(directory: Path) -> None:
     def run(x: Any) -> Any:
         return {"total": tf.reduce_sum(x, axis=1), "nothing": x[:, :0]}
 
-    _save(directory, serving_default=_function(run, x=([None, None], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, None], tf.float32)))
 
 
 def build_batch_statistics(directory: Path) -> None:
@@ -193,7 +193,7 @@ def build_batch_statistics(directory: Path) -> None:
         mean, variance = tf.nn.moments(x, axes=[0])
         return {"y": tf.nn.batch_normalization(x, mean, variance, None, None, 1e-3)}
 
-    _save(directory, serving_default=_function(run, x=([None, 4], tf.float32)))
+    save(directory, serving_default=function(run, x=([None, 4], tf.float32)))
 
 
 def build_padded_text(directory: Path) -> None:
@@ -207,7 +207,7 @@ def build_padded_text(directory: Path) -> None:
         codes = tf.strings.unicode_decode(text, "UTF-8").to_tensor(0)
         return {"mean_code": tf.reduce_mean(tf.cast(codes, tf.float32), axis=1)}
 
-    _save(directory, serving_default=_function(run, text=([None], tf.string)))
+    save(directory, serving_default=function(run, text=([None], tf.string)))
 
 
 def build_embedding(directory: Path) -> None:
@@ -225,7 +225,7 @@ def build_embedding(directory: Path) -> None:
         with tf.control_dependencies(known):
             return {"vector": tf.gather(vectors, id)}
 
-    _save(directory, [vectors], serving_default=_function(run, id=([None], tf.int32)))
+    save(directory, [vectors], serving_default=function(run, id=([None], tf.int32)))
 
 
 def build_lookups(directory: Path) -> None:
@@ -254,7 +254,7 @@ def build_lookups(directory: Path) -> None:
             "shape": tf.shape(table),
         }
 
-    _save(directory, [table, flat], serving_default=_function(run, id=([None, 2], tf.int32)))
+    save(directory, [table, flat], serving_default=function(run, id=([None, 2], tf.int32)))
 
 
 def build_gated(directory: Path) -> None:
@@ -277,14 +277,14 @@ def build_gated(directory: Path) -> None:
     def double(x: Any) -> Any:
         return {"doubled": x * 2.0}
 
-    _save(
+    save(
         directory,
-        serving_default=_function(double, x=([None, 2], tf.float32)),
-        hold=_function(hold, entered=([], tf.string), gate=([], tf.string)),
+        serving_default=function(double, x=([None, 2], tf.float32)),
+        hold=function(hold, entered=([], tf.string), gate=([], tf.string)),
     )
 
 
-def _function(function: Callable[..., Any], **inputs: tuple[Sequence[int | None] | None, Any]) -> Any:
+def function(function: Callable[..., Any], **inputs: tuple[Sequence[int | None] | None, Any]) -> Any:
     """The tf.function of a Python function, given the shape and dtype of each of its arguments."""
     import tensorflow as tf
 
@@ -292,7 +292,7 @@ def _function(function: Callable[..., Any], **inputs: tuple[Sequence[int | None]
     return tf.function(function, input_signature=specs)
 
 
-def _save(directory: Path, tracked: Sequence[Any] = (), **signatures: Any) -> None:
+def save(directory: Path, tracked: Sequence[Any] = (), **signatures: Any) -> None:
     """Write the signatures with what they use: variables, tables, assets."""
     import tensorflow as tf
 

@@ -153,6 +153,7 @@ class FakeGraph:
         self.signatures = {one.name: one for one in signatures or (signature(),)}
         self.unusable: dict[str, str] = {}
         self.signature_defs: Mapping[str, Any] = {}
+        self.variables: tuple[str, ...] = ()
         self.compute = compute
         self.runs: list[list[Array]] = []
         self.closed = 0
@@ -174,6 +175,12 @@ class FakeGraph:
             self._entered.release()
             assert self._passes.acquire(timeout=HANG_S), "the test never let the run go on"
         return self.compute(inputs)
+
+    def read_variables(self) -> dict[str, Array]:
+        return {}
+
+    def write_variables(self, values: Mapping[str, Array]) -> None:
+        self._assert_owner()
 
     def settle(self) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)

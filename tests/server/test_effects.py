@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.effects import state_changing_ops
+from hotgraph_server.effects import state_changing_ops, varying_ops
 
 # TensorFlow is imported by the tests, not when they are collected.
 Build = Callable[[Any], Any]
@@ -187,3 +187,104 @@ def test_op_of_which_only_another_output_is_fed_runs(tf: Any) -> None:
     assert found(first + second, fed=(first,))
     assert not found(first + second, fed=(first, second))
     assert found(second, fed=(first,))
+
+
+VARIES: dict[str, tuple[str, Build]] = {
+    "uniform": ("RandomUniform", lambda tf: tf.random_uniform([2])),
+    "uniform with a seed": ("RandomUniform", lambda tf: tf.random_uniform([2], seed=1)),
+    "normal": ("RandomStandardNormal", lambda tf: tf.random_normal([2])),
+    "shuffle": ("RandomShuffle", lambda tf: tf.random_shuffle([1, 2, 3])),
+    "multinomial": ("Multinomial", lambda tf: tf.multinomial([[1.0, 2.0]], 1)),
+    "dropout": ("RandomUniform", lambda tf: tf.nn.dropout(tf.ones([4]), rate=0.5)),
+    "file": ("ReadFile", lambda tf: tf.read_file("name")),
+    "in a function": (
+        "RandomUniform",
+        lambda tf: function_of(tf, lambda x: x + tf.random_uniform([]), tf.constant(1.0)),
+    ),
+}
+
+
+def varying(*fetches: Any, fed: tuple[Any, ...] = ()) -> frozenset[str]:
+    graph = fetches[0].graph
+    return varying_ops(graph.as_graph_def(), [one.name for one in fetches], [one.name for one in fed])
+
+
+@pytest.mark.parametrize(("op", "build"), VARIES.values(), ids=VARIES.keys())
+def test_chance_and_files_make_an_answer_vary_and_change_nothing(tf: Any, op: str, build: Build) -> None:
+    fetch = build(tf)
+    assert varying(fetch) == {op}
+    assert not found(fetch)
+
+
+def test_what_is_computed_from_the_input_alone_does_not_vary(tf: Any) -> None:
+    x = tf.placeholder(tf.float32, [2])
+    tf.random_uniform([2])  # beside the way
+    assert not varying(x + resource(tf))
+    assert not varying(tf.random.stateless_uniform([2], seed=[1, 2]))
+
+
+def test_chance_behind_what_is_fed_does_not_make_an_answer_vary(tf: Any) -> None:
+    noise = tf.random_uniform([2])
+    assert varying(noise + 1.0)
+    assert not varying(noise + 1.0, fed=(noise,))
+
+
+def written(*fetches: Any, fed: tuple[Any, ...] = ()) -> Any:
+    from hotgraph_server.effects import effects_of
+    from hotgraph_server.graph.definitions import handles_in, is_stateful
+
+    names = [f"{op.name}:0" if not hasattr(op, "op") else op.name for op in fetches]
+    graph_def = fetches[0].graph.as_graph_def()
+    return effects_of(graph_def, names, [tensor.name for tensor in fed], is_stateful, handles_in)
+
+
+@pytest.mark.parametrize("use_resource", [True, False])
+def test_variable_that_is_written_is_told_from_those_that_are_read(tf: Any, use_resource: bool) -> None:
+    read = tf.Variable(1.0, name="read", use_resource=use_resource)
+    wrote = tf.Variable(1.0, name="wrote", use_resource=use_resource)
+    assert written(tf.assign_add(wrote, read * 2.0)).variables == {"wrote"}
+    assert not written(read + wrote).variables
+
+
+@pytest.mark.parametrize("use_resource", [True, False])
+def test_variable_behind_control_dependencies_counts(tf: Any, use_resource: bool) -> None:
+    wrote = tf.Variable(1.0, name="wrote", use_resource=use_resource)
+    with tf.control_dependencies([tf.assign(wrote, 2.0)]):
+        assert written(tf.constant(1.0) * 2.0).variables == {"wrote"}
+
+
+@pytest.mark.parametrize("new_style", [True, False])
+def test_variables_are_followed_through_loops_and_branches(tf: Any, new_style: bool) -> None:
+    (tf.enable_control_flow_v2 if new_style else tf.disable_control_flow_v2)()
+    try:
+        one, two, three = (tf.Variable(1.0, name=name, use_resource=True) for name in ("one", "two", "three"))
+        looped = tf.while_loop(lambda i: i < 3.0, lambda i: i + one.assign_add(three), [0.0])
+        branch = tf.cond(looped > 1.0, lambda: two.assign_add(1.0) * 1.0, lambda: three * 1.0)
+    finally:
+        tf.enable_control_flow_v2()
+    assert written(branch).variables == {"one", "two"}
+    assert not written(branch).unknown
+
+
+def test_function_writes_the_variable_that_it_is_given(tf: Any) -> None:
+    one, two = (tf.Variable(1.0, name=name, use_resource=True) for name in ("one", "two"))
+
+    def body(x: Any) -> Any:
+        return two.assign_add(x * one)
+
+    assert written(function_of(tf, body, tf.constant(1.0))).variables == {"two"}
+
+
+def test_table_that_is_written_is_no_variable_and_is_named(tf: Any) -> None:
+    filled = table(tf).insert(tf.constant([1], tf.int64), tf.constant([2], tf.int64))
+    found_here = written(filled)
+    assert not found_here.variables
+    (name,) = found_here.others
+    assert name.startswith("MutableHashTableV2 ")
+
+
+def test_handle_that_comes_from_outside_could_lead_anywhere(tf: Any) -> None:
+    handle = tf.placeholder(tf.resource, [])
+    value = tf.raw_ops.AssignVariableOp(resource=handle, value=1.0)
+    with tf.control_dependencies([value]):
+        assert written(tf.constant(1.0) * 1.0, fed=(handle,)).unknown == {"AssignVariableOp"}

@@ -12,8 +12,13 @@ import numpy as np
 import pytest
 
 from hotgraph_server.inspect_command import report
+from hotgraph_server.model import Version
 from hotgraph_server.plan import AS_SAVED
+from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.triton import config_file
+from hotgraph_server.triton.completion import contract_of
+from hotgraph_server.triton.translation import settings_from
 
 from .protocols.fakes import (
     FakeGraph,
@@ -142,3 +147,37 @@ def test_report_on_a_model_that_takes_nothing(models: Models) -> None:
     text = lines(models, FakeGraph((constant, lambda: {"x": np.array([4], np.float32)})))
     assert "  each call runs alone: it has no inputs, so there are no rows to join" in text
     assert any('client.predict("m", {})' in line for line in text)
+
+
+def test_contract_is_shown_where_the_model_brings_a_configuration(models: Models) -> None:
+    version = models.add("m", 3, FakeGraph((float_signature(), add_and_subtract)))
+    config = config_file.parse(
+        """
+        max_batch_size: 8
+        input { name: "x" data_type: TYPE_FP32 dims: [2, 1] reshape { shape: 2 } }
+        input { name: "y" dims: 2 }
+        output { name: "sum" data_type: TYPE_FP32 dims: 2 }
+        instance_group { count: 2 }
+        """,
+        "config.pbtxt",
+    )
+    settings, remarks = settings_from(config, ModelSettings("m", Path("/models/m")))
+    version.contract = contract_of(settings, version)
+    text = list(report(version, Path("/models/m/3"), [], remarks))
+    start = text.index("contract with clients (config.pbtxt)")
+    assert text[start + 1 : start + 5] == [
+        "  a batch dimension before all shapes below, 8 rows at most",
+        "  in   x    TYPE_FP32    [2, 1] here, [2] in the model",
+        "  in   y    TYPE_FP32    [2]",
+        "  out  sum  TYPE_FP32    [2]",
+    ]
+    assert text[start + 5].startswith("  model 'm': instance_group[0].count above 1 has no meaning here")
+    # The code gives the shapes that clients send.
+    assert any('"x": np.zeros([1, 2, 1], np.float32)' in line for line in text)
+
+
+def test_padding_is_shown(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = models.add("m", 3, FakeGraph((float_signature(), add_and_subtract)))
+    monkeypatch.setattr(Version, "padded_of", lambda *_: frozenset({("y", 1), ("x", 1)}))
+    text = list(report(version, Path("/models/m/3"), []))
+    assert "  calls that differ in x.1, y.1 are padded and share batches too" in text

@@ -81,16 +81,20 @@ def test_calls_are_counted_once_by_how_they_ended(scraped: Scraped) -> None:
     statistics = scraped.version.statistics
     statistics.add_run("s", [1.0, 1.0, 1.0], rows=3, started=2.0, ended=3.0)
     statistics.add_run("s", [1.0, 1.0], rows=2, started=2.0, ended=3.0, failed=True)
-    for n, event in enumerate((Event.REFUSED_FULL, Event.REFUSED_LATE, Event.REFUSED_DRAINING), 1):
+    refusals = (
+        *(Event.REFUSED_FULL, Event.REFUSED_LATE, Event.REFUSED_DRAINING),
+        *(Event.REFUSED_BY_SIZE, Event.TIMED_OUT),
+    )
+    for n, event in enumerate(refusals, 1):
         statistics.count("s", event, n)
     statistics.count("s", Event.EXPIRED, 7)
     statistics.count("s", Event.CANCELLED, 8)
     outcomes = ("answered", "failed", "refused", "expired", "cancelled")
     calls = {outcome: scraped.value("hotgraph_calls_total", outcome=outcome) for outcome in outcomes}
-    assert calls == {"answered": 3, "failed": 2, "refused": 6, "expired": 7, "cancelled": 8}
-    reasons = ("queue_full", "too_late", "draining")
+    assert calls == {"answered": 3, "failed": 2, "refused": 15, "expired": 7, "cancelled": 8}
+    reasons = ("queue_full", "too_late", "draining", "queue_size", "queue_timeout")
     refused = [scraped.value("hotgraph_refused_calls_total", reason=reason) for reason in reasons]
-    assert refused == [1, 2, 3]
+    assert refused == [1, 2, 3, 4, 5]
     assert scraped.value("hotgraph_runs_total", outcome="answered") == 1
     assert scraped.value("hotgraph_runs_total", outcome="failed") == 1
 
@@ -104,6 +108,7 @@ def test_calls_are_counted_once_by_how_they_ended(scraped: Scraped) -> None:
         (Event.CHECKED, "hotgraph_checked_calls_total"),
         (Event.DIFFERED, "hotgraph_differing_calls_total"),
         (Event.SPLIT, "hotgraph_split_calls_total"),
+        (Event.DELAYED, "hotgraph_delayed_calls_total"),
     ],
 )
 def test_event_that_ends_no_call_has_a_counter_of_its_own(scraped: Scraped, event: Event, name: str) -> None:

@@ -4,12 +4,14 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.slot import Slot
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -17,12 +19,13 @@ from hotgraph_server.errors import (
     InternalError,
     LoadError,
     QueueFull,
+    QueueTimedOut,
     RunFailed,
 )
 from hotgraph_server.executor import OpenGraph
 from hotgraph_server.graph import Graph
 from hotgraph_server.model import State, Version
-from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings
+from hotgraph_server.settings import BatchSettings, ModelSettings, QueuePolicy, SessionSettings
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import STRING, Array
 
@@ -442,7 +445,7 @@ def started(directory: Path, **batch: Any) -> Version:
     return version
 
 
-def enter(version: Version, name: str, inputs: Sequence[Array]) -> tuple[Caller, Callable[[], None]]:
+def enter(version: Version, name: str, inputs: Sequence[Array]) -> tuple[Caller, Callable[[], object]]:
     """A caller, and what it does to leave."""
     caller, one = Caller(), version.signatures[name]
     call = version.call(one, inputs, one.output_aliases, caller.slot, deadline=math.inf)
@@ -484,3 +487,77 @@ def test_id_that_a_real_graph_refuses_costs_its_neighbours_nothing(saved_models:
     assert isinstance(error, RunFailed)
     assert error.code == 3
     assert version.stop(HANG_S)
+
+
+def test_call_ends_when_its_queue_policy_says_though_the_executor_is_busy() -> None:
+    policy = QueuePolicy(default_timeout_us=50_000, allow_timeout_override=True)
+    serving = Serving(FakeGraph(), queue_policy=policy)
+    running = serving.hold_a_run()
+    waiting = serving.call(rows(1))
+    hasty = Caller()
+    one = serving.version.signatures["serving_default"]
+    serving.version.call(one, [rows(2)], one.output_aliases, hasty.slot, timeout_s=0.02)
+    serving.clock.now += 0.02
+    assert isinstance(hasty.error(), QueueTimedOut)
+    assert waiting.outcomes == []
+    serving.clock.now += 0.03
+    assert isinstance(waiting.error(), QueueTimedOut)
+    assert events_of(serving.version) == {Event.TIMED_OUT: 2}
+    assert serving.version.waiting == 0
+    serving.graph.let_all_go()
+    running.assert_right()
+    serving.end()
+
+
+def test_without_queue_policies_a_timeout_is_a_deadline(serving: Serving) -> None:
+    one = serving.version.signatures["serving_default"]
+    now = serving.clock.now
+    sooner = serving.version.call(one, [rows(2)], one.output_aliases, Caller().slot, timeout_s=0.5)
+    later = serving.version.call(
+        one, [rows(2)], one.output_aliases, Caller().slot, deadline=now + 0.25, timeout_s=0.5
+    )
+    assert (sooner.deadline, later.deadline) == (now + 0.5, now + 0.25)
+    assert sooner.queue_until == math.inf
+
+
+def test_caller_who_leaves_when_his_answer_is_being_counted_is_counted_once(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics = serving.version.statistics
+    add_run = statistics.add_run
+
+    def leave_first(*args: Any, **named: Any) -> None:
+        visit.leave()
+        add_run(*args, **named)
+
+    monkeypatch.setattr(statistics, "add_run", leave_first)
+    serving.graph.shut()
+    visit = serving.call(rows(1))
+    serving.graph.let_all_go()
+    visit.assert_right()
+    assert statistics.by_signature()["serving_default"].answered == 1
+    assert events_of(serving.version) == {}
+
+
+def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> None:
+    two = signature(outputs={"y": (None, 2), "z": (None, 2)})
+    both = FakeGraph(two, compute=lambda inputs: doubled(inputs) * 2)
+    serving = Serving(both, preserve_ordering=True, check_one_in=0)
+    both.compute = doubled
+    serving.graph.shut()
+    order: list[int] = []
+    ended = threading.Event()
+
+    def note(number: int, _: Any) -> None:
+        order.append(number)
+        if len(order) == 9:
+            ended.set()
+
+    for number in range(9):
+        # Two lanes in turn, so that runs take every other call.
+        slot = Slot(partial(note, number))
+        serving.version.call(two, [rows(number)], (two.output_aliases[number % 2],), slot)
+    serving.graph.let_all_go()
+    assert ended.wait(HANG_S)
+    assert order == list(range(9))
+    serving.end()

@@ -28,7 +28,12 @@ from hotgraph_server.settings import (
 FIELDS = {field.name: field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
 FILE_ONLY = [field.name for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
 # A value that is not the default, on the command line and as it arrives.
-EXAMPLES: dict[type, tuple[str, Any]] = {int: ("3", 3), float: ("2.5", 2.5), str: ("x", "x")}
+EXAMPLES: dict[type, tuple[str, Any]] = {
+    int: ("3", 3),
+    float: ("2.5", 2.5),
+    str: ("x", "x"),
+    list: ("x", ["x"]),
+}
 SPECIAL: dict[str, tuple[str, Any]] = {"device": ("/CPU:1", "/CPU:1")}
 
 
@@ -71,6 +76,8 @@ class TestFlags:
             choices = FIELDS[name].metadata["choices"]
             word, value = (choices[-1],) * 2 if choices else SPECIAL.get(name, EXAMPLES[kind])
             assert vars(parser.parse_args([f"--{flag}", word]))[name] == value
+            if kind is list:
+                assert vars(parser.parse_args([f"--{flag}", word] * 2))[name] == value * 2
         assert name not in vars(parser.parse_args([]))
 
     @pytest.mark.parametrize("name", FILE_ONLY)
@@ -85,7 +92,7 @@ class TestFlags:
         field = FIELDS[name]
         assert f"--{name.replace('_', '-')}" in shown
         expected = " ".join(field.metadata["help"].split())
-        if field.default != "" and not isinstance(field.default, bool):
+        if field.default not in ("", ()) and not isinstance(field.default, bool):
             expected += f" (default {field.default})"
         assert expected in shown
 
@@ -265,3 +272,60 @@ def test_words_that_nobody_reads_stop_nothing(monkeypatch: pytest.MonkeyPatch, s
     """The thread that waits for signals says what it does; it must outlive whoever listened."""
     monkeypatch.setattr(sys, "stderr", stderr)
     say("stopping")
+
+
+class TestRepositories:
+    def test_repositories_take_the_place_of_the_built_in_model(self, parser: argparse.ArgumentParser) -> None:
+        found = settings(parser, "--repository", "/a", "--repository", "~/b")
+        assert found.models == ()
+        assert found.control.repository == ("/a", str(Path.home() / "b"))
+        assert settings(parser).offered is None
+
+    def test_models_of_a_repository_are_like_flags_and_file_say_and_like_their_table(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(
+            tmp_path,
+            'repository = ["/r"]\nmax_batch_rows = 3\n'
+            '[models.m]\nmax_batch_rows = 5\n[models.own]\npath = "/own"',
+        )
+        found = settings(parser, "--config", config, "--max-queued-calls", "7")
+        assert [model.name for model in found.models] == ["own"]
+        assert found.offered is not None
+        m, other = found.offered("m", Path("/r/m"), None), found.offered("other", Path("/r/other"), None)
+        assert m.batch == BatchSettings(max_batch_rows=5, max_queued_calls=7)
+        assert other.batch == BatchSettings(max_batch_rows=3, max_queued_calls=7)
+
+    def test_table_without_a_path_needs_a_repository(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, "[models.m]\nmax_batch_rows = 5")
+        with pytest.raises(
+            SettingsError, match=rf'{config}: \[models.m\] needs path = "DIR", or a repository'
+        ):
+            settings(parser, "--config", config)
+
+    def test_poll_looks_every_15_seconds_unless_it_is_told_otherwise(
+        self, parser: argparse.ArgumentParser
+    ) -> None:
+        words = ["--repository", "/r", "--model-control", "poll"]
+        assert settings(parser, *words).repository.poll_s == 15.0
+        assert settings(parser, *words, "--poll-s", "2").repository.poll_s == 2.0
+        assert settings(parser, "--repository", "/r").repository.poll_s == 0.0
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["--model-control", "explicit"], "model-control explicit needs a repository"),
+            (["--repository", "/r", "--load-model", "m"], "load-model goes with model-control explicit only"),
+            (
+                ["--repository", "/r", "--model-config-name", "../x"],
+                "model-config-name is the name of a file",
+            ),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(
+        self, parser: argparse.ArgumentParser, words: list[str], says: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=says):
+            settings(parser, *words)

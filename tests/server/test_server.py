@@ -45,14 +45,14 @@ class Life:
         self.may_load: Future[None] = Future()
         monkeypatch.setattr(server_module, "load_version", self._load)
         found = Look({3: Found(Path("unused"), frozenset(), None)})
-        monkeypatch.setattr(server_module, "look_at", lambda _: found)
+        monkeypatch.setattr(server_module, "look_at", lambda *_: found)
         self.admin_port = admin_port
         models = (ModelSettings("m", Path("unused")),)
         settings = ServerSettings(models, ListenSettings(port=0), AdminSettings(admin_port))
         self.server = Server(settings, like=ModelSettings)
         self.loading = threading.Event()
 
-    def _load(self, settings: ModelSettings, number: int, folder: Path, brings_of: object) -> Version:
+    def _load(self, settings: ModelSettings, number: int, folder: Path, **_: object) -> Version:
         self.loading.set()
         self.may_load.result(HANG_S)
         version = Version(settings, number, (self.graph if settings.name == "m" else FakeGraph()).open)

@@ -18,9 +18,12 @@ from hotgraph_server.settings import (
     BatchSettings,
     ListenSettings,
     ModelSettings,
+    QueuePolicy,
+    ResponseCacheSettings,
     RestSettings,
     ServerSettings,
     SessionSettings,
+    SharedMemorySettings,
     build,
     fields_of,
 )
@@ -60,6 +63,15 @@ ALL = list(fields_of(*PER_SERVER, *PER_MODEL))
         (BatchSettings, "refuse_with", "ok"),
         (BatchSettings, "priority_levels", 0),
         (BatchSettings, "priority_levels", 101),
+        (BatchSettings, "default_priority_level", -1),
+        (BatchSettings, "default_priority_level", 2),
+        (BatchSettings, "refuse_by_policy_with", "ok"),
+        (BatchSettings, "preferred_batch_rows", [0]),
+        (BatchSettings, "preferred_batch_rows", [65]),
+        (QueuePolicy, "max_queue_size", -1),
+        (QueuePolicy, "default_timeout_us", -1),
+        (QueuePolicy, "default_timeout_us", 2**63),
+        (QueuePolicy, "timeout_action", "continue"),
         (BatchSettings, "join", "sometimes"),
         (BatchSettings, "on_difference", "weep"),
         (BatchSettings, "check_one_in", -1),
@@ -76,6 +88,10 @@ ALL = list(fields_of(*PER_SERVER, *PER_MODEL))
         (SessionSettings, "intra_op_threads", 2**31),
         (SessionSettings, "inter_op_threads", -1),
         (SessionSettings, "inter_op_threads", 2**31),
+        (SharedMemorySettings, "max_client_shm_regions", 0),
+        (SharedMemorySettings, "max_client_shm_mb", 0),
+        (SharedMemorySettings, "client_shm_prefix", "a/"),
+        (ResponseCacheSettings, "cache_mb", -1),
         (SessionSettings, "plan", "fast"),
         (SessionSettings, "plan_budget_s", -1.0),
         (SessionSettings, "plan_budget_s", float("nan")),
@@ -142,6 +158,67 @@ def test_signature_has_a_join_of_its_own_or_the_models() -> None:
         SettingsError, match=r"^join-by-signature of 'one' must be one of auto, always, never"
     ):
         BatchSettings(join_by_signature={"one": "no"})
+
+
+def test_policy_is_for_a_level_that_there_is() -> None:
+    with pytest.raises(SettingsError, match=r"^queue-policy-by-level .* 1 to priority-levels \(2\), got 3$"):
+        BatchSettings(priority_levels=2, queue_policy_by_level={3: QueuePolicy()})
+
+
+def test_order_is_not_kept_where_levels_or_delays_change_it() -> None:
+    with pytest.raises(SettingsError, match=r"^preserve-ordering .* one level .* priority-levels 2$"):
+        BatchSettings(preserve_ordering=True, priority_levels=2)
+    delays = QueuePolicy(default_timeout_us=1, timeout_action="delay")
+    with pytest.raises(SettingsError, match=r"^preserve-ordering does not go with timeout-action delay"):
+        BatchSettings(preserve_ordering=True, queue_policy=delays)
+
+
+def test_level_has_a_policy_of_its_own_or_the_models() -> None:
+    one, other = QueuePolicy(max_queue_size=1), QueuePolicy(max_queue_size=2)
+    settings = BatchSettings(priority_levels=2, queue_policy=one, queue_policy_by_level={2: other})
+    assert (settings.policy_of(1), settings.policy_of(2)) == (one, other)
+    assert settings.has_policies
+    assert not BatchSettings().has_policies
+
+
+@pytest.mark.parametrize(
+    ("default", "priority", "level"),
+    [(0, 0, 2), (0, 3, 3), (0, 4, 2), (1, 0, 1), (1, -1, 1), (1, 2**64, 1), (1, 2, 2)],
+)
+def test_priority_that_is_no_level_is_the_default_one(default: int, priority: int, level: int) -> None:
+    settings = BatchSettings(priority_levels=3, default_priority_level=default)
+    assert settings.level_of(priority) == level
+
+
+@pytest.mark.parametrize(
+    ("allowed", "default_us", "asked_us", "timeout_us"),
+    [
+        (True, 100, 0, 100),
+        (True, 100, 99, 99),
+        (True, 100, 100, 100),
+        (True, 100, 101, 100),
+        (True, 0, 50, 0),
+        (False, 100, 50, 100),
+    ],
+)
+def test_call_can_only_shorten_its_time_in_the_queue_and_only_where_allowed(
+    allowed: bool, default_us: int, asked_us: int, timeout_us: int
+) -> None:
+    policy = QueuePolicy(default_timeout_us=default_us, allow_timeout_override=allowed)
+    assert policy.timeout_us(asked_us) == timeout_us
+
+
+def test_policies_are_made_from_tables() -> None:
+    settings = build(
+        BatchSettings,
+        {
+            "priority_levels": 2,
+            "queue_policy": {"max_queue_size": 5},
+            "queue_policy_by_level": {"2": {"timeout_action": "delay", "default_timeout_us": 7}},
+        },
+    )
+    assert settings.queue_policy == QueuePolicy(max_queue_size=5)
+    assert settings.queue_policy_by_level == {2: QueuePolicy(0, 7, False, "delay")}
 
 
 @pytest.mark.parametrize("other", [{"plan": "as-saved"}, {"plan_budget_s": 0.0}])
@@ -214,11 +291,11 @@ def test_device_is_known_by_its_full_name(device: str, canonical: str) -> None:
 def test_every_setting_has_help_and_a_kind_that_fits_its_default(field: dataclasses.Field[Any]) -> None:
     assert len(field.metadata["help"]) > 10
     default = field.default_factory() if callable(field.default_factory) else field.default
-    assert type(default) is field.metadata["kind"]
+    # A list that does not change is a tuple.
+    assert type(default) is (tuple if field.metadata["kind"] is list else field.metadata["kind"])
     # What argparse can read; the file can say more.
-    assert field.metadata["kind"] in (
-        (str, int, float, bool) if field.metadata["flag"] else (str, int, float, bool, tuple, dict)
-    )
+    flags = (str, int, float, bool, list)
+    assert field.metadata["kind"] in (flags if field.metadata["flag"] else (*flags, tuple, dict, QueuePolicy))
     assert not field.metadata["choices"] or default in field.metadata["choices"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,30 @@ from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of
 from hotgraph_server.settings_file import FileSettings, read_settings_file
 
-NAMES = [field.name for field in fields_of(*PER_SERVER, *PER_MODEL)]
+# Tables of settings have tests of their own.
+NAMES = [
+    field.name
+    for field in fields_of(*PER_SERVER, *PER_MODEL)
+    if not dataclasses.is_dataclass(field.metadata["kind"]) and field.metadata["of"] is None
+]
 KINDS = {field.name: field.metadata["kind"] for field in fields_of(*PER_SERVER, *PER_MODEL)}
 # As TOML writes them.
-EXAMPLES = {str: '"text"', int: "3", float: "2.5", bool: "true", tuple: "[1, 2]", dict: '{ a = 1, b = "c" }'}
+EXAMPLES = {
+    str: '"text"',
+    int: "3",
+    float: "2.5",
+    bool: "true",
+    tuple: "[1, 2]",
+    list: '["a", "b"]',
+    dict: '{ a = 1, b = "c" }',
+}
 WORDS = {
     str: "a string",
     int: "an integer",
     float: "a number",
     bool: "true or false",
     tuple: "a list of integers",
+    list: "a list of strings",
     dict: "a table of plain values",
 }
 
@@ -88,6 +103,36 @@ def test_value_of_another_type_is_refused_with_file_key_and_value(file: Path, na
             read(file, f"{name} = {example}")
 
 
+def test_tables_of_settings_are_read(file: Path) -> None:
+    policy = "max_queue_size = 3\ntimeout_action = 'delay'"
+    content = f"[queue_policy]\n{policy}\n[queue_policy_by_level.2]\n{policy}"
+    table = {"max_queue_size": 3, "timeout_action": "delay"}
+    assert read(file, content).values == {"queue_policy": table, "queue_policy_by_level": {"2": table}}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("queue_policy = 3", "queue_policy must be a table of settings, got 3"),
+        (
+            "queue_policy = { max_calls = 3 }",
+            "queue_policy: unknown key 'max_calls'; known are .*max_queue_size",
+        ),
+        (
+            "queue_policy = { max_queue_size = true }",
+            "queue_policy: max_queue_size must be an integer, got True",
+        ),
+        ("queue_policy_by_level = []", "queue_policy_by_level must be tables by number, got"),
+        ("queue_policy_by_level = { one = {} }", "queue_policy_by_level must be tables by number, got"),
+        ("queue_policy_by_level = { 1 = 2 }", "queue_policy_by_level.1 must be a table of settings, got 2"),
+        ("queue_policy_by_level.1.port = 2", "queue_policy_by_level.1: unknown key 'port'"),
+    ],
+)
+def test_table_that_is_none_of_settings_is_refused_with_its_name(file: Path, content: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{file}: {why}"):
+        read(file, content)
+
+
 def test_integer_will_do_for_a_number(file: Path) -> None:
     assert read(file, "drain_s = 5").values == {"drain_s": 5}
 
@@ -113,10 +158,19 @@ def test_wrong_type_in_a_models_table_is_refused_with_its_table(file: Path) -> N
         read(file, '[models.m]\npath = "x"\nmax_batch_rows = "x"')
 
 
-@pytest.mark.parametrize("table", ["", "path = 3", 'paths = "x"'])
-def test_model_needs_a_path(file: Path, table: str) -> None:
-    with pytest.raises(SettingsError, match=rf'^{file}: \[models.m\] needs path = "DIR"'):
-        read(file, f"[models.m]\n{table}")
+def test_path_of_a_model_is_a_string(file: Path) -> None:
+    with pytest.raises(SettingsError, match=rf'^{file}: \[models.m\] needs path = "DIR", got 3'):
+        read(file, "[models.m]\npath = 3")
+
+
+def test_model_of_a_repository_has_a_table_without_a_path(file: Path) -> None:
+    assert read(file, "[models.m]\nmax_batch_rows = 3").models == {"m": {"max_batch_rows": 3}}
+
+
+@pytest.mark.parametrize("value", ['"a"', "[1]", "3"])
+def test_list_of_strings_is_one(file: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="repository must be a list of strings"):
+        read(file, f"repository = {value}")
 
 
 @pytest.mark.parametrize(
@@ -157,3 +211,15 @@ def test_any_bytes_are_read_or_refused_with_the_files_name(file: Path, content: 
         text = str(error)
     assert text.startswith(f"{file}: ")
     assert values <= set(NAMES)
+
+
+def test_settings_of_state_may_be_written_with_a_dot(file: Path) -> None:
+    file.write_text(
+        'state.dir = "/s"\n[models.m]\npath = "/m"\nstate.sync = "every_write"\nstate.carry = true\n'
+    )
+    found = read_settings_file(file)
+    assert found.values == {"state_dir": "/s"}
+    assert found.models["m"] == {"path": "/m", "state_sync": "every_write", "state_carry": True}
+    file.write_text("state.nothing = 1\n")
+    with pytest.raises(SettingsError, match="unknown key 'state_nothing'"):
+        read_settings_file(file)

@@ -187,3 +187,17 @@ def test_readers_see_whole_runs_only() -> None:
                 assert sum(one.wait_durations) == one.answered == 3 * one.runs
         writer.join(HANG_S)
     assert statistics.snapshot().runs == 2000
+
+
+def test_hits_are_counted_with_their_time_and_not_as_runs() -> None:
+    statistics = Statistics()
+    statistics.add_run("s", [1.0], 3, 2.0, 3.0)
+    statistics.add_cache_hit("s", 0.25)
+    statistics.add_cache_hit("s", 0.25)
+    statistics.add_cache_miss("s", 0.5)
+    statistics.add_cache_insertion("s", 0.125)
+    found = statistics.snapshot()
+    assert (found.cache_hit.count, found.cache_hit.ns) == (2, 500_000_000)
+    assert (found.cache_miss.count, found.cache_miss.ns) == (1, 625_000_000)
+    assert (found.success.count, found.success.ns) == (3, 2_500_000_000)
+    assert (found.rows, found.runs, found.queue.count, found.run.count) == (3, 1, 1, 1)

@@ -68,6 +68,8 @@ def test_requests_are_counted_by_status(refuse_with: str) -> None:
             Event.REFUSED_DRAINING,
             Event.EXPIRED,
             Event.CANCELLED,
+            Event.REFUSED_BY_SIZE,
+            Event.TIMED_OUT,
         ),
         1,
     ):
@@ -77,13 +79,13 @@ def test_requests_are_counted_by_status(refuse_with: str) -> None:
         for status in ("OK", "UNKNOWN", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")
     }
     scraped.version.stop(HANG_S)
-    full_and_late = 1 + 2
+    full_and_late, by_policy = 1 + 2, 6 + 7
     exhausted = refuse_with == "resource_exhausted"
     assert found == {
         "OK": 2,
         "UNKNOWN": 1,
         "RESOURCE_EXHAUSTED": full_and_late if exhausted else 0,
-        "UNAVAILABLE": 3 if exhausted else 3 + full_and_late,
+        "UNAVAILABLE": by_policy + (3 if exhausted else 3 + full_and_late),
         "DEADLINE_EXCEEDED": 4,
         "CANCELLED": 5,
     }

@@ -33,6 +33,7 @@ class Held:
         self.signatures: dict[str, Signature] = self._graph.signatures
         self.unusable: dict[str, str] = self._graph.unusable
         self.signature_defs: Mapping[str, Any] = self._graph.signature_defs
+        self.variables = self._graph.variables
         self.rows: list[int] = []
         self._open = threading.Event()
         self._open.set()
@@ -46,6 +47,12 @@ class Held:
 
     def settle(self) -> Mapping[str, Plan]:
         return self._graph.settle()
+
+    def read_variables(self) -> dict[str, Array]:
+        return self._graph.read_variables()
+
+    def write_variables(self, values: Mapping[str, Array]) -> None:
+        self._graph.write_variables(values)
 
     def close(self) -> None:
         self._graph.close()

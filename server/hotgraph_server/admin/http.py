@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as the admin port speaks: one GET or HEAD a connection, without a body. Pure.
+"""As much of HTTP/1.1 as the admin port speaks: one request a connection, without a body. Pure.
 
 Every response closes its connection. A scrape each ten seconds gains nothing from keeping one open, and
 a server that never waits for a second request has no pipelining, no smuggling and no idle clients to

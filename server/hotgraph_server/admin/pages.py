@@ -4,6 +4,7 @@
 /readyz       200 while calls are answered; 503 while models load and while the server drains
 /metrics      the figures, as Prometheus takes them (OpenMetrics for who asks for it)
 /api/status   the figures as JSON, for the page
+/api/state    what is kept of models' variables; see state.py
 /             the page
 """
 
@@ -12,16 +13,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client.exposition import choose_encoder
 
 from hotgraph_server.admin.http import HTML, JSON, Request, Response, text
+from hotgraph_server.admin.state import PREFIX, answer_state
 from hotgraph_server.admin.status import status
 from hotgraph_server.metrics import prometheus_registry, versions_of_packages
 from hotgraph_server.model import State
 from hotgraph_server.registry import Registry
+from hotgraph_server.triton_metrics import TritonCollector
 
 _PAGE = Path(__file__).with_name("live.html")
 
@@ -57,6 +61,7 @@ class Pages:
         self._started = clock()
         self._packages = versions_of_packages()
         self._metrics = prometheus_registry(models, lambda: state() is State.LIVE)
+        self._metrics.register(TritonCollector(models))
         self._pages: Mapping[str, Callable[[Request], Response]] = {
             "/": self._page,
             "/api/status": self._status,
@@ -65,8 +70,10 @@ class Pages:
             "/readyz": self._readyz,
         }
 
-    def answer(self, request: Request) -> Response:
-        """The response to a request, whatever it asks for."""
+    def answer(self, request: Request) -> Response | Future[Response]:
+        """The response to a request, whatever it asks for; what takes longer comes when it is there."""
+        if request.path == PREFIX or request.path.startswith(f"{PREFIX}/"):
+            return answer_state(self._models, request)
         page = self._pages.get(request.path)
         if page is None:
             return text(HTTPStatus.NOT_FOUND, f"no such page; there is {' '.join(self._pages)}")

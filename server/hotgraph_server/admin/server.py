@@ -9,7 +9,8 @@ Why not http.server with threads: a bounded number of threads is a number of sil
 it, and an unbounded one is worse. Why no web framework: three pages without bodies need none, and what
 is not installed cannot break an upgrade.
 
-Answers are made in this thread, one after the other; they must not wait for anything.
+Answers are made in this thread, one after the other; they must not wait for anything. What has to wait is
+answered with a future, which this thread's loop waits for beside all else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ from hotgraph_server.errors import StartError
 
 _LOG = logging.getLogger(__name__)
 
+Answer = Callable[[Request], Response | Future[Response]]
+
 _MAX_CONNECTIONS = 256
+# For a disk to take a snapshot.
+_ANSWER_S = 60.0
 _MAX_HEAD = 16 * 1024
 _READ_S = 10.0
 _WRITE_S = 10.0
@@ -43,7 +48,7 @@ class AdminServer:
     The constructor starts nothing.
     """
 
-    def __init__(self, host: str, port: int, answer: Callable[[Request], Response]) -> None:
+    def __init__(self, host: str, port: int, answer: Answer) -> None:
         self._host = host
         self._port = port
         self._answer = answer
@@ -132,12 +137,16 @@ class AdminServer:
         except BadRequest as error:
             return write_response(text(HTTPStatus.BAD_REQUEST, str(error)))
         try:
-            response = self._answer(request)
+            answered = self._answer(request)
+            if isinstance(answered, Future):
+                answered = await asyncio.wait_for(asyncio.wrap_future(answered), _ANSWER_S)
+        except asyncio.TimeoutError:
+            answered = text(HTTPStatus.GATEWAY_TIMEOUT, f"no answer within {_ANSWER_S:.0f} s")
         except Exception:
             # A page that breaks must not take the others with it.
             _LOG.exception("the admin page %r broke", request.path)
-            response = text(HTTPStatus.INTERNAL_SERVER_ERROR, "the server's log has the details")
-        return write_response(response, with_body=request.method != "HEAD")
+            answered = text(HTTPStatus.INTERNAL_SERVER_ERROR, "the server's log has the details")
+        return write_response(answered, with_body=request.method != "HEAD")
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:

@@ -4,23 +4,31 @@ no thread, no lock, no clock; queue.py has the contract and holds its lock aroun
 Sums are kept and not taken anew, because each call asks for them: of calls, rows and bytes, and of the work
 that waits on each level. A lane that has changed is noted, and its work is counted again when somebody next
 asks for the sum; so calls without deadlines pay nothing for it.
+
+Levels here are the queue's: those of priority, or, where a queue policy puts calls behind the others of their
+priority, two for each, the second for these calls. All else that is said of levels goes for both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from hotgraph_server.batching import decisions
 from hotgraph_server.batching.call import Call, LaneKey
-from hotgraph_server.batching.cost import CostCurve, Costs, cost_key, elements_of_a_row
+from hotgraph_server.batching.cost import MOST_MARGIN, CostCurve, Costs, cost_key, elements_of_a_row
 from hotgraph_server.batching.lane import Flow, Lane
+from hotgraph_server.batching.policies import DELAYED, Policies
 from hotgraph_server.errors import QueueFull, Refused, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.tensors import Array
 
 Batch = list[Call]
 """Calls that run together; never empty, one lane key (or one call)."""
+
+AnyRefused = TypeVar("AnyRefused", bound=Refused)
 
 _MIB = 1 << 20
 # Callers choose shapes, so what is known of them is forgotten at some point. The curves are kept apart.
@@ -47,7 +55,15 @@ class Backlog:
         self._max_calls = settings.max_queued_calls
         self._max_queued_rows = settings.max_queued_rows or math.inf
         self._max_bytes = settings.max_queued_mb * _MIB or math.inf
-        self._levels = settings.priority_levels
+        self._preferred = settings.preferred_batch_rows
+        self._policies = Policies(title, settings) if settings.has_policies else None
+        self._delays = any(
+            settings.policy_of(level).delays for level in range(1, settings.priority_levels + 1)
+        )
+        self._levels = settings.priority_levels * (2 if self._delays else 1)
+        # What memory has taught: the rows of a batch by signature, and the least of them all.
+        self._limits: dict[str, int] = {}
+        self._least_rows = self._max_rows
         self._lanes: dict[Hashable, Lane] = {}
         self._rows = 0
         self._bytes = 0
@@ -71,42 +87,100 @@ class Backlog:
                 return self._full(self._rows, int(self._max_queued_rows), "rows")
             if self._bytes + call.nbytes > self._max_bytes:
                 return self._full(self._bytes // _MIB, self._settings.max_queued_mb, "MiB of inputs")
+            if self._policies is not None:
+                refusal = self._policies.refusal(call)
+                if refusal is not None:
+                    return self._worth_another_try(refusal)
         elif self._running is None:
             return None
         if call.deadline != math.inf:
             # Cheaper than to count what is ahead: each call one run of the longest kind, each batch of large
             # calls' rows another, our own and the present one.
-            runs = self.calls + (self._rows + call.rows) // self._max_rows + 2
-            if now + decisions.MARGIN * runs * self._costs.longest_s > call.deadline:
+            runs = self.calls + (self._rows + call.rows) // self._least_rows + 2
+            if now + MOST_MARGIN * runs * self._costs.longest_s + decisions.SLACK_S > call.deadline:
                 work_s = self._work_ahead_s(call, max(0.0, self._free_at - now))
-                late_by_s = decisions.late_by_s(now, call.deadline, self._free_at, work_s)
+                margin = self._flow(call).curve.margin
+                late_by_s = decisions.late_by_s(now, call.deadline, self._free_at, work_s, margin)
                 if late_by_s > 0.0:
                     return WouldBeLate(self._title, late_by_s)
         return None
 
-    def insert(self, call: Call) -> None:
-        """Take in a call, behind those of its lane."""
+    def insert(self, call: Call, *, comes: bool = True) -> Lane:
+        """Let a call wait, behind those of its lane. `comes`: it was not here before."""
         key = self._key(call)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, self._flow(call), call.level, joins=call.lane is not None)
+            lane = self._lanes[key] = Lane(
+                key,
+                self._flow(call),
+                self._level_of(call),
+                joins=call.lane is not None,
+                max_rows=self._max_rows_of(call),
+            )
         lane.append(call, 0.0 if lane.joins else self._flow(call).curve.predict(call.rows))
-        if self._max_wait_s or lane.has_deadlines:
+        if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
         self._uncounted.add(lane)
         self.calls += 1
         self._rows += call.rows - call.rows_done
         self._bytes += call.nbytes
+        if self._policies is not None:
+            self._policies.entered(call)
+            lane.has_timeouts = lane.has_timeouts or call.queue_until < math.inf
+        return lane
 
     def insert_rest(self, call: Call) -> None:
         """Take in the rest of a large call; others that may go now go first."""
-        self.insert(call)
-        self._yielding = call.waits_in
+        self._yielding = self.insert(call, comes=False)
 
     def remove(self, call: Call) -> bool:
         """Let a call go. Returns whether it was waiting."""
         lane = call.waits_in
         return lane is not None and self._remove(lane, (call,)) == 1
+
+    @property
+    def next_timeout(self) -> float:
+        """When to call `time_out` next, monotonic seconds; infinite: not for any call that waits now."""
+        return math.inf if self._policies is None else self._policies.next_moment
+
+    def time_out(self, now: float) -> tuple[list[Call], list[Call]]:
+        """Do what queue policies ask for with the calls whose time to wait is over at `now`.
+
+        Returns:
+            Those that were let go, and those that were put behind the others of their priority.
+        """
+        if self._policies is None:
+            return [], []
+        ended: list[Call] = []
+        delayed: list[Call] = []
+        for call in self._policies.due(now):
+            self.remove(call)
+            if self._policies.delays(call):
+                call.queue_until = DELAYED
+                self.insert(call, comes=False)
+                delayed.append(call)
+            else:
+                ended.append(call)
+        return ended, delayed
+
+    def limit_rows(self, signature: str, rows: int) -> None:
+        """Form batches of a signature, by its name, of so many rows at most; never more than by the
+        settings."""
+        if rows < self._max_rows:
+            self._limits[signature] = rows
+        else:
+            self._limits.pop(signature, None)
+        self._least_rows = min(self._limits.values(), default=self._max_rows)
+        for lane in list(self._lanes.values()):
+            (call,) = islice(lane.calls, 1)
+            if call.signature.name == signature:
+                # Those that have become larger than a batch, or are so no more, want other lanes.
+                for moved in self._remove_all(lane):
+                    self.insert(moved, comes=False)
+
+    def has_writes(self) -> bool:
+        """Does any call wait that changes state?"""
+        return any(call.signature.writes for lane in self._lanes.values() for call in lane.calls)
 
     def clear(self) -> list[Call]:
         """Let all calls go."""
@@ -124,6 +198,7 @@ class Backlog:
             now,
             self._max_rows,
             max_wait_s,
+            preferred=self._preferred,
             passed_over=self._passed_over,
             yielding=self._yielding,
         )
@@ -135,16 +210,22 @@ class Backlog:
             The batch, and the calls that have expired on the way. Without a batch, no run begins.
         """
         self._yielding = None
-        picked = decisions.pick(lane, now, self._max_rows, passed_over=self._passed_over)
+        max_rows = min(lane.max_rows, self._max_rows)
+        picked = decisions.pick(lane, now, max_rows, passed_over=self._passed_over)
         self._passed_over = self._passed_over + 1 if passes_over or picked.shrunk else 0
         batch, expired = picked.taken, picked.expired
+        fills = self._levels > 1 and lane.joins and not picked.shrunk
+        if self._preferred and lane.joins and not picked.shrunk:
+            preferred = self._preferred_of(lane, batch, now)
+            fills = fills and not preferred
+            batch = preferred or batch
         if len(batch) + len(expired) == len(lane.calls):
             self._remove_all(lane)
         else:
             self._remove(lane, batch)
             self._remove(lane, expired)
         if batch:
-            if self._levels > 1 and lane.joins and not picked.shrunk:
+            if fills:
                 self._add_company(lane, batch, now)
             self._begin(lane, batch, now)
         return batch, expired
@@ -163,7 +244,9 @@ class Backlog:
         self._costs.observe(curve, rows, seconds)
 
     def _full(self, waiting: int, limit: int, unit: str) -> QueueFull:
-        error = QueueFull(self._title, waiting, limit, unit)
+        return self._worth_another_try(QueueFull(self._title, waiting, limit, unit))
+
+    def _worth_another_try(self, error: AnyRefused) -> AnyRefused:
         work_s = self._all_work_s(self._levels)
         if work_s > 0.0:
             # When half of what waits now is done, there is room, and not everybody comes back at once.
@@ -174,7 +257,7 @@ class Backlog:
         """What goes before the end of the batch that `call` would go in, but for the present run, which
         ends in `free_in_s`.
         """
-        work_s = self._all_work_s(call.level)
+        work_s = self._all_work_s(self._level_of(call))
         if call.lane is None:
             return work_s + self._flow(call).curve.predict(call.rows)
         lane = self._lanes.get(self._key(call))
@@ -184,13 +267,13 @@ class Backlog:
             # It shares the lane's last batch.
             flow, rows = lane.flow, lane.rows + call.rows
             work_s -= lane.counted_s
-        return work_s + decisions.shared_work_s(rows, self._max_rows, flow, free_in_s + work_s)
+        return work_s + decisions.shared_work_s(rows, self._max_rows_of(call), flow, free_in_s + work_s)
 
     def _all_work_s(self, level: int) -> float:
         """The work that waits at `level` and above it, seconds."""
         for lane in self._uncounted:
             if lane.joins:
-                work_s = decisions.work_s(lane.rows, self._max_rows, lane.flow.curve)
+                work_s = decisions.work_s(lane.rows, min(lane.max_rows, self._max_rows), lane.flow.curve)
             else:
                 work_s = sum(lane.calls.values())
             self._work_s[lane.level] += work_s - lane.counted_s
@@ -199,10 +282,27 @@ class Backlog:
         return self._work_s[1] if level == 1 else sum(self._work_s[1 : level + 1])
 
     def _key(self, call: Call) -> Hashable:
-        """Of the lane that `call` waits in: nobody can join one that is larger than a batch."""
-        if call.rows > self._max_rows and call.lane is not None:
-            return id(call)  # not the call itself, which knows its lane: that would be a cycle
-        return call.lane if self._levels == 1 else (call.level, call.lane)
+        """Of the lane that `call` waits in: nobody can join one that is larger than a batch, or was when
+        its first piece ran."""
+        if call.rows > self._least_rows or call.rows_done:
+            is_large = call.rows_done or call.rows > self._max_rows_of(call)
+            if is_large and call.lane is not None:
+                return id(call)  # not the call itself, which knows its lane: that would be a cycle
+        return call.lane if self._levels == 1 else (self._level_of(call), call.lane)
+
+    def _level_of(self, call: Call) -> int:
+        """The queue's, from the call's."""
+        return 2 * call.level - (call.queue_until != DELAYED) if self._delays else call.level
+
+    def _max_rows_of(self, call: Call) -> int:
+        """Of a batch with `call`."""
+        return self._limits.get(call.signature.name, self._max_rows) if self._limits else self._max_rows
+
+    def _preferred_of(self, lane: Lane, batch: Batch, now: float) -> Batch:
+        """So many of `batch` as give a preferred number of rows; none: it may go as it is."""
+        if self._max_wait_s and now >= lane.oldest + self._max_wait_s:
+            return []
+        return decisions.exactly(batch, self._preferred)
 
     def _flow(self, call: Call) -> Flow:
         if call.lane is None:
@@ -222,15 +322,18 @@ class Backlog:
             other = self._lanes.get((level, batch[0].lane))
             if other is None or other is lane:
                 continue
-            added = decisions.company(batch, other, now, self._max_rows)
+            added = decisions.company(batch, other, now, min(lane.max_rows, self._max_rows))
             self._remove(other, added)
             batch += added
 
     def _remove(self, lane: Lane, calls: Sequence[Call]) -> int:
         """Let calls go that may wait in `lane`. Returns how many did."""
         rows, nbytes, waiting = lane.rows, lane.nbytes, len(lane.calls)
-        for call in calls:
-            lane.remove(call)
+        if self._policies is None:
+            for call in calls:
+                lane.remove(call)
+        else:
+            self._policies.left([call for call in calls if lane.remove(call)])
         self._rows -= rows - lane.rows
         self._bytes -= nbytes - lane.nbytes
         removed = waiting - len(lane.calls)
@@ -243,6 +346,8 @@ class Backlog:
         self._bytes -= lane.nbytes
         calls = lane.take_all()
         self.calls -= len(calls)
+        if self._policies is not None:
+            self._policies.left(calls)
         self._recount(lane)
         return calls
 
@@ -261,7 +366,7 @@ class Backlog:
                 self._work_s = [0.0] * (self._levels + 1)
 
     def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
-        rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows)
+        rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
         if lane.joins:
             curve = lane.flow.curve
         else:

@@ -28,17 +28,21 @@ class Call:
         rows: size along dimension 0 where the call has one, else 1.
         lane: calls with an equal key may share a batch; None: this call runs alone.
         deadline: monotonic seconds after which nobody wants the answer; infinite for none.
+        queue_until: monotonic seconds until which it may wait for its run; infinite: as long as it takes. See
+            policies.py.
         level: of priority, from 1; 1 goes first.
         arrived: monotonic seconds at the door.
         nbytes: memory that its inputs hold, for the queue's edge.
         slot: where the outcome goes.
         rows_done: of a call that is run in pieces: the rows that are behind it.
         pieces: of such a call: what the executor keeps of them.
+        company: of one that carries rows of several callers: when those besides the first came.
         waits_in: the lane that it was put into last; the queue's, which alone sets it.
     """
 
     __slots__ = (
         "arrived",
+        "company",
         "deadline",
         "inputs",
         "lane",
@@ -46,6 +50,7 @@ class Call:
         "nbytes",
         "outputs",
         "pieces",
+        "queue_until",
         "rows",
         "rows_done",
         "signature",
@@ -62,6 +67,7 @@ class Call:
         *,
         arrived: float,
         deadline: float = math.inf,
+        queue_until: float = math.inf,
         joinable: bool = False,
         level: int = 1,
         padded: Padded = (),
@@ -84,8 +90,10 @@ class Call:
         self.slot = slot
         self.arrived = arrived
         self.deadline = deadline
+        self.queue_until = queue_until
         self.level = level
         self.nbytes = nbytes if nbytes >= 0 else sum([array.nbytes for array in inputs])
+        self.company: Sequence[float] = ()
         self.rows_done = 0
         self.pieces: Any = None
         self.waits_in: Lane | None = None

@@ -50,6 +50,15 @@ _STALE_AFTER = 256
 # A steady point is fitted in again once in so many runs: that costs about ten microseconds.
 _FIT_EVERY = 8
 
+LEAST_MARGIN = 1.1
+MOST_MARGIN = 1.5
+"""Runs are taken to be so many times longer than predicted where a deadline depends on them. At least a
+tenth, because a run that ends a moment late is of no use to anybody; at most a half, because with runs that
+wander more than that, most refusals would be wrong."""
+# A tenth of them is three, so that one outlier says nothing.
+_OVERRUNS_KEPT = 32
+_OVERRUNS_TRUSTED_FROM = 8
+
 
 def cost_key(signature: str, elements: int) -> CostKey:
     """The curve that a run belongs to.
@@ -72,6 +81,7 @@ class CostCurve:
     def __init__(self) -> None:
         self._points: dict[int, _Point] = {}  # by index into EDGES
         self._runs = 0
+        self._overruns = _Overruns()
         # What has been seen, rising in both: EDGES of the points, and their fitted seconds.
         self._fit: tuple[list[int], list[float]] = ([], [])
 
@@ -86,11 +96,20 @@ class CostCurve:
         seconds = self._fit[1]
         return seconds[-1] if seconds else 0.0
 
+    @property
+    def margin(self) -> float:
+        """How many times what is predicted for it a run takes that is slow and yet no outlier; from
+        LEAST_MARGIN to MOST_MARGIN."""
+        return self._overruns.margin
+
     def observe(self, rows: int, seconds: float) -> None:
         """Take in a run; `rows` from 1, beyond EDGES ignored."""
         index = bisect_left(EDGES, rows)
         if index == len(EDGES):
             return
+        predicted_s = self.predict(rows)
+        if predicted_s > 0.0:
+            self._overruns.add(seconds / predicted_s)
         point = self._points.get(index)
         if point is None:
             point = self._points[index] = _Point()
@@ -171,6 +190,30 @@ class _Point:
             del self._in_order[bisect_left(self._in_order, self._recent.popleft())]
         self._recent.append(seconds)
         insort(self._in_order, seconds)
+
+
+class _Overruns:
+    """What the last runs took, in units of what was predicted for them.
+
+    Attributes:
+        margin: nine of ten took no more, as far as the bounds let it say so.
+    """
+
+    __slots__ = ("_in_order", "_recent", "margin")
+
+    def __init__(self) -> None:
+        self.margin = LEAST_MARGIN
+        self._recent: deque[float] = deque()
+        self._in_order: list[float] = []
+
+    def add(self, ratio: float) -> None:
+        if len(self._recent) == _OVERRUNS_KEPT:
+            del self._in_order[bisect_left(self._in_order, self._recent.popleft())]
+        self._recent.append(ratio)
+        insort(self._in_order, ratio)
+        if len(self._recent) >= _OVERRUNS_TRUSTED_FROM:
+            slow = self._in_order[len(self._in_order) * 9 // 10]
+            self.margin = min(max(slow, LEAST_MARGIN), MOST_MARGIN)
 
 
 def _isotonic(values: Sequence[tuple[float, int]]) -> list[float]:

@@ -23,9 +23,6 @@ a deadline would be lost by its turn, twice as many."""
 MISFITS = 64
 """Calls that do not fit into a batch and are passed over before the search for smaller ones ends."""
 
-MARGIN = 1.1
-"""Predicted waits are taken to be a tenth longer: a run that ends a moment late is of no use to anybody."""
-
 SLACK_S = 0.002
 """What waking up and answering take beside a run, seconds. A guess."""
 
@@ -51,6 +48,7 @@ def choose(
     max_rows: int,
     max_wait_s: float,
     *,
+    preferred: Sequence[int] = (),
     passed_over: int = 0,
     yielding: Lane | None = None,
 ) -> Choice:
@@ -65,14 +63,14 @@ def choose(
         lanes: none of them empty.
         now: monotonic seconds.
         max_rows: of a batch.
-        max_wait_s: see `goes_at`.
+        max_wait_s, preferred: see `goes_at`.
         passed_over: how many batches in a row have passed over the oldest call.
         yielding: goes only if no other may: a piece of its call has just been run.
     """
     ready: list[Lane] = []
     wait_until = math.inf
     for lane in lanes:
-        at = goes_at(lane, now, max_rows, max_wait_s)
+        at = goes_at(lane, now, max_rows, max_wait_s, preferred)
         if at <= now:
             ready.append(lane)
         else:
@@ -99,7 +97,7 @@ def _run_s(lane: Lane, max_rows: int) -> float:
     """How long the batch that this lane would give now is predicted to run."""
     if not lane.joins:
         return next(iter(lane.calls.values()))
-    return lane.flow.curve.predict(min(lane.rows, max_rows))
+    return lane.flow.curve.predict(min(lane.rows, max_rows, lane.max_rows))
 
 
 def _urgent(lanes: Sequence[Lane], ready: Sequence[Lane], now: float, max_rows: int) -> Lane | None:
@@ -124,20 +122,25 @@ def earliest_deadline(lane: Lane, max_rows: int) -> float:
     return min(call.deadline for call in islice(lane.calls, max_rows if lane.joins else 1))
 
 
-def goes_at(lane: Lane, now: float, max_rows: int, max_wait_s: float) -> float:
+def goes_at(lane: Lane, now: float, max_rows: int, max_wait_s: float, preferred: Sequence[int] = ()) -> float:
     """When a lane may go, monotonic seconds; -inf: at once.
 
-    It waits for more rows while all of this holds: it joins, is not full, its oldest call has not waited
-    `max_wait_s`, no deadline in it is in danger, and waiting pays.
+    It waits for more rows while all of this holds: it joins, is not full, its first calls do not give one of
+    the `preferred` numbers of rows, its oldest call has not waited `max_wait_s`, no deadline in it is in
+    danger and no call's time in the queue about to be over, and waiting pays.
     """
-    if max_wait_s <= 0.0 or not lane.joins or lane.rows >= max_rows:
+    if max_wait_s <= 0.0 or not lane.joins or lane.rows >= min(max_rows, lane.max_rows):
         return -math.inf
     until = lane.oldest + max_wait_s
     if until <= now or not waiting_pays(lane.rows, lane.flow):
         return -math.inf
+    if preferred and exactly(lane.calls, preferred):
+        return -math.inf
+    if lane.has_timeouts:
+        until = min(until, min(call.queue_until for call in islice(lane.calls, max_rows)) - SLACK_S)
     if lane.has_deadlines:
         run_s = lane.flow.curve.predict(lane.rows + 1)
-        until = min(until, earliest_deadline(lane, max_rows) - MARGIN * run_s - SLACK_S)
+        until = min(until, earliest_deadline(lane, max_rows) - lane.flow.curve.margin * run_s - SLACK_S)
     return until
 
 
@@ -229,7 +232,11 @@ def _in_time(calls: list[Call], now: float, curve: CostCurve) -> list[Call]:
 def _pick_from_crowd(lane: Lane, now: float, max_rows: int) -> Pick:
     picked = Pick([])
     late: list[Call] = []
-    too_late = now + lane.flow.curve.predict(max_rows) if lane.has_deadlines else -math.inf
+    too_late = -math.inf
+    if lane.has_deadlines:
+        curve = lane.flow.curve
+        run_s = curve.predict(max_rows)
+        too_late = now + curve.margin * run_s + _slack_s(run_s)
     room, misfits = max_rows, 0
     for call in lane.calls:
         if call.deadline <= now or call.slot.taken:
@@ -252,6 +259,23 @@ def _pick_from_crowd(lane: Lane, now: float, max_rows: int) -> Pick:
     return picked
 
 
+def exactly(calls: Iterable[Call], sizes: Sequence[int]) -> list[Call]:
+    """The first of `calls`, so many that their rows are the greatest of `sizes` that can be had so; none if
+    none can.
+    """
+    largest = max(sizes)
+    seen: list[Call] = []
+    kept = rows = 0
+    for call in calls:
+        rows += call.rows
+        if rows > largest:
+            break
+        seen.append(call)
+        if rows in sizes:
+            kept = len(seen)
+    return seen[:kept]
+
+
 def company(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> list[Call]:
     """Calls of a lower level's `lane` that travel with `taken`, in the room and time that are left."""
     room = max_rows - sum(call.rows for call in taken)
@@ -266,6 +290,11 @@ def company(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> lis
             found.append(call)
             room -= call.rows
     return found
+
+
+def _slack_s(work_s: float) -> float:
+    """What answering takes beside so much work, seconds: little beside little, and nothing of nothing."""
+    return min(SLACK_S, work_s / 16)
 
 
 def work_s(rows: int, max_rows: int, curve: CostCurve) -> float:
@@ -294,7 +323,7 @@ def shared_work_s(rows: int, max_rows: int, flow: Flow, free_in_s: float) -> flo
     return full_s + flow.curve.predict(rest)
 
 
-def late_by_s(now: float, deadline: float, free_at: float, work_ahead_s: float) -> float:
+def late_by_s(now: float, deadline: float, free_at: float, work_ahead_s: float, margin: float) -> float:
     """How long after its deadline a call would be answered; not above 0: it is in time.
 
     Args:
@@ -303,5 +332,7 @@ def late_by_s(now: float, deadline: float, free_at: float, work_ahead_s: float) 
         free_at: predicted end of the present run; a run that takes longer than predicted may end any
             moment: what is ahead is no more than what waits.
         work_ahead_s: of all that goes before the call, its own batch included.
+        margin: see CostCurve.
     """
-    return now + MARGIN * (max(0.0, free_at - now) + work_ahead_s) - deadline
+    work_s = max(0.0, free_at - now) + work_ahead_s
+    return now + margin * work_s + _slack_s(work_s) - deadline

@@ -5,6 +5,7 @@ decisions.py, and the queue holds its lock around everything here.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Hashable
 
 from hotgraph_server.batching.call import Call
@@ -40,20 +41,22 @@ class Flow:
 
 
 class Lane:
-    """Calls of one priority level with the same lane key, or those that run alone.
+    """Calls of one level with the same lane key, or those that run alone.
 
     A dict and not a deque, because callers leave from the middle: removing one is O(1), and what it held
     is given back at once.
 
     Attributes:
         key: of the queue's table of lanes.
-        level: of priority, from 1.
+        level: of the queue, from 1; 1 goes first. See backlog.Backlog.
         joins: may calls of this lane share a batch?
         flow: what is known of its calls; of no use where they run alone, for they are of all kinds then.
         calls: in arrival order, and for each that runs alone the predicted seconds of its run.
         rows: that wait.
         nbytes: that its calls hold.
+        max_rows: of a batch of this lane; the queue's own limit may be lower.
         has_deadlines: has any call had one since the lane was made?
+        has_timeouts: may any call that has come since the lane was made wait only until some moment?
         counted_s: what the queue has counted this lane's work as, seconds; see decisions.work_s.
     """
 
@@ -62,14 +65,24 @@ class Lane:
         "counted_s",
         "flow",
         "has_deadlines",
+        "has_timeouts",
         "joins",
         "key",
         "level",
+        "max_rows",
         "nbytes",
         "rows",
     )
 
-    def __init__(self, key: Hashable, flow: Flow, level: int = 1, *, joins: bool = True) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        flow: Flow,
+        level: int = 1,
+        *,
+        joins: bool = True,
+        max_rows: int = sys.maxsize,
+    ) -> None:
         self.key = key
         self.level = level
         self.joins = joins
@@ -77,7 +90,9 @@ class Lane:
         self.calls: dict[Call, float] = {}
         self.rows = 0
         self.nbytes = 0
+        self.max_rows = max_rows
         self.has_deadlines = False
+        self.has_timeouts = False
         self.counted_s = 0.0
 
     def __len__(self) -> int:

@@ -8,16 +8,39 @@ the lane whose oldest call came first. From the lane go the calls in arrival ord
 gone. When no more waits than fits one batch, a batch is kept small where that saves a deadline; when more
 waits, calls that cannot be in time any more get only the room that is left. Calls without a lane key come out
 one by one, in arrival order; everything that writes state is among them, at the default level, so
-writes happen in the order of their arrival. The rules are in decisions.py.
+writes happen in the order of their arrival. With ``preferred_batch_rows``, so many of the calls go as give
+the greatest of these sizes exactly, if any do, unless the oldest has waited ``max_wait_us`` (above 0). The
+rules are in decisions.py.
 
 Waiting. With ``max_wait_us`` at 0, the default, a free executor never waits while a call is there: batches
 grow by themselves while the last one runs. Above 0, a lane that is not full may hold a free executor until
 its oldest call has waited that long, but only while that pays by the cost curve and the pace of arrivals
 (decisions.waiting_pays) and no deadline in the lane is in danger. Nobody waits who was not told to: in the
 simulator, with independent arrivals at 0.1 to 0.9 of capacity and four cost curves, waiting up to 10 ms by
-this rule lowered the mean latency by 0.5 % at best and raised the 99th percentile by 17 % at worst.
+this rule lowered the mean latency by 0.5 % at best and raised the 99th percentile by 17 % at worst. A lane
+that has come to a preferred size waits no more, nor does one with a call about to time out.
 
-The longest wait of a call in the queue, if n calls came before it and still wait:
+Queue policies, by level of priority (policies.py). They are about the time before the run and nothing else: a
+deadline, the caller's or the server's default, is about the answer and stands beside them.
+
+* As many calls of a level wait as ``max_queue_size`` says, delayed ones included; the next is refused at once
+  with QueueSizeExceeded.
+* A call that has waited ``default_timeout_us``, or less where it may ask for less and does, ends at that
+  moment with QueueTimedOut, or, with the action ``delay``, goes behind all others of its level and never
+  times out.
+  Delayed calls take the room that a batch of their lane leaves, and like everybody the starvation bound
+  (``PASS_OVER``) lets one of them through in time. Calls that write state are never delayed.
+* A call whose run has begun does not time out; between the pieces of a large call it has begun. Under the
+  lock a call is either taken or timed out, whichever comes first. At its very moment it is out.
+* Who sees to it: every look of the executor, and while that is busy the timer (timer.py), a thread that is
+  there only where a policy can end calls. It asks ``time_out``, which says when to ask again, and is rung
+  when a call comes whose moment is earlier.
+* Nobody is refused because he is predicted to time out.
+
+Order of answers. With ``preserve_ordering`` a call is answered when all that came before it have ended
+(ordering.py). Runs are as without it; callers who leave, expire or time out end at once and hold up nobody.
+
+The longest wait of a call in the queue that is not delayed, if n calls came before it and still wait:
 
     max_wait_us + (remaining time of the present run) + (n + 1) * (2 * PASS_OVER + 1) runs
 
@@ -31,18 +54,19 @@ predicted past its deadline: remaining time of the present run, all that goes be
 Nobody is refused for a prediction while the executor is free and nothing waits, so that a wrong
 one is always found out. A call that leaves makes room at once.
 
-What that costs where it need not refuse, in the simulator: calls of one row with 50 ms, runs of 16 ms up to 8
-rows, one in seven 30 % longer: nobody is refused at a quarter and at half of capacity, as nobody is late
-without refusals; at 0.9, 2.5 % are. Where runs wander between 15 and 38 ms, half the nominal load answers
-67 % in time, 81 % with no refusals at all; but three times of it then answers 0.69 of capacity and not 0.82,
-and being lenient only while the next batch has room (67 % becomes 72 %) leaves 0.66. So nothing is.
+Predictions are taken to be longer than the curve says, by what nine of ten of the last runs kept and by a
+little for answering (decisions.late_by_s). What that costs where it need not refuse, in the simulator: calls
+of one row with 50 ms, runs of 16 ms up to 8 rows, one in seven 30 % longer: nobody is refused at a quarter of
+capacity, 0.1 % at half, 5 % at 0.9; three times of it answers 0.95 of
+capacity in time, and 1 % too late. It says nothing of other kinds of load.
 
 Leaving. ``withdraw`` takes a call out that nobody wants any more; whoever ends a call early calls it
 (model.Version.leave; the transport has the timer of the deadline). A call that ends between being taken and
 being run is seen by its slot; neighbours are never touched. Calls whose deadline has passed when they would
 be taken are not run: their slots end with DeadlineExceeded.
 
-Large calls. A call with a lane key and more than ``max_batch_rows`` rows is handed out by itself. If
+Large calls. A call with a lane key and more than ``max_batch_rows`` rows is handed out by itself; where
+memory has taught that fewer rows of a signature fit (``limit_rows``), that stands for it here and above. If
 ``split`` is on, the executor runs ``max_batch_rows`` of its rows, adds them to its ``rows_done``, keeps
 what came out in its ``pieces`` and gives the call back with ``put_back``, unless it was the last piece or
 the call's slot is taken. Then one batch of another lane that may go goes first, so small calls wait for a
@@ -56,12 +80,11 @@ are told with ``ran``: the warm-up's, a few at 1, 2, 4 ... max_batch_rows.
 Closing. After ``close`` nothing is taken in; what waits is still handed out, and then ``take`` returns
 None for ever. ``abandon`` fails what still waits.
 
-Threads. Any thread may put, withdraw, close and abandon; they never wait. One thread, the executor, takes,
-puts back and says done. A burst of puts wakes it once. Slots are finished and events are counted outside the
-lock: a delivery may do anything.
+Threads. Any thread may put, withdraw, close and abandon; they never wait. The timer asks ``time_out``. One
+thread, the executor, takes, puts back and says done. A burst of puts wakes it once. Slots are finished and
+events are counted outside the lock: a delivery may do anything.
 
-When not to use it: across several executors (each owns one), or where calls must be answered in the order
-of their arrival.
+When not to use it: across several executors (each owns one).
 """
 
 from __future__ import annotations
@@ -70,32 +93,48 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hotgraph_server.batching.backlog import Backlog, Batch
 from hotgraph_server.batching.call import Call
-from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, QueueFull, Refused, WouldBeLate
+from hotgraph_server.batching.ordering import Order
+from hotgraph_server.errors import (
+    NOT_RUN,
+    CallError,
+    DeadlineExceeded,
+    Draining,
+    QueueFull,
+    QueueSizeExceeded,
+    QueueTimedOut,
+    Refused,
+    WouldBeLate,
+)
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.together import at_the_end
 
+_NOBODY: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 
-@dataclass(frozen=True)
-class Look:
+
+class Look(NamedTuple):
     """What `poll` found.
 
     Attributes:
         batch: to be run now; None: there is none.
         wait_until: without a batch: when to look again if nothing happens, monotonic seconds; infinite: not
             before a call or the end.
-        expired: calls that have left the queue unrun; the caller ends them.
+        expired: calls that have left the queue unrun, because nobody wants them any more.
+        timed_out: calls that have left it because a queue policy says so. The caller ends both.
+        delayed: calls that a queue policy has put behind others. The caller counts them.
         ended: the queue is closed and empty.
     """
 
     batch: Batch | None
     wait_until: float = math.inf
     expired: Sequence[Call] = ()
+    timed_out: Sequence[Call] = ()
+    delayed: Sequence[Call] = ()
     ended: bool = False
 
 
@@ -110,7 +149,10 @@ class BatchQueue:
         statistics: Statistics | None = None,
     ) -> None:
         self._what = what
+        self._title = f"the queue of {what}"
         self._refuse_with = settings.refuse_with
+        self._refuse_by_policy_with = settings.refuse_by_policy_with
+        self._order = Order() if settings.preserve_ordering else None
         self._clock = clock
         self._statistics = statistics or Statistics()
         # The executor alone waits on it, and only while `_asleep`; so a put costs nothing for it otherwise.
@@ -120,7 +162,10 @@ class BatchQueue:
         self._asleep = False
         self._closed = False
         self._abandoned: CallError | None = None
-        self._backlog = Backlog(f"the queue of {what}", settings)
+        self._is_plain = not settings.has_policies and not settings.preserve_ordering
+        self._backlog = Backlog(self._title, settings)
+        self._rings_at = -math.inf  # when the timer looks again, which needs no ringing before
+        self._ring: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         """Calls that wait now."""
@@ -131,6 +176,7 @@ class BatchQueue:
 
         Raises:
             QueueFull: an edge is reached.
+            QueueSizeExceeded: that of a queue policy is.
             WouldBeLate: it cannot be answered in time.
             Draining: the queue is closed.
         """
@@ -138,17 +184,51 @@ class BatchQueue:
         with self._lock:
             refusal = Draining(self._what) if self._closed else self._backlog.refusal(call, now)
             if refusal is None:
+                rings = None if self._is_plain else self._enter(call)
                 self._backlog.insert(call)
                 wakes, self._asleep = self._asleep, False
         if refusal is not None:
-            if isinstance(refusal, Refused):
-                refusal.refuse_with(self._refuse_with)
             self._count_refusal(call, refusal)
             raise refusal
+        if rings is not None:
+            rings()
         # A thread that puts many in a row wakes the executor behind the last one: awake, it would only wait
         # for that thread to let go of the interpreter, and go with the first call alone.
         if wakes and not at_the_end(self._wake.release):
             self._wake.release()
+
+    def put_errand(self, call: Call) -> None:
+        """Take in something of the server's own that goes the way of a call; never refused for load.
+
+        Raises:
+            Draining: the queue is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise Draining(self._what)
+            self._backlog.insert(call)
+            wakes, self._asleep = self._asleep, False
+        if wakes:
+            self._wake.release()
+
+    def has_writes(self) -> bool:
+        """Do calls wait that change state?"""
+        with self._lock:
+            return self._backlog.has_writes()
+
+    def _enter(self, call: Call) -> Callable[[], None] | None:
+        """Do for a call that is taken in what only some settings ask for. Requires the lock.
+
+        Returns:
+            what rings the timer, if that must look earlier for this call.
+        """
+        assert self._lock.locked()
+        if self._order is not None:
+            call.slot = self._order.enter(call.slot, writes=call.signature.writes)
+        if call.queue_until >= self._rings_at:
+            return None
+        self._rings_at = call.queue_until
+        return self._ring
 
     def withdraw(self, call: Call) -> bool:
         """Take out a call that has ended. Returns whether it was still waiting; False: it runs, or ran."""
@@ -161,11 +241,13 @@ class BatchQueue:
             look = self._look(sleepy=True)
             if look.expired:
                 self._end(look.expired)
+            if look.timed_out or look.delayed:
+                self._time_out(look.timed_out, look.delayed)
             if look.batch is not None:
                 return look.batch
             if look.ended:
                 return None
-            if not look.expired:
+            if not look.expired and not look.timed_out:
                 self._sleep(look.wait_until)
             # While the executor waits, it must not keep alive what has expired.
             del look
@@ -179,16 +261,45 @@ class BatchQueue:
         with self._lock:
             now = self._clock()
             self._backlog.run_is_over(now)
+            timed_out, delayed = _NOBODY if self._is_plain else self._due(now)
             choice = self._backlog.choose(now, closing=self._closed)
             lane = choice.lane
             if lane is None:
                 ended = self._closed and not self._backlog.calls
-                self._asleep = sleepy and not ended
-                return Look(None, choice.wait_until, ended=ended)
+                self._asleep = sleepy and not ended and not timed_out
+                return Look(None, choice.wait_until, (), timed_out, delayed, ended)
             batch, expired = self._backlog.take(lane, now, passes_over=choice.passes_over)
             if not batch:
-                return Look(None, now, expired)
-            return Look(batch, expired=expired)
+                return Look(None, now, expired, timed_out, delayed)
+            return Look(batch, math.inf, expired, timed_out, delayed)
+
+    def time_out(self) -> float:
+        """End the calls whose time to wait is over by their queue policy.
+
+        Returns:
+            when to call this again, monotonic seconds; infinite: not before `ring_with` says so.
+        """
+        with self._lock:
+            timed_out, delayed = self._due(self._clock())
+            self._rings_at = until = self._backlog.next_timeout
+        self._time_out(timed_out, delayed)
+        return until
+
+    def ring_with(self, ring: Callable[[], None]) -> None:
+        """Have `ring` called when `time_out` is to be called earlier than it said; from any thread."""
+        with self._lock:
+            self._ring = ring
+            self._rings_at = math.inf
+
+    def limit_rows(self, signature: str, rows: int) -> None:
+        """Form batches of so many rows at most, of a signature by its name: more do not fit into memory."""
+        with self._lock:
+            self._backlog.limit_rows(signature, rows)
+
+    def _due(self, now: float) -> tuple[Sequence[Call], Sequence[Call]]:
+        """See Look: the calls that time out at `now`, and those that are delayed. Requires the lock."""
+        assert self._lock.locked()
+        return self._backlog.time_out(now) if self._backlog.next_timeout <= now else _NOBODY
 
     def done(self) -> None:
         """The batch that was taken last is finished, and what the executor does now is something else."""
@@ -205,7 +316,7 @@ class BatchQueue:
                 if not call.slot.taken:
                     self._backlog.insert_rest(call)
                 return
-        call.slot.finish(self._abandoned)
+        call.slot.leave(self._abandoned)
 
     def ran(self, signature: str, inputs: Sequence[Array], rows: int, seconds: float) -> None:
         """Tell of a run that did not come from this queue, such as the warm-up's.
@@ -232,7 +343,7 @@ class BatchQueue:
             self._abandoned = error
             calls = self._backlog.clear()
             self._rouse()
-        return sum(call.slot.finish(error) for call in calls)
+        return sum(call.slot.leave(error) for call in calls)
 
     def _rouse(self) -> None:
         """Requires the lock."""
@@ -258,13 +369,32 @@ class BatchQueue:
     def _end(self, calls: Sequence[Call]) -> None:
         """End calls that have expired, or find them ended. Without the lock."""
         for call in calls:
-            if call.slot.finish(DeadlineExceeded()):
+            if call.slot.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
                 self._statistics.count(call.signature.name, Event.EXPIRED)
+
+    def _time_out(self, timed_out: Sequence[Call], delayed: Sequence[Call]) -> None:
+        """End the calls that have waited as long as they may, and count both. Without the lock."""
+        for call in delayed:
+            self._statistics.count(call.signature.name, Event.DELAYED)
+        for call in timed_out:
+            if call.slot.leave(self.timeout_of(call)):
+                self._statistics.count(call.signature.name, Event.TIMED_OUT)
+
+    def timeout_of(self, call: Call) -> QueueTimedOut:
+        """How a call ends that has waited as long as it may."""
+        error = QueueTimedOut(self._title, call.queue_until - call.arrived)
+        error.refuse_with(self._refuse_by_policy_with)
+        return error
 
     def _count_refusal(self, call: Call, refusal: CallError) -> None:
         """Without the lock."""
+        if isinstance(refusal, Refused):
+            by_policy = isinstance(refusal, QueueSizeExceeded)
+            refusal.refuse_with(self._refuse_by_policy_with if by_policy else self._refuse_with)
         if isinstance(refusal, WouldBeLate):
             event = Event.REFUSED_LATE
+        elif isinstance(refusal, QueueSizeExceeded):
+            event = Event.REFUSED_BY_SIZE
         elif isinstance(refusal, QueueFull):
             event = Event.REFUSED_FULL
         else:

@@ -3,7 +3,7 @@
 Structure can only forbid. What it does not forbid is put to the trial (trial.py) before the version
 is live. The owner's word (`join` in the settings: auto, always, never) goes further in both directions,
 with two limits: nobody can join what has no rows, and a signature that may change state runs call by call
-whatever anybody says, because a run of it can never be tried a second time.
+unless the owner has said just that it need not (`state.batch_writes`), because it can never be tried.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
 
-def why_alone(signature: Signature, join: str = "auto") -> str | None:
+def why_alone(signature: Signature, join: str = "auto", *, batch_writes: bool = False) -> str | None:
     """Why calls of `signature` must run alone; None: neither its structure nor its owner says so.
 
     Args:
         signature: what is to be called.
         join: ``auto``, ``always`` (the owner says that rows do not influence each other) or ``never``.
+        batch_writes: the owner says that rows of several calls may form one step of what changes state.
     """
-    if signature.writes:
+    if signature.writes and not batch_writes:
         return "it may change the state of the session, so each call is one run, in arrival order"
     if join == "never":
         return "the settings say so"
-    return _why_no_rows(signature) or (None if join == "always" else _why_doubtful(signature))
+    sure = join == "always" or signature.writes
+    return _why_no_rows(signature) or (None if sure else _why_doubtful(signature))
 
 
 def is_whole(spec: TensorSpec) -> bool:

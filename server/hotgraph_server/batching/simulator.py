@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
+from hotgraph_server.batching.slot import Outcome as SlotOutcome
 from hotgraph_server.batching.slot import Slot
-from hotgraph_server.errors import CallError, DeadlineExceeded
+from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
 
@@ -35,6 +37,8 @@ class Arrival:
         deadline: seconds on the same clock; infinite for none.
         priority: its level, from 1.
         lane: calls with an equal one may be joined; None: runs alone, as one row.
+        timeout_s: seconds that the call asks to wait at most for its run; infinite: it does not. Queue
+            policies say what comes of it.
     """
 
     at: float
@@ -42,6 +46,7 @@ class Arrival:
     deadline: float = math.inf
     priority: int = 1
     lane: str | None = "lane"
+    timeout_s: float = math.inf
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Fate:
         ended: when it was answered, expired or was refused, seconds.
         refusal: why it was not taken in.
         expired: did its deadline pass before its answer?
+        timed_out: did it wait for its run as long as its queue policy allows?
     """
 
     arrival: Arrival
@@ -60,11 +66,12 @@ class Fate:
     ended: float = math.nan
     refusal: CallError | None = None
     expired: bool = False
+    timed_out: bool = False
 
     @property
     def in_time(self) -> bool:
         """Was it answered within its deadline?"""
-        return self.refusal is None and not self.expired
+        return self.refusal is None and not self.expired and not self.timed_out
 
     @property
     def wait_s(self) -> float:
@@ -79,11 +86,13 @@ class Outcome:
     Attributes:
         fates: in the order of arrival.
         batches: rows of every run.
+        members: the calls of every run, by their places in `fates`, ascending.
         busy_s: seconds of all runs.
     """
 
     fates: list[Fate]
     batches: list[int] = field(default_factory=list)
+    members: list[list[int]] = field(default_factory=list)
     busy_s: float = 0.0
 
     def latency_s(self, quantile: float) -> float:
@@ -133,7 +142,9 @@ class _Simulation:
         self._running = False
         self._looks_again_at = math.inf
         self._fates: dict[Call, Fate] = {}
+        self._queue.ring_with(lambda: self._at(self._now, self._time_out))
         self._outcome = Outcome([Fate(arrival) for arrival in sorted(arrivals, key=lambda one: one.at)])
+        self._places = {id(fate): place for place, fate in enumerate(self._outcome.fates)}
         for fate in self._outcome.fates:
             self._at(fate.arrival.at, lambda fate=fate: self._arrive(fate))  # type: ignore[misc]
 
@@ -158,45 +169,55 @@ class _Simulation:
 
     def _arrive(self, fate: Fate) -> None:
         arrival = fate.arrival
+        level = self._settings.level_of(arrival.priority)
         call = Call(
             _SIGNATURE,
             (),
             (),
-            Slot(lambda _: None),
+            Slot(lambda outcome: self._ended(fate, outcome)),
             arrived=self._now,
             deadline=arrival.deadline,
+            queue_until=queue_until(self._settings, _SIGNATURE, level, self._now, arrival.timeout_s),
             joinable=True,
-            level=arrival.priority,
+            level=level,
             lane=arrival.lane,
             rows=arrival.rows,
         )
+        self._fates[call] = fate
         try:
             self._queue.put(call)
         except CallError as error:
             fate.refusal, fate.ended = error, self._now
+            del self._fates[call]
             return
-        self._fates[call] = fate
         if arrival.deadline < math.inf:
             self._at(arrival.deadline, lambda: self._expire(call))
 
     def _expire(self, call: Call) -> None:
         """What the transport's timer does."""
-        if call.slot.finish(DeadlineExceeded()):
+        if call.slot.leave(DeadlineExceeded()):
             self._queue.withdraw(call)
-            self._has_expired(call)
 
-    def _has_expired(self, call: Call) -> None:
-        fate = self._fates.pop(call)
-        fate.expired, fate.ended = True, self._now
+    def _time_out(self) -> None:
+        """What the queue's timer does."""
+        until = self._queue.time_out()
+        if until < math.inf:
+            self._at(until, self._time_out)
+
+    def _ended(self, fate: Fate, outcome: SlotOutcome) -> None:
+        fate.ended = self._now
+        fate.expired = isinstance(outcome, DeadlineExceeded)
+        fate.timed_out = isinstance(outcome, QueueTimedOut)
 
     def _look(self) -> None:
         look = self._queue.poll()
         for call in look.expired:
-            if call.slot.finish(DeadlineExceeded()):
-                self._has_expired(call)
+            call.slot.leave(DeadlineExceeded())
+        for call in look.timed_out:
+            call.slot.leave(self._queue.timeout_of(call))
         if look.batch is not None:
             self._begin(look.batch)
-        elif look.expired:
+        elif look.expired or look.timed_out:
             self._look()
         elif look.wait_until < math.inf and look.wait_until != self._looks_again_at:
             self._looks_again_at = look.wait_until
@@ -213,6 +234,7 @@ class _Simulation:
             rows = min(rows, self._settings.max_batch_rows)
         seconds = self._run_s(rows)
         self._outcome.batches.append(rows)
+        self._outcome.members.append(sorted(self._places[id(self._fates[call])] for call in batch))
         self._outcome.busy_s += seconds
         self._at(self._now + seconds, lambda: self._end(batch, rows))
 
@@ -222,5 +244,6 @@ class _Simulation:
             if len(batch) == 1 and call.rows_done + rows < call.rows:
                 call.rows_done += rows
                 self._queue.put_back(call)
-            elif call.slot.finish([]):
-                self._fates.pop(call).ended = self._now
+            else:
+                del self._fates[call]
+                call.slot.finish([])

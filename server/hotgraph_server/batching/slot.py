@@ -7,6 +7,10 @@ Guarantees:
 * The outcome is delivered in the thread of the finisher that took the slot, outside every lock of
   ours, exactly once.
 * A delivery that raises harms nobody: it is logged, and the finisher goes on to the next call.
+* Whoever must know that it will be a run's outcome that lands here, calls `begin`, before the run or when it
+  has ended: from then on `leave` does nothing, and those who `finish` race among themselves, as ever. So
+  a call that changes state has either been left and is never run, or is run and hears what came of it; and
+  any call is counted by how it ends before its caller can look.
 
 Nothing here waits.
 """
@@ -33,20 +37,42 @@ class Slot:
         taken: has the call ended? True may be news from an instant ago; False may be stale.
     """
 
-    __slots__ = ("_claim", "_deliver", "taken")
+    __slots__ = ("_begun", "_claim", "_deliver", "taken")
 
-    def __init__(self, deliver: Callable[[Outcome], None]) -> None:
+    def __init__(self, deliver: Callable[[Outcome], object]) -> None:
         # A lock that is taken once and never given back is the cheapest atomic flag that Python has:
         # acquire() without blocking is one C call, so two finishers cannot both see it free.
         self._claim = threading.Lock()
         self._deliver = deliver
+        self._begun: threading.Lock | None = None
         # A plain attribute, because it is read for every call of every batch.
         self.taken = False
 
-    def finish(self, outcome: Outcome) -> bool:
-        """End the call with `outcome`. Returns whether it was taken; False: the call had ended."""
+    def begin(self) -> bool:
+        """Keep the slot for the outcome of a run that is about to begin, or has ended. Returns whether it is
+        kept; False: the call had ended."""
+        if self._begun is not None:
+            return not self.taken
         if not self._claim.acquire(False):
             return False
+        self._begun = threading.Lock()
+        return True
+
+    @property
+    def begun(self) -> bool:
+        """Is there an outcome to come that nobody can keep away? False may be stale."""
+        return self._begun is not None
+
+    def leave(self, outcome: Outcome) -> bool:
+        """`finish`, for whoever does not run the call: nothing happens if its run has begun."""
+        return self._finish(outcome) if self._claim.acquire(False) else False
+
+    def finish(self, outcome: Outcome) -> bool:
+        """End the call with `outcome`. Returns whether it was taken; False: the call had ended."""
+        claim = self._begun or self._claim
+        return self._finish(outcome) if claim.acquire(False) else False
+
+    def _finish(self, outcome: Outcome) -> bool:
         self.taken = True
         try:
             self._deliver(outcome)

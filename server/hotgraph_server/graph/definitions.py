@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
-from hotgraph_server.effects import state_changing_ops
+from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varying_ops
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import dtype_of
 
@@ -33,6 +34,31 @@ def is_stateful(op: str) -> bool:
     return definition.is_stateful or any(argument.is_ref for argument in definition.input_arg)
 
 
+def handles_in(node: Any) -> list[int]:
+    """The indices of a node's inputs that are resources or references, by TensorFlow's own book of ops."""
+    definition = op_def_registry.get(node.op)
+    if definition is None:
+        return []
+    return [index for index, is_handle in enumerate(_are_handles(definition, node)) if is_handle]
+
+
+def variables_in(graph_def: Any) -> Iterator[Any]:
+    """The nodes that make variables, those in functions too; two may make the same one."""
+    yield from (node for node in graph_def.node if node.op in VARIABLES)
+    for function in graph_def.library.function:
+        yield from (node for node in function.node_def if node.op in VARIABLES)
+
+
+def _are_handles(definition: Any, node: Any) -> Iterator[bool]:
+    for argument in definition.input_arg:
+        if argument.type_list_attr:
+            types = list(node.attr[argument.type_list_attr].list.type)
+        else:
+            kind = argument.type or node.attr[argument.type_attr].type
+            types = [kind] * (node.attr[argument.number_attr].i if argument.number_attr else 1)
+        yield from (argument.is_ref or kind == tf.resource.as_datatype_enum for kind in types)
+
+
 def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
     """Raises ValueError: it cannot be called, with the reason."""
     if not definition.outputs:
@@ -42,16 +68,21 @@ def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
     outputs = tuple(_spec(alias, definition.outputs[alias]) for alias in sorted(definition.outputs))
     if len({spec.tensor for spec in inputs}) < len(inputs):
         raise ValueError("two of its inputs are the same tensor")
-    changes = state_changing_ops(
-        graph_def, (spec.tensor for spec in outputs), (spec.tensor for spec in inputs), is_stateful
-    )
+    ends, fed = [spec.tensor for spec in outputs], [spec.tensor for spec in inputs]
+    effects = effects_of(graph_def, ends, fed, is_stateful, handles_in)
+    variables = effects.variables
+    if effects.unknown:
+        variables = frozenset(variable_name(node) for node in variables_in(graph_def))
     return Signature(
         name=name,
         inputs=inputs,
         outputs=outputs,
         method_name=definition.method_name,
         defaults={alias: tf.make_ndarray(value) for alias, value in definition.defaults.items()},
-        writes=bool(changes),
+        writes=bool(effects.ops),
+        variables=variables,
+        other_state=effects.others,
+        varies=bool(varying_ops(graph_def, ends, fed)),
     )
 
 

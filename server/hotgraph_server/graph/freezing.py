@@ -8,13 +8,15 @@ TensorFlow copies again and again while it prepares a run of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
+from hotgraph_server.effects import VARIABLES, variable_name
+from hotgraph_server.graph.large_constants import ValuesApart, add_constants
 from hotgraph_server.graph.loading import first_line
 from hotgraph_server.graph.rewriting import (
     mark_for_xla,
@@ -34,7 +36,6 @@ COMPILED = "hotgraph_xla"
 """The name scope of the copy that is marked for XLA as well."""
 
 REFERENCE_VARIABLES = frozenset({"VariableV2", "Variable"})
-_VARIABLES = REFERENCE_VARIABLES | {"VarHandleOp"}
 
 # Protobuf takes 2 GiB; the rest is for everything else in the message.
 _MAX_FROZEN_BYTES = 3 * 2**29
@@ -43,13 +44,20 @@ _MAX_FROZEN_BYTES = 3 * 2**29
 _S_PER_BYTE = 60e-9
 
 
-def why_not_frozen(graph_def: Any, signatures: Iterable[Signature], left_s: float) -> str:
-    """Why no copy is to be made within `left_s` seconds; empty: nothing speaks against it."""
+def why_not_frozen(
+    graph_def: Any, signatures: Iterable[Signature], written: Collection[str], left_s: float
+) -> str:
+    """Why no copy is to be made within `left_s` seconds; empty: nothing speaks against it.
+
+    Args:
+        graph_def: as saved.
+        signatures: those that shall be run frozen.
+        written: the names of variables that any signature may write, which stay variables in the copy.
+        left_s: seconds.
+    """
     signatures = list(signatures)
-    if any(signature.writes for signature in signatures):
-        return "a signature may change its variables"
     nodes = needed(graph_def, _ends(signatures), _fed(signatures))
-    variables = sum(_variable_bytes(node) for node in nodes if node.op in _VARIABLES)
+    variables = sum(_variable_bytes(node) for node in nodes if _is_constant(node, written))
     size = variables + sum(node.ByteSize() for node in nodes)
     if size > _MAX_FROZEN_BYTES:
         return f"with its variables it is {_mb(size)}, and a graph can have {_mb(_MAX_FROZEN_BYTES)}"
@@ -58,29 +66,37 @@ def why_not_frozen(graph_def: Any, signatures: Iterable[Signature], left_s: floa
     return ""
 
 
-def has_variables(graph_def: Any, signatures: Iterable[Signature]) -> bool:
-    """Do runs of `signatures` look at variables?"""
+def has_variables(graph_def: Any, signatures: Iterable[Signature], written: Collection[str]) -> bool:
+    """Do runs of `signatures` look at variables that are none of `written`?"""
     signatures = list(signatures)
-    return any(node.op in _VARIABLES for node in needed(graph_def, _ends(signatures), _fed(signatures)))
+    nodes = needed(graph_def, _ends(signatures), _fed(signatures))
+    return any(_is_constant(node, written) for node in nodes)
 
 
-def add_frozen(session: Any, signatures: Sequence[Signature], device: str, *, xla: bool) -> str:
+def add_frozen(
+    session: Any, signatures: Sequence[Signature], written: Collection[str], device: str, *, xla: bool
+) -> str:
     """Add a copy of the graph under the name scope FROZEN, and one for XLA under COMPILED.
+
+    In both, the variables named `written` are the very same variables as in the graph as saved.
 
     Returns why TensorFlow could not, in which case there is none; empty: it could.
     """
     graph_def = session.graph.as_graph_def()
     keep = sorted({*_ends(signatures), *_fed(signatures)})
+    nodes = [node.name for node in graph_def.node if node.op in VARIABLES and variable_name(node) in written]
     read_variables_first(graph_def)
     try:
+        values = ValuesApart(session, keep)
         frozen = convert_to_constants.convert_variables_to_constants_from_session_graph(
-            session, graph_def, keep
+            values, graph_def, keep, variable_names_denylist=nodes or None
         )
         name_what_is_shared(frozen)
-        _import(session, frozen, FROZEN, device)
+        constants = add_constants(session, values.large, device)
+        _import(session, frozen, FROZEN, device, constants)
         if xla:
             mark_for_xla(frozen, COMPILED)
-            _import(session, frozen, COMPILED, device)
+            _import(session, frozen, COMPILED, device, constants)
     except Exception as error:
         # TensorFlow's converter knows not every graph, and says so in many ways. As saved is right too.
         _LOG.debug("could not freeze", exc_info=True)
@@ -98,9 +114,9 @@ def release_variables(session: Any) -> None:
         session.run([tf.raw_ops.DestroyResourceOp(resource=handle) for handle in handles])
 
 
-def _import(session: Any, graph_def: Any, scope: str, device: str) -> None:
+def _import(session: Any, graph_def: Any, scope: str, device: str, constants: Mapping[str, Any]) -> None:
     with session.graph.as_default(), tf.device(device):
-        tf.import_graph_def(graph_def, name=scope)
+        tf.import_graph_def(graph_def, input_map=dict(constants), name=scope)
 
 
 def _ends(signatures: Iterable[Signature]) -> set[str]:
@@ -110,6 +126,11 @@ def _ends(signatures: Iterable[Signature]) -> set[str]:
 
 def _fed(signatures: Iterable[Signature]) -> set[str]:
     return {spec.tensor.partition(":")[0] for one in signatures for spec in one.inputs}
+
+
+def _is_constant(node: Any, written: Collection[str]) -> bool:
+    """Is it a variable that nobody writes?"""
+    return node.op in VARIABLES and variable_name(node) not in written
 
 
 def _variable_bytes(node: Any) -> int:

@@ -30,6 +30,7 @@ from hotgraph_server.graph.freezing import (
     why_not_frozen,
 )
 from hotgraph_server.graph.loading import open_session
+from hotgraph_server.graph.variables import Variables
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.planning import choose_plan, rows_of, rows_to_compile
 from hotgraph_server.settings import SessionSettings
@@ -50,6 +51,7 @@ class Graph:
         signatures: those that can be called, by name.
         unusable: why the others cannot be called, by name.
         signature_defs: all as saved (SignatureDef messages), for clients that ask for the metadata.
+        variables: the names of the variables that signatures write, and that can be read and written whole.
     """
 
     def __init__(
@@ -74,6 +76,9 @@ class Graph:
         self.signature_defs: Mapping[str, Any] = dict(meta_graph.signature_def)
         self.signatures, self.unusable = signatures_of(meta_graph)
         self._as_saved = meta_graph.graph_def
+        written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])
+        self._variables = Variables(session, written)
+        self.variables: tuple[str, ...] = self._variables.names
         # What is read from a reference variable is the variable's own memory: the next write would change
         # an answer that still waits to be sent. (Reads of TensorFlow 2's variables are protected from it.)
         self._copies_answers = any(signature.writes for signature in self.signatures.values()) and any(
@@ -123,6 +128,24 @@ class Graph:
         answers = self._run_as(plan, signature, everything, inputs)
         return [answers[everything.index(alias)] for alias in outputs]
 
+    def read_variables(self) -> dict[str, Array]:
+        """The values of `variables`, each in memory that no later run changes.
+
+        Raises:
+            RunFailed: one has no value yet.
+        """
+        self._assert_owner()
+        return self._variables.read()
+
+    def write_variables(self, values: Mapping[str, Array]) -> None:
+        """Give each of `variables` its value.
+
+        Raises:
+            RunFailed: one does not take it.
+        """
+        self._assert_owner()
+        self._variables.write(values)
+
     def settle(self) -> dict[str, Plan]:
         """Choose by trying how each signature is run from now on (planning.py); returns the plans."""
         self._assert_owner()
@@ -159,6 +182,7 @@ class Graph:
         }
         self._callables.keep_only({key for name in names for key in self._keys(plans[name], name)})
         self._choices.clear()
+        # Where a signature writes, it runs as saved.
         if not not_frozen and all(plan.form is Form.FROZEN for plan in plans.values()):
             release_variables(self._session)
         return plans
@@ -202,15 +226,18 @@ class Graph:
     def _freeze(self, until: float) -> str:
         """Copy the graph if that helps and can be; returns why there is no frozen form, empty if there is."""
         graph_def, self._as_saved = self._as_saved, None
-        signatures = list(self.signatures.values())
-        why = why_not_frozen(graph_def, signatures, until - self._clock())
+        readers = [signature for signature in self.signatures.values() if not signature.writes]
+        if not readers:
+            return "every signature may change state"
+        written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])
+        why = why_not_frozen(graph_def, readers, written, until - self._clock())
         if why:
             return why
-        without = "" if has_variables(graph_def, signatures) else "there are no variables"
+        without = "" if has_variables(graph_def, readers, written) else _without_variables(written)
         if without and not self._settings.xla:
             return without
         device = self._settings.canonical_device
-        why = add_frozen(self._session, signatures, device, xla=self._settings.xla)
+        why = add_frozen(self._session, readers, written, device, xla=self._settings.xla)
         self._has_compiled = self._settings.xla and not why
         return why or without
 
@@ -247,6 +274,10 @@ class Graph:
 
     def _assert_owner(self) -> None:
         assert threading.get_ident() == self._owner, "only the thread that opened a session may touch it"
+
+
+def _without_variables(written: frozenset[str]) -> str:
+    return "signatures write all its variables" if written else "there are no variables"
 
 
 def _key(plan: Plan, name: str, outputs: tuple[str, ...], compiled: bool) -> Key:

@@ -25,7 +25,7 @@ def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
         DeviceNotFound: TensorFlow has no such device.
         LoadError: there is no SavedModel, it is broken, or its initialisation fails.
     """
-    tags = _tags(directory)
+    tags = _tags(directory, settings.graph_tag)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config(settings))
     try:
@@ -60,6 +60,8 @@ def session_config(settings: SessionSettings) -> Any:
         config.intra_op_parallelism_threads = settings.intra_op_threads
     if settings.inter_op_threads:
         config.inter_op_parallelism_threads = settings.inter_op_threads
+    if settings.own_threads:
+        config.use_per_session_threads = True
     config.device_count["CPU"] = max(settings.cpu_devices, config.device_count.get("CPU", 0))
     if settings.gpu_memory_fraction:
         config.gpu_options.per_process_gpu_memory_fraction = settings.gpu_memory_fraction
@@ -89,8 +91,9 @@ def _canonical(device: str) -> str:
     return "/device:" + device.rpartition("/device:")[2]
 
 
-def _tags(directory: Path) -> list[str]:
-    """The tags of the MetaGraph to serve: ``serve`` if it is there, else the only one.
+def _tags(directory: Path, tag: str) -> list[str]:
+    """The tags of the MetaGraph to serve: those that hold `tag`, or if that is empty, ``serve`` if it is
+    there, else the only one.
 
     Raises:
         LoadError: nothing there, not readable, or no choice possible.
@@ -111,9 +114,11 @@ def _tags(directory: Path) -> list[str]:
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     tag_sets = [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
-    serving = [tf.saved_model.SERVING]
-    if serving in tag_sets:
-        return serving
-    if len(tag_sets) == 1:
-        return tag_sets[0]
-    raise LoadError(str(directory), f"no graph is tagged 'serve'; there are {tag_sets}")
+    wanted = [tag or tf.saved_model.SERVING]
+    if wanted in tag_sets:
+        return wanted
+    holding = [tags for tags in tag_sets if tag in tags] if tag else tag_sets
+    if len(holding) == 1:
+        return holding[0]
+    how_many = "more than one graph is" if holding and tag else "no graph is"
+    raise LoadError(str(directory), f"{how_many} tagged {wanted[0]!r}; there are {tag_sets}")

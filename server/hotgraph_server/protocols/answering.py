@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hotgraph_server.batching.call import LaneKey
+from hotgraph_server.batching.call import Call, LaneKey
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import CallError
 from hotgraph_server.model import Version
+from hotgraph_server.sequences.call import SequenceCall
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Reply
@@ -69,6 +72,14 @@ class Answer:
         return self.encode(outcome)
 
 
+class InSequence(NamedTuple):
+    """What a call says of the sequence that it belongs to; see sequences.Sequences.call."""
+
+    sequence_id: int | str
+    start: bool
+    end: bool
+
+
 def hand_in(
     version: Version,
     signature: Signature,
@@ -79,25 +90,48 @@ def hand_in(
     *,
     deadline: float,
     place: Place,
+    timeout_s: float = math.inf,
     priority: int = 0,
+    sequence: InSequence | None = None,
 ) -> None:
     """Queue a call, and tell the transport when and how it can end before its answer.
+
+    Args:
+        timeout_s: see Version.call; of a call in a sequence it is a deadline.
+        sequence: given where the version keeps sequences.
 
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    lane, rows, nbytes = place
-    call = version.call(
-        signature,
-        inputs,
-        outputs,
-        Slot(answer.deliver),
-        deadline=deadline,
-        priority=priority,
-        lane=lane,
-        rows=rows,
-        nbytes=nbytes,
-    )
+    slot = Slot(answer.deliver)
+    call: Call | SequenceCall
+    if sequence is None:
+        lane, rows, nbytes = place
+        call = version.call(
+            signature,
+            inputs,
+            outputs,
+            slot,
+            deadline=deadline,
+            timeout_s=timeout_s,
+            priority=priority,
+            lane=lane,
+            rows=rows,
+            nbytes=nbytes,
+        )
+    else:
+        assert version.sequences is not None
+        call = version.sequences.call(
+            signature,
+            inputs,
+            outputs,
+            slot,
+            sequence_id=sequence.sequence_id,
+            start=sequence.start,
+            end=sequence.end,
+            deadline=min(deadline, time.monotonic() + timeout_s),
+            priority=priority,
+        )
     if call.deadline < reply.deadline:
         reply.expire_at(call.deadline)
     reply.when_gone(functools.partial(version.leave, call))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from hotgraph_server.errors import LoadError
 from hotgraph_server.repository.checkpoint_index import BrokenIndex, shard_sizes
+from hotgraph_server.settings import FolderSettings
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
-# Triton's repositories keep the SavedModel one folder further down.
-_TRITON_FOLDER = "model.savedmodel"
 _ONLY_VERSION = 1
 _INTEGER = re.compile(r"-?[0-9]{1,400}")
+_PLAIN_INTEGER = re.compile(r"0|[1-9][0-9]{0,399}")
+_USUAL = FolderSettings()
 _INT64 = range(-(2**63), 2**63)
 _SHARD = "variables.data-{:05d}-of-{:05d}"
 
@@ -50,30 +51,31 @@ class Look:
     warnings: tuple[str, ...] = ()
 
 
-def versions_in(directory: Path) -> dict[int, Path]:
+def versions_in(directory: Path, rules: FolderSettings = _USUAL) -> dict[int, Path]:
     """The SavedModels that a DIR offers, by version number.
 
     A DIR that is a SavedModel itself is version 1, or the number that its own name is. In a folder of
-    versions only sub-folders whose name is an integer of 64 bits count (leading zeros are fine), and only
-    those that hold a SavedModel.
+    versions only sub-folders whose name is an integer of 64 bits count (leading zeros are fine, unless the
+    rules say otherwise), and only those that hold a SavedModel: themselves, or in the sub-folder that the
+    rules name, as Triton has it.
 
     Raises:
         LoadError: the folder is not there, cannot be read or holds nothing of the kind.
     """
-    found, _ = _folders(directory)
+    found, _ = _folders(directory, rules)
     saved_models = {number: folder for number, folder in found.items() if _has_graph(folder)}
     if not saved_models:
         raise _nothing(directory)
     return saved_models
 
 
-def look_at(directory: Path) -> Look:
+def look_at(directory: Path, rules: FolderSettings = _USUAL) -> Look:
     """The versions that a DIR offers, and whether each is complete. Reads what their indexes say.
 
     Raises:
         LoadError: the folder is not there, cannot be read or holds nothing of the kind.
     """
-    folders, warnings = _folders(directory)
+    folders, warnings = _folders(directory, rules)
     if not folders:
         raise _nothing(directory)
     return Look({number: _found(folder) for number, folder in folders.items()}, warnings)
@@ -85,7 +87,7 @@ def default_name(directory: Path) -> str:
     return resolved.parent.name if _number(resolved.name) is not None else resolved.name
 
 
-def _folders(directory: Path) -> tuple[dict[int, Path], tuple[str, ...]]:
+def _folders(directory: Path, rules: FolderSettings) -> tuple[dict[int, Path], tuple[str, ...]]:
     """The folders that may be SavedModels by the versions' numbers, and warnings."""
     warnings = []
     try:
@@ -93,28 +95,31 @@ def _folders(directory: Path) -> tuple[dict[int, Path], tuple[str, ...]]:
             raise LoadError(str(directory), "no such folder")
         if not directory.is_dir():
             raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb")
-        own = _saved_model(directory)
+        own = _saved_model(directory, rules)
         if _has_graph(own):
             number = _number(directory.resolve().name)
             return {_ONLY_VERSION if number is None else number: own}, ()
         folders: dict[int, Path] = {}
         # In this order, so that of two names for one number the same one wins each time.
         for child in sorted(directory.iterdir()):
-            number = _number(child.name)
+            number = _number(child.name, plain=rules.plain_numbers)
             if number is None or not child.is_dir():
+                continue
+            if rules.inside is not None and not child.resolve().is_relative_to(rules.inside):
+                warnings.append(f"{child} is a link out of {rules.inside}, and is left out")
                 continue
             if number in folders:
                 warnings.append(f"{child} is version {number} again: {folders[number]} is taken")
                 continue
-            folders[number] = _saved_model(child)
+            folders[number] = _saved_model(child, rules)
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     return folders, tuple(warnings)
 
 
-def _saved_model(directory: Path) -> Path:
+def _saved_model(directory: Path, rules: FolderSettings) -> Path:
     """Where in a version's folder the SavedModel is, or should be."""
-    nested = directory / _TRITON_FOLDER
+    nested = directory / rules.saved_model
     return nested if not _has_graph(directory) and nested.is_dir() else directory
 
 
@@ -163,8 +168,8 @@ def _missing(folder: Path) -> str | None:
     return None
 
 
-def _number(name: str) -> int | None:
-    if not _INTEGER.fullmatch(name) or int(name) not in _INT64:
+def _number(name: str, *, plain: bool = False) -> int | None:
+    if not (_PLAIN_INTEGER if plain else _INTEGER).fullmatch(name) or int(name) not in _INT64:
         return None
     return int(name)
 

@@ -11,10 +11,16 @@ from pathlib import Path
 
 from hotgraph_server.batching_parameters import in_version
 from hotgraph_server.brought import Brings, nothing
+from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
-from hotgraph_server.model import Version
+from hotgraph_server.model import State, Version
 from hotgraph_server.repository.layout import versions_in
+from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import ModelSettings
+from hotgraph_server.state.identity import identity_of
+from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.triton.completion import contract_of
+from hotgraph_server.triton.warmup import with_warmup
 from hotgraph_server.warmup import summary
 
 _LOG = logging.getLogger(__name__)
@@ -36,9 +42,16 @@ def load(settings: ModelSettings, brings_of: BringsOf = lambda _: nothing) -> Ve
 
 
 def load_version(
-    settings: ModelSettings, number: int, folder: Path, brings_of: BringsOf = lambda _: nothing
+    settings: ModelSettings,
+    number: int,
+    folder: Path,
+    brings_of: BringsOf = lambda _: nothing,
+    cache: ResponseCache | None = None,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
+
+    Args:
+        cache: keeps answers, of models that want it; None: the server has none.
 
     Raises:
         StartError: it cannot be served.
@@ -47,8 +60,12 @@ def load_version(
     if settings.batching_params:
         settings = dataclasses.replace(settings, batch=in_version(folder, settings.batch))
     open_graph = functools.partial(Graph.open, folder, settings.session, settings.batch.row_buckets)
-    version = Version(settings, number, open_graph, brings=brings_of(folder))
+    records = brings_of(folder) if settings.warmup.warmup_records else nothing
+    brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
+    version = Version(settings, number, open_graph, brings=brings, keeping=_keeping(settings, number, folder))
     version.start()
+    _make_contract(version, settings)
+    _keep_answers(version, settings, cache)
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",
         version.title,
@@ -59,3 +76,41 @@ def load_version(
     for name, plan in version.plans.items():
         _LOG.info("%s: %s runs %s", version.title, name, plan)
     return version
+
+
+def _make_contract(version: Version, settings: ModelSettings) -> None:
+    try:
+        contract = version.contract = contract_of(settings, version)
+        if contract.signature is not None:
+            version.default_signature = version.signatures[contract.signature]
+        version.keep_sequences()
+    except BaseException:
+        version.stop(timeout_s=0)
+        version.state = State.FAILED
+        raise
+
+
+def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCache | None) -> None:
+    if not (settings.kept.response_cache or version.contract.cached):
+        return
+    if version.contract.sequence is not None or version.contract.decoupled:
+        _LOG.warning("%s: its answers are not kept: what it is asked next depends on them", version.title)
+    elif cache is None:
+        _LOG.warning("%s: its answers are not kept: the server's cache-mb is 0", version.title)
+    else:
+        version.keep_answers(cache)
+        # Whoever asks for the configuration shall hear what is so; perf_analyzer reads it there.
+        version.contract.config.response_cache.enable = True
+
+
+def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
+    """How what its signatures write is kept.
+
+    Raises:
+        LoadError: the folder cannot be read.
+    """
+    try:
+        identity = identity_of(folder) if settings.state.state_dir else ""
+    except OSError as error:
+        raise LoadError(str(folder), error.strerror or str(error)) from error
+    return Keeping(settings.state, settings.name, number, identity)

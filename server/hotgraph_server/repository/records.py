@@ -5,16 +5,17 @@ All of it is guarded by the repository's lock.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.model import State, Unavailable, Version, VersionStatus
 from hotgraph_server.repository.layout import Found, Look
 from hotgraph_server.repository.policy import Actions, next_actions, wanted
-from hotgraph_server.settings import ModelSettings, VersionPolicy
+from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, VersionPolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ REMEMBERED = 100
 
 _UNDER_WAY = (State.WAITING, State.LOADING)
 _ENDED = (State.CLOSED, State.FAILED)
+# One that still drains is loaded anew when it is closed.
+_SETTLED = (State.LIVE, State.FAILED)
 
 
 @dataclass(eq=False)
@@ -32,6 +35,7 @@ class Entry:
     Attributes:
         number: of the version.
         found: what was on disk when it was taken up.
+        settings: what it is loaded by.
         state: see State. A version that was replaced is draining from that moment on, though the Version
             itself takes calls a little longer.
         version: while there is one.
@@ -42,6 +46,7 @@ class Entry:
 
     number: int
     found: Found
+    settings: ModelSettings
     state: State = State.WAITING
     version: Version | None = None
     error: StartError | None = None
@@ -56,21 +61,28 @@ class Record:
     Attributes:
         settings: the latest.
         served: shall it be; a model that was taken off the list is drained, and remembered.
-        looked: has anyone looked at its folder since it was put on the list.
+        asked: how often it was asked for anew; a look that began before does not count.
+        looked: has anyone looked at its folder since it was put on the list, or asked for anew.
         last: what the last look found.
         ready: the versions of these that are complete and stable.
         trouble: why the last look found nothing; None: it found something.
         entries: by number; versions that were taken up.
+        successors: by number; versions that are live, once more, from other files or by other settings.
+            When one of them is live it takes the other's place; if it cannot be, the other goes on.
+        leaving: those whose place was taken, until they are closed.
         shown: the versions and labels that were published last.
     """
 
     settings: ModelSettings
     served: bool = True
+    asked: int = 0
     looked: bool = False
     last: Mapping[int, Found] = field(default_factory=dict)
     ready: Mapping[int, Found] = field(default_factory=dict)
     trouble: StartError | None = None
     entries: dict[int, Entry] = field(default_factory=dict)
+    successors: dict[int, Entry] = field(default_factory=dict)
+    leaving: list[Entry] = field(default_factory=list)
     shown: tuple[Sequence[Version], Mapping[str, int]] = ((), {})
     _warned: frozenset[str] = frozenset()
     _unfinished: frozenset[int] = frozenset()
@@ -88,7 +100,13 @@ class Record:
     @property
     def is_over(self) -> bool:
         """Nothing of it is served, or ever will be."""
-        return not self.served and all(entry.state in _ENDED for entry in self.entries.values())
+        return not self.served and all(entry.state in _ENDED for entry in self.all_entries())
+
+    def all_entries(self) -> Iterator[Entry]:
+        """Whatever there is of it: those that callers find or will find, and those that leave."""
+        yield from self.entries.values()
+        yield from self.successors.values()
+        yield from self.leaving
 
     def live(self) -> list[Entry]:
         """The versions that callers find."""
@@ -101,9 +119,10 @@ class Record:
             for number, entry in sorted(self.entries.items(), reverse=True)
         ]
 
-    def take_on(self, settings: ModelSettings) -> None:
-        """Serve it as these settings say."""
-        if not self.served or self.settings.path != settings.path:
+    def take_on(self, settings: ModelSettings, *, anew: bool = False) -> None:
+        """Serve it as these settings say; `anew`: look at its folder again, whatever was seen before."""
+        if anew or not self.served or self.settings.path != settings.path:
+            self.asked += 1
             self.looked, self.last, self.ready, self.trouble = False, {}, {}, None
             # Whoever asks for a model anew wants it tried anew.
             for entry in self.entries.values():
@@ -130,7 +149,9 @@ class Record:
 
     def actions(self, now: float) -> Actions:
         """What is to be done now; see policy.next_actions."""
-        states = {number: entry.state for number, entry in self.entries.items()}
+        # Who asks for a model is not kept waiting for the same version of it to be closed.
+        past = State.DRAINING if self.settings.folder.reloaded else None
+        states = {number: entry.state for number, entry in self.entries.items() if entry.state is not past}
         retry = {number for number, entry in self.entries.items() if self._may_retry(entry, now)}
         return next_actions(self._present(), states, self.policy, retry)
 
@@ -139,7 +160,56 @@ class Record:
         before, found = self.entries.get(number), self.ready[number]
         # Other files are another try, not the same one again.
         again = before is not None and before.found.files == found.files
-        self.entries[number] = Entry(number, found, failures=before.failures if before and again else 0)
+        failures = before.failures if before and again else 0
+        if before is not None and before.state is State.DRAINING:
+            self.leaving.append(before)
+        self.entries[number] = Entry(number, found, self.settings, failures=failures)
+
+    def succeed(self, now: float) -> None:
+        """Let versions that are live be loaded once more where their files or settings are others now."""
+        stale = self._stale()
+        for number, successor in list(self.successors.items()):
+            # A load that is under way ends as it ends, and what comes of it is looked at then.
+            if successor.state is not State.LOADING and number not in stale:
+                del self.successors[number]
+        for number in stale:
+            before = self.successors.get(number)
+            if before is None or (before.state is State.FAILED and self._may_succeed(before, now)):
+                again = before is not None and not self._differs(before, self.ready[number])
+                failures = before.failures if before and again else 0
+                self.successors[number] = Entry(number, self.ready[number], self.settings, failures=failures)
+
+    def before(self, entry: Entry) -> tuple[Version, bool] | None:
+        """The live version that `entry` goes on from, and whether that one leaves then; None: none is."""
+        live = self.live()
+        if not live:
+            return None
+        same = [one for one in live if one.number == entry.number]
+        one = same[0] if same else max(live, key=lambda one: one.number)
+        stays = wanted(self._present() | {entry.number}, self.policy)
+        return None if one.version is None else (one.version, bool(same) or one.number not in stays)
+
+    def install(self, entry: Entry, version: Version) -> Entry | None:
+        """A version has been loaded; returns the entry that was live in its place, and has to leave now."""
+        entry.version, entry.state, entry.failures = version, State.LIVE, 0
+        if self.successors.get(entry.number) is not entry:
+            return None
+        del self.successors[entry.number]
+        replaced = self.entries.get(entry.number)
+        self.entries[entry.number] = entry
+        if replaced is None or replaced.state in _ENDED:
+            return None
+        self.leaving.append(replaced)
+        if replaced.state is not State.LIVE:
+            return None
+        replaced.state = State.DRAINING
+        return replaced
+
+    def closed(self, entry: Entry) -> None:
+        """A version is no more."""
+        entry.state = State.CLOSED
+        if entry in self.leaving:
+            self.leaving.remove(entry)
 
     def outcome(self, *, patient: bool) -> list[Unavailable] | None:
         """Which of the versions that shall be served did not become available; None: that is still open.
@@ -149,11 +219,17 @@ class Record:
         """
         if not self.served:
             return []
-        entries = [self.entries.get(number) for number in wanted(self._present(), self.policy)]
-        if not self.looked or any(entry is None or entry.state in _UNDER_WAY for entry in entries):
+        numbers = wanted(self._present(), self.policy)
+        entries = [self.entries.get(number) for number in numbers]
+        entries += [self.successors[number] for number in numbers if number in self.successors]
+        if not self.looked or any(entry is None or entry.state not in _SETTLED for entry in entries):
             return None
-        if not entries and not self.live():
+        # What is live may have lost its files; only who has just asked for it must hear of that.
+        if not entries and not (self.live() and self.settings.folder.polled):
             return None if patient else [Unavailable(self.settings.name, None, self.why_nothing())]
+        if not self.settings.folder.polled and not all(number in self.ready for number in numbers):
+            # It is live, but not from what is there now, and that is what was asked for.
+            return [Unavailable(self.settings.name, None, self.why_nothing())]
         failed = [entry for entry in entries if entry is not None and entry.state is State.FAILED]
         if patient and any(entry.retry_at < math.inf for entry in failed):
             return None
@@ -175,7 +251,8 @@ class Record:
 
     def what_is_open(self) -> str:
         """What somebody who waits for this model waits for."""
-        for number, entry in sorted(self.entries.items(), reverse=True):
+        entries = [*self.entries.items(), *self.successors.items()]
+        for number, entry in sorted(entries, key=lambda one: one[0], reverse=True):
             if entry.state in _UNDER_WAY:
                 return f"{self.title} version {number}, which is {entry.state.value}"
             if entry.error is not None:
@@ -200,7 +277,37 @@ class Record:
 
     def _may_retry(self, entry: Entry, now: float) -> bool:
         found = self.ready.get(entry.number)
-        return found is not None and (entry.retry_at <= now or found.files != entry.found.files)
+        if found is None:
+            return False
+        others = self._differs(entry, found) if self.settings.folder.reloaded else False
+        return entry.retry_at <= now or found.files != entry.found.files or others
+
+    def _may_succeed(self, failed: Entry, now: float) -> bool:
+        return failed.retry_at <= now or self._differs(failed, self.ready[failed.number])
+
+    def _stale(self) -> list[int]:
+        """Versions that are wanted and live, and not what is on disk or what the settings say."""
+        if not self.settings.folder.reloaded:
+            return []
+        return [
+            number
+            for number in wanted(self._present(), self.policy)
+            if number in self.ready
+            and (entry := self.entries.get(number)) is not None
+            and entry.state is State.LIVE
+            and self._differs(entry, self.ready[number])
+        ]
+
+    def _differs(self, entry: Entry, found: Found) -> bool:
+        """Would a load of it now be another one than its last?"""
+        return (
+            (found.folder, found.files) != (entry.found.folder, entry.found.files)
+            # Most often it is the same object, and nothing has to be compared.
+            or (
+                entry.settings is not self.settings
+                and _loaded_by(entry.settings) != _loaded_by(self.settings)
+            )
+        )
 
     def _warn(self, look: Look) -> None:
         """Each thing once, while it lasts."""
@@ -220,3 +327,8 @@ class Record:
 
 def _same(before: Found | None, now: Found) -> bool:
     return before is not None and before.files == now.files
+
+
+def _loaded_by(settings: ModelSettings) -> ModelSettings:
+    """Without what takes no load to change."""
+    return dataclasses.replace(settings, versions=Latest(), labels={}, log=None, folder=FolderSettings())

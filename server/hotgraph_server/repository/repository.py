@@ -13,7 +13,10 @@ What it promises.
   slower than that hears UNAVAILABLE, which clients try again.
 * Then what was taken is answered, the session closes, and its memory goes back to the operating system.
 * A load that fails changes nothing for the version that is live. It is tried again after a pause
-  (policy.pause_s), and when its files change.
+  (policy.pause_s), and when its files change; or not at all, if its settings say so.
+* Where a model's settings ask for it (FolderSettings.reloaded), a version that is live is loaded once more
+  when its files change, or the settings of its model. The new one takes the place of the old in one
+  assignment, like a version of another number.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 
@@ -31,11 +34,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
-from hotgraph_server.model import State, Unavailable, Version, VersionStatus
+from hotgraph_server.handing_over import hand_over
+from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
 from hotgraph_server.repository.giving_way import giving_way
@@ -43,8 +46,10 @@ from hotgraph_server.repository.layout import Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s
 from hotgraph_server.repository.records import REMEMBERED, Entry, Record
+from hotgraph_server.repository.threads import Threads
+from hotgraph_server.repository.waiting import Tell, Waiter, Waiting
 from hotgraph_server.repository.watcher import Watcher
-from hotgraph_server.settings import ModelSettings, RepositorySettings
+from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ _DRAIN_S = 3600.0
 
 Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
 LoadVersion = Callable[[ModelSettings, int, Path], Version]
+LookAt = Callable[[Path, FolderSettings], Look]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
 
@@ -66,6 +72,7 @@ class Repository:
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
         give_back: frees memory after a version has closed.
+        ended: told when a version has closed or could not be loaded; must not wait.
         spawn: runs a function in a thread of that name.
         clock: monotonic seconds.
     """
@@ -76,8 +83,9 @@ class Repository:
         publish: Publish,
         *,
         load: LoadVersion = load_version,
-        look: Callable[[Path], Look] = look_at,
+        look: LookAt = look_at,
         give_back: Callable[[], None] = memory.give_back,
+        ended: Callable[[], None] = lambda: None,
         spawn: Spawn | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,12 +94,13 @@ class Repository:
         self._load_version = load
         self._look = look
         self._give_back = give_back
-        self._spawn = spawn or self._start_thread
+        self._ended = ended
+        self._threads = Threads()
+        self._spawn = spawn or self._threads.start
         self._clock = clock
         self._lock = threading.Lock()  # guards what follows
         self._models: dict[str, Record] = {}
-        self._waiters: list[_Waiter] = []
-        self._threads: set[threading.Thread] = set()
+        self._waiting = Waiting()
         self._next_look = -math.inf
         self._starting = True
         self._winding_down = False
@@ -103,8 +112,12 @@ class Repository:
         """Begin to look and to load; returns at once."""
         self._watcher.start()
 
-    def configure(self, models: Sequence[ModelSettings]) -> None:
+    def configure(self, models: Sequence[ModelSettings], anew: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns at once.
+
+        Args:
+            models: all of them.
+            anew: names of those whose folders are looked at now, and whose loads that failed are tried again.
 
         Raises:
             ConfigError: that cannot be, and why; nothing has changed.
@@ -116,7 +129,7 @@ class Repository:
             for name in served.keys() - {model.name for model in models}:
                 self._models[name].served = False
             for settings in models:
-                self._take_on(settings)
+                self._take_on(settings, anew=settings.name in anew)
             acts = self._decide()
         _run(acts)
         self._watcher.wake()
@@ -132,6 +145,21 @@ class Repository:
             model = self._models.get(name)
             return model.statuses() if model else []
 
+    def why_nothing(self, name: str) -> str | None:
+        """Why a model that shall be served has no version to load; None: it has, or nobody has looked."""
+        with self._lock:
+            model = self._models.get(name)
+            if model is None or not model.served or not model.looked or model.entries:
+                return None
+            return str(model.why_nothing())
+
+    def folders_in_use(self) -> set[Path]:
+        """Of versions that are, or may still become, live, and of those that leave; and of their models."""
+        with self._lock:
+            served = {model.settings.path for model in self._models.values() if model.served}
+            ended = (State.CLOSED, State.FAILED)
+            return served | {entry.found.folder for entry in self._entries() if entry.state not in ended}
+
     def open_ends(self) -> list[str]:
         """What is not settled, model by model, for the log."""
         with self._lock:
@@ -141,7 +169,7 @@ class Repository:
     def when_settled(
         self,
         names: Collection[str],
-        tell: Callable[[list[Unavailable]], None],
+        tell: Tell,
         *,
         patient: bool = False,
         all_of_them: bool = True,
@@ -151,16 +179,16 @@ class Repository:
         Args:
             names: of models; one that is not served is settled.
             tell: gets those that did not; called by whatever thread, must not wait.
-            patient: a load that will be tried again is not settled, nor is a model that has no version yet.
-            all_of_them: if not, the first that did not become available is enough to know.
+            patient: see Waiter, as for what follows.
+            all_of_them: see there.
 
         Returns:
             What to call when nobody waits any more.
         """
-        waiter = _Waiter(frozenset(names), tell, patient, all_of_them)
+        waiter = Waiter(frozenset(names), tell, patient, all_of_them)
         with self._lock:
-            self._waiters.append(waiter)
-            acts = self._settled()
+            self._waiting.add(waiter)
+            acts = self._waiting.settled(self._models)
         _run(acts)
         return functools.partial(self._forget, waiter)
 
@@ -183,18 +211,18 @@ class Repository:
             all_due = poll_s > 0 and self._next_look <= now
             if all_due:
                 self._next_look = now + poll_s
-            paths = {
-                name: model.settings.path
+            due_now = {
+                name: (model, model.asked, model.settings)
                 for name, model in self._models.items()
-                if model.served and (all_due or not model.looked)
+                if model.served and (not model.looked or (all_due and model.settings.folder.polled))
             }
         # Disks can be slow, and far away.
-        looks = {name: self._look_at(path) for name, path in paths.items()}
+        looks = {name: self._look_at(settings) for name, (_, _, settings) in due_now.items()}
         with self._lock:
-            for name, look in looks.items():
-                model = self._models.get(name)
-                if model is not None and model.served and model.settings.path == paths[name]:
-                    model.saw(look)
+            for name, (model, asked, _) in due_now.items():
+                # Who has asked for it since then wants to hear of a look that began later.
+                if model is self._models.get(name) and model.served and model.asked == asked:
+                    model.saw(looks[name])
             acts = self._decide()
             # What could have been tried again by now waits for something else than the time.
             due = [entry.retry_at for entry in self._entries() if entry.retry_at > now]
@@ -207,10 +235,8 @@ class Repository:
         """Begin no load any more, and let go who waits for one; versions that are live go on."""
         with self._lock:
             self._winding_down = True
-            waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            leaving = StartError("the server is stopping")
-            waiter.tell([Unavailable(name, None, leaving) for name in sorted(waiter.names)])
+            acts = self._waiting.let_go()
+        _run(acts)
 
     def stop(self, timeout_s: float) -> bool:
         """Stop looking and loading, and close every version. Returns whether all of it ended in time.
@@ -223,25 +249,20 @@ class Repository:
             self._stop_by = deadline
             self._stopping.set()
             versions = [entry.version for entry in self._entries() if entry.version is not None]
-            threads = list(self._threads)
+        self._threads.refuse()
         ended = True
         for version in versions:
             ended &= version.stop(max(deadline - time.monotonic(), 0.0))
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
-            if thread.is_alive():
-                _LOG.warning("thread %r has not ended after %.1f s", thread.name, timeout_s)
-                ended = False
-        return ended
+        return self._threads.join(deadline, timeout_s) and ended
 
     # Deciding; each requires the lock.
 
-    def _take_on(self, settings: ModelSettings) -> None:
+    def _take_on(self, settings: ModelSettings, *, anew: bool) -> None:
         model = self._models.get(settings.name)
         if model is None:
             self._models[settings.name] = Record(settings)
         else:
-            model.take_on(settings)
+            model.take_on(settings, anew=anew)
 
     def _decide(self) -> list[_Act]:
         """Bring every model closer to what it should be; returns what is to be done outside of the lock."""
@@ -255,20 +276,15 @@ class Repository:
                 model.take_up(number)
             for number in actions.drop:
                 del model.entries[number]
+            model.succeed(now)
             for number in actions.unload:
                 entry = model.entries[number]
                 entry.state = State.DRAINING
-                acts.append(
-                    functools.partial(
-                        self._spawn,
-                        f"unloader {model.title} version {number}",
-                        functools.partial(self._unload, model, entry),
-                    )
-                )
+                acts.append(self._begin_unload(model, entry))
             self._publish_changes(model)
         acts += self._begin_loads()
         self._forget_old()
-        return acts + self._settled()
+        return acts + self._waiting.settled(self._models)
 
     def _publish_changes(self, model: Record) -> None:
         live = [entry.version for entry in model.live() if entry.version is not None]
@@ -276,8 +292,12 @@ class Repository:
             model.shown = (live, model.settings.labels)
             self._publish(model.settings.name, *model.shown)
 
+    def _begin_unload(self, model: Record, entry: Entry) -> _Act:
+        name = f"unloader {model.title} version {entry.number}"
+        return functools.partial(self._spawn, name, functools.partial(self._unload, model, entry))
+
     def _begin_loads(self) -> Iterator[_Act]:
-        fails_fast = self._starting and not self._settings.wait_for_models
+        fails_fast = self._starting and not self._settings.wait_for_models and self._settings.exit_on_error
         if self._winding_down:
             return
         if fails_fast and any(entry.state is State.FAILED for entry in self._entries()):
@@ -286,26 +306,12 @@ class Repository:
         free = self._settings.load_threads - sum(entry.state is State.LOADING for entry in self._entries())
         # Models in the order of the list, of each the highest version first.
         for model in self._models.values():
-            for number, entry in sorted(model.entries.items(), reverse=True):
+            for entry in sorted(model.all_entries(), key=lambda entry: entry.number, reverse=True):
                 if free > 0 and entry.state is State.WAITING:
                     free -= 1
-                    entry.state = State.LOADING
-                    yield functools.partial(
-                        self._spawn,
-                        f"loader {model.title} version {number}",
-                        functools.partial(self._load, model, entry, model.settings),
-                    )
-
-    def _settled(self) -> list[_Act]:
-        acts: list[_Act] = []
-        for waiter in list(self._waiters):
-            models = [self._models[name] for name in waiter.names if name in self._models]
-            found = [model.outcome(patient=waiter.patient) for model in models]
-            unavailable = [one for some in found for one in some or ()]
-            if None not in found or (unavailable and not waiter.all_of_them):
-                self._waiters.remove(waiter)
-                acts.append(functools.partial(waiter.tell, unavailable))
-        return acts
+                    entry.state, entry.settings = State.LOADING, model.settings
+                    name = f"loader {model.title} version {entry.number}"
+                    yield functools.partial(self._spawn, name, functools.partial(self._load, model, entry))
 
     def _forget_old(self) -> None:
         for model in self._models.values():
@@ -315,13 +321,14 @@ class Repository:
             del self._models[name]
 
     def _entries(self) -> Iterator[Entry]:
-        return (entry for model in self._models.values() for entry in model.entries.values())
+        return (entry for model in self._models.values() for entry in model.all_entries())
 
     # Acting; without the lock.
 
-    def _look_at(self, path: Path) -> Look | StartError:
+    def _look_at(self, settings: ModelSettings) -> Look | StartError:
+        path = settings.path
         try:
-            return self._look(path)
+            return self._look(path, settings.folder)
         except StartError as error:
             forget_traceback(error)
             return error
@@ -329,14 +336,18 @@ class Repository:
             _LOG.exception("cannot look at %s", path)
             return LoadError(str(path), f"cannot be looked at: {type(error).__name__}")
 
-    def _load(self, model: Record, entry: Entry, settings: ModelSettings) -> None:
+    def _load(self, model: Record, entry: Entry) -> None:
         version, failure = None, None
         try:
             with giving_way():
-                version = self._load_version(settings, entry.number, entry.found.folder)
+                version = self._load_version(entry.settings, entry.number, entry.found.folder)
+            self._take_over(model, entry, version)
         except StartError as error:
-            failure = error
+            self._let_go(version)
+            version, failure = None, error
         except Exception as error:
+            self._let_go(version)
+            version = None
             # One model that finds a bug of ours must not take the others with it.
             _LOG.exception("%s version %d cannot be loaded", model.title, entry.number)
             failure = LoadError(
@@ -347,22 +358,43 @@ class Repository:
             self._give_back()
         with self._lock:
             stopped = self._stopping.is_set()
+            acts = []
             if failure is not None:
                 self._failed(model, entry, failure)
-            else:
-                entry.state, entry.version, entry.failures = State.LIVE, version, 0
-            acts = self._decide()
+            elif version is not None and (replaced := model.install(entry, version)) is not None:
+                acts.append(self._begin_unload(model, replaced))
+            acts += self._decide()
         _run(acts)
         if stopped and version is not None:
             version.stop(self._time_to_stop())
+        if failure is not None:
+            self._ended()
         # The time of the next try may be new.
         self._watcher.wake()
+
+    def _take_over(self, model: Record, entry: Entry, version: Version) -> None:
+        """Let a version that callers do not find yet go on from the one before it, if that is wanted.
+
+        Raises:
+            LoadError: it could not.
+        """
+        if not entry.settings.state.state_carry:
+            return
+        with self._lock:
+            before = model.before(entry)
+        if before is not None:
+            hand_over(before[0], version, replaced=before[1])
+
+    def _let_go(self, version: Version | None) -> None:
+        """Close a version that was loaded in vain."""
+        if version is not None:
+            version.stop(0.0)
 
     def _failed(self, model: Record, entry: Entry, failure: StartError) -> None:
         """Requires the lock."""
         entry.state, entry.error = State.FAILED, failure
         entry.failures += 1
-        pause = pause_s(entry.failures, self._settings)
+        pause = pause_s(entry.failures, self._settings) if model.settings.folder.retried else None
         entry.retry_at = math.inf if pause is None else self._clock() + pause
         next_try = "not tried again until its files change" if pause is None else f"next try in {pause:.1f} s"
         _LOG.warning("%s version %d cannot be loaded: %s (%s)", model.title, entry.number, failure, next_try)
@@ -379,44 +411,18 @@ class Repository:
         self._give_back()
         _LOG.info("%s is %s", title, state)
         with self._lock:
-            entry.state = State.CLOSED
+            model.closed(entry)
             acts = self._decide()
         _run(acts)
+        self._ended()
 
     def _time_to_stop(self) -> float:
         """Seconds that a version has to answer what it has taken."""
         return _DRAIN_S if self._stop_by is None else max(self._stop_by - time.monotonic(), 0.0)
 
-    def _forget(self, waiter: _Waiter) -> None:
+    def _forget(self, waiter: Waiter) -> None:
         with self._lock:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    def _start_thread(self, name: str, run: Callable[[], None]) -> None:
-        def main() -> None:
-            try:
-                run()
-            finally:
-                with self._lock:
-                    self._threads.discard(threading.current_thread())
-
-        # Daemons, so that a load which never ends cannot keep the process from ending.
-        thread = threading.Thread(target=main, name=name, daemon=True)
-        with self._lock:
-            if self._stopping.is_set():
-                return
-            self._threads.add(thread)
-        thread.start()
-
-
-@dataclass(eq=False)
-class _Waiter:
-    """Who wants to know when models are settled; see when_settled."""
-
-    names: frozenset[str]
-    tell: Callable[[list[Unavailable]], None]
-    patient: bool
-    all_of_them: bool
+            self._waiting.forget(waiter)
 
 
 def _run(acts: Collection[_Act]) -> None:

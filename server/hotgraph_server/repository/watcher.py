@@ -16,13 +16,14 @@ class Watcher:
     Args:
         tick: does what is due; returns the seconds until something is due again, or None: nothing is until
             it is woken. Called in the watcher's thread alone.
+        name: of the thread.
     """
 
-    def __init__(self, tick: Callable[[], float | None]) -> None:
+    def __init__(self, tick: Callable[[], float | None], name: str = "repository watcher") -> None:
         self._tick = tick
         # True: look now; False: the end.
         self._messages: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._main, name="repository watcher", daemon=True)
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin, with a tick."""
@@ -49,7 +50,7 @@ class Watcher:
                 wait_s = self._tick()
             except Exception:
                 # What comes next may go better; without this thread nothing would come at all.
-                _LOG.exception("looking at the models failed")
+                _LOG.exception("looking at the models failed (%s)", self._thread.name)
                 wait_s = _AFTER_A_BUG_S
             try:
                 go_on = self._messages.get(timeout=wait_s)

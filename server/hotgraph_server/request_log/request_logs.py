@@ -17,7 +17,7 @@ from hotgraph_server.protocols.wire import Message
 from hotgraph_server.request_log import records
 from hotgraph_server.request_log.writer import LogWriter
 from hotgraph_server.settings import LogSettings, ModelSettings
-from hotgraph_server.transport.service import Answered, HotMethod, Reply, Service, joined
+from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, Service, joined
 
 # For a disk that is slow at the end; what is left then is lost.
 _STOP_S = 5.0
@@ -118,7 +118,7 @@ class _Kept:
 
         self._reply.finish(kept)
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         self._reply.when_gone(leave)
 
     def expire_at(self, deadline: float) -> None:

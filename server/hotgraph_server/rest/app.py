@@ -163,21 +163,26 @@ class App:
         """The body, unzipped.
 
         Raises:
-            _Refused: it is too large, or zipped in a way that we do not know.
+            _Refused: it is too large, or too slow, or zipped in a way that we do not know.
             InvalidCall: it is not zipped as it says.
             Draining: the server has ended before it was there.
         """
         reading = asyncio.current_task()
         assert reading is not None
         self._reading.add(reading)
+        limit_s = self._settings.rest_body_s
+        late = asyncio.get_running_loop().call_later(limit_s, reading.cancel) if limit_s else None
         try:
             body = await self._whole(request)
         except asyncio.CancelledError:
             if self._ending.done():
                 raise Draining("this server") from None
-            raise
+            # Nobody else cancels what handles a request.
+            raise _Refused(408, f"the request's body has not come within {limit_s:g} s") from None
         finally:
             self._reading.discard(reading)
+            if late is not None:
+                late.cancel()
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("gzip", "x-gzip"):
             whole = await self._run(

@@ -32,7 +32,7 @@ from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.service import Answered, Reply, Service, joined
+from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
 
 # Three milliseconds of the interpreter; sending it to another process and back takes one.
 _VERY_LARGE_BYTES = 256 * 1024
@@ -235,7 +235,7 @@ class _Translated:
 
         self._reply.finish(translate)
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         self._reply.when_gone(leave)
 
     def expire_at(self, deadline: float) -> None:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining
-from hotgraph_server.transport.service import Answered
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining
+from hotgraph_server.transport.service import Answered, Left
 
 # Past its deadline a call is late for every clock, however coarse the loop's timer is, seconds.
 _LATE_S = 1e-3
@@ -32,7 +32,7 @@ class OpenCall:
         self.nbytes_out = 0
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Callable[[], Answered]] = self._loop.create_future()
-        self._leave: Callable[[], None] | None = None
+        self._leave: Callable[[], Left] | None = None
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """As a Reply's; `encode` becomes what `answer` returns."""
@@ -40,7 +40,7 @@ class OpenCall:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, encode)
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         """As a Reply's."""
         self._leave = leave
 
@@ -71,8 +71,14 @@ class OpenCall:
             )
             if self._answered.done():
                 return self._answered.result()
-            if self._leave is not None:
-                self._leave()
+            left = self._leave() if self._leave is not None else None
+            if left is True and not ending.done() and not leaving.done():
+                # It has begun what cannot be left any more, and its caller shall hear what came of it.
+                await asyncio.wait((self._answered, ending), return_when=asyncio.FIRST_COMPLETED)
+                if self._answered.done():
+                    return self._answered.result()
+            if isinstance(left, CallError):
+                raise left
             if ending.done():
                 raise Draining("this server")
             raise Cancelled if leaving.done() else DeadlineExceeded

@@ -20,6 +20,7 @@ from hotgraph_server.errors import StartError
 from hotgraph_server.model import State
 from hotgraph_server.rest.app import App
 from hotgraph_server.rest.methods import Methods
+from hotgraph_server.rest.patience import PatientProtocol
 from hotgraph_server.settings import ListenSettings, RestSettings
 from hotgraph_server.transport.listening import listen, written
 
@@ -81,7 +82,7 @@ class RestServer:
         config = uvicorn.Config(
             self._app,
             loop="asyncio",
-            http="httptools",
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -7,12 +7,16 @@ the environment.
 """
 
 from hotgraph_server.settings.batch import BatchSettings
+from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, setting
+from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
     AllVersions,
+    FolderSettings,
     Latest,
     Like,
+    LikeConfigured,
     LogSettings,
     ModelSettings,
     Specific,
@@ -20,9 +24,14 @@ from hotgraph_server.settings.model import (
     WarmupSettings,
 )
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
+from hotgraph_server.settings.queue_policy import QueuePolicy
 from hotgraph_server.settings.repository import RepositorySettings
+from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
+from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
 from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.shared_memory import SharedMemorySettings
+from hotgraph_server.settings.state import StateSettings
 
 __all__ = [
     "PER_MODEL",
@@ -31,17 +40,28 @@ __all__ = [
     "AdminSettings",
     "AllVersions",
     "BatchSettings",
+    "ControlSettings",
+    "FolderSettings",
+    "InferenceSettings",
+    "KeptSettings",
     "Latest",
     "Like",
+    "LikeConfigured",
     "ListenSettings",
     "LogSettings",
     "ModelSettings",
     "PredictionSettings",
+    "QueuePolicy",
     "RepositorySettings",
+    "ResponseCacheSettings",
     "RestSettings",
+    "SequenceSettings",
     "ServerSettings",
     "SessionSettings",
+    "SharedMemorySettings",
     "Specific",
+    "StateSettings",
+    "TraceSettings",
     "VersionPolicy",
     "WarmupSettings",
     "build",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hotgraph_server.settings.fields import check, check_choice, setting
+from hotgraph_server.settings.queue_policy import QueuePolicy
 
 JOIN = ("auto", "always", "never")
 REFUSE_WITH = ("resource_exhausted", "unavailable")
@@ -19,6 +20,7 @@ class BatchSettings:
     """How calls of a model wait and travel together; owned by batching/."""
 
     max_batch_rows: int = setting(64, "most rows in one run of the graph; for larger calls see split")
+    max_call_rows: int = setting(0, "most rows of one call; larger ones are refused; 0: no limit", flag=False)
     max_wait_us: int = setting(
         0,
         "how long a free executor may wait for more rows, microseconds; it does so only as far as it pays;"
@@ -41,8 +43,37 @@ class BatchSettings:
     )
     priority_levels: int = setting(
         1,
-        "levels of priority; 1 goes first, and calls that name none have the one in the middle;"
+        "levels of priority; 1 goes first, and calls that name none have default_priority_level;"
         " 1: all calls are equal",
+        flag=False,
+    )
+    default_priority_level: int = setting(
+        0, "level of calls that name none, or none that there is; 0: the one in the middle", flag=False
+    )
+    queue_policy: QueuePolicy = setting(  # noqa: RUF009 - frozen, so all may share it
+        QueuePolicy(),
+        "how long, and how many, calls of each level may wait; by default as many as max_queued_calls and"
+        " as long as it takes",
+        flag=False,
+    )
+    queue_policy_by_level: Mapping[int, QueuePolicy] = setting(
+        {}, "queue_policy for single levels, by their numbers", kind=dict, of=QueuePolicy, flag=False
+    )
+    refuse_by_policy_with: str = setting(
+        "unavailable",
+        "gRPC status of calls that a queue policy refuses or ends; Triton's clients expect unavailable",
+        choices=REFUSE_WITH,
+        flag=False,
+    )
+    preferred_batch_rows: tuple[int, ...] = setting(
+        (),
+        "sizes of batches to keep to as long as max_wait_us allows: the largest that what waits gives"
+        " exactly; empty: as many rows as there are",
+        flag=False,
+    )
+    preserve_ordering: bool = setting(
+        False,
+        "give answers in the order in which the calls came, though an earlier one may come late",
         flag=False,
     )
     split: bool = setting(
@@ -86,14 +117,67 @@ class BatchSettings:
     def __post_init__(self) -> None:
         self._check_edges()
         self._check_waits()
+        self._check_policies()
         self._check_joining()
 
     def join_of(self, signature: str) -> str:
         """``auto``, ``always`` or ``never`` for a signature by its name."""
         return self.join_by_signature.get(signature, self.join)
 
+    def level_of(self, priority: int) -> int:
+        """The level of a call that asks for `priority`: that one if it exists, else the default."""
+        if 1 <= priority <= self.priority_levels:
+            return priority
+        return self.default_priority_level or (self.priority_levels + 1) // 2
+
+    def policy_of(self, level: int) -> QueuePolicy:
+        """Of calls of that level."""
+        return self.queue_policy_by_level.get(level, self.queue_policy)
+
+    @property
+    def has_policies(self) -> bool:
+        """Does any level limit how long or how many calls wait?"""
+        return any(policy != QueuePolicy() for policy in self._policies())
+
+    @property
+    def has_queue_timeouts(self) -> bool:
+        """May a call end because it has waited so long?"""
+        return any(policy.rejects for policy in self._policies())
+
+    def _policies(self) -> list[QueuePolicy]:
+        return [self.queue_policy, *self.queue_policy_by_level.values()]
+
+    def _check_policies(self) -> None:
+        check(
+            0 <= self.default_priority_level <= self.priority_levels,
+            f"default-priority-level must be 1 to priority-levels ({self.priority_levels}), or 0 for the one"
+            f" in the middle, got {self.default_priority_level}",
+        )
+        for level in self.queue_policy_by_level:
+            check(
+                1 <= level <= self.priority_levels,
+                f"queue-policy-by-level must be of levels 1 to priority-levels ({self.priority_levels}),"
+                f" got {level}",
+            )
+        check_choice("refuse-by-policy-with", self.refuse_by_policy_with, REFUSE_WITH)
+        check(
+            all(1 <= rows <= self.max_batch_rows for rows in self.preferred_batch_rows),
+            f"preferred-batch-rows must be 1 to max-batch-rows ({self.max_batch_rows}), got"
+            f" {list(self.preferred_batch_rows)}",
+        )
+        check(
+            not self.preserve_ordering or self.priority_levels == 1,
+            "preserve-ordering goes with one level of priority only, because levels change the order, got"
+            f" priority-levels {self.priority_levels}",
+        )
+        check(
+            not self.preserve_ordering or not any(policy.delays for policy in self._policies()),
+            "preserve-ordering does not go with timeout-action delay, which changes the order",
+        )
+
     def _check_edges(self) -> None:
         check(self.max_batch_rows >= 1, f"max-batch-rows must be at least 1, got {self.max_batch_rows}")
+        check(self.max_call_rows >= 0, f"max-call-rows must be 0 or more, got {self.max_call_rows}")
         check(self.max_queued_calls >= 1, f"max-queued-calls must be at least 1, got {self.max_queued_calls}")
         check(self.max_queued_rows >= 0, f"max-queued-rows must be 0 or more, got {self.max_queued_rows}")
         check(self.max_queued_mb >= 0, f"max-queued-mb must be 0 or more, got {self.max_queued_mb}")

@@ -16,6 +16,7 @@ def setting(
     help: str,
     *,
     kind: type | None = None,
+    of: type | None = None,
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
     flag: bool = True,
@@ -26,7 +27,9 @@ def setting(
         default: its value if nobody says anything.
         help: for the flag, and for whoever reads the file's keys here.
         kind: the type of its values where the default does not tell (None); a tuple is one of integers, a
-            dict one from strings to plain values.
+            list one of strings whose flag may be given more than once, a dict one from strings to plain
+            values, a dataclass of settings a table of them.
+        of: with the kind dict: its keys are integers, its values tables of settings of this dataclass.
         metavar: how the flag's value is shown.
         choices: the only values that it takes; empty: any of its kind.
         flag: is it a flag too, or only a key in the file?
@@ -34,6 +37,7 @@ def setting(
     metadata = {
         "help": help,
         "kind": kind or type(default),
+        "of": of,
         "metavar": metavar,
         "choices": choices,
         "flag": flag,
@@ -57,12 +61,23 @@ def build(owner: type[T], values: Mapping[str, Any]) -> T:
         SettingsError: a value is not what its setting takes.
     """
     own = {
-        # A list of TOML's is a tuple here: what is frozen shall not change.
-        field.name: tuple(values[field.name]) if field.metadata["kind"] is tuple else values[field.name]
+        field.name: _made(values[field.name], field.metadata["kind"], field.metadata["of"])
         for field in fields_of(owner)
         if field.name in values
     }
     return owner(**own)
+
+
+def _made(value: Any, kind: type, of: type | None) -> Any:
+    """A setting's value from what TOML has for it, or as it is."""
+    if kind in (tuple, list):
+        # What is frozen shall not change.
+        return tuple(value)
+    if of is not None:
+        return {int(key): _made(table, of, None) for key, table in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return build(kind, value)
+    return value
 
 
 def check(holds: bool, otherwise: str) -> None:

@@ -7,10 +7,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.response_cache import KeptSettings
+from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.state import StateSettings
 
 # What a metrics label, a URL and a folder can all carry.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -62,6 +66,27 @@ TENSORFLOW = "tensorflow"
 
 
 @dataclass(frozen=True)
+class FolderSettings:
+    """How a model's folder is read and followed; owned by repository/.
+
+    Attributes:
+        saved_model: the folder of the SavedModel within a version's, where that is none itself.
+        plain_numbers: only a folder whose name is a number without sign and leading zeros is a version.
+        inside: a version's folder that is a link out of this one is left out; None: links may go anywhere.
+        polled: is it looked at whenever the time for that has come, or only when the model is asked for?
+        retried: is a load that failed tried again?
+        reloaded: is a version that is live loaded anew when its files, or the settings of its model, change?
+    """
+
+    saved_model: str = "model.savedmodel"
+    plain_numbers: bool = False
+    inside: Path | None = None
+    polled: bool = True
+    retried: bool = True
+    reloaded: bool = False
+
+
+@dataclass(frozen=True)
 class LogSettings:
     """Which calls of a model are written down, and where; owned by request_log/.
 
@@ -90,6 +115,11 @@ class ModelSettings:
         platform: what TensorFlow Serving calls the kind of model.
         log: which calls are written down; None: none.
         batching_params: does a ``batching_params.pbtxt`` in a version's folder say how it is batched?
+        folder: how its folder is read and followed.
+        config: its own ``config.pbtxt``, an inference.ModelConfig, which the other settings follow already;
+            None: it has none.
+        kept: whether its answers are.
+        sequences: what its sequences may hold and share, if it has any.
     """
 
     name: str
@@ -102,13 +132,26 @@ class ModelSettings:
     warmup: WarmupSettings = dataclasses.field(default_factory=WarmupSettings)
     log: LogSettings | None = None
     batching_params: bool = False
+    config: Any = None
+    folder: FolderSettings = dataclasses.field(default_factory=FolderSettings)
+    state: StateSettings = dataclasses.field(default_factory=StateSettings)
+    kept: KeptSettings = dataclasses.field(default_factory=KeptSettings)
+    sequences: SequenceSettings = dataclasses.field(default_factory=SequenceSettings)
 
     def __post_init__(self) -> None:
-        check(
-            _MODEL_NAME.fullmatch(self.name) is not None,
-            f"a model's name is letters, digits, '_', '-' and '.', got {self.name!r}",
-        )
+        fault = model_name_fault(self.name)
+        check(fault is None, str(fault))
+
+
+def model_name_fault(name: str) -> str | None:
+    """Why a model cannot be called so; None: it can."""
+    if _MODEL_NAME.fullmatch(name):
+        return None
+    return f"a model's name is letters, digits, '_', '-' and '.', got {name[:200]!r}"
 
 
 Like = Callable[[str, Path], ModelSettings]
 """Makes a model of this name and folder that is otherwise like the others of its server."""
+
+LikeConfigured = Callable[[str, Path, Any], ModelSettings]
+"""The same, of its own inference.ModelConfig too, or None; raises StartError."""

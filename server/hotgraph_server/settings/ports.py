@@ -68,6 +68,9 @@ class RestSettings:
         "time that a REST call has for its answer, milliseconds after its arrival; 0: no limit",
         flag=False,
     )
+    rest_body_s: float = setting(
+        300.0, "time that the body of a REST call has to come, seconds; 0: no limit", flag=False
+    )
     rest_threads: int = setting(2, "threads that read and write the JSON of large REST calls", flag=False)
     rest_processes: int = setting(
         1, "processes that read and write very large JSON apart from the server; 0: none", flag=False
@@ -86,6 +89,9 @@ class RestSettings:
         check(
             0 <= self.rest_timeout_ms <= 86_400_000,
             f"rest-timeout-ms must be 0 to 86400000 (a day), got {self.rest_timeout_ms}",
+        )
+        check(
+            0 <= self.rest_body_s <= 86_400, f"rest-body-s must be 0 to 86400 (a day), got {self.rest_body_s}"
         )
         check(1 <= self.rest_threads <= 10_000, f"rest-threads must be 1 to 10000, got {self.rest_threads}")
         check(

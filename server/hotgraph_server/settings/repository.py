@@ -34,6 +34,10 @@ class RepositorySettings:
         " off: the first failure ends the start",
         flag=False,
     )
+    exit_on_error: bool = setting(
+        True,
+        "a model that cannot be loaded at start ends the start; off: it is left out, and the log says why",
+    )
     labels_ahead: bool = setting(
         False,
         "a new label of a model that is served may name a version that is not live yet",

@@ -6,11 +6,17 @@ import dataclasses
 from dataclasses import dataclass
 
 from hotgraph_server.settings.batch import BatchSettings
+from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
-from hotgraph_server.settings.model import ModelSettings, WarmupSettings
+from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
+from hotgraph_server.settings.model import LikeConfigured, ModelSettings, WarmupSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.repository import RepositorySettings
+from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
+from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.shared_memory import SharedMemorySettings
+from hotgraph_server.settings.state import StateSettings
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,11 @@ class PredictionSettings:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """A whole server."""
+    """A whole server.
+
+    Attributes:
+        offered: what models are like that the repositories of `control` offer; None: as the defaults say.
+    """
 
     models: tuple[ModelSettings, ...]
     listen: ListenSettings = dataclasses.field(default_factory=ListenSettings)
@@ -37,6 +47,12 @@ class ServerSettings:
     rest: RestSettings = dataclasses.field(default_factory=RestSettings)
     repository: RepositorySettings = dataclasses.field(default_factory=RepositorySettings)
     prediction: PredictionSettings = dataclasses.field(default_factory=PredictionSettings)
+    shared_memory: SharedMemorySettings = dataclasses.field(default_factory=SharedMemorySettings)
+    cache: ResponseCacheSettings = dataclasses.field(default_factory=ResponseCacheSettings)
+    control: ControlSettings = dataclasses.field(default_factory=ControlSettings)
+    offered: LikeConfigured | None = None
+    inference: InferenceSettings = dataclasses.field(default_factory=InferenceSettings)
+    tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -62,6 +78,18 @@ PER_SERVER: tuple[type, ...] = (
     RestSettings,
     RepositorySettings,
     PredictionSettings,
+    SharedMemorySettings,
+    ResponseCacheSettings,
+    ControlSettings,
+    InferenceSettings,
+    TraceSettings,
 )
-PER_MODEL: tuple[type, ...] = (BatchSettings, SessionSettings, WarmupSettings)
+PER_MODEL: tuple[type, ...] = (
+    BatchSettings,
+    SessionSettings,
+    WarmupSettings,
+    KeptSettings,
+    StateSettings,
+    SequenceSettings,
+)
 """These may also be set for one model alone, in the file."""

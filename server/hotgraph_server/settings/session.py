@@ -37,6 +37,14 @@ class SessionSettings:
     gpu_memory_fraction: float = setting(
         0.0, "share of a GPU's memory that TensorFlow may take; 0: what it needs", flag=False
     )
+    own_threads: bool = setting(
+        False,
+        "give a session threads of its own; off: all share those that the first of them asked for",
+        flag=False,
+    )
+    graph_tag: str = setting(
+        "", "tag of the graph to serve, of a SavedModel with several; empty: serve", flag=False
+    )
     session_config: str = setting(
         "", "text file of a tensorflow.ConfigProto that sessions start from", flag=False
     )

@@ -28,10 +28,12 @@ from typing import Any, NoReturn
 import grpc
 
 from hotgraph_server.errors import CallError, DeadlineExceeded, QueueFull, forget_traceback
+from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import (
     Answered,
     HotMethod,
+    Left,
     PlainMethod,
     Receiver,
     Service,
@@ -52,20 +54,25 @@ _FOR_EVER_S = 10.0 * 365 * 86400
 
 
 class Pools:
-    """The threads that methods run in. Made with the server; `close` when the server has stopped."""
+    """The threads that methods run in. Made with the server; `close` when the server has stopped.
+
+    Attributes:
+        refusal: what calls that streams bring from now on are refused with; None: they are taken.
+    """
 
     def __init__(self, max_calls: int, calls: OpenCalls) -> None:
         self.hot = _CountingPool(min(max_calls, _MOST_HOT_THREADS), "hot call", calls)
         self.refusals = ThreadPoolExecutor(_REFUSING_THREADS, "refusal")
         self.streams = ThreadPoolExecutor(_STREAM_THREADS, "stream")
         self.max_calls = max_calls
-        self._calls = calls
+        self.refusal: CallError | None = None
+        self.calls = calls
         self._plain: dict[str, _CountingPool] = {}
 
     def plain(self, service: str) -> ThreadPoolExecutor:
         """The pool of a service's plain methods."""
         if service not in self._plain:
-            self._plain[service] = _CountingPool(_PLAIN_THREADS, service, self._calls)
+            self._plain[service] = _CountingPool(_PLAIN_THREADS, service, self.calls)
         return self._plain[service]
 
     def close(self) -> None:
@@ -107,7 +114,7 @@ class HotGate(grpc.ServerInterceptor):
 
     def close(self, refusal: CallError) -> None:
         """Answer every hot call that comes from now on with `refusal`."""
-        self._closed = refusal
+        self._closed = self._pools.refusal = refusal
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
@@ -124,7 +131,7 @@ def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
     handlers |= {
         name: _plain_handler(method, pools.plain(service.name)) for name, method in service.plain.items()
     }
-    handlers |= {name: _stream_handler(method, pools.streams) for name, method in service.streaming.items()}
+    handlers |= {name: _stream_handler(method, pools) for name, method in service.streaming.items()}
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
@@ -158,14 +165,20 @@ class _WaitingReply:
         self._finished = threading.Lock()
         self._finished.acquire()
         self._encode: Callable[[], Answered] | None = None
+        self._leave: Callable[[], Left] | None = None
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         self._encode = encode
         self._finished.release()
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
+        self._leave = leave
+
+        def gone() -> None:
+            leave()
+
         # grpc calls it when the RPC has ended, however it ended; leaving after an answer does nothing.
-        if not self._context.add_callback(leave):
+        if not self._context.add_callback(gone):
             leave()
 
     def expire_at(self, deadline: float) -> None:
@@ -175,8 +188,13 @@ class _WaitingReply:
         """Raises CallError, or whatever a broken encoder raises."""
         remaining = self.deadline - time.monotonic()
         if not self._finished.acquire(timeout=min(max(remaining, 0.0), threading.TIMEOUT_MAX)):
-            # Ending the RPC makes grpc call what was given to when_gone, and so the call leaves.
-            raise DeadlineExceeded
+            left = self._leave() if self._leave is not None else None
+            if left is not True:
+                raise left if isinstance(left, CallError) else DeadlineExceeded
+            # It has begun what cannot be left any more, and its caller shall hear what came of it.
+            self._finished.acquire()
+        # The way to leave knows the call, whose slot knows this: a cycle, if it were not cut here.
+        self._leave = None
         assert self._encode is not None
         return joined(self._encode())
 
@@ -210,16 +228,47 @@ def _plain_handler(method: PlainMethod, pool: ThreadPoolExecutor) -> grpc.RpcMet
 class _Stream:
     """An OpenStream whose messages a thread of grpc's waits for."""
 
-    def __init__(self, context: grpc.ServicerContext) -> None:
+    def __init__(self, context: grpc.ServicerContext, pools: Pools) -> None:
         self._context = context
-        # Messages; at the end None or an error.
-        self._outgoing: queue.SimpleQueue[bytes | CallError | None] = queue.SimpleQueue()
+        self._pools = pools
+        # Messages, and alarms to be noted; at the end None or an error.
+        self._outgoing: queue.SimpleQueue[bytes | Alarm | CallError | None] = queue.SimpleQueue()
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
 
     def send(self, message: bytes) -> None:
         self._outgoing.put(message)
 
     def end(self, error: CallError | None = None) -> None:
         self._outgoing.put(error)
+        # Who is held shall hear of it.
+        self._may_go_on.set()
+
+    def header(self, name: str) -> str | None:
+        for key, value in self._context.invocation_metadata() or ():
+            if key == name:
+                return value if isinstance(value, str) else value.decode("latin-1")
+        return None
+
+    def take(self) -> CallError | None:
+        refusal = self._pools.refusal
+        if refusal is None:
+            self._pools.calls.enter()
+        return refusal
+
+    def let_go(self) -> None:
+        self._pools.calls.leave()
+
+    def hold(self) -> None:
+        self._may_go_on.clear()
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
+
+    def call_at(self, moment: float, act: Callable[[], None]) -> Callable[[], None]:
+        alarm = Alarm(moment, act)
+        self._outgoing.put(alarm)
+        return alarm.take_back
 
     def when_gone(self, leave: Callable[[], None]) -> None:
         if not self._context.add_callback(leave):
@@ -230,6 +279,7 @@ class _Stream:
         try:
             for message in requests:
                 receiver(message)
+                self._may_go_on.wait()
             receiver(None)
         except CallError as error:
             self.end(error)
@@ -238,16 +288,30 @@ class _Stream:
             self.end(as_call_error(error) if self._context.is_active() else None)
 
     def outgoing(self) -> Iterator[bytes]:
-        """What there is to send, as it comes. Raises CallError if that is the end."""
-        while isinstance(item := self._outgoing.get(), bytes):
-            yield item
-        if item is not None:
-            raise item
+        """What there is to send, as it comes; alarms go off. Raises CallError if that is the end."""
+        alarms: Deadlines[Alarm] = Deadlines()
+        while True:
+            for alarm in alarms.due(time.monotonic()):
+                alarm.expire()
+            wait_s = max(alarms.next - time.monotonic(), 0.0)
+            try:
+                # An hour is as good as for ever, and less than what a lock can wait.
+                item = self._outgoing.get(timeout=min(wait_s, 3600.0))
+            except queue.Empty:
+                continue
+            if isinstance(item, Alarm):
+                alarms.add(item)
+            elif isinstance(item, bytes):
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
 
 
-def _stream_handler(method: StreamingMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
+def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        stream = _Stream(context)
+        stream = _Stream(context, pools)
         # The thread that sends must not wait for a caller who has gone.
         if not context.add_callback(stream.end):
             return
@@ -256,12 +320,12 @@ def _stream_handler(method: StreamingMethod, pool: ThreadPoolExecutor) -> grpc.R
             if method.one_request:
                 stream.receive(requests, receiver)
             else:
-                pool.submit(stream.receive, requests, receiver)
+                pools.streams.submit(stream.receive, requests, receiver)
             yield from stream.outgoing()
         except Exception as error:
             abort(context, error)
 
-    answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    answer.experimental_thread_pool = pools.streams  # type: ignore[attr-defined]
     return grpc.stream_stream_rpc_method_handler(answer)
 
 

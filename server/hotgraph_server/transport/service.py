@@ -30,6 +30,11 @@ def joined(answer: Answered) -> bytes:
     return bytes(answer) if isinstance(answer, bytes | bytearray) else b"".join(answer)
 
 
+Left = CallError | bool | None
+"""What came of leaving a call: the error that it has ended with; True: its outcome is still to come, and the
+reply's caller shall have it; else nothing to be said."""
+
+
 class Reply(Protocol):
     """Where the answer of one hot call goes.
 
@@ -47,7 +52,7 @@ class Reply(Protocol):
         lets another thread finish its replies (finisher.py).
         """
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         """Call `leave` when the caller cancels or its deadline passes, at once if that has happened.
 
         It runs in a thread of the transport's and must not wait. Two threads that see the end at the same
@@ -124,6 +129,36 @@ class OpenStream(Protocol):
         """See Reply."""
 
 
+class StreamOfCalls(OpenStream, Protocol):
+    """An open stream whose messages are calls of their own; every open stream can be one.
+
+    Each is taken and let go of, so that a server that stops waits for them, and the caller can be held, so
+    that no more of them come than are answered.
+    """
+
+    def header(self, name: str) -> str | None:
+        """What the caller's header of that name says, in lower case; None: there is none."""
+
+    def take(self) -> CallError | None:
+        """A message has come that a stop of the server shall wait for. Returns why it is refused, or None; if
+        it is not, `let_go` is called once when it has been answered."""
+
+    def let_go(self) -> None:
+        """What was taken is over."""
+
+    def hold(self) -> None:
+        """Let the caller send no more than what is on its way. Messages may still come: some megabytes."""
+
+    def go_on(self) -> None:
+        """Take back `hold`."""
+
+    def call_at(self, moment: float, act: Callable[[], None]) -> Callable[[], None]:
+        """Call `act` at `moment` (monotonic seconds), in a thread of the transport's; it must not wait.
+
+        Returns what takes that back, for any thread.
+        """
+
+
 Receiver = Callable[[Any], None]
 """Takes a stream's messages one by one, and then None: the caller will send no more. Raises CallError."""
 
@@ -137,7 +172,7 @@ class StreamingMethod:
         one_request: its callers send one message only.
     """
 
-    open: Callable[[OpenStream], Receiver]
+    open: Callable[[StreamOfCalls], Receiver]
     one_request: bool = False
 
 

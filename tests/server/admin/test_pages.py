@@ -35,7 +35,9 @@ class Shown:
         self.pages = Pages(models, lambda: ["late", "m"], lambda: self.state, self.clock)
 
     def get(self, path: str, accept: str = "", method: str = "GET") -> Response:
-        return self.pages.answer(Request(method, path, accept))
+        response = self.pages.answer(Request(method, path, accept))
+        assert isinstance(response, Response)
+        return response
 
     def status(self) -> Any:
         response = self.get("/api/status")

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.cost import CostCurve
+from hotgraph_server.batching.cost import LEAST_MARGIN, CostCurve
 from hotgraph_server.batching.decisions import (
-    MARGIN,
     MISFITS,
     PASS_OVER,
     SLACK_S,
@@ -161,7 +160,7 @@ class TestWaiting:
         lane = lane_of(due(1.0), call_of())
         assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - SLACK_S)
         lane.flow = flow_of({1: 0.5, 4: 0.5}, gap_s=1e-3)
-        assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - MARGIN * 0.5 - SLACK_S)
+        assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - LEAST_MARGIN * 0.5 - SLACK_S)
 
     def test_lane_goes_at_once_where_waiting_does_not_pay(self) -> None:
         lane = lane_of(call_of())
@@ -258,7 +257,7 @@ class TestPick:
         assert pick(lane, NOW, 64, passed_over=PASS_OVER).taken == calls
 
     def test_in_a_crowd_batches_stay_full_and_late_calls_get_the_room_that_is_left(self) -> None:
-        late, others = [due(3.5), due(3.9)], [due(4.0), call_of(), call_of()]
+        late, others = [due(3.5), due(3.9)], [due(5.0), call_of(), call_of()]
         lane = lane_of(*late, *others, costs=LINEAR)
         assert pick(lane, NOW, 4).taken == [*others, late[0]]
 
@@ -320,8 +319,8 @@ class TestWork:
         assert shared_work_s(1, 8, flow_of(LINEAR), 99.0) == pytest.approx(1.0)
 
     def test_lateness_counts_the_present_run_and_what_is_ahead_with_a_margin(self) -> None:
-        assert late_by_s(NOW, NOW + 3.3, NOW + 1.0, 2.0) == pytest.approx(0.0)
-        assert late_by_s(NOW, NOW + 2.3, NOW + 1.0, 2.0) == pytest.approx(1.0)
+        assert late_by_s(NOW, NOW + 3.6, NOW + 1.0, 2.0, 1.2) == pytest.approx(SLACK_S)
+        assert late_by_s(NOW, NOW + 2.6, NOW + 1.0, 2.0, 1.2) == pytest.approx(1.0 + SLACK_S)
 
     def test_run_that_is_overdue_counts_for_nothing(self) -> None:
-        assert late_by_s(NOW, NOW + 1.0, NOW - 9.0, 0.5) < 0.0
+        assert late_by_s(NOW, NOW + 1.0, NOW - 9.0, 0.5, 1.1) < 0.0

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.decisions import MARGIN, PASS_OVER
+from hotgraph_server.batching.cost import LEAST_MARGIN
+from hotgraph_server.batching.decisions import PASS_OVER, SLACK_S
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining, QueueFull, WouldBeLate
 from hotgraph_server.settings import BatchSettings
@@ -441,10 +442,10 @@ class TestLateness:
         queue.take()
         clock.now += 0.5
         # Half a run is left, and its own; both with a margin.
-        in_time = 0.5 + MARGIN * 1.5
+        in_time = 0.5 + LEAST_MARGIN * 1.5
         put(queue, call(deadline=clock.now + in_time))
         with pytest.raises(WouldBeLate) as late:
-            queue.put(call(deadline=clock.now + MARGIN * 1.5 - 0.1))
+            queue.put(call(deadline=clock.now + LEAST_MARGIN * 1.5 + SLACK_S - 0.1))
         assert late.value.retry_after_ms == pytest.approx(100, abs=1)
         assert events_of(statistics) == {Event.REFUSED_LATE: 1}
 
@@ -454,7 +455,7 @@ class TestLateness:
         put(queue, *(call(np.ones((1, width), np.float32), wide) for width in (1, 2, 3)))
         with pytest.raises(WouldBeLate):
             queue.put(call(deadline=clock.now + 2.0))
-        put(queue, call(deadline=clock.now + MARGIN * 4.0))
+        put(queue, call(deadline=clock.now + LEAST_MARGIN * 4.0))
 
     def test_lower_level_is_not_ahead(self, clock: FakeClock) -> None:
         queue, _ = slow_queue(clock, priority_levels=2)
@@ -481,7 +482,7 @@ class TestLateness:
         put(queue, call())
         queue.take()
         clock.now += 100.0
-        put(queue, call(deadline=clock.now + MARGIN * 1.0 + TICK))
+        put(queue, call(deadline=clock.now + LEAST_MARGIN * 1.0 + SLACK_S + TICK))
 
     def test_call_without_a_deadline_is_never_late(self, clock: FakeClock) -> None:
         queue, _ = slow_queue(clock, seconds=1e6)
@@ -498,8 +499,8 @@ class TestLateness:
         put(queue, call())
         queue.take()
         with pytest.raises(WouldBeLate):
-            queue.put(call(deadline=clock.now + 2 * 0.25 * MARGIN - 0.01))
-        put(queue, call(deadline=clock.now + 2 * 0.25 * MARGIN + 0.01))
+            queue.put(call(deadline=clock.now + 2 * 0.25 * LEAST_MARGIN - 0.01))
+        put(queue, call(deadline=clock.now + 2 * 0.25 * LEAST_MARGIN + 0.01))
 
 
 class TestEvents:
@@ -825,3 +826,52 @@ def _no_thread_stays_behind() -> Iterator[None]:
 
 TestQueueUnderRandomUse = QueueUnderRandomUse.TestCase
 TestQueueUnderRandomUse.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+class TestLearntRowLimit:
+    """What memory has taught the executor, told with limit_rows."""
+
+    def test_batches_keep_to_it_and_those_of_other_signatures_do_not(self, clock: FakeClock) -> None:
+        queue = queue_of(clock, max_batch_rows=8)
+        calls = [call(rows(value)) for value in range(5)]
+        others = [call(rows(value), signature("other"), arrived=1.0) for value in range(5)]
+        put(queue, *calls[:3])
+        queue.limit_rows("serving_default", 2)
+        put(queue, *calls[3:], *others)
+        batches = [queue.take() for _ in range(4)]
+        assert batches == [calls[:2], calls[2:4], calls[4:], others]
+        assert_keeps_nothing(queue)
+
+    def test_call_that_has_become_large_goes_alone_and_may_be_put_back(self, clock: FakeClock) -> None:
+        queue = queue_of(clock, max_batch_rows=8)
+        large, small = call(rows(*range(4))), call(rows(1))
+        put(queue, large, small)
+        queue.limit_rows("serving_default", 2)
+        assert queue.take() == [large]
+        large.rows_done = 2
+        queue.put_back(large)
+        assert [queue.take(), queue.take()] == [[small], [large]]
+        assert_keeps_nothing(queue)
+
+    def test_rest_of_a_call_shares_no_batch_though_the_limit_has_risen(self, clock: FakeClock) -> None:
+        queue = queue_of(clock, max_batch_rows=8)
+        queue.limit_rows("serving_default", 2)
+        large, small = call(rows(*range(4))), call(rows(1))
+        put(queue, large)
+        assert queue.take() == [large]
+        large.rows_done = 2
+        queue.limit_rows("serving_default", 8)
+        queue.put_back(large)
+        put(queue, small)
+        assert sorted([queue.take(), queue.take()], key=lambda batch: batch is None or batch[0].rows) == [
+            [small],
+            [large],
+        ]
+
+    def test_limit_of_the_settings_is_none_of_its_own(self, clock: FakeClock) -> None:
+        queue = queue_of(clock, max_batch_rows=4)
+        queue.limit_rows("serving_default", 2)
+        queue.limit_rows("serving_default", 4)
+        calls = [call(rows(value)) for value in range(4)]
+        put(queue, *calls)
+        assert queue.take() == calls

@@ -10,25 +10,31 @@ import heapq
 import itertools
 import math
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
+from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.simulator import Arrival, simulate
-from hotgraph_server.errors import CallError, DeadlineExceeded
+from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
 from hotgraph_server.executor import Executor
-from hotgraph_server.settings import BatchSettings
+from hotgraph_server.settings import BatchSettings, QueuePolicy
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, doubled, rows, signature
 
 NAME = "model 'm' version 1"
+SIGNATURE = signature(outputs={"y": (None, 2), "z": (None, 2)})
+LANES: dict[str | None, str] = {"lane": "y", "another": "z"}
+"""Calls that ask for different outputs do not share batches, and cost the same."""
 MAX_ROWS = 8
 WARM_UP_RUNS = 12
 """Three each of 1, 2, 4 and 8 rows."""
@@ -50,18 +56,32 @@ class UnevenRuns:
 
 
 class SteppedQueue(BatchQueue):
-    """Tells when its executor has looked and found nothing to do."""
+    """Tells what its executor has found whenever it has looked: a batch, or when to look again if nothing
+    happens. It looks again when something does, or when the test lets it."""
 
     def __init__(self, settings: BatchSettings, clock: FakeClock, statistics: Statistics) -> None:
         super().__init__(NAME, settings, clock, statistics)
-        self._idle = threading.Semaphore(0)
+        self._found: SimpleQueue[float | None] = SimpleQueue()
+
+    def take(self) -> Batch | None:
+        batch = super().take()
+        self._found.put(None)
+        return batch
 
     def _sleep(self, until: float) -> None:
-        self._idle.release()
-        super()._sleep(until)
+        self._found.put(until)
+        super()._sleep(math.inf)
 
-    def wait_until_idle(self) -> None:
-        assert self._idle.acquire(timeout=HANG_S), "the executor never ran out of work"
+    def found(self) -> float | None:
+        """Wait until the executor has looked. None: it has a batch; else when it wants to look again."""
+        return self._found.get(timeout=HANG_S)
+
+    def look_again(self) -> bool:
+        """Let the executor look. Returns whether it was waiting."""
+        with self._lock:
+            was_asleep = self._asleep
+            self._rouse()
+        return was_asleep
 
 
 class Server:
@@ -79,7 +99,7 @@ class Server:
         self.refused: dict[int, type[CallError]] = {}
         self.callers: dict[int, Caller] = {}
         self._calls: dict[int, Call] = {}
-        self._graph = FakeGraph(compute=self._warm_up)
+        self._graph = FakeGraph(SIGNATURE, compute=self._warm_up)
         self._run_s = UnevenRuns(0)
         self._running = False
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -87,8 +107,9 @@ class Server:
         statistics = Statistics()
         self._queue = SteppedQueue(settings, self.clock, statistics)
         self._executor = Executor(NAME, self._graph.open, self._queue, statistics, self.clock, settings)
+        self._settings = settings
         self._executor.start()
-        self._queue.wait_until_idle()
+        assert self._queue.found() == math.inf
         self._graph.compute = doubled
         self._graph.shut()
 
@@ -106,20 +127,22 @@ class Server:
 
     def _warm_up(self, inputs: Sequence[Array]) -> list[Array]:
         self.clock.now += usual_s(len(inputs[0]))
-        return doubled(inputs)
+        return doubled(inputs) * len(SIGNATURE.outputs)
 
     def _at(self, moment: float, happen: Callable[[], None]) -> None:
         heapq.heappush(self._events, (moment, next(self._order), happen))
 
     def _arrive(self, number: int, arrival: Arrival) -> None:
-        one, caller = signature(), Caller()
+        caller = Caller()
+        until = queue_until(self._settings, SIGNATURE, arrival.priority, self.clock.now, arrival.timeout_s)
         call = Call(
-            one,
+            SIGNATURE,
             [rows(*[number] * arrival.rows)],
-            one.output_aliases,
+            (LANES.get(arrival.lane, "y"),),
             caller.slot,
             arrived=self.clock.now,
             deadline=arrival.deadline,
+            queue_until=until,
             joinable=arrival.lane is not None,
             level=arrival.priority,
         )
@@ -131,30 +154,40 @@ class Server:
         self.callers[number], self._calls[number] = caller, call
         if arrival.deadline < math.inf:
             self._at(arrival.deadline, partial(self._expire, number))
+        if until < math.inf:
+            self._at(until, self._time_out)
         if not self._running:
-            self._begin()
+            self._see()
 
     def _expire(self, number: int) -> None:
-        if self._calls[number].slot.finish(DeadlineExceeded()):
+        if self._calls[number].slot.leave(DeadlineExceeded()):
             self._queue.withdraw(self._calls[number])
 
+    def _time_out(self) -> None:
+        self._queue.time_out()
+
+    def _see(self) -> None:
+        """The executor looks at this moment."""
+        self._running = False
+        look_again_at = self._queue.found()
+        if look_again_at is None:
+            self._begin()
+        elif look_again_at < math.inf:
+            self._at(look_again_at, self._look_again)
+
+    def _look_again(self) -> None:
+        if not self._running and self._queue.look_again():
+            self._see()
+
     def _begin(self) -> None:
-        """The executor has found work at this moment."""
         (inputs,) = self._graph.wait_until_held()
         self._running = True
         self.batches.append(sorted({int(value) for value in inputs[:, 0]}))
         self._at(self.clock.now + self._run_s(len(inputs)), self._end_run)
 
     def _end_run(self) -> None:
-        waiting = len(self._queue)
         self._graph.let_one_go()
-        for number in self.batches[-1]:
-            self.callers[number].outcome()
-        self._running = False
-        if waiting:
-            self._begin()
-        else:
-            self._queue.wait_until_idle()
+        self._see()
 
 
 @contextmanager
@@ -173,20 +206,23 @@ def trace(
     budgets_s: Sequence[float],
     levels: int = 1,
     alone: float = 0.0,
+    most_rows: int = 3,
+    lanes: Sequence[str] = ("lane",),
     seed: int = 1,
 ) -> list[Arrival]:
-    """300 calls of 1 to 3 rows, `rate` a second; a share of them, `alone`, has one row and runs alone."""
-    chance, at, arrivals = random.Random(seed), start, []
+    """300 calls of 1 to `most_rows` rows, `rate` a second; a share of them, `alone`, has one row and runs
+    alone."""
+    chance, lane_chance, at, arrivals = random.Random(seed), random.Random(seed + 1), start, []
     for _ in range(300):
         at += chance.expovariate(rate)
         runs_alone = chance.random() < alone
         arrivals.append(
             Arrival(
                 at,
-                1 if runs_alone else chance.randint(1, 3),
+                1 if runs_alone else chance.randint(1, most_rows),
                 at + chance.choice(budgets_s),
                 chance.randint(1, levels),
-                None if runs_alone else "lane",
+                None if runs_alone else lane_chance.choice(lanes),
             )
         )
     return arrivals
@@ -214,16 +250,45 @@ def test_server_and_simulator_make_the_same_of_a_trace(
     settings = BatchSettings(
         max_batch_rows=MAX_ROWS, max_queued_calls=max_queued_calls, priority_levels=levels, check_one_in=0
     )
+    assert_same(settings, rate, ends, budgets_s=budgets_s, levels=levels, alone=alone)
+
+
+@pytest.mark.parametrize(
+    ("rate", "given", "traced", "ends"),
+    [
+        (120.0, {}, {"most_rows": 30}, {"answered"}),
+        (300.0, {}, {"lanes": tuple(LANES)}, {"answered"}),
+        (60.0, {"max_wait_us": 20_000}, {}, {"answered"}),
+        (90.0, {"max_wait_us": 9_000, "preferred_batch_rows": (4,)}, {"lanes": tuple(LANES)}, {"answered"}),
+        (
+            600.0,
+            {"queue_policy": QueuePolicy(12, 30_000)},
+            {},
+            {"answered", "timed out", "QueueSizeExceeded"},
+        ),
+        (
+            500.0,
+            {"queue_policy": QueuePolicy(60, 30_000, False, "delay"), "priority_levels": 2},
+            {"lanes": tuple(LANES), "levels": 2},
+            {"answered", "QueueSizeExceeded"},
+        ),
+        (500.0, {"preserve_ordering": True}, {"lanes": tuple(LANES), "most_rows": 12}, {"answered"}),
+    ],
+    ids=["pieces", "lanes", "waiting", "preferred", "reject", "delay", "in order"],
+)
+def test_they_do_so_with_large_calls_several_lanes_waiting_and_policies(
+    rate: float, given: dict[str, Any], traced: dict[str, Any], ends: set[str]
+) -> None:
+    settings = BatchSettings(max_batch_rows=MAX_ROWS, check_one_in=0, **given)
+    assert_same(settings, rate, ends, **{"budgets_s": [math.inf], **traced})
+
+
+def assert_same(settings: BatchSettings, rate: float, ends: set[str], **traced: Any) -> None:
     with serving(settings) as server:
-        arrivals = trace(server.clock.now, rate, budgets_s=budgets_s, levels=levels, alone=alone)
+        arrivals = trace(server.clock.now, rate, **traced)
         server.play(arrivals)
         simulated = simulate(arrivals, UnevenRuns(WARM_UP_RUNS), settings)
-
-        batches: dict[float, list[int]] = {}
-        for number, fate in enumerate(simulated.fates):
-            if not math.isnan(fate.began):
-                batches.setdefault(fate.began, []).append(number)
-        assert server.batches == [batches[began] for began in sorted(batches)]
+        assert server.batches == simulated.members
 
         kinds = set()
         for number, fate in enumerate(simulated.fates):
@@ -234,6 +299,9 @@ def test_server_and_simulator_make_the_same_of_a_trace(
             elif fate.expired:
                 assert isinstance(server.callers[number].error(), DeadlineExceeded)
                 kinds.add("expired")
+            elif fate.timed_out:
+                assert isinstance(server.callers[number].error(), QueueTimedOut)
+                kinds.add("timed out")
             else:
                 (answer,) = server.callers[number].answer()
                 assert len(answer) == fate.arrival.rows

@@ -113,3 +113,22 @@ def test_delivery_may_finish_the_slot_again_without_waiting_for_itself() -> None
     slot = Slot(lambda _: again.append(slot.finish(Cancelled())))
     assert slot.finish(Cancelled())
     assert again == [False]
+
+
+def test_slot_that_is_kept_for_a_run_cannot_be_left_and_is_finished_once() -> None:
+    delivered: list[Any] = []
+    slot = Slot(delivered.append)
+    assert slot.begin()
+    assert slot.begin(), "for the same run"
+    assert not slot.leave(Cancelled())
+    assert not slot.taken
+    assert slot.finish([])
+    assert not slot.finish(Cancelled())
+    assert not slot.begin()
+    assert delivered == [[]]
+
+
+def test_slot_that_was_left_is_not_kept() -> None:
+    slot = Slot(lambda _: None)
+    assert slot.leave(Cancelled())
+    assert not slot.begin()

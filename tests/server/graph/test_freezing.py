@@ -41,7 +41,7 @@ def opened() -> Iterator[Any]:
 
 
 def add_copies(graph: Graph, *, xla: bool = False) -> str:
-    return freezing.add_frozen(graph._session, list(graph.signatures.values()), "/device:CPU:0", xla=xla)
+    return freezing.add_frozen(graph._session, list(graph.signatures.values()), (), "/device:CPU:0", xla=xla)
 
 
 def variables_in(graph: Graph, scope: str) -> set[str]:
@@ -90,7 +90,7 @@ def test_id_out_of_range_is_refused_by_the_frozen_form_too(
 def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever converts fails the test."""
 
-    def convert(*_: object) -> None:
+    def convert(*_: object, **__: object) -> None:
         raise AssertionError("a conversion was begun")
 
     monkeypatch.setattr(CONVERSION, convert)
@@ -126,8 +126,8 @@ def test_graph_whose_copy_would_take_longer_than_the_budget_is_not_begun(
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("counter", "a signature may change its variables"),
-        ("tf1_counter", "a signature may change its variables"),
+        ("counter", "signatures write all its variables"),
+        ("tf1_counter", "signatures write all its variables"),
         ("vocabulary", "there are no variables"),
         ("tf1_vocabulary", "there are no variables"),
         ("strings", "there are no variables"),
@@ -158,13 +158,13 @@ def test_variables_that_no_signature_needs_do_not_count(tmp_path: Path, opened: 
     graph = opened(tmp_path / "m")
     graph_def = graph._session.graph.as_graph_def()
     one_second = 100_000 * freezing._S_PER_BYTE
-    assert freezing.why_not_frozen(graph_def, graph.signatures.values(), one_second) == ""
+    assert freezing.why_not_frozen(graph_def, graph.signatures.values(), (), one_second) == ""
 
 
 def test_what_tensorflow_cannot_convert_runs_as_saved_and_says_so(
     saved_models: SavedModels, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def convert(*_: object) -> None:
+    def convert(*_: object, **__: object) -> None:
         raise ValueError("no way\nand more")
 
     monkeypatch.setattr(CONVERSION, convert)

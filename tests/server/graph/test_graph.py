@@ -70,6 +70,28 @@ def example(*features: float) -> bytes:
 Run = tuple[str, Arrays, Arrays | None]
 ROW = np.linspace(0, 1, 784, dtype=np.float32)
 RUNS: dict[str, Callable[[], Sequence[Run]]] = {
+    "running_sum": lambda: [
+        (
+            "serving_default",
+            {
+                "x": f32([1], [2]),
+                "sum_in": f32([10], [20]),
+                "START": np.array([[0], [1]], np.int32),
+                "END": np.array([[1], [0]], np.int32),
+                "READY": np.array([[1], [1]], np.int32),
+                "CORRID": i64([7], [8]),
+            },
+            {"sum": f32([11], [22]), "sum_out": f32([11], [22]), "heard": i64([0, 1, 1, 7], [1, 0, 1, 8])},
+        )
+    ],
+    "slot_sums": lambda: [
+        (
+            "serving_default",
+            {"x": f32([3], [4]), "START": np.array([[True], [True]]), "READY": np.array([[True], [False]])},
+            {"sum": f32([3], [0])},
+        ),
+        ("read", {}, {"sums": f32([3], *[[0]] * 15)}),
+    ],
     "tf1_softmax": lambda: [("serving_default", {"x": np.stack([ROW, ROW[::-1]])}, None)],
     "tf1_counter": lambda: [
         ("read", {}, {"count": np.array(0)}),
@@ -396,7 +418,10 @@ def test_signatures_that_write_are_known(saved_models: SavedModels) -> None:
     writing = {
         (kind, name) for kind in BUILDERS for name, writes in _writes(saved_models[kind]).items() if writes
     }
-    assert writing == {("counter", "increment"), ("tf1_counter", "add"), ("gated", "hold")}
+    assert writing == {
+        *(("counter", "increment"), ("tf1_counter", "add"), ("gated", "hold")),
+        ("slot_sums", "serving_default"),
+    }
 
 
 def _writes(directory: Path) -> dict[str, bool]:
@@ -716,6 +741,16 @@ def test_graph_tagged_serve_or_the_only_one_is_opened(
     directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(*tag_sets))
     with opened(directory) as graph:
         assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
+
+
+def test_graph_of_a_tag_can_be_chosen(saved_models: SavedModels, tmp_path: Path) -> None:
+    tag_sets = (["serve"], ["tune", "gpu"], ["train", "gpu"])
+    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(*tag_sets))
+    with opened(directory, SessionSettings(graph_tag="tune")) as graph:
+        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
+    for tag, said in (("eval", "no graph is tagged 'eval'"), ("gpu", "more than one graph is tagged 'gpu'")):
+        with pytest.raises(LoadError, match=said):
+            Graph.open(directory, SessionSettings(graph_tag=tag))
 
 
 def test_choice_of_graphs_that_cannot_be_made_is_told(saved_models: SavedModels, tmp_path: Path) -> None:

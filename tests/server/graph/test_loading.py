@@ -35,3 +35,8 @@ def test_file_that_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
     file.write_text("intra_op_threads: 4")
     with pytest.raises(SettingsError, match=f"^{file}:1:1: .*intra_op_threads"):
         session_config(SessionSettings(session_config=str(file)))
+
+
+def test_session_has_threads_of_its_own_only_if_asked_for() -> None:
+    assert session_config(SessionSettings(own_threads=True)).use_per_session_threads
+    assert not session_config(SessionSettings()).use_per_session_threads

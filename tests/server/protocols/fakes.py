@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class FakeGraph:
         self.signatures = {signature.name: signature for signature, _ in computes}
         self.unusable = dict(unusable or {})
         self.signature_defs: Mapping[str, Any] = signature_defs or {}
+        self.variables: tuple[str, ...] = ()
         self.gate = threading.Event()
         self.gate.set()
         self.inside = threading.Event()
@@ -58,6 +60,12 @@ class FakeGraph:
 
     def settle(self) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
+
+    def read_variables(self) -> dict[str, Array]:
+        return {}
+
+    def write_variables(self, values: Mapping[str, Array]) -> None:
+        assert not values
 
     def close(self) -> None:
         pass
@@ -73,7 +81,7 @@ class FakeReply:
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
         self.expires: float | None = None
-        self.leave: Callable[[], None] | None = None
+        self.leave: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None
         self._finished = threading.Event()
 
@@ -87,7 +95,7 @@ class FakeReply:
         self._encode = encode
         self._finished.set()
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], object]) -> None:
         self.leave = leave
 
     def expire_at(self, deadline: float) -> None:
@@ -125,10 +133,12 @@ class RecordingVersion(Version):
         slot: Slot,
         *,
         deadline: float = math.inf,
+        timeout_s: float = math.inf,
         priority: int = 0,
         lane: LaneKey | None = None,
         rows: int = 0,
         nbytes: int = -1,
+        company: Sequence[float] = (),
     ) -> Call:
         if self.refusal is not None:
             raise self.refusal
@@ -138,7 +148,7 @@ class RecordingVersion(Version):
             outputs,
             slot,
             arrived=0.0,
-            deadline=deadline,
+            deadline=min(deadline, time.monotonic() + timeout_s),
             joinable=self.alone[signature.name] is None,
             level=priority,
             lane=lane,

@@ -11,8 +11,10 @@ import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
 from hotgraph_server.model import State
-from hotgraph_server.repository.loader import load
-from hotgraph_server.settings import ModelSettings, SessionSettings
+from hotgraph_server.repository.layout import versions_in
+from hotgraph_server.repository.loader import load, load_version
+from hotgraph_server.response_cache import ResponseCache
+from hotgraph_server.settings import KeptSettings, ModelSettings, SessionSettings
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
@@ -58,3 +60,31 @@ def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
     assert not [
         thread.name for thread in threading.enumerate() if thread.name.startswith("executor model 'm'")
     ]
+
+
+def test_answers_are_kept_of_models_that_ask_for_it_where_the_server_has_a_cache(
+    saved_models: SavedModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = saved_models["pass_through"]
+    for kept, cache in ((True, ResponseCache(1 << 20)), (True, None), (False, ResponseCache(1 << 20))):
+        caplog.clear()
+        settings = ModelSettings("m", folder, kept=KeptSettings(kept))
+        version = load_version(settings, 1, versions_in(folder)[1], cache=cache)
+        one, caller = version.signatures["serving_default"], Caller()
+        version.call(one, [rows(1)], one.output_aliases, caller.slot)
+        caller.answer()
+        assert version.statistics.snapshot().cache_miss.count == int(kept and cache is not None)
+        assert version.contract.config.response_cache.enable is (kept and cache is not None)
+        assert ("model 'm' version 1: its answers are not kept" in caplog.text) is (kept and cache is None)
+        assert version.stop(HANG_S)
+
+
+def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(
+    saved_models: SavedModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = saved_models["counter"]
+    settings = ModelSettings("m", folder, kept=KeptSettings(True))
+    version = load_version(settings, 1, versions_in(folder)[1], cache=ResponseCache(1 << 20))
+    for name in version.signatures:
+        assert f"answers of signature {name!r} are not kept" in caplog.text
+    assert version.stop(HANG_S)

@@ -15,7 +15,15 @@ from hotgraph_server.model import State, Unavailable, Version
 from hotgraph_server.repository.layout import Files, Found, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.settings import AllVersions, Latest, ModelSettings, RepositorySettings, Specific
+from hotgraph_server.settings import (
+    AllVersions,
+    BatchSettings,
+    FolderSettings,
+    Latest,
+    ModelSettings,
+    RepositorySettings,
+    Specific,
+)
 
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, rows
 
@@ -32,9 +40,10 @@ W, L, V, D, C, F = (
 class FakeVersion:
     """Of model.Version what the repository sees."""
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str, number: int, rows: int = 0) -> None:
         self.name = name
         self.number = number
+        self.rows = rows
         self.title = f"model '{name}' version {number}"
         self.stopped: list[float] = []
 
@@ -57,7 +66,9 @@ class World:
     """
 
     def __init__(self, *, make: Callable[[ModelSettings, int], Any] | None = None, **settings: Any) -> None:
-        self._make = make or (lambda settings, number: FakeVersion(settings.name, number))
+        self._make = make or (
+            lambda settings, number: FakeVersion(settings.name, number, settings.batch.max_batch_rows)
+        )
         self.clock = FakeClock()
         self.disk: dict[Path, dict[int, Found] | LoadError] = {}
         self.looks: list[Path] = []
@@ -135,7 +146,7 @@ class World:
         self.loaded.append(self._make(settings, number))
         return cast(Version, self.loaded[-1])
 
-    def _look(self, path: Path) -> Look:
+    def _look(self, path: Path, rules: FolderSettings) -> Look:
         self.looks.append(path)
         found = self.disk.get(path, LoadError(str(path), "no such folder"))
         if isinstance(found, LoadError):
@@ -652,7 +663,7 @@ class TestStop:
             RepositorySettings(unload_grace_s=3600.0),
             world._publish,
             load=lambda settings, number, _: started(Version(settings, number, graph.open)),
-            look=lambda _: Look({1: Found(Path("1"), frozenset(), None)}),
+            look=lambda *_: Look({1: Found(Path("1"), frozenset(), None)}),
             give_back=lambda: None,
         )
         real.start()
@@ -670,3 +681,151 @@ class TestStop:
 def started(version: Version) -> Version:
     version.start()
     return version
+
+
+class TestReload:
+    """Models whose versions are loaded anew when their files or settings change."""
+
+    RULES = FolderSettings(reloaded=True)
+
+    @pytest.fixture
+    def world(self) -> World:
+        world = World()
+        world.put(1, 2)
+        world.configure(self.model(versions=AllVersions()))
+        world.tick()
+        world.run()
+        return world
+
+    def model(self, rows: int = 64, **choices: Any) -> ModelSettings:
+        return model(batch=BatchSettings(max_batch_rows=rows), folder=self.RULES, **choices)
+
+    def test_other_files_are_loaded_beside_the_old_and_take_its_place(self, world: World) -> None:
+        before = world.version(2)
+        world.put(2, written=9)
+        world.tick(1.0)
+        world.tick(1.0)
+        assert world.states() == {2: V, 1: V}
+        assert world.run("loader") == ["loader model 'm' version 2"]
+        assert world.shown["m"] == ([2, 1], {})
+        assert world.version(2) is not before
+        assert not before.stopped
+        assert world.run() == ["unloader model 'm' version 2"]
+        assert before.stopped
+        assert world.states() == {2: V, 1: V}
+
+    def test_other_settings_load_every_version_anew(self, world: World) -> None:
+        world.configure(self.model(rows=8, versions=AllVersions()))
+        assert world.settled() == []
+        world.run()
+        assert sorted(version.rows for version in world.loaded) == [8, 8, 64, 64]
+        assert world.states() == {2: V, 1: V}
+
+    def test_labels_and_policy_load_nothing(self, world: World) -> None:
+        world.configure(self.model(versions=AllVersions(), labels={"stable": 2}))
+        world.run()
+        assert len(world.loaded) == 2
+        world.configure(self.model())
+        world.run()
+        assert len(world.loaded) == 2
+        assert world.states() == {2: V, 1: C}
+
+    def test_successor_that_fails_changes_nothing_and_is_settled_as_a_failure(self, world: World) -> None:
+        before = world.version(2)
+        world.broken[2] = "broken"
+        world.put(2, written=9)
+        world.tick(1.0)
+        world.tick(1.0)
+        told = world.settled()
+        world.run()
+        assert [[str(one.error) for one in found] for found in told] == [["model 'm' version 2: broken"]]
+        assert world.states() == {2: V, 1: V}
+        assert world.version(2) is before
+        # Back to what is live: nothing is to be done.
+        world.put(2)
+        world.tick(1.0)
+        world.tick(1.0)
+        del world.broken[2]
+        assert world.run() == []
+        assert world.settled() == [[]]
+
+    def test_settings_that_change_during_a_reload_are_followed_by_another(self, world: World) -> None:
+        world.configure(self.model(rows=8))
+        world.configure(self.model(rows=9))
+        world.run()
+        assert world.states() == {2: V, 1: C}
+        assert world.version(2).rows == 9
+
+    def test_model_taken_off_the_list_during_a_reload_is_gone(self, world: World) -> None:
+        world.configure(self.model(rows=8))
+        world.configure(model("other", "/other"))
+        world.run()
+        assert world.shown["m"] == ([], {})
+        assert all(version.stopped for version in world.loaded)
+
+    def test_model_asked_for_anew_is_looked_at_though_it_is_not_polled(self) -> None:
+        rules = FolderSettings(reloaded=True, polled=False, retried=False)
+        world = World()
+        world.put(1)
+        world.configure(model(folder=rules))
+        world.tick()
+        world.run()
+        world.put(1, written=9)
+        for _ in range(5):
+            world.poll_until_taken()
+        assert len(world.loaded) == 1
+        world.repository.configure([model(folder=rules)], {"m"})
+        told = world.settled()
+        assert told == []
+        world.tick()
+        world.run()
+        assert told == [[]]
+        assert len(world.loaded) == 2
+
+    def test_look_that_began_before_it_was_asked_for_does_not_count(self) -> None:
+        rules = FolderSettings(reloaded=True, polled=False)
+        world = World()
+        world.put(1)
+        world.configure(model(folder=rules))
+        really_look = world.repository._look
+
+        def look(path: Path, rules: FolderSettings) -> Look:
+            found = really_look(path, rules)
+            world.repository._look = really_look
+            world.put(1, written=9)
+            world.repository.configure([model(folder=rules)], {"m"})
+            return found
+
+        world.repository._look = look
+        world.tick()
+        assert world.states() == {}
+        world.tick()
+        world.run()
+        assert world.states() == {1: V}
+        assert world.tick(100.0) is not None
+        assert len(world.loaded) == 1
+
+    def test_load_that_is_not_to_be_tried_again_is_not(self) -> None:
+        world = World()
+        world.put(1)
+        world.broken[1] = "broken"
+        world.configure(model(folder=FolderSettings(retried=False)))
+        for _ in range(10):
+            world.tick(60.0)
+            world.run()
+        assert world.given_back == 1
+        assert world.states() == {1: F}
+
+    def test_version_that_drains_and_is_wanted_again_is_not_settled(self, world: World) -> None:
+        """For models that are not reloaded, it is loaded when it has closed."""
+        world.configure(model("n", "/m"))
+        world.tick()
+        world.run("loader")
+        world.configure(model("o", "/m"))
+        world.configure(model("n", "/m"))
+        world.tick()
+        told = world.settled("n")
+        assert told == []
+        world.run()
+        assert told == [[]]
+        assert world.states("n") == {2: V}

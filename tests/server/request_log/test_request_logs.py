@@ -15,7 +15,7 @@ from hotgraph_server.request_log.request_logs import RequestLogs
 from hotgraph_server.request_log.writer import LogWriter
 from hotgraph_server.settings import LogSettings, ModelSettings
 from hotgraph_server.transport import service
-from hotgraph_server.transport.service import HotMethod, Reply, Service
+from hotgraph_server.transport.service import HotMethod, Left, Reply, Service
 
 
 class Writer(LogWriter):
@@ -51,7 +51,7 @@ class Answered:
         except InvalidCall:
             self.answer = None
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         self.left.append(leave)
 
     def expire_at(self, deadline: float) -> None:

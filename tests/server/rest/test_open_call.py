@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining
+from hotgraph_server.errors import NOT_RUN, Cancelled, DeadlineExceeded, Draining
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.transport.service import Answered
 
@@ -91,3 +91,29 @@ def test_answer_after_the_loop_has_ended_is_dropped() -> None:
         return OpenCall(math.inf)
 
     asyncio.run(make()).finish(lambda: b"answer")
+
+
+@in_a_loop
+async def test_outcome_that_is_still_to_come_is_waited_for() -> None:
+    waiting = Waiting()
+    left = asyncio.Event()
+
+    def leave() -> bool:
+        left.set()
+        return True
+
+    waiting.call.when_gone(leave)
+    waiting.call.expire_at(time.monotonic())
+    answer = asyncio.ensure_future(waiting.answer())
+    await left.wait()
+    waiting.call.finish(lambda: b"it has happened")
+    assert await answer == b"it has happened"
+
+
+@in_a_loop
+async def test_what_the_call_has_ended_with_is_told() -> None:
+    waiting = Waiting()
+    waiting.call.when_gone(lambda: DeadlineExceeded(NOT_RUN))
+    waiting.call.expire_at(time.monotonic())
+    with pytest.raises(DeadlineExceeded, match="it was not run"):
+        await waiting.answer()

@@ -154,6 +154,11 @@ def test_message_that_cannot_be_read_is_the_callers_mistake(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+def quiet() -> Any:
+    """A Quiet, which is all of a stream that health needs."""
+    return Quiet()
+
+
 class Quiet:
     """An OpenStream whose caller the test is."""
 
@@ -177,7 +182,7 @@ class TestWatchers:
     request = health_pb2.HealthCheckRequest(service="model").SerializeToString()
 
     def test_watcher_that_left_before_it_was_heard_is_forgotten(self) -> None:
-        health, watcher = Health(), Quiet()
+        health, watcher = Health(), quiet()
         receive = health.service.streaming["Watch"].open(watcher)
         watcher.leave()
         receive(self.request)
@@ -187,7 +192,7 @@ class TestWatchers:
         assert not health._watchers
 
     def test_watcher_that_asks_after_the_drain_is_told_and_ended(self) -> None:
-        health, watcher = Health(), Quiet()
+        health, watcher = Health(), quiet()
         health.serving(["model"])
         receive = health.service.streaming["Watch"].open(watcher)
         health.drain()
@@ -198,7 +203,7 @@ class TestWatchers:
         assert not health._watchers
 
     def test_watcher_that_asks_again_watches_the_other_name(self) -> None:
-        health, watcher = Health(), Quiet()
+        health, watcher = Health(), quiet()
         receive = health.service.streaming["Watch"].open(watcher)
         receive(self.request)
         receive(health_pb2.HealthCheckRequest(service="other").SerializeToString())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import pytest
 import trustme
 from google.protobuf import wrappers_pb2
 
-from hotgraph_server.errors import InvalidCall
+from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, Draining, InvalidCall
 from hotgraph_server.transport.server import GrpcServer
-from hotgraph_server.transport.service import OpenStream, Service, StreamingMethod
+from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 
@@ -129,3 +131,143 @@ class TestStreams:
         assert not gone.is_set()
         watching.cancel()
         assert gone.wait(PATIENCE_S)
+
+
+class TestStreamsOfCalls:
+    """What a stream can do whose messages are calls of their own."""
+
+    @pytest.fixture(autouse=True)
+    def service(self) -> Service:
+        """Hands its streams, and what they receive, to the test."""
+        self.opened: queue.SimpleQueue[StreamOfCalls] = queue.SimpleQueue()
+        self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def open_stream(stream: StreamOfCalls) -> Callable[[Any], None]:
+            self.opened.put(stream)
+            return lambda message: self.received.put(message and bytes(message))
+
+        return Service(
+            "test.Calls", wrappers_pb2.DESCRIPTOR, streaming={"Calls": StreamingMethod(open_stream)}
+        )
+
+    def call(self, channel: grpc.Channel, messages: Any, **more: Any) -> tuple[Any, StreamOfCalls]:
+        method: Any = channel.stream_stream("/test.Calls/Calls")
+        calling = method(iter(messages), timeout=PATIENCE_S, **more)
+        return calling, self.opened.get(timeout=PATIENCE_S)
+
+    def test_headers_of_the_caller_are_known_by_their_names(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        channel = connect(serve(service))
+        for value in ("true", "false"):
+            calling, stream = self.call(channel, (), metadata=[("x-mode", value)])
+            assert (stream.header("x-mode"), stream.header("x-other")) == (value, None)
+            stream.end()
+            assert list(calling) == []
+
+    def test_stop_waits_for_what_was_taken_and_nothing_more_is(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(service)
+        calling, stream = self.call(connect(server), (b"one",))
+        assert self.received.get(timeout=PATIENCE_S) == b"one"
+        assert stream.take() is None
+        stopped: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        stopping = threading.Thread(target=lambda: stopped.put(server.stop(PATIENCE_S)))
+        stopping.start()
+        while (refusal := stream.take()) is None:
+            # It has not yet begun to stop.
+            stream.let_go()
+        assert isinstance(refusal, Draining)
+        stream.send(b"answer")
+        assert next(calling) == b"answer"
+        assert stopped.empty()
+        stream.let_go()
+        stopping.join()
+        assert stopped.get() is True
+
+    def test_caller_who_was_held_loses_nothing(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        """Ten times what its windows take."""
+        pieces = [bytes((number,)) * 2**18 for number in range(160)]
+        held = threading.Event()
+
+        def messages() -> Iterator[bytes]:
+            yield b"hold me"
+            assert held.wait(PATIENCE_S)
+            yield from pieces
+
+        calling, stream = self.call(connect(serve(service)), messages())
+        assert self.received.get(timeout=PATIENCE_S) == b"hold me"
+        stream.hold()
+        held.set()
+        for piece in pieces:
+            # More and more often held again in the middle of what comes.
+            stream.go_on()
+            assert self.received.get(timeout=PATIENCE_S) == piece
+            stream.hold()
+        stream.end()
+        assert list(calling) == []
+
+    def test_alarm_goes_off_unless_it_is_taken_back(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        calling, stream = self.call(connect(serve(service)), (b"one",))
+        rung: queue.SimpleQueue[str] = queue.SimpleQueue()
+        now = time.monotonic()
+        stream.call_at(now + 0.02, lambda: rung.put("second"))
+        forget = stream.call_at(now + 0.01, lambda: rung.put("never"))
+        stream.call_at(now, lambda: rung.put("first"))
+        stream.call_at(now + 1e9, lambda: rung.put("in thirty years"))
+        forget()
+        assert [rung.get(timeout=PATIENCE_S) for _ in range(2)] == ["first", "second"]
+        stream.end()
+        assert list(calling) == []
+        assert rung.empty()
+
+
+class TestLeaving:
+    """A call whose deadline, which its method has set, has come."""
+
+    @pytest.fixture
+    def leave_with(self, serve: Serve, connect: Connect) -> Callable[[Left], tuple[Any, Reply]]:
+        """Calls a method whose calls say this when they are left; returns the caller's future, and the reply
+        when it has been left."""
+        left: queue.Queue[Reply] = queue.Queue()
+
+        def begin(says: Left) -> tuple[Any, Reply]:
+            def method(_: Any, reply: Reply) -> None:
+                def leave() -> Left:
+                    left.put(reply)
+                    return says
+
+                reply.expire_at(time.monotonic())
+                reply.when_gone(leave)
+
+            service = Service("test.Toys", wrappers_pb2.DESCRIPTOR, hot={"Hold": method}, plain={})
+            caller = hot(connect(serve(service)), "Hold").future(b"", timeout=PATIENCE_S)
+            return caller, left.get(timeout=PATIENCE_S)
+
+        return begin
+
+    def test_outcome_that_is_still_to_come_is_waited_for(
+        self, leave_with: Callable[[Left], tuple[Any, Reply]]
+    ) -> None:
+        caller, reply = leave_with(True)
+        reply.finish(lambda: b"it has happened")
+        assert caller.result(PATIENCE_S) == b"it has happened"
+
+    def test_what_the_call_has_ended_with_is_told(
+        self, leave_with: Callable[[Left], tuple[Any, Reply]]
+    ) -> None:
+        caller, _ = leave_with(DeadlineExceeded(NOT_RUN))
+        error = caller.exception(PATIENCE_S)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert error.details().endswith("it was not run, and has changed nothing")
+
+    def test_without_a_word_the_deadline_is_told(
+        self, leave_with: Callable[[Left], tuple[Any, Reply]]
+    ) -> None:
+        caller, _ = leave_with(None)
+        assert caller.exception(PATIENCE_S).code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,7 +1,8 @@
 """Which version a ModelSpec means, and what to say when there is none.
 
 A spec names a version by its number or by a label (of the two the last one on the wire counts: they are a
-oneof), or says neither and means the latest that is live.
+oneof), or says neither and means the latest that is live. A label that nobody has given and that is a number
+means the version of that number.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def look_up(registry: Registry, asked: Wanted) -> Version | None:
     """The live version that is meant; None: there is none."""
     number = meant_number(registry, asked.name, asked.number)
     version = registry.find(asked.name, number, asked.label or None)
+    if version is None and _is_number(asked.label):
+        # perf_analyzer sends the version that it is told to call as a label
+        version = registry.find(asked.name, int(asked.label))
     return version if version is not None and version.state is State.LIVE else None
 
 
@@ -94,6 +98,11 @@ def answered(version: Version, signature: str = "") -> Any:
     # Also if it is 0.
     spec.version.value = version.number
     return spec
+
+
+def _is_number(label: str) -> bool:
+    # Of as many digits as fit into an int64: longer ones name no version, and cost time.
+    return len(label) <= 19 and label.isascii() and label.isdigit()
 
 
 def _not_there(registry: Registry, asked: Wanted) -> CallError:

@@ -1,16 +1,14 @@
-"""ModelInfer messages to arrays, and arrays to messages. Pure.
+"""ModelInfer messages to arrays, and arrays to messages. Pure, but for what lies in shared memory.
 
-Every check of a request's tensors is here; the wording is what Triton's clients know, since some of
-them match it. Each error names the input, the model and the values. `decode_inputs` raises InvalidCall
-(or Unsupported) and nothing else, whatever the bytes.
+`decode_inputs` raises CallError and nothing else, whatever the bytes; the wording is what Triton's clients
+know (checks.py).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,8 @@ from google.protobuf.message import DecodeError
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest, ModelInferResponse
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.protocols.v2 import checks
+from hotgraph_server.protocols.v2.tensor_parameters import SharedMemory, shared_memory_of
 from hotgraph_server.protocols.wire import (
     WORTH_CUTTING,
     MalformedMessage,
@@ -27,19 +27,19 @@ from hotgraph_server.protocols.wire import (
     header,
     whole_or_pieces,
 )
+from hotgraph_server.shared_memory import OFF, Regions
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
+from hotgraph_server.triton import reshaping
+from hotgraph_server.triton.contract import Contract, TensorContract
 
-# What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
-# zero as a one when it looks whether a shape's bytes overflow.
-_MAX_RANK = 32
-_MAX_DIMENSION = 2**31 - 1
+INVALID_DATATYPE = checks.INVALID_DATATYPE
+"""What metadata and errors call a dtype that the protocol cannot carry."""
+
+# numpy counts a dimension of zero as a one when it looks whether a shape's bytes overflow.
 _MAX_BYTES = 2**63 - 1
 
 _RAW_OUTPUT = ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
-
-INVALID_DATATYPE = "<invalid>"
-"""What metadata and errors call a dtype that the protocol cannot carry (complex numbers)."""
 
 
 def parse_request(message: Message) -> ModelInferRequest:
@@ -78,65 +78,57 @@ def decode_inputs(
     *,
     batched: bool,
     raw: Sequence[bytes | memoryview] | None = None,
+    contract: Contract | None = None,
+    regions: Regions | None = None,
 ) -> list[Array]:
     """The arrays of a request, in the signature's order; defaults fill what is left out.
+
+    Inputs that the server fills in (`checks.sent_inputs`) are not among them.
 
     Args:
         raw: the raw input contents where they are not in the request (`read_request`).
         batched: calls of this signature share batches, so their inputs must agree in rows.
+        contract: what the model promises to calls of this signature; None: what the signature says.
+        regions: shared memory; None: inputs may not lie there.
 
     Raises:
         InvalidCall: the inputs are not those of the signature, or a tensor is malformed.
-        Unsupported: an input lies in shared memory, or its dtype is none of the protocol's.
+        Unsupported: an input lies in shared memory and may not, or its dtype is none of the protocol's.
+        CallError: shared memory cannot be read, and why.
     """
-    _check_names([tensor.name for tensor in request.inputs], signature, model)
+    known = checks.sent_inputs(signature, contract)
+    checks.check_names([tensor.name for tensor in request.inputs], known, signature.defaults, model)
     raw = request.raw_input_contents if raw is None else raw
+    taken = 0
     arrays: dict[str, Array] = dict(signature.defaults)
-    for index, tensor in enumerate(request.inputs):
-        if "shared_memory_region" in tensor.parameters:
-            raise Unsupported(f"input '{tensor.name}' lies in shared memory, which this server does not use")
-        spec = signature.inputs_by_alias[tensor.name]
-        _check_datatype(tensor, spec, model)
-        shape = _checked_shape(tensor, spec, model)
-        if raw:
+    for tensor in request.inputs:
+        spec = known[tensor.name]
+        checks.check_datatype(tensor, spec, model)
+        shape = checks.checked_shape(tensor, spec, checks.shape_sent(spec, contract), model)
+        place = shared_memory_of(tensor)
+        if place is not None:
+            array = _read_region(tensor, shape, place, regions, model)
+        elif raw:
             if tensor.HasField("contents"):
                 raise InvalidCall(
                     f"contents field must not be specified when using raw_input_contents for "
                     f"'{tensor.name}' for model '{model}'"
                 )
-            if index >= len(raw):
+            if taken >= len(raw):
                 raise _no_data(tensor.name, model)
-            arrays[tensor.name] = _decode_raw(tensor, shape, raw[index], model)
+            array = _decode_raw(tensor, shape, raw[taken], model)
+            taken += 1
         else:
-            arrays[tensor.name] = _decode_contents(tensor, shape, model)
-    ordered = [arrays[spec.alias] for spec in signature.inputs]
-    if batched:
-        _check_rows(signature, ordered)
+            array = _decode_contents(tensor, shape, model)
+        if contract is not None and tensor.name in contract.inputs:
+            array = _as_the_graph_takes_it(array, contract.inputs[tensor.name], contract.batched)
+        arrays[tensor.name] = array
+    specs = list(known.values())
+    ordered = [arrays[spec.alias] for spec in specs]
+    most = contract.max_batch_size if contract is not None else 0
+    if batched or most:
+        checks.check_rows(specs, ordered, model, most)
     return ordered
-
-
-def requested_outputs(request: ModelInferRequest, signature: Signature, model: str) -> tuple[str, ...]:
-    """The aliases of the outputs that the answer shall hold, in its order; none asked for means all.
-
-    Raises:
-        InvalidCall: an output is not the signature's, or asked for twice.
-        Unsupported: an output shall be something else than the tensor.
-    """
-    if not request.outputs:
-        return signature.output_aliases
-    wanted: list[str] = []
-    for output in request.outputs:
-        if output.name not in signature.outputs_by_alias:
-            raise InvalidCall(f"unexpected inference output '{output.name}' for model '{model}'")
-        if output.name in wanted:
-            raise InvalidCall(f"output '{output.name}' already exists in request")
-        for extension in ("classification", "shared_memory_region"):
-            if extension in output.parameters:
-                raise Unsupported(
-                    f"output '{output.name}' asks for {extension!r}, which this server does not have"
-                )
-        wanted.append(output.name)
-    return tuple(wanted)
 
 
 def encode_response(
@@ -145,8 +137,12 @@ def encode_response(
     request_id: str,
     specs: Sequence[TensorSpec],
     arrays: Sequence[Array],
+    elsewhere: Mapping[str, SharedMemory] | None = None,
 ) -> bytes | list[memoryview]:
     """The answer's bytes: one output and one raw entry for each array.
+
+    Args:
+        elsewhere: by alias, where outputs lie that are not sent: their raw entries are empty.
 
     Raises:
         Unsupported: the protocol cannot carry an output's dtype.
@@ -158,6 +154,10 @@ def encode_response(
         parts += (header(ModelInferResponse.ID_FIELD_NUMBER, len(text)), text)
     raw: list[Any] = []
     for spec, array in zip(specs, arrays, strict=True):
+        if elsewhere and spec.alias in elsewhere:
+            parts.append(_output_elsewhere(spec, array.shape, elsewhere[spec.alias]))
+            raw.append(header(_RAW_OUTPUT, 0))
+            continue
         parts.append(_output(spec.alias, spec.dtype, array.shape))
         contents, length = wire.raw_contents(array)
         raw.append(header(_RAW_OUTPUT, length))
@@ -185,6 +185,17 @@ def _output(alias: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return response.SerializeToString()
 
 
+def _output_elsewhere(spec: TensorSpec, shape: tuple[int, ...], place: SharedMemory) -> bytes:
+    """What a response says about an output that lies in shared memory."""
+    response = ModelInferResponse.FromString(_output(spec.alias, spec.dtype, shape))
+    parameters = response.outputs[0].parameters
+    parameters["shared_memory_region"].string_param = place.region
+    parameters["shared_memory_byte_size"].int64_param = place.byte_size
+    if place.offset:
+        parameters["shared_memory_offset"].int64_param = place.offset
+    return response.SerializeToString()
+
+
 def shape_of(spec: TensorSpec) -> list[int]:
     """A shape as metadata shows it: -1 for what is free; an unknown rank is a single -1."""
     if spec.shape is None:
@@ -192,102 +203,36 @@ def shape_of(spec: TensorSpec) -> list[int]:
     return [-1 if dimension is None else dimension for dimension in spec.shape]
 
 
-def _check_names(names: Sequence[str], signature: Signature, model: str) -> None:
-    if names == list(signature.inputs_by_alias):
-        return
-    if len(set(names)) < len(names):
-        twice, _ = Counter(names).most_common(1)[0]
-        raise InvalidCall(f"input '{twice}' already exists in request for model '{model}'")
-    known = signature.inputs_by_alias
-    missing = [alias for alias in known if alias not in names and alias not in signature.defaults]
-    if len(names) != len(known) and (missing or len(names) > len(known)):
-        if signature.defaults:
-            expected = f"number of inputs between {len(known) - len(signature.defaults)} and {len(known)}"
-        else:
-            expected = f"{len(known)} inputs"
-        raise InvalidCall(
-            f"expected {expected} but got {len(names)} inputs for model '{model}'. "
-            f"Got input(s) {list(names)}, but missing required input(s) {missing}. "
-            f"Please provide all required input(s)."
-        )
-    # With as many inputs as there should be, each missing one has an unexpected one in its place.
-    for name in names:
-        if name not in known:
-            raise InvalidCall(f"unexpected inference input '{name}' for model '{model}'")
+def _as_the_graph_takes_it(array: Array, rules: TensorContract, batched: bool) -> Array:
+    if rules.reshape is None or rules.dims is None:
+        return array
+    return array.reshape(reshaping.reshaped(array.shape, rules.dims, rules.reshape, batched=batched))
 
 
-def _check_datatype(tensor: Any, spec: TensorSpec, model: str) -> None:
-    expected = wire.datatype_of(spec.dtype)
-    if expected is None:
-        raise Unsupported(
-            f"input '{spec.alias}' of model '{model}' is {spec.dtype}, which this protocol cannot carry"
-        )
-    if tensor.datatype != expected:
-        known = (
-            tensor.datatype == "BF16" or tensor.datatype in wire.CONTENTS_FIELDS or tensor.datatype == "FP16"
-        )
-        got = tensor.datatype if known else INVALID_DATATYPE
-        raise InvalidCall(
-            f"inference input '{spec.alias}' data-type is '{got}', but model '{model}' expects '{expected}'"
-        )
+def _read_region(
+    tensor: Any, shape: tuple[int, ...], place: SharedMemory, regions: Regions | None, model: str
+) -> Array:
+    where = f"for input '{tensor.name}' for model '{model}'"
+    if regions is None:
+        raise Unsupported(f"{OFF}; input '{tensor.name}' for model '{model}' lies there")
+    if tensor.HasField("contents"):
+        raise InvalidCall(f"contents field must not be specified when using shared memory {where}")
+    if tensor.datatype != wire.BYTES:
+        # Before anything is read: the bytes asked for are what is set aside for them.
+        _check_size(tensor, shape, place.byte_size, where)
+    return _decode_raw(tensor, shape, regions.view(place.region, place.offset, place.byte_size), model)
 
 
-def _checked_shape(tensor: Any, spec: TensorSpec, model: str) -> tuple[int, ...]:
-    shape = tuple(tensor.shape)
-    if spec.shape is not None and len(shape) == len(spec.shape):
-        for wanted, got in zip(spec.shape, shape, strict=True):
-            if got != wanted and (wanted is not None or not 0 <= got <= _MAX_DIMENSION):
-                break
-        else:
-            return shape
-    if any(dimension < 0 for dimension in shape):
-        raise InvalidCall(
-            f"All input dimensions should be specified for input '{spec.alias}' for model '{model}', "
-            f"got {list(shape)}"
-        )
-    if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
-        raise InvalidCall(f"shape {list(shape)} of input '{spec.alias}' for model '{model}' is too large")
-    if spec.shape is None:
-        return shape
-    if not shape and spec.free_rows:
-        raise InvalidCall(
-            f"input '{spec.alias}' has no shape but model requires batch dimension for model '{model}'"
-        )
-    raise InvalidCall(_unexpected_shape(spec, shape, model))
-
-
-def _unexpected_shape(spec: TensorSpec, shape: Sequence[int], model: str) -> str:
-    expected = ",".join(map(str, shape_of(spec)))
-    got = ",".join(map(str, shape))
-    return (
-        f"unexpected shape for input '{spec.alias}' for model '{model}'. Expected [{expected}], got [{got}]"
-    )
-
-
-def _check_rows(signature: Signature, arrays: Sequence[Array]) -> None:
-    first: str | None = None
-    rows = 0
-    for spec, array in zip(signature.inputs, arrays, strict=True):
-        if spec.shape == ():
-            # One value for the whole call: it has no rows, and joins what has.
-            continue
-        if first is None:
-            first, rows = spec.alias, array.shape[0]
-        if array.shape[0] != rows:
-            raise InvalidCall(
-                f"input '{spec.alias}' batch size does not match other inputs: "
-                f"{array.shape[0]} rows, '{first}' has {rows}"
-            )
-        if not rows:
-            raise InvalidCall(f"input '{spec.alias}' has batch size 0, expected at least one row")
+def _check_size(tensor: Any, shape: tuple[int, ...], nbytes: int, where: str) -> None:
+    expected = wire.element_count(shape) * wire.dtype_of(tensor.datatype).itemsize
+    if nbytes != expected:
+        raise InvalidCall(f"input byte size mismatch {where}. Expected {expected}, got {nbytes}")
 
 
 def _decode_raw(tensor: Any, shape: tuple[int, ...], data: bytes | memoryview, model: str) -> Array:
     where = f"for input '{tensor.name}' for model '{model}'"
     if tensor.datatype != wire.BYTES:
-        expected = wire.element_count(shape) * wire.dtype_of(tensor.datatype).itemsize
-        if len(data) != expected:
-            raise InvalidCall(f"input byte size mismatch {where}. Expected {expected}, got {len(data)}")
+        _check_size(tensor, shape, len(data), where)
     try:
         return wire.decode_raw(tensor.datatype, shape, data)
     except ValueError as error:

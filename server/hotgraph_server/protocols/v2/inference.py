@@ -1,31 +1,28 @@
-"""ModelInfer: bytes in, a call into a version's queue, bytes out when its slot ends.
-
-Two ways lead to the queue. A message of a form that is known (protocols/template.py) is two arrays and a
-look at the registry away from it. Any other is parsed and checked, and every error is found on this way;
-if nothing is wrong with it, the next one of its form goes the short way.
-"""
+"""ModelInfer: bytes in, a call into a version's queue, bytes out when its slot ends (see two_ways.py)."""
 
 from __future__ import annotations
 
-import math
-import time
 import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.errors import CallError, InternalError, RunFailed
+from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
 from hotgraph_server.model import State, Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in, place_of
-from hotgraph_server.protocols.known_templates import KnownTemplates
-from hotgraph_server.protocols.template import Template, learn
+from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.protocols.template import Template
+from hotgraph_server.protocols.two_ways import TwoWays
 from hotgraph_server.protocols.v2 import codec, gaps, models
+from hotgraph_server.protocols.v2.outputs import Wanted, treated, wanted_outputs
 from hotgraph_server.protocols.v2.parameters import Parameters, read_parameters
-from hotgraph_server.protocols.wire import MalformedMessage, Message
+from hotgraph_server.protocols.v2.tensor_parameters import shared_memory_of
+from hotgraph_server.protocols.wire import Message
 from hotgraph_server.registry import Registry
-from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.shared_memory import Regions
+from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Reply
+from hotgraph_server.triton.contract import Contract
 
 
 class Asked(NamedTuple):
@@ -36,7 +33,7 @@ class Asked(NamedTuple):
         number: of the version that it wants; None: the highest that is live.
         version: the one that was found; weakly, so that no template keeps a version from closing.
         batched: did the signature's calls share batches then? Inputs are checked for it.
-        outputs: what the answer shall hold, in its order.
+        wanted: what the answer shall hold.
         aliases: of the outputs.
         place: of the call in the queue; worked out for templates, which spare all later calls the same.
     """
@@ -46,31 +43,28 @@ class Asked(NamedTuple):
     version: weakref.ref[Version]
     signature: Signature
     batched: bool
-    outputs: tuple[TensorSpec, ...]
+    wanted: Wanted
     aliases: tuple[str, ...]
     parameters: Parameters
     place: Place = Place()
 
 
-class Infer:
-    """The hot method over a registry. Any number of threads may call it."""
+class Infer(TwoWays[Asked]):
+    """The hot method over a registry. Any number of threads may call it.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        registry: of the live versions.
+        regions: shared memory that tensors may lie in; None: they may not.
+        streamed: do the calls come in a stream? Versions that give any number of answers are called so only.
+    """
+
+    def __init__(self, registry: Registry, regions: Regions | None = None, *, streamed: bool = False) -> None:
+        super().__init__()
         self._registry = registry
-        self._templates: KnownTemplates[Asked] = KnownTemplates()
-
-    def __call__(self, message: Message, reply: Reply) -> None:
-        """Read the message and queue its call.
-
-        Raises:
-            CallError: it cannot be answered, and why; the reply is not used then.
-        """
-        template = self._templates.find(message)
-        if template is None or not self._take_the_short_way(template, message, reply):
-            self._take_the_long_way(message, reply)
+        self._regions = regions
+        self._streamed = streamed
 
     def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
-        """Returns whether it led there: only if the version found last time is the one for this call too."""
         asked = template.meaning
         version = self._registry.find(asked.model, asked.number)
         request_id = template.text(message)
@@ -90,86 +84,112 @@ class Infer:
         try:
             number = models.requested_number(request.model_version)
             version = models.find(self._registry, request.model_name, number)
-            parameters = read_parameters(request)
-            signature = models.signature_of(version, parameters.signature_name)
-            batched = version.alone[signature.name] is None
-            inputs = codec.decode_inputs(request, signature, version.name, batched=batched, raw=raw)
-            aliases = codec.requested_outputs(request, signature, version.name)
+            asked, inputs = self._read(request, raw, version, number)
         except CallError as error:
             # No cause: an error without an id is worded as it is, and would be its own.
             raise _with_id(error, request.id) from None
-        outputs = tuple(signature.outputs_by_alias[alias] for alias in aliases)
+        if not _holds_for_one_call(request, asked, version):
+            self._remember(
+                message,
+                asked,
+                version,
+                inputs,
+                lambda: (gaps.tensor_gaps(message, request), gaps.id_gap(message)),
+            )
+        _hand_in(version, asked, inputs, request.id, reply)
+
+    def _read(
+        self,
+        request: pb.ModelInferRequest,
+        raw: Sequence[bytes | memoryview],
+        version: Version,
+        number: int | None,
+    ) -> tuple[Asked, list[Array]]:
+        """What a request asks of a version, and its tensors.
+
+        Raises:
+            CallError: it cannot be answered, and why.
+        """
+        parameters = read_parameters(request)
+        signature = models.signature_of(version, parameters.signature_name)
+        contract = _contract_of(version, signature)
+        if contract is not None and contract.decoupled and not self._streamed:
+            raise Unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        batched = version.alone[signature.name] is None
+        name, regions = version.name, self._regions
+        inputs = codec.decode_inputs(
+            request, signature, name, batched=batched, raw=raw, contract=contract, regions=regions
+        )
+        wanted = wanted_outputs(request, signature, name, contract, regions)
         asked = Asked(
             model=request.model_name,
             number=number,
             version=weakref.ref(version),
             signature=signature,
             batched=batched,
-            outputs=outputs,
-            aliases=aliases,
+            wanted=wanted,
+            aliases=wanted.aliases,
             parameters=parameters,
         )
-        if self._templates.wants_more():
-            place = place_of(version, signature, aliases, inputs)
-            self._templates.add(_learned(message, request, asked._replace(place=place), inputs))
-        _hand_in(version, asked, inputs, request.id, reply)
+        return asked, inputs
 
 
 class _Answer(Answer):
-    __slots__ = ("_outputs", "_request_id", "_version")
+    __slots__ = ("_request_id", "_version", "_wanted")
 
-    def __init__(
-        self, reply: Reply, version: Version, request_id: str, outputs: tuple[TensorSpec, ...]
-    ) -> None:
+    def __init__(self, reply: Reply, version: Version, request_id: str, wanted: Wanted) -> None:
         super().__init__(reply)
         self._version = version
         self._request_id = request_id
-        self._outputs = outputs
+        self._wanted = wanted
 
     def encode(self, arrays: Sequence[Array]) -> bytes | list[memoryview]:
-        version = self._version
-        return codec.encode_response(version.name, version.number, self._request_id, self._outputs, arrays)
+        version, wanted = self._version, self._wanted
+        if wanted.treatments is None:
+            return codec.encode_response(version.name, version.number, self._request_id, wanted.specs, arrays)
+        try:
+            specs, sent, elsewhere = treated(wanted, arrays)
+        except CallError as error:
+            raise _with_id(error, self._request_id) from None
+        return codec.encode_response(version.name, version.number, self._request_id, specs, sent, elsewhere)
 
     def worded(self, error: CallError) -> CallError:
         return _with_id(error, self._request_id)
 
 
+def _contract_of(version: Version, signature: Signature) -> Contract | None:
+    """The contract, if it is about calls of this signature."""
+    contract = version.contract
+    return contract if contract.signature == signature.name else None
+
+
+def _holds_for_one_call(request: pb.ModelInferRequest, asked: Asked, version: Version) -> bool:
+    """Does what was found depend on more than the message? Then no other message can mean the same."""
+    return (
+        asked.wanted.in_shared_memory
+        or version.sequences is not None
+        or any(shared_memory_of(tensor) is not None for tensor in request.inputs)
+    )
+
+
 def _hand_in(version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: Reply) -> None:
-    deadline = reply.deadline
-    if asked.parameters.timeout_s != math.inf:
-        deadline = min(deadline, time.monotonic() + asked.parameters.timeout_s)
+    parameters = asked.parameters
     try:
         hand_in(
             version,
             asked.signature,
             inputs,
             asked.aliases,
-            _Answer(reply, version, request_id, asked.outputs),
+            _Answer(reply, version, request_id, asked.wanted),
             reply,
-            deadline=deadline,
+            deadline=reply.deadline,
             place=asked.place,
-            priority=asked.parameters.priority,
+            timeout_s=parameters.timeout_s,
+            priority=parameters.priority,
+            sequence=None if version.sequences is None else parameters.sequence,
         )
     except CallError as error:
         raise _with_id(error, request_id) from None
-
-
-def _learned(
-    message: Message, request: pb.ModelInferRequest, asked: Asked, inputs: list[Array]
-) -> Template[Asked] | None:
-    signature = asked.signature
-    try:
-        places = gaps.tensor_gaps(message, request)
-        return learn(
-            message,
-            asked,
-            inputs,
-            [places.get(spec.alias) for spec in signature.inputs],
-            gaps.id_gap(message),
-            given=list(signature.defaults.values()),
-        )
-    except MalformedMessage:
-        return None
 
 
 def _with_id(error: CallError, request_id: str) -> CallError:
@@ -177,14 +197,19 @@ def _with_id(error: CallError, request_id: str) -> CallError:
     with the request's id if it has one."""
     prefix = f"[request id: {request_id}] " if request_id else ""
     if isinstance(error, RunFailed):
-        return _Worded(prefix + str(error), error, InternalError.status)
-    return _Worded(prefix + str(error), error, error.status) if prefix else error
+        return OfRequest(prefix + str(error), error, InternalError.status, request_id)
+    return OfRequest(prefix + str(error), error, error.status, request_id) if prefix else error
 
 
-class _Worded(CallError):
-    """An error under another text or status."""
+class OfRequest(CallError):
+    """An error under another text or status.
 
-    def __init__(self, text: str, error: CallError, status: Any) -> None:
+    Attributes:
+        request_id: of the request that it is the answer to; empty if it has none.
+    """
+
+    def __init__(self, text: str, error: CallError, status: Any, request_id: str) -> None:
         self.status = status
         self.retry_after_ms = error.retry_after_ms
+        self.request_id = request_id
         super().__init__(text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.protocols.answering import InSequence
 
 # What Triton's protocol defines, and the kinds of value it takes. tritonclient sends uint64 for priority.
 _KINDS = {
@@ -21,6 +22,7 @@ _KINDS = {
 }
 _RESERVED = "triton_"
 _CUSTOM_KINDS = {"bool_param", "int64_param", "string_param", "double_param"}
+_NO_SEQUENCE = InSequence(0, start=False, end=False)
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,20 @@ class Parameters:
         signature_name: of the signature to run; empty: the model's default one.
         timeout_s: seconds that the caller wants to wait at most; infinite without the parameter.
         priority: 1 is the highest; 0: none is asked for.
+        sequence: that the call belongs to; 0 or empty is no sequence.
     """
 
     signature_name: str = ""
     timeout_s: float = math.inf
     priority: int = 0
+    sequence: InSequence = _NO_SEQUENCE
 
 
 _NONE = Parameters()
 
 
 def read_parameters(request: ModelInferRequest) -> Parameters:
-    """Check all parameters and take what concerns this server; the rest is accepted and ignored.
+    """Check all parameters and take what concerns this server; custom ones are accepted and ignored.
 
     Raises:
         InvalidCall: a value of the wrong kind, or a reserved name.
@@ -62,8 +66,14 @@ def read_parameters(request: ModelInferRequest) -> Parameters:
             raise InvalidCall(f"invalid value for '{name}' parameter: {found[name]} is negative")
     # Microseconds; 0 is how clients say that they have no wish.
     timeout_us = int(found.get("timeout", 0))
+    sequence_id = found.get("sequence_id", 0)
     return Parameters(
         signature_name=str(found.get("signature_name", "")),
         timeout_s=timeout_us / 1e6 if timeout_us else math.inf,
         priority=int(found.get("priority", 0)),
+        sequence=InSequence(
+            sequence_id if isinstance(sequence_id, str) else int(sequence_id),
+            start=bool(found.get("sequence_start", False)),
+            end=bool(found.get("sequence_end", False)),
+        ),
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from hotgraph_server.errors import (
     forget_traceback,
 )
 from hotgraph_server.transport.http2.connection import Connection, Stream
+from hotgraph_server.transport.http2.deadlines import Alarm
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import (
@@ -37,7 +37,7 @@ from hotgraph_server.transport.http2.messages import (
     MessageReader,
     unpacked,
 )
-from hotgraph_server.transport.service import Answered, HotMethod, StreamingMethod
+from hotgraph_server.transport.service import Answered, HotMethod, Left, StreamingMethod
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Call(Stream):
         deadline: monotonic seconds; infinite if the caller set none.
     """
 
-    __slots__ = ("_begun", "_gone", "_leave", "_reader", "deadline", "lane")
+    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "lane")
 
     def __init__(self, connection: Connection, number: int, head: Head, lane: FastLane) -> None:
         super().__init__(connection, number, head)
@@ -77,13 +77,14 @@ class Call(Stream):
         self.deadline = math.inf
         self._begun = False  # headers of an answer were sent
         self._gone = False
-        self._leave: Callable[[], None] | None = None
+        self._awaited = False  # it has been left, and its outcome is still to come
+        self._leave: Callable[[], Left] | None = None
         self._reader: MessageReader | None = None
         if head.timeout_s != math.inf:
-            self.deadline = time.monotonic() + head.timeout_s
+            self.deadline = lane.arrived_at + head.timeout_s
             lane.expire_later(self)
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, leave: Callable[[], Left]) -> None:
         """See Reply and OpenStream."""
         self._leave = leave
         # Looked at after the note: if the end came between the two, one of the threads sees the other's.
@@ -98,16 +99,24 @@ class Call(Stream):
 
     def expire(self) -> None:
         """The deadline has come."""
-        self._break_off(DeadlineExceeded())
+        self._break_off(DeadlineExceeded(), waits=True)
 
     def cancel(self) -> None:
         """The server will wait no longer."""
         self._break_off(Cancelled())
 
-    def _break_off(self, error: CallError) -> None:
+    def _break_off(self, error: CallError, *, waits: bool = False) -> None:
+        """`waits`: for an outcome that is still to come though the call has been left."""
         if not self.open:
             return
-        self._left()
+        if waits and self._awaited:
+            return
+        left = self._left()
+        if waits and left is True:
+            self._awaited = True
+            return
+        if isinstance(left, CallError):
+            error = left
         if self.unsent:
             # In the middle of a message a status would be taken for the message's end, and behind it, it
             # would wait for the same windows.
@@ -148,17 +157,18 @@ class Call(Stream):
     def _on_last(self) -> None:
         """The caller will send no more."""
 
-    def _left(self) -> None:
+    def _left(self) -> Left:
         """Nobody waits for an answer any more: tell whoever works on one."""
         self._gone = True
         leave, self._leave = self._leave, None
         if leave is None:
-            return
+            return None
         try:
-            leave()
+            return leave()
         except Exception:
             # One call's trouble; whose thread this is has others to look after.
             _LOG.exception("a call could not be told that its caller has gone")
+            return None
 
     def _fail(self, error: BaseException) -> None:
         """End with an error's status."""
@@ -237,6 +247,7 @@ class HotCall(Call):
             self._fail(error)
         else:
             self.connection.answer(self, message)
+            self.lane.answered(self)
 
     def on_sent(self) -> None:
         # The call behind a reply refers to it, and the reply to the call: a cycle that would keep both,
@@ -296,7 +307,7 @@ class HotCall(Call):
 class StreamingCall(Call):
     """A call of a streaming method, and the OpenStream that the method gets."""
 
-    __slots__ = ("_ended", "_method", "_outgoing", "_receive")
+    __slots__ = ("_ended", "_holds", "_method", "_outgoing", "_receive")
 
     def __init__(
         self, connection: Connection, number: int, head: Head, lane: FastLane, method: StreamingMethod
@@ -306,6 +317,7 @@ class StreamingCall(Call):
         # Messages, and at the end None or an error.
         self._outgoing: deque[bytes | CallError | None] = deque()
         self._ended = False  # the end was delivered, and may wait for a window
+        self._holds = False  # what the method wants; the connection learns of it in the lane's turn
         self._receive: Callable[[Message | None], None] | None = None
 
     def on_open(self) -> None:
@@ -324,7 +336,38 @@ class StreamingCall(Call):
         self._outgoing.append(error)
         self.lane.post(self)
 
+    def header(self, name: str) -> str | None:
+        """See StreamOfCalls."""
+        return self.head.fields.get(name)
+
+    def take(self) -> CallError | None:
+        """See StreamOfCalls."""
+        return self.lane.take_part()
+
+    def let_go(self) -> None:
+        """See StreamOfCalls."""
+        self.lane.let_part_go()
+
+    def hold(self) -> None:
+        """See StreamOfCalls."""
+        self._holds = True
+        self.lane.post(self)
+
+    def go_on(self) -> None:
+        """See StreamOfCalls."""
+        self._holds = False
+        self.lane.post(self)
+
+    def call_at(self, moment: float, act: Callable[[], None]) -> Callable[[], None]:
+        """See StreamOfCalls."""
+        alarm = Alarm(moment, act)
+        self.lane.expire_later(alarm)
+        return alarm.take_back
+
     def deliver(self) -> None:
+        if self.held is not self._holds:
+            self.held = self._holds
+            self.connection.let_in(self)
         while self._outgoing:
             item = self._outgoing.popleft()
             if not self.open or self._ended:

@@ -30,10 +30,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
 from hotgraph_server.transport.http2.header_blocks import (
     MAX_HEADER_LIST_BYTES,
-    BadHeaders,
     Head,
     HeaderReader,
     HeaderWriter,
@@ -72,15 +72,27 @@ class Stream:
     Attributes:
         head: what its headers said.
         open: bytes can still be sent on it.
+        held: the peer gets no more room to send in than it has.
     """
 
-    __slots__ = ("_credit", "_in_room", "_peer_done", "_waiting", "connection", "head", "number", "open")
+    __slots__ = (
+        "_credit",
+        "_in_room",
+        "_peer_done",
+        "_waiting",
+        "connection",
+        "head",
+        "held",
+        "number",
+        "open",
+    )
 
     def __init__(self, connection: Connection, number: int, head: Head) -> None:
         self.connection = connection
         self.number = number
         self.head = head
         self.open = True
+        self.held = False
         self._peer_done = False  # END_STREAM has come
         self._in_room = _STREAM_WINDOW  # bytes that the peer may still send
         # Bytes that we may still send beyond the connection's `initial_window`, which so can change without a
@@ -264,8 +276,12 @@ class Connection:
             # Reset or answered a moment ago; the peer did not know.
             return
         stream._in_room -= length
-        if stream._in_room < _STREAM_WINDOW // 2:
-            self._send(frames.window_update(number, _STREAM_WINDOW - stream._in_room))
+        self.let_in(stream)
+
+    def let_in(self, stream: Stream) -> None:
+        """Give the peer room to send in, if it is short of it and the stream is not held."""
+        if stream._in_room < _STREAM_WINDOW // 2 and stream.open and not stream.held:
+            self._send(frames.window_update(stream.number, _STREAM_WINDOW - stream._in_room))
             stream._in_room = _STREAM_WINDOW
 
     def _give_room(self) -> None:

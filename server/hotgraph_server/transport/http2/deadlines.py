@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+_LOG = logging.getLogger(__name__)
 
 # Calls that were answered long before their deadlines are cleared away when so many more are noted than open.
 _CLEARED_AT = 1024
@@ -17,6 +21,39 @@ class Expires(Protocol):
 
     deadline: float
     open: bool
+
+
+class Alarm:
+    """Something that a stream wants done at a moment; see StreamOfCalls.call_at.
+
+    Attributes:
+        deadline: the moment, monotonic seconds.
+        open: it is still wanted.
+    """
+
+    __slots__ = ("_act", "deadline", "open")
+
+    def __init__(self, deadline: float, act: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.open = True
+        self._act: Callable[[], None] | None = act
+
+    def expire(self) -> None:
+        """The moment has come."""
+        act = self._act
+        self.take_back()
+        if act is None:
+            return
+        try:
+            act()
+        except Exception:
+            # One call's trouble; whose thread this is has others to look after.
+            _LOG.exception("a call could not be told that its time is up")
+
+    def take_back(self) -> None:
+        """It is not wanted any more; any thread."""
+        self.open = False
+        self._act = None
 
 
 Call = TypeVar("Call", bound=Expires)
@@ -55,4 +92,8 @@ class Deadlines(Generic[Call]):
         """When to look again, monotonic seconds; infinite if there is nothing to wait for."""
         if self._added:
             return -math.inf
-        return self._heap[0][0] if self._heap else math.inf
+        heap = self._heap
+        # Nobody is to be woken for a call that has ended: under load, most have.
+        while heap and not heap[0][2].open:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else math.inf

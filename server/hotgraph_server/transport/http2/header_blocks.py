@@ -1,9 +1,8 @@
 """Header blocks (HPACK, RFC 7541): what callers ask for, and how answers begin and end. Pure.
 
-Reading. The hpack library decodes. But callers send the same headers again and again, and HPACK then
-sends the same few bytes: such a block is decoded once and found in a dictionary from then on. That holds
-as long as the decoder's dynamic table stays as it is, so each block that changes the table empties the
-dictionary (`changes_table`).
+Reading. Callers send the same headers again and again, and HPACK then sends the same few bytes: such a block
+is decoded once (field_decoder.py) and found in a dictionary from then on. That holds as long as the decoder's
+dynamic table stays as it is, so each block that changes the table empties the dictionary.
 
 Writing. All answers begin and end alike. The first one of a connection lets the peer remember the three
 fields that recur, and every later answer names them by their index, one byte each. A peer that wants a
@@ -12,12 +11,13 @@ smaller table than the default gets literals.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import hpack
+from hotgraph_server.transport.http2.field_decoder import FieldDecoder
 
 # What grpc's own servers take. Longer ones are refused before anything is kept of them.
 MAX_HEADER_LIST_BYTES = 16 * 1024
@@ -34,10 +34,6 @@ _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
-class BadHeaders(Exception):
-    """The block cannot be decoded, so the connection's table is lost as well."""
-
-
 @dataclass(frozen=True)
 class Head:
     """What a request's headers say of the call.
@@ -47,19 +43,21 @@ class Head:
         timeout_s: until its deadline, from now; infinite if the caller set none.
         encoding: how messages that say they are compressed are compressed.
         http_status: other than 200: this is no gRPC call, and how it is refused.
+        fields: all headers by name.
     """
 
     path: str
     timeout_s: float
     encoding: str
     http_status: int = 200
+    fields: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class HeaderReader:
     """Decodes the blocks of one connection, in their order."""
 
     def __init__(self) -> None:
-        self._decoder = hpack.Decoder(max_header_list_size=MAX_HEADER_LIST_BYTES)
+        self._decoder = FieldDecoder(MAX_HEADER_LIST_BYTES)
         self._known: dict[bytes, Head] = {}
 
     def read(self, block: bytes) -> Head:
@@ -71,22 +69,13 @@ class HeaderReader:
         head = self._known.get(block)
         if head is not None:
             return head
-        try:
-            changes = changes_table(block)
-            # Fields of a caller's own may hold any bytes (RFC 9110, section 5.5), and are not looked at.
-            fields = self._decoder.decode(block, raw=True)
-            head = head_of([(_text(name), _text(value)) for name, value in fields])
-        except (hpack.HPACKError, IndexError) as error:
-            raise BadHeaders(str(error) or type(error).__name__) from error
-        if changes or len(self._known) >= _CACHED_BLOCKS:
+        head = head_of(self._decoder.decode(block))
+        changed = self._decoder.changed
+        if changed or len(self._known) >= _CACHED_BLOCKS:
             self._known.clear()
-        if not changes and len(block) <= _CACHED_BLOCK_BYTES:
+        if not changed and len(block) <= _CACHED_BLOCK_BYTES:
             self._known[block] = head
         return head
-
-
-def _text(field: bytes | str) -> str:
-    return field if isinstance(field, str) else field.decode("latin-1")
 
 
 def head_of(headers: Sequence[tuple[str, str]]) -> Head:
@@ -95,7 +84,7 @@ def head_of(headers: Sequence[tuple[str, str]]) -> Head:
     content_type = fields.get("content-type", "")
     if fields.get(":method", "POST") != "POST":
         status = 405
-    elif not _CONTENT_TYPES.fullmatch(content_type):
+    elif content_type != "application/grpc" and not _CONTENT_TYPES.fullmatch(content_type):
         status = 415
     else:
         status = 200
@@ -104,48 +93,8 @@ def head_of(headers: Sequence[tuple[str, str]]) -> Head:
     if timeout is not None and matched is None:
         status = 400
     timeout_s = int(matched[1]) * _UNIT_S[matched[2]] if matched else math.inf
-    return Head(fields.get(":path", ""), timeout_s, fields.get("grpc-encoding", "identity"), status)
-
-
-def changes_table(block: bytes) -> bool:
-    """Does decoding a block change the dynamic table? (RFC 7541, section 6.)
-
-    Raises:
-        IndexError: the block ends in the middle of a field.
-        BadHeaders: a number in it is longer than any that means something.
-    """
-    at = 0
-    while at < len(block):
-        first = block[at]
-        if first & 0x80:  # indexed field
-            _, at = _integer(block, at, 7)
-        elif first & 0x60:  # literal that is added (01), or a new size (001)
-            return True
-        else:  # literal that is not added
-            index, at = _integer(block, at, 4)
-            for _ in range(1 if index else 2):
-                length, at = _integer(block, at, 7)
-                at += length
-    return False
-
-
-def _integer(block: bytes, at: int, prefix_bits: int) -> tuple[int, int]:
-    """An integer and the place behind it (RFC 7541, section 5.1)."""
-    most = (1 << prefix_bits) - 1
-    value = block[at] & most
-    at += 1
-    if value < most:
-        return value, at
-    shift = 0
-    while True:
-        byte = block[at]
-        at += 1
-        value += (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
-        if shift >= 35:
-            raise BadHeaders("a number in them has no end")
+    encoding = fields.get("grpc-encoding", "identity")
+    return Head(fields.get(":path", ""), timeout_s, encoding, status, fields)
 
 
 def _string(text: bytes) -> bytes:
@@ -177,6 +126,11 @@ _NO_TABLE = b"\x20"  # a new size of zero
 _CONTENT_TYPE = ("content-type", "application/grpc")
 _ACCEPTS = ("grpc-accept-encoding", "identity,deflate,gzip")
 _OK = ("grpc-status", "0")
+
+_ERROR_BEGIN = _STATUS_200 + literal(*_CONTENT_TYPE)
+_BLOCKS_KEPT = 128
+
+_NOT_PLAIN = re.compile(rb"[^ -$&-~]")
 
 
 class HeaderWriter:
@@ -217,14 +171,18 @@ class HeaderWriter:
         return due
 
     @staticmethod
-    def error(status: int, message: str, trailers: Sequence[tuple[str, str]] = ()) -> bytes:
+    def error(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
         """The only block of an answer that is an error (trailers only)."""
-        begin = _STATUS_200 + literal(*_CONTENT_TYPE)
-        return begin + HeaderWriter.trailers(status, message, trailers)
+        return _ERROR_BEGIN + HeaderWriter.trailers(status, message, trailers)
 
     @staticmethod
-    def trailers(status: int, message: str, trailers: Sequence[tuple[str, str]] = ()) -> bytes:
-        """The block that ends an answer."""
+    @functools.lru_cache(maxsize=_BLOCKS_KEPT)
+    def trailers(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
+        """The block that ends an answer.
+
+        A server with too much to do refuses thousands of calls a second in the same few words; so the last
+        blocks are kept.
+        """
         fields = [literal("grpc-status", str(status))]
         if message:
             fields.append(literal("grpc-message", percent_encoded(message)))
@@ -239,7 +197,4 @@ class HeaderWriter:
 
 def percent_encoded(text: str) -> bytes:
     """A status text as gRPC sends it: bytes outside printable ASCII, and ``%``, as ``%XX``."""
-    return b"".join(
-        bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte
-        for byte in text.encode("utf-8", "replace")
-    )
+    return _NOT_PLAIN.sub(lambda found: b"%%%02X" % found[0][0], text.encode("utf-8", "replace"))

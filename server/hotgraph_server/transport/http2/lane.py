@@ -8,6 +8,7 @@ one write takes away what tens of them get.
     lane.py           sockets and time: who is served when            (this file)
     doors.py          the sockets that connections come in through
     deadlines.py      whose time is up                                 pure
+    crowd.py          when arrivals may lie for a moment               pure
     link.py           one connection's socket: read, write, TLS
     connection.py     one connection's protocol: frames, windows       pure
     header_blocks.py  HPACK, and what headers say                      pure
@@ -52,7 +53,8 @@ from hotgraph_server.errors import CallError, QueueFull, Unsupported
 from hotgraph_server.together import at_the_end, together
 from hotgraph_server.transport.http2.calls import Call, HotCall, RefusedCall, StreamingCall
 from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, ConnectionBroken, Stream
-from hotgraph_server.transport.http2.deadlines import Deadlines
+from hotgraph_server.transport.http2.crowd import Crowd
+from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.doors import Doors
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
@@ -86,6 +88,7 @@ class FastLane:
 
     Attributes:
         refusal: what hot calls that come from now on are refused with; None: they are taken.
+        arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class FastLane:
     ) -> None:
         self.refusal: CallError | None = None
         self.max_message_bytes = max_message_bytes
+        self.arrived_at = time.monotonic()
         self.decoders = decoders
         self._max_calls = max_calls
         self._open_calls = open_calls
@@ -115,12 +119,14 @@ class FastLane:
         self._open_hot = 0
         self._ending_at: float | None = None  # when the lane ends, whatever is left
         self._port_closed = False
+        self._crowd = Crowd()
+        self._naps = False  # the serving thread lets arrivals lie
         self._dirty: list[Link] = []  # have something new to write
         self._changed: list[Link] = []  # wait for something else than the selector was told
         self._gone: list[Link] = []  # for the selector to forget
         # Thread-safe by themselves.
         self._outbox: deque[Call] = deque()
-        self._deadlines: Deadlines[Call] = Deadlines()
+        self._deadlines: Deadlines[Call | Alarm] = Deadlines()
         # Of the serving thread alone.
         self._selector = selectors.DefaultSelector()
         self._doors = Doors(sockets, tls, self._selector)
@@ -130,11 +136,13 @@ class FastLane:
         self._alarm, self._bell = socket.socketpair()
         self._alarm.setblocking(False)
         self._bell.setblocking(False)
+        self._nap_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
     def start(self) -> None:
         """Answer calls."""
         self._selector.register(self._alarm, selectors.EVENT_READ)
+        self._nap_selector.register(self._alarm, selectors.EVENT_READ)
         self._doors.open()
         self._thread.start()
 
@@ -188,15 +196,16 @@ class FastLane:
         while self._outbox and self._turn.acquire(blocking=False):
             try:
                 self._deliver()
-                # Only the serving thread touches the selector, and it waits without knowing.
-                news = bool(self._changed)
+                # Only the serving thread touches the selector, and it waits without knowing. With an answer a
+                # new run begins, and whoever has come shall be found in the queue.
+                news = bool(self._changed) or self._naps
             finally:
                 self._turn.release()
             if news:
                 self._ring()
 
-    def expire_later(self, call: Call) -> None:
-        """Tell a call when its deadline comes; the thread that opens it, or that its method runs in."""
+    def expire_later(self, call: Call | Alarm) -> None:
+        """Tell a call when its deadline comes; any thread."""
         self._deadlines.add(call)
         if threading.get_ident() != self._thread.ident:
             self._ring()
@@ -205,22 +214,42 @@ class FastLane:
         """A call's message has come. Returns why it is refused, or None. Requires the turn."""
         self._open_calls.enter()
         self._open_hot += call.limited
+        self._crowd.arrived()
         if call.limited and self._open_hot > self._max_calls:
             return QueueFull("the server", self._open_hot - 1, self._max_calls)
         return None
+
+    def answered(self, call: HotCall) -> None:
+        """A call gets what it came for. Requires the turn."""
+        self._crowd.answers += call.limited
 
     def let_go(self, call: HotCall) -> None:
         """A call that was taken is over. Requires the turn."""
         self._open_hot -= call.limited
         self._open_calls.leave()
 
+    def take_part(self) -> CallError | None:
+        """A stream has brought a call. Returns why it is refused, or None; any thread."""
+        refusal = self.refusal
+        if refusal is None:
+            self._open_calls.enter()
+        return refusal
+
+    def let_part_go(self) -> None:
+        """Such a call is over; any thread."""
+        self._open_calls.leave()
+
     # The serving thread
 
     def _serve(self) -> None:
         timeout_s: float | None = None
+        asleep_at: float | None = None
         try:
             while True:
                 ready = self._selector.select(timeout_s)
+                # What lay during a nap came at its beginning, for all that we know.
+                self.arrived_at = time.monotonic() if asleep_at is None else asleep_at
+                asleep_at = None
                 with self._turn:
                     with together():
                         for key, _ in ready:
@@ -233,9 +262,17 @@ class FastLane:
                     if self._ending_at is not None and (now > self._ending_at or not self._links):
                         return
                     timeout_s = self._time_to_wait(now)
+                    nap_s = self._crowd.nap_s(now)
+                    if timeout_s is not None:
+                        nap_s = min(nap_s, timeout_s)
+                    self._naps = nap_s > 0.0
                 if self._outbox:
                     # Put in after our last look, by somebody who found the turn taken.
                     timeout_s = 0.0
+                elif nap_s > 0.0:
+                    asleep_at = now
+                    self._nap_selector.select(nap_s)
+                    timeout_s = max(timeout_s - nap_s, 0.0) if timeout_s is not None else None
         finally:
             self._close_everything()
 
@@ -370,6 +407,7 @@ class FastLane:
             self._gone.clear()
             self._doors.close()
             self._selector.close()
+            self._nap_selector.close()
             self._alarm.close()
             self._bell.close()
 

@@ -105,6 +105,28 @@ def test_label_of_a_version_that_still_loads_is_unknown(models: Models, three: V
         find_for(models.registry, asking("m", label="canary"))
 
 
+def test_label_that_is_the_number_of_a_version_means_it(models: Models, three: Version) -> None:
+    """perf_analyzer sends the version that it is told to call as a label."""
+    models.add("m", 9, FakeGraph((float_signature(), add_and_subtract)))
+    assert find_for(models.registry, asking("m", label="3")) is three
+
+
+def test_label_that_was_given_is_never_read_as_a_number(models: Models, three: Version) -> None:
+    nine = models.add("m", 9, FakeGraph((float_signature(), add_and_subtract)))
+    label(models, **{"3": 9, "9": 12})
+    assert find_for(models.registry, asking("m", label="3")) is nine
+    with pytest.raises(InvalidCall, match="Unrecognized servable version label: 9"):
+        find_for(models.registry, asking("m", label="9"))
+
+
+@pytest.mark.parametrize("number", ["7", "12", "-3", "+3", " 3", "3.0", "٣", "9" * 5000])
+def test_label_that_is_no_number_of_a_live_version_is_unknown(
+    models: Models, three: Version, number: str
+) -> None:
+    with pytest.raises(InvalidCall, match="Unrecognized servable version label: "):
+        find_for(models.registry, asking("m", label=number))
+
+
 def test_of_number_and_label_the_last_one_counts(models: Models, three: Version) -> None:
     models.add("m", 9, FakeGraph((float_signature(), add_and_subtract)))
     label(models, canary=9)

@@ -20,9 +20,9 @@ from hotgraph_server.protocols.v2.codec import (
     decode_inputs,
     encode_response,
     parse_request,
-    requested_outputs,
     shape_of,
 )
+from hotgraph_server.protocols.v2.outputs import wanted_outputs
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.service import joined
@@ -450,10 +450,11 @@ class TestInputs:
         array = decode_one(one_input("BOOL", [3], raw=b"\0\1\2"), identity_signature(np.bool_, None))
         assert array.view(np.uint8).tolist() == [0, 1, 1]
 
-    def test_shared_memory_is_unsupported(self) -> None:
+    def test_shared_memory_is_unsupported_where_it_is_off(self) -> None:
         request = one_input("FP32", [1])
         request.inputs[0].parameters["shared_memory_region"].string_param = "region"
-        with pytest.raises(Unsupported, match="input 'x' lies in shared memory"):
+        request.inputs[0].parameters["shared_memory_byte_size"].int64_param = 4
+        with pytest.raises(Unsupported, match=r"shared memory is off.*input 'x' for model 'm' lies there"):
             decode_one(request, identity_signature(np.float32, None))
 
     def test_scalar_has_no_rows_to_agree_in(self) -> None:
@@ -520,13 +521,6 @@ class TestOutputs:
         with pytest.raises(InvalidCall, match="output 'sum' already exists in request"):
             wanted("sum", "difference", "sum")
 
-    @pytest.mark.parametrize("extension", ["classification", "shared_memory_region"])
-    def test_output_that_shall_not_be_the_tensor_is_unsupported(self, extension: str) -> None:
-        request = pb.ModelInferRequest()
-        request.outputs.add(name="sum").parameters[extension].int64_param = 1
-        with pytest.raises(Unsupported, match=f"output 'sum' asks for '{extension}'"):
-            requested_outputs(request, float_signature(), "m")
-
     def test_dtype_that_the_protocol_cannot_carry_is_unsupported(self) -> None:
         with pytest.raises(Unsupported, match="output 'y' is complex64, which this protocol cannot carry"):
             encode_response("m", 1, "", [spec("y", np.complex64)], [np.zeros((), np.complex64)])
@@ -550,7 +544,7 @@ def two_inputs(names: tuple[str, str] = ("x", "y")) -> pb.ModelInferRequest:
 
 def wanted(*names: str) -> tuple[str, ...]:
     outputs = [pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in names]
-    return requested_outputs(pb.ModelInferRequest(outputs=outputs), float_signature(), "m")
+    return wanted_outputs(pb.ModelInferRequest(outputs=outputs), float_signature(), "m").aliases
 
 
 def outcome(message: bytes, signature: Signature, *, batched: bool = False) -> list[Array] | CallError:
@@ -558,7 +552,7 @@ def outcome(message: bytes, signature: Signature, *, batched: bool = False) -> l
     try:
         request = parse_request(message)
         inputs = decode_inputs(request, signature, "m", batched=batched)
-        requested_outputs(request, signature, "m")
+        wanted_outputs(request, signature, "m")
     except CallError as error:
         return error
     return inputs

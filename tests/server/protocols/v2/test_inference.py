@@ -112,8 +112,16 @@ def good_messages() -> dict[str, bytes]:
     chosen = floats(model_version="3")
     for alias in ("difference", "sum"):
         chosen.outputs.add(name=alias)
+    classes = floats()
+    classes.outputs.add(name="sum").parameters["classification"].int64_param = 1
+    custom = floats()
+    custom.parameters["priority"].uint64_param = 2**64 - 1
+    custom.parameters["sequence_id"].string_param = "of no meaning here"
+    custom.parameters["mine"].double_param = 0.5
     requests = {
         "raw": floats(),
+        "classes": classes,
+        "custom": custom,
         "raw with id": floats(id="call-1é"),
         "raw with default": floats(y=None),
         "typed": floats(typed=True, id="typed"),

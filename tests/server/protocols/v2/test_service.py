@@ -27,8 +27,10 @@ from hotgraph_server.errors import (
 from hotgraph_server.model import Version
 from hotgraph_server.protocols import v2
 from hotgraph_server.signatures import Signature
+from hotgraph_server.statistics import ENDINGS, Event
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Service
+from hotgraph_server.triton.contract import Contract, TensorContract
 
 from ..fakes import (
     PATIENCE_S,
@@ -310,6 +312,11 @@ class TestServer:
         metadata = ask(service, "ServerMetadata", pb.ServerMetadataRequest())
         assert (metadata.name, metadata.version) == ("hotgraph", __version__)
         assert {"statistics", "binary_tensor_data", "parameters"} <= set(metadata.extensions)
+        assert "system_shared_memory" not in metadata.extensions, "it is off"
+
+    def test_server_is_called_what_it_is_to_be_called(self, models: Models) -> None:
+        service = v2.service(models.registry, lambda: True, server_name="triton")
+        assert ask(service, "ServerMetadata", pb.ServerMetadataRequest()).name == "triton"
 
     @pytest.mark.parametrize(
         ("name", "number", "ready"),
@@ -326,7 +333,58 @@ class TestServer:
             ask(service, "ModelReady", pb.ModelReadyRequest(name="m", version="x"))
 
 
+class TestCudaSharedMemory:
+    def test_nothing_is_registered_and_unregistering_is_always_right(self, service: Service) -> None:
+        assert not ask(service, "CudaSharedMemoryStatus", pb.CudaSharedMemoryStatusRequest()).regions
+        for name in ("", "x"):
+            ask(service, "CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(name=name))
+
+    def test_region_is_not_found_and_cannot_be_registered(self, service: Service) -> None:
+        with pytest.raises(NotFound, match="Unable to find cuda shared memory region: 'x'"):
+            ask(service, "CudaSharedMemoryStatus", pb.CudaSharedMemoryStatusRequest(name="x"))
+        with pytest.raises(InvalidCall, match="failed to register CUDA shared memory region: 'x'"):
+            ask(service, "CudaSharedMemoryRegister", pb.CudaSharedMemoryRegisterRequest(name="x"))
+
+
+class TestModelConfig:
+    def test_configuration_is_that_of_the_contract(self, version: Version, service: Service) -> None:
+        version.contract = Contract(config=pb.ModelConfig(name="m", max_batch_size=8))
+        for number in ("", "3"):
+            response = ask(service, "ModelConfig", pb.ModelConfigRequest(name="m", version=number))
+            assert response.config == version.contract.config
+
+    def test_unknown_model_has_none(self, service: Service) -> None:
+        with pytest.raises(NotFound, match="Request for unknown model: 'x' is not found"):
+            ask(service, "ModelConfig", pb.ModelConfigRequest(name="x"))
+
+
 class TestModelMetadata:
+    def test_tensors_are_those_of_the_contract_where_there_is_one(
+        self, version: Version, service: Service
+    ) -> None:
+        version.contract = Contract(
+            config=None,
+            signature="serving_default",
+            batched=True,
+            inputs={"y": TensorContract(dims=(1, 2), reshape=(2,))},
+            outputs={"difference": TensorContract(dims=None), "sum": TensorContract(dims=(-1,))},
+        )
+        metadata = ask(service, "ModelMetadata", pb.ModelMetadataRequest(name="m"))
+        assert [(one.name, list(one.shape)) for one in metadata.inputs] == [("y", [-1, 1, 2])]
+        assert [(one.name, list(one.shape)) for one in metadata.outputs] == [
+            ("difference", [-1]),
+            ("sum", [-1, -1]),
+        ]
+
+    def test_contract_without_a_batch_dimension_shows_whole_shapes(
+        self, version: Version, service: Service
+    ) -> None:
+        version.contract = Contract(
+            config=None, signature="serving_default", inputs={"x": TensorContract(dims=(-1, 2))}
+        )
+        metadata = ask(service, "ModelMetadata", pb.ModelMetadataRequest(name="m"))
+        assert list(metadata.inputs[0].shape) == [-1, 2]
+
     def test_metadata_is_that_of_the_default_signature(self, service: Service) -> None:
         metadata = ask(service, "ModelMetadata", pb.ModelMetadataRequest(name="m"))
         assert (metadata.name, list(metadata.versions)) == ("m", ["3"])
@@ -408,6 +466,53 @@ class TestModelStatistics:
         assert stats.inference_stats.fail.count == 1
         assert stats.inference_stats.success.count == 0
 
+    def test_durations_are_parted_into_joining_the_graph_and_cutting(
+        self, version: Version, service: Service
+    ) -> None:
+        version.statistics.add_run(
+            "other", [1.0, 2.0], rows=5, started=3.0, ended=3.5, input_s=0.125, output_s=0.0625
+        )
+        (stats,) = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m")).model_stats
+        parts = stats.inference_stats
+        assert (parts.compute_input.count, parts.compute_input.ns) == (2, 250_000_000)
+        assert (parts.compute_infer.count, parts.compute_infer.ns) == (2, 625_000_000)
+        assert (parts.compute_output.count, parts.compute_output.ns) == (2, 125_000_000)
+        (batch,) = stats.batch_stats
+        assert (batch.batch_size, batch.compute_infer.count) == (5, 1)
+        durations = (batch.compute_input.ns, batch.compute_infer.ns, batch.compute_output.ns)
+        assert durations == (125_000_000, 312_500_000, 62_500_000)
+        (index,) = stats.response_stats
+        assert index == "0"
+        assert stats.response_stats[index].success.count == 2
+        assert not stats.memory_usage
+
+    @pytest.mark.parametrize("event", sorted(ENDINGS, key=str))
+    def test_call_that_was_never_run_counts_as_a_failure(
+        self, version: Version, service: Service, event: Event
+    ) -> None:
+        version.statistics.count("other", event, 3)
+        (stats,) = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m")).model_stats
+        assert (stats.inference_stats.fail.count, stats.inference_stats.fail.ns) == (3, 0)
+        cancelled = stats.response_stats["0"].cancel.count
+        assert cancelled == (3 if event is Event.CANCELLED else 0)
+
+    def test_answer_from_the_cache_is_a_success_without_a_run(
+        self, version: Version, service: Service
+    ) -> None:
+        version.statistics.add_cache_hit("other", 0.5)
+        version.statistics.add_cache_miss("other", 0.25)
+        (stats,) = ask(service, "ModelStatistics", pb.ModelStatisticsRequest(name="m")).model_stats
+        parts = stats.inference_stats
+        assert (parts.success.count, parts.success.ns) == (1, 500_000_000)
+        assert (parts.cache_hit.count, parts.cache_hit.ns) == (1, 500_000_000)
+        assert (parts.cache_miss.count, parts.cache_miss.ns) == (1, 250_000_000)
+        assert (stats.inference_count, stats.execution_count, parts.queue.count) == (0, 0, 0)
+
+    def test_version_that_is_not_live_has_none_to_show(self, models: Models, service: Service) -> None:
+        models.add("coming", 1, FakeGraph(), live=False)
+        stats = ask(service, "ModelStatistics", pb.ModelStatisticsRequest()).model_stats
+        assert [one.name for one in stats] == ["m"]
+
     def test_no_name_means_every_version_of_every_model(self, models: Models, service: Service) -> None:
         models.add("a", 1, FakeGraph((float_signature(), add_and_subtract)))
         models.add("m", 12, FakeGraph((float_signature(), add_and_subtract)))
@@ -431,7 +536,10 @@ class TestModelStatistics:
 def test_every_method_of_the_descriptor_is_answered(service: Service) -> None:
     described = service.descriptor.services_by_name["GRPCInferenceService"]
     assert described.full_name == service.name
-    assert {method.name for method in described.methods} == {*service.hot, *service.plain}
+    # What needs more than the registry is given by the server, and tested with it.
+    given = {"RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload", "TraceSetting", "LogSettings"}
+    answered = {*service.hot, *service.plain, *service.streaming}
+    assert {method.name for method in described.methods} == answered | given
     for name, method in service.plain.items():
         assert method.request.DESCRIPTOR is described.methods_by_name[name].input_type
 

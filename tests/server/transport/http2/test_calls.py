@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import logging
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class StillLane:
         self.taken = 0
         self.posted: deque[Call] = deque()
         self.expiring: list[Call] = []
+        self.arrived_at = time.monotonic()
+        self.answers = 0
         self.calls: dict[int, Call] = {}
         self.seen: list[tuple[Any, Any]] = []
         self.error: Exception | None = None
@@ -82,6 +85,9 @@ class StillLane:
 
     def let_go(self, call: HotCall) -> None:
         self.taken -= 1
+
+    def answered(self, call: HotCall) -> None:
+        self.answers += 1
 
     def _open(self, connection: Connection, number: int, head: Head) -> Stream:
         lane: Any = self

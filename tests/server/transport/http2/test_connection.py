@@ -337,7 +337,7 @@ class TestAnswers:
     def test_error_is_one_block(self) -> None:
         pair = Pair()
         stream = pair.request(b"")
-        pair.connection.fail(stream, pair.connection.headers.error(5, "not hére", [("x-more", "1")]))
+        pair.connection.fail(stream, pair.connection.headers.error(5, "not hére", (("x-more", "1"),)))
         answer = pair.answer(stream)
         assert answer.trailers_only
         assert answer.status == 5
@@ -490,6 +490,18 @@ class TestWindows:
         assert len(bare.streams[1].data) == 40 * 2**20
         assert 40 * 2**20 - given[0] < 8 * 2**20
         assert 40 * 2**20 - given[1] < 2 * 2**20
+
+    def test_held_stream_is_given_no_room_until_it_may_go_on_and_others_are(self) -> None:
+        bare = greeted()
+        bare.feed(headers(), headers(3))
+        bare.streams[1].held = True
+        back = bare.feed(
+            *(data(1, bytes(2**20)) for _ in range(4)), *(data(3, bytes(2**20)) for _ in range(4))
+        )
+        assert {frame.stream_id for frame in back} == {3}
+        bare.streams[1].held = False
+        bare.connection.let_in(bare.streams[1])
+        assert sum(frame.window_increment for frame in bare.feed()) == 4 * 2**20  # type: ignore[attr-defined]
 
     def test_data_for_streams_that_are_over_counts_for_the_connection(self) -> None:
         """Otherwise its window would close for good after some resets."""

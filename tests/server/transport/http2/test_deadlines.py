@@ -48,6 +48,18 @@ def test_call_whose_deadline_came_nearer_is_due_then() -> None:
     assert calls.due(3.0) == [call]
 
 
+def test_nobody_is_woken_for_a_call_that_has_ended() -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    first, second, third = Timed(1.0), Timed(2.0), Timed(3.0)
+    for call in (first, second, third):
+        calls.add(call)
+    calls.due(0.0)
+    first.open = second.open = False
+    assert calls.next == 3.0
+    third.open = False
+    assert calls.next == math.inf
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=40))
 def test_calls_are_due_in_the_order_of_their_deadlines(added: list[tuple[int, bool]]) -> None:

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.header_blocks import (
     MAX_HEADER_LIST_BYTES,
-    BadHeaders,
     Head,
     HeaderReader,
     HeaderWriter,
-    changes_table,
     head_of,
     literal,
     percent_encoded,
@@ -139,7 +138,7 @@ class TestReading:
         reader = HeaderReader()
         room = MAX_HEADER_LIST_BYTES - 32 - 1
         reader.read(literal("a", "x" * room))
-        with pytest.raises(BadHeaders, match="larger than"):
+        with pytest.raises(BadHeaders, match="more than"):
             reader.read(literal("a", "x" * (room + 1)))
 
     def test_bomb_of_references_is_not_unfolded(self) -> None:
@@ -148,7 +147,7 @@ class TestReading:
         reader.read(b"\x40" + literal("a", "x" * 4000)[1:])
         tracemalloc.start()
         try:
-            with pytest.raises(BadHeaders, match="larger than"):
+            with pytest.raises(BadHeaders, match="more than"):
                 reader.read(b"\xbe" * MAX_HEADER_LIST_BYTES)
             assert tracemalloc.get_traced_memory()[1] < 100_000
         finally:
@@ -161,24 +160,6 @@ class TestReading:
         with contextlib.suppress(BadHeaders):
             for block in blocks:
                 reader.read(block)
-
-
-class TestTableChanges:
-    @settings(deadline=None)
-    @given(st.lists(st.tuples(NAMES, VALUES, st.booleans()), max_size=6), st.booleans())
-    def test_exactly_the_blocks_that_add_a_field_change_the_table(
-        self, fields: list[tuple[str, str, bool]], huffman: bool
-    ) -> None:
-        """As hpack's own decoder has it; a field that it must never index, it does not."""
-        encoder, decoder = hpack.Encoder(), hpack.Decoder()
-        block = encoder.encode(fields, huffman)
-        decoder.decode(block)
-        assert changes_table(block) == bool(decoder.header_table.dynamic_entries)
-
-    def test_new_size_is_a_change(self) -> None:
-        assert changes_table(b"\x20")
-        assert not changes_table(b"\x88")
-        assert not changes_table(b"")
 
 
 STEPS = st.one_of(
@@ -217,7 +198,7 @@ class TestWriting:
             elif step == "http":
                 assert read(writer.http_error(arguments[0])) == {":status": str(arguments[0])}
             else:
-                block = getattr(writer, step)(*arguments, trailers=[("grpc-retry-pushback-ms", "5")])
+                block = getattr(writer, step)(*arguments, trailers=(("grpc-retry-pushback-ms", "5"),))
                 fields = read(block)
                 if step == "error":
                     assert fields.pop(":status") == "200"

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -539,6 +540,48 @@ class TestQuiet:
         # The last one may not have been counted yet.
         assert 19 <= rounds <= 25
         silent.close()
+
+
+class TestNaps:
+    """See crowd.py."""
+
+    def test_answer_ends_a_nap(
+        self, serve: Serve, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lane_module, "_LOOKING_S", 1e6)
+        lane = serve()
+        caller = connect(lane)
+        crowd = lane.lane._crowd
+        monkeypatch.setattr(crowd, "nap_s", lambda now: 1e6 if lane.lane._open_hot else 0.0)
+        number = caller.call("Hold")
+        join(in_thread(answer_of, toys.next_held()))
+        assert caller.answer(number).messages == [b"well"]
+        caller.ping()
+
+    def test_deadline_ends_a_nap(
+        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lane_module, "_LOOKING_S", 1e6)
+        lane = serve()
+        caller = connect(lane)
+        monkeypatch.setattr(lane.lane._crowd, "nap_s", lambda now: 1e6 if lane.lane._open_hot else 0.0)
+        number = caller.call("Hold", b"", ("grpc-timeout", "20m"))
+        assert caller.answer(number).status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+
+    def test_calls_that_come_during_a_nap_count_from_its_beginning(
+        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They may have come then; and no answer shall come past its caller's deadline."""
+        crowd = lane.lane._crowd
+        monkeypatch.setattr(crowd, "nap_s", lambda now: 0.0 if crowd.answers else 1e6)
+        caller.call("Hold")
+        reply = toys.next_held()
+        while not lane.lane._naps:
+            time.sleep(0.001)
+        sent_at = time.monotonic()
+        caller.call("Hold", b"", ("grpc-timeout", "1000S"))
+        join(in_thread(answer_of, reply))
+        assert toys.next_held().deadline <= sent_at + 1000.0
 
 
 class TestGrpcClients:

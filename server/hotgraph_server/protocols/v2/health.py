@@ -1,0 +1,36 @@
+"""ServerLive, ServerReady and ModelReady."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hotgraph_protos import open_inference as pb
+from hotgraph_server.model import State
+from hotgraph_server.protocols.v2 import models
+from hotgraph_server.protocols.v2.tables import Table
+from hotgraph_server.registry import Registry
+from hotgraph_server.transport.service import PlainMethod
+
+
+def methods(registry: Registry, is_ready: Callable[[], bool]) -> Table:
+    """The methods; `is_ready` says whether the server as a whole takes calls.
+
+    A server lives as long as it can say so. A model or a version that is not known is not ready, which is no
+    error; only a version that is no number is one (INVALID_ARGUMENT).
+    """
+
+    def server_live(_: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    def server_ready(_: pb.ServerReadyRequest) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=is_ready())
+
+    def model_ready(request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        version = registry.find(request.name, models.requested_number(request.version))
+        return pb.ModelReadyResponse(ready=version is not None and version.state is State.LIVE)
+
+    return {
+        "ServerLive": PlainMethod(pb.ServerLiveRequest, server_live),
+        "ServerReady": PlainMethod(pb.ServerReadyRequest, server_ready),
+        "ModelReady": PlainMethod(pb.ModelReadyRequest, model_ready),
+    }

@@ -1,0 +1,120 @@
+"""What the table of sequences is made of: a call, the sequence that it is of, and a run of some calls."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hotgraph_server.batching.slot import Slot
+from hotgraph_server.tensors import Array
+
+SequenceId = int | str
+"""What clients call a sequence. 1 and "1" are two sequences."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class Ended(enum.Enum):
+    """Why a sequence has ended."""
+
+    END = "its last call was answered"
+    IDLE = "it was silent for too long"
+    RESTARTED = "another one began under its id"
+    CUT = "a call of it was not run"
+    FAILED = "a run that it shared failed, and nobody knows what became of its variables"
+    STATE_FULL = "its state grew past the limit"
+    UNLOADED = "its version is leaving"
+
+
+class Stage(enum.Enum):
+    """Of a call, in this order."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(eq=False)
+class SequenceCall:
+    """One call of a sequence, from the door to its outcome; `Sequences.leave` takes it.
+
+    Attributes:
+        sequence_id: what the client calls its sequence.
+        inputs: one array for each input that clients see, in the signature's order.
+        outputs: the aliases that were asked for, in the caller's order.
+        slot: where the outcome goes.
+        start, end: is it the first, the last of its sequence?
+        arrived: monotonic seconds at the door.
+        deadline: monotonic seconds; infinite for none.
+        priority: as Version.call takes it.
+        shapes: of what is in one row of each input; calls share a run of slots where they are equal.
+        nbytes: memory that the inputs hold.
+        stage: how far it is; the table's.
+        alone: it shares no run, for one that it shared has failed.
+        sequence: that it is of; the table's, from when it is taken in.
+        run: that it is or was in; the table's.
+    """
+
+    sequence_id: SequenceId
+    inputs: Sequence[Array]
+    outputs: tuple[str, ...]
+    slot: Slot
+    start: bool = False
+    end: bool = False
+    arrived: float = 0.0
+    deadline: float = math.inf
+    priority: int = 0
+    shapes: Shapes = ()
+    nbytes: int = 0
+    stage: Stage = Stage.WAITING
+    alone: bool = False
+    sequence: LiveSequence | None = None
+    run: Run | None = None
+
+
+@dataclass(eq=False)
+class LiveSequence:
+    """A sequence, from its START to its end.
+
+    Attributes:
+        id: what its client calls it.
+        states: what the next run gets.
+        nbytes: of the states.
+        place: of the slots, from 0; -1: it waits for one.
+        waiting: its calls that are not in a run, in their order.
+        running: its call that is.
+        closing: why it takes no calls any more and ends behind those that it has; None: it goes on.
+    """
+
+    id: SequenceId
+    states: Sequence[Array] = ()
+    nbytes: int = 0
+    place: int = -1
+    waiting: deque[SequenceCall] = field(default_factory=deque)
+    running: SequenceCall | None = None
+    closing: Ended | None = None
+
+
+@dataclass(eq=False)
+class Run:
+    """Calls of different sequences that are one call of the version's queue.
+
+    Attributes:
+        members: the calls.
+        call: the queue's call; whoever hands it in sets it, a moment after the run was decided.
+    """
+
+    members: Sequence[SequenceCall]
+    call: Any = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave one of its members: the answer, and its sequence's states from now on."""
+
+    answer: Sequence[Array]
+    states: Sequence[Array] = ()

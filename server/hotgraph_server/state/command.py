@@ -1,0 +1,141 @@
+"""``hotgraph state``: what is kept of a model's variables, and what can be done with it."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from hotgraph_server.errors import LoadError, StartError
+from hotgraph_server.state.files import Disk
+from hotgraph_server.state.snapshot import Damaged, Snapshot, decode
+from hotgraph_server.state.store import Found, Store
+
+DESCRIPTION = """\
+Look at snapshots of variables that a served model's signatures write, take one, go back to an older one, or
+write a SavedModel with the values of one.
+"""
+EXAMPLES = """\
+examples:
+  hotgraph state list /var/lib/hotgraph                 all snapshots in a state-dir
+  hotgraph state save 127.0.0.1:8501 flowers            a running server takes one now (its admin port)
+  hotgraph state restore DIR/flowers/1-0a1b2c3d4e5f/00000000000000000400.snapshot
+                                                        the next start begins with this one
+  hotgraph state export SNAPSHOT ~/models/flowers/1 ~/models/flowers/2
+"""
+
+_SAVE_S = 120.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of the command, its description and its examples."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="show the snapshots in a state-dir")
+    listing.add_argument("folder", type=Path, metavar="DIR", help="a state-dir, or a folder in it")
+    saving = actions.add_parser("save", help="let a running server take a snapshot now")
+    saving.add_argument("address", metavar="HOST:PORT", help="of its admin port")
+    saving.add_argument("model", help="its name")
+    saving.add_argument("--version", type=int, help="a version's number (default: the highest)")
+    restoring = actions.add_parser("restore", help="let the next start begin with an older snapshot")
+    restoring.add_argument("snapshot", type=Path, help="the file; newer ones beside it are set aside")
+    exporting = actions.add_parser("export", help="write a SavedModel with the values of a snapshot")
+    exporting.add_argument("snapshot", type=Path, help="the file")
+    exporting.add_argument("saved_model", type=Path, help="the SavedModel that it belongs to")
+    exporting.add_argument("end", type=Path, metavar="OUT", help="a folder that is not there yet")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked; returns the exit status.
+
+    Raises:
+        StartError: it could not be done, and why.
+    """
+    if arguments.action == "list":
+        return _list(arguments.folder)
+    if arguments.action == "save":
+        print(_save(arguments.address, arguments.model, arguments.version))
+    elif arguments.action == "restore":
+        print(_restore(arguments.snapshot))
+    else:
+        _export(arguments.snapshot, arguments.saved_model, arguments.end)
+        print(f"wrote {arguments.end}")
+    return 0
+
+
+def _list(folder: Path) -> int:
+    """Returns 1 if there are none."""
+    found = [one for path in _folders(folder) for one in Store(path, 1).find()]
+    for one in found:
+        print(_line(one))
+    if not found:
+        print(f"no snapshots in {folder}")
+    return 0 if found else 1
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Those with snapshots in them: itself, those of a model, or those of all models."""
+    try:
+        if any(folder.glob("*.snapshot")):
+            yield folder
+        yield from sorted({path.parent for path in folder.glob("*/*.snapshot")})
+        yield from sorted({path.parent for path in folder.glob("*/*/*.snapshot")})
+    except OSError as error:
+        raise LoadError(str(folder), error.strerror or str(error)) from error
+
+
+def _line(found: Found) -> str:
+    if found.snapshot is None:
+        return f"{found.path}  damaged: {found.damage}"
+    header = found.snapshot.header
+    taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(header.taken_at))
+    variables = ", ".join(found.snapshot.values)
+    return (
+        f"{found.path}  model '{header.model}' version {header.version}, {header.writes} writes, {taken}:"
+        f" {variables}"
+    )
+
+
+def _save(address: str, model: str, version: int | None) -> str:
+    which = "latest" if version is None else str(version)
+    connection = http.client.HTTPConnection(address, timeout=_SAVE_S)
+    try:
+        connection.request("POST", f"/api/state/{quote(model, safe='')}/{which}/save")
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        raise StartError(f"{address} does not answer: {error}") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise StartError(f"{address}: {text}")
+    return text
+
+
+def _restore(path: Path) -> str:
+    snapshot = _read(path)
+    try:
+        aside = Store(path.parent, 1).set_aside(snapshot.header.writes)
+    except OSError as error:
+        raise LoadError(str(path.parent), error.strerror or str(error)) from error
+    newer = f"; set aside: {', '.join(str(one) for one in aside)}" if aside else ""
+    return f"the next start begins after {snapshot.header.writes} writes, with {path}{newer}"
+
+
+def _export(path: Path, saved_model: Path, end: Path) -> None:
+    snapshot = _read(path)
+    from hotgraph_server.graph.exporting import export
+
+    export(saved_model, snapshot.values, end)
+
+
+def _read(path: Path) -> Snapshot:
+    try:
+        return decode(Disk().read(path))
+    except OSError as error:
+        raise LoadError(str(path), error.strerror or str(error)) from error
+    except Damaged as error:
+        raise LoadError(str(path), str(error)) from error

@@ -1,0 +1,1 @@
+"""Traces of single calls: when each step of a call was, and what went in and came out, in Triton's form."""

@@ -1,0 +1,1 @@
+"""Triton's model configuration: read, translated into settings of ours, completed from the SavedModel."""

@@ -1,0 +1,61 @@
+"""The queue's timer: calls end at their moment whatever the executor does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hotgraph_server.batching.queue import BatchQueue
+from hotgraph_server.batching.timer import QueueTimer
+from hotgraph_server.errors import QueueTimedOut
+from hotgraph_server.settings import BatchSettings, QueuePolicy
+
+from ..fakes import HANG_S, Caller, FakeClock, call
+
+
+@contextmanager
+def timed(clock: FakeClock) -> Iterator[BatchQueue]:
+    settings = BatchSettings(queue_policy=QueuePolicy(default_timeout_us=1_000_000))
+    queue = BatchQueue("model 'm' version 1", settings, clock)
+    timer = QueueTimer("model 'm' version 1", queue, clock)
+    timer.start()
+    try:
+        yield queue
+    finally:
+        assert timer.stop(HANG_S)
+
+
+def waiting(queue: BatchQueue, until: float) -> Caller:
+    caller = Caller()
+    one = call(slot=caller.slot)
+    one.queue_until = until
+    queue.put(one)
+    return caller
+
+
+def test_call_ends_though_nobody_takes_a_batch() -> None:
+    clock = FakeClock()
+    with timed(clock) as queue:
+        # The clock stands, so the thread looks again and again until the test moves it.
+        first, second = waiting(queue, clock.now + 1e-3), waiting(queue, clock.now + HANG_S)
+        clock.now += 1e-3
+        assert isinstance(first.error(), QueueTimedOut)
+        assert second.outcomes == []
+        assert len(queue) == 1
+
+
+def test_call_whose_moment_comes_before_the_others_wakes_the_thread() -> None:
+    clock = FakeClock()
+    with timed(clock) as queue:
+        late = waiting(queue, clock.now + 2 * HANG_S)
+        early = waiting(queue, clock.now)
+        assert isinstance(early.error(), QueueTimedOut)
+        assert late.outcomes == []
+
+
+def test_timer_that_was_never_started_stops_at_once() -> None:
+    clock = FakeClock()
+    queue = BatchQueue("m", BatchSettings(), clock)
+    timer = QueueTimer("m", queue, clock)
+    assert timer.stop(0.0)
+    assert timer.stop(0.0)

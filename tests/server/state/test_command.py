@@ -1,0 +1,112 @@
+"""`hotgraph state`, on files and against an admin port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hotgraph_server import cli
+from hotgraph_server.admin.pages import Pages
+from hotgraph_server.admin.server import AdminServer
+from hotgraph_server.model import State, Version
+from hotgraph_server.registry import Registry
+from hotgraph_server.settings import ModelSettings, StateSettings
+from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.snapshot import Header, Snapshot
+from hotgraph_server.state.store import Store
+
+from ..fakes import Caller
+from .simulated import Adding
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a version with the snapshots 1, 2 and a damaged 3."""
+    store = Store(tmp_path / "m" / "1-aaaaaaaaaaaa", 9)
+    for writes in (1, 2, 3):
+        path = store.save(Snapshot(Header("m", 1, "a" * 32, writes, 0.0), {"W": np.array(writes)}))
+    path.write_bytes(b"HOTGRST1 and then nothing of the kind that could be a snapshot")
+    return store.folder
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Iterator[Version]:
+    settings = StateSettings(state_dir=str(tmp_path))
+    graph = Adding()
+    keeping = Keeping(settings, "m", 1, "0" * 32)
+    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, keeping=keeping)
+    version.start()
+    yield version
+    version.stop(10)
+
+
+@pytest.fixture
+def admin(version: Version) -> Iterator[str]:
+    registry = Registry()
+    registry.replace("m", [version], {})
+    server = AdminServer("127.0.0.1", 0, Pages(registry, lambda: ["m"], lambda: State.LIVE).answer)
+    server.start()
+    yield server.address
+    server.stop()
+
+
+@pytest.mark.parametrize("below", ["", "m", "m/1-aaaaaaaaaaaa"])
+def test_list_shows_whole_and_damaged_ones(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    assert cli.main(["state", "list", str(tmp_path / below)]) == 0
+    damaged, second, first = capsys.readouterr().out.splitlines()
+    assert damaged.startswith(f"{folder / '00000000000000000003.snapshot'}  damaged: ")
+    assert "model 'm' version 1, 2 writes, " in second
+    assert first.endswith(": W")
+
+
+def test_list_of_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["state", "list", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == f"no snapshots in {tmp_path}\n"
+
+
+def test_restore_sets_newer_ones_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["state", "restore", str(folder / "00000000000000000001.snapshot")]) == 0
+    assert "the next start begins after 1 writes" in capsys.readouterr().out
+    assert [found.writes for found in Store(folder, 9).find()] == [1]
+
+
+def test_restore_of_a_damaged_one_fails_and_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.iterdir())
+    assert cli.main(["state", "restore", str(folder / "00000000000000000003.snapshot")]) == 1
+    assert "its checksum does not hold" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_save_returns_when_the_snapshot_is_on_disk(
+    admin: str, version: Version, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caller = Caller()
+    version.call(version.signatures["add"], [np.array(4)], ("total",), caller.slot)
+    caller.answer()
+    assert cli.main(["state", "save", admin, "m"]) == 0
+    assert "model 'm' version 1: 1 writes are saved in " in capsys.readouterr().out
+    assert version.keeper is not None
+    (found,) = Store(version.keeper.kept.folder or Path(), 9).find()
+    assert found.snapshot is not None
+    assert int(found.snapshot.values["total"]) == 4
+
+
+def test_save_of_what_is_not_served_fails(admin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["state", "save", admin, "nobody"]) == 1
+    assert "no model 'nobody' with version latest is served" in capsys.readouterr().err
+    assert cli.main(["state", "save", "127.0.0.1:1", "m"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_no_thread_is_left_when_the_version_has_closed(version: Version) -> None:
+    assert any(thread.name == f"state {version.title}" for thread in threading.enumerate())
+    version.stop(10)
+    assert not any(thread.name == f"state {version.title}" for thread in threading.enumerate())

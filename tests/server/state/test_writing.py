@@ -1,0 +1,216 @@
+"""Calls that change state, through a version with its executor; the graph is held by the test."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
+from hotgraph_server.handing_over import hand_over
+from hotgraph_server.model import Version
+from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
+from hotgraph_server.signatures import Signature
+from hotgraph_server.state.keeping import Keeping
+
+from ..fakes import Caller
+from .simulated import READ, Adding, spec
+
+ADD_ROWS = Signature("add", (spec("by", (None,)),), (spec("total", (None,)),), writes=True)
+
+Start = Callable[..., tuple[Version, Adding]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    versions: list[Version] = []
+
+    def start(number: int = 1, *signatures: Signature, **state: object) -> tuple[Version, Adding]:
+        settings = StateSettings(**state)  # type: ignore[arg-type]
+        graph = Adding(*signatures)
+        model = ModelSettings("m", Path("/m"), BatchSettings(), state=settings)
+        version = Version(model, number, graph.open, keeping=Keeping(settings, "m", number, "0" * 32))
+        version.start()
+        versions.append(version)
+        return version, graph
+
+    yield start
+    for version in versions:
+        version.stop(10)
+
+
+def add(version: Version, by: int, deadline: float = math.inf) -> tuple[Caller, object]:
+    caller = Caller()
+    signature = version.signatures["add"]
+    call = version.call(signature, [np.array(by)], ("total",), caller.slot, deadline=deadline)
+    return caller, call
+
+
+def read(version: Version) -> list[int]:
+    caller = Caller()
+    version.call(version.signatures["read"], [], ("total", "again"), caller.slot)
+    return [int(one) for one in caller.answer()]
+
+
+def test_failed_write_has_changed_nothing(start: Start) -> None:
+    version, _ = start()
+    assert int(add(version, 3)[0].answer()[0]) == 3
+    assert isinstance(add(version, -1)[0].error(), RunFailed)
+    assert read(version) == [3, 3]
+
+
+def test_without_undo_it_may_have(start: Start) -> None:
+    version, _ = start(state_undo=False)
+    add(version, -1)[0].error()
+    assert read(version) == [-1, 0]
+
+
+def test_caller_who_leaves_while_it_runs_is_answered_all_the_same(start: Start) -> None:
+    version, graph = start()
+    graph.shut()
+    caller, call = add(version, 3)
+    graph.wait_until_held()
+    assert version.leave(call, expired=True) is True  # type: ignore[arg-type]
+    assert not caller.outcomes
+    graph.let_all_go()
+    assert int(caller.answer()[0]) == 3
+
+
+def test_caller_who_leaves_before_is_told_that_it_was_not_run(start: Start) -> None:
+    version, graph = start()
+    graph.shut()
+    first, _ = add(version, 3)
+    graph.wait_until_held()
+    second, call = add(version, 4)
+    left = version.leave(call, expired=True)  # type: ignore[arg-type]
+    assert isinstance(left, DeadlineExceeded)
+    assert NOT_RUN in str(left)
+    graph.let_all_go()
+    assert int(first.answer()[0]) == 3
+    assert second.error() is left
+    assert read(version) == [3, 3]
+
+
+def test_writes_run_one_by_one_in_their_order(start: Start) -> None:
+    version, graph = start()
+    graph.shut()
+    callers = [add(version, by)[0] for by in range(1, 8)]
+    graph.let_all_go()
+    assert [int(caller.answer()[0]) for caller in callers] == [1, 3, 6, 10, 15, 21, 28]
+
+
+def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start: Start) -> None:
+    version, graph = start(1, ADD_ROWS, READ, state_batch_writes=True)
+    assert version.alone["add"] is None
+    runs_before = len(graph.runs)
+    graph.shut()
+    signature = version.signatures["add"]
+    callers = [Caller() for _ in range(4)]
+    for by, caller in enumerate(callers, 1):
+        version.call(signature, [np.array([by])], ("total",), caller.slot)
+        if by == 1:
+            graph.wait_until_held()
+    graph.let_all_go()
+    assert [caller.answer()[0].tolist() for caller in callers] == [[1], [10], [10], [10]]
+    assert len(graph.runs) - runs_before == 2
+    assert start(1, ADD_ROWS, READ)[0].alone["add"] is not None
+
+
+def test_step_of_several_calls_that_fails_is_not_tried_in_parts(start: Start) -> None:
+    version, graph = start(1, ADD_ROWS, READ, state_batch_writes=True)
+    graph.shut()
+    callers = [Caller() for _ in range(3)]
+    for by, caller in zip((1, 5, -9), callers, strict=True):
+        version.call(version.signatures["add"], [np.array([by])], ("total",), caller.slot)
+        if by == 1:
+            graph.wait_until_held()
+    runs = len(graph.runs)
+    graph.let_all_go()
+    assert callers[0].answer()[0].tolist() == [1]
+    assert all(isinstance(caller.error(), RunFailed) for caller in callers[1:])
+    assert len(graph.runs) - runs == 1
+    assert read(version) == [1, 1]
+
+
+def test_restart_goes_on_from_the_drained_state(start: Start, tmp_path: Path) -> None:
+    version, _ = start(state_dir=str(tmp_path))
+    add(version, 5)[0].answer()
+    version.stop(10)
+    again, _ = start(state_dir=str(tmp_path))
+    assert read(again) == [5, 5]
+    assert again.keeper is not None
+    assert again.keeper.kept.writes == 1
+
+
+def test_write_that_cannot_be_saved_is_said_to_have_happened(start: Start, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_bytes(b"")
+    version, _ = start(state_dir=str(tmp_path / "state"), state_sync="every_write")
+    (tmp_path / "state").symlink_to(in_the_way)
+    error = add(version, 5)[0].error()
+    assert isinstance(error, NotDurable)
+    assert "the write has happened" in str(error)
+    assert read(version) == [5, 5]
+    (tmp_path / "state").unlink()
+
+
+def test_new_version_goes_on_where_the_old_one_ends_and_no_write_is_lost(start: Start) -> None:
+    old, graph = start()
+    new, _ = start(2)
+    graph.shut()
+    before = [add(old, by)[0] for by in (1, 2)]
+    graph.wait_until_held()
+    handing = threading.Thread(target=hand_over, args=(old, new), kwargs={"replaced": True})
+    handing.start()
+    while old.gate.end is None:
+        pass
+    # It has found the old version and comes while this one still runs what came before.
+    late = add(old, 4)[0]
+    graph.let_all_go()
+    handing.join(30)
+    after = [add(old, 8)[0], add(new, 16)[0]]
+    assert [int(caller.answer()[0]) for caller in (*before, late, *after)] == [1, 3, 7, 15, 31]
+    assert read(new) == [31, 31]
+    # The old one is read as it was left.
+    assert read(old) == [3, 3]
+
+
+def test_version_that_cannot_take_over_leaves_the_old_one_as_it_was(start: Start) -> None:
+    old, _ = start()
+    new, _ = start(2)
+    add(old, 1)[0].answer()
+    new.stop(10)
+    with pytest.raises(LoadError, match="could not take over"):
+        hand_over(old, new, replaced=True)
+    assert int(add(old, 2)[0].answer()[0]) == 3
+
+
+def test_two_that_stay_keep_apart_what_they_have_taken_over(start: Start) -> None:
+    old, _ = start()
+    new, _ = start(2)
+    add(old, 1)[0].answer()
+    hand_over(old, new, replaced=False)
+    assert int(add(old, 2)[0].answer()[0]) == 3
+    assert int(add(new, 10)[0].answer()[0]) == 11
+    assert (read(old), read(new)) == ([3, 3], [11, 11])
+
+
+def test_at_start_a_version_takes_over_from_the_snapshots_of_another(start: Start, tmp_path: Path) -> None:
+    old, _ = start(state_dir=str(tmp_path))
+    add(old, 5)[0].answer()
+    old.stop(10)
+    assert read(start(2, state_dir=str(tmp_path))[0]) == [0, 0]
+    carrying, _ = start(3, state_dir=str(tmp_path), state_carry=True)
+    assert read(carrying) == [5, 5]
+
+
+def test_two_versions_keep_their_variables_apart(start: Start, tmp_path: Path) -> None:
+    one, _ = start(1, state_dir=str(tmp_path))
+    two, _ = start(2, state_dir=str(tmp_path))
+    add(one, 1)[0].answer()
+    add(two, 10)[0].answer()
+    assert (read(one), read(two)) == ([1, 1], [10, 10])

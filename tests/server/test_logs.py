@@ -1,0 +1,99 @@
+"""logs.py: what a change lets through, how it looks, and that it can be taken back."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from hotgraph_server.logs import ISO8601, LogConfig, Logs
+
+OURS = logging.getLogger("hotgraph_server.test_logs")
+OTHERS = logging.getLogger("somebody.else")
+
+
+class Written:
+    """A handler as the command sets it up, and what comes of it."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.handler = logging.StreamHandler(self.stream)
+        self.handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        self.logs = Logs([self.handler])
+
+    def lines(self) -> list[str]:
+        """What is written of one line of each kind."""
+        self.stream.truncate(0)
+        self.stream.seek(0)
+        OURS.debug("more")
+        OURS.info("told")
+        OURS.warning("odd")
+        OTHERS.warning("theirs")
+        OURS.error("bad")
+        return self.stream.getvalue().splitlines()
+
+
+@pytest.fixture
+def written() -> Iterator[Written]:
+    root, ours = logging.getLogger(), logging.getLogger("hotgraph_server")
+    before = ours.level
+    ours.setLevel(logging.INFO)
+    written = Written()
+    root.addHandler(written.handler)
+    yield written
+    root.removeHandler(written.handler)
+    ours.setLevel(before)
+
+
+ALL = ["INFO told", "WARNING odd", "WARNING theirs", "ERROR bad"]
+
+
+def test_what_holds_at_first_is_what_the_process_has_set_up(written: Written) -> None:
+    assert written.logs.config == LogConfig()
+    logging.getLogger("hotgraph_server").setLevel(logging.DEBUG)
+    assert Logs([]).config == LogConfig(verbose=1)
+    logging.getLogger("hotgraph_server").setLevel(logging.WARNING)
+    assert Logs([]).config == LogConfig(info=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "lines"),
+    [
+        (LogConfig(), ALL),
+        (LogConfig(info=False), ALL[1:]),
+        (LogConfig(warning=False), [ALL[0], ALL[3]]),
+        (LogConfig(error=False), ALL[:3]),
+        (LogConfig(info=False, warning=False, error=False), []),
+        (LogConfig(verbose=2), ["DEBUG more", *ALL]),
+        (LogConfig(verbose=1, info=False), ["DEBUG more", *ALL[1:]]),
+    ],
+)
+def test_only_what_is_switched_on_is_written(written: Written, config: LogConfig, lines: list[str]) -> None:
+    written.logs.change(config)
+    assert written.logs.config == config
+    assert written.lines() == lines
+
+
+def test_change_takes_the_place_of_the_one_before(written: Written) -> None:
+    written.logs.change(LogConfig(error=False, format=ISO8601))
+    written.logs.change(LogConfig(info=False))
+    assert written.lines() == ALL[1:]
+
+
+def test_date_and_time_are_utc_where_the_format_says_so(written: Written) -> None:
+    written.logs.change(LogConfig(format=ISO8601))
+    first = written.lines()[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ I told", first)
+
+
+def test_restored_log_is_as_it_was(written: Written) -> None:
+    formatter = written.handler.formatter
+    written.logs.change(LogConfig(info=False, error=False, verbose=3, format=ISO8601))
+    written.logs.restore()
+    assert written.lines() == ALL
+    assert written.handler.formatter is formatter
+    assert not written.handler.filters
+    written.logs.restore()

@@ -1,0 +1,99 @@
+"""writer.py: files of traces, what waits for them, and what becomes of those that cannot be written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotgraph_server.errors import StartError
+from hotgraph_server.tracing.samplings import Drawn
+from hotgraph_server.tracing.trace import Trace
+from hotgraph_server.tracing.writer import TraceWriter
+
+from ..fakes import HANG_S
+
+BOTH = frozenset({"TIMESTAMPS", "TENSORS"})
+
+
+def trace(number: int = 1, log_frequency: int = 0, of: str = "") -> Trace:
+    return Trace(Drawn(BOTH, of, log_frequency), number, "m", "")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def numbers(path: Path) -> list[int]:
+    """Of the traces in a file."""
+    return [entry["id"] for entry in read(path) if "model_name" in entry]
+
+
+def write(path: Path, *traces: Trace) -> None:
+    writer = TraceWriter(str(path))
+    writer.start()
+    assert all(map(writer.offer, traces))
+    writer.stop(HANG_S)
+
+
+def test_file_is_one_array_of_all_traces(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text("what was there before, and is longer than what comes" * 99)
+    write(path, *map(trace, (1, 2, 3)))
+    assert numbers(path) == [1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_frequency_splits_traces_into_files_with_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    write(path, *(trace(number, 2) for number in range(1, 6)))
+    files = sorted(file.name for file in tmp_path.iterdir())
+    assert files == ["t.json.0", "t.json.1", "t.json.2"]
+    assert [numbers(tmp_path / name) for name in files] == [[1, 2], [3, 4], [5]]
+
+
+def test_models_with_words_of_their_own_have_files_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "t", trace(1, 2, "a"), trace(2, 2, "b"), trace(3, 2, "a"), trace(4, 2, "a"))
+    assert [numbers(tmp_path / f"t.{n}") for n in range(3)] == [[1, 3], [2], [4]]
+
+
+def test_what_does_not_fit_is_lost_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    writer = TraceWriter(str(tmp_path / "t"), credits=2)
+    large = trace(9)
+    large.queued(0.0, ["x"], [np.zeros(200_000, np.uint8)])
+    assert not writer.offer(large), "it holds more credits than there are"
+    assert writer.offer(trace(1))
+    assert writer.offer(trace(2))
+    assert not writer.offer(trace(3))
+    with caplog.at_level(logging.WARNING):
+        writer.start()
+        writer.stop(HANG_S)
+    assert numbers(tmp_path / "t") == [1, 2]
+    assert "2 traces were not written, because too many waited" in caplog.text
+
+
+def test_file_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    writer = TraceWriter(str(folder / "t"))
+    writer.start()
+    (folder / "t").mkdir()
+    with caplog.at_level(logging.ERROR):
+        writer.offer(trace(1))
+        writer.offer(trace(2))
+        writer.stop(HANG_S)
+    assert caplog.text.count("traces are lost") == 1
+
+
+@pytest.mark.parametrize("name", ["nonesuch/t", "."])
+def test_place_that_is_no_place_is_an_error_at_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StartError, match="cannot be written"):
+        TraceWriter(str(tmp_path / name)).start()
+
+
+def test_writer_that_never_started_stops() -> None:
+    TraceWriter("t").stop(HANG_S)
