@@ -231,8 +231,10 @@ class _Stream:
     def __init__(self, context: grpc.ServicerContext, pools: Pools) -> None:
         self._context = context
         self._pools = pools
-        # Messages, and alarms to be noted; at the end None or an error.
-        self._outgoing: queue.SimpleQueue[bytes | Alarm | CallError | None] = queue.SimpleQueue()
+        # Messages, alarms to be noted, and what is to be done when the messages before it have been sent; at
+        # the end None or an error.
+        self._outgoing: queue.SimpleQueue[bytes | Alarm | Callable[[], None] | CallError | None]
+        self._outgoing = queue.SimpleQueue()
         self._may_go_on = threading.Event()
         self._may_go_on.set()
 
@@ -258,6 +260,16 @@ class _Stream:
 
     def let_go(self) -> None:
         self._pools.calls.leave()
+
+    @property
+    def unread(self) -> int:
+        return self._outgoing.qsize()
+
+    def when_read(self, act: Callable[[], None]) -> None:
+        self._outgoing.put(act)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        self._pools.hot.submit(work)
 
     def hold(self) -> None:
         self._may_go_on.clear()
@@ -305,8 +317,10 @@ class _Stream:
                 yield item
             elif item is None:
                 return
-            else:
+            elif isinstance(item, CallError):
                 raise item
+            else:
+                item()
 
 
 def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHandler[Any, Any]:

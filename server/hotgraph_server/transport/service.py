@@ -146,6 +146,17 @@ class StreamOfCalls(OpenStream, Protocol):
     def let_go(self) -> None:
         """What was taken is over."""
 
+    @property
+    def unread(self) -> int:
+        """How much of what was sent waits for the caller to read, in messages or parts of them."""
+
+    def when_read(self, act: Callable[[], None]) -> None:
+        """Call `act` once when nothing of that waits any more, at once if nothing does. It may be called
+        before this returns, so with no lock held, and must not wait. The one said last counts."""
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """Do `work`, which may take long, in a thread of the transport's in which nobody waits for it."""
+
     def hold(self) -> None:
         """Let the caller send no more than what is on its way. Messages may still come: some megabytes."""
 
@@ -170,10 +181,13 @@ class StreamingMethod:
     Attributes:
         open: called when a call begins; returns what takes its messages.
         one_request: its callers send one message only.
+        paced: it answers no more than its caller reads. Callers of others who ask on and read nothing are
+            refused.
     """
 
     open: Callable[[StreamOfCalls], Receiver]
     one_request: bool = False
+    paced: bool = False
 
 
 @dataclass(frozen=True)

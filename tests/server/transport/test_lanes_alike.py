@@ -210,6 +210,35 @@ class TestStreamsOfCalls:
         stream.end()
         assert list(calling) == []
 
+    def test_what_takes_long_is_done_in_a_thread_of_its_own(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        calling, stream = self.call(connect(serve(service)), (b"one",))
+        threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+        stream.aside(lambda: threads.put(threading.current_thread()))
+        assert threads.get(timeout=PATIENCE_S) is not threading.current_thread()
+        stream.end()
+        assert list(calling) == []
+
+    def test_it_is_told_when_its_caller_has_read(
+        self, service: Service, serve: Serve, connect: Connect
+    ) -> None:
+        """More than the windows of the way there."""
+        calling, stream = self.call(connect(serve(service)), (b"one",))
+        told: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for _ in range(64):
+            stream.send(bytes(2**20))
+        stream.when_read(lambda: told.put("all"))
+        assert stream.unread > 0
+        assert told.empty()
+        for _ in range(64):
+            next(calling)
+        assert told.get(timeout=PATIENCE_S) == "all"
+        stream.when_read(lambda: told.put("still"))
+        assert told.get(timeout=PATIENCE_S) == "still"
+        stream.end()
+        assert list(calling) == []
+
     def test_alarm_goes_off_unless_it_is_taken_back(
         self, service: Service, serve: Serve, connect: Connect
     ) -> None:

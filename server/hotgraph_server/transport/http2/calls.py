@@ -25,7 +25,7 @@ from hotgraph_server.errors import (
     Unsupported,
     forget_traceback,
 )
-from hotgraph_server.transport.http2.connection import Connection, Stream
+from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.deadlines import Alarm
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
@@ -37,6 +37,7 @@ from hotgraph_server.transport.http2.messages import (
     MessageReader,
     unpacked,
 )
+from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.service import Answered, HotMethod, Left, StreamingMethod
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
@@ -307,7 +308,7 @@ class HotCall(Call):
 class StreamingCall(Call):
     """A call of a streaming method, and the OpenStream that the method gets."""
 
-    __slots__ = ("_ended", "_holds", "_method", "_outgoing", "_receive")
+    __slots__ = ("_ended", "_holds", "_method", "_on_read", "_outgoing", "_receive")
 
     def __init__(
         self, connection: Connection, number: int, head: Head, lane: FastLane, method: StreamingMethod
@@ -319,6 +320,7 @@ class StreamingCall(Call):
         self._ended = False  # the end was delivered, and may wait for a window
         self._holds = False  # what the method wants; the connection learns of it in the lane's turn
         self._receive: Callable[[Message | None], None] | None = None
+        self._on_read: Callable[[], None] | None = None
 
     def on_open(self) -> None:
         try:
@@ -347,6 +349,20 @@ class StreamingCall(Call):
     def let_go(self) -> None:
         """See StreamOfCalls."""
         self.lane.let_part_go()
+
+    @property
+    def unread(self) -> int:
+        """See StreamOfCalls."""
+        return len(self._outgoing) + self.unsent
+
+    def when_read(self, act: Callable[[], None]) -> None:
+        """See StreamOfCalls."""
+        self._on_read = act
+        self.lane.post(self)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """See StreamOfCalls."""
+        self.lane.decoders.submit(work)
 
     def hold(self) -> None:
         """See StreamOfCalls."""
@@ -384,12 +400,18 @@ class StreamingCall(Call):
                 self.connection.end(self, self.connection.headers.end)
             else:
                 self.connection.send(self, item)
+        self.on_room()
+
+    def on_room(self) -> None:
+        if self._on_read is not None and not self.unread:
+            act, self._on_read = self._on_read, None
+            act()
 
     def on_sent(self) -> None:
-        self._leave = self._receive = None
+        self._leave = self._receive = self._on_read = None
 
     def _on_message(self, flag: int, message: Message) -> None:
-        if len(self._outgoing) + self.unsent > _MOST_UNREAD:
+        if not self._method.paced and self.unread > _MOST_UNREAD:
             raise NotRead
         if self._receive is not None:
             self._receive(self._unpacked(flag, message))

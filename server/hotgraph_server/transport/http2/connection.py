@@ -26,29 +26,21 @@ Threads. None here, no lock, no clock: whoever has the lane's turn (lane.py) may
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
-from hotgraph_server.transport.http2.header_blocks import (
-    MAX_HEADER_LIST_BYTES,
-    Head,
-    HeaderReader,
-    HeaderWriter,
-)
+from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head, HeaderReader
+from hotgraph_server.transport.http2.sending import Sending
+from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
 
-_STREAM_WINDOW = 4 * 2**20
 _CONNECTION_WINDOW = 16 * 2**20
 
 # Frames of tensors may be large; the others never are, and must fit into the buffer that they are
 # received in.
 _FRAME_BYTES = 2**20
 _CONTROL_FRAME_BYTES = 2**14
-
-# Smaller pieces at a message's beginning are copied together.
-_WORTH_A_FRAME = 1024
 
 MOST_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 """What `receive` may leave for the next time, at most."""
@@ -66,62 +58,7 @@ class ConnectionBroken(Exception):
         super().__init__(why)
 
 
-class Stream:
-    """A stream that the peer opened. What is done with it is a subclass's matter (calls.py).
-
-    Attributes:
-        head: what its headers said.
-        open: bytes can still be sent on it.
-        held: the peer gets no more room to send in than it has.
-    """
-
-    __slots__ = (
-        "_credit",
-        "_in_room",
-        "_peer_done",
-        "_waiting",
-        "connection",
-        "head",
-        "held",
-        "number",
-        "open",
-    )
-
-    def __init__(self, connection: Connection, number: int, head: Head) -> None:
-        self.connection = connection
-        self.number = number
-        self.head = head
-        self.open = True
-        self.held = False
-        self._peer_done = False  # END_STREAM has come
-        self._in_room = _STREAM_WINDOW  # bytes that the peer may still send
-        # Bytes that we may still send beyond the connection's `initial_window`, which so can change without a
-        # look at each stream.
-        self._credit = 0
-        # What waits for a window: payloads of DATA, and behind them the header block that ends the stream.
-        self._waiting: deque[tuple[memoryview, bool]] | None = None
-
-    @property
-    def unsent(self) -> int:
-        """How many pieces of what was to be sent wait for a window."""
-        return len(self._waiting) if self._waiting else 0
-
-    def on_open(self) -> None:
-        """The headers have come."""
-
-    def on_data(self, data: memoryview, ends: bool) -> None:
-        """Bytes have come; `data` is only valid during the call. `ends`: they are the last."""
-        raise NotImplementedError
-
-    def on_reset(self) -> None:
-        """The peer has gone: nothing more will come, and nothing can be sent."""
-        raise NotImplementedError
-
-    def on_sent(self) -> None:
-        """All was handed to the connection's `out`, or the stream is over otherwise; comes once, last."""
-
-
-class Connection:
+class Connection(Sending):
     """The peer's side of one connection.
 
     Args:
@@ -130,10 +67,7 @@ class Connection:
         on_output: called when `out` is no longer empty.
 
     Attributes:
-        out: bytes to send, in order; whoever sends takes them away.
-        out_bytes: how many they are.
-        streams: those that are open, by number.
-        initial_window: of a new stream, for sending.
+        greeted: the peer has begun to speak HTTP/2.
     """
 
     def __init__(
@@ -142,14 +76,9 @@ class Connection:
         most_streams: int,
         on_output: Callable[[], None],
     ) -> None:
-        self.out: list[bytes | memoryview] = []
-        self.out_bytes = 0
-        self.streams: dict[int, Stream] = {}
-        self.initial_window = frames.DEFAULT_WINDOW
-        self.headers = HeaderWriter()
-        self.greeted = False  # the peer has begun to speak HTTP/2
+        super().__init__(on_output)
+        self.greeted = False
         self._open_stream = open_stream
-        self._on_output = on_output
         self._most_streams = most_streams
         self._reader = HeaderReader()
         self._last_stream = 0
@@ -159,10 +88,6 @@ class Connection:
         # Of the header block whose end has not come: stream, fragments, END_STREAM?
         self._block: tuple[int, bytearray, bool] | None = None
         self._in_room = frames.DEFAULT_WINDOW  # bytes that the peer may still send, on all streams
-        self._credit = frames.DEFAULT_WINDOW  # bytes that we may still send, on all streams
-        self._room_grew = False  # since those that are blocked were looked at
-        self._peer_frame_bytes = frames.LEAST_FRAME_SIZE
-        self._blocked: dict[int, Stream] = {}  # in the order of their turns
         self._control = {
             frames.HEADERS: self._on_headers,
             frames.PRIORITY: self._on_priority,
@@ -255,7 +180,7 @@ class Connection:
             frames.settings(
                 {
                     frames.MAX_CONCURRENT_STREAMS: self._most_streams,
-                    frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+                    frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
                     frames.MAX_FRAME_SIZE: _FRAME_BYTES,
                     frames.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_BYTES,
                 }
@@ -280,9 +205,9 @@ class Connection:
 
     def let_in(self, stream: Stream) -> None:
         """Give the peer room to send in, if it is short of it and the stream is not held."""
-        if stream._in_room < _STREAM_WINDOW // 2 and stream.open and not stream.held:
-            self._send(frames.window_update(stream.number, _STREAM_WINDOW - stream._in_room))
-            stream._in_room = _STREAM_WINDOW
+        if stream._in_room < STREAM_WINDOW // 2 and stream.open and not stream.held:
+            self._send(frames.window_update(stream.number, STREAM_WINDOW - stream._in_room))
+            stream._in_room = STREAM_WINDOW
 
     def _give_room(self) -> None:
         self._send(frames.window_update(0, _CONNECTION_WINDOW - self._in_room))
@@ -459,80 +384,7 @@ class Connection:
         elif stream._waiting:
             self._room_grew = True
 
-    # Sending
-
-    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
-        """The one message of a stream, and that all went well; the stream is over then."""
-        if not isinstance(message, bytes | bytearray):
-            self.begin(stream)
-            self.send(stream, *message)
-            self.end(stream, self.headers.end)
-            return
-        number, length = stream.number, len(message) + 5
-        headers = self.headers
-        room = min(self._credit, self.initial_window + stream._credit, self._peer_frame_bytes)
-        if length > room or headers.due:
-            self.begin(stream)
-            self.send(stream, message)
-            self.end(stream, headers.end)
-            return
-        self._credit -= length
-        begin, end = headers.begin, headers.end
-        headers.begun()
-        pack = FRAME_HEADER.pack
-        self._send(
-            b"".join(
-                (
-                    pack(len(begin) << 8 | frames.HEADERS, frames.END_HEADERS, number),
-                    begin,
-                    pack(length << 8 | frames.DATA, 0, number),
-                    b"\x00",
-                    (length - 5).to_bytes(4, "big"),
-                    message,
-                    pack(len(end) << 8 | frames.HEADERS, _LAST_HEADERS, number),
-                    end,
-                )
-            )
-        )
-        self._close(stream, gone=False)
-
-    def begin(self, stream: Stream) -> None:
-        """The headers of an answer with any number of messages."""
-        block = self.headers.take_due() + self.headers.begin
-        self.headers.begun()
-        self._send(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, block))
-
-    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
-        """One message more, from its pieces, which are not copied; what there is no room for waits."""
-        waited = bool(stream._waiting)
-        if stream._waiting is None:
-            stream._waiting = deque()
-        prefix = b"\x00" + sum(map(len, pieces)).to_bytes(4, "big")
-        # Together with what is little of the message, as a rule all but one tensor: each piece is a frame.
-        first = 0
-        while first < len(pieces) and len(pieces[first]) < _WORTH_A_FRAME:
-            prefix += pieces[first]
-            first += 1
-        stream._waiting.append((memoryview(prefix), True))
-        stream._waiting.extend((memoryview(piece), True) for piece in pieces[first:] if piece)
-        if not waited:
-            self._push(stream)
-
-    def end(self, stream: Stream, block: bytes) -> None:
-        """The trailers, behind whatever waits; the stream is over then."""
-        if stream._waiting:
-            stream._waiting.append((memoryview(block), False))
-        else:
-            self._end(stream, block)
-
-    def fail(self, stream: Stream, block: bytes) -> None:
-        """An answer of one header block only, in place of any other (trailers only)."""
-        self._end(stream, block)
-
-    def reset(self, stream: Stream, code: Code) -> None:
-        """Give a stream up."""
-        self._send(frames.rst_stream(stream.number, code))
-        self._close(stream, gone=True)
+    # Leaving
 
     def go_away(self) -> None:
         """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on."""
@@ -544,80 +396,3 @@ class Connection:
         """The last words before the connection is closed."""
         if self.greeted:
             self._send(frames.go_away(self._last_stream, Code.NO_ERROR))
-
-    def lose(self) -> None:
-        """The peer has gone: every open stream is told."""
-        for stream in list(self.streams.values()):
-            self._close(stream, gone=True)
-
-    @property
-    def blocked(self) -> bool:
-        """Does something wait for the peer to open its windows?"""
-        return bool(self._blocked)
-
-    def _send(self, data: bytes | memoryview) -> None:
-        if not self.out:
-            self._on_output()
-        self.out.append(data)
-        self.out_bytes += len(data)
-
-    def _push(self, stream: Stream) -> None:
-        """Send what windows have room for, of one stream alone. That is fair: while the connection's window
-        has room, the others that wait do so for their own."""
-        while stream._waiting and self._send_some(stream):
-            pass
-        if stream._waiting:
-            self._blocked[stream.number] = stream
-
-    def _unblock(self) -> None:
-        """Send what windows have room for, a frame a stream in turn."""
-        blocked = self._blocked
-        stuck = 0
-        while self._credit > 0 and stuck < len(blocked):
-            number = next(iter(blocked))
-            stream = blocked.pop(number)
-            stuck = 0 if self._send_some(stream) else stuck + 1
-            if stream._waiting:
-                blocked[number] = stream
-
-    def _send_some(self, stream: Stream) -> bool:
-        """The next frame of a stream, and its end if that comes then. Returns whether there was room."""
-        waiting = stream._waiting
-        assert waiting
-        room = min(self._credit, self.initial_window + stream._credit, self._peer_frame_bytes)
-        if room <= 0:
-            return False
-        payload, _ = waiting[0]
-        piece = payload[:room]
-        stream._credit -= len(piece)
-        self._credit -= len(piece)
-        self._send(FRAME_HEADER.pack(len(piece) << 8 | frames.DATA, 0, stream.number))
-        self._send(piece)
-        if len(piece) < len(payload):
-            waiting[0] = (payload[room:], True)
-            return True
-        waiting.popleft()
-        if waiting and not waiting[0][1]:
-            # The end needs no room.
-            self._end(stream, bytes(waiting[0][0]))
-        return True
-
-    def _end(self, stream: Stream, block: bytes) -> None:
-        block = self.headers.take_due() + block
-        self._send(frames.frame(frames.HEADERS, _LAST_HEADERS, stream.number, block))
-        if not stream._peer_done:
-            # So that it does not go on sending what nobody will read (RFC 9113, section 8.1).
-            self._send(frames.rst_stream(stream.number, Code.NO_ERROR))
-        self._close(stream, gone=False)
-
-    def _close(self, stream: Stream, gone: bool) -> None:
-        stream.open = False
-        stream._waiting = None
-        self._blocked.pop(stream.number, None)
-        del self.streams[stream.number]
-        if gone:
-            stream.on_reset()
-        stream.on_sent()
-
-
-_LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM

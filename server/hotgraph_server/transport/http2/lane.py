@@ -10,7 +10,10 @@ one write takes away what tens of them get.
     deadlines.py      whose time is up                                 pure
     crowd.py          when arrivals may lie for a moment               pure
     link.py           one connection's socket: read, write, TLS
-    connection.py     one connection's protocol: frames, windows       pure
+    connection.py     one connection's protocol: what comes in         pure
+    sending.py        its other half: answers, and windows             pure
+    stream.py         one stream of it                                 pure
+    field_decoder.py  HPACK's reading side                             pure
     header_blocks.py  HPACK, and what headers say                      pure
     messages.py       gRPC's messages in a stream's bytes              pure
     calls.py          what happens on a stream, by the kind of method
@@ -52,12 +55,13 @@ from concurrent.futures import ThreadPoolExecutor
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
 from hotgraph_server.together import at_the_end, together
 from hotgraph_server.transport.http2.calls import Call, HotCall, RefusedCall, StreamingCall
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, ConnectionBroken, Stream
+from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, ConnectionBroken
 from hotgraph_server.transport.http2.crowd import Crowd
 from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.doors import Doors
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
+from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import HotMethod, Service, StreamingMethod, as_hot
 

@@ -15,8 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from hotgraph_server.transport.http2.connection import Connection, Stream
+from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.stream import Stream
 
 # What one read takes at most. A read costs a system call and, with it, a chance for other threads to take
 # the interpreter; this many bytes are 80 calls of 3 kB, or a fifth of a large image.

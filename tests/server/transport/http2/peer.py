@@ -14,8 +14,9 @@ from h2.events import DataReceived, Event, ResponseReceived, StreamReset, Traile
 from h2.settings import Settings
 
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, Stream
+from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.stream import Stream
 
 REQUEST = [
     (":method", "POST"),

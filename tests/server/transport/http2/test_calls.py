@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from hotgraph_server.errors import CallError, Draining, InvalidCall, QueueFull, Unsupported
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.calls import Call, HotCall, RefusedCall, StreamingCall
-from hotgraph_server.transport.http2.connection import Connection, Stream
+from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.service import OpenStream, Reply, StreamingMethod
 
 from .peer import REQUEST, Answer, Client, Feeder, prefixed, taken_out
@@ -96,7 +97,8 @@ class StillLane:
         elif self._kind == "hot":
             call = HotCall(connection, number, head, lane, self._method, True)
         else:
-            call = StreamingCall(connection, number, head, lane, StreamingMethod(self._opened))
+            method = StreamingMethod(self._opened, paced=self._kind == "paced")
+            call = StreamingCall(connection, number, head, lane, method)
         self.calls[number] = call
         return call
 
@@ -532,6 +534,31 @@ class TestStreamingCalls:
         answer = lane.answer(number)
         assert len(answer.messages) >= 128
         assert answer.status == 8
+
+    def test_paced_method_hears_when_its_caller_has_read_everything(self) -> None:
+        lane = StillLane("paced", window=10)
+        number = lane.request(end=False)
+        told: list[int] = []
+        for _ in range(600):
+            lane.client.h2.send_data(number, prefixed(b"?"))
+            lane.exchange()
+            lane.opened[0].send(bytes(1000))
+            lane.deliver()
+        stream: Any = lane.opened[0]
+        assert len(lane.seen) == 600
+        assert stream.unread >= 600
+        stream.when_read(lambda: told.append(stream.unread))
+        lane.deliver()
+        lane.client.h2.increment_flow_control_window(2**20, number)
+        lane.client.h2.increment_flow_control_window(400_000)
+        lane.exchange()
+        assert told == []
+        lane.client.h2.increment_flow_control_window(2**20)
+        lane.exchange()
+        assert told == [0]
+        stream.when_read(lambda: told.append(1))
+        lane.deliver()
+        assert told == [0, 1]
 
     def test_method_that_cannot_open_refuses(self) -> None:
         lane = StillLane("streaming")

@@ -573,11 +573,18 @@ class TestNaps:
     ) -> None:
         """They may have come then; and no answer shall come past its caller's deadline."""
         crowd = lane.lane._crowd
-        monkeypatch.setattr(crowd, "nap_s", lambda now: 0.0 if crowd.answers else 1e6)
+        naps = threading.Event()
+
+        def nap_s(now: float) -> float:
+            if crowd.answers or not lane.lane._open_hot:
+                return 0.0
+            naps.set()
+            return 1e6
+
+        monkeypatch.setattr(crowd, "nap_s", nap_s)
         caller.call("Hold")
         reply = toys.next_held()
-        while not lane.lane._naps:
-            time.sleep(0.001)
+        assert naps.wait(PATIENCE_S)
         sent_at = time.monotonic()
         caller.call("Hold", b"", ("grpc-timeout", "1000S"))
         join(in_thread(answer_of, reply))
