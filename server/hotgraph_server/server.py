@@ -28,7 +28,7 @@ from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
 from hotgraph_server.shared_memory import Regions
-from hotgraph_server.tfs_metrics import MetricsPage
+from hotgraph_server.tfs_metrics import MetricsPage, counters
 from hotgraph_server.tracing.tracing import Tracing
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
@@ -129,7 +129,9 @@ class Server:
         prediction = self._request_logs.around(
             tfs.prediction_service(self.registry, self._settings.prediction)
         )
-        models = tfs.model_service(self.repository, self.reconfigure, self._like)
+        models = tfs.model_service(
+            self.repository, self.reconfigure, self._like, functools.partial(counters, self.registry)
+        )
         shm = self._settings.shared_memory
         inference = v2.service(
             self.registry,

@@ -17,7 +17,7 @@ What differs:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import generate_latest
@@ -103,6 +103,25 @@ class TfsCollector(Collector):
             for _, labels, figures in series:
                 _add_histogram(histogram, {**labels, **more}, bounds, counts(figures), total(figures))
             yield histogram
+
+
+def counters(models: Registry) -> dict[str, Mapping[tuple[str, int, str], int]]:
+    """What only grows, by TensorFlow Serving's own names (with slashes): for each signature of each version
+    how many so far, by model, number and signature."""
+    series = [
+        ((version.name, version.number, name), version, figures)
+        for version in models.versions()
+        for name, figures in _figures(version)
+    ]
+    return {
+        "/tensorflow/serving/request_count": {
+            key: sum(_by_status(figures, version.refuse_with, version.refuse_by_policy_with).values())
+            for key, version, figures in series
+        },
+        "/tensorflow/serving/batching_session/wrapped_run_count": {
+            key: figures.runs for key, _, figures in series
+        },
+    }
 
 
 class MetricsPage:

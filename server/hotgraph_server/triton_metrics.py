@@ -23,6 +23,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from hotgraph_server.gpus import Gpus
 from hotgraph_server.model import Version
 from hotgraph_server.registry import Registry
 from hotgraph_server.statistics import DURATION_BOUNDS_S, Event, Snapshot
@@ -105,6 +106,7 @@ class TritonCollector(Collector):
         models: which versions there are.
         processor: where the machine's figures come from; see Processor.
         give_way: called between metrics, with seconds to sleep (see metrics.py).
+        gpus: where the figures of GPUs come from.
     """
 
     def __init__(
@@ -112,8 +114,10 @@ class TritonCollector(Collector):
         models: Registry,
         processor: Processor | None = None,
         give_way: Callable[[float], object] = time.sleep,
+        gpus: Gpus | None = None,
     ) -> None:
         self._models = models
+        self._gpus = gpus or Gpus()
         self._processor = processor or Processor()
         self._give_way = give_way
 
@@ -144,6 +148,7 @@ class TritonCollector(Collector):
             yield gauge
         yield _first_responses(shown)
         yield from self._processor.metrics()
+        yield from self._gpus.metrics()
 
 
 def failures_by_reason(now: Snapshot) -> dict[str, int]:

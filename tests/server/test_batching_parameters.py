@@ -32,7 +32,13 @@ def parsed(text: str) -> BatchSettings:
 def test_what_is_not_said_is_as_in_tensorflow_serving() -> None:
     found = defaults(LIKE)
     assert found == dataclasses.replace(
-        LIKE, max_batch_rows=1000, max_wait_us=0, max_queued_calls=10_000, max_queued_rows=10_000, split=False
+        LIKE,
+        max_batch_rows=1000,
+        max_call_rows=1000,
+        max_wait_us=0,
+        max_queued_calls=10_000,
+        max_queued_rows=10_000,
+        split=False,
     )
 
 
@@ -57,7 +63,7 @@ def test_what_is_not_said_is_as_in_tensorflow_serving() -> None:
         (
             "max_batch_size { value: 64 } enable_large_batch_splitting { value: true }"
             " max_execution_batch_size { value: 16 } allowed_batch_sizes: 4 allowed_batch_sizes: 16",
-            {"split": True, "max_batch_rows": 16, "row_buckets": (4, 16)},
+            {"split": True, "max_batch_rows": 16, "max_call_rows": 64, "row_buckets": (4, 16)},
         ),
         ("max_execution_batch_size { value: 16 }", {"max_batch_rows": 1000}),
         ("num_batch_threads { value: 4 } thread_pool_name { value: 'p' }", {"max_batch_rows": 1000}),

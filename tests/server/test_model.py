@@ -17,6 +17,7 @@ from hotgraph_server.errors import (
     DeadlineExceeded,
     Draining,
     InternalError,
+    InvalidCall,
     LoadError,
     QueueFull,
     QueueTimedOut,
@@ -561,3 +562,18 @@ def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> Non
     assert ended.wait(HANG_S)
     assert order == list(range(9))
     serving.end()
+
+
+@pytest.mark.parametrize("size", [3, 100])
+def test_call_with_more_rows_than_the_settings_allow_is_refused_in_tensorflow_serving_s_words(
+    size: int,
+) -> None:
+    serving = Serving(FakeGraph(), max_call_rows=2)
+    try:
+        with pytest.raises(
+            InvalidCall, match=f"^Task size {size} is larger than maximum input batch size 2$"
+        ):
+            serving.call(rows(*range(size)))
+        serving.call(rows(1, 2)).assert_right()
+    finally:
+        serving.end()

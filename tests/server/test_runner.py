@@ -438,6 +438,17 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
     assert running.graph.runs == []
 
 
+def test_each_call_of_a_shared_run_that_writes_and_fails_is_counted() -> None:
+    writer = signature("write", writes=True)
+    running = Running(Graph(), alone={"write": None})
+    callers = [running.put(rows(value), writer) for value in (1, POISON, 2)]
+    running.run_all()
+    assert [str(caller.error()) for caller in callers] == ["no such id"] * 3
+    assert len(running.graph.runs) == 1
+    figures = running.statistics.by_signature()["write"]
+    assert (figures.answered, figures.failed, figures.failed_runs) == (0, 3, 1)
+
+
 # All of it at once.
 
 

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_protos.model_config import ModelConfig
+from hotgraph_server.gpus import Gpus
 from hotgraph_server.model import Version
 from hotgraph_server.registry import Registry
 from hotgraph_server.settings import ModelSettings
@@ -21,6 +22,7 @@ from hotgraph_server.triton.contract import Contract
 from hotgraph_server.triton_metrics import REASONS, Processor, TritonCollector
 
 from .fakes import HANG_S, FakeClock, FakeGraph, signature
+from .test_gpus import Driver
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 STAT = "cpu  10 0 20 60 10 0 0 0 5 5\ncpu0 1 2 3\n"
@@ -40,7 +42,7 @@ class Scraped:
         models = Registry()
         models.publish([self.version])
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(TritonCollector(models, Processor(folder), lambda _: None))
+        self.registry.register(TritonCollector(models, Processor(folder), lambda _: None, Gpus(Driver)))
 
     def value(self, name: str, **labels: str) -> float:
         wanted = labels if name.startswith("nv_cpu") else {"model": "m", "version": "3", **labels}

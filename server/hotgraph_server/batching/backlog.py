@@ -1,9 +1,7 @@
-"""What waits in a queue, in lanes, and how long the executor will be busy with it. The queue's bookkeeping:
-no thread, no lock, no clock; queue.py has the contract and holds its lock around everything here.
+"""What waits in a queue, in lanes, and who of it goes. The queue's bookkeeping: no thread, no lock, no clock;
+queue.py has the contract and holds its lock around everything here, work.py knows how long it all takes.
 
-Sums are kept and not taken anew, because each call asks for them: of calls, rows and bytes, and of the work
-that waits on each level. A lane that has changed is noted, and its work is counted again when somebody next
-asks for the sum; so calls without deadlines pay nothing for it.
+Sums of calls, rows and bytes are kept and not taken anew, because each call asks for them.
 
 Levels here are the queue's: those of priority, or, where a queue policy puts calls behind the others of their
 priority, two for each, the second for these calls. All else that is said of levels goes for both.
@@ -17,10 +15,11 @@ from itertools import islice
 from typing import TypeVar
 
 from hotgraph_server.batching import decisions
-from hotgraph_server.batching.call import Call, LaneKey
-from hotgraph_server.batching.cost import MOST_MARGIN, CostCurve, Costs, cost_key, elements_of_a_row
-from hotgraph_server.batching.lane import Flow, Lane
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.cost import MOST_MARGIN
+from hotgraph_server.batching.lane import Lane
 from hotgraph_server.batching.policies import DELAYED, Policies
+from hotgraph_server.batching.work import Work
 from hotgraph_server.errors import QueueFull, Refused, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.tensors import Array
@@ -31,8 +30,6 @@ Batch = list[Call]
 AnyRefused = TypeVar("AnyRefused", bound=Refused)
 
 _MIB = 1 << 20
-# Callers choose shapes, so what is known of them is forgotten at some point. The curves are kept apart.
-_MAX_FLOWS = 1024
 
 
 class Backlog:
@@ -69,14 +66,7 @@ class Backlog:
         self._bytes = 0
         self._passed_over = 0
         self._yielding: Lane | None = None
-        # What waits as seconds of work by level, but for the lanes in `_uncounted`, which have changed since.
-        self._work_s = [0.0] * (self._levels + 1)
-        self._uncounted: set[Lane] = set()
-        # The batch that the executor has: its curve, its rows, when it was taken.
-        self._running: tuple[CostCurve, int, float] | None = None
-        self._free_at = -math.inf
-        self._costs = Costs()
-        self._flows: dict[LaneKey, Flow] = {}
+        self._work = Work(self._levels, self._max_rows)
 
     def refusal(self, call: Call, now: float) -> Refused | None:
         """Why `call` is not taken in at `now`, monotonic seconds; of no matter where it has no deadline."""
@@ -91,16 +81,16 @@ class Backlog:
                 refusal = self._policies.refusal(call)
                 if refusal is not None:
                     return self._worth_another_try(refusal)
-        elif self._running is None:
+        elif not self._work.runs:
             return None
         if call.deadline != math.inf:
             # Cheaper than to count what is ahead: each call one run of the longest kind, each batch of large
             # calls' rows another, our own and the present one.
             runs = self.calls + (self._rows + call.rows) // self._least_rows + 2
-            if now + MOST_MARGIN * runs * self._costs.longest_s + decisions.SLACK_S > call.deadline:
-                work_s = self._work_ahead_s(call, max(0.0, self._free_at - now))
-                margin = self._flow(call).curve.margin
-                late_by_s = decisions.late_by_s(now, call.deadline, self._free_at, work_s, margin)
+            if now + MOST_MARGIN * runs * self._work.longest_run_s + decisions.SLACK_S > call.deadline:
+                work_s = self._work_ahead_s(call, max(0.0, self._work.free_at - now))
+                margin = self._work.flow(call).curve.margin
+                late_by_s = decisions.late_by_s(now, call.deadline, self._work.free_at, work_s, margin)
                 if late_by_s > 0.0:
                     return WouldBeLate(self._title, late_by_s)
         return None
@@ -112,15 +102,15 @@ class Backlog:
         if lane is None:
             lane = self._lanes[key] = Lane(
                 key,
-                self._flow(call),
+                self._work.flow(call),
                 self._level_of(call),
                 joins=call.lane is not None,
                 max_rows=self._max_rows_of(call),
             )
-        lane.append(call, 0.0 if lane.joins else self._flow(call).curve.predict(call.rows))
+        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.rows))
         if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
-        self._uncounted.add(lane)
+        self._work.changed(lane)
         self.calls += 1
         self._rows += call.rows - call.rows_done
         self._bytes += call.nbytes
@@ -232,22 +222,17 @@ class Backlog:
 
     def run_is_over(self, now: float) -> None:
         """The batch that was taken last, if it is not known yet, has ended at `now`."""
-        if self._running is not None:
-            curve, rows, began = self._running
-            self._costs.observe(curve, rows, now - began)
-            self._running = None
-            self._free_at = -math.inf
+        self._work.run_is_over(now)
 
     def ran(self, signature: str, inputs: Sequence[Array], rows: int, seconds: float) -> None:
         """Learn of a run that was no batch of ours; see BatchQueue.ran."""
-        curve = self._costs.curve(cost_key(signature, elements_of_a_row(inputs)))
-        self._costs.observe(curve, rows, seconds)
+        self._work.ran(signature, inputs, rows, seconds)
 
     def _full(self, waiting: int, limit: int, unit: str) -> QueueFull:
         return self._worth_another_try(QueueFull(self._title, waiting, limit, unit))
 
     def _worth_another_try(self, error: AnyRefused) -> AnyRefused:
-        work_s = self._all_work_s(self._levels)
+        work_s = self._work.waiting_s(self._levels)
         if work_s > 0.0:
             # When half of what waits now is done, there is room, and not everybody comes back at once.
             error.retry_after_ms = max(1, math.ceil(work_s * 500))
@@ -257,29 +242,17 @@ class Backlog:
         """What goes before the end of the batch that `call` would go in, but for the present run, which
         ends in `free_in_s`.
         """
-        work_s = self._all_work_s(self._level_of(call))
+        work_s = self._work.waiting_s(self._level_of(call))
         if call.lane is None:
-            return work_s + self._flow(call).curve.predict(call.rows)
+            return work_s + self._work.flow(call).curve.predict(call.rows)
         lane = self._lanes.get(self._key(call))
         if lane is None:
-            flow, rows = self._flow(call), call.rows
+            flow, rows = self._work.flow(call), call.rows
         else:
             # It shares the lane's last batch.
             flow, rows = lane.flow, lane.rows + call.rows
             work_s -= lane.counted_s
         return work_s + decisions.shared_work_s(rows, self._max_rows_of(call), flow, free_in_s + work_s)
-
-    def _all_work_s(self, level: int) -> float:
-        """The work that waits at `level` and above it, seconds."""
-        for lane in self._uncounted:
-            if lane.joins:
-                work_s = decisions.work_s(lane.rows, min(lane.max_rows, self._max_rows), lane.flow.curve)
-            else:
-                work_s = sum(lane.calls.values())
-            self._work_s[lane.level] += work_s - lane.counted_s
-            lane.counted_s = work_s
-        self._uncounted.clear()
-        return self._work_s[1] if level == 1 else sum(self._work_s[1 : level + 1])
 
     def _key(self, call: Call) -> Hashable:
         """Of the lane that `call` waits in: nobody can join one that is larger than a batch, or was when
@@ -303,18 +276,6 @@ class Backlog:
         if self._max_wait_s and now >= lane.oldest + self._max_wait_s:
             return []
         return decisions.exactly(batch, self._preferred)
-
-    def _flow(self, call: Call) -> Flow:
-        if call.lane is None:
-            key = cost_key(call.signature.name, elements_of_a_row(call.inputs))
-            return Flow(self._costs.curve(key))
-        flow = self._flows.get(call.lane)
-        if flow is None:
-            if len(self._flows) == _MAX_FLOWS:
-                self._flows.clear()
-            key = cost_key(call.signature.name, elements_of_a_row(call.inputs))
-            flow = self._flows[call.lane] = Flow(self._costs.curve(key))
-        return flow
 
     def _add_company(self, lane: Lane, batch: Batch, now: float) -> None:
         """Fill a batch up from the other levels' lanes of the same key."""
@@ -354,22 +315,15 @@ class Backlog:
     def _recount(self, lane: Lane) -> None:
         """Calls have left `lane`."""
         if lane.calls:
-            self._uncounted.add(lane)
+            self._work.changed(lane)
         elif self._lanes.get(lane.key) is lane:
             # Keys are made from callers' shapes: a lane that outlived its calls would be a leak that
             # callers can drive.
             del self._lanes[lane.key]
-            self._uncounted.discard(lane)
-            self._work_s[lane.level] -= lane.counted_s
-            if not self._lanes:
-                # Sums of floats drift.
-                self._work_s = [0.0] * (self._levels + 1)
+            self._work.gone(lane, last=not self._lanes)
 
     def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
-        rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
+        rows = batch[0].rows
         if lane.joins:
-            curve = lane.flow.curve
-        else:
-            curve, rows = self._flow(batch[0]).curve, batch[0].rows
-        self._running = curve, rows, now
-        self._free_at = now + curve.predict(rows)
+            rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
+        self._work.begin(lane, batch[0], rows, now)

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 # 2.5 and 3.7 ms in three loads; with the usual 5 ms 2.9, 3.6 and 4.7; in peace 0.4. Others were not tried.
 _SHORT_S = 0.0002
 
-# TODO(issue 5): the longest waits remain, once in a load: TensorFlow imports a frozen graph without letting
-# go of the interpreter's lock, 60 to 130 ms for 17 MB of constants. They could be imported one by one.
+# The longest waits left are for one large constant, some 5 to 10 ms for 4 MB: TensorFlow makes it without
+# letting go of the interpreter's lock. See graph/large_constants.py.
 
 
 class GivingWay:

@@ -81,11 +81,15 @@ def like(given: Given, device: str = "/CPU:0") -> Like:
     Raises:
         SettingsError: a file or a value is wrong.
     """
-    batch = BatchSettings(refuse_with="unavailable")
+    batch = plain = BatchSettings(refuse_with="unavailable")
     if path := given.text("batching_parameters_file"):
         batch = batching_parameters.read(Path(path), batch)
     elif given.is_on("enable_batching"):
         batch = batching_parameters.defaults(batch)
+    if given.is_on("enable_per_model_batching_parameters"):
+        # TensorFlow Serving takes threads alone from the file for all, which have no meaning here, and does
+        # not batch a version without a file of its own.
+        batch = plain
     return functools.partial(
         ModelSettings,
         batch=batch,

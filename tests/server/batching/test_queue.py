@@ -71,8 +71,12 @@ def assert_keeps_nothing(queue: BatchQueue) -> None:
     assert len(queue) == 0
     # Private, but a lane or a sum that stayed behind is a leak that no public behaviour shows.
     assert not queue._backlog._lanes
-    assert not queue._backlog._uncounted
-    assert (queue._backlog._rows, queue._backlog._bytes, set(queue._backlog._work_s)) == (0, 0, {0.0})
+    assert not queue._backlog._work._uncounted
+    assert (queue._backlog._rows, queue._backlog._bytes, set(queue._backlog._work._waiting_s)) == (
+        0,
+        0,
+        {0.0},
+    )
 
 
 def test_calls_that_may_share_a_batch_come_out_together_in_their_order(queue: BatchQueue) -> None:

@@ -116,6 +116,21 @@ def test_body_past_the_limit_is_refused(rest_with: Callable[..., Rest]) -> None:
     assert rest.post(PREDICT, just_fits).json == ANSWER
 
 
+def test_body_that_does_not_come_is_waited_for_no_longer_than_the_settings_say(
+    rest_with: Callable[..., Rest],
+) -> None:
+    rest = rest_with(RestSettings(rest_body_s=0.001))
+    rest.serve(FakeGraph())
+    with contextlib.closing(rest.connect()) as connection:
+        connection.putrequest("POST", PREDICT)
+        connection.putheader("Content-Length", "10")
+        connection.endheaders(b"{")
+        response = connection.getresponse()
+        assert response.status == 408
+        assert response.headers["connection"] == "close"
+        assert json.loads(response.read()) == {"error": "the request's body has not come within 0.001 s"}
+
+
 def test_pages_from_anywhere_may_call_only_if_that_was_wanted(rest_with: Callable[..., Rest]) -> None:
     closed, opened = rest_with(), rest_with(RestSettings(rest_cors=True))
     for rest in (closed, opened):

@@ -144,6 +144,7 @@ def test_batching_has_tensorflow_servings_limits_and_all_that_may_wait_can_come_
     assert found.models[0].batch == BatchSettings(
         refuse_with="unavailable",
         max_batch_rows=1000,
+        max_call_rows=1000,
         max_queued_calls=10_000,
         max_queued_rows=10_000,
         split=False,
@@ -433,3 +434,14 @@ def test_models_that_are_named_later_are_like_the_others() -> None:
     later = translation.like(given, "/GPU:0")("b", Path("/b"))
     assert later.session == SessionSettings(device="/GPU:0", intra_op_threads=2)
     assert later.batch.max_batch_rows == 1000
+
+
+def test_version_without_a_file_of_its_own_has_no_limits_where_each_has_its_own(tmp_path: Path) -> None:
+    for_all = tmp_path / "batching"
+    for_all.write_text("max_batch_size { value: 8 }")
+    found = translated(
+        "--enable_batching",
+        "--enable_per_model_batching_parameters",
+        f"--batching_parameters_file={for_all}",
+    )
+    assert found.models[0].batch == BatchSettings(refuse_with="unavailable")

@@ -34,7 +34,7 @@ from hotgraph_server.protocols.wire import (
     read_varint,
     whole_or_pieces,
 )
-from hotgraph_server.tensors import DT_STRING, STRING, Array, dtype_of, number_of
+from hotgraph_server.tensors import DT_STRING, MOST_EMPTY, STRING, Array, dtype_of, number_of
 
 _DT_HALF, _DT_BFLOAT16 = 19, 14
 
@@ -144,10 +144,11 @@ def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> A
         raise _unreadable(alias, f"shape {shape} is not a tensor's")
     if len(shape) > _MAX_RANK:
         raise _unreadable(alias, f"{len(shape)} dimensions, at most {_MAX_RANK} are possible")
-    # numpy counts a zero as a one when it looks whether a shape's bytes overflow.
-    if math.prod(max(size, 1) for size in shape) * dtype.itemsize > _MAX_BYTES:
-        raise _unreadable(alias, f"shape {shape} is too large")
     count = math.prod(shape)
+    # numpy counts a zero as a one when it looks whether a shape's bytes overflow.
+    nonzero = count or math.prod(max(size, 1) for size in shape)
+    if nonzero * dtype.itemsize > _MAX_BYTES or (not count and nonzero > MOST_EMPTY):
+        raise _unreadable(alias, f"shape {shape} is too large")
     content = large.memory if large and large.field == _CONTENT else proto.tensor_content
     if len(content):
         flat = _from_content(alias, content, dtype, count)

@@ -24,6 +24,10 @@ from hotgraph_server.errors import InvalidCall
 from hotgraph_server.protocols.wire import Message
 from hotgraph_server.tensors import STRING, Array
 
+# A message of some megabytes can say "this megabyte, before each of a million examples". As much as a tensor
+# may be filled with by one value (codec.py).
+_MOST_REPEATED_BYTES = 256 * 2**20
+
 
 def read_request(message: Message, kind: str) -> Any:
     """The request of Classify or Regress: `model_spec`, and `input` for `examples_of`.
@@ -51,11 +55,16 @@ def examples_of(input_: Any) -> Array:
     """The examples of an `input`, as strings [n].
 
     Raises:
-        InvalidCall: there are none.
+        InvalidCall: there are none, or their context is too large to go with each of them.
     """
     found = getattr(input_, input_.WhichOneof("kind") or "example_list")
     # Only a list with a context has the field, and it is often empty.
     context = getattr(found, "context", b"")
+    if len(context) * len(found.examples) > _MOST_REPEATED_BYTES:
+        raise InvalidCall(
+            f"a context of {len(context)} bytes for {len(found.examples)} examples is too large: "
+            f"they may have {_MOST_REPEATED_BYTES} bytes of it together"
+        )
     serialized = [context + example for example in found.examples] if context else found.examples
     if not len(serialized):
         raise InvalidCall("Input is empty.")

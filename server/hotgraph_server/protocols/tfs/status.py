@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2
@@ -46,15 +46,22 @@ Reconfigure = Callable[[Sequence[ModelSettings]], None]
 """Takes the models to be served from now on; raises ConfigError."""
 
 
-def service(models: Models, reconfigure: Reconfigure, like: Like | None) -> Service:
+Counters = Callable[[], Mapping[str, Mapping[Any, int]]]
+"""What only grows, by TensorFlow Serving's name of it: its series, each by whatever tells them apart."""
+
+
+def service(
+    models: Models, reconfigure: Reconfigure, like: Like | None, counters: Counters = dict
+) -> Service:
     """The service.
 
     Args:
         models: what it tells about.
         reconfigure: what a new list of models is given to.
         like: what a model is like that such a list names; None: no caller may change the list.
+        counters: of which a caller may be told how much they grew while his list was taken in.
     """
-    reload = _Reload(models, reconfigure, like)
+    reload = _Reload(models, reconfigure, like, counters)
     return Service(
         name=NAME,
         descriptor=model_service_pb2.DESCRIPTOR,
@@ -107,12 +114,16 @@ def _version_status(status: VersionStatus) -> Any:
 
 class _Reload:
     """HandleReloadConfigRequest: the new list is checked and then holds as a whole; the answer comes when it
-    is known of every model that is new in it whether it can be served."""
+    is known of every model that is new in it whether it can be served. With it comes how much those metrics
+    grew meanwhile that the request names; of one that we do not have nothing is said."""
 
-    def __init__(self, models: Models, reconfigure: Reconfigure, like: Like | None) -> None:
+    def __init__(
+        self, models: Models, reconfigure: Reconfigure, like: Like | None, counters: Counters
+    ) -> None:
         self._models = models
         self._reconfigure = reconfigure
         self._like = like
+        self._counters = counters
 
     def __call__(self, message: Message, reply: Reply) -> None:
         """See HotMethod.
@@ -120,7 +131,8 @@ class _Reload:
         Raises:
             CallError: it cannot be, and why; nothing has changed.
         """
-        config = parsed(model_management_pb2.ReloadConfigRequest, message).config
+        request = parsed(model_management_pb2.ReloadConfigRequest, message)
+        config = request.config
         if config.WhichOneof("config") != "model_config_list":
             raise InvalidCall(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest."
@@ -129,17 +141,45 @@ class _Reload:
         if self._like is None:
             raise Unsupported("the models of this server are those of its command line; see --poll-s")
         models = models_of(config, self._like)
+        growth = _Growth(self._counters, request.metric_names)
         before = set(self._models.models())
         self._reconfigure(models)
         new = {model.name for model in models} - before
-        reply.when_gone(self._models.when_settled(new, functools.partial(_tell, reply)))
+        reply.when_gone(self._models.when_settled(new, functools.partial(_tell, reply, growth)))
 
 
-def _tell(reply: Reply, unavailable: list[Unavailable]) -> None:
+class _Growth:
+    """How much counters grow from now on."""
+
+    def __init__(self, counters: Counters, names: Sequence[str]) -> None:
+        self._counters = counters
+        self._names = tuple(names)
+        self._before = counters() if names else {}
+
+    def metrics(self) -> list[Any]:
+        """A Metric message for each of the names that is there. Series of versions that have gone meanwhile
+        count no more."""
+        if not self._names:
+            return []
+        now = self._counters()
+        return [
+            model_management_pb2.Metric(
+                name=name, int64_value_increase=_increase(self._before.get(name, {}), now[name])
+            )
+            for name in self._names
+            if name in now
+        ]
+
+
+def _increase(before: Mapping[Hashable, int], now: Mapping[Hashable, int]) -> int:
+    return sum(count - before.get(series, 0) for series, count in now.items())
+
+
+def _tell(reply: Reply, growth: _Growth, unavailable: list[Unavailable]) -> None:
     def encode() -> bytes:
         if unavailable:
             raise NotAvailable(not_available(unavailable))
-        response = model_management_pb2.ReloadConfigResponse()
+        response = model_management_pb2.ReloadConfigResponse(metric=growth.metrics())
         response.status.SetInParent()
         return bytes(response.SerializeToString())
 

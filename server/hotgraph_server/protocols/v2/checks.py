@@ -8,6 +8,7 @@ and some inputs are the server's to fill in.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from hotgraph_protos import tensors as wire
 from hotgraph_server.errors import InvalidCall, Unsupported
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
-from hotgraph_server.tensors import Array
+from hotgraph_server.tensors import MOST_EMPTY, Array
 from hotgraph_server.triton.contract import Contract
 
 # What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
@@ -117,6 +118,8 @@ def checked_shape(tensor: Any, spec: TensorSpec, wanted: Shape | None, model: st
             if got != size and (size is not None or not 0 <= got <= _MAX_DIMENSION):
                 break
         else:
+            if 0 in shape:
+                _check_empty(shape, spec, model)
             return shape
     if any(dimension < 0 for dimension in shape):
         raise InvalidCall(
@@ -126,6 +129,8 @@ def checked_shape(tensor: Any, spec: TensorSpec, wanted: Shape | None, model: st
     if len(shape) > _MAX_RANK or any(dimension > _MAX_DIMENSION for dimension in shape):
         raise InvalidCall(f"shape {list(shape)} of input '{spec.alias}' for model '{model}' is too large")
     if wanted is None:
+        if 0 in shape:
+            _check_empty(shape, spec, model)
         return shape
     if not shape and wanted and wanted[0] is None:
         raise InvalidCall(
@@ -136,6 +141,18 @@ def checked_shape(tensor: Any, spec: TensorSpec, wanted: Shape | None, model: st
         f"unexpected shape for input '{spec.alias}' for model '{model}'. "
         f"Expected [{expected}], got [{','.join(map(str, shape))}]"
     )
+
+
+def _check_empty(shape: tuple[int, ...], spec: TensorSpec, model: str) -> None:
+    """
+    Raises:
+        InvalidCall: a tensor without values is too large to be had for nothing.
+    """
+    if math.prod([max(dimension, 1) for dimension in shape]) > MOST_EMPTY:
+        raise InvalidCall(
+            f"shape {list(shape)} of input '{spec.alias}' for model '{model}' is too large: its dimensions "
+            f"other than 0 have a product above {MOST_EMPTY}, and there is no value in it"
+        )
 
 
 def check_rows(specs: Sequence[TensorSpec], arrays: Sequence[Array], model: str, most: int = 0) -> None:

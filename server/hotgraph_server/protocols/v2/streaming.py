@@ -17,15 +17,18 @@ What bounds it: of one stream MOST_AT_WORK calls are in the queue, or wait for a
 time. When there are so many the caller is held: the transport takes what is on its way and gives it no more
 room. What came meanwhile waits here, MOST_WAITING messages at most, and then the stream ends with
 RESOURCE_EXHAUSTED; what a transport takes from a caller who is held is some megabytes, so only messages
-too small to be requests come to so many.
+too small to be requests come to so many. Answers that the caller has not read count like calls at work, so
+one who sends ahead and reads slowly is held too, until it has read all that there is.
 
 Threads. Messages come in a thread of the transport's; outcomes in any. There is one lock per stream. It
 guards what is known of the stream's calls, and nothing is done under it: one thread at a time starts calls,
-one sends answers, and whoever finds that another is at it leaves the rest to that one.
+one sends answers, and whoever finds that another is at it leaves the rest to that one. A large message is
+read in a thread that the transport has for that, which goes on starting calls from there.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
@@ -50,6 +53,9 @@ _LOG = logging.getLogger(__name__)
 
 MOST_AT_WORK = 256
 """Calls of one stream that are on their way at a time; enough for several of the largest batches."""
+
+LARGE_MESSAGE = 256 * 1024
+"""Bytes. The reading of a larger one may take seconds, if it holds many strings. A guess."""
 
 MOST_WAITING = 65536
 """Messages of one stream that wait for these."""
@@ -78,7 +84,8 @@ def methods(
 ) -> Mapping[str, StreamingMethod]:
     """ModelStreamInfer over a registry; without `regions` tensors may not lie in shared memory."""
     infer = traced(Infer(registry, regions, streamed=True))
-    return {"ModelStreamInfer": StreamingMethod(lambda stream: Conversation(infer, stream).receive)}
+    opened = StreamingMethod(lambda stream: Conversation(infer, stream).receive, paced=True)
+    return {"ModelStreamInfer": opened}
 
 
 class Conversation:
@@ -94,6 +101,7 @@ class Conversation:
         self._said_all = False  # the caller will send no more
         self._over = False  # nothing is sent any more
         self._held = False
+        self._reads_behind = False  # when all answers have been read it goes on
         self._starting = False  # a thread starts calls
         self._sending = False  # a thread sends answers
         stream.when_gone(self._leave)
@@ -131,16 +139,38 @@ class Conversation:
             if self._starting:
                 return
             self._starting = True
+        self._start_more()
+
+    def _start_more(self) -> None:
         while (started := self._next_to_start()) is not None:
             part, message = started
-            # TODO(issue 6): many strings take long to read; ModelInfer leaves such messages to others.
+            if len(message) > LARGE_MESSAGE:
+                self._stream.aside(functools.partial(self._start_aside, part, message))
+                return
             part.start(self._infer, message)
+        with self._lock:
+            asks = self._reads_behind and not self._over
+        if asks:
+            self._stream.when_read(self._caught_up)
+
+    def _start_aside(self, part: _Part, message: Message) -> None:
+        """Start the call of a large message, and those behind it, which must not overtake it."""
+        part.start(self._infer, message)
+        self._start_more()
+        self._go_on()
+
+    def _caught_up(self) -> None:
+        with self._lock:
+            self._reads_behind = False
+        self._go_on()
 
     def _next_to_start(self) -> tuple[_Part, Message] | None:
         """None: there is none, and this thread has stopped starting."""
         with self._lock:
-            if self._over or not self._waiting or len(self._at_work) >= MOST_AT_WORK:
+            unread = self._stream.unread
+            if self._over or not self._waiting or len(self._at_work) + unread >= MOST_AT_WORK:
                 self._starting = False
+                self._reads_behind = unread > 0 and bool(self._waiting)
                 if self._held is not bool(self._waiting) and not self._over:
                     self._held = not self._held
                     (self._stream.hold if self._held else self._stream.go_on)()
@@ -211,6 +241,8 @@ class _Part:
 
     def start(self, infer: HotMethod, message: Message) -> None:
         """Read the message and queue its call; what goes wrong is its answer."""
+        if self._gone:
+            return
         try:
             if self._refusal is not None:
                 raise self._refusal

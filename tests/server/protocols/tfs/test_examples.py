@@ -96,6 +96,17 @@ def test_no_example_is_refused(input_: Any) -> None:
         read(input_)
 
 
+def test_context_that_would_take_much_memory_is_refused() -> None:
+    # As bytes: the message of one example is empty, two bytes on the wire.
+    input_ = input_pb2.Input()
+    input_.example_list_with_context.context.features.feature["x"].bytes_list.value.append(bytes(2**20))
+    for _ in range(300):
+        input_.example_list_with_context.examples.add()
+    request = classification_pb2.ClassificationRequest(input=input_).SerializeToString()
+    with pytest.raises(InvalidCall, match=r"a context of .* bytes for 300 examples is too large"):
+        examples_of(read_request(request, "ClassificationRequest").input)
+
+
 def test_of_two_kinds_of_list_the_last_one_counts() -> None:
     one, other = listed(example(x=[1.0])), listed(example(x=[2.0]), context=example(y=[3.0]))
     message = b"".join(

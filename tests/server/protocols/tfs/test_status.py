@@ -43,10 +43,11 @@ class FakeModels:
         self.waiting: dict[frozenset[str], Callable[[list[Unavailable]], None]] = {}
         self.given: list[Sequence[ModelSettings]] = []
         self.refusal: ConfigError | None = None
+        self.counted: dict[str, dict[str, int]] = {}
         self.service = self._service(ModelSettings)
 
     def _service(self, like: Callable[[str, Path], ModelSettings] | None) -> Service:
-        return tfs.model_service(self, self.reconfigure, like)
+        return tfs.model_service(self, self.reconfigure, like, lambda: self.counted)
 
     def reconfigure(self, models: Sequence[ModelSettings]) -> None:
         if self.refusal is not None:
@@ -179,6 +180,18 @@ class TestReload:
         response = model_management_pb2.ReloadConfigResponse.FromString(reply.answer())
         assert response.HasField("status")
         assert (response.status.error_code, response.status.error_message) == (0, "")
+
+    def test_growth_of_the_metrics_that_are_named_comes_with_the_answer(self) -> None:
+        models = FakeModels(m=[VersionStatus(1, State.LIVE)])
+        models.counted = {"/calls": {"m 1": 5, "gone": 7}, "/runs": {"m 1": 1}}
+        request = model_management_pb2.ReloadConfigRequest.FromString(self.asking("m", "n"))
+        request.metric_names.extend(["/calls", "/nobody/has/this"])
+        reply = self.reload(models, request.SerializeToString())
+        models.counted = {"/calls": {"m 1": 8, "n 1": 2}, "/runs": {"m 1": 9}}
+        ((_, tell),) = models.waiting.items()
+        tell([])
+        response = model_management_pb2.ReloadConfigResponse.FromString(reply.answer())
+        assert [(one.name, one.int64_value_increase) for one in response.metric] == [("/calls", 5)]
 
     def test_versions_that_did_not_become_available_are_named(self) -> None:
         models = FakeModels()

@@ -10,7 +10,7 @@ import pytest
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.protocols.v2.codec import decode_inputs
-from hotgraph_server.signatures import Signature
+from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
 from hotgraph_server.triton.contract import Contract, TensorContract
 from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules, StateTensor
@@ -74,6 +74,22 @@ class TestShapes:
     def test_unknown_rank_takes_any_shape(self) -> None:
         unknown = contract(inputs={"x": TensorContract(None)})
         assert decoded(one(5), unknown)[0].shape == (5,)
+
+    @pytest.mark.parametrize("signature", ["free", "unknown rank"])
+    def test_tensor_without_values_is_small(self, signature: str) -> None:
+        shape = (None, None) if signature == "free" else None
+        any_shape = Signature(
+            "serving_default",
+            (TensorSpec("x", "x:0", np.dtype(np.float32), shape),),
+            (spec("y", np.float32, None),),
+        )
+        for accepted in ((65536, 0), (0, 65536), (0, 0)):
+            assert decoded(one(*accepted), contract(), any_shape)[0].shape == accepted
+        for refused in ((65537, 0), (0, 2**31 - 1)):
+            request = one(0)
+            request.inputs[0].shape[:] = refused
+            with pytest.raises(InvalidCall, match="is too large"):
+                decoded(request, contract(), any_shape)
 
     def test_tensor_is_fed_in_the_shape_that_the_model_takes(self) -> None:
         rules = contract(inputs={"x": TensorContract((6,), reshape=(2, 3))})

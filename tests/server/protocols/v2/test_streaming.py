@@ -35,6 +35,8 @@ class FakeStream:
         ends: how it ended, if it did; more than one would be a bug.
         owed: calls that were taken and not let go of.
         held: may the caller send nothing?
+        unread: how much of it the caller has not read, as the test says.
+        put_aside: work that takes long, which the test does.
         alarms: what shall be done when, unless it was taken back.
     """
 
@@ -43,11 +45,14 @@ class FakeStream:
         self.ends: list[CallError | None] = []
         self.owed = 0
         self.held = False
+        self.unread = 0
+        self.put_aside: list[Callable[[], None]] = []
         self.refusal = refusal
         self.leave: Callable[[], object] | None = None
         self.alarms: dict[int, tuple[float, Callable[[], None]]] = {}
         self._headers = headers
         self._alarms = 0
+        self._on_read: Callable[[], None] | None = None
         self._counting = threading.Lock()
 
     def header(self, name: str) -> str | None:
@@ -72,6 +77,21 @@ class FakeStream:
         with self._counting:
             self.owed -= 1
         assert self.owed >= 0
+
+    def when_read(self, act: Callable[[], None]) -> None:
+        self._on_read = act
+        if not self.unread:
+            self.read()
+
+    def read(self) -> None:
+        """The caller reads all that there is."""
+        self.unread = 0
+        act, self._on_read = self._on_read, None
+        if act is not None:
+            act()
+
+    def aside(self, work: Callable[[], None]) -> None:
+        self.put_aside.append(work)
 
     def hold(self) -> None:
         assert not self.held
@@ -274,6 +294,61 @@ def test_so_many_are_at_work_and_the_caller_is_held_until_the_others_have_their_
     scene.answer(3)
     assert scene.stream.ids == ["a", "b", "c", "d"]
     assert scene.stream.ends == [None]
+
+
+def test_caller_who_sends_ahead_and_does_not_read_is_held_until_it_has_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "MOST_AT_WORK", 2)
+    scene = Scene()
+    scene.ask("a", "b")
+    scene.stream.unread = 2
+    scene.answer(0)
+    scene.answer(1)
+    scene.ask("c")
+    assert scene.stream.held
+    assert len(scene.calls) == 2
+    scene.stream.read()
+    assert not scene.stream.held
+    assert len(scene.calls) == 3
+    scene.receive(None)
+    scene.answer(2)
+    assert scene.stream.ids == ["a", "b", "c"]
+    assert scene.stream.ends == [None]
+
+
+def test_large_message_is_read_aside_and_nothing_of_its_stream_overtakes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "LARGE_MESSAGE", len(request("small")))
+    scene = Scene()
+    scene.ask("large one", "small", "large two", "a")
+    scene.receive(None)
+    assert scene.calls == []
+    (first,) = scene.stream.put_aside
+    first()
+    assert len(scene.calls) == 2
+    scene.answer(0)
+    scene.answer(1)
+    assert scene.stream.ids == ["large one", "small"]
+    assert scene.stream.ends == []
+    scene.stream.put_aside[1]()
+    assert len(scene.calls) == 4
+    scene.answer(3)
+    scene.answer(2)
+    assert scene.stream.ids == ["large one", "small", "large two", "a"]
+    assert scene.stream.ends == [None]
+
+
+def test_large_message_of_a_caller_who_has_left_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "LARGE_MESSAGE", 0)
+    scene = Scene()
+    scene.ask("a", "b")
+    scene.stream.go()
+    (work,) = scene.stream.put_aside
+    work()
+    assert scene.calls == []
+    assert scene.stream.owed == 0
 
 
 def test_what_waits_has_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
