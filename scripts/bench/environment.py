@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ DEBIAN = {
     "g++": ("g++", "the C++ echo"),
     "pkg-config": ("pkg-config", "the C++ echo"),
     "grpc++": ("libgrpc++-dev", "the C++ echo"),
-    "libb64.so.0d": ("libb64-0d", "perf_analyzer"),
 }
 
 
@@ -99,11 +99,53 @@ def _has(thing: str) -> bool:
             subprocess.run(["pkg-config", "--exists", "grpc++"], check=False) if _has("pkg-config") else None
         )
         return found is not None and found.returncode == 0
-    if ".so" in thing:
-        # The loader's own cache of libraries; the command lies where a plain user's PATH may not lead.
-        listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-        return thing in listed
     return shutil.which(thing) is not None
+
+
+def folder_of_library(cache: Cache, package: str, library: str) -> Path | None:
+    """Where a shared library of a Debian package lies; None: where the loader finds it by itself.
+
+    One that is not installed is fetched and unpacked into the cache, which takes no rights.
+
+    Raises:
+        CannotSetUp: it cannot be fetched.
+    """
+    # The loader's own list; the command lies where a plain user's PATH may not lead.
+    if library in _output(["/sbin/ldconfig", "-p"]):
+        return None
+    folder = cache.at("debian", package)
+    if not folder.is_dir():
+        _unpack_debian_package(cache, package, folder)
+    found = next(folder.rglob(library), None)
+    if found is None:
+        raise CannotSetUp(f"the Debian package {package} does not hold {library}")
+    return found.parent
+
+
+def _unpack_debian_package(cache: Cache, package: str, folder: Path) -> None:
+    try:
+        with tempfile.TemporaryDirectory(dir=cache.folder) as draft:
+            _fetch_debian_package(package, Path(draft))
+            (archive,) = Path(draft).glob("*.deb")
+            _run(["dpkg-deb", "--extract", str(archive), f"{draft}/unpacked"])
+            Path(draft, "unpacked").replace(folder)
+    except CannotSetUp as error:
+        raise CannotSetUp(f"{error}; to have it installed: sudo apt-get install {package}") from error
+
+
+def _fetch_debian_package(package: str, folder: Path) -> None:
+    """Into a folder that is empty."""
+    try:
+        _run(["apt-get", "download", package], folder=folder)
+    except CannotSetUp:
+        # The machine's lists of packages are missing, as in fresh containers, or out of date.
+        own = ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/archives"]
+        # root would hand over to a user who may not write here
+        own += ["-o", "APT::Sandbox::User=root"]
+        for name in ("lists/partial", "archives/archives/partial"):
+            (folder / name).mkdir(parents=True)
+        _run(["apt-get", "update", *own], folder=folder)
+        _run(["apt-get", "download", package, *own], folder=folder)
 
 
 def machine() -> dict[str, str]:
@@ -152,10 +194,13 @@ def _output(command: Sequence[str]) -> str:
     return _run(command).stdout
 
 
-def _run(command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: Sequence[str], env: Mapping[str, str] | None = None, *, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     try:
         done = subprocess.run(
             command,
+            cwd=folder,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,

@@ -68,7 +68,7 @@ examples:
 
 The results folder gets report.md, results.json (each run's figures, settings, versions, the machine's facts)
 and plot-MODEL.svg. Debian packages that are needed: nghttp2-client; for the echo g++ pkg-config
-libgrpc++-dev; for --perf-analyzer libb64-0d."""
+libgrpc++-dev."""
 
 _SHORT_SECONDS = 1.0
 _SHORT_MODELS = ("softmax", "mobilenet")

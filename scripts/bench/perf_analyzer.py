@@ -1,9 +1,9 @@
 """NVIDIA's perf_analyzer 2.51, from the wheel of tritonclient 2.51.0: a second opinion on the tiny model.
 
-It knows two of our protocols: service kind ``triton`` (ModelInfer; it first wants ServerMetadata,
-ModelMetadata, ModelConfig and ModelStatistics) and ``tfserving`` (Predict and GetModelMetadata; it sends
-typed lists, and each call in flight is a thread). Its load is heavier than h2load's: compare its figures
-with each other only.
+It knows two of our protocols: service kind ``triton`` (ModelInfer, or ModelStreamInfer; it first wants
+ServerMetadata, ModelMetadata, ModelConfig and ModelStatistics) and ``tfserving`` (Predict and
+GetModelMetadata; it sends typed lists, and each call in flight is a thread). Its load is heavier than
+h2load's: compare its figures with each other only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,14 @@ from typing import Any
 from bench import environment
 from bench.environment import Cache, CannotSetUp
 
-KINDS = {"hotgraph": ("triton", "tfserving"), "triton": ("triton",)}
+KINDS = {
+    "triton": ("--service-kind", "triton"),
+    "triton, streaming": ("--service-kind", "triton", "--streaming"),
+    "tfserving": ("--service-kind", "tfserving"),
+}
+"""How it can call a server, with its flags for each."""
+
+KINDS_OF = {"hotgraph": tuple(KINDS), "triton": ("triton", "triton, streaming")}
 MOST_IN_FLIGHT = 128
 IN_FLIGHT = (1, 32)
 MOST_ROUNDS = 3
@@ -28,30 +36,39 @@ _RUN_S = 90
 
 @dataclass(frozen=True)
 class Tool:
-    """The program, and the folder of the library that it wants."""
+    """The program, and the folders of libraries that it wants."""
 
     program: Path
-    libraries: Path
+    libraries: tuple[Path, ...]
+
+    def run(self, address: str, arguments: Sequence[str], run_s: float) -> subprocess.CompletedProcess[str]:
+        """Have it call the gRPC server at HOST:PORT; its exit status is the caller's to look at.
+
+        Raises:
+            subprocess.TimeoutExpired: it is not done after `run_s`.
+        """
+        command = [str(self.program), "-u", address, "-i", "grpc", *arguments]
+        folders = [*map(str, self.libraries), os.environ.get("LD_LIBRARY_PATH", "")]
+        env = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=run_s, check=False)
 
 
 def set_up(cache: Cache) -> Tool:
-    """Install it.
+    """Install it into the cache, where it is not there yet.
 
     Raises:
-        CannotSetUp: it cannot be.
+        CannotSetUp: it cannot be; the text says what to do.
     """
-    missing = environment.missing_debian_packages(("libb64.so.0d",))
-    if missing:
-        raise CannotSetUp(f"Debian packages are missing: sudo apt-get install {' '.join(missing)}")
+    base64 = environment.folder_of_library(cache, "libb64-0d", "libb64.so.0d")
     # Without dependencies: nothing of tritonclient's Python is used, and CUDA is only linked to.
     python = environment.venv(
         cache, "perf-analyzer", ["tritonclient==2.51.0", "nvidia-cuda-runtime-cu12"], dependencies=False
     )
     program = python.parent / "perf_analyzer"
-    libraries = environment.site_packages(python) / "nvidia" / "cuda_runtime" / "lib"
-    if not program.exists() or not libraries.is_dir():
+    cuda = environment.site_packages(python) / "nvidia" / "cuda_runtime" / "lib"
+    if not program.exists() or not cuda.is_dir():
         raise CannotSetUp("the wheels for this platform do not hold the program and its library")
-    return Tool(program, libraries)
+    return Tool(program, (cuda,) if base64 is None else (cuda, base64))
 
 
 def run(tool: Tool, cache: Cache, kind: str, model: str, address: str, in_flight: int) -> dict[str, Any]:
@@ -59,13 +76,11 @@ def run(tool: Tool, cache: Cache, kind: str, model: str, address: str, in_flight
     found: dict[str, Any] = {"kind": kind, "in_flight": in_flight, "failure": ""}
     table = cache.at("logs", "perf_analyzer.csv")
     table.unlink(missing_ok=True)
-    command = [str(tool.program), "-m", model, "-u", address, "-i", "grpc", "--service-kind", kind, "-b", "1"]
-    command += [f"--concurrency-range={in_flight}", f"--measurement-interval={_WINDOW_MS}", "-f", str(table)]
+    arguments = ["-m", model, *KINDS[kind], "-b", "1", f"--concurrency-range={in_flight}", "-f", str(table)]
     # Three windows, agreeing or not: on a shared machine they rarely do, and rounds are what we look at.
-    command += ["--stability-percentage=999", "--max-trials=3"]
-    env = {**os.environ, "LD_LIBRARY_PATH": str(tool.libraries)}
+    arguments += [f"--measurement-interval={_WINDOW_MS}", "--stability-percentage=999", "--max-trials=3"]
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_RUN_S, check=False)
+        done = tool.run(address, arguments, _RUN_S)
     except subprocess.TimeoutExpired:
         return {**found, "failure": f"not done after {_RUN_S} s"}
     if done.returncode or not table.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,10 +18,12 @@ _MODULES = {"results.json": "bench.plot", "overload.json": "bench.plot_overload"
 DESCRIPTION = """\
 Without an option: print the report of what scripts/bench/run measured.
 
-The README's performance section is made from docs/performance/results.json and overload.json, which are
-committed beside the pictures; a test fails where the section and these files differ. After a measurement:
+The README's performance section is made from results.json, overload.json and swap.json in
+docs/performance, which are committed beside the pictures; a test fails where the section and these files
+differ. After a measurement:
 
-  scripts/bench/run --marks && scripts/bench/overload && scripts/bench/report --take"""
+  scripts/bench/run --marks && scripts/bench/overload &&
+  scripts/bench/swap --json .bench/results/swap.json && scripts/bench/report --take"""
 
 
 def main() -> int:
@@ -65,10 +68,11 @@ def main() -> int:
 
 def made_section() -> str:
     """The README's section, from the files in docs/performance."""
-    overload = PERFORMANCE / "overload.json"
+    overload, swap = PERFORMANCE / "overload.json", PERFORMANCE / "swap.json"
     return readme.section(
         results.read(PERFORMANCE / "results.json"),
         overload_results.read(overload) if overload.exists() else None,
+        json.loads(swap.read_text()) if swap.exists() else None,
     )
 
 
@@ -79,6 +83,9 @@ def _take(cache: Cache, source: Path) -> None:
             shutil.copyfile(source / name, PERFORMANCE / name)
             environment.draw(cache, module, PERFORMANCE / name, PERFORMANCE)
             print(f"docs/performance: {name} and its pictures", file=sys.stderr)
+    if (source / "swap.json").exists():
+        shutil.copyfile(source / "swap.json", PERFORMANCE / "swap.json")
+        print("docs/performance: swap.json", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
-from bench import overload_report
+from bench import overload_report, swap_report
 from bench.figures import Figure, of
 from bench.overload_results import Overload
 from bench.report import judged, marks_table, number, perf_analyzer_rows, table
@@ -37,7 +39,7 @@ def replaced(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def section(results: Results, overload: Overload | None) -> str:
+def section(results: Results, overload: Overload | None, swap: Mapping[str, Any] | None = None) -> str:
     """Heading and all. Pictures are named after the models, in docs/performance."""
     parts = [
         "## Performance",
@@ -47,6 +49,7 @@ def section(results: Results, overload: Overload | None) -> str:
         _calls(results, "mobilenet", "MobileNetV2, 224x224: how much of the machine computes"),
         _perf_analyzer(results),
         _overload(overload),
+        swap_report.section(swap or {}),
         _settings(results, overload),
     ]
     return "\n\n".join(_wrapped(part) for part in parts if part)
@@ -113,7 +116,11 @@ def _perf_analyzer(results: Results) -> str:
     if not results.perf_analyzer:
         return ""
     head = ["", "protocol", "in flight", "calls/s", "p50 ms", "p99 ms"]
-    protocols = {"triton": "Open Inference", "tfserving": "TensorFlow Serving"}
+    protocols = {
+        "triton": "Open Inference",
+        "triton, streaming": "Open Inference, streams",
+        "tfserving": "TensorFlow Serving",
+    }
     found = perf_analyzer_rows(results.perf_analyzer)
     rows = [[title, protocols[kind], *figures] for title, kind, *figures, why_not in found if not why_not]
     failed = {f"{title}, {protocols[kind]}: {why_not}" for title, kind, *_, why_not in found if why_not}

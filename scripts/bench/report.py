@@ -131,7 +131,10 @@ def _perf_analyzer(results: Results) -> str:
         return ""
     head = ["", "service kind", "in flight", "calls/s", "p50 ms", "p99 ms", "why not"]
     title = "## perf_analyzer 2.51, softmax, one row a call"
-    return f"{title}\n\n{table(head, perf_analyzer_rows(results.perf_analyzer))}"
+    parts = [title, table(head, perf_analyzer_rows(results.perf_analyzer))]
+    if ratios := perf_analyzer_ratios(results.perf_analyzer):
+        parts.append(table(["calls/s, hotgraph / it", "service kind", "in flight", ""], ratios))
+    return "\n\n".join(parts)
 
 
 def perf_analyzer_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -147,6 +150,24 @@ def perf_analyzer_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         medians = [number(figure.median if figure else None) for figure in figures]
         rows.append([RIVALS[rival].title, kind, str(in_flight), *medians, why_not])
     return rows
+
+
+def perf_analyzer_ratios(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """For each other rival, kind and number in flight: the ratio of calls answered within a round."""
+    rates = {
+        (row["rival"], row["kind"], row["in_flight"], row["round"]): row["calls_per_s"]
+        for row in found
+        if not row["failure"]
+    }
+    ratios: dict[tuple[str, str, int], list[float]] = {}
+    for (rival, kind, in_flight, round_number), rate in rates.items():
+        base = rates.get((_BASE, kind, in_flight, round_number))
+        if rival != _BASE and base is not None and rate:
+            ratios.setdefault((rival, kind, in_flight), []).append(base / rate)
+    return [
+        [RIVALS[rival].title, kind, str(in_flight), spread_text(spread(values))]
+        for (rival, kind, in_flight), values in ratios.items()
+    ]
 
 
 def _memory(results: Results) -> str:

@@ -181,7 +181,7 @@ def second_opinion(
     except CannotSetUp as error:
         results.notes.append(f"perf_analyzer: {error}")
         return
-    present = {name: where for name, where in installed.items() if name in perf_analyzer.KINDS}
+    present = {name: where for name, where in installed.items() if name in perf_analyzer.KINDS_OF}
     if not present:
         return
     rounds = min(options.rounds, perf_analyzer.MOST_ROUNDS)
@@ -193,14 +193,14 @@ def second_opinion(
         turns = [
             (contender, kind)
             for contender in contest.contenders
-            for kind in perf_analyzer.KINDS[contender.rival.name]
+            for kind in perf_analyzer.KINDS_OF[contender.rival.name]
         ]
         for round_number, calls, (contender, kind) in itertools.product(range(rounds), sizes, turns):
             with contender.awake():
                 found = perf_analyzer.run(tool, cache, kind, model.name, contender.address, calls)
             rate = found["failure"] or f"{found['calls_per_s']:.1f} calls/s"
             name = contender.rival.name
-            say(f"perf_analyzer, round {round_number + 1}: {name}, {kind}, {calls} in flight: {rate}")
+            say(f"perf_analyzer, round {round_number + 1}: {name}, {kind}: {calls} in flight: {rate}")
             results.perf_analyzer.append({"rival": name, "round": round_number, **found})
 
 

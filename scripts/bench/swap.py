@@ -29,7 +29,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from bench import environment
 from bench.processes import Launch, Server
+from bench.swap_report import LATENCY_MARK, MEMORY_MARK
 
 _LIVE, _OTHER = "live", "other"
 _WIDTH = 1024
@@ -40,8 +42,6 @@ _SWAP_S = 120.0
 _CALL_S = 60.0
 # What a load may spend on plans: little where it is swaps that count, as usual where it is the load.
 _SHORT_PLAN_S, _PLAN_S = 1.0, 5.0
-_MEMORY_MARK = 1.05
-_LATENCY_MARK = 3.0
 
 DESCRIPTION = f"""\
 Change the version of a model that is being called, and look at three things: does any call fail, or get
@@ -53,8 +53,8 @@ threads of this process, each with one call at a time, over TensorFlow Serving's
 numbered folder beside the old one, waits until the server says that it is available, deletes the old one,
 and waits until the server says that it has ended, its memory given back.
 
-Marks: no call fails and none is mixed; resident memory after the last swap at most {_MEMORY_MARK} times that
-after the second; p99 while another model loads below {_LATENCY_MARK:.0f} times that in peace."""
+Marks: no call fails and none is mixed; resident memory after the last swap at most {MEMORY_MARK} times that
+after the second; p99 while another model loads below {LATENCY_MARK:.0f} times that in peace."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,12 @@ def main() -> int:
     add("--latency-callers", type=int, default=2, metavar="N", help="while another model loads (default: 2)")
     add("--seconds", type=float, default=20.0, metavar="S", help="of latency in peace and of loading, each")
     add("--only", choices=("swaps", "latency"), help="measure one of the two")
-    add("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures there as well; `scripts/bench/report --take` looks for results/swap.json",
+    )
     add("--build", nargs=2, metavar=("DIR", "SEED"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.build:
@@ -136,14 +141,19 @@ def main() -> int:
         parser.error("--swaps must be at least 2: the second is what the last is compared with")
     # A plain end would leave the server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {
+        "started": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "machine": environment.machine(),
+        "versions": environment.own_versions(),
+        "revision": environment.revision(),
+    }
     marks = True
     with tempfile.TemporaryDirectory(prefix="hotgraph-swap-") as folder:
         versions = make_versions(Path(folder))
         if given.only != "latency":
             swaps = swap_under_load(Path(folder), versions, given.swaps, given.callers)
             figures["swaps"] = {**asdict(swaps), "growth": swaps.growth}
-            marks &= not swaps.failed and not swaps.mixed and swaps.growth <= _MEMORY_MARK
+            marks &= not swaps.failed and not swaps.mixed and swaps.growth <= MEMORY_MARK
             _say(
                 f"{given.swaps} swaps, {swaps.callers} callers: {swaps.answered} answered by {swaps.versions}"
                 f" versions, {swaps.failed} failed, {swaps.mixed} mixed; resident"
@@ -155,7 +165,7 @@ def main() -> int:
         if given.only != "swaps":
             loading = latency_while_loading(Path(folder), versions, given.seconds, given.latency_callers)
             figures["while_loading"] = {**asdict(loading), "ratio": loading.ratio}
-            marks &= loading.ratio < _LATENCY_MARK
+            marks &= loading.ratio < LATENCY_MARK
             _say(
                 f"in peace p50 {loading.p50_ms[0]:.2f} ms, p99 {loading.p99_ms[0]:.2f} ms"
                 f" ({loading.calls[0]} calls); while another loads p50 {loading.p50_ms[1]:.2f} ms,"

@@ -57,13 +57,22 @@ class SettingsError(StartError):
     """A flag or a settings file is wrong."""
 
 
+_NO_GPU = (
+    " (TensorFlow finds a GPU only with its driver and CUDA's libraries, which pip install"
+    " 'tensorflow[and-cuda]' brings; TF_CPP_MIN_LOG_LEVEL=0 shows what it misses)"
+)
+
+
 class DeviceNotFound(StartError):
     """The device that was asked for does not exist here."""
 
     def __init__(self, wanted: str, present: list[str]) -> None:
         self.wanted = wanted
         self.present = present
-        super().__init__(f"no device {wanted} on this machine; there is {', '.join(present)}")
+        no_gpu = "GPU" in wanted.upper() and not any("GPU" in device for device in present)
+        super().__init__(
+            f"no device {wanted} on this machine; there is {', '.join(present)}" + (_NO_GPU if no_gpu else "")
+        )
 
 
 class LoadError(StartError):

@@ -107,19 +107,17 @@ def hand_over(old: Version, new: Version, *, replaced: bool) -> None:
         while replaced and old.has_waiting_writes:
             # Calls that may share a run wait elsewhere, and are not always run in the order of arrival.
             values, writes = old.ask(_state_of).result(_MAX_WAIT_S)
+        if replaced and shares_snapshots(old, new):
+            # From here on `old` has nothing to save, so it removes nothing of what `new` saves.
+            _save(old)
         moved: list[str] = new.ask(lambda state: _take_over(state, values, writes)).result(_MAX_WAIT_S)
-        if new.keeper is not None and new.keeper.kept.folder is not None:
-            problem = new.keeper.save().result(_MAX_WAIT_S)
-            if problem is not None:
-                raise LoadError(new.title, f"what it takes over could not be saved: {problem}")
+        _save(new)
     except (CallError, NotInTime) as error:
-        if replaced:
-            old.gate.forget()
+        _not_taken_over(old, new, replaced)
         why = str(error) or f"not within {_MAX_WAIT_S:.0f} s"
         raise LoadError(new.title, f"it could not take over from {old.title}: {why}") from error
     except LoadError:
-        if replaced:
-            old.gate.forget()
+        _not_taken_over(old, new, replaced)
         raise
     if replaced:
         old.gate.open()
@@ -127,6 +125,12 @@ def hand_over(old: Version, new: Version, *, replaced: bool) -> None:
         "%s goes on after %d writes of %s with %s",
         *(new.title, writes, old.title, ", ".join(moved) if moved else "none of its variables"),
     )
+
+
+def shares_snapshots(one: Version, other: Version) -> bool:
+    """Do both keep snapshots in the same folder? Then one goes on from the other, or its writes are lost."""
+    folders = [version.keeper.kept.folder for version in (one, other) if version.keeper is not None]
+    return len(folders) == 2 and folders[0] is not None and folders[0] == folders[1]
 
 
 def same_call(one: Signature, other: Signature | None) -> bool:
@@ -137,6 +141,27 @@ def same_call(one: Signature, other: Signature | None) -> bool:
         == [(spec.alias, spec.dtype, spec.shape) for spec in other.inputs]
         and set(one.output_aliases) <= set(other.output_aliases)
     )
+
+
+def _save(version: Version) -> None:
+    """Returns when the state of a version is on disk, if it keeps snapshots.
+
+    Raises:
+        LoadError: it cannot be.
+        TimeoutError: not in time.
+    """
+    if version.keeper is None or version.keeper.kept.folder is None:
+        return
+    problem = version.keeper.save().result(_MAX_WAIT_S)
+    if problem is not None:
+        raise LoadError(version.title, f"the state that is handed over could not be saved: {problem}")
+
+
+def _not_taken_over(old: Version, new: Version, replaced: bool) -> None:
+    if new.keeper is not None:
+        new.keeper.give_up()
+    if replaced:
+        old.gate.forget()
 
 
 def _state_of(state: Writes) -> tuple[Values, int]:

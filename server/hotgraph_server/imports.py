@@ -39,14 +39,14 @@ def prepare_grpc() -> bool:
     return True
 
 
-def import_tensorflow(sessions: Iterable[SessionSettings]) -> None:
-    """Import TensorFlow for `sessions`.
+def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = False) -> None:
+    """Import TensorFlow for `sessions`, `or_others` that are not known yet.
 
     Its libraries write to stderr while they load, before any setting of theirs counts. That is kept
     back, and shown only if the import fails. What the environment says already is left as it is.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ONLY_FATAL)
-    if not any("GPU" in session.canonical_device for session in sessions):
+    if not or_others and not any("GPU" in session.canonical_device for session in sessions):
         # Otherwise every process takes some memory of every GPU that it sees.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # It tells about every deprecated function that it calls itself.

@@ -49,6 +49,10 @@ Left = CallError | bool | None
 """What leaving a call has come to; see Version.leave, and transport.service.Left, which is the same."""
 
 
+# For a snapshot of what has been answered, where a run does not end; a disk may hang as well.
+_SAVE_S = 10.0
+
+
 class State(enum.Enum):
     """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed."""
 
@@ -427,6 +431,9 @@ class Version:
             ended = self._executor.stop(timeout_s)
             if not ended:
                 self._queue.abandon(Draining(self.title))
+                if self.keeper is not None:
+                    # The executor's thread would do it at its end, which may never come.
+                    self.keeper.save_now(_SAVE_S)
             if self._timer is not None:
                 # It waits for nobody; a second is for a delivery that it is in the middle of.
                 self._timer.stop(1.0)

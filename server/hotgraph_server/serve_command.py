@@ -126,7 +126,8 @@ def run(arguments: argparse.Namespace) -> int:
     for one in settings.models:
         versions_in(one.path, one.folder)
     offers_of([Path(repository) for repository in settings.control.repository])
-    import_tensorflow(sessions_of(settings))
+    # Models of repositories name their devices themselves, and may come later.
+    import_tensorflow(sessions_of(settings), or_others=settings.offered is not None)
     from hotgraph_server.server import Server
 
     return serve_until_stopped(Server(settings), stop)

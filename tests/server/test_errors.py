@@ -66,8 +66,10 @@ def test_facts_are_fields_and_make_the_text() -> None:
     assert (draining.what, str(draining)) == ("m", "Server is stopping: m takes no more calls")
     load = LoadError("/models/m", "no such folder")
     assert (load.where, load.why, str(load)) == ("/models/m", "no such folder", "/models/m: no such folder")
-    device = DeviceNotFound("/device:GPU:0", ["/device:CPU:0", "/device:CPU:1"])
-    assert str(device) == "no device /device:GPU:0 on this machine; there is /device:CPU:0, /device:CPU:1"
+    device = DeviceNotFound("/CPU:2", ["/CPU:0", "/CPU:1"])
+    assert str(device) == "no device /CPU:2 on this machine; there is /CPU:0, /CPU:1"
+    assert "tensorflow[and-cuda]" in str(DeviceNotFound("/GPU:0", ["/CPU:0"]))
+    assert "tensorflow" not in str(DeviceNotFound("/GPU:1", ["/CPU:0", "/GPU:0"]))
 
 
 def test_only_what_the_load_causes_says_when_to_come_again() -> None:

@@ -43,6 +43,9 @@ def export(origin: Path, values: Mapping[str, Array], end: Path) -> None:
         missing = values.keys() - set(variables.names)
         if missing:
             raise LoadError(str(origin), f"it has no variables {', '.join(sorted(missing))}")
+        other = _that_do_not_fit(variables, values)
+        if other:
+            raise LoadError(str(origin), f"its variables are others: {'; '.join(other)}")
         saver = meta_graph.saver_def
         if not saver.save_tensor_name:
             raise LoadError(str(origin), "it has no op that saves its variables")
@@ -59,6 +62,23 @@ def export(origin: Path, values: Mapping[str, Array], end: Path) -> None:
     finally:
         session.close()
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _that_do_not_fit(variables: Variables, values: Mapping[str, Array]) -> list[str]:
+    """TensorFlow would write them all the same, and nobody could load the result."""
+    shapes, present = variables.shapes(), variables.read()
+    return [
+        f"{name} is {present[name].dtype}{list(present[name].shape)}, not {value.dtype}{list(value.shape)}"
+        for name, value in values.items()
+        if value.dtype != present[name].dtype or not _takes(shapes[name], value.shape)
+    ]
+
+
+def _takes(shape: tuple[int | None, ...] | None, size: tuple[int, ...]) -> bool:
+    """Does a variable of this shape, free where it is None, take a value of this size?"""
+    return shape is None or (
+        len(shape) == len(size) and all(one in (None, other) for one, other in zip(shape, size, strict=True))
+    )
 
 
 def _left_out(origin: Path, folder: str, names: list[str]) -> set[str]:

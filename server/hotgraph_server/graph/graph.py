@@ -30,6 +30,7 @@ from hotgraph_server.graph.freezing import (
     why_not_frozen,
 )
 from hotgraph_server.graph.loading import open_session
+from hotgraph_server.graph.refusals import run_failed, run_failed_unreadably
 from hotgraph_server.graph.variables import Variables
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.planning import choose_plan, rows_of, rows_to_compile
@@ -195,7 +196,7 @@ class Graph:
         try:
             prepared = self._callables.get(_key(plan, signature.name, outputs, compiled), signature)
         except tf.errors.OpError as error:
-            raise RunFailed(error.error_code, error.message) from error
+            raise run_failed(error) from error
         return self._run_prepared(prepared, inputs)
 
     def _run_prepared(self, prepared: Prepared, inputs: Sequence[Array]) -> list[Array]:
@@ -203,7 +204,9 @@ class Graph:
         try:
             answers = prepared(inputs)
         except tf.errors.OpError as error:
-            raise RunFailed(error.error_code, error.message) from error
+            raise run_failed(error) from error
+        except UnicodeDecodeError as error:
+            raise run_failed_unreadably(error) from error
         return [array.copy() for array in answers] if self._copies_answers else answers
 
     def _prepares(self, plan: Plan, signature: Signature, outputs: tuple[str, ...]) -> bool:

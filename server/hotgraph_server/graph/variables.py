@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from hotgraph_server.effects import VARIABLES, variable_name
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.graph.refusals import run_failed
 from hotgraph_server.tensors import Array, dtype_of
 
 _SCOPE = "hotgraph_state"
@@ -57,7 +57,7 @@ class Variables:
         try:
             values = self._read()
         except tf.errors.OpError as error:
-            raise RunFailed(error.error_code, error.message) from error
+            raise run_failed(error) from error
         return {
             # A reference's value is the variable's own memory. A resource's is copied by whoever writes next.
             name: np.array(value, dtype) if op.type != "VarHandleOp" else np.asarray(value, dtype)
@@ -75,7 +75,7 @@ class Variables:
         try:
             self._write(*[values[name] for name in self.names])
         except tf.errors.OpError as error:
-            raise RunFailed(error.error_code, error.message) from error
+            raise run_failed(error) from error
 
     def shapes(self) -> dict[str, tuple[int | None, ...] | None]:
         """What the graph says of each variable's shape; None: nothing."""

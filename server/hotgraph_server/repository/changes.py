@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from hotgraph_server.errors import ConfigError, LabelNotAvailable
-from hotgraph_server.settings import ModelSettings
+from hotgraph_server.settings import TENSORFLOW, ModelSettings
 
 
 def check(
@@ -28,7 +28,8 @@ def check(
         labels_ahead: a label that is not in use yet may be given to a version that is not live.
 
     Raises:
-        ConfigError: INVALID_ARGUMENT: a name twice, or another platform for a model that is served.
+        ConfigError: INVALID_ARGUMENT: a name twice, another platform for a model that is served, or one that
+            is not served at all.
         LabelNotAvailable: FAILED_PRECONDITION: a label for a version that is not live.
     """
     names = [model.name for model in models]
@@ -36,13 +37,15 @@ def check(
         if names.count(model.name) > 1:
             raise ConfigError(f"Illegal to list model {model.name} multiple times in config list")
         before = current.get(model.name)
+        if before is not None and before.platform != model.platform:
+            raise ConfigError(
+                f"Illegal to change a model's platform. For model {model.name} platform was {before.platform}"
+                f" and new platform requested is {model.platform}"
+            )
+        if model.platform != TENSORFLOW:
+            raise ConfigError(f"Model {model.name} requests unsupported platform {model.platform}")
         if before is None:
             continue
-        if before.platform != model.platform:
-            raise ConfigError(
-                f"Illegal to change a model's platform. Model {model.name} is served as {before.platform},"
-                f" and {model.platform} is asked for"
-            )
         for label, number in model.labels.items():
             unchanged = before.labels.get(label) == number
             ahead = labels_ahead and label not in before.labels

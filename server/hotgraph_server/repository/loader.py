@@ -17,6 +17,7 @@ from hotgraph_server.model import State, Version
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import ModelSettings
+from hotgraph_server.settings.model import may_be_several
 from hotgraph_server.state.identity import identity_of
 from hotgraph_server.state.keeping import Keeping
 from hotgraph_server.triton.completion import contract_of
@@ -113,4 +114,6 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
         identity = identity_of(folder) if settings.state.state_dir else ""
     except OSError as error:
         raise LoadError(str(folder), error.strerror or str(error)) from error
-    return Keeping(settings.state, settings.name, number, identity)
+    return Keeping(
+        settings.state, settings.name, number, identity, has_company=may_be_several(settings.versions)
+    )

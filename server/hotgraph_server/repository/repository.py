@@ -37,7 +37,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
-from hotgraph_server.handing_over import hand_over
+from hotgraph_server.handing_over import hand_over, shares_snapshots
 from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
@@ -373,16 +373,18 @@ class Repository:
         self._watcher.wake()
 
     def _take_over(self, model: Record, entry: Entry, version: Version) -> None:
-        """Let a version that callers do not find yet go on from the one before it, if that is wanted.
+        """Let a version that callers do not find yet go on from the one before it, if that is wanted, or if
+        it is the same one loaded again, whose snapshots are those of the one before.
 
         Raises:
             LoadError: it could not.
         """
-        if not entry.settings.state.state_carry:
+        state = entry.settings.state
+        if not (state.state_carry or state.state_dir):
             return
         with self._lock:
             before = model.before(entry)
-        if before is not None:
+        if before is not None and (state.state_carry or shares_snapshots(before[0], version)):
             hand_over(before[0], version, replaced=before[1])
 
     def _let_go(self, version: Version | None) -> None:

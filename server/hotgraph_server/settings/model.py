@@ -62,6 +62,17 @@ class Specific:
 
 VersionPolicy = Latest | AllVersions | Specific
 
+
+def may_be_several(policy: VersionPolicy) -> bool:
+    """May more than one version be served by this policy?"""
+    match policy:
+        case Latest(count):
+            return count > 1
+        case Specific(numbers):
+            return len(numbers) > 1
+    return True
+
+
 TENSORFLOW = "tensorflow"
 
 

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.state.files import Disk
-from hotgraph_server.state.snapshot import Damaged, Snapshot, decode
-from hotgraph_server.state.store import Found, Store
+from hotgraph_server.state.identity import folder_of
+from hotgraph_server.state.snapshot import Damaged, Header, Snapshot, decode
+from hotgraph_server.state.store import Found, Store, name_of
 
 DESCRIPTION = """\
 Look at snapshots of variables that a served model's signatures write, take one, go back to an older one, or
@@ -116,13 +117,34 @@ def _save(address: str, model: str, version: int | None) -> str:
 
 
 def _restore(path: Path) -> str:
-    snapshot = _read(path)
+    header, path = _read(path).header, path.absolute()
+    if not _is_where_a_start_looks(path, header):
+        place = folder_of(Path(), header.model, header.version, header.identity) / name_of(header.writes)
+        raise LoadError(str(path), f"no start looks for it there; copy it to {place} in the state-dir first")
+    store = Store(path.parent, 1)
     try:
-        aside = Store(path.parent, 1).set_aside(snapshot.header.writes)
+        path = store.take_back(path)
+        aside = store.set_aside(header.writes)
     except OSError as error:
         raise LoadError(str(path.parent), error.strerror or str(error)) from error
     newer = f"; set aside: {', '.join(str(one) for one in aside)}" if aside else ""
-    return f"the next start begins after {snapshot.header.writes} writes, with {path}{newer}"
+    return f"the next start begins after {header.writes} writes, with {path}{newer}{_with_more(path, header)}"
+
+
+def _is_where_a_start_looks(path: Path, header: Header) -> bool:
+    """Or where it would, had nobody set it aside."""
+    folder = folder_of(path.parent.parent.parent, header.model, header.version, header.identity)
+    return path.with_suffix(Path(name_of(header.writes)).suffix) == folder / name_of(header.writes)
+
+
+def _with_more(path: Path, header: Header) -> str:
+    """A remark on snapshots of other versions that a start with state.carry would rather take."""
+    others = [
+        str(one)
+        for one in sorted(path.parent.parent.glob("*/*.snapshot"))
+        if one.parent != path.parent and one.name > name_of(header.writes)
+    ]
+    return f"; but state.carry takes the one with the most writes, of {', '.join(others)}" if others else ""
 
 
 def _export(path: Path, saved_model: Path, end: Path) -> None:

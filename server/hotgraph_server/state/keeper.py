@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,12 @@ class Keeper:
             self._ledger.replace(values, writes)
             self._changed.notify_all()
 
+    def give_up(self) -> None:
+        """What has been taken over is nobody's: no snapshot of it may lie among those of the version that
+        goes on, which may have the same folder."""
+        with self._changed:
+            self._ledger.give_up()
+
     def save(self) -> Future[str | None]:
         """Ask for a snapshot of what is now. The result: None when it is on disk, or why it is not."""
         future: Future[str | None] = Future()
@@ -140,6 +147,18 @@ class Keeper:
         if there_already:
             future.set_result("the version is closed" if self._closing else None)
         return future
+
+    def save_now(self, timeout_s: float) -> None:
+        """Save what is not saved, as `close` does; a run may still be under way. Returns when it is on disk,
+        or cannot be, or the time is up."""
+        if self._store is None:
+            return
+        try:
+            problem = self.save().result(timeout_s)
+        except NotInTime:
+            problem = f"not within {timeout_s:.0f} s"
+        if problem is not None and not self._closing:
+            _LOG.warning("%s: its last writes are not saved: %s", self._title, problem)
 
     def work(self) -> float:
         """Write a snapshot if one is due. Returns when the next one is, monotonic seconds. For the thread,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hotgraph_server.state.identity import folder_of
 from hotgraph_server.state.keeper import Keeper
 from hotgraph_server.state.ledger import Promise, Values
 from hotgraph_server.state.snapshot import Header, Snapshot
-from hotgraph_server.state.store import Store
+from hotgraph_server.state.store import Found, Store
 from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Keeping:
         version: its number.
         identity: of its SavedModel; of no matter where no snapshots are taken.
         files: where they go.
+        has_company: other versions of the model may be served beside it; each goes on from its own snapshots
+            then, if it has any.
     """
 
     settings: StateSettings = field(default_factory=StateSettings)
@@ -54,6 +56,7 @@ class Keeping:
     version: int = 0
     identity: str = ""
     files: Files = field(default_factory=Disk)
+    has_company: bool = False
 
     @property
     def _root(self) -> Path:
@@ -82,7 +85,8 @@ class Keeping:
         if own is not None and not _fits(own[0], saved_with_model):
             _LOG.warning("snapshot %s is passed over: it has other variables than are written", own[1])
             own = None
-        other = self._of_another_version() if self.settings.state_carry else None
+        looks_further = self.settings.state_carry and (own is None or not self.has_company)
+        other = self._of_another_version() if looks_further else None
         if other is not None and (own is None or other[0].header.writes > own[0].header.writes):
             values, moved = carried(other[0].values, saved_with_model)
             if moved:
@@ -117,7 +121,7 @@ class Keeping:
         for name in self.files.names(root):
             if root / name == own:
                 continue
-            for found in Store(root / name, self.settings.state_keep, self.files).find():
+            for found in self._found_in(root / name):
                 if found.snapshot is None:
                     _LOG.warning("snapshot %s is passed over: %s", found.path, found.damage)
                     continue
@@ -125,6 +129,13 @@ class Keeping:
                     newest = found.snapshot, found.path
                 break
         return newest
+
+    def _found_in(self, folder: Path) -> Iterator[Found]:
+        try:
+            yield from Store(folder, self.settings.state_keep, self.files).find()
+        except OSError as error:
+            # A stray file, or a folder of somebody else's; what is ours is elsewhere.
+            _LOG.warning("%s is passed over: %s", folder, error.strerror or error)
 
 
 def carried(origin: Values, end: Values) -> tuple[dict[str, Array], list[str]]:

@@ -107,6 +107,11 @@ class Ledger:
         self.values, self.writes, self.saved = values, writes, min(self.saved, writes - 1)
         self._since = -math.inf
 
+    def give_up(self) -> None:
+        """Nobody will ever ask for what is now; no snapshot of it is due. No write may follow."""
+        self.saved = self.writes
+        self._asked.clear()
+
     def ask(self, tell: Tell) -> bool:
         """A snapshot of what is now is wanted. Returns whether there is one; if not, as in `wrote`."""
         if self.writes == self.saved:

@@ -99,7 +99,7 @@ def decode(data: bytes) -> Snapshot:
             float(said["taken_at"]),
         )
         values = dict(_values(said["variables"], body[start + size :]))
-    except (ValueError, KeyError, TypeError, OverflowError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, struct.error) as error:
         # Not by chance, with a checksum that holds: somebody made it so.
         raise Damaged(f"its header is none of ours: {error}") from error
     return Snapshot(header, values)

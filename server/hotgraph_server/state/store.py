@@ -23,6 +23,7 @@ from hotgraph_server.state.snapshot import Damaged, Snapshot, decode, encode
 _LOG = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(\d{20})\.snapshot")
+_SNAPSHOT = ".snapshot"
 _PARTIAL = ".partial"
 _ASIDE = ".aside"
 
@@ -35,6 +36,11 @@ class Found:
     writes: int
     snapshot: Snapshot | None
     damage: str = ""
+
+
+def name_of(writes: int) -> str:
+    """The file's, of the snapshot after so many writes."""
+    return f"{writes:020}{_SNAPSHOT}"
 
 
 class Store:
@@ -56,12 +62,14 @@ class Store:
         files.make_folder(self.folder)
         if not self._tidy:
             self._remove_partials()
-            self._tidy = True
-        stem = f"{snapshot.header.writes:020}"
-        partial, path = self.folder / f"{stem}{_PARTIAL}", self.folder / f"{stem}.snapshot"
+        # Until this one has its name; what a full disk has cut short must not go on filling it.
+        self._tidy = False
+        path = self.folder / name_of(snapshot.header.writes)
+        partial = path.with_suffix(_PARTIAL)
         files.write(partial, encode(snapshot))
         files.sync(partial)
         files.rename(partial, path)
+        self._tidy = True
         files.sync_folder(self.folder)
         self._prune(snapshot.header.writes)
         return path
@@ -109,6 +117,19 @@ class Store:
         if aside:
             self._files.sync_folder(self.folder)
         return aside
+
+    def take_back(self, path: Path) -> Path:
+        """Undo `set_aside` for one of the folder's files; returns the path that it has then.
+
+        Raises:
+            OSError: it could not be.
+        """
+        if path.suffix != _ASIDE:
+            return path
+        back = path.with_suffix(_SNAPSHOT)
+        self._files.rename(path, back)
+        self._files.sync_folder(self.folder)
+        return back
 
     def _paths(self) -> list[tuple[int, Path]]:
         found = [(match, name) for name in self._files.names(self.folder) if (match := _NAME.fullmatch(name))]

@@ -17,6 +17,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from hotgraph_protos.tensorflow_serving_files import MonitoringConfig, SSLConfig
 from hotgraph_server import batching_parameters, text_files
 from hotgraph_server.errors import ConfigError, SettingsError
+from hotgraph_server.repository import changes
 from hotgraph_server.settings import (
     TENSORFLOW,
     AdminSettings,
@@ -109,7 +110,12 @@ def models(given: Given, like: Like) -> list[ModelSettings]:
         SettingsError: the file cannot be read, or what it or the flags say cannot be.
     """
     if path := given.text("model_config_file"):
-        return models_in(Path(path), like)
+        found = models_in(Path(path), like)
+        try:
+            changes.check(found, {}, {})
+        except ConfigError as error:
+            raise SettingsError(f"{path}: {error}") from error
+        return found
     config = ModelServerConfig()
     config.model_config_list.config.add(
         name=given.text("model_name"), base_path=given.text("model_base_path"), model_platform=TENSORFLOW
@@ -118,10 +124,10 @@ def models(given: Given, like: Like) -> list[ModelSettings]:
 
 
 def models_in(path: Path, like: Like) -> list[ModelSettings]:
-    """The models of a model config file.
+    """The models of a model config file, whatever is served so far.
 
     Raises:
-        SettingsError: it cannot be read, or what it says cannot be; the text names the file.
+        SettingsError: it cannot be read, or what it says can never be; the text names the file.
     """
     return _models_of(text_files.read(path, ModelServerConfig), like, str(path))
 

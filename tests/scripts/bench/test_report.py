@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.figures import Run
 from bench.measuring import Statistics, duty, rows_per_run
-from bench.report import markdown, number, table
+from bench.report import markdown, number, perf_analyzer_ratios, table
 from bench.results import Results, read
 from bench.rivals import NOT_TO_BE_HAD
 from bench.workload import Cell
@@ -99,3 +100,26 @@ def test_no_duty_without_a_run_in_between() -> None:
     assert duty(same, same) is None
     assert rows_per_run(same, same) is None
     assert duty(None, same) is None
+
+
+def test_perf_analyzers_ratios_are_taken_within_a_round() -> None:
+    def seen(rival: str, kind: str, round_number: int, rate: float, failure: str = "") -> dict[str, Any]:
+        row = {"rival": rival, "kind": kind, "in_flight": 1, "round": round_number, "failure": failure}
+        return row if failure else row | {"calls_per_s": rate}
+
+    found = [
+        seen("hotgraph", "triton", 0, 100),
+        seen("triton", "triton", 0, 50),
+        seen("hotgraph", "triton", 1, 10),
+        seen("triton", "triton", 1, 10),
+        seen("hotgraph", "triton", 2, 10),
+        seen("triton", "triton", 2, 0, "it broke"),
+        seen("hotgraph", "triton, streaming", 0, 90),
+        seen("triton", "triton, streaming", 0, 30),
+        seen("hotgraph", "tfserving", 0, 7),
+    ]
+    title = "Triton 2.51, Python backend"
+    assert perf_analyzer_ratios(found) == [
+        [title, "triton", "1", "1.5 (1 - 2)"],
+        [title, "triton, streaming", "1", "3"],
+    ]

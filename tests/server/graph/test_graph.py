@@ -321,6 +321,13 @@ def test_callables_are_kept_for_the_latest_choices_of_outputs_only(
             assert len(graph._callables) <= 2
 
 
+def test_refusal_that_quotes_bytes_which_are_no_text_is_one_all_the_same(saved_models: SavedModels) -> None:
+    with opened(saved_models["example_scores"]) as graph:
+        with pytest.raises(RunFailed, match=r"Could not parse example input, value: '\\x81no") as caught:
+            run(graph, {"examples": np.array([b"\x81no example"], object)}, "predict")
+        assert caught.value.status.name == "INVALID_ARGUMENT"
+
+
 def test_run_that_tensorflow_refuses_says_so_with_its_code(saved_models: SavedModels) -> None:
     with opened(saved_models["embedding"]) as graph:
         with pytest.raises(RunFailed) as caught:
@@ -623,6 +630,26 @@ def test_answers_are_the_same_on_another_device(saved_models: SavedModels, kind:
     ):
         for name, inputs, _ in RUNS[kind]():
             assert_same(run(there, inputs, name), run(here, inputs, name))
+
+
+@pytest.mark.parametrize("device", ["/CPU:0", "/CPU:1"])
+def test_error_says_what_went_wrong_on_any_device(
+    saved_models: SavedModels, tmp_path: Path, device: str
+) -> None:
+    """Away from the host's first device a graph has two parts, and TensorFlow tells of the errors of both."""
+    settings = SessionSettings(device=device, cpu_devices=2)
+    with (
+        opened(saved_models["example_scores"], settings) as graph,
+        pytest.raises(RunFailed, match=r"^Could not parse example input, value: 'nonsense'") as refused,
+    ):
+        run(graph, {"examples": texts(b"nonsense")}, "predict")
+    assert "root error" not in str(refused.value)
+    for kind in ("tf1_softmax", "tf2_mlp"):
+        shutil.copytree(saved_models[kind], tmp_path / kind)
+        cut_in_half(tmp_path / kind / "variables" / "variables.data-00000-of-00001")
+        with pytest.raises(LoadError) as broken:
+            Graph.open(tmp_path / kind, settings)
+        assert broken.value.why == "TensorFlow cannot load it: Read less bytes than requested"
 
 
 def test_memory_of_a_gpu_is_taken_as_it_is_needed() -> None:

@@ -131,6 +131,14 @@ def test_export_is_a_saved_model_with_the_learnt_values(opened: Any, tmp_path: P
         export(tmp_path / "origin", {"nobody": np.array(1, np.float32)}, tmp_path / "new")
 
 
+@pytest.mark.parametrize("value", [np.zeros(2, np.float32), np.array(1, np.int64)], ids=["shape", "dtype"])
+def test_export_with_values_of_another_model_is_refused(value: Any, tmp_path: Path) -> None:
+    build_regression(tmp_path / "origin")
+    with pytest.raises(LoadError, match=r"its variables are others: W is float32\[\], not"):
+        export(tmp_path / "origin", {"W": value}, tmp_path / "end")
+    assert not (tmp_path / "end").exists()
+
+
 def test_export_of_a_graph_of_tensorflow_1(saved_models: SavedModels, opened: Any, tmp_path: Path) -> None:
     origin = saved_models["tf1_counter"]
     (name,) = opened(origin).variables

@@ -28,9 +28,17 @@ def test_name_may_be_there_only_once() -> None:
 
 
 def test_platform_of_a_model_that_is_served_stays() -> None:
-    with pytest.raises(ConfigError, match=r"^Illegal to change a model.s platform"):
+    with pytest.raises(ConfigError) as raised:
         check([model(platform="other")], {"m": model()}, {"m": {1}})
-    check([model("n", platform="other")], {"m": model()}, {"m": {1}})
+    assert str(raised.value) == (
+        "Illegal to change a model's platform. For model m platform was tensorflow and new platform requested"
+        " is other"
+    )
+
+
+def test_platform_of_a_new_model_is_tensorflow() -> None:
+    with pytest.raises(ConfigError, match=r"^Model n requests unsupported platform other$"):
+        check([model("n", platform="other")], {"m": model()}, {"m": {1}})
 
 
 def test_label_moves_to_a_live_version_only() -> None:

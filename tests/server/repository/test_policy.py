@@ -5,6 +5,7 @@ import pytest
 from hotgraph_server.model import State
 from hotgraph_server.repository.policy import Actions, next_actions, pause_s, wanted
 from hotgraph_server.settings import AllVersions, Latest, RepositorySettings, Specific, VersionPolicy
+from hotgraph_server.settings.model import may_be_several
 
 W, L, V, D, C, F = (
     State.WAITING,
@@ -104,3 +105,17 @@ def test_without_retries_the_first_failure_is_the_last() -> None:
 
 def test_many_failures_overflow_nothing() -> None:
     assert pause_s(100_000, RepositorySettings(load_retry_s=60, max_load_retries=10**6)) == 60
+
+
+@pytest.mark.parametrize(
+    ("policy", "several"),
+    [
+        (Latest(), False),
+        (Latest(2), True),
+        (Specific((3,)), False),
+        (Specific((1, 3)), True),
+        (AllVersions(), True),
+    ],
+)
+def test_policy_tells_whether_versions_may_be_beside_each_other(policy: VersionPolicy, several: bool) -> None:
+    assert may_be_several(policy) is several

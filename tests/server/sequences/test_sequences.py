@@ -101,7 +101,11 @@ class Serving:
             batched=True,
             sequence=SequenceRules(**{**RULES, "strategy": "oldest", **rules}),
         )
-        self.version.keep_sequences()
+        try:
+            self.version.keep_sequences()
+        except LoadError:
+            self.version.stop(HANG_S)
+            raise
         self.graph.runs.clear()
 
     def call(

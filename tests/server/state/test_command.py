@@ -76,6 +76,37 @@ def test_restore_sets_newer_ones_aside(folder: Path, capsys: pytest.CaptureFixtu
     assert [found.writes for found in Store(folder, 9).find()] == [1]
 
 
+def test_restore_of_what_was_set_aside_takes_it_back(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["state", "restore", str(folder / "00000000000000000001.snapshot")]) == 0
+    assert cli.main(["state", "restore", str(folder / "00000000000000000002.aside")]) == 0
+    assert "begins after 2 writes" in capsys.readouterr().out
+    found = Store(folder, 9).newest("a" * 32)
+    assert found is not None
+    assert found[0].header.writes == 2
+
+
+def test_restore_of_a_copy_where_no_start_looks_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.snapshot"
+    copy.write_bytes((folder / "00000000000000000001.snapshot").read_bytes())
+    assert cli.main(["state", "restore", str(copy)]) != 0
+    assert "copy it to m/1-aaaaaaaaaaaa/00000000000000000001.snapshot" in capsys.readouterr().err
+    assert (folder / "00000000000000000002.snapshot").exists()
+
+
+def test_restore_names_snapshots_of_other_versions_that_state_carry_would_take(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store(folder.parent / "2-bbbbbbbbbbbb", 9).save(
+        Snapshot(Header("m", 2, "b" * 32, 7, 0.0), {"W": np.array(7)})
+    )
+    assert cli.main(["state", "restore", str(folder / "00000000000000000001.snapshot")]) == 0
+    assert "2-bbbbbbbbbbbb/00000000000000000007.snapshot" in capsys.readouterr().out
+
+
 def test_restore_of_a_damaged_one_fails_and_changes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,18 @@ def test_disk_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert newest[0].header.writes == 1
 
 
+def test_what_a_full_disk_has_cut_short_does_not_go_on_filling_it(tmp_path: Path) -> None:
+    class Full(Disk):
+        def sync(self, path: Path) -> None:
+            raise OSError("no space left on device")
+
+    store = Store(tmp_path, 2, Full())
+    for writes in (1, 2, 3):
+        with pytest.raises(OSError, match="no space"):
+            store.save(snapshot(writes))
+    assert [path.name for path in tmp_path.iterdir()] == ["00000000000000000003.partial"]
+
+
 def test_folders_that_are_not_there_have_no_names(tmp_path: Path) -> None:
     assert Disk().names(tmp_path / "nowhere") == []
 

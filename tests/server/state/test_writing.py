@@ -208,6 +208,74 @@ def test_at_start_a_version_takes_over_from_the_snapshots_of_another(start: Star
     assert read(carrying) == [5, 5]
 
 
+def test_version_with_others_beside_it_starts_from_its_own_snapshots(start: Start, tmp_path: Path) -> None:
+    for number, by in ((1, 7), (2, 10)):
+        version, _ = start(number, state_dir=str(tmp_path))
+        for _ in range(3 - number):
+            add(version, by)[0].answer()
+        version.stop(10)
+    settings = StateSettings(state_dir=str(tmp_path), state_carry=True)
+    found = [
+        Keeping(settings, "m", 2, "0" * 32, has_company=has_company).beginning(Adding().read_variables())
+        for has_company in (True, False)
+    ]
+    assert [int(beginning.values["total"]) for beginning in found] == [10, 14]
+    assert [beginning.writes for beginning in found] == [1, 2]
+
+
+def test_stray_file_beside_the_snapshots_of_versions_keeps_nobody_from_taking_over(
+    start: Start, tmp_path: Path
+) -> None:
+    old, _ = start(state_dir=str(tmp_path))
+    add(old, 5)[0].answer()
+    old.stop(10)
+    (tmp_path / "m" / "a stray file").write_bytes(b"")
+    assert read(start(2, state_dir=str(tmp_path), state_carry=True)[0]) == [5, 5]
+
+
+def test_version_that_is_loaded_again_loses_nothing_when_the_one_before_closes(
+    start: Start, tmp_path: Path
+) -> None:
+    state: dict[str, object] = {"state_dir": str(tmp_path), "state_sync": "every_write"}
+    old, _ = start(**state)
+    new, _ = start(**state)
+    # Answered, and on disk, after the new one has looked there.
+    add(old, 1)[0].answer()
+    hand_over(old, new, replaced=True)
+    assert int(add(new, 2)[0].answer()[0]) == 3
+    old.stop(10)
+    # As after a crash of the new one.
+    assert read(start(**state)[0]) == [3, 3]
+
+
+def test_version_that_could_not_take_over_leaves_the_snapshots_of_the_other_alone(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state: dict[str, object] = {"state_dir": str(tmp_path), "state_sync": "every_write"}
+    old, _ = start(**state)
+    new, _ = start(**state)
+    add(old, 1)[0].answer()
+    assert new.keeper is not None
+    with monkeypatch.context() as full:
+        full.setattr(new.keeper, "_save", lambda *_: "no space left on device")
+        with pytest.raises(LoadError, match="no space left"):
+            hand_over(old, new, replaced=True)
+    add(old, 2)[0].answer()
+    new.stop(10)
+    assert read(start(**state)[0]) == [3, 3]
+
+
+def test_what_was_answered_is_saved_though_a_later_run_does_not_end(start: Start, tmp_path: Path) -> None:
+    version, graph = start(state_dir=str(tmp_path))
+    add(version, 5)[0].answer()
+    graph.shut()
+    add(version, 6)
+    graph.wait_until_held()
+    assert not version.stop(0.0)
+    assert read(start(state_dir=str(tmp_path))[0]) == [5, 5]
+    graph.let_all_go()
+
+
 def test_two_versions_keep_their_variables_apart(start: Start, tmp_path: Path) -> None:
     one, _ = start(1, state_dir=str(tmp_path))
     two, _ = start(2, state_dir=str(tmp_path))

@@ -30,6 +30,8 @@ def models_of(config: Any, like: Like) -> list[ModelSettings]:
         config: a ModelServerConfig.
         like: see there.
 
+    Whether a platform is served is not asked here: of a model that is served already another error is told.
+
     Raises:
         ConfigError: what it says cannot be, in TensorFlow Serving's words.
     """
@@ -71,9 +73,8 @@ def _folder(config: Any) -> Path:
 
 def _platform(config: Any) -> str:
     if config.model_platform:
-        if config.model_platform != TENSORFLOW:
-            raise ConfigError(f"Model {config.name} requests unsupported platform {config.model_platform}")
-    elif config.model_type != _TENSORFLOW:
+        return str(config.model_platform)
+    if config.model_type != _TENSORFLOW:
         raise ConfigError(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             f" ModelServerConfig::model_platform, model name is {config.name}"

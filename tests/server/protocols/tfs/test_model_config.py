@@ -56,6 +56,11 @@ def test_policies(policy: str, expected: VersionPolicy) -> None:
     assert model.versions == expected
 
 
+def test_platform_is_handed_on_as_it_is_said() -> None:
+    (model,) = read('name: "x" base_path: "/models/x" model_platform: "pytorch"')
+    assert model.platform == "pytorch"
+
+
 def test_platform_may_be_said_the_old_way() -> None:
     (model,) = read('name: "a" base_path: "/models/a" model_type: TENSORFLOW')
     assert model.platform == "tensorflow"
@@ -77,10 +82,6 @@ def test_platform_may_be_said_the_old_way() -> None:
             ['name: "x" base_path: "/models/x"'],
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             " ModelServerConfig::model_platform, model name is x",
-        ),
-        (
-            ['name: "x" base_path: "/models/x" model_platform: "pytorch"'],
-            "Model x requests unsupported platform pytorch",
         ),
         (
             ['name: "x" base_path: "gs://models/x" model_platform: "tensorflow"'],
