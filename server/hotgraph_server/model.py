@@ -371,11 +371,14 @@ class Version:
             call.slot,
             arrived=call.arrived,
             deadline=call.deadline,
-            joinable=end.alone[other.name] is None,
+            joinable=end.alone[other.name] is None and not call.company,
             level=call.level,
             padded=end._padded.get(other.name, ()),
             nbytes=call.nbytes,
+            queue_until=call.queue_until,
         )
+        if call.company:
+            moved.rows, moved.company = call.rows, call.company
         return moved, end._queue_moved
 
     def _queue_moved(self, call: Call) -> None:

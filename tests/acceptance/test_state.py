@@ -6,6 +6,7 @@ More kills: HOTGRAPH_STATE_KILLS=50.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from hotgraph_client import Client
 from hotgraph_client.errors import HotgraphError
@@ -198,6 +200,58 @@ def test_online_mean_and_variance_are_those_of_all_rows_after_a_stop_and_a_start
     assert int(described["count"]) == len(rows)
     np.testing.assert_allclose(described["mean"], rows.mean(0), rtol=1e-12)
     np.testing.assert_allclose(described["variance"], rows.var(0), rtol=1e-12)
+
+
+def test_model_that_is_loaded_again_under_load_loses_no_write_even_if_it_is_killed_then(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(saved_models["counter"], repository / "counter" / "1")
+    config = tmp_path / "server.toml"
+    config.write_text("port = 0\nadmin_port = 0\nunload_grace_s = 0.1\n")
+    flags: tuple[str, ...] = (
+        "--config",
+        str(config),
+        "--repository",
+        str(repository),
+        "--model-control",
+        "explicit",
+    )
+    flags += ("--load-model", "counter")
+    flags += ("--state-sync", "every_write", "--state-dir", str(tmp_path / "state"))
+    counts: list[int] = []
+    killed = threading.Event()
+
+    def write(address: str) -> None:
+        with Client(address, retries=0) as client:
+            while True:
+                try:
+                    answer = client.predict("counter", {"by": np.int64(1)}, signature="increment")
+                except HotgraphError:
+                    assert killed.is_set()
+                    return
+                counts.append(int(answer["count"]))
+
+    with serve(*flags) as serving:
+        writers = [threading.Thread(target=write, args=(serving.address,)) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        with InferenceServerClient(serving.address) as control:
+            for number in range(2):
+                # Without a change it would not be loaded again.
+                (repository / "counter" / "1" / f"note {number}").write_bytes(b"")
+                control.load_model("counter")
+                serving.wait_for_text("goes on after")
+                # It closes beside the one that has taken over, whose snapshots are in the same folder.
+                serving.wait_for_text("version 1 is closed")
+        killed.set()
+        serving.process.kill()
+        for writer in writers:
+            writer.join()
+    assert len(set(counts)) == len(counts)
+    with serve(*flags) as serving, Client(serving.address) as client:
+        total = int(client.predict("counter", {}, signature="read")["count"])
+    assert max(counts) <= total <= len(counts) + len(writers)
 
 
 def test_new_version_takes_over_under_load_and_no_write_is_lost(

@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
     model_pb2,
+    model_service_pb2_grpc,
     predict_pb2,
     prediction_log_pb2,
     prediction_service_pb2_grpc,
 )
 
 from ..saved_models import SavedModels
+from .command import tensorflow_model_server
 from .serving_examples import (
     CLASSIFY,
     ONE,
@@ -31,6 +35,8 @@ from .serving_examples import (
     multi_inference,
     regression,
 )
+
+PATIENCE_S = 60.0
 
 
 @contextmanager
@@ -144,6 +150,35 @@ def test_records_are_left_alone_where_the_settings_say_so(with_records: Callable
         assert server.registry.find("m") is not None
 
 
+def one_row() -> Any:
+    return prediction("", x=np.ones((1, 16), np.float32))
+
+
+BAD: dict[str, tuple[Callable[[], list[bytes]], str]] = {
+    "session_run": (
+        lambda: [prediction_log_pb2.PredictionLog(session_run_log={}).SerializeToString()],
+        "record 1: UNIMPLEMENTED: Unsupported log_type for warmup: 5",
+    ),
+    "predict_streamed": (
+        lambda: [prediction_log_pb2.PredictionLog(predict_streamed_log={}).SerializeToString()],
+        "record 1: UNIMPLEMENTED: Unsupported log_type for warmup: 7",
+    ),
+    "unparseable": (lambda: [b"\xff"], "INVALID_ARGUMENT: Failed to parse warmup record"),
+    "too_many": (
+        lambda: [log(predict=one_row()).SerializeToString()] * 1001,
+        "INVALID_ARGUMENT: Number of warmup records exceeds the maximum (1000)",
+    ),
+    "fails": (
+        lambda: [log(predict=prediction("", x=np.ones((1, 3), np.float32))).SerializeToString()],
+        "INVALID_ARGUMENT: ",
+    ),
+    "signature": (
+        lambda: [log(predict=prediction("none", x=np.ones((1, 16), np.float32))).SerializeToString()],
+        'FAILED_PRECONDITION: Serving signature key "none" not found.',
+    ),
+}
+
+
 def test_what_records_write_is_forgotten(with_records: Callable[..., Path]) -> None:
     """A model that counts is asked to count, and no caller has asked for it."""
     directory = with_records("tf1_counter", log(predict=prediction("add", by=np.int64(2))))
@@ -151,3 +186,58 @@ def test_what_records_write_is_forgotten(with_records: Callable[..., Path]) -> N
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(name="m", signature_name="read"))
         assert tf.make_ndarray(stub.Predict(request).outputs["count"]) == 0
+
+
+def test_every_wrong_file_fails_its_model_and_no_other_and_the_flag_leaves_them_alone(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    """A model that is warmed up well is live beside them."""
+    good = [log(predict=one_row()).SerializeToString()] * 1000
+    files = {"good": good, **{name: records() for name, (records, _) in BAD.items()}}
+    told = {name: words for name, (_, words) in BAD.items()}
+    for name, records in files.items():
+        shutil.copytree(saved_models["tf2_mlp"], tmp_path / name / "1")
+        (tmp_path / name / "1" / "assets.extra").mkdir()
+        with tf.io.TFRecordWriter(str(warmup_file(tmp_path / name))) as writer:
+            for record in records:
+                writer.write(record)
+    shutil.copytree(tmp_path / "good", tmp_path / "corrupt")
+    warmup_file(tmp_path / "corrupt").write_bytes(b"no TFRecord at all")
+    told["corrupt"] = "Please verify your warmup data is in TFRecord format."
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.SetInParent()
+    for name in ("good", *told):
+        request.config.model_config_list.config.add(
+            name=name, base_path=str(tmp_path / name), model_platform="tensorflow"
+        )
+    empty = tmp_path / "models.config"
+    empty.write_text("model_config_list { }")
+    flags = ["--port=0", f"--model_config_file={empty}", "--max_num_load_retries=0"]
+    with tensorflow_model_server(*flags) as running, grpc.insecure_channel(running.address) as channel:
+        models = model_service_pb2_grpc.ModelServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as raised:
+            models.HandleReloadConfigRequest(request, timeout=PATIENCE_S)
+        assert str(raised.value.details()).startswith(f"{len(told)} servable(s) did not become available: ")
+        for name, words in told.items():
+            one = status(models, name)
+            assert one.state == one.END
+            assert words in one.status.error_message
+        assert status(models, "good").state == status(models, "good").AVAILABLE
+    flags.append("--enable_model_warmup=false")
+    with tensorflow_model_server(*flags) as running, grpc.insecure_channel(running.address) as channel:
+        models = model_service_pb2_grpc.ModelServiceStub(channel)
+        models.HandleReloadConfigRequest(request, timeout=PATIENCE_S)
+        assert {status(models, name).state for name in told} == {status(models, "good").AVAILABLE}
+
+
+def warmup_file(base_path: Path) -> Path:
+    """Of version 1."""
+    return base_path / "1" / "assets.extra" / "tf_serving_warmup_requests"
+
+
+def status(models: Any, name: str) -> Any:
+    """Of the one version."""
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    (found,) = models.GetModelStatus(request, timeout=PATIENCE_S).model_version_status
+    return found

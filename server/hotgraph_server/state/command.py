@@ -102,7 +102,10 @@ def _line(found: Found) -> str:
 
 def _save(address: str, model: str, version: int | None) -> str:
     which = "latest" if version is None else str(version)
-    connection = http.client.HTTPConnection(address, timeout=_SAVE_S)
+    try:
+        connection = http.client.HTTPConnection(address, timeout=_SAVE_S)
+    except http.client.InvalidURL as error:
+        raise StartError(f"{address!r} is no HOST:PORT: {error}") from error
     try:
         connection.request("POST", f"/api/state/{quote(model, safe='')}/{which}/save")
         response = connection.getresponse()

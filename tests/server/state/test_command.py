@@ -137,6 +137,14 @@ def test_save_of_what_is_not_served_fails(admin: str, capsys: pytest.CaptureFixt
     assert "does not answer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["host:port", "a b"])
+def test_save_at_what_is_no_address_fails_in_one_line(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["state", "save", address, "m"]) != 0
+    assert f"{address!r} is no HOST:PORT" in capsys.readouterr().err
+
+
 def test_no_thread_is_left_when_the_version_has_closed(version: Version) -> None:
     assert any(thread.name == f"state {version.title}" for thread in threading.enumerate())
     version.stop(10)

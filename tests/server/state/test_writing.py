@@ -179,6 +179,18 @@ def test_new_version_goes_on_where_the_old_one_ends_and_no_write_is_lost(start: 
     assert read(old) == [3, 3]
 
 
+def test_call_that_is_held_back_stays_what_it_is(start: Start) -> None:
+    old, _ = start()
+    new, _ = start(2)
+    old.gate.shut(new)
+    caller = Caller()
+    arrays = [np.array(1)]
+    call = old.call(old.signatures["add"], arrays, ("total",), caller.slot, company=(1.0, 2.0, 3.0))
+    assert (call.rows, call.company, call.queue_until) == (3, (2.0, 3.0), math.inf)
+    old.gate.open()
+    caller.answer()
+
+
 def test_version_that_cannot_take_over_leaves_the_old_one_as_it_was(start: Start) -> None:
     old, _ = start()
     new, _ = start(2)
