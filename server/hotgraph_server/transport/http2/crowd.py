@@ -5,9 +5,11 @@ thread for itself. Where the run needs the same core, that is what slows it: the
 caches, does a little and goes, a thousand times a second, and the callers it was so quick to take in all
 wait for the run that it delays. So in a crowd the thread naps between its looks.
 
-A crowd is there when `CROWD` calls have come since anybody was last answered. The nap is a part of the time
-since then: after a quick model's answers there is none, and in a long run it adds little to a wait that is
-long anyway. It ends with the next answer, because then a new run begins, which should find all who came.
+A crowd is there when `CROWD` calls have come since anybody was last answered, or since the first of those who
+wait came to an empty server. The nap is a part of the time since then: after a quick model's answers there is
+none, and in a long run it adds little to a wait that is long anyway. It ends with the next answer, because
+then a new run begins, which should find all who came. Where nobody waits (who was refused, does not), nobody
+naps.
 """
 
 from __future__ import annotations
@@ -42,13 +44,14 @@ class Crowd:
         """A call has come."""
         self._arrivals += 1
 
-    def nap_s(self, now: float) -> float:
+    def nap_s(self, now: float, waiting: int) -> float:
         """How long arrivals may lie from `now` on, seconds; 0.0: not at all.
 
         Args:
             now: monotonic seconds.
+            waiting: calls that are owed an answer.
         """
-        if self.answers != self._answers_seen:
+        if self.answers != self._answers_seen or not waiting:
             self._answers_seen = self.answers
             self._arrivals = 0
             self._since = now

@@ -218,7 +218,8 @@ class FastLane:
         """A call's message has come. Returns why it is refused, or None. Requires the turn."""
         self._open_calls.enter()
         self._open_hot += call.limited
-        self._crowd.arrived()
+        if call.limited:
+            self._crowd.arrived()
         if call.limited and self._open_hot > self._max_calls:
             return QueueFull("the server", self._open_hot - 1, self._max_calls)
         return None
@@ -266,7 +267,7 @@ class FastLane:
                     if self._ending_at is not None and (now > self._ending_at or not self._links):
                         return
                     timeout_s = self._time_to_wait(now)
-                    nap_s = self._crowd.nap_s(now)
+                    nap_s = self._crowd.nap_s(now, self._open_hot)
                     if timeout_s is not None:
                         nap_s = min(nap_s, timeout_s)
                     self._naps = nap_s > 0.0

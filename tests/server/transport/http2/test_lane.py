@@ -552,7 +552,7 @@ class TestNaps:
         lane = serve()
         caller = connect(lane)
         crowd = lane.lane._crowd
-        monkeypatch.setattr(crowd, "nap_s", lambda now: 1e6 if lane.lane._open_hot else 0.0)
+        monkeypatch.setattr(crowd, "nap_s", lambda now, waiting: 1e6 if waiting else 0.0)
         number = caller.call("Hold")
         join(in_thread(answer_of, toys.next_held()))
         assert caller.answer(number).messages == [b"well"]
@@ -564,7 +564,7 @@ class TestNaps:
         monkeypatch.setattr(lane_module, "_LOOKING_S", 1e6)
         lane = serve()
         caller = connect(lane)
-        monkeypatch.setattr(lane.lane._crowd, "nap_s", lambda now: 1e6 if lane.lane._open_hot else 0.0)
+        monkeypatch.setattr(lane.lane._crowd, "nap_s", lambda now, waiting: 1e6 if waiting else 0.0)
         number = caller.call("Hold", b"", ("grpc-timeout", "20m"))
         assert caller.answer(number).status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
@@ -575,8 +575,8 @@ class TestNaps:
         crowd = lane.lane._crowd
         naps = threading.Event()
 
-        def nap_s(now: float) -> float:
-            if crowd.answers or not lane.lane._open_hot:
+        def nap_s(now: float, waiting: int) -> float:
+            if crowd.answers or not waiting:
                 return 0.0
             naps.set()
             return 1e6
