@@ -157,21 +157,11 @@ class Runs:
         else:
             finish(calls, ran.answers)
 
-    def count_answered(self, calls: Sequence[Call], ran: Ran) -> int:
-        """Count a run that went well; returns its rows."""
-        rows = sum([call.rows for call in calls])
+    def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
+        """Count a run that went well."""
         arrivals = [call.arrived for call in calls if call.slot.begin()]
         arrivals += calls[0].company
-        self._statistics.add_run(
-            calls[0].signature.name,
-            arrivals,
-            rows,
-            ran.started,
-            ran.ended,
-            input_s=ran.input_s,
-            output_s=ran.output_s,
-        )
-        return rows
+        self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
         """Count a piece of so many rows of a call, and end the call if this was the last.
@@ -183,15 +173,7 @@ class Runs:
             answer: of the whole call; None: pieces are left.
         """
         arrivals = [call.arrived] if answer is not None and call.slot.begin() else []
-        self._statistics.add_run(
-            call.signature.name,
-            arrivals,
-            rows,
-            ran.started,
-            ran.ended,
-            input_s=ran.input_s,
-            output_s=ran.output_s,
-        )
+        self._add_run(call, arrivals, rows, ran)
         if answer is not None:
             finish([call], [answer])
 
@@ -222,6 +204,19 @@ class Runs:
         assert error is not None
         forget_traceback(error)
 
+    def _add_run(self, call: Call, arrivals: Sequence[float], rows: int, ran: Ran) -> None:
+        """Count a run of `call`'s signature, and those of its calls that it ends."""
+        self._statistics.add_run(
+            call.signature.name,
+            arrivals,
+            rows,
+            ran.started,
+            ran.ended,
+            failed=ran.error is not None,
+            input_s=ran.input_s,
+            output_s=ran.output_s,
+        )
+
     def _count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
         """Count a run that failed, and those who hear of it."""
         if call.company and call.signature.writes:
@@ -229,7 +224,7 @@ class Runs:
         elif call.company:
             # Each of those whose rows these are is run again alone, and counted by that run.
             arrivals = []
-        self._statistics.add_run(call.signature.name, arrivals, rows, ran.started, ran.ended, failed=True)
+        self._add_run(call, arrivals, rows, ran)
 
     def may_begin(self, call: Call) -> bool:
         """Shall this call, which changes state, be run now? If so, nobody can leave it any more."""
@@ -237,7 +232,7 @@ class Runs:
 
     def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
-        self._statistics.add_run(call.signature.name, (), rows, ran.started, ran.ended, failed=True)
+        self._add_run(call, (), rows, ran)
 
     def count(self, call: Call, event: Event) -> None:
         """Count what has happened to `call`, or to the run that it was in."""

@@ -6,14 +6,12 @@ offered. A file has at most 1000 of them, which is what TensorFlow Serving takes
 can be put into a version's assets.extra as it is. Whenever nothing waits, everything is on disk, in whole
 records. A file that cannot be written is told once; the records are lost, and the next one tries again.
 
-What waits is bounded by credits: a record takes one for every 64 KiB begun, and there are 1024, so that one
-of more than 64 MiB is never written. They lie in a deque, whose pop and append are atomic, because an
-answer is encoded where no lock may be taken.
+What waits is bounded by credits (credits.py): a record takes one for every 64 KiB begun, and there are 1024,
+so that one of more than 64 MiB is never written.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
 import os
@@ -23,14 +21,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from hotgraph_server.credits import CREDIT_BYTES, CREDITS, Credits
+
 _LOG = logging.getLogger(__name__)
 
 MOST_RECORDS = 1000
 """In one file."""
 
 _MOST_BYTES = 256 * 2**20
-_CREDIT_BYTES = 64 * 1024
-_CREDITS = 1024
 
 
 class RecordFile(Protocol):
@@ -69,13 +67,12 @@ class LogWriter:
         self,
         open_file: Callable[[str], RecordFile] | None = None,
         now: Callable[[], float] = time.time,
-        credits: int = _CREDITS,
+        credits: int = CREDITS,
     ) -> None:
         self._open_file = open_file or open_tfrecord
         self._now = now
-        self._credits = collections.deque(range(credits))
+        self._credits = Credits(credits)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
-        self._lost: collections.deque[None] = collections.deque()
         # The rest belongs to the thread.
         self._files: dict[str, _Open] = {}
         self._failing: set[str] = set()
@@ -105,14 +102,9 @@ class LogWriter:
         Returns:
             Is it taken?
         """
-        wanted = max(1, -(-nbytes // _CREDIT_BYTES))
-        for got in range(wanted):
-            try:
-                self._credits.pop()
-            except IndexError:
-                self._credits.extend(range(got))
-                self._lost.append(None)
-                return False
+        wanted = max(1, -(-nbytes // CREDIT_BYTES))
+        if not self._credits.take(wanted):
+            return False
         self._queue.put(Waiting(prefix, make, wanted))
         return True
 
@@ -124,7 +116,7 @@ class LogWriter:
             if waiting is None:
                 break
             self._write(waiting)
-            self._credits.extend(range(waiting.credits))
+            self._credits.give_back(waiting.credits)
         self._tidy()
         for prefix in list(self._files):
             self._close(prefix)
@@ -154,10 +146,8 @@ class LogWriter:
                 file.file.flush()
             except Exception as error:
                 self._give_up(prefix, error)
-        lost = len(self._lost)
+        lost = self._credits.refused()
         if lost:
-            for _ in range(lost):
-                self._lost.popleft()
             _LOG.warning("request log: %d calls were not written down, because too many waited", lost)
 
     def _give_up(self, prefix: str, error: Exception) -> None:

@@ -5,13 +5,11 @@ much waits, is counted and told in the log. A file is one JSON array and complet
 file that cannot be written is told once; its traces are lost, and the next one tries again. Files of the same
 name from an earlier time are replaced.
 
-What waits is bounded by credits: a trace takes one, and one more for every 64 KiB of tensors; there are 1024.
-They lie in a deque, whose pop and append are atomic.
+What waits is bounded by credits (credits.py): a trace takes one, and one more for every 64 KiB of tensors.
 """
 
 from __future__ import annotations
 
-import collections
 import json
 import logging
 import os
@@ -20,23 +18,20 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from hotgraph_server.credits import CREDIT_BYTES, CREDITS, Credits
 from hotgraph_server.errors import StartError
 from hotgraph_server.tracing.trace import Trace
 
 _LOG = logging.getLogger(__name__)
 
-_CREDITS = 1024
-_CREDIT_BYTES = 64 * 1024
-
 
 class TraceWriter:
     """See the head of this file; `path` is the name of the file, or what comes before its number."""
 
-    def __init__(self, path: str, credits: int = _CREDITS) -> None:
+    def __init__(self, path: str, credits: int = CREDITS) -> None:
         self._path = path
-        self._credits = collections.deque(range(credits))
+        self._credits = Credits(credits)
         self._queue: queue.SimpleQueue[tuple[Trace, int] | None] = queue.SimpleQueue()
-        self._lost: collections.deque[None] = collections.deque()
         # The rest belongs to the thread.
         self._whole: _ArrayFile | None = None
         self._numbered: dict[str, _ArrayFile] = {}
@@ -70,14 +65,9 @@ class TraceWriter:
         Returns:
             Is it taken?
         """
-        wanted = 1 + trace.nbytes // _CREDIT_BYTES
-        for got in range(wanted):
-            try:
-                self._credits.pop()
-            except IndexError:
-                self._credits.extend(range(got))
-                self._lost.append(None)
-                return False
+        wanted = 1 + trace.nbytes // CREDIT_BYTES
+        if not self._credits.take(wanted):
+            return False
         self._queue.put((trace, wanted))
         return True
 
@@ -85,7 +75,7 @@ class TraceWriter:
         while (item := self._queue.get()) is not None:
             trace, credits = item
             self._write(trace)
-            self._credits.extend(range(credits))
+            self._credits.give_back(credits)
             if self._queue.empty():
                 self._tell_lost()
         self._tell_lost()
@@ -93,10 +83,8 @@ class TraceWriter:
             file.close()
 
     def _tell_lost(self) -> None:
-        lost = len(self._lost)
+        lost = self._credits.refused()
         if lost:
-            for _ in range(lost):
-                self._lost.popleft()
             _LOG.warning("%d traces were not written, because too many waited", lost)
 
     def _write(self, trace: Trace) -> None:
