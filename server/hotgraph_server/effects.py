@@ -55,11 +55,12 @@ _HARMLESS = frozenset(
 VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 """The ops that a variable is made by."""
 
-# How many of a node's inputs come before those that its function gets.
-_BEFORE_ARGUMENTS = {
+BEFORE_ARGUMENTS = {
     **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile"), 0),
     **dict.fromkeys(("If", "StatelessIf", "Case", "StatelessCase", "RemoteCall"), 1),
 }
+"""How many of a node's inputs come before those that its function gets."""
+
 _LOOPS = frozenset({"While", "StatelessWhile"})
 
 
@@ -109,6 +110,15 @@ def varying_ops(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> f
         graph_def, fetches, fed: as in `state_changing_ops`.
     """
     return frozenset(node.op for _, node in _reached(graph_def, fetches, fed) if node.op in _VARYING)
+
+
+def reached_nodes(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> Iterator[Any]:
+    """All nodes that a run for `fetches` may execute, those in the bodies of functions too.
+
+    Args:
+        graph_def, fetches, fed: as in `state_changing_ops`.
+    """
+    return (node for _, node in _reached(graph_def, fetches, fed))
 
 
 def effects_of(
@@ -185,7 +195,7 @@ def _reached(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> _Rea
         if node is None:
             continue
         reached.nodes.append(node)
-        functions_to_visit.extend(_functions_of(node, bodies))
+        functions_to_visit.extend(functions_of(node, bodies))
         for tensor in node.input:
             name = _op_name(tensor)
             if name not in seen and _tensor_name(tensor) not in stop_at:
@@ -197,7 +207,7 @@ def _reached(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> _Rea
             reached.functions.add(name)
             # A body counts whole: side effects in a function run whether or not its results are used.
             for node in bodies[name].node_def:
-                functions_to_visit.extend(_functions_of(node, bodies))
+                functions_to_visit.extend(functions_of(node, bodies))
     return reached
 
 
@@ -225,7 +235,7 @@ class _Handles:
                 self._found[scope, node.name] = {_Target(variable_name(node), True)}
                 continue
             inputs = _data_inputs(node)
-            functions = list(_functions_of(node, reached.bodies))
+            functions = list(functions_of(node, reached.bodies))
             if functions:
                 handles = [(scope, _op_name(tensor)) for tensor in inputs]
                 for name in functions:
@@ -263,7 +273,7 @@ def _into(
     """What goes from a call into the arguments of the function, and in a loop from its end to its start."""
     name = function.signature.name
     arguments = [(name, argument.name) for argument in function.signature.input_arg]
-    before = 0 if op == name else _BEFORE_ARGUMENTS.get(op)
+    before = 0 if op == name else BEFORE_ARGUMENTS.get(op)
     if before is None:
         # An op that we do not know may hand on anything as anything.
         yield from ((handle, argument) for handle in handles for argument in arguments)
@@ -295,7 +305,8 @@ def _tensor_name(tensor: str) -> str:
     return tensor if ":" in tensor or tensor.startswith("^") else f"{tensor}:0"
 
 
-def _functions_of(node: Any, bodies: Any) -> Iterator[str]:
+def functions_of(node: Any, bodies: Any) -> Iterator[str]:
+    """The names of those of `bodies` (by name) that a node calls."""
     # Before functions had attributes of their own type, a node named its function by its op.
     if node.op in bodies:
         yield node.op

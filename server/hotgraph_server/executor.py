@@ -9,7 +9,9 @@ finisher's (finisher.py) while calls wait. What a batch goes through is the runn
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +19,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hotgraph_server.batching.joining import PLAIN, Joining, joining_of
+from hotgraph_server.batching.generated import Kind
+from hotgraph_server.batching.joining import PLAIN, Joining, compiled_buckets, joining_of
 from hotgraph_server.batching.padding import Padding, names_nobody_has, padding_of, why_not_padded
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.timing import BUDGET_S, time_runs
 from hotgraph_server.brought import Brings, nothing, replay, samples_of
@@ -26,14 +30,14 @@ from hotgraph_server.errors import LoadError
 from hotgraph_server.finisher import Finisher
 from hotgraph_server.plan import Plan
 from hotgraph_server.runner import Runner
-from hotgraph_server.settings import BatchSettings
+from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.keeper import Keeper
 from hotgraph_server.state.keeping import Keeping
 from hotgraph_server.state.writes import Changing, Writes, begin
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup import warm_up, warm_up_sizes, warmed
+from hotgraph_server.warmup import FirstRuns, Samples, warm_up, warm_up_sizes, warmed
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +53,11 @@ class OpenGraph(Changing, Protocol):
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
     ) -> Sequence[Array]: ...
 
-    def settle(self) -> Mapping[str, Plan]: ...
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]: ...
+
+    def give_up(self, name: str, reason: str) -> None: ...
+
+    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]: ...
 
     def close(self) -> None: ...
 
@@ -62,6 +70,7 @@ class Opened:
         alone: changes while the version is live, when a check in service finds that joined calls get other
             answers than alone; whoever asks must look each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
+        buckets: for each signature whose runs are filled up, the numbers of rows that they have.
         keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
     """
 
@@ -71,6 +80,7 @@ class Opened:
     alone: Mapping[str, str | None]
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     keeper: Keeper | None = None
 
 
@@ -85,7 +95,7 @@ class Executor:
         clock: monotonic seconds.
         settings: of the model.
         brings: the calls that the model brings to be warmed up with.
-        rounds: how often each of them is run.
+        warmup: what is run before the first call, and within which limits.
         keeping: how what its signatures write is kept.
     """
 
@@ -98,7 +108,7 @@ class Executor:
         clock: Callable[[], float] = time.monotonic,
         settings: BatchSettings | None = None,
         brings: Brings = nothing,
-        rounds: int = 1,
+        warmup: WarmupSettings | None = None,
         keeping: Keeping | None = None,
     ) -> None:
         self._name = name
@@ -108,7 +118,7 @@ class Executor:
         self._clock = clock
         self._settings = settings or BatchSettings()
         self._brings = brings
-        self._rounds = rounds
+        self._warmup = warmup or WarmupSettings()
         self._keeping = keeping or Keeping()
         self._opened: Future[Opened] = Future()
         self._finisher = Finisher(name)
@@ -160,11 +170,10 @@ class Executor:
         try:
             writes = begin(self._name, graph, self._keeping)
             samples = samples_of(self._brings(graph.signatures, graph.unusable))
-            batch_writes = self._keeping.settings.state_batch_writes
-            alone = warm_up(graph, self._name, self._settings.join_of, samples, batch_writes=batch_writes)
-            plans = graph.settle()
-            joinings = self._joinings(graph, alone)
-            self._warm_up_as_in_service(graph, alone, joinings)
+            first = self._first_runs(graph, samples)
+            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()})
+            joinings = self._joinings(graph, first)
+            row_caps = self._warm_up_as_in_service(graph, first, joinings)
             # Nobody has asked for what the calls that a model brings may have written.
             writes.go_back()
         except BaseException:
@@ -177,10 +186,11 @@ class Executor:
             self._statistics,
             self._finisher,
             self._settings,
-            alone,
+            first.alone,
             joinings,
             self._clock,
             writes,
+            row_caps,
         )
         writes.keeper.start()
         padded = {
@@ -193,15 +203,38 @@ class Executor:
                 graph.signatures,
                 graph.unusable,
                 graph.signature_defs,
-                alone,
+                first.alone,
                 plans,
                 padded,
+                {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
                 writes.keeper,
             )
         )
         return graph, runner, writes
 
-    def _joinings(self, graph: OpenGraph, alone: Mapping[str, str | None]) -> dict[str, Joining]:
+    def _first_runs(self, graph: OpenGraph, samples: Samples) -> FirstRuns:
+        """Try every signature, and give up those that can never be called.
+
+        Raises:
+            LoadError: none is left.
+        """
+        first = warm_up(
+            graph,
+            self._name,
+            self._settings.join_of,
+            samples,
+            batch_writes=self._keeping.settings.state_batch_writes,
+            settings=self._warmup,
+            clock=self._clock,
+        )
+        for name, reason in first.unusable.items():
+            graph.give_up(name, reason)
+            _LOG.warning("%s: signature %r cannot be called: %s", self._name, name, reason)
+        if not graph.signatures:
+            raise LoadError(self._name, _no_signature(graph.unusable))
+        return first
+
+    def _joinings(self, graph: OpenGraph, first: FirstRuns) -> dict[str, Joining]:
         """How calls are joined, for each signature where that is not the plain way.
 
         Raises:
@@ -219,21 +252,24 @@ class Executor:
                 padding = padding_of(signature, settings.pad, settings.cut)
             except ValueError as error:
                 raise LoadError(self._name, f"signature {name!r} cannot be padded: {error}") from error
-            if alone[name] is not None:
+            if first.alone[name] is not None:
                 continue
             if signature.writes:
                 # A row that only fills up would be learnt from like any other.
                 joinings[name] = joining_of(signature)
                 continue
-            if padding is not None and not self._may_pad(graph, signature, padding):
+            if padding is not None and not self._may_pad(graph, signature, padding, first.kind(name)):
                 padding = None
-            joining = joining_of(signature, padding, settings.row_buckets)
+            buckets = settings.row_buckets
+            if signature.compiles and not buckets:
+                buckets = compiled_buckets(settings.max_batch_rows)
+            joining = joining_of(signature, padding, buckets)
             if joining != PLAIN:
                 joinings[name] = joining
         return joinings
 
-    def _may_pad(self, graph: OpenGraph, signature: Signature, padding: Padding) -> bool:
-        reason = why_not_padded(signature, padding, _running(graph, signature))
+    def _may_pad(self, graph: OpenGraph, signature: Signature, padding: Padding, kind: Kind | None) -> bool:
+        reason = why_not_padded(signature, padding, _running(graph, signature), kind)
         if reason is None:
             return True
         overruled = self._settings.join_of(signature.name) == "always"
@@ -247,47 +283,72 @@ class Executor:
         return overruled
 
     def _warm_up_as_in_service(
-        self, graph: OpenGraph, alone: Mapping[str, str | None], joinings: Mapping[str, Joining]
-    ) -> None:
+        self, graph: OpenGraph, first: FirstRuns, joinings: dict[str, Joining]
+    ) -> dict[str, int]:
         """Run the calls that the model brings, every size that batches will be filled up to, and others for
         the time that they take.
+
+        Returns:
+            How many rows a run may have, of signatures for which that is less than the settings say.
 
         Raises:
             LoadError: a call cannot be read, or fails.
         """
         started = self._clock()
         brought = self._brings(graph.signatures, graph.unusable)
-        kinds = replay(brought, graph.run, self._name, self._rounds)
-        sizes = {
-            name: filled
-            for name, joining in joinings.items()
-            if (filled := warm_up_sizes(graph, graph.signatures[name], joining.buckets))
-        }
-        for name, timed in self._time_runs(graph, alone, joinings).items():
+        counts = replay(brought, graph.run, self._name, self._warmup.warmup_rounds)
+        sizes: dict[str, list[int]] = {}
+        row_caps: dict[str, int] = {}
+        until = started + self._warmup.warm_up_budget_s
+        for name, joining in joinings.items():
+            signature = graph.signatures[name]
+            # What a setting names is run whatever it takes; what follows from a model's nature is not.
+            last = until if signature.compiles and not self._settings.row_buckets else math.inf
+            filled = warm_up_sizes(graph, signature, joining.buckets, first.kind(name), last, self._clock)
+            if not filled:
+                continue
+            sizes[name] = filled
+            if last < math.inf and filled[-1] < joining.buckets[-1]:
+                joinings[name] = dataclasses.replace(joining, buckets=tuple(filled))
+                row_caps[name] = filled[-1]
+        for name, timed in self._time_runs(graph, first, joinings).items():
             sizes.setdefault(name, timed)
-        words = warmed(kinds, sizes)
+        words = warmed(counts, sizes)
         if words:
             _LOG.info("%s: warmed up in %.2f s with %s", self._name, self._clock() - started, words)
+        return row_caps
 
     def _time_runs(
-        self, graph: OpenGraph, alone: Mapping[str, str | None], joinings: Mapping[str, Joining]
+        self, graph: OpenGraph, first: FirstRuns, joinings: Mapping[str, Joining]
     ) -> dict[str, list[int]]:
         """Give the queue the first points of its cost curves; returns the rows of the runs, by signature."""
         sizes: dict[str, list[int]] = {}
-        left = [signature for signature in graph.signatures.values() if not signature.writes]
+        left = [graph.signatures[name] for name in first.taken]
         until = self._clock() + BUDGET_S
         while left:
             signature = left.pop()
-            name = signature.name
-            max_rows = self._settings.max_batch_rows if alone[name] is None else 1
+            name, taken = signature.name, first.taken[signature.name]
+            fitting = taken.rows_within(self._warmup.warm_up_memory_mb << 20)
+            max_rows = min(self._settings.max_batch_rows, fitting) if first.alone[name] is None else 1
             budget_s = (until - self._clock()) / (len(left) + 1)
             joining = joinings.get(name, PLAIN)
             run = _running(graph, signature)
-            for timed in time_runs(signature, run, max_rows, joining, budget_s, self._clock):
+            for timed in time_runs(signature, run, taken.kind, max_rows, joining, budget_s, self._clock):
                 self._queue.ran(name, timed.inputs, timed.rows, timed.seconds)
                 if timed.rows not in sizes.setdefault(name, []):
                     sizes[name].append(timed.rows)
         return sizes
+
+
+def _no_signature(unusable: Mapping[str, str]) -> str:
+    """What is to be done about a graph that has none that can be called."""
+    if unusable:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in unusable.items())
+        return f"none of its signatures can be called: {reasons}"
+    return (
+        "it has no signature, so there is nothing to call; export it with one: model.export(DIR), or"
+        " tf.saved_model.save(obj, DIR, signatures=obj.__call__.get_concrete_function(...))"
+    )
 
 
 def _running(graph: OpenGraph, signature: Signature) -> Callable[[Sequence[Array]], Sequence[Array]]:

@@ -109,6 +109,7 @@ class Version:
         signature_defs: all of them as saved.
         alone: why a signature's calls run alone; None where they share batches.
         plans: how each signature is run, and why.
+        buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
         keeper: of what its signatures write.
@@ -137,6 +138,7 @@ class Version:
         self.signature_defs: Mapping[str, Any] = {}
         self.alone: Mapping[str, str | None] = {}
         self.plans: Mapping[str, Plan] = {}
+        self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
         self.load_s = 0.0
         self.keeper: Keeper | None = None
@@ -163,7 +165,7 @@ class Version:
             clock,
             settings.batch,
             brings,
-            settings.warmup.warmup_rounds,
+            settings.warmup,
             keeping or Keeping(settings.state, settings.name, number),
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
@@ -197,6 +199,7 @@ class Version:
         self.alone = opened.alone
         self.plans = opened.plans
         self._padded = opened.padded
+        self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
         self.keeper = opened.keeper
         if self._timer is not None:

@@ -19,11 +19,11 @@ and 32 small rows in 5 us, which is less than it takes to wake another thread fo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from hotgraph_server.batching.backlog import Batch
-from hotgraph_server.batching.checking import difference
-from hotgraph_server.batching.joining import Joining
+from hotgraph_server.batching.checking import Sample, difference
+from hotgraph_server.batching.joining import Joining, cut, join
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rerun import within_rows
 from hotgraph_server.errand import Errand
@@ -35,6 +35,7 @@ from hotgraph_server.runs import OUT_OF_MEMORY, Runnable, Runs
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.writes import Writes, forgetting
 from hotgraph_server.statistics import Event, Statistics
+from hotgraph_server.tensors import Array
 from hotgraph_server.writing import Writing
 
 _LOG = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Runner:
         joinings: how calls of a signature are joined; not named: the plain way.
         clock: monotonic seconds.
         writes: keeps what runs write; None: nobody does.
+        row_caps: see Runs.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Runner:
         joinings: dict[str, Joining],
         clock: Callable[[], float],
         writes: Writes | None = None,
+        row_caps: Mapping[str, int] | None = None,
     ) -> None:
         self._title = title
         self._graph = graph
@@ -86,6 +89,7 @@ class Runner:
             joinings,
             clock,
             queue.limit_rows,
+            row_caps,
         )
         self._pieces = Pieces(
             self._runs,
@@ -159,7 +163,7 @@ class Runner:
         sample = self._checks.take()
         name = sample.signature.name
         try:
-            alone = self._graph.run(sample.signature, sample.outputs, sample.inputs)
+            alone = self._run_alone(sample)
         except RunFailed as error:
             if error.code == OUT_OF_MEMORY:
                 return
@@ -180,3 +184,13 @@ class Runner:
         )
         if stops:
             self._alone[name] = f"a check in service found a difference: {found}"
+
+    def _run_alone(self, sample: Sample) -> Sequence[Array]:
+        """Raises RunFailed."""
+        signature = sample.signature
+        if not signature.compiles:
+            return self._graph.run(signature, sample.outputs, sample.inputs)
+        # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
+        joining = self._runs.joining_of(signature.name)
+        outputs = self._graph.run(signature, sample.outputs, join([sample], joining))
+        return cut([sample], outputs, joining)[0]

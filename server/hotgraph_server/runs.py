@@ -80,6 +80,7 @@ class Runs:
         joinings: how calls of a signature are joined; not named: the plain way.
         clock: monotonic seconds.
         limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
+        row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
 
     Attributes:
         limits: how many rows a run may have, by signature.
@@ -98,16 +99,19 @@ class Runs:
         joinings: MutableMapping[str, Joining],
         clock: Callable[[], float],
         limit_rows: Callable[[str, int], None],
+        row_caps: Mapping[str, int] | None = None,
     ) -> None:
         self._limit_rows = limit_rows
-        self.limits = RowLimits(settings.max_batch_rows)
+        self.limits = RowLimits(settings.max_batch_rows, row_caps)
+        for name, limit in (row_caps or {}).items():
+            limit_rows(name, limit)
         self.checks = Checks(settings.check_one_in)
         self._title = title
         self._graph = graph
         self._waiting = waiting
         self._statistics = statistics
         self._finisher = finisher
-        self._buckets = settings.row_buckets
+        self._buckets = {name: joining.buckets for name, joining in joinings.items()}
         self._alone = alone
         self._joinings = joinings
         self._clock = clock
@@ -248,9 +252,13 @@ class Runs:
 
     def joining(self, call: Call) -> Joining:
         """How this call is joined with others."""
-        if call.lane is None or not self._joinings or self._alone[call.signature.name] is not None:
+        if call.lane is None or not self._joinings:
             return PLAIN
-        return self._joinings.get(call.signature.name, PLAIN)
+        return self.joining_of(call.signature.name)
+
+    def joining_of(self, name: str) -> Joining:
+        """How calls of a signature are joined."""
+        return PLAIN if self._alone[name] is not None else self._joinings.get(name, PLAIN)
 
     def learn(self, name: str, rows: int) -> None:
         """So many rows of a signature do not fit into memory."""
@@ -276,5 +284,5 @@ class Runs:
         joining = self._joinings.get(name)
         if joining is not None:
             limit = self.limits.of(name)
-            buckets = tuple(bucket for bucket in self._buckets if bucket <= limit)
+            buckets = tuple(bucket for bucket in self._buckets[name] if bucket <= limit)
             self._joinings[name] = replace(joining, buckets=buckets)

@@ -39,6 +39,19 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What the strings of an input hold, as the ops that read them tell.
+
+    Attributes:
+        name: in words, for people: "JPEG images".
+        samples: some that the graph can read.
+    """
+
+    name: str
+    samples: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Signature:
     """What can be called.
 
@@ -52,6 +65,10 @@ class Signature:
         other_state: what else it may write: tables, queues; as words for people.
         varies: running it twice on the same inputs may give two answers even where nothing is written: it
             draws random numbers, or reads files.
+        contents: what the strings of an input hold, by alias; not there: texts of any kind.
+        compiles: the op on the way that compiles anew for each shape that it gets (XLA); empty: none does.
+        python_call: an op that a run may come to and that calls a Python function which is not in this
+            process; such a run fails. Empty: there is none.
     """
 
     name: str
@@ -63,6 +80,9 @@ class Signature:
     variables: frozenset[str] = frozenset()
     other_state: frozenset[str] = frozenset()
     varies: bool = False
+    contents: Mapping[str, Content] = field(default_factory=dict, repr=False)
+    compiles: str = ""
+    python_call: str = ""
 
     def __post_init__(self) -> None:
         # Looked up for every call; a frozen dataclass lets us set them only this way.

@@ -2,40 +2,44 @@
 
 Some graphs load and then fail at their first run (a table or variable that nothing initialises, an op
 without a kernel): that must be found before the version is live. The same runs tell which signatures
-may be batched. A signature that changes state is never run here: nobody has asked for the change.
+may be batched, and what generated input each takes (batching/probing.py).
+
+One signature that cannot run is no reason to keep the others from their callers: it is given up, with its
+reason, if its runs fail whatever they are given. Where the failure may depend on what is asked (a path that
+is not there, an id out of range) it stays callable: what callers send is not what was generated. A signature
+that changes state is never run here: nobody has asked for the change.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
 
 import grpc
 
-from hotgraph_server.batching.generated import generate, generated_inputs, kinds
+from hotgraph_server.batching.generated import RANGES, Kind, generate
+from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Taken, probe
 from hotgraph_server.batching.rules import why_alone
-from hotgraph_server.batching.trial import why_not_joined
-from hotgraph_server.errors import LoadError, RunFailed
+from hotgraph_server.batching.trial import CURE, ROWS, why_not_joined
+from hotgraph_server.errors import RunFailed
+from hotgraph_server.settings import WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)
 
-# The graph is unfit to run. Every other error may be the fault of generated input that the model has
-# no use for (an id out of range, a text that is no tf.Example), and says nothing about real calls.
+# What TensorFlow says of a graph that is unfit to run, and of some inputs as well. Every other error may be
+# the fault of generated input that the model has no use for, and says nothing about real calls.
 _UNFIT = frozenset(
-    {
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.INTERNAL,
-    }
+    {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}
 )
 
-# In every export of TensorFlow 2, and never meant to be called.
-_INITIALISER = "__saved_model_init_op"
+Clock = Callable[[], float]
 
 
 class Runnable(Protocol):
@@ -47,9 +51,31 @@ class Runnable(Protocol):
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
     ) -> Sequence[Array]: ...
 
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]: ...
+
 
 Samples = Mapping[str, Sequence[Sequence[Array]]]
 """Sets of inputs that a model brings to be warmed up with, by signature; any number of rows each."""
+
+
+@dataclass(frozen=True)
+class FirstRuns:
+    """What they have told, by signature.
+
+    Attributes:
+        alone: why its calls run alone; None where they may share a batch. Those of `unusable` are not there.
+        taken: the generated input that it takes; not there: it takes none, or was not run.
+        unusable: why it cannot be called after all.
+    """
+
+    alone: dict[str, str | None] = field(default_factory=dict)
+    taken: dict[str, Taken] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+    def kind(self, name: str) -> Kind | None:
+        """The kind of generated input that a signature takes."""
+        taken = self.taken.get(name)
+        return None if taken is None else taken.kind
 
 
 def warm_up(
@@ -59,74 +85,162 @@ def warm_up(
     samples: Samples | None = None,
     *,
     batch_writes: bool = False,
-) -> dict[str, str | None]:
+    settings: WarmupSettings | None = None,
+    clock: Clock = time.monotonic,
+) -> FirstRuns:
     """Run every signature that can be run without a trace, and try which may be batched.
 
     Args:
         graph: opened.
-        where: names the model in errors and in the log.
+        where: names the model in the log.
         join_of: the owner's word on a signature by its name: ``auto``, ``always`` or ``never``.
         samples: what the model brings.
         batch_writes: as in rules.why_alone.
-
-    Returns:
-        For each signature why its calls run alone, None where they may share a batch.
-
-    Raises:
-        LoadError: a signature cannot be run at all.
+        settings: what the runs may take, and whether there are any.
+        clock: monotonic seconds.
     """
-    return {
-        name: why_alone(signature, join_of(name), batch_writes=batch_writes)
-        if signature.writes
-        else _warm_up_one(graph, signature, where, join_of(name), (samples or {}).get(name, ()))
-        for name, signature in graph.signatures.items()
-    }
+    settings = settings or WarmupSettings()
+    found = FirstRuns()
+    left = list(graph.signatures.values())
+    until = clock() + settings.warm_up_budget_s
+    while left:
+        signature = left.pop(0)
+        name, join = signature.name, join_of(signature.name)
+        if signature.writes:
+            found.alone[name] = why_alone(signature, join, batch_writes=batch_writes)
+        elif not settings.warm_up:
+            found.alone[name] = why_not_joined(signature, _never, join, (), "warm_up is off")
+        else:
+            # Each has an equal part of what the ones before it have left.
+            part_s = max(until - clock(), 0.0) / (1 + sum(not one.writes for one in left))
+            limits = Limits(part_s, settings.warm_up_memory_mb << 20)
+            first = _First(graph, signature, where, join, (samples or {}).get(name, ()), limits, clock)
+            first.add_to(found)
+    return found
 
 
-def _warm_up_one(
-    graph: Runnable, signature: Signature, where: str, join: str, samples: Sequence[Sequence[Array]]
-) -> str | None:
-    has_run = False
+class _First:
+    """The first runs of one signature."""
 
-    def run(inputs: Sequence[Array]) -> Sequence[Array]:
-        nonlocal has_run
+    def __init__(
+        self,
+        graph: Runnable,
+        signature: Signature,
+        where: str,
+        join: str,
+        samples: Sequence[Sequence[Array]],
+        limits: Limits,
+        clock: Clock,
+    ) -> None:
+        self._graph = graph
+        self._signature = signature
+        self._title = f"{where}: signature {signature.name!r}"
+        self._join = join
+        self._samples = samples
+        self._limits = limits
+        self._clock = clock
+        self._has_run = False
+        self._failures: list[RunFailed] = []
+
+    def add_to(self, found: FirstRuns) -> None:
+        """Run it, and say what came of it."""
+        signature, name = self._signature, self._signature.name
         try:
-            answers = graph.run(signature, signature.output_aliases, inputs)
+            bounded = self._graph.bounded(signature, self._limits.run_s)
         except RunFailed as error:
-            if error.status in _UNFIT:
-                raise LoadError(
-                    where, f"signature {signature.name!r} fails its first run: {_first_line(error)}"
-                ) from error
-            raise
-        has_run = True
-        return answers
+            found.unusable[name] = f"TensorFlow cannot prepare a run of it: {_first_line(error)}"
+            return
+        runs = BoundedRuns(self._noted(bounded), self._limits, self._clock)
+        taken = self._probe(runs)
+        kind = taken.kind if isinstance(taken, Taken) and taken.rows == ROWS else _why(taken)
+        alone = why_not_joined(signature, runs, self._join, self._samples, kind)
+        if not self._has_run:
+            self._run_others(runs)
+        reason = self._why_unusable()
+        if reason is not None:
+            found.unusable[name] = reason
+            return
+        found.alone[name] = alone
+        if isinstance(taken, Taken):
+            found.taken[name] = taken
+        elif not self._has_run:
+            _LOG.warning("%s is not warmed up: %s; %s", self._title, _first_line(taken), CURE)
 
-    alone = why_not_joined(signature, run, join, samples)
-    if has_run:
-        return alone
-    refusal = ""
-    for inputs in chain(samples, generated_inputs(signature, rows=1)):
-        try:
-            run(inputs)
-        except RunFailed as error:
-            refusal = _first_line(error)
-            continue
-        return alone
-    _LOG.info("%s: signature %r refuses generated input, not warmed: %s", where, signature.name, refusal)
-    return alone
-
-
-def warm_up_sizes(graph: Runnable, signature: Signature, sizes: Sequence[int]) -> list[int]:
-    """Run generated rows once in each of these numbers; returns the numbers that the graph took.
-
-    A kernel that chooses its way by trying, as GPUs' do, tries again for every shape; and TensorFlow
-    allocates.
-    """
-    for kind in kinds(signature):
-        taken = [size for size in sizes if _takes(graph, signature, generate(signature, size, kind))]
-        if taken:
+    def _probe(self, runs: BoundedRuns) -> Taken | RunFailed:
+        taken = probe(self._signature, runs, ROWS) if self._is_joined else None
+        if isinstance(taken, Taken) or runs.interrupted:
+            assert taken is not None
             return taken
-    return []
+        # What is not joined, or takes no three rows, is warmed up with one.
+        return probe(self._signature, runs, 1)
+
+    @property
+    def _is_joined(self) -> bool:
+        """By its structure, and by its owner's word."""
+        return why_alone(self._signature, self._join) is None
+
+    def _run_others(self, runs: BoundedRuns) -> None:
+        """Until one is taken: what the model brings, and other generated input, which shows whether an error
+        depends on what is asked."""
+        others = (generate(self._signature, 1, Kind(8, RANGES[-1]), seed=seed) for seed in (1, 2))
+        for inputs in chain(self._samples, others if self._signature.inputs else ()):
+            if runs.interrupted:
+                return
+            try:
+                runs(inputs)
+            except RunFailed:
+                continue
+            return
+
+    def _noted(self, run: Callable[[Sequence[Array]], Measured]) -> Callable[[Sequence[Array]], Measured]:
+        def noting(inputs: Sequence[Array]) -> Measured:
+            try:
+                measured = run(inputs)
+            except RunFailed as error:
+                self._failures.append(error)
+                raise
+            self._has_run = True
+            return measured
+
+        return noting
+
+    def _why_unusable(self) -> str | None:
+        """Why it can never be called; None: it can, or what it was given may be to blame."""
+        if self._has_run or not self._failures:
+            return None
+        lines = {_first_line(error) for error in self._failures}
+        if not self._signature.inputs:
+            return f"it fails, and takes nothing that could be to blame: {min(lines)}"
+        if len(lines) == 1 and all(error.status in _UNFIT for error in self._failures):
+            return f"it fails whatever it is given: {min(lines)}"
+        return None
+
+
+def warm_up_sizes(
+    graph: Runnable,
+    signature: Signature,
+    sizes: Sequence[int],
+    kind: Kind | None,
+    until: float = math.inf,
+    clock: Clock = time.monotonic,
+) -> list[int]:
+    """Run generated rows once in each of these numbers, rising; returns the numbers that the graph took.
+
+    A kernel that chooses its way by trying, as GPUs' do, tries again for every shape; TensorFlow
+    allocates, and XLA compiles.
+
+    Args:
+        kind: generated input that the graph takes; None: it takes none.
+        until: monotonic seconds at which no further one is begun.
+    """
+    taken: list[int] = []
+    for size in sizes if kind is not None else ():
+        if taken and clock() >= until:
+            break
+        assert kind is not None
+        if _takes(graph, signature, generate(signature, size, kind)):
+            taken.append(size)
+    return taken
 
 
 def warmed(brought: Mapping[str, int], sizes: Mapping[str, Sequence[int]]) -> str:
@@ -167,8 +281,18 @@ def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str
         parts.append(f"batched: {', '.join(batched)}")
     if single:
         parts.append(f"run alone: {', '.join(single)}")
-    parts += [f"not callable: {name} ({why})" for name, why in unusable.items() if name != _INITIALISER]
+    parts += [f"not callable: {name} ({why})" for name, why in unusable.items()]
     return "; ".join(parts) or "no signature that can be called"
+
+
+def _never(_: Sequence[Array]) -> Sequence[Array]:
+    raise AssertionError("nothing is run where warm_up is off")
+
+
+def _why(refusal: Taken | RunFailed) -> str:
+    if isinstance(refusal, Taken):
+        return f"the graph takes no {ROWS} generated rows at once"
+    return _first_line(refusal)
 
 
 def _first_line(error: Exception) -> str:

@@ -31,6 +31,7 @@ class Sample:
     outputs: tuple[str, ...]
     inputs: list[Array]
     answer: list[Array]
+    rows: int
     taken_at: float
 
 
@@ -98,5 +99,6 @@ def _sample(call: Call, answer: Sequence[Array], now: float) -> Sample | None:
         call.outputs,
         [array.copy() for array in call.inputs],
         [array.copy() for array in answer],
+        call.rows,
         now,
     )

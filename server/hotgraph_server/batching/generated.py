@@ -1,8 +1,8 @@
 """Inputs made from nothing but a signature, for the runs before a version is live. Pure.
 
-Nobody knows what a graph takes: an id out of range, a text that is no tf.Example or an image too small to
-pool is refused. So there is a row of kinds, the most telling first, and whoever asks goes through them
-until the graph takes one. The same signature always gets the same inputs.
+What a graph takes is not known beforehand: an id out of range, a text that is no tf.Example or an image too
+small to pool is refused. So there are kinds of input, from small to large; probing.py finds the widest that a
+graph takes. The same signature always gets the same inputs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ import numpy as np
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
-# Integers are ids or counts: the widest range that the graph takes shows most of what neighbours can do to
-# each other.
-_INTEGER_RANGES = (1000, 100, 10, 2)
+RANGES = (2, 10, 100, 1000)
+"""Integers are less than these. As ids, a wide range shows most of what neighbours can do to each other; as
+sizes, a wide range asks for more memory than there is."""
 
 # Sizes for inner dimensions that are free: some graphs convolve and pool, and fail when too small.
 _FREE_SIZES = (8, 32, 224)
+
+# Elements of an input, over all its rows, that free dimensions may make it: three images of 224 x 224 x 3 are
+# less, and a volume of four free dimensions stays one that a convolution can take in a moment.
+_MAX_ELEMENTS = 2**20
 
 # With upper case, digits, punctuation and more than one byte a letter, for a graph may treat each in its own
 # way.
@@ -47,24 +52,31 @@ class Kind:
     numerals: bool = False
 
 
-def kinds(signature: Signature) -> Iterator[Kind]:
-    """The kinds that make a difference to `signature`, the most telling first."""
-    free = any(None in (spec.shape or (None,))[1:] for spec in signature.inputs)
-    integers = any(spec.dtype.kind in "iu" for spec in signature.inputs)
-    strings = any(spec.dtype == STRING for spec in signature.inputs)
-    for size in _FREE_SIZES if free else _FREE_SIZES[:1]:
-        for below in _INTEGER_RANGES if integers else _INTEGER_RANGES[:1]:
-            for numerals in (False, True) if strings else (False,):
-                yield Kind(size, below, numerals)
+def sizes(signature: Signature, rows: int) -> list[int]:
+    """What free inner dimensions may be given, rising; one size where there are none."""
+    if not any(None in (spec.shape or ())[1:] for spec in signature.inputs):
+        return [_FREE_SIZES[0]]
+    most = min(_largest_size(spec, rows) for spec in signature.inputs)
+    return sorted({max(min(size, most), 1) for size in _FREE_SIZES})
 
 
-def generated_inputs(signature: Signature, rows: int) -> Iterator[list[Array]]:
-    """Inputs of varied content, one set for each kind.
+def has_integers(signature: Signature) -> bool:
+    """Do generated inputs hold integers, whose range can be chosen?"""
+    return any(spec.dtype.kind in "iu" for spec in signature.inputs)
 
-    The rows differ in what they hold: each has integers from a smaller range than the one before, and texts
-    of another length.
-    """
-    return (generate(signature, rows, kind) for kind in kinds(signature))
+
+def has_texts(signature: Signature) -> bool:
+    """Does it take strings of which the graph does not tell what they hold?"""
+    return any(spec.dtype == STRING and spec.alias not in signature.contents for spec in signature.inputs)
+
+
+def _largest_size(spec: TensorSpec, rows: int) -> int:
+    inner = (spec.shape or ())[1:]
+    free = inner.count(None)
+    if not free:
+        return _FREE_SIZES[-1]
+    known = prod(size for size in inner if size is not None)
+    return int((_MAX_ELEMENTS / max(rows * known, 1)) ** (1 / free))
 
 
 def generate(
@@ -93,7 +105,10 @@ def generate(
         if spec.shape == () and given is not None:
             inputs.append(np.asarray(next(given), spec.dtype))
         else:
-            inputs.append(_generate(spec, _shape(spec, index, rows, kind, sizes or {}), kind, random))
+            content = signature.contents.get(spec.alias)
+            samples = content.samples if content is not None else ()
+            shape = _shape(spec, index, rows, kind, sizes or {})
+            inputs.append(_generate(spec, shape, kind, random, samples))
     return inputs
 
 
@@ -119,7 +134,15 @@ def _shape(
     )
 
 
-def _generate(spec: TensorSpec, shape: tuple[int, ...], kind: Kind, random: np.random.Generator) -> Array:
+def _generate(
+    spec: TensorSpec,
+    shape: tuple[int, ...],
+    kind: Kind,
+    random: np.random.Generator,
+    samples: Sequence[bytes] = (),
+) -> Array:
+    if samples:
+        return _chosen(shape, samples, random)
     if spec.dtype == STRING:
         return _texts(shape, kind, random)
     if spec.dtype.kind == "b":
@@ -142,9 +165,18 @@ def _texts(shape: tuple[int, ...], kind: Kind, random: np.random.Generator) -> A
     longest_words = 4 * random.permutation(shape[0] if shape else 1) + 1
     for place in np.ndindex(shape):
         if kind.numerals:
-            text = str(random.integers(0, 10 ** (1 + (place[0] % 6 if place else 0))))
+            text = str(random.integers(0, kind.below))
         else:
             words = int(longest_words[place[0] if place else 0]) + int(random.integers(0, 3))
             text = " ".join(_WORDS[choice] for choice in random.integers(0, len(_WORDS), words))
         texts[place] = text.encode()
     return texts
+
+
+def _chosen(shape: tuple[int, ...], samples: Sequence[bytes], random: np.random.Generator) -> Array:
+    """bytes: `samples` in a random order, again and again, so that neighbours differ."""
+    count = prod(shape)
+    order = np.concatenate([random.permutation(len(samples)) for _ in range(-(-count // len(samples)))])
+    chosen = np.empty(count, STRING)
+    chosen[:] = [samples[index] for index in order[:count]]
+    return chosen.reshape(shape)

@@ -14,11 +14,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.padding import Padding, cut_back, longest, place
 from hotgraph_server.batching.rules import is_whole, whole_outputs
 from hotgraph_server.signatures import Signature
@@ -65,13 +64,32 @@ def joining_of(
     return Joining(inputs, whole_outputs(signature), padding, buckets)
 
 
+def compiled_buckets(max_rows: int) -> tuple[int, ...]:
+    """The numbers of rows that runs have where each number is compiled anew: few, and at most half of a run
+    is filled up."""
+    return (*(1 << exponent for exponent in range((max_rows - 1).bit_length())), max_rows)
+
+
 def rows_to_run(rows: int, joining: Joining) -> int:
     """The rows of a run for a batch of `rows`: those of the next bucket, as many where there is none."""
     place = bisect_left(joining.buckets, rows)
     return joining.buckets[place] if place < len(joining.buckets) else rows
 
 
-def join(calls: Sequence[Call], joining: Joining = PLAIN) -> list[Array]:
+class HasRows(Protocol):
+    """What joining and cutting need of a call; see Call."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def inputs(self) -> Sequence[Array]: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+
+def join(calls: Sequence[HasRows], joining: Joining = PLAIN) -> list[Array]:
     """The inputs of a run: those of the only call as they are, or all calls' one below the other.
 
     Rows that fill up a bucket repeat the last one: zeros may be something that the graph refuses.
@@ -97,7 +115,9 @@ def join(calls: Sequence[Call], joining: Joining = PLAIN) -> list[Array]:
     return joined
 
 
-def cut(calls: Sequence[Call], outputs: Sequence[Array], joining: Joining = PLAIN) -> list[Sequence[Array]]:
+def cut(
+    calls: Sequence[HasRows], outputs: Sequence[Array], joining: Joining = PLAIN
+) -> list[Sequence[Array]]:
     """Each call's rows of each output, as views.
 
     Raises:

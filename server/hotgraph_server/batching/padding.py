@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.batching.generated import generate, kinds
+from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.rules import is_whole
 from hotgraph_server.batching.trial import Run, alike
 from hotgraph_server.errors import RunFailed
@@ -119,29 +119,31 @@ def cut_back(
     ]
 
 
-def why_not_padded(signature: Signature, padding: Padding, run: Run) -> str | None:
+def why_not_padded(signature: Signature, padding: Padding, run: Run, kind: Kind | None) -> str | None:
     """Why padding changes answers of `signature`; None: calls of different lengths answered alike, padded
-    together and each alone."""
-    refusal = "no generated input could be tried"
+    together and each alone.
+
+    Args:
+        kind: generated input that the graph takes; None: it takes none.
+    """
+    if kind is None:
+        return "the graph takes no generated input, so padding could not be tried"
     padded = [(index, axis) for index, values in enumerate(padding.values) for axis, _ in values]
-    for kind in kinds(signature):
-        calls = [
-            generate(signature, 1, kind, seed=seed, sizes=dict.fromkeys(padded, length))
-            for seed, length in enumerate(_LENGTHS)
-        ]
-        for index, spec in enumerate(signature.inputs):
-            if is_whole(spec):
-                # Calls meet only where these are equal.
-                for call in calls:
-                    call[index] = calls[0][index]
-        try:
-            together = run(_joined(signature, calls, padding))
-            alone = [run(call) for call in calls]
-        except RunFailed as error:
-            refusal = f"the graph refuses generated inputs, so padding could not be tried: {_first(error)}"
-            continue
-        return _difference(signature, calls, together, alone, padding)
-    return refusal
+    calls = [
+        generate(signature, 1, kind, seed=seed, sizes=dict.fromkeys(padded, length))
+        for seed, length in enumerate(_LENGTHS)
+    ]
+    for index, spec in enumerate(signature.inputs):
+        if is_whole(spec):
+            # Calls meet only where these are equal.
+            for call in calls:
+                call[index] = calls[0][index]
+    try:
+        together = run(_joined(signature, calls, padding))
+        alone = [run(call) for call in calls]
+    except RunFailed as error:
+        return f"the graph refuses generated inputs, so padding could not be tried: {_first(error)}"
+    return _difference(signature, calls, together, alone, padding)
 
 
 def _joined(signature: Signature, calls: Sequence[Sequence[Array]], padding: Padding) -> list[Array]:

@@ -16,7 +16,7 @@ for a huge tensor) would otherwise take everybody's batches away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hotgraph_server.batching.call import Call
 
@@ -77,16 +77,24 @@ def within_rows(calls: Sequence[Call], max_rows: int) -> list[list[Call]]:
 
 
 class RowLimits:
-    """How many rows a run of each signature may have: as set, or less where memory said so."""
+    """How many rows a run of each signature may have: as set, or less where memory said so.
 
-    def __init__(self, max_rows: int) -> None:
+    Args:
+        max_rows: as set.
+        caps: less, for some signatures, by their names.
+    """
+
+    def __init__(self, max_rows: int, caps: Mapping[str, int] | None = None) -> None:
         self._max_rows = max_rows
+        self._caps = caps or {}
         self._learnt: dict[str, int] = {}
         self._full_runs: dict[str, int] = {}
 
     def of(self, signature: str) -> int:
         """The limit now."""
-        return self._learnt.get(signature, self._max_rows) if self._learnt else self._max_rows
+        if not (self._learnt or self._caps):
+            return self._max_rows
+        return self._learnt.get(signature) or self._most(signature)
 
     def learn(self, signature: str, rows: int) -> int:
         """A run of so many rows did not fit. Returns the limit from now on: half of them."""
@@ -105,6 +113,9 @@ class RowLimits:
             return False
         self._full_runs[signature] = 0
         self._learnt[signature] = 2 * limit
-        if 2 * limit >= self._max_rows:
+        if 2 * limit >= self._most(signature):
             del self._learnt[signature]
         return True
+
+    def _most(self, signature: str) -> int:
+        return self._caps.get(signature, self._max_rows)

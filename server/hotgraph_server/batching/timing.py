@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from hotgraph_server.batching.generated import generate, kinds
+from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.joining import Joining, rows_to_run
 from hotgraph_server.batching.trial import Run
 from hotgraph_server.errors import RunFailed
@@ -33,6 +33,7 @@ class Timed(NamedTuple):
 def time_runs(
     signature: Signature,
     run: Run,
+    kind: Kind,
     max_rows: int,
     joining: Joining,
     budget_s: float,
@@ -40,18 +41,13 @@ def time_runs(
 ) -> Iterator[Timed]:
     """Runs of 1, 2, 4 ... `max_rows` rows, each size a few times, as long as time is left.
 
-    The first run of a size is not counted: TensorFlow allocates, and may compile. A graph that takes nothing
-    generated, or not so many rows, is timed as far as it goes.
+    The first run of a size is not counted: TensorFlow allocates, and may compile. A graph that does not take
+    so many rows is timed as far as it goes.
+
+    Args:
+        kind: generated input that the graph takes.
     """
     until = clock() + budget_s
-    for kind in kinds(signature):
-        try:
-            run(generate(signature, 1, kind))
-        except RunFailed:
-            continue
-        break
-    else:
-        return
     for rows in _sizes(max_rows):
         inputs = generate(signature, rows_to_run(rows, joining), kind)
         seconds = 0.0

@@ -4,7 +4,7 @@ Shapes cannot tell: a batch-norm that was exported in training mode takes the me
 and has a perfect signature; a graph that pads its texts to the longest gives another answer when a longer
 one is there. So rows that differ in content and length are run together and one by one before a version is
 live, and only if the answers agree may its calls share a batch. Real data, where the model brings some, is
-tried first; generated rows always.
+tried first; then generated rows of the widest kind that the graph takes (probing.py).
 
 What a trial cannot find, because it takes the right rows to show, the checks in service do (checking.py).
 
@@ -19,13 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 import ml_dtypes
 import numpy as np
 
-from hotgraph_server.batching.generated import Kind, generate, generated_inputs, kinds, scalar_choices
+from hotgraph_server.batching.generated import Kind, generate, scalar_choices
 from hotgraph_server.batching.rules import is_whole, whole_outputs, why_alone
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array
-
-__all__ = ["ROWS", "Run", "alike", "generated_inputs", "rows_influence_each_other", "why_not_joined"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,9 +39,16 @@ _ROUNDS_OF_TEXTS = 3
 _MAX_SAMPLES = 4
 """Rows of real data, of each inner shape, that are tried."""
 
+CURE = "warm-up records would show what it takes, or join says that its rows do not influence each other"
+"""What an owner can do where generated input does not tell."""
+
 
 def why_not_joined(
-    signature: Signature, run: Run, join: str = "auto", samples: Sequence[Sequence[Array]] = ()
+    signature: Signature,
+    run: Run,
+    join: str = "auto",
+    samples: Sequence[Sequence[Array]] = (),
+    kind: Kind | str = "",
 ) -> str | None:
     """Why calls of `signature` must run alone; None: they may share a batch.
 
@@ -56,11 +61,12 @@ def why_not_joined(
         run: runs it.
         join: ``auto``, ``always`` or ``never``, as in the settings.
         samples: sets of inputs that the model brings to be warmed up with; any number of rows each.
+        kind: the generated input that the graph takes, ROWS rows at once; or why it takes none.
     """
     reason = why_alone(signature, join)
     if reason is not None:
         return reason
-    reason = rows_influence_each_other(signature, run, samples)
+    reason = rows_influence_each_other(signature, run, samples, kind)
     if reason is None or join != "always":
         return reason
     for alias in sorted(whole_outputs(signature)):
@@ -70,13 +76,17 @@ def why_not_joined(
 
 
 def rows_influence_each_other(
-    signature: Signature, run: Run, samples: Sequence[Sequence[Array]] = ()
+    signature: Signature,
+    run: Run,
+    samples: Sequence[Sequence[Array]] = (),
+    kind: Kind | str = "",
 ) -> str | None:
     """Why rows of `signature` must not be joined; None: rows answered alike together and alone.
 
-    Of generated inputs, the first kind that the graph takes is the one that counts.
+    Args:
+        signature, run, samples, kind: as in `why_not_joined`.
     """
-    refusal = "no generated input could be tried"
+    refusal = f"it could not be tried: {kind or 'no input was generated'}; {CURE}"
     tried = False
     for calls in _alike_in_shape(signature, samples):
         try:
@@ -87,13 +97,13 @@ def rows_influence_each_other(
         if reason is not None:
             return reason
         tried = True
-    for kind in kinds(signature):
+    if not isinstance(kind, str):
         try:
             reason = _difference(signature, _single_rows(signature, generate(signature, ROWS, kind)), run)
         except RunFailed as error:
-            refusal = f"the graph refuses generated inputs, so it could not be tried: {_first_line(error)}"
-            continue
-        return reason or _differs_elsewhere(signature, kind, run)
+            refusal = f"it could not be tried: the graph refuses generated rows: {_first_line(error)}; {CURE}"
+        else:
+            return reason or _differs_elsewhere(signature, kind, run)
     return None if tried else refusal
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow.core.protobuf import config_pb2
 
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
@@ -77,7 +78,8 @@ class Prepared:
     answered from the input. Two aliases of one tensor are fetched once.
     """
 
-    def __init__(self, session: Any, signature: Signature, key: Key) -> None:
+    def __init__(self, session: Any, signature: Signature, key: Key, run_s: float = 0.0) -> None:
+        """`run_s`: seconds after which TensorFlow ends a run, on its own threads; 0: it never does."""
         feeds = [spec.tensor for spec in signature.inputs]
         wanted = [signature.outputs_by_alias[alias] for alias in key.outputs]
         fetches = list(dict.fromkeys(spec.tensor for spec in wanted if spec.tensor not in feeds))
@@ -93,11 +95,32 @@ class Prepared:
             )
             if not key.on_pool:
                 options.run_options.inter_op_thread_pool = _CALLER_THREAD
+            if run_s:
+                assert key.on_pool, "what runs in the caller's thread cannot be ended by it"
+                options.run_options.timeout_in_ms = max(int(run_s * 1e3), 1)
+                # So much of a trace that it tells what was allocated.
+                options.run_options.trace_level = config_pb2.RunOptions.SOFTWARE_TRACE
             self._run = session._make_callable_from_options(options)
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """Run; raises TensorFlow's OpError."""
-        results = self._run(*inputs) if self._run is not None else ()
+        return self._answers(inputs, self._run(*inputs) if self._run is not None else ())
+
+    def measure(self, inputs: Sequence[Array]) -> Measured:
+        """The same of one that was made with `run_s`; tells what its ops allocated."""
+        if self._run is None:
+            return Measured(self._answers(inputs, ()), 0)
+        metadata = config_pb2.RunMetadata()
+        results = self._run(*inputs, run_metadata=metadata)
+        allocated = sum(
+            memory.total_bytes
+            for device in metadata.step_stats.dev_stats
+            for node in device.node_stats
+            for memory in node.memory
+        )
+        return Measured(self._answers(inputs, results), allocated)
+
+    def _answers(self, inputs: Sequence[Array], results: Sequence[Any]) -> list[Array]:
         if self._as_run:
             return [
                 value if isinstance(value, np.ndarray) else np.array(value, dtype)

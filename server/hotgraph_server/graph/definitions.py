@@ -9,8 +9,11 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varying_ops
+from hotgraph_server.graph.compiling import compiling_op
+from hotgraph_server.graph.contents import contents_of
+from hotgraph_server.graph.python_calls import python_calls
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
-from hotgraph_server.tensors import dtype_of
+from hotgraph_server.tensors import STRING, dtype_of
 
 
 def signatures_of(meta_graph: Any) -> tuple[dict[str, Signature], dict[str, str]]:
@@ -73,6 +76,13 @@ def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
     variables = effects.variables
     if effects.unknown:
         variables = frozenset(variable_name(node) for node in variables_in(graph_def))
+    call, always = python_calls(graph_def, ends, fed)
+    if always:
+        raise ValueError(
+            f"every run calls a function of the Python program that saved it ({call}), which is not here;"
+            " save it without tf.py_function and tf.numpy_function"
+        )
+    texts = {spec.alias: spec.tensor for spec in inputs if spec.dtype == STRING}
     return Signature(
         name=name,
         inputs=inputs,
@@ -83,6 +93,9 @@ def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
         variables=variables,
         other_state=effects.others,
         varies=bool(varying_ops(graph_def, ends, fed)),
+        contents=contents_of(graph_def, texts),
+        compiles=compiling_op(graph_def, ends, fed),
+        python_call=call,
     )
 
 

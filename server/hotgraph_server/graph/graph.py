@@ -16,7 +16,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from hotgraph_server.batching.generated import generate, kinds
+from hotgraph_server.batching.generated import Kind, generate
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph.callables import Callables, Key, Prepared
 from hotgraph_server.graph.definitions import signatures_of
@@ -129,6 +130,37 @@ class Graph:
         answers = self._run_as(plan, signature, everything, inputs)
         return [answers[everything.index(alias)] for alias in outputs]
 
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]:
+        """Runs of all outputs, as saved, of which it is not known what comes of them: each ends after `run_s`
+        seconds with RunFailed (DEADLINE_EXCEEDED), and tells what it allocated. What is prepared for it is
+        given back with the last reference to what is returned.
+
+        Raises:
+            RunFailed: TensorFlow cannot prepare it.
+        """
+        self._assert_owner()
+        key = Key(signature.name, signature.output_aliases, "", on_pool=True)
+        try:
+            prepared = Prepared(self._session, signature, key, run_s)
+        except tf.errors.OpError as error:
+            raise run_failed(error) from error
+
+        def run(inputs: Sequence[Array]) -> Measured:
+            self._assert_owner()
+            try:
+                return prepared.measure(inputs)
+            except tf.errors.OpError as error:
+                raise run_failed(error) from error
+            except UnicodeDecodeError as error:
+                raise run_failed_unreadably(error) from error
+
+        return run
+
+    def give_up(self, name: str, reason: str) -> None:
+        """A signature cannot be called after all."""
+        del self.signatures[name]
+        self.unusable[name] = reason
+
     def read_variables(self) -> dict[str, Array]:
         """The values of `variables`, each in memory that no later run changes.
 
@@ -147,14 +179,18 @@ class Graph:
         self._assert_owner()
         self._variables.write(values)
 
-    def settle(self) -> dict[str, Plan]:
-        """Choose by trying how each signature is run from now on (planning.py); returns the plans."""
+    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+        """Choose by trying how each signature is run from now on (planning.py); returns the plans.
+
+        Args:
+            kinds: the generated input that each signature takes; what is not there takes none.
+        """
         self._assert_owner()
         if self._settings.plan == "as-saved" or not self._settings.plan_budget_s:
             why = "by setting" if self._settings.plan == "as-saved" else "plan-budget-s is 0"
             plans = {name: replace(AS_SAVED, reason=why) for name in self.signatures}
         else:
-            plans = self._search()
+            plans = self._search(kinds)
         self._plans = plans
         for name, plan in plans.items():
             # Without XLA there is but one key. What was not run so far is not prepared either.
@@ -170,7 +206,7 @@ class Graph:
         self._callables.keep_only(set())
         self._session.close()
 
-    def _search(self) -> dict[str, Plan]:
+    def _search(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
         """The plans, by trying; what is not needed for them is given back."""
         until = self._clock() + self._settings.plan_budget_s
         not_frozen = self._freeze(until)
@@ -178,7 +214,9 @@ class Graph:
         # Found before any is used, so that all are compared with the graph as saved; each has an equal part
         # of what the ones before it left.
         plans = {
-            name: self._best_plan(self.signatures[name], not_frozen, (until - self._clock()) / parts)
+            name: self._best_plan(
+                self.signatures[name], not_frozen, kinds.get(name), (until - self._clock()) / parts
+            )
             for name, parts in zip(names, range(len(names), 0, -1), strict=True)
         }
         self._callables.keep_only({key for name in names for key in self._keys(plans[name], name)})
@@ -244,29 +282,32 @@ class Graph:
         self._has_compiled = self._settings.xla and not why
         return why or without
 
-    def _best_plan(self, signature: Signature, not_frozen: str, budget_s: float) -> Plan:
+    def _best_plan(self, signature: Signature, not_frozen: str, kind: Kind | None, budget_s: float) -> Plan:
         def run(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
             return self._run_as(plan, signature, signature.output_aliases, inputs)
 
         if signature.writes:
             return replace(AS_SAVED, reason="it may change state, so nothing is tried")
+        if kind is None:
+            return replace(AS_SAVED, reason="it takes no generated input, so nothing could be tried")
         rows, notes = self._rows_to_compile(signature)
         if not_frozen:
             notes = [f"not frozen: {not_frozen}", *notes]
-        for kind in kinds(signature):
-            try:
-                plan = choose_plan(
-                    generate(signature, 1, kind),
-                    run,
-                    can_freeze=not not_frozen,
-                    xla_inputs={count: generate(signature, count, kind) for count in rows},
-                    budget_s=budget_s,
-                    clock=self._clock,
-                )
-            except RunFailed:
-                continue
-            return replace(plan, reason="; ".join([plan.reason, *notes]))
-        return replace(AS_SAVED, reason="it takes no generated input, so nothing could be tried")
+        try:
+            plan = choose_plan(
+                generate(signature, 1, kind),
+                run,
+                can_freeze=not not_frozen,
+                xla_inputs={count: generate(signature, count, kind) for count in rows},
+                budget_s=budget_s,
+                clock=self._clock,
+            )
+        except RunFailed as error:
+            first = str(error).partition("\n")[0]
+            return replace(
+                AS_SAVED, reason=f"it refuses a single generated row, so nothing could be tried: {first}"
+            )
+        return replace(plan, reason="; ".join([plan.reason, *notes]))
 
     def _rows_to_compile(self, signature: Signature) -> tuple[tuple[int, ...], list[str]]:
         """The numbers of rows to try XLA with, and what is to be said where there are none."""

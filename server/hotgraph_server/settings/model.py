@@ -24,6 +24,20 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class WarmupSettings:
     """What a version is warmed up with before it is live; owned by warmup.py."""
 
+    warm_up: bool = setting(
+        True,
+        "run models on generated input before they are live: shows what fails, what may share a batch, and"
+        " which plan is fast; off: calls run alone and as saved, unless settings say otherwise",
+    )
+    warm_up_budget_s: float = setting(
+        30.0,
+        "seconds that the runs on generated input which show what a version takes may last; one that does not"
+        " end is interrupted after a quarter of its signature's part",
+        flag=False,
+    )
+    warm_up_memory_mb: int = setting(
+        2048, "what the ops of one such run may allocate, all together, in MB", flag=False
+    )
     warmup_records: bool = setting(
         True,
         "warm up with the calls that a model brings in assets.extra/tf_serving_warmup_requests",
@@ -33,6 +47,14 @@ class WarmupSettings:
 
     def __post_init__(self) -> None:
         check(1 <= self.warmup_rounds <= 1000, f"warmup-rounds must be 1 to 1000, got {self.warmup_rounds}")
+        check(
+            0 < self.warm_up_budget_s <= 3600,
+            f"warm-up-budget-s must be above 0 and at most 3600, got {self.warm_up_budget_s}",
+        )
+        check(
+            1 <= self.warm_up_memory_mb <= 2**20,
+            f"warm-up-memory-mb must be 1 to {2**20}, got {self.warm_up_memory_mb}",
+        )
 
 
 @dataclass(frozen=True)
