@@ -70,6 +70,7 @@ class Opened:
         alone: changes while the version is live, when a check in service finds that joined calls get other
             answers than alone; whoever asks must look each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
+        warmed: what each signature was run with before, or why it was not; in words.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
         keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
     """
@@ -80,6 +81,7 @@ class Opened:
     alone: Mapping[str, str | None]
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    warmed: Mapping[str, str] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     keeper: Keeper | None = None
 
@@ -206,6 +208,7 @@ class Executor:
                 first.alone,
                 plans,
                 padded,
+                first.warmed,
                 {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
                 writes.keeper,
             )

@@ -121,8 +121,12 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
     rows = [("in", spec) for spec in signature.inputs] + [("out", spec) for spec in signature.outputs]
     width = max(len(spec.alias) for _, spec in rows)
     for direction, spec in rows:
-        left_out = "  may be left out" if direction == "in" and spec.alias in signature.defaults else ""
-        yield f"  {direction:3}  {spec.alias:{width}}  {_datatype(spec):7}  {_shape(spec)}{left_out}"
+        note = ""
+        if direction == "in":
+            content = signature.contents.get(spec.alias)
+            note = f"  {content.name}" if content is not None else ""
+            note += "  may be left out" if spec.alias in signature.defaults else ""
+        yield f"  {direction:3}  {spec.alias:{width}}  {_datatype(spec):7}  {_shape(spec)}{note}"
     if signature.variables:
         yield f"  writes {', '.join(sorted(signature.variables))}"
     if signature.other_state:
@@ -130,9 +134,21 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
     reason = version.alone[signature.name]
     yield f"  runs {version.plans[signature.name]}"
     yield "  calls share batches" if reason is None else f"  each call runs alone: {reason}"
+    buckets = version.buckets.get(signature.name, ())
+    if buckets:
+        yield f"  runs are filled up to {', '.join(map(str, buckets))} rows{_why_buckets(signature)}"
+    elif signature.compiles:
+        yield f"  compiles anew for each shape: {signature.compiles}"
     padded = ", ".join(f"{alias}.{dimension}" for alias, dimension in sorted(version.padded_of(signature)))
     if padded:
         yield f"  calls that differ in {padded} are padded and share batches too"
+    if signature.python_call:
+        yield f"  a run that comes to {signature.python_call} fails: its Python function is not here"
+    yield f"  {version.warmed[signature.name]}"
+
+
+def _why_buckets(signature: Signature) -> str:
+    return f", for {signature.compiles} compiles anew for each number" if signature.compiles else ""
 
 
 def _datatype(spec: TensorSpec) -> str:

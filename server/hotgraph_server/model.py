@@ -109,6 +109,7 @@ class Version:
         signature_defs: all of them as saved.
         alone: why a signature's calls run alone; None where they share batches.
         plans: how each signature is run, and why.
+        warmed: what each signature was run with before it was live, or why it was not; in words.
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
@@ -138,6 +139,7 @@ class Version:
         self.signature_defs: Mapping[str, Any] = {}
         self.alone: Mapping[str, str | None] = {}
         self.plans: Mapping[str, Plan] = {}
+        self.warmed: Mapping[str, str] = {}
         self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
         self.load_s = 0.0
@@ -199,6 +201,7 @@ class Version:
         self.alone = opened.alone
         self.plans = opened.plans
         self._padded = opened.padded
+        self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
         self.keeper = opened.keeper

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import grpc
 
-from hotgraph_server.batching.generated import RANGES, Kind, generate
+from hotgraph_server.batching.generated import RANGES, Kind, described, generate
 from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Taken, probe
 from hotgraph_server.batching.rules import why_alone
 from hotgraph_server.batching.trial import CURE, ROWS, why_not_joined
@@ -65,10 +65,12 @@ class FirstRuns:
     Attributes:
         alone: why its calls run alone; None where they may share a batch. Those of `unusable` are not there.
         taken: the generated input that it takes; not there: it takes none, or was not run.
+        warmed: what it was run with, or why it was not, in words for people.
         unusable: why it cannot be called after all.
     """
 
     alone: dict[str, str | None] = field(default_factory=dict)
+    warmed: dict[str, str] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
 
@@ -108,8 +110,10 @@ def warm_up(
         name, join = signature.name, join_of(signature.name)
         if signature.writes:
             found.alone[name] = why_alone(signature, join, batch_writes=batch_writes)
+            found.warmed[name] = "not warmed up: it may change state"
         elif not settings.warm_up:
             found.alone[name] = why_not_joined(signature, _never, join, (), "warm_up is off")
+            found.warmed[name] = "not warmed up: warm_up is off"
         else:
             # Each has an equal part of what the ones before it have left.
             part_s = max(until - clock(), 0.0) / (1 + sum(not one.writes for one in left))
@@ -163,8 +167,13 @@ class _First:
         found.alone[name] = alone
         if isinstance(taken, Taken):
             found.taken[name] = taken
-        elif not self._has_run:
-            _LOG.warning("%s is not warmed up: %s; %s", self._title, _first_line(taken), CURE)
+            what = described(signature, taken.kind)
+            found.warmed[name] = f"warmed up with generated input{f': {what}' if what else ''}"
+        elif self._has_run and self._samples:
+            found.warmed[name] = "warmed up with what it brings"
+        else:
+            found.warmed[name] = f"not warmed up: {_first_line(taken)}; {CURE}"
+            _LOG.warning("%s is %s", self._title, found.warmed[name])
 
     def _probe(self, runs: BoundedRuns) -> Taken | RunFailed:
         taken = probe(self._signature, runs, ROWS) if self._is_joined else None

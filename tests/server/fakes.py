@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.generated import Kind
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import CallError
 from hotgraph_server.plan import AS_SAVED, Plan
@@ -182,7 +184,15 @@ class FakeGraph:
     def write_variables(self, values: Mapping[str, Array]) -> None:
         self._assert_owner()
 
-    def settle(self) -> dict[str, Plan]:
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]:
+        self._assert_owner()
+        return lambda inputs: Measured(self.run(signature, signature.output_aliases, inputs), 0)
+
+    def give_up(self, name: str, reason: str) -> None:
+        del self.signatures[name]
+        self.unusable[name] = reason
+
+    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from hotgraph_server.batching.slot import Slot
 from hotgraph_server.brought import Brought
 from hotgraph_server.errors import Draining, InternalError, LoadError, RunFailed
 from hotgraph_server.executor import Executor, Opened, OpenGraph
-from hotgraph_server.settings import BatchSettings, SessionSettings
+from hotgraph_server.settings import BatchSettings, SessionSettings, WarmupSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 
@@ -485,7 +485,7 @@ def start_with(
         Statistics(),
         settings=settings,
         brings=lambda signatures, unusable: iter(calls),
-        rounds=rounds,
+        warmup=WarmupSettings(warmup_rounds=rounds),
     )
     try:
         return executor.start()

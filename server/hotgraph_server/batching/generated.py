@@ -52,6 +52,19 @@ class Kind:
     numerals: bool = False
 
 
+def described(signature: Signature, kind: Kind) -> str:
+    """Words for people: what generated inputs of a kind hold, as far as that was a choice."""
+    parts = []
+    if any(None in (spec.shape or ())[1:] for spec in signature.inputs):
+        parts.append(f"free dimensions of {kind.size}")
+    if has_integers(signature):
+        parts.append(f"integers below {kind.below}")
+    if has_texts(signature):
+        parts.append(f"numbers below {kind.below} as text" if kind.numerals else "words")
+    parts += [content.name for content in dict.fromkeys(signature.contents.values())]
+    return ", ".join(parts)
+
+
 def sizes(signature: Signature, rows: int) -> list[int]:
     """What free inner dimensions may be given, rising; one size where there are none."""
     if not any(None in (spec.shape or ())[1:] for spec in signature.inputs):
@@ -176,7 +189,7 @@ def _texts(shape: tuple[int, ...], kind: Kind, random: np.random.Generator) -> A
 def _chosen(shape: tuple[int, ...], samples: Sequence[bytes], random: np.random.Generator) -> Array:
     """bytes: `samples` in a random order, again and again, so that neighbours differ."""
     count = prod(shape)
-    order = np.concatenate([random.permutation(len(samples)) for _ in range(-(-count // len(samples)))])
+    orders = [random.permutation(len(samples)) for _ in range(-(-count // len(samples)))]
     chosen = np.empty(count, STRING)
-    chosen[:] = [samples[index] for index in order[:count]]
+    chosen[:] = [samples[index] for order in orders for index in order][:count]
     return chosen.reshape(shape)

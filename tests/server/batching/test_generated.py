@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hotgraph_server.batching.generated import Kind, generate, generated_inputs, kinds, scalar_choices
-from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.batching.generated import Kind, described, generate, scalar_choices, sizes
+from hotgraph_server.signatures import Content, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
 from ..fakes import signature
@@ -15,11 +15,40 @@ def with_inputs(*specs: tuple[str, np.dtype[np.generic], tuple[int | None, ...]]
     return Signature("s", tuple(TensorSpec(alias, alias, dtype, shape) for alias, dtype, shape in specs), ())
 
 
-def test_only_kinds_that_make_a_difference_are_tried() -> None:
-    assert list(kinds(signature())) == [Kind(8, 1000)]
-    assert len(list(kinds(signature(inputs={"x": (None, None)})))) == 3
-    assert [kind.below for kind in kinds(signature(dtype=INT64))] == [1000, 100, 10, 2]
-    assert [kind.numerals for kind in kinds(signature(dtype=STRING))] == [False, True]
+def test_free_dimensions_have_sizes_from_small_to_large_and_others_have_none() -> None:
+    assert sizes(signature(), 3) == [8]
+    assert sizes(signature(inputs={"x": (None, None, None, 3)}), 3) == [8, 32, 224]
+
+
+def test_no_size_makes_an_input_larger_than_a_few_images() -> None:
+    """A volume of the largest size would be three hundred times the largest image."""
+    assert sizes(signature(inputs={"v": (None, None, None, None, 1)}), 3) == [8, 32, 70]
+    assert sizes(signature(inputs={"x": (None, None, 10**9)}), 3) == [1]
+
+
+def test_generated_shapes_follow_the_signature() -> None:
+    image = with_inputs(("x", FLOAT32, (None, None, 3)))
+    assert [generate(image, 2, Kind(size, 1000))[0].shape for size in (8, 32)] == [(2, 8, 3), (2, 32, 3)]
+    one, two = generate(with_inputs(("x", FLOAT32, (1, 3)), ("factor", FLOAT32, ())), 2, Kind(8, 1000))
+    assert (one.shape, two.shape) == ((1, 3), ())
+
+
+def test_strings_whose_content_is_known_hold_it_and_neighbours_differ() -> None:
+    images = Content("JPEG images", (b"one", b"two", b"three"))
+    spec = TensorSpec("image", "i", STRING, (None,))
+    one = Signature("s", (spec,), (), contents={"image": images})
+    (texts,) = generate(one, 5, Kind(8, 1000))
+    assert texts.dtype == STRING
+    assert set(texts[:3]) == set(images.samples)
+    assert set(texts[3:]) < set(images.samples)
+    (texts,) = generate(Signature("s", (spec,), (), contents={"image": images}), 0, Kind(8, 1000))
+    assert texts.shape == (0,)
+
+
+def test_kind_is_told_as_far_as_it_was_a_choice() -> None:
+    one = with_inputs(("ids", INT64, (None, None)), ("text", STRING, (None,)))
+    assert described(one, Kind(8, 100)) == "free dimensions of 8, integers below 100, words"
+    assert described(with_inputs(("x", FLOAT32, (None, 3))), Kind(8, 100)) == ""
 
 
 def test_texts_of_one_batch_differ_in_length_and_the_longest_may_be_anywhere() -> None:
@@ -36,8 +65,8 @@ def test_texts_of_one_batch_differ_in_length_and_the_longest_may_be_anywhere() -
 
 def test_numerals_can_be_read_as_numbers() -> None:
     words = signature(inputs={"text": (None, 2)}, dtype=STRING)
-    *_, numerals = generated_inputs(words, 3)
-    assert all(float(text) >= 0 for text in numerals[0].ravel())
+    (numerals,) = generate(words, 3, Kind(8, 10, numerals=True))
+    assert all(0 <= float(text) < 10 for text in numerals.ravel())
 
 
 def test_same_signature_always_gets_the_same_inputs_and_another_seed_others() -> None:

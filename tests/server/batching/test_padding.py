@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.generated import Kind
 from hotgraph_server.batching.padding import (
     Padding,
     cut_back,
@@ -18,6 +19,8 @@ from hotgraph_server.batching.padding import (
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+
+from ..probed import kind_of
 
 FLOAT32, INT32, UINT8 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.uint8)
 
@@ -133,7 +136,9 @@ def masked(ids: Array, mask: Array) -> list[Array]:
 
 
 def verdict(compute: Compute, cut: dict[str, str] | None = None) -> str | None:
-    return why_not_padded(TEXT, padding(cut=cut), lambda inputs: compute(*inputs))
+    kind = kind_of(TEXT, lambda inputs: compute(*inputs), rows=1)
+    taken = kind if isinstance(kind, Kind) else None
+    return why_not_padded(TEXT, padding(cut=cut), lambda inputs: compute(*inputs), taken)
 
 
 def test_graph_that_looks_at_its_mask_may_be_padded() -> None:
@@ -160,8 +165,18 @@ def test_graph_that_takes_nothing_generated_is_not_padded_and_says_why() -> None
         raise RunFailed(3, "no such id\nat node 7")
 
     reason = verdict(refuse)
+    assert reason == "the graph takes no generated input, so padding could not be tried"
+
+
+def test_graph_that_does_not_take_the_lengths_of_the_padding_trial_is_not_padded_and_says_why() -> None:
+    def only_eight(ids: Array, mask: Array) -> Sequence[Array]:
+        if ids.shape[1] != 8:
+            raise RunFailed(3, "eight at a time\nat node 7")
+        return masked(ids, mask)
+
+    reason = verdict(only_eight)
     assert reason is not None
-    assert reason.endswith("no such id")
+    assert reason.endswith("eight at a time")
 
 
 def test_calls_of_a_padding_trial_share_their_scalars() -> None:
@@ -173,4 +188,5 @@ def test_calls_of_a_padding_trial_share_their_scalars() -> None:
     )
     found = padding_of(one, {"x.1": 0}, {})
     assert found is not None
-    assert why_not_padded(one, found, lambda inputs: [inputs[0].sum(axis=1) * inputs[1]]) is None
+    kind = Kind(8, 1000)
+    assert why_not_padded(one, found, lambda inputs: [inputs[0].sum(axis=1) * inputs[1]], kind) is None

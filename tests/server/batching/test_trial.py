@@ -6,19 +6,28 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.generated import generated_inputs
-from hotgraph_server.batching.trial import ROWS, rows_influence_each_other, why_not_joined
+from hotgraph_server.batching.generated import Kind, generate
+from hotgraph_server.batching.trial import ROWS, Run, rows_influence_each_other, why_not_joined
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
 from ..fakes import signature
+from ..probed import kind_of
 
 Compute = Callable[[Array], Array]
 
 
+def tried(one: Signature, run: Run, samples: Sequence[Sequence[Array]] = ()) -> str | None:
+    return rows_influence_each_other(one, run, samples, kind_of(one, run))
+
+
+def joined(one: Signature, run: Run, join: str = "auto") -> str | None:
+    return why_not_joined(one, run, join, (), kind_of(one, run))
+
+
 def verdict(compute: Compute, one: Signature | None = None) -> str | None:
-    return rows_influence_each_other(one or signature(), lambda inputs: [compute(inputs[0])])
+    return tried(one or signature(), lambda inputs: [compute(inputs[0])])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def test_width_that_the_greatest_id_decides_is_found() -> None:
         (TensorSpec("ids", "i:0", np.dtype(np.int32), (None, None)),),
         (TensorSpec("counts", "c:0", np.dtype(np.int64), (None, None)),),
     )
-    reason = rows_influence_each_other(ids, lambda inputs: [bag(inputs[0])])
+    reason = tried(ids, lambda inputs: [bag(inputs[0])])
     assert reason is not None
     assert "depends on the neighbours" in reason
 
@@ -72,7 +81,7 @@ def test_widest_integers_that_the_graph_takes_are_tried() -> None:
         return [inputs[0]]
 
     one = signature(dtype=np.dtype(np.int32))
-    assert rows_influence_each_other(one, vocabulary_of_50) is None
+    assert tried(one, vocabulary_of_50) is None
     assert max(seen) > 2
 
 
@@ -146,7 +155,7 @@ def test_unexpected_error_of_a_run_is_not_swallowed() -> None:
 
 def test_one_pair_of_rows_alike_hides_nothing() -> None:
     """The rows of the trial differ, or an answer that mixes them could not be told from a right one."""
-    (inputs,) = generated_inputs(signature(), ROWS)
+    inputs = generate(signature(), ROWS, Kind(8, 1000))
     assert len({row.tobytes() for row in inputs[0]}) == ROWS
 
 
@@ -168,8 +177,8 @@ def test_every_dtype_can_be_generated_and_compared(kind: type) -> None:
     def mix(inputs: Sequence[Array]) -> list[Array]:
         return [np.roll(inputs[0], 1, axis=0)]
 
-    assert rows_influence_each_other(one, echo) is None
-    assert rows_influence_each_other(one, mix) is not None
+    assert tried(one, echo) is None
+    assert tried(one, mix) is not None
 
 
 def test_half_floats_may_differ_by_their_own_rounding_and_no_more() -> None:
@@ -180,18 +189,8 @@ def test_half_floats_may_differ_by_their_own_rounding_and_no_more() -> None:
             factor = by if len(inputs[0]) > 1 else 1.0
             return [(inputs[0].astype(np.float32) * factor).astype(dtype)]
 
-        assert rows_influence_each_other(one, lambda x, r=rounding: scaled(x, 1 + r)) is None  # type: ignore[misc]
-        assert rows_influence_each_other(one, lambda x: scaled(x, 1.5)) is not None
-
-
-def test_generated_shapes_follow_the_signature() -> None:
-    spec = TensorSpec("x", "x:0", np.dtype(np.float32), (None, None, 3))
-    shapes = [inputs[0].shape for inputs in generated_inputs(Signature("s", (spec,), ()), 2)]
-    assert shapes == [(2, 8, 3), (2, 32, 3), (2, 224, 3)]
-    fixed = TensorSpec("x", "x:0", np.dtype(np.float32), (1, 3))
-    scalar = TensorSpec("factor", "factor:0", np.dtype(np.float32), ())
-    ((one, two),) = generated_inputs(Signature("s", (fixed, scalar), ()), 2)
-    assert (one.shape, two.shape) == ((1, 3), ())
+        assert tried(one, lambda x, r=rounding: scaled(x, 1 + r)) is None  # type: ignore[misc]
+        assert tried(one, lambda x: scaled(x, 1.5)) is not None
 
 
 # Texts, scalars, outputs without rows, data that the model brings, and the owner's word.
@@ -228,7 +227,7 @@ def test_graph_that_takes_only_numerals_is_tried_with_them() -> None:
         except ValueError as error:
             raise RunFailed(3, str(error)) from error
 
-    assert rows_influence_each_other(TEXTS, parsed) is None
+    assert tried(TEXTS, parsed) is None
 
 
 def test_switch_that_lets_rows_influence_each_other_is_found_whichever_way_it_stands() -> None:
@@ -238,8 +237,8 @@ def test_switch_that_lets_rows_influence_each_other_is_found_whichever_way_it_st
             x, training = inputs
             return [x - x.mean(axis=0) if training == position else x]
 
-        assert "changes with its neighbours" in (rows_influence_each_other(SCALED, normed) or "")
-    assert rows_influence_each_other(SCALED, lambda inputs: [inputs[0] * (1 + inputs[1])]) is None
+        assert "changes with its neighbours" in (tried(SCALED, normed) or "")
+    assert tried(SCALED, lambda inputs: [inputs[0] * (1 + inputs[1])]) is None
 
 
 def test_position_of_a_switch_that_the_graph_refuses_says_nothing() -> None:
@@ -253,7 +252,7 @@ def test_position_of_a_switch_that_the_graph_refuses_says_nothing() -> None:
             raise RunFailed(3, "not in inference")
         return [inputs[0]]
 
-    results = [rows_influence_each_other(SCALED, run) for run in (inference_only, training_only)]
+    results = [tried(SCALED, run) for run in (inference_only, training_only)]
     # What is drawn first stands one of the two ways; where the graph takes that, it is judged.
     assert None in results
 
@@ -267,9 +266,9 @@ def constant(inputs: Sequence[Array]) -> list[Array]:
 
 
 def test_output_without_rows_is_joined_only_if_its_owner_says_so_and_it_is_everybodys() -> None:
-    assert "output 'count' has no free dimension 0" in (why_not_joined(COUNTED, constant) or "")
-    assert why_not_joined(COUNTED, constant, "always") is None
-    reason = why_not_joined(COUNTED, counted, "always")
+    assert "output 'count' has no free dimension 0" in (joined(COUNTED, constant) or "")
+    assert joined(COUNTED, constant, "always") is None
+    reason = joined(COUNTED, counted, "always")
     assert reason is not None
     assert "was not shown to be everybody's: output 'count' has no rows and changes with them" in reason
 
@@ -280,9 +279,9 @@ def test_owner_who_says_always_overrules_the_trial_and_the_log_says_so(
     def mixed(inputs: Sequence[Array]) -> list[Array]:
         return [inputs[0] - inputs[0].mean(axis=0)]
 
-    assert "neighbours" in (why_not_joined(signature(), mixed) or "")
+    assert "neighbours" in (joined(signature(), mixed) or "")
     assert not caplog.records
-    assert why_not_joined(signature(), mixed, "always") is None
+    assert joined(signature(), mixed, "always") is None
     assert "share batches by setting, though output 'y'" in caplog.text
 
 
@@ -299,9 +298,9 @@ def test_data_that_the_model_brings_finds_what_generated_rows_do_not() -> None:
         x = inputs[0]
         return [x - x.mean(axis=0) if x.max() > 1000 else x]
 
-    assert rows_influence_each_other(signature(), on_large_values) is None
+    assert tried(signature(), on_large_values) is None
     samples = [[np.full((1, 2), value, np.float32)] for value in (2000, 3000)]
-    reason = rows_influence_each_other(signature(), on_large_values, samples)
+    reason = tried(signature(), on_large_values, samples)
     assert reason == "output 'y' of a row changes with its neighbours"
 
 
@@ -311,11 +310,11 @@ def test_data_that_the_model_brings_is_enough_where_the_graph_refuses_all_that_i
             raise RunFailed(3, "too small")
         return [inputs[0]]
 
-    assert rows_influence_each_other(signature(), large_only) is not None
+    assert tried(signature(), large_only) is not None
     # Two rows in one set are as good as two sets.
-    assert rows_influence_each_other(signature(), large_only, [[np.array([[200, 300], [500, 600]])]]) is None
+    assert tried(signature(), large_only, [[np.array([[200, 300], [500, 600]])]]) is None
     # A single row has no neighbour.
-    assert rows_influence_each_other(signature(), large_only, [[np.array([[200, 300]])]]) is not None
+    assert tried(signature(), large_only, [[np.array([[200, 300]])]]) is not None
 
 
 def test_rows_of_other_shapes_are_not_tried_together() -> None:
@@ -325,4 +324,4 @@ def test_rows_of_other_shapes_are_not_tried_together() -> None:
         return [inputs[0].sum(axis=1)]
 
     samples = [[np.ones((1, size), np.float32)] for size in (3, 5, 3)]
-    assert rows_influence_each_other(free, total, samples) is None
+    assert tried(free, total, samples) is None

@@ -15,6 +15,7 @@ from hotgraph_server.plan import Form, Plan, Threads
 from hotgraph_server.settings import SessionSettings
 
 from ...saved_models import SavedModels
+from ..probed import kinds_of
 
 FROZEN = Plan(Form.FROZEN, Threads.CALLER)
 CONVERSION = (
@@ -97,7 +98,7 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reasons(graph: Graph) -> set[str]:
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     assert {plan.form for plan in plans.values()} == {Form.AS_SAVED}
     return {plan.reason for plan in plans.values()}
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from hotgraph_server import planning
-from hotgraph_server.batching.generated import generated_inputs
 from hotgraph_server.batching.trial import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph
@@ -22,6 +21,7 @@ from hotgraph_server.tensors import Array
 
 from ...saved_models import BUILDERS, SavedModels
 from ..fakes import FakeClock
+from ..probed import inputs_for, kinds_of
 
 # It blocks until a test opens its pipes.
 NEVER_RETURNS = {"gated"}
@@ -49,12 +49,8 @@ def answers(graph: Graph) -> Iterator[tuple[str, list[Array]]]:
     for signature in graph.signatures.values():
         if signature.writes:
             continue
-        for inputs in generated_inputs(signature, rows=2):
-            try:
-                yield signature.name, graph.run(signature, signature.output_aliases, inputs)
-            except RunFailed:
-                continue
-            break
+        for inputs in inputs_for(graph, signature, 2):
+            yield signature.name, graph.run(signature, signature.output_aliases, inputs)
 
 
 @pytest.mark.usefixtures("always_frozen")
@@ -62,7 +58,7 @@ def answers(graph: Graph) -> Iterator[tuple[str, list[Array]]]:
 def test_frozen_form_answers_as_the_saved_one(saved_models: SavedModels, name: str) -> None:
     graph = open_graph(saved_models[name])
     before = dict(answers(graph))
-    graph.settle()
+    graph.settle(kinds_of(graph))
     after = dict(answers(graph))
     assert before.keys() == after.keys()
     for signature, outputs in before.items():
@@ -76,7 +72,7 @@ def test_plan_is_found_or_not_without_a_word_of_warning(
 ) -> None:
     graph = open_graph(saved_models[name])
     with caplog.at_level(logging.INFO):
-        plans = graph.settle()
+        plans = graph.settle(kinds_of(graph))
     assert plans.keys() == graph.signatures.keys()
     assert all(plan.reason for plan in plans.values())
     assert not [record for record in caplog.records if record.name.startswith("hotgraph")]
@@ -86,10 +82,10 @@ def test_plan_is_found_or_not_without_a_word_of_warning(
 @pytest.mark.usefixtures("always_frozen")
 def test_variables_of_a_frozen_graph_are_given_back(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["tf2_mlp"])
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     assert {plan.form for plan in plans.values()} == {Form.FROZEN}
     signature = next(iter(graph.signatures.values()))
-    inputs = next(generated_inputs(signature, rows=1))
+    inputs = next(inputs_for(graph, signature, 1))
     graph.run(signature, signature.output_aliases, inputs)
     with pytest.raises(RunFailed, match=r"(?i)variable|resource"):
         graph._run_as(AS_SAVED, signature, signature.output_aliases, inputs)
@@ -98,7 +94,7 @@ def test_variables_of_a_frozen_graph_are_given_back(saved_models: SavedModels) -
 
 def test_graph_that_changes_its_variables_is_not_frozen(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["counter"])
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     assert {plan.form for plan in plans.values()} == {Form.AS_SAVED}
     assert any("may change" in plan.reason for plan in plans.values())
     graph.close()
@@ -106,7 +102,7 @@ def test_graph_that_changes_its_variables_is_not_frozen(saved_models: SavedModel
 
 def test_setting_forbids_trying(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["tf2_mlp"], plan="as-saved")
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     assert {(plan.form, plan.threads, plan.reason) for plan in plans.values()} == {
         (Form.AS_SAVED, Threads.CALLER, "by setting")
     }
@@ -116,8 +112,8 @@ def test_setting_forbids_trying(saved_models: SavedModels) -> None:
 def test_chosen_plan_answers_for_a_choice_of_outputs_too(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["two_in_two_out"])
     signature = next(iter(graph.signatures.values()))
-    inputs = next(generated_inputs(signature, rows=3))
-    graph.settle()
+    inputs = next(inputs_for(graph, signature, 3))
+    graph.settle(kinds_of(graph))
     everything = graph.run(signature, signature.output_aliases, inputs)
     for index, alias in enumerate(signature.output_aliases):
         (one,) = graph.run(signature, (alias,), inputs)
@@ -132,7 +128,7 @@ def test_one_choice_of_outputs_too_many_is_answered_from_all(
     monkeypatch.setattr(graph_module, "_MAX_CHOICES", 1)
     graph = open_graph(saved_models["two_in_two_out"], plan="as-saved")
     signature = next(iter(graph.signatures.values()))
-    inputs = next(generated_inputs(signature, rows=3))
+    inputs = next(inputs_for(graph, signature, 3))
     everything = graph.run(signature, signature.output_aliases, inputs)
     prepared = len(graph._callables)
     for alias, expected in zip(signature.output_aliases, everything, strict=True):
@@ -147,7 +143,7 @@ def test_one_choice_of_outputs_too_many_is_answered_from_all(
 
 def test_budget_of_nothing_tries_nothing(saved_models: SavedModels) -> None:
     graph = Graph.open(saved_models["tf2_mlp"], SessionSettings(plan_budget_s=0))
-    (plan,) = graph.settle().values()
+    (plan,) = graph.settle({}).values()
     assert (plan, plan.reason) == (AS_SAVED, "plan-budget-s is 0")
     assert not len(graph._callables)
     graph.close()
@@ -168,7 +164,7 @@ def test_each_signature_has_an_equal_part_of_what_is_left(
     settings = SessionSettings(plan_budget_s=3.0)
     session, meta_graph = open_session(saved_models["example_scores"], settings)
     graph = Graph(session, meta_graph, settings, clock=clock)
-    graph.settle()
+    graph.settle(kinds_of(graph))
     # The first has used little of its part.
     assert given == [1.5, 2.75]
     graph.close()
@@ -195,9 +191,9 @@ def open_with_xla(directory: Path, *row_buckets: int) -> Graph:
 def test_runs_through_xla_answer_as_the_saved_graph(saved_models: SavedModels, kind: str) -> None:
     graph = open_with_xla(saved_models[kind], 2, 4)
     signature = graph.signatures["serving_default"]
-    inputs = {rows: next(taken(graph, rows)) for rows in (1, 2, 3, 4, 5)}
+    inputs = {rows: next(inputs_for(graph, signature, rows)) for rows in (1, 2, 3, 4, 5)}
     saved = {rows: graph.run(signature, signature.output_aliases, inputs[rows]) for rows in inputs}
-    plan = graph.settle()["serving_default"]
+    plan = graph.settle(kinds_of(graph))["serving_default"]
     assert plan.xla_rows == (2, 4), plan
     for rows, expected in saved.items():
         answers = graph.run(signature, signature.output_aliases, inputs[rows])
@@ -205,26 +201,15 @@ def test_runs_through_xla_answer_as_the_saved_graph(saved_models: SavedModels, k
     graph.close()
 
 
-def taken(graph: Graph, rows: int) -> Iterator[list[Array]]:
-    """Generated inputs that the graph takes."""
-    signature = graph.signatures["serving_default"]
-    for inputs in generated_inputs(signature, rows):
-        try:
-            graph.run(signature, signature.output_aliases, inputs)
-        except RunFailed:
-            continue
-        yield inputs
-
-
 @pytest.mark.usefixtures("xla_pays")
 def test_nothing_is_prepared_or_compiled_in_service(saved_models: SavedModels) -> None:
     """Neither for other numbers of rows nor for a choice of outputs."""
     graph = open_with_xla(saved_models["two_in_two_out"], 2, 4)
     signature = graph.signatures["serving_default"]
-    graph.settle()
+    graph.settle(kinds_of(graph))
     prepared = len(graph._callables)
     for rows in range(1, 6):
-        inputs = next(generated_inputs(signature, rows))
+        inputs = next(inputs_for(graph, signature, rows))
         everything = graph.run(signature, signature.output_aliases, inputs)
         (one,) = graph.run(signature, signature.output_aliases[1:], inputs)
         assert np.array_equal(one, everything[1])
@@ -243,7 +228,7 @@ def test_xla_that_could_compile_in_service_is_not_tried(
     saved_models: SavedModels, kind: str, row_buckets: tuple[int, ...], why: str
 ) -> None:
     graph = open_with_xla(saved_models[kind], *row_buckets)
-    plan = graph.settle()["serving_default"]
+    plan = graph.settle(kinds_of(graph))["serving_default"]
     assert not plan.xla
     assert why in plan.reason
     graph.close()
@@ -251,6 +236,6 @@ def test_xla_that_could_compile_in_service_is_not_tried(
 
 def test_without_the_setting_xla_is_not_even_looked_at(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["tf2_mlp"])
-    graph.settle()
+    graph.settle(kinds_of(graph))
     assert not [op for op in graph._session.graph.get_operations() if op.name.startswith("hotgraph_xla")]
     graph.close()

@@ -20,6 +20,7 @@ from ...saved_models import SavedModels
 from ...saved_models.learning import build_regression
 from ...saved_models.tf2 import function, save
 from ..fakes import Caller
+from ..probed import kinds_of
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_variables_are_found_through_loops_branches_and_functions(opened: Any, m
 
 def test_what_nobody_writes_is_frozen_and_the_rest_stays_what_it_is(opened: Any, mixed: Path) -> None:
     graph = opened(mixed)
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     assert plans["train"].form is Form.AS_SAVED
     assert plans["predict"].form is Form.FROZEN, plans["predict"].reason
     x = np.zeros((1, 64), np.float32)
@@ -108,7 +109,7 @@ def test_two_graphs_with_equal_names_keep_their_variables_apart(opened: Any, tmp
     build_regression(tmp_path / "other", start=5.0)
     one, other, again = opened(tmp_path / "one"), opened(tmp_path / "other"), opened(tmp_path / "one")
     for graph in (one, other, again):
-        graph.settle()
+        graph.settle(kinds_of(graph))
     row = np.ones(1, np.float32)
     untouched = other.read_variables(), again.read_variables()
     one.run(one.signatures["train"], ("loss",), [row, row])

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call, LaneKey
+from hotgraph_server.batching.generated import Kind
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.errors import CallError
 from hotgraph_server.model import State, Version
@@ -58,7 +60,13 @@ class FakeGraph:
         answers = self._computes[signature.name](*inputs)
         return [answers[alias] for alias in outputs]
 
-    def settle(self) -> dict[str, Plan]:
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]:
+        return lambda inputs: Measured(self.run(signature, signature.output_aliases, inputs), 0)
+
+    def give_up(self, name: str, reason: str) -> None:
+        raise AssertionError(f"{name}: {reason}")
+
+    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
 
     def read_variables(self) -> dict[str, Array]:
