@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import weakref
@@ -76,6 +77,7 @@ class Running:
         settings: BatchSettings | None = None,
         joinings: dict[str, Joining] | None = None,
         alone: dict[str, str | None] | None = None,
+        row_caps: dict[str, int] | None = None,
     ) -> None:
         self.graph = graph
         self.settings = settings or BatchSettings()
@@ -94,6 +96,7 @@ class Running:
             self.alone,
             joinings or {},
             self.clock,
+            row_caps=row_caps,
         )
 
     def put(self, array: Array, of: Signature | None = None) -> Caller:
@@ -357,6 +360,40 @@ def test_single_call_that_only_its_bucket_makes_fail_is_run_as_it_is() -> None:
     running.run_all()
     np.testing.assert_array_equal(caller.answer()[0], rows(2))
     assert running.run_rows == [8, 1]
+
+
+COMPILED = dataclasses.replace(signature(), compiles="XlaCallModule 'x'")
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (1, POISON, 3, 4, 5), (POISON,), (1,) * 20])
+def test_no_number_of_rows_is_run_that_was_not_compiled(values: tuple[float, ...]) -> None:
+    """Neither when a batch fails and is taken apart, nor in a check: one that compiles holds up the others."""
+    settings = BatchSettings(max_batch_rows=16, check_one_in=2)
+    joinings = {"serving_default": Joining(buckets=(2, 4))}
+    running = Running(Graph(), settings, joinings, row_caps={"serving_default": 4})
+    callers = [running.put(rows(value), COMPILED) for value in values]
+    running.run_all()
+    running.runner.check_if_due()
+    assert set(running.run_rows) <= {2, 4}
+    assert running.count(Event.DIFFERED) == 0
+    for value, caller in zip(values, callers, strict=True):
+        if value == POISON:
+            assert "no such id" in str(caller.error())
+        else:
+            np.testing.assert_array_equal(caller.answer()[0], rows(2 * value))
+
+
+def test_call_of_more_rows_than_were_compiled_runs_in_pieces_that_were() -> None:
+    running = Running(
+        Graph(),
+        BatchSettings(max_batch_rows=16),
+        {"serving_default": Joining(buckets=(2, 4))},
+        row_caps={"serving_default": 4},
+    )
+    caller = running.put(rows(*range(7)), COMPILED)
+    running.run_all()
+    np.testing.assert_array_equal(caller.answer()[0], rows(*range(0, 14, 2)))
+    assert running.run_rows == [4, 4]
 
 
 # Checks in service.

@@ -6,7 +6,7 @@ registered it answers every run of such an op with a traceback. (tensorflow/pyth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from tensorflow.python.ops import script_ops
@@ -37,6 +37,12 @@ def python_calls(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> 
 
 
 def _is_registered(node: Any) -> bool:
-    token = node.attr["token"].s
-    functions = getattr(script_ops._py_funcs, "_funcs", {})
-    return token in functions or token.decode() in functions
+    token, registered = node.attr["token"].s, _registered()
+    return token in registered or token.decode() in registered
+
+
+def _registered() -> Container[bytes | str]:
+    """The tokens of what TensorFlow can call here. Its book is private: where it has moved to, nothing is
+    known to be here."""
+    registered: Container[bytes | str] = getattr(script_ops._py_funcs, "_funcs", {})
+    return registered

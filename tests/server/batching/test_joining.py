@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.batching.joining import PLAIN, Joining, cut, join, joining_of, rows_to_run
+from hotgraph_server.batching.joining import (
+    PLAIN,
+    Joining,
+    compiled_buckets,
+    cut,
+    join,
+    joining_of,
+    rows_to_run,
+)
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.tensors import STRING, Array
 
@@ -142,3 +150,12 @@ def test_what_is_padded_and_cut_back_is_what_went_in(sizes: list[tuple[int, int]
         assert np.all(answer[0] == number)
         assert answer[1].shape == (count,)
         assert one.rows == count
+
+
+@pytest.mark.parametrize(
+    ("rows", "buckets"), [(1, (1,)), (2, (1, 2)), (11, (1, 2, 4, 8, 11)), (64, (1, 2, 4, 8, 16, 32, 64))]
+)
+def test_buckets_of_what_compiles_are_powers_of_two_up_to_the_limit(
+    rows: int, buckets: tuple[int, ...]
+) -> None:
+    assert compiled_buckets(rows) == buckets
