@@ -367,7 +367,7 @@ COMPILED = dataclasses.replace(signature(), compiles="XlaCallModule 'x'")
 
 @pytest.mark.parametrize("values", [(1, 2, 3), (1, POISON, 3, 4, 5), (POISON,), (1,) * 20])
 def test_no_number_of_rows_is_run_that_was_not_compiled(values: tuple[float, ...]) -> None:
-    """Neither when a batch fails and is taken apart, nor in a check: one that compiles holds up the others."""
+    """Neither when a batch fails and is taken apart, nor in a check: one that compiles holds others up."""
     settings = BatchSettings(max_batch_rows=16, check_one_in=2)
     joinings = {"serving_default": Joining(buckets=(2, 4))}
     running = Running(Graph(), settings, joinings, row_caps={"serving_default": 4})
