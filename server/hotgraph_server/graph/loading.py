@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import loader_impl
 
-from hotgraph_server import text_files
+from hotgraph_server import processors, text_files
 from hotgraph_server.errors import DeviceNotFound, LoadError
 from hotgraph_server.graph.refusals import essence
 from hotgraph_server.settings import SessionSettings
@@ -61,6 +61,8 @@ def session_config(settings: SessionSettings) -> Any:
         config.intra_op_parallelism_threads = settings.intra_op_threads
     if settings.inter_op_threads:
         config.inter_op_parallelism_threads = settings.inter_op_threads
+    config.intra_op_parallelism_threads = config.intra_op_parallelism_threads or processors.bound()
+    config.inter_op_parallelism_threads = config.inter_op_parallelism_threads or processors.bound()
     if settings.own_threads:
         config.use_per_session_threads = True
     config.device_count["CPU"] = max(settings.cpu_devices, config.device_count.get("CPU", 0))

@@ -32,8 +32,10 @@ class SessionSettings:
         " and with row_buckets for those whose rows alone are free",
     )
     cpu_devices: int = setting(1, "virtual CPU devices that TensorFlow shall offer, for tests of placement")
-    intra_op_threads: int = setting(0, "threads that share the work of one op; 0: TensorFlow decides")
-    inter_op_threads: int = setting(0, "threads that run independent ops; 0: TensorFlow decides")
+    intra_op_threads: int = setting(
+        0, "threads that share the work of one op; 0: as many as there are processors"
+    )
+    inter_op_threads: int = setting(0, "threads that run independent ops; 0: as many as there are processors")
     gpu_memory_fraction: float = setting(
         0.0, "share of a GPU's memory that TensorFlow may take; 0: what it needs", flag=False
     )
