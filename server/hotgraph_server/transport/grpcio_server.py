@@ -68,8 +68,12 @@ class GrpcioServer:
             self._pools.close()
             raise
 
-    def start(self) -> None:
+    def start(self, refusal: CallError | None = None) -> None:
+        self._gate.not_yet = refusal
         self._server.start()
+
+    def open(self) -> None:
+        self._gate.not_yet = None
 
     def refuse(self, refusal: CallError) -> None:
         self._gate.close(refusal)
