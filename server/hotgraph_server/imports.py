@@ -5,16 +5,19 @@ Nothing here imports them, or anything of ours that does, at module level.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hotgraph_server.settings import SessionSettings
+    from hotgraph_server.settings import OpsSettings, SessionSettings
+
+_LOG = logging.getLogger(__name__)
 
 GRPC_EXPERIMENTS = "GRPC_EXPERIMENTS"
 """The environment variable in which the C core of grpc finds its experiments."""
@@ -25,6 +28,8 @@ _EVENT_ENGINE_SINCE = (1, 77)
 _OWN_POLLING = "-event_engine_listener"
 
 _ONLY_FATAL = "3"
+
+_TEMPORARY = "/tmp"
 
 
 def prepare_grpc() -> bool:
@@ -39,11 +44,16 @@ def prepare_grpc() -> bool:
     return True
 
 
-def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = False) -> None:
-    """Import TensorFlow for `sessions`, `or_others` that are not known yet.
+def import_tensorflow(
+    sessions: Iterable[SessionSettings], ops: OpsSettings | None = None, *, or_others: bool = False
+) -> None:
+    """Import TensorFlow for `sessions`, `or_others` that are not known yet, and then what brings more `ops`.
 
     Its libraries write to stderr while they load, before any setting of theirs counts. That is kept
     back, and shown only if the import fails. What the environment says already is left as it is.
+
+    Raises:
+        StartError: what should bring ops cannot be had.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ONLY_FATAL)
     if not or_others and not any("GPU" in session.canonical_device for session in sessions):
@@ -51,6 +61,16 @@ def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = 
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # It tells about every deprecated function that it calls itself.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _a_name_for_temporary_files():
+        _import_quietly()
+        if ops is not None:
+            # Here, because it imports grpc.
+            from hotgraph_server import other_ops
+
+            other_ops.bring(ops)
+
+
+def _import_quietly() -> None:
     try:
         kept = os.dup(2)
     except OSError:
@@ -69,6 +89,26 @@ def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = 
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def _a_name_for_temporary_files() -> Iterator[None]:
+    """Let imports go well where nothing can be written, as in a container with a read-only root.
+
+    TensorFlow imports parts of its own tests, which ask for the name of the temporary folder and then write
+    nothing. Without this it could not be imported there at all.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        _LOG.info("nothing that needs a temporary folder can be done: %s", error.strerror)
+        tempfile.tempdir = _TEMPORARY
+        try:
+            yield
+        finally:
+            tempfile.tempdir = None
+    else:
+        yield
 
 
 def _file_for_noise() -> IO[bytes]:

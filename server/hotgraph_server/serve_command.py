@@ -22,6 +22,7 @@ from hotgraph_server.model_settings import OfRepositories, in_folder, model
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.repository.offers import offers_of
+from hotgraph_server.setting_flags import add_flags
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -29,6 +30,7 @@ from hotgraph_server.settings import (
     ControlSettings,
     InferenceSettings,
     ListenSettings,
+    OpsSettings,
     PredictionSettings,
     RepositorySettings,
     ResponseCacheSettings,
@@ -38,7 +40,6 @@ from hotgraph_server.settings import (
     SharedMemorySettings,
     TraceSettings,
     build,
-    fields_of,
 )
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings_file import FileSettings, read_settings_file
@@ -80,7 +81,7 @@ _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags from the settings' fields; a flag that is not given stays out of the namespace."""
+    """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     parser.add_argument(
         "models",
@@ -92,21 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
-    for setting in fields_of(*PER_SERVER, *PER_MODEL):
-        if not setting.metadata["flag"]:
-            continue
-        shown = setting.default not in ("", ()) and not isinstance(setting.default, bool)
-        default = f" (default {setting.default})" if shown else ""
-        flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
-        # A boolean has no value but two flags: --NAME and --no-NAME.
-        takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        if kind is list:
-            takes = {"action": "append", "metavar": setting.metadata["metavar"]}
-        elif kind is not bool:
-            choices = setting.metadata["choices"] or None
-            metavar = setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper()
-            takes = {"type": kind, "metavar": "|".join(choices or [metavar]), "choices": choices}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=setting.metadata["help"] + default, **takes)
+    add_flags(parser, *PER_SERVER, *PER_MODEL)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         versions_in(one.path, one.folder)
     offers_of([Path(repository) for repository in settings.control.repository])
     # Models of repositories name their devices themselves, and may come later.
-    import_tensorflow(sessions_of(settings), or_others=settings.offered is not None)
+    import_tensorflow(sessions_of(settings), settings.ops, or_others=settings.offered is not None)
     from hotgraph_server.server import Server
 
     return serve_until_stopped(Server(settings), stop)
@@ -200,6 +187,7 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         offered=OfRepositories(values, tables) if control.repository else None,
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
+        ops=build(OpsSettings, values),
     )
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import tempfile
 
 import pytest
 
+from hotgraph_server import imports
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.settings import SessionSettings
 
@@ -31,3 +35,24 @@ def test_what_the_environment_says_of_gpus_stays(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     import_tensorflow([SessionSettings()])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_machine_where_nothing_can_be_written_is_said_once_and_imports_go_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", nowhere)
+    asked: list[str] = []
+    monkeypatch.setattr(imports, "_import_quietly", lambda: asked.append(tempfile.gettempdir()))
+    with caplog.at_level(logging.INFO):
+        import_tensorflow([SessionSettings()])
+    assert asked == ["/tmp"]
+    assert [one.message for one in caplog.records] == [
+        "nothing that needs a temporary folder can be done: No usable temporary directory found"
+    ]
+    # Whoever really writes shall hear of it.
+    with pytest.raises(FileNotFoundError):
+        tempfile.gettempdir()

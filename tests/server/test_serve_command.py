@@ -23,10 +23,11 @@ from hotgraph_server.settings import (
     ServerSettings,
     SessionSettings,
     fields_of,
+    key_of,
 )
 
-FIELDS = {field.name: field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
-FILE_ONLY = [field.name for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
+FIELDS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
+FILE_ONLY = [key_of(field) for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
 # A value that is not the default, on the command line and as it arrives.
 EXAMPLES: dict[type, tuple[str, Any]] = {
     int: ("3", 3),

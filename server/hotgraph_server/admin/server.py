@@ -26,7 +26,7 @@ from http import HTTPStatus
 
 from hotgraph_server.admin.http import BadRequest, Request, Response, read_request, text, write_response
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport.listening import listen, written
+from hotgraph_server.listening import listen, written
 
 _LOG = logging.getLogger(__name__)
 

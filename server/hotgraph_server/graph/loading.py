@@ -15,6 +15,7 @@ from tensorflow.python.saved_model import loader_impl
 from hotgraph_server import processors, text_files
 from hotgraph_server.errors import DeviceNotFound, LoadError
 from hotgraph_server.graph.refusals import essence
+from hotgraph_server.other_ops import explained
 from hotgraph_server.settings import SessionSettings
 
 
@@ -75,7 +76,7 @@ def session_config(settings: SessionSettings) -> Any:
 
 def first_line(error: Exception) -> str:
     """What a person wants of TensorFlow's texts; the rest is nodes and their tracebacks."""
-    return essence(str(error)).strip().partition("\n")[0] or type(error).__name__
+    return explained(essence(str(error)).strip().partition("\n")[0]) or type(error).__name__
 
 
 def _load(session: Any, tags: Sequence[str], directory: Path) -> Any:

@@ -13,6 +13,25 @@ _DEVICE = re.compile(r"/?(?:device:)?(CPU|GPU|cpu|gpu):(\d{1,3})")
 
 
 @dataclass(frozen=True)
+class OpsSettings:
+    """Ops from elsewhere; owned by other_ops.py."""
+
+    import_: tuple[str, ...] = setting(
+        (),
+        "import a Python module that brings ops of its own, such as tensorflow_text, before any model is"
+        " loaded; may be given again for another one",
+        kind=list,
+        metavar="MODULE",
+    )
+    load_op_library: tuple[str, ...] = setting(
+        (),
+        "load a library of ops (.so) that was built for this TensorFlow; may be given again for another one",
+        kind=list,
+        metavar="FILE",
+    )
+
+
+@dataclass(frozen=True)
 class SessionSettings:
     """What TensorFlow is told when a session is opened, and how its graph is run; owned by graph/."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hotgraph_protos.version import __version__
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.serve_command import Stop, serve_until_stopped, set_up_logging
-from hotgraph_server.settings import SessionSettings
+from hotgraph_server.settings import OpsSettings, SessionSettings
 from hotgraph_server.tensorflow_model_server.flags import USAGE, Given, UsageError, help_text, parse
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _serve(given: Given) -> int:
         _LOG.info("%s", line)
     stop = Stop()
     stop.start()
-    device = _import_for_a_device()
+    device = _import_for_a_device(translation.ops(given))
     _check_session_config(given)
     like = translation.like(given, device)
     models = translation.models(given, like)
@@ -73,11 +73,15 @@ def _serve(given: Given) -> int:
     return serve_until_stopped(server, stop, _watching(given, server, like))
 
 
-def _import_for_a_device() -> str:
-    """Import TensorFlow, and return where sessions live: on the first GPU if TensorFlow finds one, as
-    TensorFlow Serving has it."""
+def _import_for_a_device(ops: OpsSettings) -> str:
+    """Import TensorFlow and what brings more ops, and return where sessions live: on the first GPU if
+    TensorFlow finds one, as TensorFlow Serving has it.
+
+    Raises:
+        StartError: what should bring ops cannot be had.
+    """
     wanted = _GPU if glob.glob(_GPU_FILES) else _CPU
-    import_tensorflow([SessionSettings(device=wanted)])
+    import_tensorflow([SessionSettings(device=wanted)], ops)
     if wanted == _CPU or os.environ.get("CUDA_VISIBLE_DEVICES") == "-1":
         return _CPU
     import tensorflow as tf

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import grpc
 
 from hotgraph_server.errors import CallError, StartError
+from hotgraph_server.listening import clear, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.handlers import HotGate, Pools, generic_handler
-from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Service
 from hotgraph_server.transport.tls import server_credentials

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
+from hotgraph_server.listening import SocketFile, listen, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.grpcio_server import GrpcioServer
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.lane import FastLane
-from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Service

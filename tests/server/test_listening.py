@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from hotgraph_server import listening
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport import listening
-from hotgraph_server.transport.listening import listen, written
+from hotgraph_server.listening import listen, written
 
-from .conftest import PATIENCE_S
+from .fakes import HANG_S
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_address_of_a_name_is_listened_on_with_one_port(addresses: list[An
         ("127.0.0.2", port),
     ]
     for address in ("127.0.0.1", "::1", "127.0.0.2"):
-        socket.create_connection((address, port), PATIENCE_S).close()
+        socket.create_connection((address, port), HANG_S).close()
     close(sockets)
 
 
@@ -103,8 +103,8 @@ def test_port_zero_is_tried_again_until_it_is_free_on_every_address(
 
 def test_all_networks_of_version_six_are_those_of_version_four_too() -> None:
     sockets, port = listen("::", 0)
-    socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
-    socket.create_connection(("::1", port), PATIENCE_S).close()
+    socket.create_connection(("127.0.0.1", port), HANG_S).close()
+    socket.create_connection(("::1", port), HANG_S).close()
     close(sockets)
 
 
@@ -117,7 +117,7 @@ def test_host_that_is_no_single_address_is_reached_by_either_version(
 ) -> None:
     sockets, port = listen(host, 0)
     for address in reached:
-        socket.create_connection((address, port), PATIENCE_S).close()
+        socket.create_connection((address, port), HANG_S).close()
     close(sockets)
 
 
@@ -142,7 +142,7 @@ def test_machine_without_version_six_is_reached_by_version_four(
     with monkeypatch.context() as patched:
         patched.setattr(socket, "socket", without_six)
         sockets, port = listen(host, 0)
-    socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
+    socket.create_connection(("127.0.0.1", port), HANG_S).close()
     assert len(sockets) == 1
     close(sockets)
 
