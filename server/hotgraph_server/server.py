@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hotgraph_server.admin.pages import Pages
 from hotgraph_server.admin.server import AdminServer
-from hotgraph_server.errors import LOADING, NotReady, StartError
+from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
 from hotgraph_server.logs import Logs
 from hotgraph_server.model import State, Unavailable, Version
 from hotgraph_server.model_settings import OfRepositories
@@ -192,6 +193,19 @@ class Server:
         with self._reconfiguring:
             self.repository.configure(models, anew)
             self._request_logs.configure(models)
+
+    def renew(self, settings: ServerSettings) -> None:
+        """Serve the models of other settings from now on, and look at all folders and repositories; returns
+        before anything is loaded. No call fails over it. What these settings say of other things holds from
+        the next start.
+
+        Raises:
+            CallError: that cannot be, and why; nothing has changed.
+        """
+        done: Future[CallError | None] = Future()
+        self.control.renew(settings.models, settings.offered or OfRepositories(), done.set_result)
+        if (error := done.result()) is not None:
+            raise error
 
     def stop(self, timeout_s: float | None = None) -> Stopped:
         """Take no calls any more, answer those taken, close the sessions.

@@ -16,7 +16,8 @@ from hotgraph_server.settings import OpsSettings
 # As TensorFlow says it.
 MISSING = (
     "Op type not registered '{}' in binary running on vm. Make sure the Op and Kernel are registered in the"
-    " binary running in this process. Note that if you are loading a saved graph which used ops from tf.contrib"
+    " binary running in this process. Note that if you are loading a saved graph which used ops from"
+    " tf.contrib"
 )
 
 

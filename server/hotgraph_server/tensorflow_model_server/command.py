@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.imports import import_tensorflow
-from hotgraph_server.serve_command import Stop, serve_until_stopped, set_up_logging
+from hotgraph_server.reloading import Reloading
+from hotgraph_server.serve_command import serve_until_stopped, set_up_logging
 from hotgraph_server.settings import OpsSettings, SessionSettings
+from hotgraph_server.signals import Stop
 from hotgraph_server.tensorflow_model_server.flags import USAGE, Given, UsageError, help_text, parse
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _serve(given: Given) -> int:
     from hotgraph_server.server import Server
 
     server = Server(translation.server_settings(given, models), like=like)
-    return serve_until_stopped(server, stop, _watching(given, server, like))
+    return serve_until_stopped(server, stop, _reloading(given, server, like))
 
 
 def _import_for_a_device(ops: OpsSettings) -> str:
@@ -99,14 +99,13 @@ def _check_session_config(given: Given) -> None:
         text_files.read(Path(path), config_pb2.ConfigProto)
 
 
-def _watching(given: Given, server: Server, like: Like) -> AbstractContextManager[object]:
+def _reloading(given: Given, server: Server, like: Like) -> Reloading:
+    from hotgraph_server.tensorflow_model_server.translation import models, models_in
+
     path, poll_s = given.text("model_config_file"), given.number("model_config_file_poll_wait_seconds")
-    if not path or poll_s <= 0:
-        return contextlib.nullcontext()
-    from hotgraph_server.tensorflow_model_server.config_file import ConfigFile
-    from hotgraph_server.tensorflow_model_server.translation import models_in
 
-    def act() -> None:
-        server.reconfigure(models_in(Path(path), like))
+    def act(asked: bool) -> None:
+        found = models_in(Path(path), like) if path else models(given, like)
+        server.reconfigure(found, [model.name for model in found] if asked else ())
 
-    return ConfigFile(Path(path), float(poll_s), act)
+    return Reloading(act, Path(path) if path else None, float(max(poll_s, 0)))
