@@ -29,7 +29,7 @@ _OWN_POLLING = "-event_engine_listener"
 
 _ONLY_FATAL = "3"
 
-_TEMPORARY = "/tmp"
+_USUAL, _IN_MEMORY = "/tmp", "/dev/shm"
 
 
 def prepare_grpc() -> bool:
@@ -53,7 +53,7 @@ def import_tensorflow(
     back, and shown only if the import fails. What the environment says already is left as it is.
 
     Raises:
-        StartError: what should bring ops cannot be had.
+        StartError: what should bring ops cannot be had, or there is nowhere to write and an import needs it.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ONLY_FATAL)
     if not or_others and not any("GPU" in session.canonical_device for session in sessions):
@@ -61,7 +61,7 @@ def import_tensorflow(
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # It tells about every deprecated function that it calls itself.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _a_name_for_temporary_files():
+    with _a_temporary_folder():
         _import_quietly()
         if ops is not None:
             # Here, because it imports grpc.
@@ -82,9 +82,11 @@ def _import_quietly() -> None:
         os.dup2(noise.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
-            noise.seek(0)
-            os.write(kept, noise.read())
+        except BaseException as error:
+            # A file that cannot be written is not the libraries' fault, and they say nothing of it.
+            if not isinstance(error, OSError):
+                noise.seek(0)
+                os.write(kept, noise.read())
             raise
         finally:
             os.dup2(kept, 2)
@@ -92,23 +94,33 @@ def _import_quietly() -> None:
 
 
 @contextlib.contextmanager
-def _a_name_for_temporary_files() -> Iterator[None]:
+def _a_temporary_folder() -> Iterator[None]:
     """Let imports go well where nothing can be written, as in a container with a read-only root.
 
     TensorFlow imports parts of its own tests, which ask for the name of the temporary folder and then write
-    nothing. Without this it could not be imported there at all.
+    nothing, and Keras what it can find, of which Matplotlib does write. The server itself needs no such
+    folder but for files that callers bring, and these shall not fill the memory.
+
+    Raises:
+        StartError: something could not be imported without.
     """
     try:
         tempfile.gettempdir()
     except OSError as error:
         _LOG.info("nothing that needs a temporary folder can be done: %s", error.strerror)
-        tempfile.tempdir = _TEMPORARY
-        try:
-            yield
-        finally:
-            tempfile.tempdir = None
     else:
         yield
+        return
+    tempfile.tempdir = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else _USUAL
+    try:
+        yield
+    except OSError as error:
+        # Here, because it imports grpc.
+        from hotgraph_server.errors import StartError
+
+        raise StartError(f"TensorFlow cannot be imported without a writable folder: {error}") from error
+    finally:
+        tempfile.tempdir = None
 
 
 def _file_for_noise() -> IO[bytes]:

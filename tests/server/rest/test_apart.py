@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_process_that_cannot_be_started_is_told_once_and_everything_runs_here(
     def no_threads(*_: object, **__: object) -> object:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(apart_module.ProcessPoolExecutor, "submit", no_threads)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", no_threads)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert apart.run(os.getpid) == os.getpid()
