@@ -347,6 +347,27 @@ class TestRenew:
         assert world.served() == {"a": [1], "b": [1]}
         assert world.repository.models() == ["a", "b"]
 
+    def test_polling_goes_on_from_what_was_found(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="poll")
+        world.put("a")
+        world.begin()
+        world.put("c")
+        assert self.renew(world) is None
+        (world.root / "c").rename(tmp_path / "elsewhere")
+        world.polls(1)
+        assert world.served() == {"a": [1]}
+
+    def test_polling_goes_on_as_before_after_one_that_could_not_be(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="poll")
+        world.put("a")
+        world.begin()
+        world.root.rename(tmp_path / "elsewhere")
+        assert self.renew(world, ModelSettings("f", tmp_path)) is not None
+        (tmp_path / "elsewhere").rename(world.root)
+        world.put("c")
+        world.polls(3)
+        assert world.repository.models() == ["a", "c"]
+
     def test_models_of_the_command_line_come_change_and_go(self, world: World, tmp_path: Path) -> None:
         folder = world.put("a").parents[1].rename(tmp_path / "f")
         assert self.renew(world, ModelSettings("f", folder)) is None
