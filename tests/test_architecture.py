@@ -267,11 +267,12 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
         "hotgraph_server.admin.server",
         "hotgraph_server.rest.apart",
         "hotgraph_server.rest.server",
-        "hotgraph_server.serve_command",
+        "hotgraph_server.reloading",
+        "hotgraph_server.signals",
         "hotgraph_server.sequences.timer",
         "hotgraph_server.state.keeper",
         *("hotgraph_server.repository.watcher", "hotgraph_server.repository.threads"),
-        *("hotgraph_server.request_log.writer", "hotgraph_server.tensorflow_model_server.config_file"),
+        "hotgraph_server.request_log.writer",
         "hotgraph_server.tracing.writer",
     }
 

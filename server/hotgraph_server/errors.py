@@ -276,6 +276,10 @@ class NotReady(CallError):
     status = grpc.StatusCode.UNAVAILABLE
 
 
+LOADING = "the models are loading"
+"""What callers of a server hear that is not open yet."""
+
+
 class LoadFailed(CallError):
     """A model that a caller asked for cannot be served. Status and first words are Triton's."""
 

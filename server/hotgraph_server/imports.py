@@ -5,16 +5,19 @@ Nothing here imports them, or anything of ours that does, at module level.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hotgraph_server.settings import SessionSettings
+    from hotgraph_server.settings import OpsSettings, SessionSettings
+
+_LOG = logging.getLogger(__name__)
 
 GRPC_EXPERIMENTS = "GRPC_EXPERIMENTS"
 """The environment variable in which the C core of grpc finds its experiments."""
@@ -25,6 +28,8 @@ _EVENT_ENGINE_SINCE = (1, 77)
 _OWN_POLLING = "-event_engine_listener"
 
 _ONLY_FATAL = "3"
+
+_USUAL, _IN_MEMORY = "/tmp", "/dev/shm"
 
 
 def prepare_grpc() -> bool:
@@ -39,11 +44,16 @@ def prepare_grpc() -> bool:
     return True
 
 
-def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = False) -> None:
-    """Import TensorFlow for `sessions`, `or_others` that are not known yet.
+def import_tensorflow(
+    sessions: Iterable[SessionSettings], ops: OpsSettings | None = None, *, or_others: bool = False
+) -> None:
+    """Import TensorFlow for `sessions`, `or_others` that are not known yet, and then what brings more `ops`.
 
     Its libraries write to stderr while they load, before any setting of theirs counts. That is kept
     back, and shown only if the import fails. What the environment says already is left as it is.
+
+    Raises:
+        StartError: what should bring ops cannot be had, or there is nowhere to write and an import needs it.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ONLY_FATAL)
     if not or_others and not any("GPU" in session.canonical_device for session in sessions):
@@ -51,6 +61,16 @@ def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = 
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # It tells about every deprecated function that it calls itself.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _a_temporary_folder():
+        _import_quietly()
+        if ops is not None:
+            # Here, because it imports grpc.
+            from hotgraph_server import other_ops
+
+            other_ops.bring(ops)
+
+
+def _import_quietly() -> None:
     try:
         kept = os.dup(2)
     except OSError:
@@ -62,13 +82,45 @@ def import_tensorflow(sessions: Iterable[SessionSettings], *, or_others: bool = 
         os.dup2(noise.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
-            noise.seek(0)
-            os.write(kept, noise.read())
+        except BaseException as error:
+            # A file that cannot be written is not the libraries' fault, and they say nothing of it.
+            if not isinstance(error, OSError):
+                noise.seek(0)
+                os.write(kept, noise.read())
             raise
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def _a_temporary_folder() -> Iterator[None]:
+    """Let imports go well where nothing can be written, as in a container with a read-only root.
+
+    TensorFlow imports parts of its own tests, which ask for the name of the temporary folder and then write
+    nothing, and Keras what it can find, of which Matplotlib does write. The server itself needs no such
+    folder but for files that callers bring, and these shall not fill the memory.
+
+    Raises:
+        StartError: something could not be imported without.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        _LOG.info("nothing that needs a temporary folder can be done: %s", error.strerror)
+    else:
+        yield
+        return
+    tempfile.tempdir = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else _USUAL
+    try:
+        yield
+    except OSError as error:
+        # Here, because it imports grpc.
+        from hotgraph_server.errors import StartError
+
+        raise StartError(f"TensorFlow cannot be imported without a writable folder: {error}") from error
+    finally:
+        tempfile.tempdir = None
 
 
 def _file_for_noise() -> IO[bytes]:

@@ -12,7 +12,8 @@ from hotgraph_protos import tensors as wire
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
-from hotgraph_server.settings import ModelSettings
+from hotgraph_server.setting_flags import add_flags
+from hotgraph_server.settings import ModelSettings, OpsSettings, build
 from hotgraph_server.settings_file import FileSettings, read_settings_file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, tensorflow_name
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings, as hotgraph serve takes them"
     )
+    add_flags(parser, OpsSettings)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,9 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         StartError: the model cannot be served, and why.
     """
     directory = Path(os.path.expanduser(arguments.directory))
-    settings, remarks = _settings(directory, arguments.name, arguments.config)
+    given = read_settings_file(arguments.config) if arguments.config is not None else FileSettings()
+    settings, remarks = _settings(directory, arguments.name, given)
     found = versions_in(directory, settings.folder)
-    import_tensorflow([settings.session])
+    import_tensorflow([settings.session], build(OpsSettings, {**given.values, **vars(arguments)}))
     from hotgraph_server.protocols.tfs import records_in
     from hotgraph_server.repository.loader import load
 
@@ -67,15 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(directory: Path, name: str | None, file: Path | None) -> tuple[ModelSettings, list[str] | None]:
+def _settings(
+    directory: Path, name: str | None, given: FileSettings
+) -> tuple[ModelSettings, list[str] | None]:
     """The settings of the model in a folder, and what is to be said of its configuration; None: it has none.
 
     Raises:
-        SettingsError: the configuration or the file cannot be.
+        SettingsError: the configuration, or what is given, cannot be.
     """
     config = own_config(directory)
     name = name or (config.name if config is not None else "") or default_name(directory)
-    given = read_settings_file(file) if file is not None else FileSettings()
     settings = in_folder(name, directory, given.values, given.models.get(name))
     if config is None:
         return settings, None

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +15,11 @@ from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.model_settings import OfRepositories, in_folder, model
+from hotgraph_server.reloading import Reloading
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.repository.offers import offers_of
+from hotgraph_server.setting_flags import add_flags
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -29,6 +27,7 @@ from hotgraph_server.settings import (
     ControlSettings,
     InferenceSettings,
     ListenSettings,
+    OpsSettings,
     PredictionSettings,
     RepositorySettings,
     ResponseCacheSettings,
@@ -38,10 +37,11 @@ from hotgraph_server.settings import (
     SharedMemorySettings,
     TraceSettings,
     build,
-    fields_of,
+    key_of,
 )
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings_file import FileSettings, read_settings_file
+from hotgraph_server.signals import Stop, say
 
 if TYPE_CHECKING:
     from hotgraph_server.server import Server
@@ -68,7 +68,8 @@ examples:
       max_batch_rows = 16
 
 The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
-calls, those taken are answered, exit status 0. A second signal ends at once.
+calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the file is read
+again, the folders are looked at, models come, go and change, and no call fails over it.
 """
 
 _LOG = logging.getLogger(__name__)
@@ -76,11 +77,10 @@ _LOG = logging.getLogger(__name__)
 _BUILT_IN_NAME = "digits"
 # Of model-control poll, where poll-s is not given; as Triton has it.
 _POLL_S = 15.0
-_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags from the settings' fields; a flag that is not given stays out of the namespace."""
+    """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     parser.add_argument(
         "models",
@@ -92,21 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
-    for setting in fields_of(*PER_SERVER, *PER_MODEL):
-        if not setting.metadata["flag"]:
-            continue
-        shown = setting.default not in ("", ()) and not isinstance(setting.default, bool)
-        default = f" (default {setting.default})" if shown else ""
-        flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
-        # A boolean has no value but two flags: --NAME and --no-NAME.
-        takes: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        if kind is list:
-            takes = {"action": "append", "metavar": setting.metadata["metavar"]}
-        elif kind is not bool:
-            choices = setting.metadata["choices"] or None
-            metavar = setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper()
-            takes = {"type": kind, "metavar": "|".join(choices or [metavar]), "choices": choices}
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=setting.metadata["help"] + default, **takes)
+    add_flags(parser, *PER_SERVER, *PER_MODEL)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,20 +113,26 @@ def run(arguments: argparse.Namespace) -> int:
         versions_in(one.path, one.folder)
     offers_of([Path(repository) for repository in settings.control.repository])
     # Models of repositories name their devices themselves, and may come later.
-    import_tensorflow(sessions_of(settings), or_others=settings.offered is not None)
+    import_tensorflow(sessions_of(settings), settings.ops, or_others=settings.offered is not None)
     from hotgraph_server.server import Server
 
-    return serve_until_stopped(Server(settings), stop)
+    server = Server(settings)
+
+    def reload(_: bool) -> None:
+        now = settings_from(vars(arguments))
+        server.renew(now)
+        if changed := for_the_next_start(settings, now):
+            _LOG.warning("of what has changed, %s holds from the next start", ", ".join(changed))
+
+    return serve_until_stopped(server, stop, Reloading(reload))
 
 
-def serve_until_stopped(
-    server: Server, stop: Stop, beside: AbstractContextManager[object] | None = None
-) -> int:
+def serve_until_stopped(server: Server, stop: Stop, reloading: Reloading) -> int:
     """Start a server and serve until a signal says otherwise; returns the exit status.
 
     Args:
         stop: started.
-        beside: entered once calls are answered, and left before the server stops.
+        reloading: entered once calls are answered, and left before the server stops.
 
     Raises:
         StartError: the server cannot start.
@@ -149,7 +141,8 @@ def serve_until_stopped(
     server.start()
     stop.from_now_on_a_request()
     say(f"serving on {server.address}")
-    with beside or contextlib.nullcontext():
+    with reloading:
+        stop.reload_by(reloading.ask)
         stop.wait()
     stopped = server.stop()
     if stopped.answered:
@@ -200,7 +193,22 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         offered=OfRepositories(values, tables) if control.repository else None,
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
+        ops=build(OpsSettings, values),
     )
+
+
+def for_the_next_start(started: ServerSettings, now: ServerSettings) -> list[str]:
+    """The keys of settings of the server itself that are others now."""
+    changed = []
+    for field in dataclasses.fields(ServerSettings):
+        before, after = getattr(started, field.name), getattr(now, field.name)
+        if type(before) in PER_SERVER:
+            changed += [
+                key_of(one)
+                for one in dataclasses.fields(before)
+                if getattr(before, one.name) != getattr(after, one.name)
+            ]
+    return changed
 
 
 def sessions_of(settings: ServerSettings) -> list[SessionSettings]:
@@ -236,55 +244,3 @@ def set_up_logging(verbose: bool) -> None:
         datefmt="%H:%M:%S",
     )
     logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-def say(line: str) -> None:
-    """A line on stderr, as far as somebody is there to read it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(line, file=sys.stderr, flush=True)
-
-
-class Stop:
-    """Turns signals into a request to stop, or into the end.
-
-    A thread reads the signals from a pipe that Python's own C handler writes to. So nothing of ours runs
-    in a signal handler, where any lock may be held, and it does not matter which thread the system picks
-    to deliver a signal to (grpc has some before we can block signals anywhere).
-
-    While the server loads, a signal ends the process at once: there is nobody to answer yet. Then the
-    first one asks for an orderly stop, and the second ends.
-    """
-
-    def __init__(self) -> None:
-        self._serving = False
-        self._asked = threading.Event()
-        self._thread = threading.Thread(target=self._collect, name="signals", daemon=True)
-        self._signals = -1
-
-    def start(self) -> None:
-        """Take over the stop signals; in the main thread."""
-        self._signals, written = os.pipe()
-        os.set_blocking(written, False)
-        signal.set_wakeup_fd(written)
-        for number in _STOP_SIGNALS:
-            # Any Python handler will do: having one is what makes the C handler write.
-            signal.signal(number, lambda *_: None)
-        self._thread.start()
-
-    def from_now_on_a_request(self) -> None:
-        """A first signal no longer ends the process but asks for a stop."""
-        self._serving = True
-
-    def wait(self) -> None:
-        """Returns when a stop has been asked for."""
-        self._asked.wait()
-
-    def _collect(self) -> None:
-        number = os.read(self._signals, 1)[0]
-        if self._serving:
-            # Said after it is done: whoever read our words may have gone, and must not keep us alive.
-            self._asked.set()
-            say("stopping: calls already taken are answered; once more to end at once")
-            number = os.read(self._signals, 1)[0]
-        # As a shell reports a process that a signal has ended.
-        os._exit(128 + number)

@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hotgraph_server.admin.pages import Pages
 from hotgraph_server.admin.server import AdminServer
-from hotgraph_server.errors import StartError
+from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
 from hotgraph_server.logs import Logs
 from hotgraph_server.model import State, Unavailable, Version
 from hotgraph_server.model_settings import OfRepositories
@@ -123,24 +124,35 @@ class Server:
     def start(self) -> None:
         """Bind the ports, load the models, answer calls; returns when all of it has happened.
 
+        While models load, whoever asks is told so at once, on every port.
+
         Raises:
             StartError: something is not as it should be; nothing is left running.
         """
         prediction = self._request_logs.around(
             tfs.prediction_service(self.registry, self._settings.prediction)
         )
+
+        def is_starting() -> bool:
+            return self.state is State.LOADING
+
         models = tfs.model_service(
-            self.repository, self.reconfigure, self._like, functools.partial(counters, self.registry)
+            self.repository,
+            self.reconfigure,
+            self._like,
+            functools.partial(counters, self.registry),
+            is_starting,
         )
         shm = self._settings.shared_memory
         inference = v2.service(
             self.registry,
             lambda: self.state is State.LIVE and self.control.is_ready(),
+            is_starting=is_starting,
             regions=Regions(shm) if shm.allow_client_shm else None,
             server_name=self._settings.inference.server_name,
             traced=self._tracing.around,
             more=[
-                model_control.methods(self.control),
+                model_control.methods(self.control, is_starting),
                 trace_settings.methods(self._tracing, self.registry),
                 log_settings.methods(self._logs),
             ],
@@ -149,20 +161,23 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._grpc = GrpcServer(self._settings.listen, services)
+        self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
             self._cache.start()
         try:
             self._tracing.start()
             self._start_admin()
             self._start_rest(prediction, models)
+            self._grpc.start(NotReady(LOADING))
             self._load_models()
         except BaseException:
             self.stop(0)
             raise
+        # Whoever is told that calls are answered shall find it so.
+        self._grpc.open()
         self.state = State.LIVE
         self._grpc.health.serving(service.name for service in services)
         self.repository.started()
-        self._grpc.start()
 
     def reconfigure(self, models: Sequence[ModelSettings], anew: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns before they are loaded. Any thread may
@@ -178,6 +193,19 @@ class Server:
         with self._reconfiguring:
             self.repository.configure(models, anew)
             self._request_logs.configure(models)
+
+    def renew(self, settings: ServerSettings) -> None:
+        """Serve the models of other settings from now on, and look at all folders and repositories; returns
+        before anything is loaded. No call fails over it. What these settings say of other things holds from
+        the next start.
+
+        Raises:
+            CallError: that cannot be, and why; nothing has changed.
+        """
+        done: Future[CallError | None] = Future()
+        self.control.renew(settings.models, settings.offered or OfRepositories(), done.set_result)
+        if (error := done.result()) is not None:
+            raise error
 
     def stop(self, timeout_s: float | None = None) -> Stopped:
         """Take no calls any more, answer those taken, close the sessions.
@@ -257,6 +285,8 @@ class Server:
         goes_on = not self._settings.repository.exit_on_error
         self.control.begin()
         names = self.repository.models()
+        assert self._grpc is not None
+        self._grpc.health.not_serving(names)
         self.repository.when_settled(names, tell, patient=patient, all_of_them=patient or goes_on)
         self.repository.start()
         self.control.start()

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of
+from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, key_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,7 +69,7 @@ def read_settings_file(path: Path) -> FileSettings:
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
         raise SettingsError(f'{path}: models are tables: [models.NAME] with path = "DIR"')
     models = {name: _flat(table) for name, table in models.items()}
-    _check(content, {setting.name: setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}, str(path))
+    _check(content, {key_of(setting): setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}, str(path))
     per_model = {setting.name: setting for setting in fields_of(*PER_MODEL)}
     for name, table in models.items():
         where = f"{path}: [models.{name}]"

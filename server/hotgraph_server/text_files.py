@@ -1,4 +1,4 @@
-"""Text files of protobuf messages, with errors that say where."""
+"""Text files of protobuf messages, with errors that say where, and TensorFlow Serving's words among ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(path: Path, kind: type[M]) -> M:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: no text: byte {error.start} is not UTF-8") from error
+        raise SettingsError(f"{path}: no text: byte {error.start} is not UTF-8{_words(kind)}") from error
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from error
     return parse(text, kind, str(path))
@@ -44,15 +44,19 @@ def parse(text: str, kind: type[M], where: str) -> M:
         text_format.Parse(text, cast(Message, message))
     except text_format.ParseError as error:
         line = error.GetLine()
-        name = cast(Message, message).DESCRIPTOR.full_name
         if line is None:
-            raise SettingsError(f"{where}: no valid {name}: {error}") from error
+            raise SettingsError(f"{where}: {error}{_words(kind)}") from error
         column = error.GetColumn() or 1
         field = _field_at(text, line, column)
         raise SettingsError(
-            f"{where}:{line}:{column}: {f'in {field}: ' if field else ''}{_said(error)} (reading a {name})"
+            f"{where}:{line}:{column}: {f'in {field}: ' if field else ''}{_said(error)}{_words(kind)}"
         ) from error
     return message
+
+
+def _words(kind: type) -> str:
+    """What TensorFlow Serving's logs say of such a file, for whoever looks for that."""
+    return f" (Error parsing text-format {cast(type[Message], kind).DESCRIPTOR.full_name})"
 
 
 def _said(error: text_format.ParseError) -> str:

@@ -26,7 +26,7 @@ class Serving:
     Attributes:
         process: it.
         lines: of its stderr, in order, up to the last one waited for.
-        address: what the line `serving on` says.
+        address: what the line `serving on` says; after `until_it_serves`.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -35,6 +35,10 @@ class Serving:
         self._unread: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="stderr of hotgraph serve")
         self._reader.start()
+        self.address = ""
+
+    def until_it_serves(self) -> None:
+        """Returns when it answers calls."""
         self.address = self.wait_for_line(_SERVING).removeprefix(_SERVING)
 
     def wait_for_line(self, start: str, timeout_s: float = _START_S) -> str:
@@ -90,15 +94,17 @@ def tensorflow_model_server(*flags: str) -> Iterator[Serving]:
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[Serving]:
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        serving = Serving(process)
-    except BaseException:
-        process.kill()
-        process.wait(_END_S)
-        raise
+def starting(command: list[str]) -> Iterator[Serving]:
+    """A server that does not answer calls yet, by its command line."""
+    serving = Serving(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     try:
         yield serving
     finally:
         serving.close()
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[Serving]:
+    with starting(command) as serving:
+        serving.until_it_serves()
+        yield serving

@@ -87,4 +87,4 @@ def test_admin_port_in_use_ends_the_start_with_one_line() -> None:
     assert ended.returncode == 1
     last = ended.stderr.rstrip("\n").rpartition("\n")[2]
     where = f"127.0.0.1:{port}"
-    assert last == f"hotgraph serve: admin-port {port}: cannot listen on {where}: Address already in use"
+    assert last == f"hotgraph serve: admin-port {port}: cannot listen on {where}: the port is in use"

@@ -13,7 +13,7 @@ import pytest
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import LoadError, SettingsError
 from hotgraph_server.repository.layout import versions_in
-from hotgraph_server.serve_command import add_arguments, say, settings_from
+from hotgraph_server.serve_command import add_arguments, settings_from
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -23,10 +23,12 @@ from hotgraph_server.settings import (
     ServerSettings,
     SessionSettings,
     fields_of,
+    key_of,
 )
+from hotgraph_server.signals import say
 
-FIELDS = {field.name: field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
-FILE_ONLY = [field.name for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
+FIELDS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
+FILE_ONLY = [key_of(field) for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
 # A value that is not the default, on the command line and as it arrives.
 EXAMPLES: dict[type, tuple[str, Any]] = {
     int: ("3", 3),

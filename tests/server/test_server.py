@@ -9,23 +9,33 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families as parse
-from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
+from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 
 from hotgraph_client import Client, HotgraphError
+from hotgraph_protos import open_inference as pb
 from hotgraph_server import server as server_module
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.model import State, Version
 from hotgraph_server.repository.layout import Found, Look
 from hotgraph_server.server import Server, Stopped
-from hotgraph_server.settings import AdminSettings, ListenSettings, ModelSettings, ServerSettings
+from hotgraph_server.settings import (
+    AdminSettings,
+    ListenSettings,
+    ModelSettings,
+    RestSettings,
+    ServerSettings,
+)
 
 from .fakes import HANG_S, FakeGraph, signature
+
+V2 = "/inference.GRPCInferenceService"
 
 
 def free_port() -> int:
@@ -40,15 +50,22 @@ class Life:
         may_load: loading ends when the test sets its result.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, admin_port: int) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        admin_port: int,
+        listen: ListenSettings = ListenSettings(port=0),  # noqa: B008
+        rest_port: int = 0,
+    ) -> None:
         self.graph = FakeGraph(signature(), signature("refuses", {"x": None}))
         self.may_load: Future[None] = Future()
         monkeypatch.setattr(server_module, "load_version", self._load)
         found = Look({3: Found(Path("unused"), frozenset(), None)})
         monkeypatch.setattr(server_module, "look_at", lambda *_: found)
         self.admin_port = admin_port
+        self.rest_port = rest_port
         models = (ModelSettings("m", Path("unused")),)
-        settings = ServerSettings(models, ListenSettings(port=0), AdminSettings(admin_port))
+        settings = ServerSettings(models, listen, AdminSettings(admin_port), RestSettings(rest_port))
         self.server = Server(settings, like=ModelSettings)
         self.loading = threading.Event()
 
@@ -59,8 +76,9 @@ class Life:
         version.start()
         return version
 
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=HANG_S)
+    def get(self, path: str, port: int = 0) -> tuple[int, str]:
+        """From the admin port, or the one given."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.admin_port, timeout=HANG_S)
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
@@ -133,6 +151,124 @@ def test_admin_port_tells_loading_live_and_draining_apart(monkeypatch: pytest.Mo
     assert life.server.admin_address is None
 
 
+class TestWhileModelsLoad:
+    """A client that finds the port of a server that is starting."""
+
+    @pytest.fixture(params=[True, False], ids=["fast lane", "pools"])
+    def loading(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Life]:
+        life = Life(monkeypatch, 0, ListenSettings(port=0, fast_lane=request.param), free_port())
+        starting = threading.Thread(target=life.server.start)
+        starting.start()
+        assert life.loading.wait(HANG_S)
+        yield life
+        if not life.may_load.done():
+            life.may_load.set_result(None)
+        starting.join(HANG_S)
+        life.server.stop(HANG_S)
+
+    @pytest.fixture
+    def channel(self, loading: Life) -> Iterator[grpc.Channel]:
+        with grpc.insecure_channel(loading.server.address) as channel:
+            yield channel
+
+    @staticmethod
+    def ask(channel: grpc.Channel, path: str, request: Any, response: Any = None) -> Any:
+        call: Any = channel.unary_unary(path)
+        message = call(request.SerializeToString(), timeout=HANG_S)
+        return response.FromString(message) if response is not None else message
+
+    @pytest.mark.parametrize(
+        "method",
+        ["ModelInfer", "ModelMetadata", "ModelStatistics", "RepositoryModelLoad", "ModelStreamInfer"],
+    )
+    def test_calls_are_refused_at_once_with_the_reason(self, channel: grpc.Channel, method: str) -> None:
+        with pytest.raises(grpc.RpcError) as raised:
+            self.ask(channel, f"{V2}/{method}", pb.ModelInferRequest(model_name="m"))
+        error: Any = raised.value
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the models are loading")
+
+    def test_the_server_lives_and_neither_it_nor_its_model_is_ready(self, channel: grpc.Channel) -> None:
+        assert self.ask(channel, f"{V2}/ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse).live
+        assert not self.ask(
+            channel, f"{V2}/ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse
+        ).ready
+        ready = self.ask(channel, f"{V2}/ModelReady", pb.ModelReadyRequest(name="m"), pb.ModelReadyResponse)
+        assert not ready.ready
+
+    def test_health_knows_the_model_and_says_no(self, loading: Life) -> None:
+        names = ("", "m", "inference.GRPCInferenceService")
+        assert {health(loading.server.address, name) for name in names} == {NOT_SERVING}
+
+    def test_both_protocols_say_that_the_model_is_loading(self, channel: grpc.Channel) -> None:
+        index = self.ask(
+            channel, f"{V2}/RepositoryIndex", pb.RepositoryIndexRequest(), pb.RepositoryIndexResponse
+        )
+        assert [(row.name, row.version, row.state) for row in index.models] == [("m", "3", "LOADING")]
+        assert self.status(channel, "m") == [(3, get_model_status_pb2.ModelVersionStatus.LOADING)]
+        with pytest.raises(grpc.RpcError, match="the models are loading"):
+            self.status(channel, "nobody knows yet")
+
+    def status(self, channel: grpc.Channel, name: str) -> list[tuple[int, int]]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        response = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=HANG_S)
+        return [(one.version, one.state) for one in response.model_version_status]
+
+    def test_rest_says_the_same(self, loading: Life) -> None:
+        code, body = loading.get("/v1/models/m/metadata", loading.rest_port)
+        assert (code, "the models are loading" in body) == (503, True), body
+        code, body = loading.get("/v1/models/m", loading.rest_port)
+        assert (code, '"LOADING"' in body) == (200, True), body
+
+    def test_same_connection_is_answered_once_the_models_are_there(
+        self, loading: Life, channel: grpc.Channel
+    ) -> None:
+        with pytest.raises(grpc.RpcError):
+            self.ask(channel, f"{V2}/ModelMetadata", pb.ModelMetadataRequest(name="m"))
+        loading.may_load.set_result(None)
+        while loading.server.state is State.LOADING:
+            pass
+        self.ask(channel, f"{V2}/ModelMetadata", pb.ModelMetadataRequest(name="m"))
+        assert self.status(channel, "m") == [(3, get_model_status_pb2.ModelVersionStatus.AVAILABLE)]
+        with Client(loading.server.address, timeout_s=HANG_S) as client:
+            client.predict("m", {"x": np.ones((1, 2), np.float32)})
+
+
+def test_model_that_is_loaded_is_not_ready_while_another_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are refused as well, and whoever waits for it shall not be told otherwise."""
+    life = Life(monkeypatch, 0)
+    first = threading.Event()
+
+    def load(settings: ModelSettings, number: int, folder: Path, **_: object) -> Version:
+        if settings.name == "n":
+            first.set()
+            life.may_load.result(HANG_S)
+        version = Version(settings, number, FakeGraph().open)
+        version.start()
+        return version
+
+    monkeypatch.setattr(server_module, "load_version", load)
+    models = (ModelSettings("m", Path("unused")), ModelSettings("n", Path("unused")))
+    server = Server(ServerSettings(models, ListenSettings(port=0), AdminSettings(0)))
+    starting = threading.Thread(target=server.start)
+    starting.start()
+    assert first.wait(HANG_S)
+    with grpc.insecure_channel(server.address) as channel:
+        loading = TestWhileModelsLoad()
+        assert server.registry.find("m") is not None
+        request = pb.ModelReadyRequest(name="m")
+        assert not loading.ask(channel, f"{V2}/ModelReady", request, pb.ModelReadyResponse).ready
+        assert loading.status(channel, "m") == [(3, get_model_status_pb2.ModelVersionStatus.LOADING)]
+        index = loading.ask(
+            channel, f"{V2}/RepositoryIndex", pb.RepositoryIndexRequest(), pb.RepositoryIndexResponse
+        )
+        assert [row.state for row in index.models] == ["LOADING", "LOADING"]
+        life.may_load.set_result(None)
+        starting.join(HANG_S)
+        assert loading.ask(channel, f"{V2}/ModelReady", request, pb.ModelReadyResponse).ready
+    server.stop(HANG_S)
+
+
 def test_metrics_and_statistics_call_count_the_same(start: Callable[..., Life]) -> None:
     life = start()
     with Client(life.server.address, timeout_s=HANG_S) as client:
@@ -174,7 +310,7 @@ def test_admin_port_in_use_is_known_before_anything_is_loaded(monkeypatch: pytes
         port = taken.getsockname()[1]
         life = Life(monkeypatch, port)
         before = set(threading.enumerate())
-        with pytest.raises(StartError, match=f"^admin-port {port}: .* Address already in use$"):
+        with pytest.raises(StartError, match=f"^admin-port {port}: .* the port is in use$"):
             life.server.start()
     assert not life.loading.is_set()
     assert {thread.name for thread in set(threading.enumerate()) - before if "admin" in thread.name} == set()

@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of
+from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, key_of
 from hotgraph_server.settings_file import FileSettings, read_settings_file
 
 # Tables of settings have tests of their own.
 NAMES = [
-    field.name
+    key_of(field)
     for field in fields_of(*PER_SERVER, *PER_MODEL)
     if not dataclasses.is_dataclass(field.metadata["kind"]) and field.metadata["of"] is None
 ]
-KINDS = {field.name: field.metadata["kind"] for field in fields_of(*PER_SERVER, *PER_MODEL)}
+KINDS = {key_of(field): field.metadata["kind"] for field in fields_of(*PER_SERVER, *PER_MODEL)}
 # As TOML writes them.
 EXAMPLES = {
     str: '"text"',

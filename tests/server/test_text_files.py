@@ -75,7 +75,7 @@ def test_mistake_is_told_with_file_line_and_field(mistake: str, tmp_path: Path) 
     told = str(raised.value)
     assert told.startswith(f"{file}:{place}")
     assert said in told
-    assert told.endswith("(reading a tensorflow.serving.ModelServerConfig)")
+    assert told.endswith("(Error parsing text-format tensorflow.serving.ModelServerConfig)")
     assert "\n" not in told
 
 
@@ -84,7 +84,7 @@ def test_file_that_is_not_there_and_one_that_is_no_text_are_told(tmp_path: Path)
     binary.write_bytes(b"name: \xff")
     with pytest.raises(SettingsError, match=f"^{gone}: No such file or directory$"):
         text_files.read(gone, ModelServerConfig)
-    with pytest.raises(SettingsError, match=f"^{binary}: no text: byte 6 is not UTF-8$"):
+    with pytest.raises(SettingsError, match=f"^{binary}: no text: byte 6 is not UTF-8 "):
         text_files.read(binary, ModelServerConfig)
     with pytest.raises(SettingsError, match=f"^{tmp_path}: Is a directory$"):
         text_files.read(tmp_path, ModelServerConfig)

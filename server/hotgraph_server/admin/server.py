@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from http import HTTPStatus
 
 from hotgraph_server.admin.http import BadRequest, Request, Response, read_request, text, write_response
 from hotgraph_server.errors import StartError
+from hotgraph_server.listening import listen, written
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ class AdminServer:
     @property
     def address(self) -> str:
         """``HOST:PORT`` as bound; after `start`."""
-        host, port = self._sockets[0].getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{written(self._host)}:{self._port}"
 
     def start(self) -> None:
         """Bind, and answer from now on.
@@ -70,7 +69,10 @@ class AdminServer:
         Raises:
             StartError: the port is in use, or the host is none of this machine's.
         """
-        self._sockets = _bind(self._host, self._port)
+        try:
+            self._sockets, self._port = listen(self._host, self._port)
+        except StartError as error:
+            raise StartError(f"admin-port {self._port}: {error}") from error
         self._thread = threading.Thread(target=self._loop, name="admin port", daemon=True)
         self._thread.start()
         self._looping.result()
@@ -155,21 +157,3 @@ def _abort(writer: asyncio.StreamWriter) -> None:
     # it is told to abort after all.
     with contextlib.suppress(AttributeError):
         writer.transport.abort()
-
-
-def _bind(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of `host`, all on one port; 0 picks it."""
-    sockets: list[socket.socket] = []
-    try:
-        addresses = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, _, _, _, address in addresses:
-            bound_port = sockets[0].getsockname()[1] if sockets else port
-            sockets.append(socket.create_server((str(address[0]), bound_port), family=family))
-    except OSError as error:
-        for listener in sockets:
-            listener.close()
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise StartError(f"admin-port {port}: cannot listen on {host}:{port}: {why}") from error
-    return sockets

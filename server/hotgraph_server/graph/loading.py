@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import loader_impl
 
-from hotgraph_server import text_files
+from hotgraph_server import processors, text_files
 from hotgraph_server.errors import DeviceNotFound, LoadError
 from hotgraph_server.graph.refusals import essence
+from hotgraph_server.other_ops import explained
 from hotgraph_server.settings import SessionSettings
 
 
@@ -61,6 +62,8 @@ def session_config(settings: SessionSettings) -> Any:
         config.intra_op_parallelism_threads = settings.intra_op_threads
     if settings.inter_op_threads:
         config.inter_op_parallelism_threads = settings.inter_op_threads
+    config.intra_op_parallelism_threads = config.intra_op_parallelism_threads or processors.bound()
+    config.inter_op_parallelism_threads = config.inter_op_parallelism_threads or processors.bound()
     if settings.own_threads:
         config.use_per_session_threads = True
     config.device_count["CPU"] = max(settings.cpu_devices, config.device_count.get("CPU", 0))
@@ -73,7 +76,7 @@ def session_config(settings: SessionSettings) -> Any:
 
 def first_line(error: Exception) -> str:
     """What a person wants of TensorFlow's texts; the rest is nodes and their tracebacks."""
-    return essence(str(error)).strip().partition("\n")[0] or type(error).__name__
+    return explained(essence(str(error)).strip().partition("\n")[0]) or type(error).__name__
 
 
 def _load(session: Any, tags: Sequence[str], directory: Path) -> Any:

@@ -2,9 +2,9 @@
 
 What it promises.
 
-* none: what is offered at start is served from then on. poll: what is offered later is taken up, what is gone
-  is unloaded, and a model whose configuration or files change is loaded anew. explicit: `load` and `unload`
-  decide.
+* none: what is offered at start is served from then on, until `renew` looks again. poll: what is offered
+  later is taken up, what is gone is unloaded, and a model whose configuration or files change is loaded anew.
+  explicit: `load` and `unload` decide.
 * A load that fails changes nothing: what was live goes on by its old settings. Under explicit control the
   model is not tried again until it is asked for again.
 * One model that cannot be served does not hold up the others, whatever is wrong with it.
@@ -164,6 +164,19 @@ class ModelControl:
         """
         self._check_explicit()
         self._put(functools.partial(self._unload, name, tell), tell)
+
+    def renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Tell) -> None:
+        """Serve other models that do not come from a repository, and look at everything now; returns at once.
+
+        Under none and poll the repositories are looked at too, and what they offer is served as it is found,
+        by `make`. What was loaded by request under explicit goes on as it is.
+
+        Args:
+            fixed: see the constructor, as for what follows.
+            make: see there.
+            tell: told when all of it holds, or that it cannot be and nothing has changed.
+        """
+        self._put(functools.partial(self._renew, fixed, make, tell), tell)
 
     def index(self, tell: Callable[[list[IndexRow] | CallError], None]) -> None:
         """Tell what there is of every model, by name, the highest version first; returns at once."""
@@ -338,6 +351,25 @@ class ModelControl:
         self._fault(name, None)
         if name in self._served:
             self._serve({one: model for one, model in self._served.items() if one != name})
+        tell(None)
+
+    def _renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Tell) -> None:
+        before = self._fixed, self._translation, self._offers
+        self._fixed = {model.name: model for model in fixed}
+        self._translation = Translation(self._settings, self._fixed, make)
+        try:
+            self._offers = self._translation.look()
+            served, faults = self._served, self._faults
+            if not self._explicit:
+                served, faults = self._translation.again(self._offers, self._served)
+            served = {name: model for name, model in served.items() if name not in self._fixed}
+            self._serve(served, {*self._fixed, *(() if self._explicit else served)})
+        except (ConfigError, LoadError) as error:
+            self._fixed, self._translation, self._offers = before
+            raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+        self._faults = faults
+        for name in served.keys() & self._offers.models.keys():
+            self._arrivals.take(self._offers.models[name])
         tell(None)
 
     def _index(self) -> list[IndexRow]:

@@ -287,27 +287,32 @@ class Record:
 
     def _stale(self) -> list[int]:
         """Versions that are wanted and live, and not what is on disk or what the settings say."""
-        if not self.settings.folder.reloaded:
-            return []
         return [
             number
             for number in wanted(self._present(), self.policy)
             if number in self.ready
             and (entry := self.entries.get(number)) is not None
             and entry.state is State.LIVE
-            and self._differs(entry, self.ready[number])
+            and self._is_stale(entry, self.ready[number])
         ]
+
+    def _is_stale(self, entry: Entry, found: Found) -> bool:
+        if self.settings.folder.reloaded:
+            return self._differs(entry, found)
+        # Its files may change under it, but what its owner says of it holds.
+        return found.folder != entry.found.folder or self._has_other_settings(entry)
 
     def _differs(self, entry: Entry, found: Found) -> bool:
         """Would a load of it now be another one than its last?"""
-        return (
-            (found.folder, found.files) != (entry.found.folder, entry.found.files)
-            # Most often it is the same object, and nothing has to be compared.
-            or (
-                entry.settings is not self.settings
-                and _loaded_by(entry.settings) != _loaded_by(self.settings)
-            )
-        )
+        return (found.folder, found.files) != (
+            entry.found.folder,
+            entry.found.files,
+        ) or self._has_other_settings(entry)
+
+    def _has_other_settings(self, entry: Entry) -> bool:
+        """Has it been loaded by others than it would be now?"""
+        # Most often it is the same object, and nothing has to be compared.
+        return entry.settings is not self.settings and _loaded_by(entry.settings) != _loaded_by(self.settings)
 
     def _warn(self, look: Look) -> None:
         """Each thing once, while it lasts."""

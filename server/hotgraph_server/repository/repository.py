@@ -14,9 +14,9 @@ What it promises.
 * Then what was taken is answered, the session closes, and its memory goes back to the operating system.
 * A load that fails changes nothing for the version that is live. It is tried again after a pause
   (policy.pause_s), and when its files change; or not at all, if its settings say so.
-* Where a model's settings ask for it (FolderSettings.reloaded), a version that is live is loaded once more
-  when its files change, or the settings of its model. The new one takes the place of the old in one
-  assignment, like a version of another number.
+* A version that is live is loaded once more when the settings of its model change, and, where these ask for
+  it (FolderSettings.reloaded), when its files do. The new one takes the place of the old in one assignment,
+  like a version of another number.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 

@@ -4,7 +4,8 @@ folders' names; changes nothing."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hotgraph_server.repository.offers import Offer, Offers, offers_of
 from hotgraph_server.settings import ControlSettings, FolderSettings, LikeConfigured, ModelSettings
 from hotgraph_server.settings.control import EVERY_MODEL, EXPLICIT, POLL
 from hotgraph_server.triton import config_file
+
+_LOG = logging.getLogger(__name__)
 
 # A configuration is some kilobytes; one with thousands of tensors still is no more than this.
 _LONGEST_CONFIG = 2**20
@@ -71,6 +74,23 @@ class Translation:
             StartError: its configuration cannot be.
         """
         return self._made(offer, None if offer.config is None else config_file.read(offer.config))
+
+    def again(
+        self, offers: Offers, served: Mapping[str, ModelSettings]
+    ) -> tuple[dict[str, ModelSettings], dict[str, str]]:
+        """The settings of all that is offered, and why some have none. These go on as they are `served`, if
+        they are; and so do those whose names are refused from now on."""
+        found = {name: model for name, model in served.items() if name in offers.refused}
+        faults: dict[str, str] = {}
+        for name, offer in offers.models.items():
+            try:
+                found[name] = self.settings_of(offer)
+            except StartError as error:
+                _LOG.warning("model '%s' is not taken up: %s", name, error)
+                faults[name] = str(error)
+                if name in served:
+                    found[name] = served[name]
+        return found, faults
 
     def asked_for(self, name: str, config: str | None, folder: Path | None, offers: Offers) -> ModelSettings:
         """The settings that a request to load amounts to.

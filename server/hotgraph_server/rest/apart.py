@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
+_HERE_FROM_NOW_ON = "large JSON of REST calls is read in the server's own process now: %r"
+
 
 class Apart:
     """Runs functions in another process. Any thread may call everything; the constructor starts nothing."""
@@ -45,7 +47,13 @@ class Apart:
         pool = self._started()
         if pool is not None:
             try:
-                return pool.submit(function, *args, **kwargs).result()
+                future = pool.submit(function, *args, **kwargs)
+            except (RuntimeError, OSError) as error:
+                # It has died, it was ended, or the system has no process or thread left for it.
+                self._give_up(pool, error)
+                return function(*args, **kwargs)
+            try:
+                return future.result()
             except (BrokenProcessPool, OSError, CancelledError) as error:
                 self._give_up(pool, error)
         return function(*args, **kwargs)
@@ -63,7 +71,12 @@ class Apart:
             if self._pool is None and not self._ended:
                 # A fork would have TensorFlow's threads' locks, and none of its threads.
                 context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self._processes, context, _begin)
+                try:
+                    self._pool = ProcessPoolExecutor(self._processes, context, _begin)
+                except (OSError, ImportError, NotImplementedError) as error:
+                    # No semaphores: /dev/shm is not there, or cannot be written to.
+                    self._ended = True
+                    _LOG.warning(_HERE_FROM_NOW_ON, error)
             return self._pool
 
     def _give_up(self, pool: ProcessPoolExecutor, error: Exception) -> None:
@@ -73,14 +86,15 @@ class Apart:
                 self._pool = None
                 self._ended = True
         if first:
-            _LOG.warning("large JSON of REST calls is read in the server's own process now: %r", error)
+            _LOG.warning(_HERE_FROM_NOW_ON, error)
             pool.shutdown(wait=False)
 
 
 def _begin() -> None:
     """In the new process, before anything else."""
-    # Ctrl-C reaches all processes of a terminal, and it is the server that decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # These reach all processes of a terminal, and it is the server that decides what they mean.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end with the server", daemon=True).start()
 
 

@@ -18,12 +18,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hotgraph_server.errors import Draining, NotReady, QueueFull, forget_traceback
+from hotgraph_server.errors import LOADING, Draining, NotReady, QueueFull, forget_traceback
 from hotgraph_server.model import State
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.open_call import OpenCall
-from hotgraph_server.rest.paths import read_path
+from hotgraph_server.rest.paths import What, read_path
 from hotgraph_server.rest.zipping import takes_gzip, unzipped, zipped
 from hotgraph_server.settings import RestSettings
 from hotgraph_server.transport.open_calls import OpenCalls
@@ -131,8 +131,8 @@ class App:
             return Response(headers=self._headers)
         target = read_path(method, path)
         state = self._state()
-        if state is State.LOADING:
-            raise NotReady("the models are loading")
+        if state is State.LOADING and target.what is not What.STATUS:
+            raise NotReady(LOADING)
         about = self._methods.about.get(target.what)
         if about is not None:
             return await self._response(request, about(target), JSON)

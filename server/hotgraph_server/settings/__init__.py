@@ -2,13 +2,13 @@
 
 The flags of ``hotgraph serve``, their help and the keys of the settings file are all made from these
 fields. A field is ``setting(default, help)``; its flag is its name with dashes, its key in the file is
-its name. What few people ever set has ``flag=False`` and is a key only. Nothing here reads argv, files or
-the environment.
+its name (`key_of`). What few people ever set has ``flag=False`` and is a key only. Nothing here reads argv,
+files or the environment.
 """
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
-from hotgraph_server.settings.fields import build, fields_of, setting
+from hotgraph_server.settings.fields import build, fields_of, key_of, setting
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
@@ -29,7 +29,7 @@ from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
-from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.session import OpsSettings, SessionSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -50,6 +50,7 @@ __all__ = [
     "ListenSettings",
     "LogSettings",
     "ModelSettings",
+    "OpsSettings",
     "PredictionSettings",
     "QueuePolicy",
     "RepositorySettings",
@@ -66,5 +67,6 @@ __all__ = [
     "WarmupSettings",
     "build",
     "fields_of",
+    "key_of",
     "setting",
 ]

@@ -48,6 +48,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """What a setting is called in the file, and with dashes on the command line: as its field, but for the
+    underscore at the end of one whose name is a word of Python's."""
+    return field.name.rstrip("_")
+
+
 def fields_of(*owners: type) -> Iterator[dataclasses.Field[Any]]:
     """The settings of some owners, in the order of their declaration."""
     for owner in owners:
@@ -61,9 +67,9 @@ def build(owner: type[T], values: Mapping[str, Any]) -> T:
         SettingsError: a value is not what its setting takes.
     """
     own = {
-        field.name: _made(values[field.name], field.metadata["kind"], field.metadata["of"])
+        field.name: _made(values[key_of(field)], field.metadata["kind"], field.metadata["of"])
         for field in fields_of(owner)
-        if field.name in values
+        if key_of(field) in values
     }
     return owner(**own)
 

@@ -108,7 +108,8 @@ class FolderSettings:
         inside: a version's folder that is a link out of this one is left out; None: links may go anywhere.
         polled: is it looked at whenever the time for that has come, or only when the model is asked for?
         retried: is a load that failed tried again?
-        reloaded: is a version that is live loaded anew when its files, or the settings of its model, change?
+        reloaded: is a version that is live loaded anew when its files change? When the settings of its model
+            do, it always is.
     """
 
     saved_model: str = "model.savedmodel"

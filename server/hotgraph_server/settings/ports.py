@@ -11,7 +11,10 @@ from hotgraph_server.settings.fields import check, setting
 class ListenSettings:
     """Where and how calls come in; owned by transport/."""
 
-    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 for every network")
+    host: str = setting(
+        "127.0.0.1",
+        "address to listen on; 0.0.0.0 for every network, localhost for this machine, both of IPv4 and IPv6",
+    )
     port: int = setting(8500, "port for both protocols; 0 picks a free one")
     socket_path: str = setting("", "file name of a Unix socket to listen on as well", flag=False)
     socket_only: bool = setting(False, "listen on the Unix socket alone", flag=False)

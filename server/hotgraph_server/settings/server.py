@@ -14,7 +14,7 @@ from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSe
 from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
-from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.session import OpsSettings, SessionSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -53,6 +53,7 @@ class ServerSettings:
     offered: LikeConfigured | None = None
     inference: InferenceSettings = dataclasses.field(default_factory=InferenceSettings)
     tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
+    ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -83,6 +84,7 @@ PER_SERVER: tuple[type, ...] = (
     ControlSettings,
     InferenceSettings,
     TraceSettings,
+    OpsSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

@@ -13,6 +13,25 @@ _DEVICE = re.compile(r"/?(?:device:)?(CPU|GPU|cpu|gpu):(\d{1,3})")
 
 
 @dataclass(frozen=True)
+class OpsSettings:
+    """Ops from elsewhere; owned by other_ops.py."""
+
+    import_: tuple[str, ...] = setting(
+        (),
+        "import a Python module that brings ops of its own, such as tensorflow_text, before any model is"
+        " loaded; may be given again for another one",
+        kind=list,
+        metavar="MODULE",
+    )
+    load_op_library: tuple[str, ...] = setting(
+        (),
+        "load a library of ops (.so) that was built for this TensorFlow; may be given again for another one",
+        kind=list,
+        metavar="FILE",
+    )
+
+
+@dataclass(frozen=True)
 class SessionSettings:
     """What TensorFlow is told when a session is opened, and how its graph is run; owned by graph/."""
 
@@ -32,8 +51,10 @@ class SessionSettings:
         " and with row_buckets for those whose rows alone are free",
     )
     cpu_devices: int = setting(1, "virtual CPU devices that TensorFlow shall offer, for tests of placement")
-    intra_op_threads: int = setting(0, "threads that share the work of one op; 0: TensorFlow decides")
-    inter_op_threads: int = setting(0, "threads that run independent ops; 0: TensorFlow decides")
+    intra_op_threads: int = setting(
+        0, "threads that share the work of one op; 0: as many as there are processors"
+    )
+    inter_op_threads: int = setting(0, "threads that run independent ops; 0: as many as there are processors")
     gpu_memory_fraction: float = setting(
         0.0, "share of a GPU's memory that TensorFlow may take; 0: what it needs", flag=False
     )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.imports import import_tensorflow
-from hotgraph_server.serve_command import Stop, serve_until_stopped, set_up_logging
-from hotgraph_server.settings import SessionSettings
+from hotgraph_server.reloading import Reloading
+from hotgraph_server.serve_command import serve_until_stopped, set_up_logging
+from hotgraph_server.settings import OpsSettings, SessionSettings
+from hotgraph_server.signals import Stop
 from hotgraph_server.tensorflow_model_server.flags import USAGE, Given, UsageError, help_text, parse
 
 if TYPE_CHECKING:
@@ -63,21 +63,25 @@ def _serve(given: Given) -> int:
         _LOG.info("%s", line)
     stop = Stop()
     stop.start()
-    device = _import_for_a_device()
+    device = _import_for_a_device(translation.ops(given))
     _check_session_config(given)
     like = translation.like(given, device)
     models = translation.models(given, like)
     from hotgraph_server.server import Server
 
     server = Server(translation.server_settings(given, models), like=like)
-    return serve_until_stopped(server, stop, _watching(given, server, like))
+    return serve_until_stopped(server, stop, _reloading(given, server, like))
 
 
-def _import_for_a_device() -> str:
-    """Import TensorFlow, and return where sessions live: on the first GPU if TensorFlow finds one, as
-    TensorFlow Serving has it."""
+def _import_for_a_device(ops: OpsSettings) -> str:
+    """Import TensorFlow and what brings more ops, and return where sessions live: on the first GPU if
+    TensorFlow finds one, as TensorFlow Serving has it.
+
+    Raises:
+        StartError: what should bring ops cannot be had.
+    """
     wanted = _GPU if glob.glob(_GPU_FILES) else _CPU
-    import_tensorflow([SessionSettings(device=wanted)])
+    import_tensorflow([SessionSettings(device=wanted)], ops)
     if wanted == _CPU or os.environ.get("CUDA_VISIBLE_DEVICES") == "-1":
         return _CPU
     import tensorflow as tf
@@ -95,14 +99,13 @@ def _check_session_config(given: Given) -> None:
         text_files.read(Path(path), config_pb2.ConfigProto)
 
 
-def _watching(given: Given, server: Server, like: Like) -> AbstractContextManager[object]:
+def _reloading(given: Given, server: Server, like: Like) -> Reloading:
+    from hotgraph_server.tensorflow_model_server.translation import models, models_in
+
     path, poll_s = given.text("model_config_file"), given.number("model_config_file_poll_wait_seconds")
-    if not path or poll_s <= 0:
-        return contextlib.nullcontext()
-    from hotgraph_server.tensorflow_model_server.config_file import ConfigFile
-    from hotgraph_server.tensorflow_model_server.translation import models_in
 
-    def act() -> None:
-        server.reconfigure(models_in(Path(path), like))
+    def act(asked: bool) -> None:
+        found = models_in(Path(path), like) if path else models(given, like)
+        server.reconfigure(found, [model.name for model in found] if asked else ())
 
-    return ConfigFile(Path(path), float(poll_s), act)
+    return Reloading(act, Path(path) if path else None, float(max(poll_s, 0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[str, ...]
 
 GROUPS = {
     "listen": "where calls come in",
@@ -23,7 +23,8 @@ class Flag:
 
     Attributes:
         name: with underscores, as TensorFlow Serving has it.
-        default: TensorFlow Serving's own; its type is the flag's.
+        default: TensorFlow Serving's own; its type is the flag's: a tuple is one of texts, whose flag may be
+            given more than once.
         group: what it is about; ``none``: it has no meaning here.
         help: what it does here; for a flag without a meaning, why it has none.
         wide: an integer of 64 bits, not 32.
@@ -37,7 +38,7 @@ class Flag:
 
     @property
     def kind(self) -> type:
-        """Of its values: bool, int, float or str."""
+        """Of its values: bool, int, float, str or tuple."""
         return type(self.default)
 
     @property
@@ -60,7 +61,7 @@ _ALL = (
         "listen",
         "host",
         "0.0.0.0",
-        "address to listen on, for gRPC and REST; the one flag that TensorFlow Serving does not have",
+        "address to listen on, for gRPC and REST; ours alone",
     ),
     _flag("listen", "grpc_socket_path", "", "file name of a Unix socket for gRPC, beside the port"),
     _flag(
@@ -155,6 +156,14 @@ _ALL = (
         "",
         "text file of a tensorflow.ConfigProto that sessions start from",
     ),
+    _flag(
+        "run",
+        "import",
+        (),
+        "a Python module that brings ops of its own, such as tensorflow_text; may be given again for another"
+        " one; ours alone: TensorFlow Serving has the ops that it was built with",
+    ),
+    _flag("run", "load_op_library", (), "a library of ops (.so), in the same way; ours alone"),
     _flag("run", "per_process_gpu_memory_fraction", 0.0, "share of a GPU's memory to take; 0: what it needs"),
     _flag(
         "answer",

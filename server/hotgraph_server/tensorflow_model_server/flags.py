@@ -12,6 +12,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.tensorflow_model_server.flag_table import FLAGS, GROUPS, Flag, Value
@@ -38,7 +39,13 @@ Like TensorFlow Serving it listens on all networks of the machine; --host narrow
 taken are answered, exit status 0.
 """
 
-_KINDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    tuple: "a text",
+}
 _INT32, _INT64 = 2**31, 2**63
 _WIDTH = 100
 
@@ -65,13 +72,17 @@ class Given:
         """A text flag's value."""
         return str(self.values[name])
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """All values of a text flag that may be given more than once."""
+        return cast("tuple[str, ...]", self.values[name])
+
     def number(self, name: str) -> int:
         """An integer flag's value."""
-        return int(self.values[name])
+        return int(cast(int, self.values[name]))
 
     def share(self, name: str) -> float:
         """A number flag's value."""
-        return float(self.values[name])
+        return float(cast(float, self.values[name]))
 
     def is_on(self, name: str) -> bool:
         """A boolean flag's value."""
@@ -79,7 +90,8 @@ class Given:
 
 
 def parse(words: Sequence[str]) -> Given:
-    """Read a command line, without the command. Of a flag that is given twice the last one counts.
+    """Read a command line, without the command. Of a flag that is given twice the last one counts, unless it
+    is one of many texts.
 
     Raises:
         UsageError: a word is no flag, or its value is not of its kind.
@@ -95,7 +107,10 @@ def parse(words: Sequence[str]) -> Given:
         flag = FLAGS[name]
         if not equals and flag.kind is not bool:
             raise UsageError(f"--{name} takes {_KINDS[flag.kind]} after a '=': --{name}={_example(flag)}")
-        values[name] = _value(flag, text) if equals else True
+        if flag.kind is tuple:
+            values[name] = (*cast("tuple[str, ...]", values[name]), text)
+        else:
+            values[name] = _value(flag, text) if equals else True
         named.add(name)
     return Given(values, frozenset(named))
 
@@ -113,7 +128,9 @@ def help_text() -> str:
 
 
 def _help_of(flag: Flag) -> list[str]:
-    shown = str(flag.default).lower() if flag.kind is bool else str(flag.default)
+    shown = "" if flag.default == () else str(flag.default)
+    if flag.kind is bool:
+        shown = shown.lower()
     head = f"  --{flag.name}={shown}"
     text = textwrap.wrap(flag.help, _WIDTH - 8, initial_indent=" " * 8, subsequent_indent=" " * 8)
     return [head, *text]
@@ -148,4 +165,4 @@ def _no_flag(word: str, name: str) -> str:
 
 
 def _example(flag: Flag) -> str:
-    return "VALUE" if flag.default == "" else str(flag.default)
+    return "VALUE" if flag.default in ("", ()) else str(flag.default)

@@ -25,6 +25,7 @@ from hotgraph_server.settings import (
     Like,
     ListenSettings,
     ModelSettings,
+    OpsSettings,
     PredictionSettings,
     RepositorySettings,
     RestSettings,
@@ -73,7 +74,13 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
             tensor_content=given.is_on("enable_serialization_as_tensor_content"),
             check_method_names=given.is_on("enable_signature_method_name_check"),
         ),
+        ops=ops(given),
     )
+
+
+def ops(given: Given) -> OpsSettings:
+    """What brings ops that TensorFlow does not have."""
+    return OpsSettings(given.texts("import"), given.texts("load_op_library"))
 
 
 def like(given: Given, device: str = "/CPU:0") -> Like:

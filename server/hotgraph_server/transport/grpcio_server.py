@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import grpc
 
 from hotgraph_server.errors import CallError, StartError
+from hotgraph_server.listening import clear, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.handlers import HotGate, Pools, generic_handler
-from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Service
 from hotgraph_server.transport.tls import server_credentials
@@ -68,8 +68,12 @@ class GrpcioServer:
             self._pools.close()
             raise
 
-    def start(self) -> None:
+    def start(self, refusal: CallError | None = None) -> None:
+        self._gate.not_yet = refusal
         self._server.start()
+
+    def open(self) -> None:
+        self._gate.not_yet = None
 
     def refuse(self, refusal: CallError) -> None:
         self._gate.close(refusal)

@@ -105,9 +105,16 @@ class _CountingPool(ThreadPoolExecutor):
 
 
 class HotGate(grpc.ServerInterceptor):
-    """Refuses hot calls at the door: when too many are inside, and when the server is stopping."""
+    """Refuses calls at the door: hot ones when too many are inside and when the server is stopping, and all
+    but early ones before it is open.
+
+    Attributes:
+        not_yet: what these are refused with; None: the server is open.
+    """
 
     def __init__(self, services: list[Service], pools: Pools) -> None:
+        self.not_yet: CallError | None = None
+        self._late = frozenset[str]().union(*(service.late_paths for service in services))
         self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
         self._pools = pools
         self._closed: CallError | None = None
@@ -118,6 +125,9 @@ class HotGate(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
+        not_yet = self.not_yet
+        if not_yet is not None and handler_call_details.method in self._late:
+            return _refusal(not_yet, self._pools.refusals)
         if handler_call_details.method not in self._hot:
             return continuation(handler_call_details)
         inside, limit = self._pools.hot.inside, self._pools.max_calls
@@ -344,8 +354,9 @@ def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHand
 
 
 def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
-    def refuse(_: bytes, context: grpc.ServicerContext) -> None:
+    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         abort(context, error)
 
     refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    # Whatever kind the method is of; and a message that never comes is not waited for.
+    return grpc.stream_stream_rpc_method_handler(refuse)

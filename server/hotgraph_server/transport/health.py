@@ -53,6 +53,7 @@ class Health:
             descriptor=health_pb2.DESCRIPTOR,
             plain={"Check": PlainMethod(health_pb2.HealthCheckRequest, self._check)},
             streaming={"Watch": StreamingMethod(self._watch, one_request=True)},
+            early=("Check", "Watch"),
         )
 
     def serving(self, names: Iterable[str]) -> None:

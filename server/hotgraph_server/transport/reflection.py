@@ -42,7 +42,7 @@ def reflection_services(services: Iterable[Service]) -> list[Service]:
         return receive
 
     method = {"ServerReflectionInfo": StreamingMethod(reflect)}
-    return [Service(name, reflection_pb2.DESCRIPTOR, streaming=method) for name in _NAMES]
+    return [Service(name, reflection_pb2.DESCRIPTOR, streaming=method, early=method) for name in _NAMES]
 
 
 def _copy(descriptor: Any, pool: DescriptorPool, copied: set[str]) -> None:

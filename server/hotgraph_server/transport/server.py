@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
+from hotgraph_server.listening import SocketFile, listen, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.grpcio_server import GrpcioServer
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.lane import FastLane
-from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Service
@@ -31,8 +31,12 @@ class Transport(Protocol):
 
     port: int
 
-    def start(self) -> None:
-        """Answer calls."""
+    def start(self, refusal: CallError | None = None) -> None:
+        """Take connections, and answer calls; with a `refusal`, only those of early methods (see Service),
+        and others with it until `open`."""
+
+    def open(self) -> None:
+        """Answer every call that comes from now on."""
 
     def refuse(self, refusal: CallError) -> None:
         """Answer every hot call that comes from now on with `refusal`."""
@@ -45,7 +49,8 @@ class Transport(Protocol):
 
 
 class GrpcServer:
-    """Binds at once, so that a port in use is known before anything is loaded; answers after `start`.
+    """Binds at once, so that a port in use is known before anything is loaded; answers after `start`, and
+    everything after `open`: whoever connects while models load is told so, and not left waiting.
 
     Attributes:
         address: ``HOST:PORT`` as bound; ``unix:PATH`` where a Unix socket is all there is.
@@ -68,9 +73,13 @@ class GrpcServer:
             else f"{written(settings.host)}:{self._transport.port}"
         )
 
-    def start(self) -> None:
-        """Answer calls."""
-        self._transport.start()
+    def start(self, refusal: CallError | None = None) -> None:
+        """Answer calls; see Transport."""
+        self._transport.start(refusal)
+
+    def open(self) -> None:
+        """Answer every call that comes from now on."""
+        self._transport.open()
 
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.

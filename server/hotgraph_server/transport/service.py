@@ -13,7 +13,7 @@ and the transport nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -192,10 +192,24 @@ class StreamingMethod:
 
 @dataclass(frozen=True)
 class Service:
-    """A gRPC service by its full name; `descriptor` is its file's FileDescriptor, for reflection."""
+    """A gRPC service.
+
+    Attributes:
+        name: its full one.
+        descriptor: its file's FileDescriptor, for reflection.
+        early: the names of the methods that are answered before the server is open: those that tell how it
+            is. The others are refused until then.
+    """
 
     name: str
     descriptor: Any
     hot: Mapping[str, HotMethod] = field(default_factory=dict)
     plain: Mapping[str, PlainMethod] = field(default_factory=dict)
     streaming: Mapping[str, StreamingMethod] = field(default_factory=dict)
+    early: Collection[str] = ()
+
+    @property
+    def late_paths(self) -> frozenset[str]:
+        """The paths (``/SERVICE/METHOD``) of the methods that are answered only when the server is open."""
+        methods = self.hot.keys() | self.plain.keys() | self.streaming.keys()
+        return frozenset(f"/{self.name}/{method}" for method in methods - set(self.early))

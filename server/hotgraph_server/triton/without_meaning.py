@@ -14,7 +14,7 @@ _NO_BUFFERS = "requests are read where they arrived"
 _CONFIG = {
     "runtime": "there is one",
     "cc_model_filenames": "one SavedModel serves every GPU",
-    "model_operations": "no libraries of custom operations are loaded",
+    "model_operations": "libraries of operations are loaded by --load-op-library alone",
     "model_metrics": "histograms have fixed buckets",
 }
 _OPTIMIZATION = {

@@ -138,7 +138,7 @@ def test_port_in_use_is_one_line_that_names_flag_and_port(running: Running) -> N
     second = AdminServer("127.0.0.1", running.port, say_path)
     with pytest.raises(StartError) as raised:
         second.start()
-    line = f"admin-port {running.port}: cannot listen on 127.0.0.1:{running.port}: Address already in use"
+    line = f"admin-port {running.port}: cannot listen on 127.0.0.1:{running.port}: the port is in use"
     assert str(raised.value) == line
     second.stop()
 

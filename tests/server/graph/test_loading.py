@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hotgraph_server import processors
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.graph.loading import session_config
 from hotgraph_server.settings import SessionSettings
@@ -40,3 +41,11 @@ def test_file_that_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
 def test_session_has_threads_of_its_own_only_if_asked_for() -> None:
     assert session_config(SessionSettings(own_threads=True)).use_per_session_threads
     assert not session_config(SessionSettings()).use_per_session_threads
+
+
+def test_quota_bounds_the_threads_that_nobody_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "bound", lambda: 2)
+    config = session_config(SessionSettings(inter_op_threads=3))
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (2, 3)
+    monkeypatch.setattr(processors, "bound", lambda: 0)
+    assert session_config(SessionSettings()).intra_op_parallelism_threads == 0

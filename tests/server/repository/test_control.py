@@ -26,7 +26,7 @@ from hotgraph_server.model_settings import OfRepositories
 from hotgraph_server.repository.control import ModelControl
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.repository.uploads import Uploads
-from hotgraph_server.settings import ControlSettings, ModelSettings, RepositorySettings
+from hotgraph_server.settings import BatchSettings, ControlSettings, ModelSettings, RepositorySettings
 
 from ..fakes import FakeClock
 
@@ -283,6 +283,130 @@ class TestNone:
         (world.root / "a" / "configs" / "small.pbtxt").write_text("max_batch_size: 2")
         world.begin()
         assert (world.version("a").max_batch_rows, world.version("b").max_batch_rows) == (2, 5)
+
+
+class TestRenew:
+    """Somebody asks for the configuration to be taken again."""
+
+    def renew(self, world: World, *fixed: ModelSettings, make: OfRepositories | None = None) -> Any:
+        told: list[CallError | None] = []
+        world.control.renew(fixed, make or OfRepositories(), told.append)
+        world.go()
+        (error,) = told
+        return error
+
+    @pytest.fixture(params=["none", "poll"])
+    def world(self, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+        world = World(tmp_path, model_control=request.param)
+        world.put("a")
+        world.put("b")
+        return world.begin()
+
+    def test_what_repositories_offer_now_is_served_at_once(self, world: World) -> None:
+        before = world.version("a")
+        world.put("a", 2)
+        world.put("c")
+        (world.root / "b").rename(world.root.parent / "elsewhere")
+        assert self.renew(world) is None
+        assert world.served() == {"a": [2], "c": [1]}
+        assert before.stopped
+
+    def test_changed_configuration_is_followed(self, world: World) -> None:
+        before = world.version("a")
+        world.put("a", max_batch_size=6)
+        assert self.renew(world) is None
+        assert world.version("a").max_batch_rows == 6
+        assert before.stopped
+
+    def test_changed_table_is_followed(self, world: World) -> None:
+        assert self.renew(world, make=OfRepositories(tables={"b": {"max_batch_rows": 3}})) is None
+        assert (world.version("b").max_batch_rows, world.loads) == (3, 3)
+
+    def test_what_has_not_changed_is_not_loaded_again(self, world: World) -> None:
+        assert self.renew(world) is None
+        assert self.renew(world) is None
+        assert world.loads == 2
+
+    def test_broken_configuration_leaves_its_model_as_it_is_and_the_others_are_followed(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        before = world.version("a")
+        (world.root / "a" / "config.pbtxt").write_text("max_batch_size: lots")
+        world.put("c")
+        assert self.renew(world) is None
+        assert world.version("a") is before
+        assert world.served() == {"a": [1], "b": [1], "c": [1]}
+        assert [one.getMessage()[:28] for one in caplog.records] == ["model 'a' is not taken up: /"]
+        world.put("a", max_batch_size=6)
+        assert self.renew(world) is None
+        assert world.version("a").max_batch_rows == 6
+
+    def test_repository_that_cannot_be_read_changes_nothing(self, world: World, tmp_path: Path) -> None:
+        world.root.rename(world.root.parent / "elsewhere")
+        assert str(world.root) in str(self.renew(world, ModelSettings("f", tmp_path)))
+        assert world.served() == {"a": [1], "b": [1]}
+        assert world.repository.models() == ["a", "b"]
+
+    def test_polling_goes_on_from_what_was_found(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="poll")
+        world.put("a")
+        world.begin()
+        world.put("c")
+        assert self.renew(world) is None
+        (world.root / "c").rename(tmp_path / "elsewhere")
+        world.polls(1)
+        assert world.served() == {"a": [1]}
+
+    def test_polling_goes_on_as_before_after_one_that_could_not_be(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="poll")
+        world.put("a")
+        world.begin()
+        world.root.rename(tmp_path / "elsewhere")
+        assert self.renew(world, ModelSettings("f", tmp_path)) is not None
+        (tmp_path / "elsewhere").rename(world.root)
+        world.put("c")
+        world.polls(3)
+        assert world.repository.models() == ["a", "c"]
+
+    def test_models_of_the_command_line_come_change_and_go(self, world: World, tmp_path: Path) -> None:
+        folder = world.put("a").parents[1].rename(tmp_path / "f")
+        assert self.renew(world, ModelSettings("f", folder)) is None
+        assert world.served() == {"b": [1], "f": [1]}
+        (folder / "1").rename(folder / "3")
+        settings = ModelSettings("f", folder, BatchSettings(max_batch_rows=7))
+        assert self.renew(world, settings) is None
+        assert world.served() == {"b": [1], "f": [3]}
+        assert world.version("f").max_batch_rows == 7
+        assert self.renew(world) is None
+        assert world.served() == {"b": [1]}
+
+    def test_name_that_the_command_line_takes_over_is_no_more_the_repositorys(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        folder = world.put("z").parents[1].rename(tmp_path / "f")
+        assert self.renew(world, ModelSettings("a", folder)) is None
+        assert world.version("a").folder.is_relative_to(folder)
+
+    def test_under_explicit_what_was_loaded_by_request_goes_on(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        world.put("a")
+        world.put("b")
+        world.begin()
+        world.load("a")
+        folder = world.put("z").parents[1].rename(tmp_path / "f")
+        before = world.version("a")
+        assert self.renew(world, ModelSettings("f", folder)) is None
+        assert world.served() == {"a": [1], "f": [1]}
+        assert world.version("a") is before
+
+    def test_load_that_failed_is_tried_again(self, world: World) -> None:
+        world.broken["c"] = "no"
+        world.put("c")
+        self.renew(world)
+        assert world.served() == {"a": [1], "b": [1]}
+        world.broken.clear()
+        self.renew(world)
+        assert world.served() == {"a": [1], "b": [1], "c": [1]}
 
 
 class TestPoll:

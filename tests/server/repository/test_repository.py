@@ -519,6 +519,32 @@ class TestConfigure:
         world.run()
         assert world.states() == {7: V, 1: C}
 
+    def test_other_folder_with_a_version_of_the_same_number_takes_the_place_of_the_old(
+        self, world: World
+    ) -> None:
+        before = world.version(1)
+        world.put(1, path="/elsewhere")
+        world.configure(model(path="/elsewhere"))
+        world.tick()
+        world.run()
+        assert world.version(1) is not before
+        assert before.stopped
+
+    def test_other_settings_are_loaded_beside_the_old_and_take_their_place(self, world: World) -> None:
+        """Though other files of the same version would not be."""
+        before = world.version(1)
+        world.configure(model(batch=BatchSettings(max_batch_rows=7)))
+        assert world.run("loader") == ["loader model 'm' version 1"]
+        assert world.version(1) is not before
+        assert world.shown["m"][0] == [1]
+        assert not before.stopped
+        world.run()
+        assert before.stopped
+        world.put(1, written=9)
+        for _ in range(3):
+            world.tick(1.0)
+        assert not world.threads
+
     def test_status_of_a_model_nobody_heard_of_is_empty(self, world: World) -> None:
         assert world.repository.statuses("nobody") == []
 

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.rest import apart as apart_module
 from hotgraph_server.rest import json_predict
 from hotgraph_server.rest.apart import Apart
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -68,6 +71,41 @@ def test_process_that_dies_is_told_once_and_its_work_done_here(
             assert apart.run(dies_elsewhere, os.getpid()) == "here"
     assert len([one for one in caplog.records if "own process" in one.message]) == 1
     assert apart.run(os.getpid) == os.getpid()
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no /dev/shm"), ImportError("no sem_open")])
+def test_machine_without_shared_memory_is_told_once_and_everything_runs_here(
+    apart: Apart, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_semaphores(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(apart_module, "ProcessPoolExecutor", no_semaphores)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert apart.run(os.getpid) == os.getpid()
+    (line,) = [one.message for one in caplog.records if "own process" in one.message]
+    assert repr(error) in line
+
+
+def test_process_that_cannot_be_started_is_told_once_and_everything_runs_here(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_threads(*_: object, **__: object) -> object:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", no_threads)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert apart.run(os.getpid) == os.getpid()
+    assert len([one for one in caplog.records if "can't start new thread" in one.message]) == 1
+
+
+def test_process_outlives_what_a_closing_terminal_sends(apart: Apart) -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        other = apart.run(os.getpid)
+        os.kill(other, number)
+        assert apart.run(os.getpid) == other
 
 
 def test_after_the_stop_everything_runs_here(apart: Apart) -> None:

@@ -67,13 +67,14 @@ DEFAULTS: dict[str, Any] = {
     "enable_grpc_healthcheck_service": False,
     "enable_serialization_as_tensor_content": False,
 }
-OURS = {"host": "0.0.0.0"}
+OURS = {"host": "0.0.0.0", "import": (), "load_op_library": ()}
 
 # By type: words after the flag's name, and the value that they stand for.
 FORMS: dict[type, list[tuple[str, Any]]] = {
     bool: [("", True), ("=true", True), ("=false", False)],
     int: [("=0", 0), ("=12", 12), ("=-1", -1), ("=2147483647", 2**31 - 1)],
     float: [("=0.25", 0.25), ("=1", 1.0), ("=1e-2", 0.01)],
+    tuple: [("=a", ("a",)), ("=a=b,c", ("a=b,c",))],
     str: [("=", ""), ("=a", "a"), ("=a=b c", "a=b c"), ("=--port=3", "--port=3")],
 }
 # By type: words after the flag's name that are wrong, and what is said.
@@ -97,10 +98,11 @@ MISTAKES: dict[type, list[tuple[str, str]]] = {
         ("=inf", "takes a number, got 'inf'"),
     ],
     str: [("", "takes a text after a '='")],
+    tuple: [("", "takes a text after a '='")],
 }
 
 
-def test_there_is_every_flag_of_tensorflow_serving_with_its_default_and_one_of_ours() -> None:
+def test_there_is_every_flag_of_tensorflow_serving_with_its_default_and_some_of_ours() -> None:
     assert {flag.name: flag.default for flag in FLAGS.values()} == DEFAULTS | OURS
     given = parse([])
     assert given.values == DEFAULTS | OURS
@@ -165,6 +167,12 @@ def test_of_a_flag_that_is_there_twice_the_last_one_counts() -> None:
     assert parse(["--port=1", "--enable_batching", "--port=2", "--enable_batching=false"]).values["port"] == 2
 
 
+def test_flag_of_many_texts_keeps_them_in_their_order() -> None:
+    words = ["--import=b", "--load_op_library=/x.so", "--import=a"]
+    assert parse(words).texts("import") == ("b", "a")
+    assert parse(words).texts("load_op_library") == ("/x.so",)
+
+
 @pytest.mark.parametrize("word", ["--help", "-h"])
 def test_help_is_asked_for_wherever_the_word_stands(word: str) -> None:
     assert parse(["--port=1", word, "--nonesuch"]).help
@@ -174,7 +182,8 @@ def test_help_shows_every_flag_once_with_its_default_under_what_it_is_about() ->
     text = help_text()
     assert text.startswith("usage: hotgraph tensorflow-model-server ")
     for flag in FLAGS.values():
-        shown = str(flag.default).lower() if flag.kind is bool else flag.default
+        shown = str(flag.default).lower() if flag.kind is bool else flag.default or ""
+        shown = flag.default if flag.kind in (int, float) else shown
         assert text.count(f"\n  --{flag.name}={shown}\n") == 1
     headings = [text.index(f"\n{title}:\n") for title in GROUPS.values()]
     assert headings == sorted(headings)

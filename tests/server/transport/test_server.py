@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
-from hotgraph_server.errors import StartError
+from hotgraph_server.errors import NotReady, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 
@@ -58,6 +61,91 @@ class TestAddress:
             server.start()
             assert call.result() == b"early"
         assert server.stop(PATIENCE_S)
+
+
+class TestOpening:
+    """A server that has been started with a refusal, because its models are loading."""
+
+    REFUSAL = NotReady("the models are loading")
+
+    @pytest.fixture
+    def watched(self) -> Service:
+        """A service of every kind of method, of which one is early."""
+
+        def open_stream(stream: OpenStream) -> Any:
+            return lambda message: stream.end() if message is None else stream.send(bytes(message))
+
+        def echo(message: Any, reply: Reply) -> None:
+            reply.finish(lambda: bytes(message))
+
+        return Service(
+            "test.Toys",
+            wrappers_pb2.DESCRIPTOR,
+            hot={"Echo": echo, "Early": echo},
+            plain={"Plain": PlainMethod(wrappers_pb2.StringValue, lambda request: request)},
+            streaming={"Chat": StreamingMethod(open_stream)},
+            early=("Early",),
+        )
+
+    @pytest.fixture
+    def loading(self, lane: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
+        server = GrpcServer(ListenSettings(port=0, **lane), [watched])
+        server.start(self.REFUSAL)
+        yield server
+        server.stop(0)
+
+    @pytest.mark.parametrize("method", ["Echo", "Plain"])
+    def test_calls_are_refused_at_once_with_the_reason(
+        self, loading: GrpcServer, connect: Connect, method: str
+    ) -> None:
+        error = hot(connect(loading), method).future(b"", timeout=PATIENCE_S).exception()
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, str(self.REFUSAL))
+
+    def test_streams_are_refused_before_they_say_anything(
+        self, loading: GrpcServer, connect: Connect
+    ) -> None:
+        silent = threading.Event()
+        chat: Any = connect(loading).stream_stream("/test.Toys/Chat")
+
+        def messages() -> Iterator[bytes]:
+            silent.wait(PATIENCE_S)
+            yield b"too late"
+
+        with pytest.raises(grpc.RpcError) as raised:
+            next(chat(messages(), timeout=PATIENCE_S))
+        silent.set()
+        assert (raised.value.code(), raised.value.details()) == (
+            grpc.StatusCode.UNAVAILABLE,
+            str(self.REFUSAL),
+        )
+
+    def test_early_methods_are_answered(self, loading: GrpcServer, connect: Connect) -> None:
+        assert hot(connect(loading), "Early")(b"well", timeout=PATIENCE_S) == b"well"
+
+    def test_method_that_is_not_there_is_unimplemented_as_ever(
+        self, loading: GrpcServer, connect: Connect
+    ) -> None:
+        error = hot(connect(loading), "Nonesuch").future(b"", timeout=PATIENCE_S).exception()
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    def test_health_is_not_serving_and_reflection_answers(
+        self, loading: GrpcServer, connect: Connect
+    ) -> None:
+        channel = connect(loading)
+        check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+        assert check.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        reflect: Any = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        request = reflection_pb2.ServerReflectionRequest(list_services="*").SerializeToString()
+        assert b"test.Toys" in next(reflect(iter((request,)), timeout=PATIENCE_S))
+
+    def test_calls_on_the_same_connection_are_answered_once_it_is_open(
+        self, loading: GrpcServer, connect: Connect
+    ) -> None:
+        channel = connect(loading)
+        assert hot(channel, "Echo").future(b"", timeout=PATIENCE_S).exception() is not None
+        loading.open()
+        assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+        assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
 
 
 class TestStop:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2
 
-from hotgraph_server.errors import InvalidCall, NotAvailable, NotFound, Unsupported
+from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound, NotReady, Unsupported
 from hotgraph_server.model import State, Unavailable, VersionStatus
 from hotgraph_server.protocols.tfs.model_config import models_of
 from hotgraph_server.settings import Like, ModelSettings
@@ -25,6 +25,8 @@ _STATES = {
     State.CLOSED: _VersionStatus.END,
     State.FAILED: _VersionStatus.END,
 }
+# Of a server that takes no calls yet.
+_STATES_AT_START = {**_STATES, State.LIVE: _VersionStatus.LOADING}
 # As in tensorflow/core/protobuf/error_codes.proto. TensorFlow's own code of a failed load does not come so
 # far; UNKNOWN is what it means.
 _UNKNOWN = 2
@@ -51,7 +53,11 @@ Counters = Callable[[], Mapping[str, Mapping[Any, int]]]
 
 
 def service(
-    models: Models, reconfigure: Reconfigure, like: Like | None, counters: Counters = dict
+    models: Models,
+    reconfigure: Reconfigure,
+    like: Like | None,
+    counters: Counters = dict,
+    is_starting: Callable[[], bool] = lambda: False,
 ) -> Service:
     """The service.
 
@@ -60,6 +66,7 @@ def service(
         reconfigure: what a new list of models is given to.
         like: what a model is like that such a list names; None: no caller may change the list.
         counters: of which a caller may be told how much they grew while his list was taken in.
+        is_starting: does the server take no calls yet? Then nothing is available, whatever is loaded.
     """
     reload = _Reload(models, reconfigure, like, counters)
     return Service(
@@ -69,9 +76,10 @@ def service(
         hot={"HandleReloadConfigRequest": reload},
         plain={
             "GetModelStatus": PlainMethod(
-                get_model_status_pb2.GetModelStatusRequest, functools.partial(_status, models)
+                get_model_status_pb2.GetModelStatusRequest, functools.partial(_status, models, is_starting)
             )
         },
+        early=("GetModelStatus",),
     )
 
 
@@ -85,11 +93,15 @@ def not_available(unavailable: Sequence[Unavailable]) -> str:
     return f"{len(unavailable)} servable(s) did not become available: {{{listed}}}"
 
 
-def _status(models: Models, request: Any) -> Any:
+def _status(models: Models, is_starting: Callable[[], bool], request: Any) -> Any:
     if not request.HasField("model_spec"):
         raise InvalidCall("Missing ModelSpec")
     spec = request.model_spec
+    states = _STATES_AT_START if is_starting() else _STATES
     statuses = models.statuses(spec.name)
+    if not statuses and states is _STATES_AT_START:
+        # It may be one whose folder nobody has looked at yet, or that is still to come.
+        raise NotReady(LOADING)
     if not statuses:
         raise NotFound(f"Could not find any versions of model {spec.name}")
     # A label in the spec is ignored here, as TensorFlow Serving's handler does.
@@ -99,11 +111,13 @@ def _status(models: Models, request: Any) -> Any:
         chosen = statuses
     elif not chosen:
         raise NotFound(f"Could not find version {number} of model {spec.name}")
-    return get_model_status_pb2.GetModelStatusResponse(model_version_status=map(_version_status, chosen))
+    return get_model_status_pb2.GetModelStatusResponse(
+        model_version_status=[_version_status(one, states) for one in chosen]
+    )
 
 
-def _version_status(status: VersionStatus) -> Any:
-    message = _VersionStatus(version=status.number, state=_STATES[status.state])
+def _version_status(status: VersionStatus, states: Mapping[State, int]) -> Any:
+    message = _VersionStatus(version=status.number, state=states[status.state])
     # Set even when it is OK, so that a reader sees that all is well and not that nothing was said.
     message.status.SetInParent()
     if status.error is not None:

@@ -12,8 +12,11 @@ from hotgraph_server.registry import Registry
 from hotgraph_server.transport.service import PlainMethod
 
 
-def methods(registry: Registry, is_ready: Callable[[], bool]) -> Table:
-    """The methods; `is_ready` says whether the server as a whole takes calls.
+def methods(
+    registry: Registry, is_ready: Callable[[], bool], is_starting: Callable[[], bool] = lambda: False
+) -> Table:
+    """The methods; `is_ready` says whether the server as a whole takes calls, and `is_starting` that it takes
+    none yet, whatever is loaded.
 
     A server lives as long as it can say so. A model or a version that is not known is not ready, which is no
     error; only a version that is no number is one (INVALID_ARGUMENT).
@@ -27,7 +30,8 @@ def methods(registry: Registry, is_ready: Callable[[], bool]) -> Table:
 
     def model_ready(request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
         version = registry.find(request.name, models.requested_number(request.version))
-        return pb.ModelReadyResponse(ready=version is not None and version.state is State.LIVE)
+        is_live = version is not None and version.state is State.LIVE
+        return pb.ModelReadyResponse(ready=is_live and not is_starting())
 
     return {
         "ServerLive": PlainMethod(pb.ServerLiveRequest, server_live),

@@ -19,15 +19,18 @@ from hotgraph_server.transport.service import HotMethod, Message, Reply, parsed
 _CONFIG = "config"
 _FILE = "file:"
 _DEPENDENTS = "unload_dependents"
+_READY = "READY"
 _STATES = {
     None: "",
     State.WAITING: "LOADING",
     State.LOADING: "LOADING",
-    State.LIVE: "READY",
+    State.LIVE: _READY,
     State.DRAINING: "UNLOADING",
     State.CLOSED: "UNAVAILABLE",
     State.FAILED: "UNAVAILABLE",
 }
+# Of a server that takes no calls yet.
+_STATES_AT_START = {**_STATES, State.LIVE: "LOADING"}
 
 
 class Control(Protocol):
@@ -46,9 +49,14 @@ class Control(Protocol):
     def index(self, tell: Callable[[list[IndexRow] | CallError], None]) -> None: ...
 
 
-def methods(control: Control) -> Mapping[str, HotMethod]:
-    """The three methods. Loading takes its time and folders may be far away, and no thread waits for them."""
-    answers = _Answers(control)
+def methods(control: Control, is_starting: Callable[[], bool] = lambda: False) -> Mapping[str, HotMethod]:
+    """The three methods. Loading takes its time and folders may be far away, and no thread waits for them.
+
+    Args:
+        control: what they ask.
+        is_starting: does the server take no calls yet? Then nothing is ready, whatever is loaded.
+    """
+    answers = _Answers(control, is_starting)
     return {
         "RepositoryIndex": answers.index,
         "RepositoryModelLoad": answers.load,
@@ -57,8 +65,9 @@ def methods(control: Control) -> Mapping[str, HotMethod]:
 
 
 class _Answers:
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, is_starting: Callable[[], bool]) -> None:
         self._control = control
+        self._is_starting = is_starting
 
     def index(self, message: Message, reply: Reply) -> None:
         request = parsed(pb.RepositoryIndexRequest, message)
@@ -66,7 +75,8 @@ class _Answers:
             raise _unsupported_name()
 
         def tell(found: list[IndexRow] | CallError) -> None:
-            reply.finish(lambda: _index(found, ready=request.ready))
+            starting = self._is_starting()
+            reply.finish(lambda: _index(found, ready=request.ready, starting=starting))
 
         self._control.index(tell)
 
@@ -126,16 +136,17 @@ def _finish(reply: Reply, response: Any, error: CallError | None) -> None:
     reply.finish(encode)
 
 
-def _index(found: list[IndexRow] | CallError, *, ready: bool) -> bytes:
+def _index(found: list[IndexRow] | CallError, *, ready: bool, starting: bool) -> bytes:
     if isinstance(found, CallError):
         raise found
-    rows = [row for row in found if row.state is State.LIVE or not ready]
+    states = _STATES_AT_START if starting else _STATES
+    rows = [row for row in found if not ready or states[row.state] == _READY]
     response = pb.RepositoryIndexResponse(
         models=[
             pb.RepositoryIndexResponse.ModelIndex(
                 name=row.name,
                 version="" if row.number is None else str(row.number),
-                state=_STATES[row.state],
+                state=states[row.state],
                 reason=row.reason,
             )
             for row in rows

@@ -21,11 +21,14 @@ from hotgraph_server.transport.service import HotMethod, Service
 
 NAME = "inference.GRPCInferenceService"
 
+_EARLY = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "RepositoryIndex")
+
 
 def service(
     registry: Registry,
     is_ready: Callable[[], bool],
     *,
+    is_starting: Callable[[], bool] = lambda: False,
     server_name: str = "hotgraph",
     regions: Regions | None = None,
     traced: Callable[[HotMethod], HotMethod] = lambda method: method,
@@ -36,6 +39,7 @@ def service(
     Args:
         registry: which versions there are.
         is_ready: does the server as a whole take calls?
+        is_starting: does it take none yet, whatever is loaded?
         server_name: what ServerMetadata calls it.
         regions: shared memory that clients may register; None: they may not.
         traced: makes of ModelInfer one whose calls may be traced; for calls in streams as well.
@@ -49,13 +53,14 @@ def service(
         [
             {"ModelInfer": traced(infer)},
             streaming.methods(registry, regions, traced),
-            health.methods(registry, is_ready),
+            health.methods(registry, is_ready, is_starting),
             metadata.methods(registry, server_name, _extensions(regions)),
             statistics.methods(registry),
             cuda_shared_memory.methods(),
             shared_memory.methods(regions),
             *more,
         ],
+        early=_EARLY,
     )
 
 

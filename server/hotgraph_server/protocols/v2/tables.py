@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from hotgraph_server.transport.service import HotMethod, PlainMethod, Service, StreamingMethod
 
@@ -12,12 +12,13 @@ Table = Mapping[str, Method]
 answers UNIMPLEMENTED."""
 
 
-def merged(name: str, descriptor: object, tables: Iterable[Table]) -> Service:
+def merged(name: str, descriptor: object, tables: Iterable[Table], early: Collection[str] = ()) -> Service:
     """The service of that name with the methods of all tables.
 
     Args:
         name: the service's full name.
         descriptor: the FileDescriptor of its file.
+        early: see Service.
 
     Raises:
         ValueError: two tables have the same method.
@@ -37,4 +38,4 @@ def merged(name: str, descriptor: object, tables: Iterable[Table]) -> Service:
             streaming[called] = method
         else:
             hot[called] = method
-    return Service(name, descriptor, hot=hot, plain=plain, streaming=streaming)
+    return Service(name, descriptor, hot=hot, plain=plain, streaming=streaming, early=early)

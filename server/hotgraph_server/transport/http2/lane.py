@@ -116,6 +116,9 @@ class FastLane:
         self._streaming: dict[str, StreamingMethod] = {}
         for service in services:
             self._add(service)
+        # While the lane is not open: what those are refused with that are not early.
+        self._not_yet: CallError | None = None
+        self._late = frozenset[str]().union(*(service.late_paths for service in services))
         # Each call is an entry in some tables, so a peer may have many; refused in kind are only hot ones.
         self._max_streams = max_calls + _SPARE_STREAMS
         self._turn = threading.Lock()  # guards what follows; see above
@@ -143,12 +146,18 @@ class FastLane:
         self._nap_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
-    def start(self) -> None:
-        """Answer calls."""
+    def start(self, refusal: CallError | None = None) -> None:
+        """Take connections, and answer calls; with a `refusal`, only those of early methods, and others with
+        it until `open`."""
+        self._not_yet = refusal
         self._selector.register(self._alarm, selectors.EVENT_READ)
         self._nap_selector.register(self._alarm, selectors.EVENT_READ)
         self._doors.open()
         self._thread.start()
+
+    def open(self) -> None:
+        """Answer every call that comes from now on."""
+        self._not_yet = None
 
     def refuse(self, refusal: CallError) -> None:
         """Answer every hot call that comes from now on with `refusal`."""
@@ -304,6 +313,9 @@ class FastLane:
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         if head.http_status == 200:
+            not_yet = self._not_yet
+            if not_yet is not None and head.path in self._late:
+                return RefusedCall(connection, number, head, self, not_yet)
             hot = self._hot.get(head.path)
             if hot is not None:
                 return HotCall(connection, number, head, self, *hot)

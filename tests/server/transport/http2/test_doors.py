@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import trustme
 
+from hotgraph_server.listening import listen
 from hotgraph_server.transport.http2 import doors
 from hotgraph_server.transport.http2.doors import Doors
-from hotgraph_server.transport.listening import listen
 
 from ..conftest import PATIENCE_S
 

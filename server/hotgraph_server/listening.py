@@ -1,4 +1,9 @@
-"""Sockets that listen, for what the settings call a host and a port, or a Unix socket's path."""
+"""Sockets that listen, for what the settings call a host and a port, or a Unix socket's path.
+
+``0.0.0.0`` is every network of the machine and ``localhost`` the machine itself, of either version of IP, as
+grpc's own server has it: whichever address a name is resolved to, the server is there. Where a machine has no
+version six, version four is all there is.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,9 @@ _BACKLOG = 1024
 # For a port that is free on every address of a name.
 _TRIES = 8
 
-_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+_EVERYWHERE, _EVERYWHERE_V6, _THIS_MACHINE = "0.0.0.0", "::", "localhost"
 
 # As getaddrinfo has it: family, and host, port and, in version six, flow and scope.
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -115,10 +122,12 @@ def _listen_on_all(addresses: list[Address], port: int) -> tuple[list[socket.soc
     """Raises OSError, and keeps no socket then."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
+    # "::" alone is every network of either version, as grpc takes it.
+    both = all(address[0] == _EVERYWHERE_V6 for _, address in addresses)
     try:
         for address in addresses:
             try:
-                sockets.append(_listen_on(address, port))
+                sockets.append(_listen_on(address, port, both=both))
             except OSError as error:
                 if error.errno not in _NOT_HERE:
                     raise
@@ -134,8 +143,8 @@ def _listen_on_all(addresses: list[Address], port: int) -> tuple[list[socket.soc
     return sockets, port
 
 
-def _listen_on(address: Address, port: int) -> socket.socket:
-    """Raises OSError."""
+def _listen_on(address: Address, port: int, *, both: bool) -> socket.socket:
+    """`both`: a socket of version six takes connections of version four as well. Raises OSError."""
     family, (host, _, *scope) = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -143,8 +152,7 @@ def _listen_on(address: Address, port: int) -> socket.socket:
         # on a port that is in use would still be refused: that takes SO_REUSEPORT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # "::" is every network of either version, as grpc takes it.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
         sock.bind((host, port, *scope))
         sock.listen(_BACKLOG)
     except OSError:
@@ -169,9 +177,17 @@ def _reason(error: OSError) -> str:
 def _addresses(host: str) -> list[Address]:
     """Raises OSError (socket.gaierror) for a name that nobody knows."""
     found: dict[Address, None] = {}
-    for family, _, _, _, address in socket.getaddrinfo(
-        host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        if family in (socket.AF_INET, socket.AF_INET6):
-            found[family, address] = None
+    for name in _hosts(host):
+        for family, _, _, _, address in socket.getaddrinfo(
+            name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            if family in (socket.AF_INET, socket.AF_INET6):
+                found[family, address] = None
     return list(found)
+
+
+def _hosts(host: str) -> tuple[str, ...]:
+    """What a host stands for. Not every machine's list of names has both addresses of localhost."""
+    if host == _EVERYWHERE:
+        return _EVERYWHERE, _EVERYWHERE_V6
+    return ("127.0.0.1", "::1") if host.lower() == _THIS_MACHINE else (host,)

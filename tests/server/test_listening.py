@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from hotgraph_server import listening
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport import listening
-from hotgraph_server.transport.listening import listen, written
+from hotgraph_server.listening import listen, written
 
-from .conftest import PATIENCE_S
+from .fakes import HANG_S
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_address_of_a_name_is_listened_on_with_one_port(addresses: list[An
         ("127.0.0.2", port),
     ]
     for address in ("127.0.0.1", "::1", "127.0.0.2"):
-        socket.create_connection((address, port), PATIENCE_S).close()
+        socket.create_connection((address, port), HANG_S).close()
     close(sockets)
 
 
@@ -87,11 +87,11 @@ def test_port_zero_is_tried_again_until_it_is_free_on_every_address(
     addresses += [V4, V4_TOO]
     listen_on, tries = listening._listen_on, []
 
-    def unlucky(address: Any, port: int) -> socket.socket:
+    def unlucky(address: Any, port: int, **how: bool) -> socket.socket:
         tries.append(port)
         if len(tries) in (2, 4):
             raise OSError(errno.EADDRINUSE, "in use")
-        return listen_on(address, port)
+        return listen_on(address, port, **how)
 
     monkeypatch.setattr(listening, "_listen_on", unlucky)
     sockets, port = listen("many", 0)
@@ -103,8 +103,47 @@ def test_port_zero_is_tried_again_until_it_is_free_on_every_address(
 
 def test_all_networks_of_version_six_are_those_of_version_four_too() -> None:
     sockets, port = listen("::", 0)
-    socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
-    socket.create_connection(("::1", port), PATIENCE_S).close()
+    socket.create_connection(("127.0.0.1", port), HANG_S).close()
+    socket.create_connection(("::1", port), HANG_S).close()
+    close(sockets)
+
+
+HERE = {"0.0.0.0": ("127.0.0.1", "::1"), "localhost": ("127.0.0.1", "::1"), "LocalHost": ("::1",)}
+
+
+@pytest.mark.parametrize(("host", "reached"), HERE.items())
+def test_host_that_is_no_single_address_is_reached_by_either_version(
+    host: str, reached: tuple[str, ...]
+) -> None:
+    sockets, port = listen(host, 0)
+    for address in reached:
+        socket.create_connection((address, port), HANG_S).close()
+    close(sockets)
+
+
+def test_localhost_is_not_the_other_networks() -> None:
+    sockets, port = listen("localhost", 0)
+    assert [sock.getsockname()[:2] for sock in sockets] == [("127.0.0.1", port), ("::1", port)]
+    close(sockets)
+
+
+@pytest.mark.parametrize("reason", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+def test_machine_without_version_six_is_reached_by_version_four(
+    host: str, reason: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = socket.socket
+
+    def without_six(family: int = socket.AF_INET, *arguments: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(reason, "there is none")
+        return make(family, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", without_six)
+        sockets, port = listen(host, 0)
+    socket.create_connection(("127.0.0.1", port), HANG_S).close()
+    assert len(sockets) == 1
     close(sockets)
 
 

@@ -1,0 +1,85 @@
+"""What signals ask of a server in the foreground: to stop, to end, or to take its configuration again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+def say(line: str) -> None:
+    """A line on stderr, as far as somebody is there to read it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(line, file=sys.stderr, flush=True)
+
+
+class Stop:
+    """Turns signals into a request to stop, or into the end.
+
+    A thread reads the signals from a pipe that Python's own C handler writes to. So nothing of ours runs
+    in a signal handler, where any lock may be held, and it does not matter which thread the system picks
+    to deliver a signal to (grpc has some before we can block signals anywhere).
+
+    While the server loads, a signal ends the process at once: there is nobody to answer yet. Then the
+    first one asks for an orderly stop, and the second ends.
+
+    SIGHUP ends nothing: it asks for the configuration to be taken again, once calls are answered.
+    """
+
+    def __init__(self) -> None:
+        self._serving = False
+        self._reload: Callable[[], None] | None = None
+        self._hung_up = threading.Event()  # and nobody has been told of it
+        self._asked = threading.Event()
+        self._thread = threading.Thread(target=self._collect, name="signals", daemon=True)
+        self._signals = -1
+
+    def start(self) -> None:
+        """Take over the stop signals; in the main thread."""
+        self._signals, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written)
+        for number in (*_STOP_SIGNALS, signal.SIGHUP):
+            # Any Python handler will do: having one is what makes the C handler write.
+            signal.signal(number, lambda *_: None)
+        self._thread.start()
+
+    def from_now_on_a_request(self) -> None:
+        """A first signal no longer ends the process but asks for a stop."""
+        self._serving = True
+
+    def reload_by(self, reload: Callable[[], None]) -> None:
+        """From now on SIGHUP calls `reload`, which must not wait; at once if it has come already."""
+        self._reload = reload
+        self._tell_of_hanging_up()
+
+    def wait(self) -> None:
+        """Returns when a stop has been asked for."""
+        self._asked.wait()
+
+    def _collect(self) -> None:
+        number = self._next_to_stop()
+        if self._serving:
+            # Said after it is done: whoever read our words may have gone, and must not keep us alive.
+            self._asked.set()
+            say("stopping: calls already taken are answered; once more to end at once")
+            number = self._next_to_stop()
+        # As a shell reports a process that a signal has ended.
+        os._exit(128 + number)
+
+    def _next_to_stop(self) -> int:
+        while (number := os.read(self._signals, 1)[0]) == signal.SIGHUP:
+            self._hung_up.set()
+            self._tell_of_hanging_up()
+        return number
+
+    def _tell_of_hanging_up(self) -> None:
+        # Of two threads here at once, both may tell; to take a configuration twice is to take it once.
+        if self._reload is not None and self._hung_up.is_set():
+            self._hung_up.clear()
+            self._reload()
