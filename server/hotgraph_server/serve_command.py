@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = Stop()
     stop.start()
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
-    for one in settings.models:
+    for one in settings.models if settings.repository.exit_on_error else ():
         versions_in(one.path, one.folder)
     offers_of([Path(repository) for repository in settings.control.repository])
     # Models of repositories name their devices themselves, and may come later.

@@ -185,7 +185,8 @@ def test_files_replace_a_model_and_the_repository_comes_back(
         ("mlp", {"config": "{"}, "INVALID_ARGUMENT", "failed to load 'mlp', Invalid config override"),
         ("mlp", {"config": '{"max_batch_size": -1}'}, "INVALID_ARGUMENT", "failed to load 'mlp', "),
         ("mlp", {"files": {"file:1/saved_model.pb": b""}}, "INVALID_ARGUMENT", "requires a config"),
-        ("mlp", {"config": "{}", "files": {"file:1/saved_model.pb": b""}}, "INTERNAL", "is not complete"),
+        ("mlp", {"config": "{}", "files": {"file:1/a": b""}}, "INTERNAL", "is not complete"),
+        ("mlp", {"config": "{}", "files": {"file:1/saved_model.pb": b""}}, "INTERNAL", "no graph is tagged"),
         (
             "mlp",
             {"config": "{}", "files": {"file:1/saved_model.pb": b"x"}},

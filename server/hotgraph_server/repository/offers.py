@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.layout import Files
 from hotgraph_server.settings.model import model_name_fault
 
 CONFIG = "config.pbtxt"
@@ -90,16 +89,6 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
                     refused[name] = f"{out} is a link out of {repository}"
                 found[name] = offer
     return Offers({name: offer for name, offer in found.items() if name not in refused}, refused)
-
-
-def tree_of(folder: Path) -> Files | None:
-    """All that is below a folder, to see whether it is still being copied; None: it cannot be read now."""
-    try:
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        stats = [(path, path.stat()) for path in paths]
-    except OSError:
-        return None
-    return frozenset((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def _folders(repository: Path) -> list[Path]:

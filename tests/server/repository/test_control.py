@@ -31,6 +31,7 @@ from hotgraph_server.settings import ControlSettings, ModelSettings, RepositoryS
 from ..fakes import FakeClock
 
 POLL_S = 10.0
+SECOND_LOOK_S = 1.0
 
 
 class LoadedVersion:
@@ -135,6 +136,9 @@ class World:
     ) -> CallError | None:
         told = self.ask(name, config, files)
         self.go()
+        if not told:
+            # What seems to be unfinished is looked at once more.
+            self.go(SECOND_LOOK_S)
         (error,) = told
         return error
 
@@ -168,7 +172,10 @@ class World:
         self.loads += 1
         if settings.name in self.broken:
             raise LoadError(f"model '{settings.name}' version {number}", self.broken[settings.name])
-        return cast(Version, LoadedVersion(settings, number, folder))
+        version = LoadedVersion(settings, number, folder)
+        if not version.content:
+            raise LoadError(f"{version.title}", "TensorFlow finds no graph in it")
+        return cast(Version, version)
 
 
 FILES = {"file:7/model.savedmodel/saved_model.pb": b"uploaded"}
@@ -475,11 +482,36 @@ class TestExplicit:
         assert world.load("a") is None
         assert world.control.is_ready()
 
-    def test_model_without_a_complete_version_cannot_be_loaded(self, world: World) -> None:
-        (world.put("c") / "saved_model.pb").write_bytes(b"")
-        error = world.load("c")
+    def test_model_without_a_graph_cannot_be_loaded(self, world: World) -> None:
+        (world.put("c") / "saved_model.pb").unlink()
+        told = world.ask("c")
+        world.go()
+        (error,) = told
         assert isinstance(error, LoadFailed)
-        assert "version 1 is not complete: its graph is empty" in str(error)
+        assert "version 1 is not complete: neither saved_model.pb nor saved_model.pbtxt is there" in str(
+            error
+        )
+
+    def test_version_that_seems_unfinished_is_looked_at_again_and_then_loaded_with_what_comes_of_it(
+        self, world: World
+    ) -> None:
+        folder = world.put("c", 1, b"")
+        told = world.ask("c")
+        world.go(SECOND_LOOK_S)
+        assert not told
+        (folder / "saved_model.pb").write_bytes(b"wri")
+        world.go(SECOND_LOOK_S)
+        assert not told, "it changes still"
+        (folder / "saved_model.pb").write_bytes(b"written")
+        world.go(SECOND_LOOK_S)
+        assert not told, "it changes still"
+        world.go(SECOND_LOOK_S)
+        assert told == [None]
+        assert world.version("c").content == b"written"
+        world.put("d", 1, b"")
+        error = world.load("d")
+        assert isinstance(error, LoadFailed)
+        assert "TensorFlow finds no graph in it" in str(error)
 
     def test_model_unloaded_a_moment_ago_is_loaded_without_waiting_for_it_to_close(
         self, world: World
@@ -503,7 +535,7 @@ class TestExplicit:
         world.put("a", 1, b"")
         error = world.load("a")
         assert isinstance(error, LoadFailed)
-        assert "version 1 is not complete" in str(error)
+        assert "TensorFlow finds no graph in it" in str(error)
         assert isinstance(world.load("a", {}, {"file:1/saved_model.pb": b""}), LoadFailed)
         assert world.version("a") is before
         assert world.uploaded() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.offers import offers_of, tree_of
+from hotgraph_server.repository.offers import offers_of
 
 
 def test_every_folder_is_a_model_but_hidden_ones(tmp_path: Path) -> None:
@@ -87,11 +87,3 @@ def test_what_is_no_folder_is_no_repository(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LoadError, match=f"{name}: no repository: "):
         offers_of([tmp_path / name])
-
-
-def test_tree_is_every_file_below(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "c").write_text("123")
-    tree = tree_of(tmp_path)
-    assert tree is not None
-    assert {(path, size) for path, size, _ in tree} == {("a/b/c", 3)}
