@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
+from hotgraph_server.local_paths import local_path
 from hotgraph_server.model_settings import OfRepositories, in_folder, model
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
@@ -224,7 +225,7 @@ def _named_folder(argument: str) -> tuple[str, Path]:
 
 def _folder(text: str) -> Path:
     # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
-    return Path(os.path.expanduser(text))
+    return Path(os.path.expanduser(local_path(text)))
 
 
 def set_up_logging(verbose: bool) -> None:

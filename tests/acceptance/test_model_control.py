@@ -68,7 +68,7 @@ def control(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory)
     (root / "mlp" / "config.pbtxt").write_text(CONFIG)
     shutil.copytree(saved_models["tf1_softmax"], root / "softmax" / "3")
     shutil.copytree(saved_models["uninitialized"], root / "broken" / "1")
-    (root / "not a model").mkdir()
+    (root / "not\na model").mkdir()
     words = ["--repository", str(root), "--model-control", "explicit", "--load-model", "mlp", "--port", "0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
@@ -93,8 +93,8 @@ def test_only_what_was_asked_for_is_loaded_at_start(control: Control) -> None:
     rows = {row[0]: row[1:] for row in control.index()}
     assert rows["mlp"] == ("1", "READY", "")
     assert rows["softmax"] == ("", "", "")
-    assert rows["not a model"][1] == "UNAVAILABLE"
-    assert "letters, digits" in rows["not a model"][2]
+    assert rows["not\\na model"][1] == "UNAVAILABLE"
+    assert "a control character" in rows["not\\na model"][2]
     assert control.index(ready=True) == [("mlp", "1", "READY", "")]
     assert control.client.is_server_ready()
 

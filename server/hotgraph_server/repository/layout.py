@@ -197,7 +197,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _saved_model(directory: Path, rules: FolderSettings) -> Path:
     """Where in a version's folder the SavedModel is, or should be."""
     nested = directory / rules.saved_model
-    return nested if not _has_graph(directory) and nested.is_dir() else directory
+    if _has_graph(directory) or not nested.is_dir():
+        return directory
+    leads_out = rules.inside is not None and not nested.resolve().is_relative_to(rules.inside)
+    return directory if leads_out else nested
 
 
 def _has_graph(directory: Path) -> bool:

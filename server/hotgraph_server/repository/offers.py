@@ -5,8 +5,8 @@
     REPOSITORY/MODEL/VERSION/saved_model.pb                     as TensorFlow Serving has it
 
 What begins with a dot is no model (a mounted volume has such folders), nor is a file. A folder whose name
-no metrics label or URL can carry is refused, and so is a name that two repositories offer: the others are
-served.
+no message can carry (it is not UTF-8, it has a line's end in it) is refused, and so is a name that two
+repositories offer: the others are served.
 What is in a model's folder is layout.py's business.
 """
 
@@ -53,7 +53,7 @@ class Offers:
 
     Attributes:
         models: by name.
-        refused: why a folder's name is no model, by that name.
+        refused: why a folder is no model, by its name; what of that no message can carry is written out.
     """
 
     models: Mapping[str, Offer] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
             name = folder.name
             fault = model_name_fault(name)
             if fault is not None:
-                refused[name] = fault
+                refused[_written_out(name)] = fault
             elif name in found:
                 refused[name] = f"offered by two repositories: {found[name].folder} and {folder}"
             else:
@@ -89,6 +89,12 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
                     refused[name] = f"{out} is a link out of {repository}"
                 found[name] = offer
     return Offers({name: offer for name, offer in found.items() if name not in refused}, refused)
+
+
+def _written_out(name: str) -> str:
+    """``caf\\xe9`` for a name that has the byte e9 and is not UTF-8, ``a\\nb`` for one of two lines."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _folders(repository: Path) -> list[Path]:
