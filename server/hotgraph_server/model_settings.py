@@ -64,6 +64,7 @@ def in_folder(
     if config is None:
         return model(name, path, {**values, **(table or {})})
     made = OfRepositories(values, {name: table or {}})(name, path, config)
+    made = dataclasses.replace(made, folder=dataclasses.replace(made.folder, linked_files=True))
     if not config.default_model_filename:
         return made
     fault = safe_paths.part_fault(config.default_model_filename)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
+from hotgraph_server.local_paths import local_path
 from hotgraph_server.model_settings import OfRepositories, in_folder, model
 from hotgraph_server.reloading import Reloading
 from hotgraph_server.repository import memory
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = Stop()
     stop.start()
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
-    for one in settings.models:
+    for one in settings.models if settings.repository.exit_on_error else ():
         versions_in(one.path, one.folder)
     offers_of([Path(repository) for repository in settings.control.repository])
     # Models of repositories name their devices themselves, and may come later.
@@ -232,7 +233,7 @@ def _named_folder(argument: str) -> tuple[str, Path]:
 
 def _folder(text: str) -> Path:
     # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
-    return Path(os.path.expanduser(text))
+    return Path(os.path.expanduser(local_path(text)))
 
 
 def set_up_logging(verbose: bool) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, key_of
+from hotgraph_server.text_files import text_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,11 +59,8 @@ def read_settings_file(path: Path) -> FileSettings:
             the file and the key.
     """
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text_of(path))
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: no valid TOML: {error}") from error
     content = _flat(content)
     models = content.pop(_MODELS, {})

@@ -1,4 +1,4 @@
-"""Text files of protobuf messages, with errors that say where, and TensorFlow Serving's words among ours."""
+"""Text files, and those of protobuf messages: errors say where, and TensorFlow Serving's words among ours."""
 
 from __future__ import annotations
 
@@ -21,13 +21,41 @@ def read(path: Path, kind: type[M]) -> M:
         SettingsError: the file cannot be read, or holds no such message; the text names the file, the line
             and the field.
     """
+    return parse(text_of(path, _words(kind)), kind, str(path))
+
+
+def text_of(path: Path, words: str = "") -> str:
+    """What is in a file, whatever editor wrote it: see `decoded`.
+
+    Args:
+        words: that the error ends with, where it is no text.
+
+    Raises:
+        SettingsError: the file cannot be read, or is no text; the text names it.
+    """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: no text: byte {error.start} is not UTF-8{_words(kind)}") from error
+        content = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from error
-    return parse(text, kind, str(path))
+    return decoded(content, str(path), words)
+
+
+def decoded(content: bytes, where: str, words: str = "") -> str:
+    """The text that bytes in UTF-8 stand for, without the mark that some editors begin a file with, and with
+    lines that end as they do here.
+
+    Args:
+        where: they are from, for errors.
+        words: that the error ends with.
+
+    Raises:
+        SettingsError: they are none.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where}: no text: byte {error.start} is not UTF-8{words}") from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def parse(text: str, kind: type[M], where: str) -> M:

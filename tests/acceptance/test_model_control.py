@@ -68,7 +68,7 @@ def control(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory)
     (root / "mlp" / "config.pbtxt").write_text(CONFIG)
     shutil.copytree(saved_models["tf1_softmax"], root / "softmax" / "3")
     shutil.copytree(saved_models["uninitialized"], root / "broken" / "1")
-    (root / "not a model").mkdir()
+    (root / "not\na model").mkdir()
     words = ["--repository", str(root), "--model-control", "explicit", "--load-model", "mlp", "--port", "0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
@@ -93,8 +93,8 @@ def test_only_what_was_asked_for_is_loaded_at_start(control: Control) -> None:
     rows = {row[0]: row[1:] for row in control.index()}
     assert rows["mlp"] == ("1", "READY", "")
     assert rows["softmax"] == ("", "", "")
-    assert rows["not a model"][1] == "UNAVAILABLE"
-    assert "letters, digits" in rows["not a model"][2]
+    assert rows["not\\na model"][1] == "UNAVAILABLE"
+    assert "a control character" in rows["not\\na model"][2]
     assert control.index(ready=True) == [("mlp", "1", "READY", "")]
     assert control.client.is_server_ready()
 
@@ -185,7 +185,8 @@ def test_files_replace_a_model_and_the_repository_comes_back(
         ("mlp", {"config": "{"}, "INVALID_ARGUMENT", "failed to load 'mlp', Invalid config override"),
         ("mlp", {"config": '{"max_batch_size": -1}'}, "INVALID_ARGUMENT", "failed to load 'mlp', "),
         ("mlp", {"files": {"file:1/saved_model.pb": b""}}, "INVALID_ARGUMENT", "requires a config"),
-        ("mlp", {"config": "{}", "files": {"file:1/saved_model.pb": b""}}, "INTERNAL", "is not complete"),
+        ("mlp", {"config": "{}", "files": {"file:1/a": b""}}, "INTERNAL", "is not complete"),
+        ("mlp", {"config": "{}", "files": {"file:1/saved_model.pb": b""}}, "INTERNAL", "no graph is tagged"),
         (
             "mlp",
             {"config": "{}", "files": {"file:1/saved_model.pb": b"x"}},

@@ -172,8 +172,19 @@ class TestModels:
             versions_in(model.path)
 
     def test_name_that_cannot_be_is_refused_with_itself(self, parser: argparse.ArgumentParser) -> None:
-        with pytest.raises(SettingsError, match=r"a model's name is .* got 'my flowers'"):
-            settings(parser, "/models/my flowers")
+        with pytest.raises(SettingsError, match=r"a model's name cannot have .* got 'my\\nflowers'"):
+            settings(parser, "/models/my\nflowers")
+
+    def test_folder_may_be_a_uri_of_this_machine(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "server.toml"
+        file.write_text('repository = ["file:///r"]\n[models.t]\npath = "file:///models/t"')
+        found = settings(parser, "m=file:///models/m", "file:///models/n", "--config", str(file))
+        assert {model.name: model.path for model in found.models} == {
+            name: Path("/models", name) for name in "tmn"
+        }
+        assert found.control.repository == ("/r",)
 
     def test_two_models_with_one_name_are_refused(self, parser: argparse.ArgumentParser) -> None:
         with pytest.raises(SettingsError, match="two models are called 'm'"):

@@ -24,6 +24,7 @@ from hotgraph_server import server as server_module
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.model import State, Version
 from hotgraph_server.repository.layout import Found, Look
+from hotgraph_server.repository.tree import Tree
 from hotgraph_server.server import Server, Stopped
 from hotgraph_server.settings import (
     AdminSettings,
@@ -60,7 +61,7 @@ class Life:
         self.graph = FakeGraph(signature(), signature("refuses", {"x": None}))
         self.may_load: Future[None] = Future()
         monkeypatch.setattr(server_module, "load_version", self._load)
-        found = Look({3: Found(Path("unused"), frozenset(), None)})
+        found = Look({3: Found(Path("unused"), Tree())})
         monkeypatch.setattr(server_module, "look_at", lambda *_: found)
         self.admin_port = admin_port
         self.rest_port = rest_port

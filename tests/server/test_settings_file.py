@@ -189,8 +189,13 @@ def test_what_is_no_toml_is_refused(file: Path, content: str) -> None:
 
 def test_what_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"port = 1 # \xff\xfe")
-    with pytest.raises(SettingsError, match=f"^{file}: no valid TOML: "):
+    with pytest.raises(SettingsError, match=f"^{file}: no text: byte 11 is not UTF-8"):
         read_settings_file(file)
+
+
+def test_file_may_begin_with_a_mark_and_its_lines_end_as_on_another_system(file: Path) -> None:
+    file.write_bytes(b'\xef\xbb\xbfport = 1\r\n[models.m]\r\npath = "/m"\r\n')
+    assert read_settings_file(file) == FileSettings({"port": 1}, {"m": {"path": "/m"}})
 
 
 def test_file_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,17 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert text_files.read(file, ModelServerConfig).model_config_list.config[0].name == "a"
 
 
+def test_file_may_begin_with_a_mark_and_its_lines_end_as_on_another_system(tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace(" ", "\r\n").encode())
+    assert text_files.read(file, ModelServerConfig).model_config_list.config[0].name == "a"
+    file.write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
+    assert text_files.text_of(file) == "a\nb\n"
+    file.write_bytes(b"\xef\xbb\xbfmodel_config_list {\r\n oops: 1\r\n}")
+    with pytest.raises(SettingsError, match=":2:2: in model_config_list: "):
+        text_files.read(file, ModelServerConfig)
+
+
 # Text, place and field of the mistake, and what is said of it.
 MISTAKES = {
     "no such field": (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hotgraph_server.repository.layout import Files
-from hotgraph_server.repository.offers import Offer, Offers, tree_of
+from hotgraph_server.repository.offers import Offer, Offers
+from hotgraph_server.repository.tree import Tree, tree_of
 
 
 class Arrivals:
@@ -17,13 +17,13 @@ class Arrivals:
     One whose name is refused from now on (another repository offers it too) goes on as it is.
 
     Args:
-        tree: all files below a folder, or None.
+        tree: what is below a folder.
     """
 
-    def __init__(self, tree: Callable[[Path], Files | None] = tree_of) -> None:
+    def __init__(self, tree: Callable[[Path], Tree] = tree_of) -> None:
         self._tree = tree
         self._taken: dict[str, Offer] = {}
-        self._coming: dict[str, tuple[Offer, Files | None]] = {}
+        self._coming: dict[str, tuple[Offer, Tree | None]] = {}
 
     def take(self, offer: Offer) -> None:
         """This one is taken as it is."""

@@ -117,6 +117,7 @@ class ModelControl:
         self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Tell]] = queue.SimpleQueue()
         self._next_look = math.inf
         self._offers = Offers()
+        self._warned: Mapping[str, str] = {}
         self._arrivals = Arrivals()
         self._loads = 0
         self._latest_load: dict[str, int] = {}
@@ -209,8 +210,7 @@ class ModelControl:
             StartError: a repository or a model is not as it must be.
         """
         self._offers = self._translation.look()
-        for name, reason in self._offers.refused.items():
-            _LOG.warning("model %r is not served: %s", name, reason)
+        self._warn()
         served = {}
         for name, offer in self._translation.chosen(self._offers).items():
             self._arrivals.take(offer)
@@ -219,6 +219,7 @@ class ModelControl:
             except StartError as error:
                 if self._exit_on_error:
                     raise
+                _LOG.warning("model '%s' is not served: %s", name, error)
                 self._fault(name, str(error))
         if self._settings.repository and not (served or self._fixed or self._explicit):
             _LOG.warning("there is no model in %s yet", ", ".join(self._settings.repository))
@@ -282,6 +283,7 @@ class ModelControl:
         except LoadError as error:
             _LOG.warning("%s; its models go on", error)
             return
+        self._warn()
         taken, gone = self._arrivals.look(self._offers)
         served = {name: model for name, model in self._served.items() if name not in gone}
         for name in gone:
@@ -299,6 +301,13 @@ class ModelControl:
             self._serve(served)
         except ConfigError as error:
             _LOG.warning("the models go on as they are: %s", error)
+
+    def _warn(self) -> None:
+        """Why folders are no models, each once while it is so."""
+        for name, reason in self._offers.refused.items():
+            if self._warned.get(name) != reason:
+                _LOG.warning("model '%s' is not served: %s", name, reason)
+        self._warned = self._offers.refused
 
     def _load(
         self, name: str, config: str | None, files: Mapping[safe_paths.Parts, bytes], tell: Tell

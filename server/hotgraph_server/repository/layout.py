@@ -1,26 +1,33 @@
-"""What is on disk: a SavedModel, or a folder of numbered versions. Looks, never loads."""
+"""What is on disk: a SavedModel, or a folder of numbered versions. Looks, never loads.
+
+Whether a version is complete is not decided here, or anywhere before TensorFlow's loader: only it knows what
+it needs. What looks unfinished is a reason to look again (records.py), and never one to refuse. Nor are sizes
+compared with what an index says: whatever copies files changes their sizes or times from one look to the
+next, and a checkpoint that is cut short is found by TensorFlow, by the sum of each tensor.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.checkpoint_index import BrokenIndex, shard_sizes
-from hotgraph_server.settings import FolderSettings
+from hotgraph_server.repository.tree import Files, Tree, tree_of
+from hotgraph_server.settings import AllVersions, FolderSettings, Latest, Specific, VersionPolicy
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
+_NO_GRAPH = f"neither {_FILES[0]} nor {_FILES[1]} is there"
 _ONLY_VERSION = 1
 _INTEGER = re.compile(r"-?[0-9]{1,400}")
 _PLAIN_INTEGER = re.compile(r"0|[1-9][0-9]{0,399}")
 _USUAL = FolderSettings()
 _INT64 = range(-(2**63), 2**63)
-_SHARD = "variables.data-{:05d}-of-{:05d}"
-
-Files = frozenset[tuple[str, int, int]]
-"""For each file below a folder: its path from there, its size in bytes, and when it was last written, ns."""
+_INDEX = "variables/variables.index"
+_SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,37 @@ class Found:
     """A version on disk, as a look at it found it.
 
     Attributes:
-        folder: of the SavedModel.
-        files: what is in it; it is still being copied if two looks find something else.
-        missing: what must be in it and is not, in words; None: nothing.
+        folder: of the SavedModel; of the version, where nobody looked into it.
+        tree: what is in it; None: nobody looked.
+        missing: why there is nothing to load in it, in words; None: there is, or nobody looked.
+        unreadable: is it that this user may not look?
+        hint: what seems to be missing in it, in words; a reason to look again before it is loaded.
     """
 
     folder: Path
-    files: Files
-    missing: str | None
+    tree: Tree | None = None
+    missing: str | None = None
+    unreadable: bool = False
+    hint: str | None = None
+
+    @property
+    def files(self) -> Files:
+        """What is in it, as far as anybody looked."""
+        return self.tree.files if self.tree is not None else frozenset()
+
+    def may_be_loaded(self, before: Found | None, *, first: bool) -> bool:
+        """Is it as whole as can be told from outside?
+
+        Args:
+            before: the same version in the look before.
+            first: somebody waits for what this look finds: what nobody has looked into before is taken as it
+                is, unless something seems to be missing.
+        """
+        if self.tree is None or self.missing is not None:
+            return False
+        if before is None or before.tree is None:
+            return first and self.hint is None
+        return self.tree == before.tree
 
 
 @dataclass(frozen=True)
@@ -47,8 +77,27 @@ class Look:
         warnings: what its owner may want to know, a line each.
     """
 
-    versions: dict[int, Found]
+    versions: Mapping[int, Found]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What a look is for. Only into versions that may have to be loaded does it look: a folder of a thousand
+    old ones costs no more than its listing.
+
+    Attributes:
+        policy: which versions shall be served.
+        settled: those that stay as they are, whatever becomes of their files.
+        before: what the look before found.
+    """
+
+    policy: VersionPolicy = field(default_factory=AllVersions)
+    settled: Collection[int] = ()
+    before: Mapping[int, Found] = field(default_factory=dict)
+
+
+_EVERYTHING = Interest()
 
 
 def versions_in(directory: Path, rules: FolderSettings = _USUAL) -> dict[int, Path]:
@@ -57,28 +106,43 @@ def versions_in(directory: Path, rules: FolderSettings = _USUAL) -> dict[int, Pa
     A DIR that is a SavedModel itself is version 1, or the number that its own name is. In a folder of
     versions only sub-folders whose name is an integer of 64 bits count (leading zeros are fine, unless the
     rules say otherwise), and only those that hold a SavedModel: themselves, or in the sub-folder that the
-    rules name, as Triton has it.
+    rules name, as Triton has it. One that this user may not look into is passed over.
 
     Raises:
         LoadError: the folder is not there, cannot be read or holds nothing of the kind.
     """
-    found, _ = _folders(directory, rules)
-    saved_models = {number: folder for number, folder in found.items() if _has_graph(folder)}
+    folders, _ = _folders(directory, rules)
+    found = {number: _opened(folder, rules) for number, folder in folders.items()}
+    saved_models = {number: one.folder for number, one in found.items() if one.missing is None}
     if not saved_models:
-        raise _nothing(directory)
+        raise _nothing(directory, found)
     return saved_models
 
 
-def look_at(directory: Path, rules: FolderSettings = _USUAL) -> Look:
-    """The versions that a DIR offers, and whether each is complete. Reads what their indexes say.
+def look_at(directory: Path, rules: FolderSettings = _USUAL, interest: Interest = _EVERYTHING) -> Look:
+    """The versions that a DIR offers, and what is in those that are of interest.
 
     Raises:
         LoadError: the folder is not there, cannot be read or holds nothing of the kind.
     """
     folders, warnings = _folders(directory, rules)
     if not folders:
-        raise _nothing(directory)
-    return Look({number: _found(folder) for number, folder in folders.items()}, warnings)
+        raise _nothing(directory, {})
+    versions = {}
+    policy = interest.policy
+    left = policy.count if isinstance(policy, Latest) else len(folders)
+    # From the highest down, until there are as many as shall be served.
+    for number in sorted(folders, reverse=True):
+        settled = number in interest.settled
+        if settled or left <= 0 or (isinstance(policy, Specific) and number not in policy.numbers):
+            versions[number] = Found(folders[number])
+            left -= settled
+            continue
+        versions[number] = found = _looked_into(folders[number], rules)
+        # One that is seen for the first time counts; if it has changed by the next look, that goes further.
+        left -= found.may_be_loaded(interest.before.get(number), first=True)
+    unreadable = [f"{one.folder} {one.missing}" for one in versions.values() if one.unreadable]
+    return Look(versions, (*warnings, *unreadable))
 
 
 def default_name(directory: Path) -> str:
@@ -88,83 +152,97 @@ def default_name(directory: Path) -> str:
 
 
 def _folders(directory: Path, rules: FolderSettings) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """The folders that may be SavedModels by the versions' numbers, and warnings."""
+    """The versions' folders by number, of which nothing is known but their names; and warnings."""
     warnings = []
+    folders: dict[int, Path] = {}
     try:
         if not directory.exists():
             raise LoadError(str(directory), "no such folder")
         if not directory.is_dir():
             raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb")
-        own = _saved_model(directory, rules)
-        if _has_graph(own):
+        if _has_graph(_saved_model(directory, rules)):
             number = _number(directory.resolve().name)
-            return {_ONLY_VERSION if number is None else number: own}, ()
-        folders: dict[int, Path] = {}
+            return {_ONLY_VERSION if number is None else number: directory}, ()
         # In this order, so that of two names for one number the same one wins each time.
-        for child in sorted(directory.iterdir()):
-            number = _number(child.name, plain=rules.plain_numbers)
-            if number is None or not child.is_dir():
+        for name, is_link in _subfolders(directory):
+            number = _number(name, plain=rules.plain_numbers)
+            if number is None:
                 continue
-            if rules.inside is not None and not child.resolve().is_relative_to(rules.inside):
+            child = directory / name
+            if is_link and rules.inside is not None and not child.resolve().is_relative_to(rules.inside):
                 warnings.append(f"{child} is a link out of {rules.inside}, and is left out")
-                continue
-            if number in folders:
+            elif number in folders:
                 warnings.append(f"{child} is version {number} again: {folders[number]} is taken")
-                continue
-            folders[number] = _saved_model(child, rules)
+            else:
+                folders[number] = child
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     return folders, tuple(warnings)
 
 
+def _subfolders(directory: Path) -> list[tuple[str, bool]]:
+    """By name, and whether each is a link. What is one is in the listing: nothing more is asked of a disk."""
+    with os.scandir(directory) as entries:
+        return sorted((entry.name, entry.is_symlink()) for entry in entries if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads in a circle, or to where nobody may look.
+        return False
+
+
 def _saved_model(directory: Path, rules: FolderSettings) -> Path:
     """Where in a version's folder the SavedModel is, or should be."""
     nested = directory / rules.saved_model
-    return nested if not _has_graph(directory) and nested.is_dir() else directory
+    if _has_graph(directory) or not nested.is_dir():
+        return directory
+    leads_out = rules.inside is not None and not nested.resolve().is_relative_to(rules.inside)
+    return directory if leads_out else nested
 
 
 def _has_graph(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in _FILES)
+    return any(_is_file(directory / name) for name in _FILES)
 
 
-def _found(folder: Path) -> Found:
+def _is_file(path: Path) -> bool:
+    """Raises OSError where this user may not know, as Path.is_file does not in every Python."""
     try:
-        return Found(folder, frozenset(_files(folder)), _missing(folder))
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _opened(directory: Path, rules: FolderSettings) -> Found:
+    """Where in a version's folder the SavedModel is, and whether there is one."""
+    try:
+        folder = _saved_model(directory, rules)
+        return Found(folder, missing=None if _has_graph(folder) else _NO_GRAPH)
     except OSError as error:
-        # Files that go while one looks: the next look will see what has become of them.
-        return Found(folder, frozenset(), error.strerror or str(error))
+        why = f"cannot be read: {error.strerror or error}"
+        return Found(directory, Tree(), missing=why, unreadable=True)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            status = path.stat()
-            yield str(path.relative_to(folder)), status.st_size, status.st_mtime_ns
+def _looked_into(directory: Path, rules: FolderSettings) -> Found:
+    found = _opened(directory, rules)
+    if found.unreadable:
+        return found
+    tree = tree_of(found.folder)
+    return Found(found.folder, tree, found.missing, hint=_hint(tree.files))
 
 
-def _missing(folder: Path) -> str | None:
-    """What a SavedModel in that folder still lacks; None: nothing that can be seen from outside."""
-    if not _has_graph(folder):
-        return f"neither {_FILES[0]} nor {_FILES[1]} is there"
-    if any((folder / name).is_file() and not (folder / name).stat().st_size for name in _FILES):
+def _hint(files: Files) -> str | None:
+    """What a SavedModel seems to lack, by the names of its files; None: nothing."""
+    sizes = {path: size for path, size, _ in files}
+    if any(sizes.get(name) == 0 for name in _FILES):
         return "its graph is empty"
-    variables = folder / "variables"
-    if not variables.is_dir():
-        return None
-    index = variables / "variables.index"
-    if not index.is_file():
-        return "variables/variables.index is not there" if any(variables.iterdir()) else None
-    try:
-        sizes = shard_sizes(index.read_bytes())
-    except BrokenIndex as error:
-        return f"variables/variables.index is incomplete: {error}"
-    for shard, size in sizes.items():
-        path = variables / _SHARD.format(shard, len(sizes))
-        if not path.is_file():
-            return f"variables/{path.name} is not there"
-        there = path.stat().st_size
-        if there < size:
-            return f"variables/{path.name} has {there} of {size} bytes"
+    shards = [shard for shard in map(_SHARD.fullmatch, sizes) if shard is not None]
+    if shards and _INDEX not in sizes:
+        return f"{_INDEX} is not there"
+    if _INDEX in sizes and len(shards) < max((int(shard[2]) for shard in shards), default=1):
+        return f"{_INDEX} is there, and not all that it is an index of"
     return None
 
 
@@ -174,7 +252,10 @@ def _number(name: str, *, plain: bool = False) -> int | None:
     return int(name)
 
 
-def _nothing(directory: Path) -> LoadError:
+def _nothing(directory: Path, found: Mapping[int, Found]) -> LoadError:
+    for one in found.values():
+        if one.unreadable:
+            return LoadError(str(one.folder), str(one.missing))
     return LoadError(
         str(directory), "no SavedModel here: no saved_model.pb, and no numbered folder that holds one"
     )

@@ -5,8 +5,8 @@
     REPOSITORY/MODEL/VERSION/saved_model.pb                     as TensorFlow Serving has it
 
 What begins with a dot is no model (a mounted volume has such folders), nor is a file. A folder whose name
-no metrics label or URL can carry is refused, and so is a name that two repositories offer: the others are
-served.
+no message can carry (it is not UTF-8, it has a line's end in it) is refused, and so is a name that two
+repositories offer: the others are served.
 What is in a model's folder is layout.py's business.
 """
 
@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.layout import Files
 from hotgraph_server.settings.model import model_name_fault
 
 CONFIG = "config.pbtxt"
@@ -54,7 +53,7 @@ class Offers:
 
     Attributes:
         models: by name.
-        refused: why a folder's name is no model, by that name.
+        refused: why a folder is no model, by its name; what of that no message can carry is written out.
     """
 
     models: Mapping[str, Offer] = field(default_factory=dict)
@@ -80,7 +79,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
             name = folder.name
             fault = model_name_fault(name)
             if fault is not None:
-                refused[name] = fault
+                refused[_written_out(name)] = fault
             elif name in found:
                 refused[name] = f"offered by two repositories: {found[name].folder} and {folder}"
             else:
@@ -92,14 +91,10 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
     return Offers({name: offer for name, offer in found.items() if name not in refused}, refused)
 
 
-def tree_of(folder: Path) -> Files | None:
-    """All that is below a folder, to see whether it is still being copied; None: it cannot be read now."""
-    try:
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        stats = [(path, path.stat()) for path in paths]
-    except OSError:
-        return None
-    return frozenset((str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+def _written_out(name: str) -> str:
+    """``caf\\xe9`` for a name that has the byte e9 and is not UTF-8, ``a\\nb`` for one of two lines."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _folders(repository: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.model import State, Unavailable, Version, VersionStatus
-from hotgraph_server.repository.layout import Found, Look
+from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.policy import Actions, next_actions, wanted
 from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, VersionPolicy
 
@@ -64,7 +64,9 @@ class Record:
         asked: how often it was asked for anew; a look that began before does not count.
         looked: has anyone looked at its folder since it was put on the list, or asked for anew.
         last: what the last look found.
-        ready: the versions of these that are complete and stable.
+        ready: the versions of these that are loaded if they are wanted: nothing in them changes any more.
+        again_at: when to look once more, monotonic seconds, because a version that is wanted is not ready
+            yet; infinite: no sooner than at the others.
         trouble: why the last look found nothing; None: it found something.
         entries: by number; versions that were taken up.
         successors: by number; versions that are live, once more, from other files or by other settings.
@@ -79,6 +81,7 @@ class Record:
     looked: bool = False
     last: Mapping[int, Found] = field(default_factory=dict)
     ready: Mapping[int, Found] = field(default_factory=dict)
+    again_at: float = math.inf
     trouble: StartError | None = None
     entries: dict[int, Entry] = field(default_factory=dict)
     successors: dict[int, Entry] = field(default_factory=dict)
@@ -127,10 +130,25 @@ class Record:
             # Whoever asks for a model anew wants it tried anew.
             for entry in self.entries.values():
                 entry.failures, entry.retry_at = 0, -math.inf
+        elif self.settings.versions != settings.versions:
+            # Nobody has looked into what the policy before did not want.
+            self.asked += 1
+            self.looked = False
         self.served, self.settings = True, settings
 
-    def saw(self, look: Look | StartError) -> None:
-        """Take in what a look found, or why it found nothing."""
+    def interest(self) -> Interest:
+        """What the next look is for."""
+        stay = not self.settings.folder.reloaded
+        settled = frozenset(entry.number for entry in self.live() if stay)
+        return Interest(self.settings.versions, settled, self.last)
+
+    def saw(self, look: Look | StartError, again_at: float = math.inf) -> None:
+        """Take in what a look found, or why it found nothing.
+
+        Args:
+            again_at: when to look again if a version that is wanted is not ready, and nobody looks sooner.
+        """
+        self.again_at = math.inf
         if isinstance(look, StartError):
             if str(look) != str(self.trouble):
                 _LOG.warning("%s: %s%s", self.title, look, "; what is live goes on" if self.live() else "")
@@ -138,14 +156,25 @@ class Record:
             return
         if self.trouble is not None:
             _LOG.info("%s: its folder can be read again", self.title)
-        self._warn(look)
-        # What a model begins with is taken as it is: there was no earlier look, and somebody waits.
+        before, first = self.last, not self.looked
+        # What nobody looked into is as it was.
+        after = {
+            number: before.get(number, found) if found.tree is None else found
+            for number, found in look.versions.items()
+        }
         self.ready = {
             number: found
-            for number, found in look.versions.items()
-            if found.missing is None and (not self.looked or _same(self.last.get(number), found))
+            for number, found in after.items()
+            if (
+                number in self.ready
+                if look.versions[number].tree is None
+                else found.may_be_loaded(before.get(number), first=first)
+            )
         }
-        self.looked, self.trouble, self.last = True, None, look.versions
+        self.looked, self.trouble, self.last = True, None, after
+        self._warn(look)
+        if self._awaited():
+            self.again_at = again_at
 
     def actions(self, now: float) -> Actions:
         """What is to be done now; see policy.next_actions."""
@@ -159,7 +188,7 @@ class Record:
         """A version shall be loaded when its turn comes."""
         before, found = self.entries.get(number), self.ready[number]
         # Other files are another try, not the same one again.
-        again = before is not None and before.found.files == found.files
+        again = before is not None and before.found.tree == found.tree
         failures = before.failures if before and again else 0
         if before is not None and before.state is State.DRAINING:
             self.leaving.append(before)
@@ -175,7 +204,7 @@ class Record:
         for number in stale:
             before = self.successors.get(number)
             if before is None or (before.state is State.FAILED and self._may_succeed(before, now)):
-                again = before is not None and not self._differs(before, self.ready[number])
+                again = before is not None and not self._is_another(before, self.ready[number])
                 failures = before.failures if before and again else 0
                 self.successors[number] = Entry(number, self.ready[number], self.settings, failures=failures)
 
@@ -224,6 +253,8 @@ class Record:
         entries += [self.successors[number] for number in numbers if number in self.successors]
         if not self.looked or any(entry is None or entry.state not in _SETTLED for entry in entries):
             return None
+        if self.again_at < math.inf:
+            return None
         # What is live may have lost its files; only who has just asked for it must hear of that.
         if not entries and not (self.live() and self.settings.folder.polled):
             return None if patient else [Unavailable(self.settings.name, None, self.why_nothing())]
@@ -245,6 +276,8 @@ class Record:
             return self.trouble
         path = str(self.settings.path)
         for number, found in sorted(self.last.items(), reverse=True):
+            if found.unreadable:
+                return LoadError(str(found.folder), str(found.missing))
             if found.missing is not None:
                 return LoadError(path, f"version {number} is not complete: {found.missing}")
         return LoadError(path, "holds no version that is to be served")
@@ -257,6 +290,9 @@ class Record:
                 return f"{self.title} version {number}, which is {entry.state.value}"
             if entry.error is not None:
                 return f"{self.title} version {number}, which is tried again: {entry.error}"
+        if awaited := self._awaited():
+            why = self.last[awaited[0]].hint or "its files are still changing"
+            return f"{self.title} version {awaited[0]}, which is not complete yet: {why}"
         return str(self.why_nothing()) if self.looked else f"a look at the folder of {self.title}"
 
     def forget_old(self) -> None:
@@ -275,15 +311,24 @@ class Record:
         taken = {number for number, entry in self.entries.items() if entry.state is not State.CLOSED}
         return {number for number in self.last if number in self.ready or number in taken}
 
+    def _awaited(self) -> list[int]:
+        """Versions that would be wanted if they were ready, and that only another look can show to be."""
+        coming = {
+            number
+            for number, found in self.last.items()
+            if found.tree is not None and found.missing is None and number not in self.ready
+        }
+        return [number for number in wanted(self._present() | coming, self.policy) if number in coming]
+
     def _may_retry(self, entry: Entry, now: float) -> bool:
         found = self.ready.get(entry.number)
         if found is None:
             return False
         others = self._differs(entry, found) if self.settings.folder.reloaded else False
-        return entry.retry_at <= now or found.files != entry.found.files or others
+        return entry.retry_at <= now or found.tree != entry.found.tree or others
 
     def _may_succeed(self, failed: Entry, now: float) -> bool:
-        return failed.retry_at <= now or self._differs(failed, self.ready[failed.number])
+        return failed.retry_at <= now or self._is_another(failed, self.ready[failed.number])
 
     def _stale(self) -> list[int]:
         """Versions that are wanted and live, and not what is on disk or what the settings say."""
@@ -314,6 +359,11 @@ class Record:
         # Most often it is the same object, and nothing has to be compared.
         return entry.settings is not self.settings and _loaded_by(entry.settings) != _loaded_by(self.settings)
 
+    def _is_another(self, failed: Entry, found: Found) -> bool:
+        """May a load of it now go better than its last? Unlike `_differs`, which is about what is live, it
+        counts that files may be read by others now than before."""
+        return found.tree != failed.found.tree or self._differs(failed, found)
+
     def _warn(self, look: Look) -> None:
         """Each thing once, while it lasts."""
         for warning in look.warnings:
@@ -321,17 +371,15 @@ class Record:
                 _LOG.warning("%s: %s", self.title, warning)
         self._warned = frozenset(look.warnings)
         unfinished = {
-            number: found.missing
+            number: found.missing or found.hint
             for number, found in look.versions.items()
-            if found.missing is not None and number not in self.entries
+            if not found.unreadable
+            and (found.missing or found.hint)
+            and not (number in self.ready or number in self.entries)
         }
         for number in unfinished.keys() - self._unfinished:
             _LOG.info("%s version %d is not complete yet: %s", self.title, number, unfinished[number])
         self._unfinished = frozenset(unfinished)
-
-
-def _same(before: Found | None, now: Found) -> bool:
-    return before is not None and before.files == now.files
 
 
 def _loaded_by(settings: ModelSettings) -> ModelSettings:

@@ -2,6 +2,9 @@
 
 What it promises.
 
+* A version is loaded when two looks have found the same files in it; at the first look at a model at once,
+  unless something seems to be missing. What seems to be missing is only ever a reason to look again: then
+  TensorFlow has the last word, and its error is what is told.
 * A version is loaded in a thread of its own, warm-up and all, and shown only when it can answer. What it
   replaces goes out of the table in the same assignment: whoever looks sees the old or the new one, never
   neither.
@@ -42,7 +45,7 @@ from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
 from hotgraph_server.repository.giving_way import giving_way
-from hotgraph_server.repository.layout import Look, look_at
+from hotgraph_server.repository.layout import Interest, Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s
 from hotgraph_server.repository.records import REMEMBERED, Entry, Record
@@ -53,12 +56,15 @@ from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySe
 
 _LOG = logging.getLogger(__name__)
 
+# What seems to be unfinished is looked at again so much later; nobody waits longer for what is broken.
+_SECOND_LOOK_S = 1.0
+
 # For calls that a version took before it was replaced. Nothing waits for it but its own memory.
 _DRAIN_S = 3600.0
 
 Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
 LoadVersion = Callable[[ModelSettings, int, Path], Version]
-LookAt = Callable[[Path, FolderSettings], Look]
+LookAt = Callable[[Path, FolderSettings, Interest], Look]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
 
@@ -212,20 +218,27 @@ class Repository:
             if all_due:
                 self._next_look = now + poll_s
             due_now = {
-                name: (model, model.asked, model.settings)
+                name: (model, model.asked, model.settings, model.interest())
                 for name, model in self._models.items()
-                if model.served and (not model.looked or (all_due and model.settings.folder.polled))
+                if model.served
+                and (not model.looked or model.again_at <= now or (all_due and model.settings.folder.polled))
             }
         # Disks can be slow, and far away.
-        looks = {name: self._look_at(settings) for name, (_, _, settings) in due_now.items()}
+        looks = {
+            name: self._look_at(settings, interest) for name, (_, _, settings, interest) in due_now.items()
+        }
         with self._lock:
-            for name, (model, asked, _) in due_now.items():
+            for name, (model, asked, settings, _) in due_now.items():
                 # Who has asked for it since then wants to hear of a look that began later.
                 if model is self._models.get(name) and model.served and model.asked == asked:
-                    model.saw(looks[name])
+                    polled = poll_s > 0 and settings.folder.polled
+                    # Nobody comes by for what is not polled, and while nothing is live somebody waits.
+                    soon = not (polled and model.live())
+                    model.saw(looks[name], self._clock() + _SECOND_LOOK_S if soon else math.inf)
             acts = self._decide()
             # What could have been tried again by now waits for something else than the time.
             due = [entry.retry_at for entry in self._entries() if entry.retry_at > now]
+            due += [model.again_at for model in self._models.values() if model.served]
             due += [self._next_look] if poll_s > 0 else []
         _run(acts)
         next_due = min(due, default=math.inf)
@@ -325,10 +338,10 @@ class Repository:
 
     # Acting; without the lock.
 
-    def _look_at(self, settings: ModelSettings) -> Look | StartError:
+    def _look_at(self, settings: ModelSettings, interest: Interest) -> Look | StartError:
         path = settings.path
         try:
-            return self._look(path, settings.folder)
+            return self._look(path, settings.folder, interest)
         except StartError as error:
             forget_traceback(error)
             return error

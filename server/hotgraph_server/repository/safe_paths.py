@@ -14,7 +14,8 @@ is refused:
 * two paths of which one is a folder of the other, or which a file system that does not tell upper from lower
   case takes for one.
 
-A model's name is narrower still (settings.model_name_fault): what a metrics label, a URL and a folder carry.
+A model's name goes into no path: what it may be is said by settings.model_name_fault. One that comes in a
+request has no separators, nothing that is not seen, and is no longer than a folder's name.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ def model_name(name: str) -> str:
     """
     if not name.strip():
         raise InvalidCall("Model name cannot be empty.")
+    if len(name.encode("utf-8", "surrogatepass")) > _PART_BYTES:
+        raise InvalidCall(f"a model's name has at most {_PART_BYTES} bytes, got {_shown(name)}")
     if _leads_elsewhere(name):
         raise InvalidCall(f"model name must not contain path traversal characters, got {_shown(name)}")
     fault = model_name_fault(name)
+    if fault is None and any(unicodedata.category(character).startswith("C") for character in name):
+        fault = f"a model's name cannot have a character that is not seen, got {_shown(name)}"
     if fault is not None:
         raise InvalidCall(fault)
     return name

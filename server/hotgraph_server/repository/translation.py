@@ -36,7 +36,6 @@ class Translation:
         self._repositories = [Path(repository) for repository in settings.repository]
         self._fixed = fixed
         self._make = make
-        # Only there does a request choose a folder.
         self._explicit = settings.model_control == EXPLICIT
         self._polled = settings.model_control == POLL
 
@@ -47,7 +46,7 @@ class Translation:
             LoadError: one cannot be read.
         """
         name = self._settings.model_config_name
-        offers = offers_of(self._repositories, name, links_out=not self._explicit)
+        offers = offers_of(self._repositories, name, links_out=self._settings.follow_links)
         also = dict.fromkeys(offers.models.keys() & set(self._fixed), "the command line has this model too")
         models = {name: offer for name, offer in offers.models.items() if name not in also}
         return Offers(models, {**offers.refused, **also})
@@ -73,7 +72,8 @@ class Translation:
         Raises:
             StartError: its configuration cannot be.
         """
-        return self._made(offer, None if offer.config is None else config_file.read(offer.config))
+        config = None if offer.config is None else config_file.read(offer.config)
+        return self._made(offer, config, links_out=self._settings.follow_links)
 
     def again(
         self, offers: Offers, served: Mapping[str, ModelSettings]
@@ -112,15 +112,23 @@ class Translation:
         except SettingsError as error:
             raise InvalidCall(f"failed to load '{name}', Invalid config override: {error}") from error
         try:
-            return self.settings_of(offer) if message is None else self._made(offer, message)
+            return self.settings_of(offer) if message is None else self._asked(offer, message)
         except StartError as error:
             raise InvalidCall(f"failed to load '{name}', {error}") from error
 
-    def _made(self, offer: Offer, config: Any) -> ModelSettings:
+    def _asked(self, offer: Offer, config: Any) -> ModelSettings:
+        """By a configuration that came with a request. Where its owner has linked a model from elsewhere he
+        means it; a name that a caller gives leads nowhere but into the repository. Raises StartError."""
+        links_out = self._settings.follow_links and not config.default_model_filename
+        made = self._made(offer, config, links_out=links_out)
+        return dataclasses.replace(made, folder=dataclasses.replace(made.folder, linked_files=False))
+
+    def _made(self, offer: Offer, config: Any, *, links_out: bool) -> ModelSettings:
         """Raises StartError."""
         rules = FolderSettings(
             plain_numbers=True,
-            inside=offer.repository if self._explicit else None,
+            inside=None if links_out else offer.repository,
+            linked_files=links_out,
             polled=self._polled,
             retried=self._polled,
             reloaded=self._explicit or self._polled,

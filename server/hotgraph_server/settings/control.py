@@ -35,6 +35,11 @@ class ControlSettings:
     model_config_name: str = setting(
         "", "read a model's configs/NAME.pbtxt in place of its config.pbtxt, where it has one"
     )
+    follow_links: bool = setting(
+        True,
+        "models, versions and files of a repository may be links out of it; off: such are left out. What a"
+        " request to load brings or names never leads out",
+    )
     strict_readiness: bool = setting(
         True,
         "ServerReady says no while a model of the repositories is neither ready nor unloaded",

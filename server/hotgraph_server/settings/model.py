@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,7 @@ from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
 from hotgraph_server.settings.state import StateSettings
 
-# What a metrics label, a URL and a folder can all carry.
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_CARRIED_BY_NOTHING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,10 @@ class FolderSettings:
     Attributes:
         saved_model: the folder of the SavedModel within a version's, where that is none itself.
         plain_numbers: only a folder whose name is a number without sign and leading zeros is a version.
-        inside: a version's folder that is a link out of this one is left out; None: links may go anywhere.
+        inside: a version's folder, or the SavedModel's in it, that is a link out of this one is left out;
+            None: links may go anywhere.
+        linked_files: may files that the model's configuration names be links out of the model's folder? Not
+            where a caller has written it.
         polled: is it looked at whenever the time for that has come, or only when the model is asked for?
         retried: is a load that failed tried again?
         reloaded: is a version that is live loaded anew when its files change? When the settings of its model
@@ -115,6 +117,7 @@ class FolderSettings:
     saved_model: str = "model.savedmodel"
     plain_numbers: bool = False
     inside: Path | None = None
+    linked_files: bool = False
     polled: bool = True
     retried: bool = True
     reloaded: bool = False
@@ -178,10 +181,19 @@ class ModelSettings:
 
 
 def model_name_fault(name: str) -> str | None:
-    """Why a model cannot be called so; None: it can."""
-    if _MODEL_NAME.fullmatch(name):
+    """Why a model cannot be called so; None: it can.
+
+    A name is what TensorFlow Serving and Triton take: any text that a message and a line of the log can
+    carry. Wherever it goes further it is encoded: in URLs, in labels of metrics, in names of files.
+    """
+    if not name:
+        return "a model's name is a text that is not empty, got ''"
+    # Control characters, halves of surrogate pairs (of a folder's name that is not UTF-8), ends of lines.
+    odd = next((one for one in name if unicodedata.category(one) in _CARRIED_BY_NOTHING), None)
+    if odd is None:
         return None
-    return f"a model's name is letters, digits, '_', '-' and '.', got {name[:200]!r}"
+    what = "bytes that are not UTF-8" if unicodedata.category(odd) == "Cs" else "a control character"
+    return f"a model's name cannot have {what}, got {name[:200]!a}"
 
 
 Like = Callable[[str, Path], ModelSettings]

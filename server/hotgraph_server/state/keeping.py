@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hotgraph_server.settings import StateSettings
 from hotgraph_server.state.files import Disk, Files
-from hotgraph_server.state.identity import folder_of
+from hotgraph_server.state.identity import folder_name, folder_of
 from hotgraph_server.state.keeper import Keeper
 from hotgraph_server.state.ledger import Promise, Values
 from hotgraph_server.state.snapshot import Header, Snapshot
@@ -115,7 +115,7 @@ class Keeping:
 
     def _of_another_version(self) -> tuple[Snapshot, Path] | None:
         """The newest whole snapshot that another version of this model has left."""
-        root = self._root / self.model
+        root = self._root / folder_name(self.model)
         own = folder_of(self._root, self.model, self.version, self.identity)
         newest: tuple[Snapshot, Path] | None = None
         for name in self.files.names(root):

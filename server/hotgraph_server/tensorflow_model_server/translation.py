@@ -17,6 +17,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from hotgraph_protos.tensorflow_serving_files import MonitoringConfig, SSLConfig
 from hotgraph_server import batching_parameters, text_files
 from hotgraph_server.errors import ConfigError, SettingsError
+from hotgraph_server.local_paths import local_path
 from hotgraph_server.repository import changes
 from hotgraph_server.settings import (
     TENSORFLOW,
@@ -53,7 +54,7 @@ def check(given: Given) -> None:
     like(given)
     if path := given.text("model_config_file"):
         text_files.read(Path(path), ModelServerConfig)
-    elif not Path(given.text("model_base_path")).is_absolute():
+    elif not Path(local_path(given.text("model_base_path"))).is_absolute():
         raise SettingsError(f"--model_base_path must be absolute, got {given.text('model_base_path')!r}")
 
 

@@ -13,7 +13,6 @@ whole shapes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hotgraph_protos.model_config import (
@@ -21,7 +20,8 @@ from hotgraph_protos.model_config import (
     ModelInput,
     ModelOutput,
 )
-from hotgraph_server.errors import LoadError, SettingsError
+from hotgraph_server import text_files
+from hotgraph_server.errors import LoadError
 from hotgraph_server.model import Version
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
@@ -64,7 +64,8 @@ def contract_from(
     """
     own = settings.config if settings.config is not None else ModelConfig()
     signature = _signature(own, where, signatures, unusable)
-    rules = rules_of(own, settings.path, settings.name)
+    files = own_files.OwnFiles(settings.path, settings.folder.linked_files)
+    rules = rules_of(own, files, settings.name)
     config = ModelConfig()
     config.CopyFrom(own)
     if signature is None:
@@ -78,7 +79,7 @@ def contract_from(
         _check_hidden(rules, signature, where)
     if own.response_cache.enable and signature.writes:
         raise LoadError(where, "response_cache: its signature may change state, so no answer can be kept")
-    inputs, outputs = _tensors(own, signature, rules, batched, where, settings.path)
+    inputs, outputs = _tensors(own, signature, rules, batched, where, files)
     del config.input[:], config.output[:]
     config.input.extend(message for message, _ in inputs)
     config.output.extend(message for message, _ in outputs)
@@ -181,7 +182,7 @@ def _tensors(
     rules: SequenceRules | None,
     batched: bool,
     where: str,
-    folder: Path,
+    files: own_files.OwnFiles,
 ) -> tuple[list[tuple[ModelInput, TensorContract]], list[tuple[ModelOutput, TensorContract]]]:
     """The inputs that clients send and the outputs that they get, in the order of the configuration."""
     hidden_in = rules.hidden_inputs if rules is not None else frozenset()
@@ -217,7 +218,7 @@ def _tensors(
     outputs = []
     for out in given:
         message, dims = _completed(out, signature.outputs_by_alias[out.name], batched, own, where)
-        outputs.append((message, TensorContract(dims, _reshape(message), labels=_labels(message, folder))))
+        outputs.append((message, TensorContract(dims, _reshape(message), labels=_labels(message, files))))
     return inputs, outputs
 
 
@@ -282,20 +283,15 @@ def _reshape(message: ModelInput | ModelOutput) -> tuple[int, ...] | None:
     return tuple(message.reshape.shape) if message.HasField("reshape") else None
 
 
-def _labels(message: ModelOutput, folder: Path) -> tuple[str, ...]:
+def _labels(message: ModelOutput, files: own_files.OwnFiles) -> tuple[str, ...]:
     """The lines of the file that names an output's classes."""
     if not message.label_filename:
         return ()
     field = f"label_filename of output '{message.name}'"
-    content = own_files.read(folder, message.label_filename, field, _LARGEST_LABELS)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"{field}: {message.label_filename!r} is not UTF-8 at byte {error.start}"
-        ) from error
+    content = files.read(message.label_filename, field, _LARGEST_LABELS)
+    text = text_files.decoded(content, f"{field}: {message.label_filename!r}")
     # Only what ends a line in a file: a label may hold any other kind of space.
-    return tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n")) if text else ()
+    return tuple(text.removesuffix("\n").split("\n")) if text else ()
 
 
 def _type(spec: TensorSpec) -> str:

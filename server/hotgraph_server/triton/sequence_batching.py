@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from hotgraph_protos.model_config import ModelConfig, ModelSequenceBatching
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings.fields import check
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton import datatypes, own_files, reshaping
+from hotgraph_server.triton import datatypes, reshaping
+from hotgraph_server.triton.own_files import OwnFiles
 from hotgraph_server.triton.sequence_rules import (
     DEFAULT_IDLE_S,
     Control,
@@ -88,12 +88,12 @@ def check_sequences(config: ModelConfig, model: str) -> None:
     )
 
 
-def rules_of(config: ModelConfig, folder: Path, model: str) -> SequenceRules | None:
+def rules_of(config: ModelConfig, files: OwnFiles, model: str) -> SequenceRules | None:
     """The rules of a configuration that has been checked; None: its calls are independent.
 
     Args:
         config: of the model.
-        folder: of the model, with its files of initial states.
+        files: of the model, with those of initial states.
         model: its name, for errors.
 
     Raises:
@@ -110,7 +110,7 @@ def rules_of(config: ModelConfig, folder: Path, model: str) -> SequenceRules | N
         max_candidates=batching.oldest.max_candidate_sequences,
         controls=tuple(_controls(batching, model)),
         states=tuple(
-            _state(state, folder, f"sequence_batching.state[{index}] of {model}")
+            _state(state, files, f"sequence_batching.state[{index}] of {model}")
             for index, state in enumerate(batching.state)
         ),
         max_queue_delay_s=strategy.max_queue_delay_microseconds / 1e6,
@@ -174,7 +174,7 @@ def _check_state(state: ModelSequenceBatching.State, where: str) -> None:
         )
 
 
-def _state(state: ModelSequenceBatching.State, folder: Path, where: str) -> StateTensor:
+def _state(state: ModelSequenceBatching.State, files: OwnFiles, where: str) -> StateTensor:
     dtype = datatypes.dtype_of(state.data_type)
     assert dtype is not None, "checked"
     initial = next(iter(state.initial_state), None)
@@ -183,12 +183,12 @@ def _state(state: ModelSequenceBatching.State, folder: Path, where: str) -> Stat
         state.output_name,
         dtype,
         tuple(state.dims),
-        None if initial is None else _initial(initial, dtype, folder, where),
+        None if initial is None else _initial(initial, dtype, files, where),
     )
 
 
 def _initial(
-    initial: ModelSequenceBatching.InitialState, dtype: np.dtype[Any], folder: Path, where: str
+    initial: ModelSequenceBatching.InitialState, dtype: np.dtype[Any], files: OwnFiles, where: str
 ) -> Array:
     shape = tuple(initial.dims)
     if math.prod(shape) * dtype.itemsize > _LARGEST_STATE:
@@ -196,7 +196,7 @@ def _initial(
     if initial.WhichOneof("state_data") == "zero_data":
         return np.full(shape, b"", object) if dtype == STRING else np.zeros(shape, dtype)
     name = f"{STATES_FOLDER}/{initial.data_file}"
-    content = own_files.read(folder, name, where, _LARGEST_STATE)
+    content = files.read(name, where, _LARGEST_STATE)
     try:
         return wire.decode_raw(wire.datatype_of(dtype) or "", shape, content)
     except ValueError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from hotgraph_server.errors import LoadError
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton import datatypes, own_files, reshaping
+from hotgraph_server.triton import datatypes, reshaping
 from hotgraph_server.triton.completion import contract_from
 from hotgraph_server.triton.contract import Contract
+from hotgraph_server.triton.own_files import OwnFiles
 
 FOLDER = "warmup"
 """In a model's folder, where files of warm-up data lie."""
@@ -52,6 +52,8 @@ def with_warmup(settings: ModelSettings, where: str, others: Brings) -> Brings:
     if settings.config is None:
         return others
 
+    files = OwnFiles(settings.path, settings.folder.linked_files)
+
     def brings(signatures: Mapping[str, Signature], unusable: Mapping[str, str]) -> Iterator[Brought]:
         contract = contract_from(settings, where, signatures, unusable, {})
         samples = settings.config.model_warmup
@@ -62,7 +64,7 @@ def with_warmup(settings: ModelSettings, where: str, others: Brings) -> Brings:
                 continue
             signature = signatures[contract.signature or ""]
             what = f"{_KIND} '{sample.name}'"
-            call = _call(sample, signature, contract, settings.path, f"{where}: {what}")
+            call = _call(sample, signature, contract, files, f"{where}: {what}")
             for _ in range(max(sample.count, 1)):
                 yield Brought(_KIND, what, signature, call, signature.output_aliases, len)
         yield from others(signatures, unusable)
@@ -71,7 +73,7 @@ def with_warmup(settings: ModelSettings, where: str, others: Brings) -> Brings:
 
 
 def _call(
-    sample: ModelWarmup, signature: Signature, contract: Contract, folder: Path, where: str
+    sample: ModelWarmup, signature: Signature, contract: Contract, files: OwnFiles, where: str
 ) -> list[Array]:
     """One array for each input of the signature."""
     most = contract.max_batch_size if contract.batched else 1
@@ -84,7 +86,7 @@ def _call(
     for spec in signature.inputs:
         if spec.alias in sample.inputs:
             field = f"{where}: input '{spec.alias}'"
-            row = _row(sample.inputs[spec.alias], spec, contract, folder, sample.batch_size, field)
+            row = _row(sample.inputs[spec.alias], spec, contract, files, sample.batch_size, field)
             arrays.append(_batch(row, sample.batch_size) if contract.batched else row)
         else:
             arrays.append(_left_out(spec, signature, contract, sample.batch_size, where))
@@ -92,7 +94,7 @@ def _call(
 
 
 def _row(
-    tensor: ModelWarmup.Input, spec: TensorSpec, contract: Contract, folder: Path, rows: int, where: str
+    tensor: ModelWarmup.Input, spec: TensorSpec, contract: Contract, files: OwnFiles, rows: int, where: str
 ) -> Array:
     """The data of an input as the model takes it, without the batch dimension."""
     if datatypes.dtype_of(tensor.data_type) != spec.dtype:
@@ -106,7 +108,7 @@ def _row(
     wanted = _model_shape(spec, contract, shape, where)
     given = tensor.WhichOneof("input_data_type")
     if given == "input_data_file":
-        row = _from_file(tensor.input_data_file, spec.dtype, shape, folder, where)
+        row = _from_file(tensor.input_data_file, spec.dtype, shape, files, where)
     elif given == "random_data":
         row = _random(spec.dtype, shape)
     else:
@@ -171,9 +173,9 @@ def _random(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     return source.random(shape).astype(dtype)
 
 
-def _from_file(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], folder: Path, where: str) -> Array:
+def _from_file(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], files: OwnFiles, where: str) -> Array:
     path = f"{FOLDER}/{name}"
-    content = own_files.read(folder, path, where, _MOST_BYTES)
+    content = files.read(path, where, _MOST_BYTES)
     try:
         return wire.decode_raw(wire.datatype_of(dtype) or "", shape, content)
     except ValueError as error:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.repository.arrivals import Arrivals
-from hotgraph_server.repository.layout import Files
 from hotgraph_server.repository.offers import Offer, Offers
+from hotgraph_server.repository.tree import Tree
 
 ROOT = Path("/r")
 
@@ -27,8 +27,8 @@ class Disk:
         self.trees: dict[str, int] = {}
         self.arrivals = Arrivals(self._tree)
 
-    def _tree(self, folder: Path) -> Files | None:
-        return frozenset({("file", self.trees.get(folder.name, 0), 0)})
+    def _tree(self, folder: Path) -> Tree:
+        return Tree(frozenset({("file", self.trees.get(folder.name, 0), 0)}))
 
 
 def test_new_model_is_taken_at_the_second_look_that_found_the_same() -> None:

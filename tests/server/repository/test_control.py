@@ -31,6 +31,7 @@ from hotgraph_server.settings import BatchSettings, ControlSettings, ModelSettin
 from ..fakes import FakeClock
 
 POLL_S = 10.0
+SECOND_LOOK_S = 1.0
 
 
 class LoadedVersion:
@@ -135,6 +136,9 @@ class World:
     ) -> CallError | None:
         told = self.ask(name, config, files)
         self.go()
+        if not told:
+            # What seems to be unfinished is looked at once more.
+            self.go(SECOND_LOOK_S)
         (error,) = told
         return error
 
@@ -168,7 +172,10 @@ class World:
         self.loads += 1
         if settings.name in self.broken:
             raise LoadError(f"model '{settings.name}' version {number}", self.broken[settings.name])
-        return cast(Version, LoadedVersion(settings, number, folder))
+        version = LoadedVersion(settings, number, folder)
+        if not version.content:
+            raise LoadError(f"{version.title}", "TensorFlow finds no graph in it")
+        return cast(Version, version)
 
 
 FILES = {"file:7/model.savedmodel/saved_model.pb": b"uploaded"}
@@ -197,18 +204,41 @@ class TestNone:
         world.begin()
         assert (world.version("a").max_batch_rows, world.version("b").max_batch_rows) == (5, 3)
 
-    def test_name_that_no_label_can_carry_does_not_stop_the_others(self, tmp_path: Path) -> None:
-        world = World(tmp_path, model_control="none")
+    @pytest.mark.parametrize("mode", ["none", "poll", "explicit"])
+    def test_name_that_no_message_can_carry_is_left_out_with_a_warning_and_stops_no_other(
+        self, tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = World(tmp_path, model_control=mode, **({"load_model": ("*",)} if mode == "explicit" else {}))
         world.put("a")
-        world.put("not this")
+        world.put("not\nthis")
+        os.mkdir(os.fsencode(world.root) + b"/caf\xe9")
         world.begin()
+        world.polls(3)
         assert world.served() == {"a": [1]}
         assert [(row.name, row.number, row.state) for row in world.index()] == [
             ("a", 1, State.LIVE),
-            ("not this", None, State.FAILED),
+            ("caf\\xe9", None, State.FAILED),
+            ("not\\nthis", None, State.FAILED),
         ]
-        assert "letters, digits" in world.index()[1].reason
+        assert "a control character" in world.index()[2].reason
         assert world.control.is_ready()
+        assert [text.partition(":")[0] for text in caplog.messages] == [
+            "model 'caf\\xe9' is not served",
+            "model 'not\\nthis' is not served",
+        ]
+
+    def test_every_model_that_is_left_out_is_told_with_its_reason(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = World(tmp_path, model_control="none", exit_on_error=False)
+        world.put("a")
+        world.put("onnx", platform="onnxruntime_onnx")
+        world.put("typo", max_batch_siz=4)
+        world.begin()
+        assert world.served() == {"a": [1]}
+        for name, why in (("onnx", "onnxruntime_onnx"), ("typo", "max_batch_siz")):
+            (text,) = (text for text in caplog.messages if text.startswith(f"model '{name}' is not served: "))
+            assert why in text
 
     def test_name_in_two_repositories_is_served_from_neither(self, tmp_path: Path) -> None:
         other = tmp_path / "other"
@@ -599,11 +629,36 @@ class TestExplicit:
         assert world.load("a") is None
         assert world.control.is_ready()
 
-    def test_model_without_a_complete_version_cannot_be_loaded(self, world: World) -> None:
-        (world.put("c") / "saved_model.pb").write_bytes(b"")
-        error = world.load("c")
+    def test_model_without_a_graph_cannot_be_loaded(self, world: World) -> None:
+        (world.put("c") / "saved_model.pb").unlink()
+        told = world.ask("c")
+        world.go()
+        (error,) = told
         assert isinstance(error, LoadFailed)
-        assert "version 1 is not complete: its graph is empty" in str(error)
+        assert "version 1 is not complete: neither saved_model.pb nor saved_model.pbtxt is there" in str(
+            error
+        )
+
+    def test_version_that_seems_unfinished_is_looked_at_again_and_then_loaded_with_what_comes_of_it(
+        self, world: World
+    ) -> None:
+        folder = world.put("c", 1, b"")
+        told = world.ask("c")
+        world.go(SECOND_LOOK_S)
+        assert not told
+        (folder / "saved_model.pb").write_bytes(b"wri")
+        world.go(SECOND_LOOK_S)
+        assert not told, "it changes still"
+        (folder / "saved_model.pb").write_bytes(b"written")
+        world.go(SECOND_LOOK_S)
+        assert not told, "it changes still"
+        world.go(SECOND_LOOK_S)
+        assert told == [None]
+        assert world.version("c").content == b"written"
+        world.put("d", 1, b"")
+        error = world.load("d")
+        assert isinstance(error, LoadFailed)
+        assert "TensorFlow finds no graph in it" in str(error)
 
     def test_model_unloaded_a_moment_ago_is_loaded_without_waiting_for_it_to_close(
         self, world: World
@@ -627,7 +682,7 @@ class TestExplicit:
         world.put("a", 1, b"")
         error = world.load("a")
         assert isinstance(error, LoadFailed)
-        assert "version 1 is not complete" in str(error)
+        assert "TensorFlow finds no graph in it" in str(error)
         assert isinstance(world.load("a", {}, {"file:1/saved_model.pb": b""}), LoadFailed)
         assert world.version("a") is before
         assert world.uploaded() == []
@@ -663,7 +718,46 @@ class TestExplicit:
         assert isinstance(told[0], InvalidCall)
         assert world.served() == {"f": [5]}
 
-    def test_link_out_of_the_repository_is_not_followed(self, world: World, tmp_path: Path) -> None:
+    def test_what_its_owner_has_linked_into_the_repository_is_served(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        outside = tmp_path / "outside"
+        (world.put("c", max_batch_size=5).parent.parent).rename(outside)
+        for name, end in (
+            ("linked", outside),
+            ("a/9", outside / "1"),
+            ("b/config.pbtxt", outside / "config.pbtxt"),
+        ):
+            (world.root / name).symlink_to(end)
+        for name in ("linked", "a", "b"):
+            assert world.load(name) is None
+        assert world.served() == {"linked": [1], "a": [9], "b": [1]}
+        assert world.version("b").max_batch_rows == 5
+
+    def test_name_that_a_request_gives_to_the_saved_model_leads_to_no_link_out(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        (tmp_path / "secret").mkdir()
+        (tmp_path / "secret" / "saved_model.pb").write_bytes(b"secret")
+        (world.root / "a" / "1" / "other").symlink_to(tmp_path / "secret")
+        assert isinstance(world.load("a", {"default_model_filename": "other"}), LoadFailed)
+        world.put("a", config="")
+        (world.root / "a" / "config.pbtxt").write_text('default_model_filename: "other"')
+        assert world.load("a") is None
+        assert world.version("a").content == b"secret"
+
+    @pytest.mark.parametrize("config", [None, {}])
+    def test_files_that_a_request_names_are_none_that_are_linked(
+        self, world: World, config: dict[str, Any] | None
+    ) -> None:
+        world.load("a", config)
+        assert world.control._served["a"].folder.linked_files is (config is None)
+
+    def test_link_out_of_the_repository_is_not_followed_where_that_is_off(self, tmp_path: Path) -> None:
+        world = World(tmp_path, follow_links=False)
+        world.put("a")
+        world.put("b")
+        world.begin()
         outside = tmp_path / "outside"
         (world.put("c").parent.parent).rename(outside)
         (world.root / "linked").symlink_to(outside)
@@ -793,7 +887,7 @@ class TestUploads:
             world.ask("new", {}, {key: b"x"})
         assert world.uploaded() == []
 
-    @pytest.mark.parametrize("name", ["", "../x", "a/b", "modèle"])
+    @pytest.mark.parametrize("name", ["", "../x", "a/b", "two\nlines"])
     def test_name_that_is_none_is_refused_before_anything_is_written(self, world: World, name: str) -> None:
         with pytest.raises(InvalidCall):
             world.ask(name, {}, FILES)

@@ -11,7 +11,7 @@ import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
 from hotgraph_server.model import State
-from hotgraph_server.repository.layout import versions_in
+from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
 from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import KeptSettings, ModelSettings, SessionSettings
@@ -60,6 +60,28 @@ def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
     assert not [
         thread.name for thread in threading.enumerate() if thread.name.startswith("executor model 'm'")
     ]
+
+
+def test_checkpoint_with_a_compressed_index_is_loaded() -> None:
+    """Whatever TensorFlow's own reader reads is an index."""
+    folder = Path(__file__).parents[2] / "saved_models" / "compressed_index"
+    assert look_at(folder).versions[123].may_be_loaded(None, first=True)
+    version = load(ModelSettings("m", folder))
+    one, caller = version.signatures["serving_default"], Caller()
+    version.call(one, [np.array([[1.0], [3.0]], np.float32)], one.output_aliases, caller.slot)
+    np.testing.assert_array_equal(caller.answer()[0], [[2.5], [3.5]])
+    assert version.stop(HANG_S)
+
+
+def test_checkpoint_that_is_cut_short_is_refused_in_the_words_of_tensorflow(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(saved_models["tf2_mlp"], folder)
+    shard = folder / "variables/variables.data-00000-of-00001"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(LoadError, match="TensorFlow cannot load it: Read less bytes"):
+        load(ModelSettings("m", folder))
 
 
 def test_answers_are_kept_of_models_that_ask_for_it_where_the_server_has_a_cache(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.offers import offers_of, tree_of
+from hotgraph_server.repository.offers import offers_of
 
 
 def test_every_folder_is_a_model_but_hidden_ones(tmp_path: Path) -> None:
@@ -24,12 +24,17 @@ def test_every_folder_is_a_model_but_hidden_ones(tmp_path: Path) -> None:
 def test_name_that_no_model_has_and_one_that_is_there_twice_are_refused_and_the_others_are_not(
     tmp_path: Path,
 ) -> None:
-    for name in ("r/a", "r/b", "r/not a model", "s/b", "s/c"):
+    for name in ("r/a", "r/b", "s/b", "s/c", "s/_d", "s/-e", "s/with space", "s/ümlaut", "s/[*?]"):
         (tmp_path / name).mkdir(parents=True)
+    for odd in (b"caf\xe9", b"two\nlines", b"\x1b[31m"):
+        os.mkdir(os.fsencode(tmp_path) + b"/s/" + odd)
     found = offers_of([tmp_path / "r", tmp_path / "s"])
-    assert list(found.models) == ["a", "c"]
-    assert found.refused.keys() == {"b", "not a model"}
-    assert "letters, digits" in found.refused["not a model"]
+    assert sorted(found.models) == ["-e", "[*?]", "_d", "a", "c", "with space", "ümlaut"]
+    assert found.refused.keys() == {"b", "caf\\xe9", "two\\nlines", "\\x1b[31m"}
+    assert "bytes that are not UTF-8" in found.refused["caf\\xe9"]
+    assert "a control character" in found.refused["two\\nlines"]
+    # All of it goes into messages and logs.
+    assert all(text.isprintable() and text.encode() for pair in found.refused.items() for text in pair)
     assert str(tmp_path / "r" / "b") in found.refused["b"]
     assert str(tmp_path / "s" / "b") in found.refused["b"]
 
@@ -87,11 +92,3 @@ def test_what_is_no_folder_is_no_repository(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LoadError, match=f"{name}: no repository: "):
         offers_of([tmp_path / name])
-
-
-def test_tree_is_every_file_below(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "c").write_text("123")
-    tree = tree_of(tmp_path)
-    assert tree is not None
-    assert {(path, size) for path, size, _ in tree} == {("a/b/c", 3)}

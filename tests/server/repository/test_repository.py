@@ -12,9 +12,10 @@ import pytest
 
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
 from hotgraph_server.model import State, Unavailable, Version
-from hotgraph_server.repository.layout import Files, Found, Look
+from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
+from hotgraph_server.repository.tree import Tree
 from hotgraph_server.settings import (
     AllVersions,
     BatchSettings,
@@ -58,6 +59,8 @@ class World:
     Attributes:
         disk: what a look at each folder finds.
         looks: at which folders was looked, in order.
+        interests: what for.
+        unseen: versions that looks do not go into.
         broken: loads of these versions fail, with this text.
         loaded: every version that was, in order.
         shown: versions and labels of each model as published last, and how often that was.
@@ -72,6 +75,8 @@ class World:
         self.clock = FakeClock()
         self.disk: dict[Path, dict[int, Found] | LoadError] = {}
         self.looks: list[Path] = []
+        self.interests: list[Interest] = []
+        self.unseen: set[int] = set()
         self.broken: dict[int, str] = {}
         self.loaded: list[FakeVersion] = []
         self.shown: dict[str, tuple[list[int], Mapping[str, int]]] = {}
@@ -88,12 +93,23 @@ class World:
             clock=self.clock,
         )
 
-    def put(self, *numbers: int, path: str = "/m", written: int = 0, missing: str | None = None) -> None:
+    def put(
+        self,
+        *numbers: int,
+        path: str = "/m",
+        written: int = 0,
+        opened: int = 0,
+        missing: str | None = None,
+        unreadable: bool = False,
+        hint: str | None = None,
+    ) -> None:
         """Now these versions are in a folder too."""
         there = self.disk.setdefault(Path(path), {})
         assert isinstance(there, dict)
-        files: Files = frozenset({("saved_model.pb", 1, written)})
-        there |= {number: Found(Path(path, str(number)), files, missing) for number in numbers}
+        tree = Tree(frozenset({("saved_model.pb", 1, written)}), max(written, opened))
+        there |= {
+            number: Found(Path(path, str(number)), tree, missing, unreadable, hint) for number in numbers
+        }
 
     def remove(self, *numbers: int, path: str = "/m") -> None:
         there = self.disk[Path(path)]
@@ -146,12 +162,17 @@ class World:
         self.loaded.append(self._make(settings, number))
         return cast(Version, self.loaded[-1])
 
-    def _look(self, path: Path, rules: FolderSettings) -> Look:
+    def _look(self, path: Path, rules: FolderSettings, interest: Interest) -> Look:
         self.looks.append(path)
+        self.interests.append(interest)
         found = self.disk.get(path, LoadError(str(path), "no such folder"))
         if isinstance(found, LoadError):
             raise found
-        return Look(dict(found))
+        versions = dict(found)
+        for number in self.unseen:
+            versions[number] = Found(versions[number].folder)
+        unreadable = (f"{one.folder} {one.missing}" for one in versions.values() if one.unreadable)
+        return Look(versions, tuple(unreadable))
 
     def _give_back(self) -> None:
         self.given_back += 1
@@ -198,6 +219,55 @@ class TestFirstLook:
                 world.run()
         assert world.states() == {1: V}
         assert caplog.text.count("version 2 is not complete yet: a shard is not there") == 1
+
+    @pytest.mark.parametrize("poll_s", [0.0, 1.0, 60.0])
+    def test_version_that_seems_unfinished_is_loaded_when_a_second_look_finds_it_the_same(
+        self, poll_s: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = World(poll_s=poll_s, wait_for_models=False)
+        world.put(2, hint="a shard is not there")
+        world.broken[2] = "TensorFlow cannot load it"
+        with caplog.at_level(logging.INFO):
+            world.configure()
+            told = world.settled()
+            assert world.tick() == pytest.approx(1.0)
+        assert (world.states(), told) == ({}, [])
+        assert world.repository.open_ends() == [
+            "model 'm' version 2, which is not complete yet: a shard is not there"
+        ]
+        assert caplog.text.count("version 2 is not complete yet: a shard is not there") == 1
+        world.put(2, written=2, hint="a shard is not there")
+        world.tick(1.0)
+        assert (world.states(), told) == ({}, []), "it is being written"
+        world.tick(max(poll_s, 1.0))
+        world.run()
+        assert [str(one.error) for one in told[0]] == ["model 'm' version 2: TensorFlow cannot load it"]
+
+    def test_version_that_seems_unfinished_does_not_hold_up_a_lower_one(self) -> None:
+        world = World()
+        world.put(1)
+        world.put(2, hint="its graph is empty")
+        world.configure()
+        world.tick()
+        assert world.states() == {1: L}
+        world.tick(1.0)
+        world.run()
+        assert world.states() == {2: V, 1: C}
+
+    def test_version_that_cannot_be_read_is_warned_about_once_and_costs_no_other(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = World()
+        world.put(1)
+        world.put(2, missing="cannot be read: Permission denied", unreadable=True)
+        world.configure()
+        for _ in range(3):
+            world.poll_until_taken()
+        assert world.states() == {1: V}
+        assert caplog.messages == ["model 'm': /m/2 cannot be read: Permission denied"]
+        world.put(2)
+        world.poll_until_taken()
+        assert world.states() == {2: V, 1: C}
 
     def test_no_more_loads_at_a_time_than_there_are_threads(self) -> None:
         world = World(load_threads=2)
@@ -312,6 +382,25 @@ class TestSwap:
         world.poll_until_taken()
         assert world.states() == {1: V}
 
+    def test_version_that_is_live_is_not_looked_into(self, world: World) -> None:
+        world.tick(1.0)
+        assert world.interests[-1].settled == {1}
+        world.configure(model(folder=FolderSettings(reloaded=True)))
+        world.tick(1.0)
+        assert world.interests[-1].settled == set()
+
+    def test_version_nobody_looked_into_any_more_is_loaded_when_a_look_finds_it_as_it_was(
+        self, world: World
+    ) -> None:
+        world.put(2)
+        world.poll_until_taken()
+        world.unseen = {1}
+        world.poll_until_taken()
+        world.unseen = set()
+        world.remove(2)
+        world.tick(1.0)
+        assert world.states() == {2: V, 1: L}
+
     def test_version_that_is_deleted_gives_way_to_a_lower_one(self, world: World) -> None:
         world.put(2)
         world.poll_until_taken()
@@ -416,6 +505,16 @@ class TestFailedLoads:
         failed.poll_until_taken()
         assert failed.states() == {2: V, 1: C}
 
+    def test_files_that_may_be_read_now_are_tried_at_once(self, failed: World) -> None:
+        for _ in range(20):
+            failed.tick(60.0)
+            failed.run()
+        assert failed.states() == {2: F, 1: V}
+        del failed.broken[2]
+        failed.put(2, opened=9)
+        failed.poll_until_taken()
+        assert failed.states() == {2: V, 1: C}
+
     def test_error_of_ours_is_an_error_of_that_version(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -497,6 +596,8 @@ class TestConfigure:
         world.poll_until_taken()
         assert world.states() == {1: V}
         world.configure(model(versions=AllVersions()))
+        # Nobody has looked into a version that was not wanted.
+        world.tick()
         world.run()
         assert world.states() == {2: V, 1: V}
         assert set(world.shown["m"][0]) == {1, 2}
@@ -689,7 +790,7 @@ class TestStop:
             RepositorySettings(unload_grace_s=3600.0),
             world._publish,
             load=lambda settings, number, _: started(Version(settings, number, graph.open)),
-            look=lambda *_: Look({1: Found(Path("1"), frozenset(), None)}),
+            look=lambda *_: Look({1: Found(Path("1"), Tree())}),
             give_back=lambda: None,
         )
         real.start()
@@ -739,6 +840,11 @@ class TestReload:
         assert world.run() == ["unloader model 'm' version 2"]
         assert before.stopped
         assert world.states() == {2: V, 1: V}
+
+    def test_rights_that_change_load_nothing(self, world: World) -> None:
+        world.put(2, opened=9)
+        world.poll_until_taken()
+        assert len(world.loaded) == 2
 
     def test_other_settings_load_every_version_anew(self, world: World) -> None:
         world.configure(self.model(rows=8, versions=AllVersions()))
@@ -815,8 +921,8 @@ class TestReload:
         world.configure(model(folder=rules))
         really_look = world.repository._look
 
-        def look(path: Path, rules: FolderSettings) -> Look:
-            found = really_look(path, rules)
+        def look(path: Path, rules: FolderSettings, interest: Interest) -> Look:
+            found = really_look(path, rules, interest)
             world.repository._look = really_look
             world.put(1, written=9)
             world.repository.configure([model(folder=rules)], {"m"})

@@ -283,8 +283,8 @@ A = 'config { name: "a" base_path: "/a" model_platform: "tensorflow"'
             "custom_logging_config is not known here",
         ),
         (
-            "model_config_list { config { name: 'a/b' base_path: '/a' model_platform: 'tensorflow' } }",
-            "a model's name is letters, digits",
+            "model_config_list { config { name: '\\x01' base_path: '/a' model_platform: 'tensorflow' } }",
+            "a model's name cannot have a control character",
         ),
     ],
 )

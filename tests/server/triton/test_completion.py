@@ -183,12 +183,14 @@ def test_input_with_a_value_of_its_own_is_optional() -> None:
 
 
 def test_labels_are_lines_of_the_models_own_file(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_bytes(b"cat\r\ndog, small\n\nowl\n")
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog, small\n\nowl\r\n")
     base = ModelSettings("m", tmp_path)
     text = 'output { name: "text" label_filename: "labels.txt" }'
     assert contract(text, base=base).outputs["text"].labels == ("cat", "dog, small", "", "owl")
     (tmp_path / "labels.txt").write_bytes(b"\xff")
-    with pytest.raises(SettingsError, match=r"label_filename of output 'text': 'labels\.txt' is not UTF-8"):
+    with pytest.raises(
+        SettingsError, match=r"label_filename of output 'text': 'labels\.txt': no text: byte 0"
+    ):
         contract(text, base=base)
     with pytest.raises(SettingsError, match="is no name of a file in the model's folder"):
         contract(text.replace("labels", "../labels"), base=base)

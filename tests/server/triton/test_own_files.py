@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.triton.own_files import read
+from hotgraph_server.triton.own_files import OwnFiles
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_files_of_the_model_are_read(folder: Path) -> None:
-    assert read(folder, "labels.txt", "f", 4) == b"cat\n"
-    assert read(folder, "inside", "f", 4) == b"cat\n"
-    assert read(folder, "warmup/raw", "f", 8) == b"12345678"
+    assert OwnFiles(folder).read("labels.txt", "f", 4) == b"cat\n"
+    assert OwnFiles(folder).read("inside", "f", 4) == b"cat\n"
+    assert OwnFiles(folder).read("warmup/raw", "f", 8) == b"12345678"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,16 @@ def test_files_of_the_model_are_read(folder: Path) -> None:
 )
 def test_nothing_else_is(folder: Path, name: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as caught:
-        read(folder, name, "label_filename", 7)
+        OwnFiles(folder).read(name, "label_filename", 7)
     assert str(caught.value).startswith("label_filename: ")
+
+
+def test_what_the_owner_has_linked_is_read_where_he_has_named_it(folder: Path) -> None:
+    files = OwnFiles(folder, linked=True)
+    assert files.read("out", "f", 6) == files.read("outside/secret", "f", 6) == b"secret"
+    for name in ("../secret", "/etc/passwd", "loop", "pipe", "warmup"):
+        with pytest.raises(SettingsError):
+            files.read(name, "f", 7)
 
 
 PARTS = st.sampled_from(
@@ -76,7 +84,7 @@ def test_no_name_leads_to_what_is_not_the_models(tmp_path_factory: pytest.TempPa
         (folder / "out").symlink_to("../secret")
         (folder / "outside").symlink_to("..")
     try:
-        content = read(folder, name, "f", 100)
+        content = OwnFiles(folder).read(name, "f", 100)
     except SettingsError:
         return
     assert content != b"secret"

@@ -7,6 +7,7 @@ import pytest
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.tensors import STRING
+from hotgraph_server.triton.own_files import OwnFiles
 from hotgraph_server.triton.sequence_batching import rules_of
 from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules
 from hotgraph_server.triton.validation import check_config
@@ -17,7 +18,7 @@ from .configs import SEQUENCES, parsed
 def rules(text: str, folder: Path = Path("/nowhere")) -> SequenceRules | None:
     config = parsed(text)
     check_config(config, config.name or "m")
-    return rules_of(config, folder, "m")
+    return rules_of(config, OwnFiles(folder), "m")
 
 
 def batching(text: str, folder: Path = Path("/nowhere")) -> SequenceRules:

@@ -9,6 +9,7 @@ from typing import Any
 from tensorflow_serving.config import model_server_config_pb2
 
 from hotgraph_server.errors import ConfigError, SettingsError
+from hotgraph_server.local_paths import local_path
 from hotgraph_server.protocols.tfs.logging_config import log_settings
 from hotgraph_server.settings import (
     TENSORFLOW,
@@ -59,7 +60,7 @@ def _model(config: Any, like: Like) -> ModelSettings:
 
 
 def _folder(config: Any) -> Path:
-    path = config.base_path
+    path = local_path(config.base_path)
     if "://" in path:
         raise ConfigError(
             f"model {config.name}: {path} is a URI; only folders of this machine are read, mount it as one"

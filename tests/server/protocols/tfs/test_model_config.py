@@ -92,8 +92,8 @@ def test_platform_may_be_said_the_old_way() -> None:
             "model x: a policy of specific versions must name one",
         ),
         (
-            [f'name: "a/b" {PLAIN}'],
-            "model a/b: a model's name is letters, digits, '_', '-' and '.', got 'a/b'",
+            [f'name: "a\\n" {PLAIN}'],
+            "model a\n: a model's name cannot have a control character, got 'a\\n'",
         ),
     ],
 )
