@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for setting in fields_of(*PER_SERVER, *PER_MODEL):
         if not setting.metadata["flag"]:
             continue
-        shown = setting.default not in ("", ()) and not isinstance(setting.default, bool)
+        shown = setting.default not in ("", (), None) and not isinstance(setting.default, bool)
         default = f" (default {setting.default})" if shown else ""
         flag, kind = "--" + setting.name.replace("_", "-"), setting.metadata["kind"]
         # A boolean has no value but two flags: --NAME and --no-NAME.

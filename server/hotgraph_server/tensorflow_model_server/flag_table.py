@@ -60,7 +60,7 @@ _ALL = (
         "listen",
         "host",
         "0.0.0.0",
-        "address to listen on, for gRPC and REST; the one flag that TensorFlow Serving does not have",
+        "address to listen on, for gRPC and REST; TensorFlow Serving does not have this flag",
     ),
     _flag("listen", "grpc_socket_path", "", "file name of a Unix socket for gRPC, beside the port"),
     _flag(
@@ -167,6 +167,13 @@ _ALL = (
         "enable_signature_method_name_check",
         False,
         "hold signatures' method_name against the kind of call",
+    ),
+    _flag(
+        "answer",
+        "strict_shapes",
+        False,
+        "refuse inputs whose shape contradicts the signature, on REST and Predict; =false: on neither; where"
+        " the flag is not given REST does; TensorFlow Serving does not have this flag",
     ),
     _flag(
         "watch",

@@ -67,7 +67,7 @@ DEFAULTS: dict[str, Any] = {
     "enable_grpc_healthcheck_service": False,
     "enable_serialization_as_tensor_content": False,
 }
-OURS = {"host": "0.0.0.0"}
+OURS = {"host": "0.0.0.0", "strict_shapes": False}
 
 # By type: words after the flag's name, and the value that they stand for.
 FORMS: dict[type, list[tuple[str, Any]]] = {
@@ -100,7 +100,7 @@ MISTAKES: dict[type, list[tuple[str, str]]] = {
 }
 
 
-def test_there_is_every_flag_of_tensorflow_serving_with_its_default_and_one_of_ours() -> None:
+def test_there_is_every_flag_of_tensorflow_serving_with_its_default_and_two_of_ours() -> None:
     assert {flag.name: flag.default for flag in FLAGS.values()} == DEFAULTS | OURS
     given = parse([])
     assert given.values == DEFAULTS | OURS
