@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, overload
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from hotgraph_protos.tensors import Array
 
-from . import protocol
+from . import prediction, protocol
 from .channel import DEFAULT_ADDRESS, ChannelOption, Tls, plan_route
 from .descriptions import (
     ModelMetadata,
@@ -24,7 +24,7 @@ from .descriptions import (
     read_server_metadata,
     read_statistics,
 )
-from .errors import Cancelled, InvalidCall, NotFound, Unreachable, from_status
+from .errors import Cancelled, HotgraphError, InvalidCall, NotFound, Unreachable, from_status
 from .protocol import Method, Parameter, Request, Response
 
 
@@ -96,30 +96,17 @@ class AsyncClient:
     ) -> Any:
         """Run a model once; as `Client.predict`."""
         deadline = time.monotonic() + protocol.call_timeout_s(timeout_s, self._timeout_s)
-        key = (model, protocol.version_text(version))
-        metadata = self._known.get(key)
-        if protocol.needs_metadata(inputs, model, signature) and metadata is None:
-            metadata = self._known[key] = await self.metadata(
-                model, version, timeout_s=protocol.left_s(deadline, time.monotonic())
-            )
-        try:
-            request = protocol.infer_request(
-                model,
-                inputs,
-                metadata=metadata,
-                version=version,
-                signature=signature,
-                outputs=outputs,
-                parameters=parameters,
-                request_id=request_id,
-            )
-            response = await self._call(
-                protocol.MODEL_INFER, request, protocol.left_s(deadline, time.monotonic()), model
-            )
-        except (InvalidCall, NotFound):
-            # the model may have been replaced by one with other inputs: ask again next time
-            self._known.pop(key, None)
-            raise
+        conversation = prediction.steps(
+            self._known,
+            model,
+            inputs,
+            version=version,
+            signature=signature,
+            outputs=outputs,
+            parameters=parameters,
+            request_id=request_id,
+        )
+        response = await self._converse(conversation, deadline, model)
         return protocol.read_answer(
             response, single=not isinstance(inputs, Mapping), address=self._route.address
         )
@@ -127,7 +114,7 @@ class AsyncClient:
     async def metadata(
         self, model: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelMetadata:
-        """Inputs, outputs and versions of a model; of its default signature."""
+        """Inputs and outputs of a model's default signature, its versions, and what other signatures take."""
         request = protocol.MODEL_METADATA.request(name=model, version=protocol.version_text(version))
         return read_model_metadata(await self._call(protocol.MODEL_METADATA, request, timeout_s, model))
 
@@ -217,6 +204,24 @@ class AsyncClient:
             return (await self._call(protocol.SERVER_READY, protocol.SERVER_READY.request(), timeout_s)).ready
         request = protocol.MODEL_READY.request(name=model, version=protocol.version_text(version))
         return (await self._call(protocol.MODEL_READY, request, timeout_s, model)).ready
+
+    async def _converse(
+        self, conversation: Generator[prediction.Step, Any, Response], deadline: float, model: str
+    ) -> Response:
+        try:
+            method, request = next(conversation)
+            while True:
+                try:
+                    answer = await self._call(
+                        method, request, protocol.left_s(deadline, time.monotonic()), model
+                    )
+                except HotgraphError as error:
+                    method, request = conversation.throw(error)
+                else:
+                    method, request = conversation.send(answer)
+        except StopIteration as done:
+            response: Response = done.value
+            return response
 
     async def _call(
         self, method: Method[Request, Response], request: Request, timeout_s: float | None, model: str = ""

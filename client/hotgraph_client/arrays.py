@@ -1,8 +1,8 @@
 """Values of Python as arrays of the datatype that a model asks for, and typed contents as arrays.
 
-An array keeps its dtype: whoever chose one is told by the server if it is the wrong one. A list has
-none; it takes the model's, but only if every element fits: no fraction is cut off, no number wraps
-around, no truth value becomes a number. A float is rounded to the model's precision.
+A list has no dtype; it takes the model's, but only if every element fits: no fraction is cut off, no number
+wraps around, no truth value becomes a number. A float is rounded to the model's precision. An array has a
+dtype that somebody chose; it takes the model's only if it loses nothing, precision included.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from hotgraph_protos.tensors import BYTES, CONTENTS_FIELDS, Array, dtype_of, ele
 _INTEGERS = (int, np.integer)
 _REALS = (int, float, np.integer, np.floating)
 _BOOLS = (bool, np.bool_)
+
+# Up to here a double holds every whole number.
+_EXACT = 2**53
 
 
 def has_dtype(value: Any) -> bool:
@@ -49,6 +52,33 @@ def from_python(value: Any, datatype: str) -> Array:
     if dtype.kind in "biu":
         return elements.astype(dtype)
     return _rounded(elements, dtype, datatype)
+
+
+def converted(array: Array, datatype: str) -> Array | None:
+    """A numeric array as `datatype`; None if a value would not stay exactly what it is.
+
+    Floats become floats, whole numbers become whole numbers or floats, and nothing becomes anything else.
+    """
+    dtype = dtype_of(datatype)
+    if array.dtype.kind in "iu":
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            return array.astype(dtype) if limits.min <= low and high <= limits.max else None
+        if low < -_EXACT or high > _EXACT:
+            return None
+    elif not _is_float(array.dtype):
+        return None
+    if not _is_float(dtype):
+        return None
+    wide = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(dtype)
+    return narrow if np.array_equal(narrow.astype(np.float64), wide, equal_nan=True) else None
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 def _rounded(elements: Array, dtype: np.dtype[Any], datatype: str) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, overload
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hotgraph_protos.tensors import Array
 
-from . import protocol
+from . import prediction, protocol
 from .channel import DEFAULT_ADDRESS, ChannelOption, Tls, plan_route
 from .descriptions import (
     ModelMetadata,
@@ -22,7 +22,7 @@ from .descriptions import (
     read_server_metadata,
     read_statistics,
 )
-from .errors import InvalidCall, NotFound, Unreachable, from_status
+from .errors import HotgraphError, InvalidCall, NotFound, Unreachable, from_status
 from .protocol import Method, Parameter, Request, Response
 
 
@@ -120,14 +120,16 @@ class Client:
     ) -> Any:
         """Run a model once.
 
-        Numpy arrays are sent with exactly their dtype and shape. Lists and plain numbers take the datatype
-        that the model states, which is asked for once per model and version. Strings may be str, bytes or
-        any numpy string array, and come back as object arrays of bytes.
+        Lists and plain numbers take the datatype that the model states, which is asked for once per model and
+        version. Numpy arrays are sent as they are; where the model takes another dtype they are converted if
+        every value stays exactly what it is, and otherwise the error says how to cast. Strings may be str,
+        bytes or any numpy string array, and come back as object arrays of bytes.
 
         Args:
             inputs: dict of input name to array-like; or one array-like for a model with one input.
             version: None for the server's choice, usually the highest.
-            signature: None for the model's default; any other takes a dict of numpy arrays.
+            signature: None for the model's default. Of others most servers but hotgraph's say nothing: there
+                they take a dict of numpy arrays.
             outputs: names of the wanted ones; None for all.
             timeout_s: seconds for all of it; None for the client's own.
             parameters: request parameters of the protocol.
@@ -137,30 +139,17 @@ class Client:
             dict of output name to array; for a single array in and a single output, that output's array.
         """
         deadline = time.monotonic() + protocol.call_timeout_s(timeout_s, self._timeout_s)
-        key = (model, protocol.version_text(version))
-        metadata = self._known.get(key)
-        if protocol.needs_metadata(inputs, model, signature) and metadata is None:
-            metadata = self._known[key] = self.metadata(
-                model, version, timeout_s=protocol.left_s(deadline, time.monotonic())
-            )
-        try:
-            request = protocol.infer_request(
-                model,
-                inputs,
-                metadata=metadata,
-                version=version,
-                signature=signature,
-                outputs=outputs,
-                parameters=parameters,
-                request_id=request_id,
-            )
-            response = self._call(
-                protocol.MODEL_INFER, request, protocol.left_s(deadline, time.monotonic()), model
-            )
-        except (InvalidCall, NotFound):
-            # the model may have been replaced by one with other inputs: ask again next time
-            self._known.pop(key, None)
-            raise
+        conversation = prediction.steps(
+            self._known,
+            model,
+            inputs,
+            version=version,
+            signature=signature,
+            outputs=outputs,
+            parameters=parameters,
+            request_id=request_id,
+        )
+        response = self._converse(conversation, deadline, model)
         return protocol.read_answer(
             response, single=not isinstance(inputs, Mapping), address=self._route.address
         )
@@ -168,7 +157,7 @@ class Client:
     def metadata(
         self, model: str, version: int | str | None = None, *, timeout_s: float | None = None
     ) -> ModelMetadata:
-        """Inputs, outputs and versions of a model; of its default signature."""
+        """Inputs and outputs of a model's default signature, its versions, and what other signatures take."""
         request = protocol.MODEL_METADATA.request(name=model, version=protocol.version_text(version))
         return read_model_metadata(self._call(protocol.MODEL_METADATA, request, timeout_s, model))
 
@@ -257,6 +246,22 @@ class Client:
             return self._call(protocol.SERVER_READY, protocol.SERVER_READY.request(), timeout_s).ready
         request = protocol.MODEL_READY.request(name=model, version=protocol.version_text(version))
         return self._call(protocol.MODEL_READY, request, timeout_s, model).ready
+
+    def _converse(
+        self, conversation: Generator[prediction.Step, Any, Response], deadline: float, model: str
+    ) -> Response:
+        try:
+            method, request = next(conversation)
+            while True:
+                try:
+                    answer = self._call(method, request, protocol.left_s(deadline, time.monotonic()), model)
+                except HotgraphError as error:
+                    method, request = conversation.throw(error)
+                else:
+                    method, request = conversation.send(answer)
+        except StopIteration as done:
+            response: Response = done.value
+            return response
 
     def _call(
         self, method: Method[Request, Response], request: Request, timeout_s: float | None, model: str = ""

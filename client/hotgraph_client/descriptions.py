@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hotgraph_protos import open_inference as oip
+
+# The keys of properties that describe a signature.
+_INPUTS_OF = "inputs."
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,12 @@ class TensorMetadata:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """A model's face: what its default signature takes and gives."""
+    """A model's face: what its default signature takes and gives.
+
+    Attributes:
+        properties: what the protocol has no field for, in the server's own words.
+        signatures: what each signature takes, by name; empty where the server does not say.
+    """
 
     name: str
     versions: tuple[str, ...]
@@ -30,6 +39,7 @@ class ModelMetadata:
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
     properties: Mapping[str, str] = field(default_factory=dict)
+    signatures: Mapping[str, tuple[TensorMetadata, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,8 +110,20 @@ def read_model_metadata(response: oip.ModelMetadataResponse) -> ModelMetadata:
         tuple(TensorMetadata(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors)
         for tensors in (response.inputs, response.outputs)
     )
+    properties = dict(response.properties)
+    signatures = {
+        key.removeprefix(_INPUTS_OF): _read_inputs(text)
+        for key, text in properties.items()
+        if key.startswith(_INPUTS_OF)
+    }
     return ModelMetadata(
-        response.name, tuple(response.versions), response.platform, inputs, outputs, dict(response.properties)
+        response.name,
+        tuple(response.versions),
+        response.platform,
+        inputs,
+        outputs,
+        properties,
+        {name: found for name, found in signatures.items() if found is not None},
     )
 
 
@@ -129,6 +151,17 @@ def read_statistics(response: oip.ModelStatisticsResponse) -> tuple[ModelStatist
         )
         for model in response.model_stats
     )
+
+
+def _read_inputs(text: str) -> tuple[TensorMetadata, ...] | None:
+    """The inputs of a signature as hotgraph servers write them; None: another's text, of another meaning."""
+    try:
+        return tuple(
+            TensorMetadata(str(one["name"]), str(one["datatype"]), tuple(map(int, one["shape"])))
+            for one in json.loads(text)
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _timing(duration: oip.StatisticDuration) -> Timing:

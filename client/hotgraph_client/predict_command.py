@@ -25,8 +25,8 @@ from .predict_values import read_input, save, to_json
 DESCRIPTION = """\
 Run a model once and show the answer.
 
-An input is a file (.npy, .npz, .json) or JSON on the spot. Arrays from .npy and .npz are sent with
-exactly their dtype; JSON becomes the datatype that the model states. NAME= may be left out where the
+An input is a file (.npy, .npz, .json) or JSON on the spot. JSON becomes the datatype that the model
+states; so do arrays from .npy and .npz where no value changes by it. NAME= may be left out where the
 model has one input.
 """
 
@@ -120,11 +120,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answer(client: Client, inputs: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    if protocol.needs_metadata(inputs, arguments.model, arguments.signature) and not isinstance(inputs, dict):
+    if not isinstance(inputs, dict):
         # named here, so that the answer keeps its names as well
-        tensors = client.metadata(arguments.model, arguments.version).inputs
-        if len(tensors) != 1:
-            found = ", ".join(map(str, tensors)) or "none"
+        metadata = client.metadata(arguments.model, arguments.version)
+        tensors = protocol.inputs_of(metadata, arguments.signature, arguments.model)
+        if tensors is None or len(tensors) != 1:
+            found = "not told by its server" if tensors is None else ", ".join(map(str, tensors)) or "none"
             raise InvalidCall(
                 f"say which input, as in --input NAME=VALUE; the inputs of '{arguments.model}': {found}"
             )

@@ -56,7 +56,7 @@ def _read_value(text: str) -> Any:
         if _STARTS_INLINE.match(text):
             return _parse(text, f"'{text}'")
         if path.is_file():
-            raise ValueError(f"{text}: expected a file that ends in {', '.join(_SUFFIXES)}")
+            raise ValueError(f"{text}: expected a file that ends in {', '.join(_SUFFIXES)}; {_way_out(path)}")
         raise ValueError(
             f"'{text}' is neither a file nor JSON (in JSON, text stands in quotes: '\"{text}\"')"
         )
@@ -66,6 +66,15 @@ def _read_value(text: str) -> Any:
         raise ValueError(f"{text}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{text} is not JSON: {error}") from error
+
+
+def _way_out(path: Path) -> str:
+    """How a file that is none of ours becomes one."""
+    if path.suffix in (".csv", ".tsv", ".txt"):
+        separator = r"'\t'" if path.suffix == ".tsv" else "','"
+        table = f"numpy.loadtxt('{path}', delimiter={separator}, ndmin=2)"
+        return f"of a table make one: numpy.save('x.npy', {table})"
+    return f'its bytes go as JSON, in base64: \'[{{"b64": "..."}}]\' (base64 -w0 {path})'
 
 
 def _load(path: Path) -> Any:

@@ -16,10 +16,10 @@ import numpy as np
 from google.protobuf.message import Message
 
 from hotgraph_protos import open_inference as oip
-from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, encode_raw
+from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype_of, encode_raw
 
-from .arrays import from_contents, from_python, has_dtype
-from .descriptions import ModelMetadata
+from .arrays import converted, from_contents, from_python, has_dtype
+from .descriptions import ModelMetadata, TensorMetadata
 from .errors import InvalidCall, NotFound, ServerFault, TooLate, Unreachable
 
 Parameter = bool | int | float | str
@@ -28,7 +28,10 @@ Response = TypeVar("Response", bound=Message)
 
 # protobuf's own limit on one message, less some room for names and shapes
 _MAX_CONTENTS_BYTES = 2**31 - 2**20
-_DEFAULT_SIGNATURES = (None, "", "serving_default")
+_DEFAULT_SIGNATURE = "serving_default"
+_NUMERIC = {"BOOL", "FP16", "BF16", "FP32", "FP64"} | {
+    f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
+}
 
 # A server that is starting answers in one of these ways; anything else will not go away by waiting.
 PASSING = (Unreachable, NotFound, TooLate)
@@ -114,23 +117,6 @@ def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str],
     return tuple((name.lower(), value) for name, value in (headers or {}).items())
 
 
-def needs_metadata(inputs: Any, model: str, signature: str | None) -> bool:
-    """Whether the model must be asked for names or datatypes before `inputs` can be sent.
-
-    Raises:
-        InvalidCall: it must be asked, but servers describe the default signature only.
-    """
-    if isinstance(inputs, Mapping) and all(has_dtype(value) for value in inputs.values()):
-        return False
-    if signature not in _DEFAULT_SIGNATURES:
-        raise InvalidCall(
-            f"signature '{signature}' takes a dict of input name to numpy array: servers describe only the "
-            "default signature, so names and datatypes of another cannot be looked up",
-            model=model,
-        )
-    return True
-
-
 def infer_request(
     model: str,
     inputs: Any,
@@ -146,17 +132,20 @@ def infer_request(
 
     Args:
         inputs: dict of name to array-like, or one array-like for a model with exactly one input.
-        metadata: the model's, where `needs_metadata`.
+        metadata: the model's, if it is known: lists, and what has no name, need it; arrays take its datatypes
+            if they lose nothing.
 
     Raises:
-        InvalidCall: something that no server could make sense of.
+        InvalidCall: something that no server could make sense of, or that the model does not take.
+        NotFound: by its metadata the model has no such signature.
     """
     request = oip.ModelInferRequest(
         model_name=model, model_version=version_text(version), id=request_id or ""
     )
+    known = None if metadata is None else inputs_of(metadata, signature, model)
     contents_bytes = 0
-    for name, value in _named(inputs, model, metadata).items():
-        array = _array(value, name, model, metadata)
+    for name, value in _named(inputs, model, known).items():
+        array = _array(value, name, model, known)
         datatype = datatype_of(array.dtype)
         # counted before they are copied, except strings, which are only known by their encoding
         contents_bytes += 0 if datatype == BYTES else array.nbytes
@@ -229,33 +218,91 @@ def _check_size(contents_bytes: int, model: str) -> None:
         )
 
 
-def _named(inputs: Any, model: str, metadata: ModelMetadata | None) -> Mapping[str, Any]:
+def inputs_of(
+    metadata: ModelMetadata, signature: str | None, model: str
+) -> tuple[TensorMetadata, ...] | None:
+    """What a signature takes; None where the server does not describe it.
+
+    Args:
+        signature: None for the default one.
+
+    Raises:
+        NotFound: there is no such signature.
+    """
+    default = metadata.properties.get("default_signature")
+    if not signature or signature == default:
+        # A server that has anything to say of signatures, and no default one to name, has none.
+        if default is not None or "signatures" not in metadata.properties:
+            return metadata.inputs
+        if not metadata.signatures:
+            raise NotFound(f"'{model}' has no signature that can be called", model=model)
+        found = ", ".join(sorted(metadata.signatures))
+        raise NotFound(f"'{model}' has no default signature: choose one of {found}", model=model)
+    if signature in metadata.signatures:
+        return metadata.signatures[signature]
+    if metadata.signatures:
+        found = ", ".join(sorted(metadata.signatures))
+        raise NotFound(f"'{model}' has no signature '{signature}'; there are {found}", model=model)
+    return metadata.inputs if signature == _DEFAULT_SIGNATURE else None
+
+
+def _named(inputs: Any, model: str, known: tuple[TensorMetadata, ...] | None) -> Mapping[str, Any]:
     if isinstance(inputs, Mapping):
         for name in inputs:
             if not isinstance(name, str):
                 raise InvalidCall(f"input names are strings, got {name!r}", model=model)
         return inputs
-    if metadata is None or len(metadata.inputs) != 1:
-        found = ", ".join(map(str, metadata.inputs)) if metadata and metadata.inputs else "none"
+    if known is None:
+        raise _undescribed(model)
+    if len(known) != 1:
         raise InvalidCall(
-            f"a single array fits only a model with one input; the inputs of '{model}': {found}", model=model
-        )
-    return {metadata.inputs[0].name: inputs}
-
-
-def _array(value: Any, name: str, model: str, metadata: ModelMetadata | None) -> Array:
-    if has_dtype(value):
-        return np.asarray(value)
-    known = {tensor.name: tensor for tensor in metadata.inputs} if metadata else {}
-    if name not in known:
-        raise InvalidCall(
-            f"no input '{name}'; the inputs of '{model}': {', '.join(map(str, known.values())) or 'none'}",
+            f"a single array fits only a model with one input; the inputs of '{model}': {_listed(known)}",
             model=model,
         )
+    return {known[0].name: inputs}
+
+
+def _array(value: Any, name: str, model: str, known: tuple[TensorMetadata, ...] | None) -> Array:
+    stated = {tensor.name: tensor for tensor in known or ()}.get(name)
+    if has_dtype(value):
+        array = np.asarray(value)
+        return array if stated is None else _recast(array, stated, model)
+    if known is None:
+        raise _undescribed(model)
+    if stated is None:
+        raise InvalidCall(f"no input '{name}'; the inputs of '{model}': {_listed(known)}", model=model)
     try:
-        return from_python(value, known[name].datatype)
+        return from_python(value, stated.datatype)
     except ValueError as error:
         raise InvalidCall(f"input '{name}': {error}", model=model) from None
+
+
+def _recast(array: Array, stated: TensorMetadata, model: str) -> Array:
+    datatype = datatype_of(array.dtype)
+    if datatype == stated.datatype or not {datatype, stated.datatype} <= _NUMERIC:
+        # What is no number is the server's to refuse, in its own words.
+        return array
+    recast = converted(array, stated.datatype)
+    if recast is None:
+        cast = f"x.astype(np.{dtype_of(stated.datatype).name})".replace("np.bfloat16", "ml_dtypes.bfloat16")
+        raise InvalidCall(
+            f"input '{stated.name}' is {datatype}, '{model}' takes {stated.datatype}, and as such its values "
+            f"would not be the same: send {cast} if that is meant",
+            model=model,
+        )
+    return recast
+
+
+def _undescribed(model: str) -> InvalidCall:
+    return InvalidCall(
+        f"the server of '{model}' describes its default signature only, so names and datatypes of another "
+        "cannot be looked up: give a dict of input name to numpy array",
+        model=model,
+    )
+
+
+def _listed(tensors: Sequence[TensorMetadata]) -> str:
+    return ", ".join(map(str, tensors)) or "none"
 
 
 def _parameter(key: str, value: Parameter, model: str) -> oip.InferParameter:

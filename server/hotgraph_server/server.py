@@ -260,7 +260,12 @@ class Server:
         if not settings.rest_port:
             return
         methods = Methods(
-            self.registry, prediction, models, self._request_logs.may_write, settings.rest_processes
+            self.registry,
+            prediction,
+            models,
+            self._request_logs.may_write,
+            settings.rest_processes,
+            strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
         page = MetricsPage(self.registry, lambda: self.state is State.LIVE)
         rest = RestServer(self._settings.listen, settings, methods, lambda: self.state, page.text)

@@ -14,7 +14,7 @@ def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
     for setting in fields_of(*owners):
         if not setting.metadata["flag"]:
             continue
-        shown = setting.default not in ("", ()) and not isinstance(setting.default, bool)
+        shown = setting.default not in ("", (), None) and not isinstance(setting.default, bool)
         default = f" (default {setting.default})" if shown else ""
         flag, kind = "--" + key_of(setting).replace("_", "-"), setting.metadata["kind"]
         # A boolean has no value but two flags: --NAME and --no-NAME.

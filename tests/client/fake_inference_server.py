@@ -28,6 +28,7 @@ class FakeModel:
     run: Callable[[Mapping[str, Array]], Mapping[str, Array]]
     inputs: Sequence[tuple[str, str, Sequence[int]]]
     outputs: Sequence[tuple[str, str, Sequence[int]]] = ()
+    properties: Mapping[str, str] = field(default_factory=lambda: {"colour": "blue"})
 
 
 @dataclass
@@ -176,7 +177,7 @@ class FakeServer:
     def _metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
         model = self.models[request.name]
         response = oip.ModelMetadataResponse(
-            name=request.name, versions=["1"], platform="fake", properties={"colour": "blue"}
+            name=request.name, versions=["1"], platform="fake", properties=model.properties
         )
         for ours, theirs in ((model.inputs, response.inputs), (model.outputs, response.outputs)):
             for name, datatype, shape in ours:

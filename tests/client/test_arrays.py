@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_client.arrays import from_contents, from_python
+from hotgraph_client.arrays import converted, from_contents, from_python
 from hotgraph_protos import open_inference as oip
 from hotgraph_protos.tensors import dtype_of
 
@@ -67,6 +67,58 @@ def test_list_becomes_the_models_datatype_if_it_fits(value: Any, datatype: str, 
 def test_list_that_does_not_fit_is_refused(value: Any, datatype: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         from_python(value, datatype)
+
+
+@pytest.mark.parametrize(
+    ("array", "datatype"),
+    [
+        (np.float64([0.5, -1, np.nan, np.inf, -0.0, 2**-149]), "FP32"),
+        (np.float32([1.5, np.nan]), "FP64"),
+        (np.float32([1.5, 65504]), "FP16"),
+        (np.float64([256, 1.5]), "BF16"),
+        (np.array([1.5], dtype_of("BF16")), "FP32"),
+        (np.int64([-(2**31), 2**31 - 1]), "INT32"),
+        (np.uint64([255]), "UINT8"),
+        (np.int64([0, 2**24]), "FP32"),
+        (np.int64([2**53]), "FP64"),
+        (np.empty((0, 3)), "FP32"),
+        (np.empty((0, 3), np.int64), "INT8"),
+        (np.array(3), "UINT64"),
+    ],
+)
+def test_array_is_converted_where_every_value_stays_what_it_is(array: Any, datatype: str) -> None:
+    found = converted(np.asarray(array), datatype)
+    assert found is not None
+    assert found.dtype == dtype_of(datatype)
+    assert found.shape == np.shape(array)
+    wide = np.asarray(array).astype(np.float64)
+    np.testing.assert_array_equal(found.astype(np.float64), wide)
+    np.testing.assert_array_equal(np.signbit(found.astype(np.float64)), np.signbit(wide))
+
+
+@pytest.mark.parametrize(
+    ("array", "datatype"),
+    [
+        (np.float64([0.1]), "FP32"),
+        (np.float64([1e-50]), "FP32"),
+        (np.float64([1e39]), "FP32"),
+        (np.float32([1 + 2**-9]), "BF16"),
+        (np.float32([1e5]), "FP16"),
+        (np.int64([2**31]), "INT32"),
+        (np.int64([-1]), "UINT64"),
+        (np.uint64([2**63]), "INT64"),
+        (np.int64([2**24 + 1]), "FP32"),
+        (np.int64([2**63 - 1]), "FP64"),
+        (np.uint64([2**64 - 1]), "FP64"),
+        (np.float64([1]), "INT32"),
+        (np.array([True]), "INT32"),
+        (np.int32([1]), "BOOL"),
+        (np.array(["1"]), "INT32"),
+        (np.int32([1]), "BYTES"),
+    ],
+)
+def test_array_is_not_converted_where_anything_would_change(array: Any, datatype: str) -> None:
+    assert converted(array, datatype) is None
 
 
 @pytest.mark.parametrize(

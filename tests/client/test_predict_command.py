@@ -189,6 +189,8 @@ def test_strings_that_files_would_cut_are_not_saved(tmp_path: Path) -> None:
         ("--input x=word", "neither a file nor JSON"),
         ("--input x=[1", "is not JSON"),
         ("--input x=picture.png", "picture.png: expected a file that ends in .npy"),
+        ("--input x=picture.png", "base64 -w0 picture.png"),
+        ("--input x=table.csv", "numpy.save('x.npy', numpy.loadtxt('table.csv', delimiter=',', ndmin=2))"),
         ("--input broken.npy", "broken.npy"),
         ("--input broken.npz", "broken.npz"),
         ("--input broken.json", "broken.json is not JSON"),
@@ -206,7 +208,7 @@ def test_strings_that_files_would_cut_are_not_saved(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense_are_one_line_and_status_2(
     predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str], words: str, why: str
 ) -> None:
-    for name in ("broken.npy", "broken.npz", "broken.json", "picture.png"):
+    for name in ("broken.npy", "broken.npz", "broken.json", "picture.png", "table.csv"):
         Path(name).write_bytes(b"\x93NUMPY not really")
     np.save("objects.npy", np.array([{}], object), allow_pickle=True)
     np.savez("objects.npz", x=np.array([{}], object))
@@ -275,12 +277,56 @@ def test_unnamed_input_for_a_model_with_two_lists_them(
     assert "the inputs of 'sum_and_difference': a (INT64 [-1]), b (INT64 [-1])" in capsys.readouterr().err
 
 
-def test_unnamed_input_for_another_signature_is_not_guessed(
+def test_input_for_a_signature_that_the_server_does_not_describe_is_not_guessed(
     predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predict("double", "--input", "[1]", "--signature", "other") == 1
-    assert "signature 'other'" in capsys.readouterr().err
-    assert server.requests == []
+    assert "say which input, as in --input NAME=VALUE" in capsys.readouterr().err
+    assert server.calls("ModelInfer") == []
+
+
+SIGNATURES = {
+    "signatures": "first,second",
+    "inputs.first": '[{"name": "x", "datatype": "FP32", "shape": [-1]}]',
+    "inputs.second": '[{"name": "z", "datatype": "INT64", "shape": [-1]}]',
+}
+
+
+@pytest.mark.parametrize("value", ["[1]", "z=[1]"])
+def test_json_for_another_signature_takes_its_name_and_datatype(
+    predict: Predict, server: FakeServer, value: str
+) -> None:
+    server.models["echo"].properties = SIGNATURES
+    assert predict("echo", "--input", value, "--signature", "second") == 0
+    (tensor,) = server.calls("ModelInfer")[0].inputs
+    assert (tensor.name, tensor.datatype) == ("z", "INT64")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--input [1]", "'echo' has no default signature: choose one of first, second"),
+        ("--input x=[1]", "'echo' has no default signature: choose one of first, second"),
+        ("--input [1] --signature typo", "'echo' has no signature 'typo'; there are first, second"),
+    ],
+)
+def test_signature_that_is_not_there_is_told_which_there_are(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    server.models["echo"].properties = SIGNATURES
+    assert predict("echo", *words.split()) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "check MODEL, --version and --signature" in error
+
+
+def test_file_that_would_lose_something_is_told_how_to_cast(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("x.npy", np.array([[0.1, 0.2]]))
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT)
+    assert predict("double", "--input", "x=x.npy") == 1
+    assert "send x.astype(np.float32) if that is meant" in capsys.readouterr().err
 
 
 def test_tls_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_client import InvalidCall, ModelMetadata, ServerFault, TensorMetadata
+from hotgraph_client import InvalidCall, ModelMetadata, NotFound, ServerFault, TensorMetadata
 from hotgraph_client.protocol import infer_request, probe_pauses_s, read_answer
 from hotgraph_protos import open_inference as oip
 
@@ -37,9 +37,80 @@ def test_array_that_is_not_contiguous_goes_in_row_major_order() -> None:
     assert request.raw_input_contents == [bytes([0, 3, 1, 4, 2, 5])]
 
 
-def test_numpy_scalar_keeps_its_dtype() -> None:
-    (tensor,) = infer_request("m", np.float64(1), metadata=ONE).inputs
-    assert (tensor.name, tensor.datatype, list(tensor.shape)) == ("x", "FP64", [])
+def test_numpy_scalar_is_an_array_without_dimensions() -> None:
+    (tensor,) = infer_request("m", np.float32(1), metadata=ONE).inputs
+    assert (tensor.name, tensor.datatype, list(tensor.shape)) == ("x", "FP32", [])
+
+
+@pytest.mark.parametrize(
+    ("array", "datatype", "sent"),
+    [
+        (np.float64([0.5, np.inf]), "FP32", "FP32"),
+        (np.int64([1, -2]), "INT32", "INT32"),
+        (np.int64([1]), "FP16", "FP16"),
+        # what is no number is for the server to refuse
+        (np.array(["1"]), "FP32", "BYTES"),
+        (np.float32([1]), "BYTES", "FP32"),
+        (np.float32([1]), "<invalid>", "FP32"),
+    ],
+)
+def test_array_takes_the_datatype_that_is_known_where_it_loses_nothing(
+    array: Any, datatype: str, sent: str
+) -> None:
+    metadata = described(TensorMetadata("x", datatype, (-1,)))
+    (tensor,) = infer_request("m", {"x": array}, metadata=metadata).inputs
+    assert tensor.datatype == sent
+
+
+@pytest.mark.parametrize(
+    ("array", "datatype", "cast"),
+    [
+        (np.float64([0.1]), "FP32", "x.astype(np.float32)"),
+        (np.float64([1]), "INT32", "x.astype(np.int32)"),
+        (np.int64([2**40]), "INT32", "x.astype(np.int32)"),
+        (np.array([True]), "FP32", "x.astype(np.float32)"),
+        (np.int8([1]), "BOOL", "x.astype(np.bool)"),
+        (np.float32([0.1]), "BF16", "x.astype(ml_dtypes.bfloat16)"),
+    ],
+)
+def test_array_that_would_lose_something_is_told_how_to_cast(array: Any, datatype: str, cast: str) -> None:
+    with pytest.raises(InvalidCall) as refused:
+        infer_request("m", {"x": array}, metadata=described(TensorMetadata("x", datatype, (-1,))))
+    assert f"takes {datatype}, and as such its values would not be the same: send {cast}" in str(
+        refused.value
+    )
+
+
+SIGNATURES = {"first": (TensorMetadata("x", "FP32", (-1,)),), "second": ()}
+
+
+@pytest.mark.parametrize(
+    ("properties", "signatures", "signature", "why"),
+    [
+        (
+            {"signatures": "first,second"},
+            SIGNATURES,
+            None,
+            "'m' has no default signature: choose one of first, second",
+        ),
+        (
+            {"signatures": "first,second", "default_signature": "first"},
+            SIGNATURES,
+            "typo",
+            "'m' has no signature 'typo'; there are first, second",
+        ),
+        ({"signatures": ""}, {}, None, "'m' has no signature that can be called"),
+    ],
+)
+def test_signature_that_is_not_there_is_told_which_there_are(
+    properties: dict[str, str],
+    signatures: dict[str, tuple[TensorMetadata, ...]],
+    signature: str | None,
+    why: str,
+) -> None:
+    metadata = ModelMetadata("m", ("1",), "p", (), (), properties, signatures)
+    with pytest.raises(NotFound, match=why):
+        infer_request("m", [1], metadata=metadata, signature=signature)
 
 
 def test_one_output_may_be_named_without_a_list() -> None:

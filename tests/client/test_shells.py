@@ -66,15 +66,68 @@ def test_metadata_is_asked_for_once_per_model_and_version(connect: Connect, serv
     assert [request.model_version for request in server.calls("ModelInfer")] == ["", "", "1", "1"]
 
 
-def test_refused_call_makes_the_client_ask_for_metadata_again(connect: Connect, server: FakeServer) -> None:
+def test_call_that_another_version_refuses_is_sent_as_that_one_takes_it(
+    connect: Connect, server: FakeServer
+) -> None:
     client = connect(server.address)
     client.predict("double", [[1, 2]])
     server.models["double"].inputs = [("renamed", "FP32", [-1, 2])]
     server.models["double"].run = lambda arrays: {"y": arrays["renamed"] * 3}
     server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT)
-    with pytest.raises(InvalidCall):
-        client.predict("double", [[1, 2]])
     np.testing.assert_array_equal(client.predict("double", [[1, 2]]), [[3, 6]])
+
+
+def test_refused_call_that_would_be_the_same_again_is_not_sent_again(
+    connect: Connect, server: FakeServer
+) -> None:
+    client = connect(server.address)
+    for inputs in ([[1, 2]], {"x": np.ones((1, 2), np.float32)}):
+        client.predict("double", inputs)
+        server.requests.clear()
+        server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, details="the first refusal")
+        with pytest.raises(InvalidCall, match="the first refusal"):
+            client.predict("double", inputs)
+        assert [method for method, _ in server.requests] == ["ModelInfer", "ModelMetadata"]
+    server.fail("ModelInfer", grpc.StatusCode.NOT_FOUND)
+    server.requests.clear()
+    with pytest.raises(NotFound):
+        client.predict("double", [[1, 2]])
+    assert [method for method, _ in server.requests] == ["ModelInfer"]
+
+
+def test_refusal_stands_where_the_server_says_nothing_more(connect: Connect, server: FakeServer) -> None:
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, details="FP64 is wrong")
+    server.fail("ModelMetadata", grpc.StatusCode.UNIMPLEMENTED)
+    with pytest.raises(InvalidCall, match="FP64 is wrong"):
+        connect(server.address).predict("double", {"x": np.ones((1, 2))})
+
+
+def test_array_of_another_dtype_is_sent_again_as_the_models_if_it_loses_nothing(
+    connect: Connect, server: FakeServer
+) -> None:
+    client = connect(server.address)
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT)
+    answer = client.predict("double", {"x": np.array([[0.5, np.nan]])})
+    np.testing.assert_array_equal(answer["y"], np.array([[1, np.nan]], np.float32))
+    # from then on the datatype is known, and one message will do
+    client.predict("double", {"x": np.array([[1, 2]])})
+    sent = [request.inputs[0].datatype for request in server.calls("ModelInfer")]
+    assert sent == ["FP64", "FP32", "FP32"]
+
+
+def test_array_that_would_lose_something_is_refused_and_told_how_to_cast(
+    connect: Connect, server: FakeServer
+) -> None:
+    client = connect(server.address)
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT)
+    for _ in range(2):
+        with pytest.raises(InvalidCall) as refused:
+            client.predict("double", {"x": np.array([[0.1, 2]])})
+        assert str(refused.value) == (
+            "input 'x' is FP64, 'double' takes FP32, and as such its values would not be the same: "
+            "send x.astype(np.float32) if that is meant (for model 'double')"
+        )
+    assert len(server.calls("ModelInfer")) == 1
 
 
 def test_single_array_with_several_outputs_gets_them_by_name(connect: Connect, server: FakeServer) -> None:
@@ -84,8 +137,8 @@ def test_single_array_with_several_outputs_gets_them_by_name(connect: Connect, s
 def test_lists_take_the_datatype_of_the_model(connect: Connect, server: FakeServer) -> None:
     connect(server.address).predict("sum_and_difference", {"a": [1], "b": np.array([2], np.int32)})
     (request,) = server.calls("ModelInfer")
-    # the array beside it keeps its own, right or wrong
-    assert [tensor.datatype for tensor in request.inputs] == ["INT64", "INT32"]
+    # and so does the array beside them, since it is known already
+    assert [tensor.datatype for tensor in request.inputs] == ["INT64", "INT64"]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +196,28 @@ def test_version_signature_outputs_parameters_and_id_are_sent(connect: Connect, 
     assert request.parameters["huge"].WhichOneof("parameter_choice") == "uint64_param"
 
 
-def test_other_signature_with_a_list_is_refused_before_anything_is_sent(
+def test_lists_for_another_signature_take_its_datatypes(connect: Connect, server: FakeServer) -> None:
+    server.models["echo"].properties = {
+        "signatures": "default,other",
+        "default_signature": "default",
+        "inputs.default": '[{"name": "x", "datatype": "FP32", "shape": [-1]}]',
+        "inputs.other": '[{"name": "z", "datatype": "UINT8", "shape": [-1]}]',
+    }
+    client = connect(server.address)
+    for inputs in ([1], {"z": [1]}):
+        client.predict("echo", inputs, signature="other")
+        (tensor,) = server.calls("ModelInfer")[-1].inputs
+        assert (tensor.name, tensor.datatype) == ("z", "UINT8")
+
+
+def test_list_for_a_signature_that_the_server_does_not_describe_is_not_guessed(
     connect: Connect, server: FakeServer
 ) -> None:
     client = connect(server.address)
     for inputs in ([1.0], {"x": [1.0]}, np.ones(1)):
-        with pytest.raises(InvalidCall, match="signature 'other' takes a dict"):
+        with pytest.raises(InvalidCall, match="give a dict of input name to numpy array"):
             client.predict("double", inputs, signature="other")
-    assert server.requests == []
+    assert server.calls("ModelInfer") == []
 
 
 @pytest.mark.parametrize(

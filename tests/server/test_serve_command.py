@@ -94,7 +94,7 @@ class TestFlags:
         field = FIELDS[name]
         assert f"--{name.replace('_', '-')}" in shown
         expected = " ".join(field.metadata["help"].split())
-        if field.default not in ("", ()) and not isinstance(field.default, bool):
+        if field.default not in ("", (), None) and not isinstance(field.default, bool):
             expected += f" (default {field.default})"
         assert expected in shown
 

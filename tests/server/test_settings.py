@@ -307,8 +307,9 @@ def test_device_is_known_by_its_full_name(device: str, canonical: str) -> None:
 def test_every_setting_has_help_and_a_kind_that_fits_its_default(field: dataclasses.Field[Any]) -> None:
     assert len(field.metadata["help"]) > 10
     default = field.default_factory() if callable(field.default_factory) else field.default
-    # A list that does not change is a tuple.
-    assert type(default) is (tuple if field.metadata["kind"] is list else field.metadata["kind"])
+    # A list that does not change is a tuple; where nothing said is a third thing to say, there is no default.
+    kind = tuple if field.metadata["kind"] is list else field.metadata["kind"]
+    assert default is None or type(default) is kind
     # What argparse can read; the file can say more.
     flags = (str, int, float, bool, list)
     assert field.metadata["kind"] in (flags if field.metadata["flag"] else (*flags, tuple, dict, QueuePolicy))

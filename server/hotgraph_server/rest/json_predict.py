@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.input_shapes import check_shape
 from hotgraph_server.rest.json_tensors import (
     Mismatch,
     check_tensor,
@@ -43,12 +44,13 @@ class Request(NamedTuple):
     rows: bool
 
 
-def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
+def read_request(body: bytes, signatures: Mapping[str, Signature], *, strict_shapes: bool = True) -> Request:
     """A Predict request from its body.
 
     Args:
         body: JSON.
         signatures: those that can be called.
+        strict_shapes: refuse inputs whose shape contradicts the signature?
 
     Raises:
         InvalidCall: it is no JSON, or not what its signature takes.
@@ -59,16 +61,19 @@ def read_request(body: bytes, signatures: Mapping[str, Signature]) -> Request:
     signature = signatures.get(name)
     if signature is None:
         return Request(name, None, False)
-    inputs, rows = read_inputs(request, signature)
+    inputs, rows = read_inputs(request, signature, strict_shapes=strict_shapes)
     return Request(name, inputs, rows)
 
 
-def read_inputs(body: Mapping[str, Any], signature: Signature) -> tuple[Sequence[Array], bool]:
+def read_inputs(
+    body: Mapping[str, Any], signature: Signature, *, strict_shapes: bool = True
+) -> tuple[Sequence[Array], bool]:
     """The arrays of a Predict request.
 
     Args:
         body: the request, read.
         signature: what it calls.
+        strict_shapes: see `read_request`.
 
     Returns:
         The arrays in the signature's order, with its dtypes; and whether they came in rows.
@@ -82,7 +87,7 @@ def read_inputs(body: Mapping[str, Any], signature: Signature) -> tuple[Sequence
     if "instances" not in body:
         if "inputs" not in body:
             raise InvalidCall("Missing 'inputs' or 'instances' key")
-        return _in_order(_columns(body["inputs"], signature), signature), False
+        return _in_order(_columns(body["inputs"], signature), signature, strict_shapes), False
     if "inputs" in body:
         raise InvalidCall(
             f"JSON Value: {shown(body)} Not formatted correctly expecting only one of 'inputs' or 'instances'"
@@ -93,7 +98,7 @@ def read_inputs(body: Mapping[str, Any], signature: Signature) -> tuple[Sequence
         raise InvalidCall(f"JSON Value: {shown(body)} Excepting 'instances' to be an list/array")
     if not instances:
         raise InvalidCall(f"JSON Value: {shown(body)} No values in 'instances' array")
-    return _in_order(_rows(instances, signature), signature), True
+    return _in_order(_rows(instances, signature), signature, strict_shapes), True
 
 
 def write_outputs(aliases: Sequence[str], arrays: Sequence[Array], *, rows: bool) -> bytes:
@@ -119,7 +124,10 @@ def write_outputs(aliases: Sequence[str], arrays: Sequence[Array], *, rows: bool
     return write({"predictions": predictions}, finite=finite)
 
 
-def _in_order(found: Mapping[str, Array], signature: Signature) -> Sequence[Array]:
+def _in_order(found: Mapping[str, Array], signature: Signature, strict_shapes: bool) -> Sequence[Array]:
+    if strict_shapes:
+        for alias, array in found.items():
+            check_shape(signature.inputs_by_alias[alias], array)
     return [
         found[spec.alias] if spec.alias in found else signature.defaults[spec.alias]
         for spec in signature.inputs

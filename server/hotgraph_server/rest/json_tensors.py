@@ -6,7 +6,7 @@
 * A string is its UTF-8; ``{"b64": "..."}`` is bytes. Outputs of strings are JSON strings, unless the output's
   name ends in ``_bytes`` or a value is no UTF-8: then they are ``{"b64": "..."}``. TensorFlow Serving
   writes the latter as they are, and nobody can read the document.
-* Shapes are the graph's concern, like everywhere on this protocol; but lists must be rectangular.
+* Lists must be rectangular; what else a shape must be is for the caller to say.
 
 There are two ways through a value: a fast one that converts whole lists at a time and only knows that
 something is wrong, and a slow one that then looks for the first wrong value and says so in TensorFlow
@@ -159,9 +159,11 @@ def _floats(values: list[Any], kinds: set[type], dtype: np.dtype[Any]) -> Array:
     doubles = np.array(values, np.float64)
     if dtype == np.float64:
         return doubles
-    sizes = np.abs(doubles)
-    _demand(not ((sizes > _largest(dtype)) & (sizes < np.inf)).any())
-    return doubles.astype(dtype)
+    with np.errstate(over="ignore"):
+        rounded = doubles.astype(dtype)
+    # Held against the largest before it is rounded, float32's own largest, 3.4028235e+38, would be too large.
+    _demand(not (np.isinf(rounded) & ~np.isinf(doubles)).any())
+    return rounded
 
 
 def _strings(values: list[Any], kinds: set[type]) -> Array:
@@ -179,10 +181,6 @@ def _demand(holds: bool) -> None:
         raise Mismatch
 
 
-def _largest(dtype: np.dtype[Any]) -> float:
-    return float(_finfo(dtype).max)
-
-
 def _largest_whole(dtype: np.dtype[Any]) -> int:
     """Up to which a whole number in JSON is taken where a float is wanted.
 
@@ -190,7 +188,8 @@ def _largest_whole(dtype: np.dtype[Any]) -> int:
     narrower, whose users expect values to be rounded, whatever is in range.
     """
     info = _finfo(dtype)
-    return int(2 ** (info.nmant + 1) - 1) if dtype.itemsize >= 4 else int(info.max)
+    # By way of a float: bfloat16 makes integers of 64 bits, and its largest is none.
+    return int(2 ** (info.nmant + 1) - 1) if dtype.itemsize >= 4 else int(float(info.max))
 
 
 def _check_level(value: Any, dtype: np.dtype[Any], shape: Sequence[int], level: int) -> None:

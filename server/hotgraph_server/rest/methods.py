@@ -58,6 +58,8 @@ class Methods:
         models: Service,
         is_logged: Callable[[str], bool] = lambda model: False,
         processes: int = 0,
+        *,
+        strict_shapes: bool = True,
     ) -> None:
         """
         Args:
@@ -66,11 +68,13 @@ class Methods:
             models: tensorflow.serving.ModelService.
             is_logged: may calls of the model of that name be written down?
             processes: that read and write very large JSON; 0: that happens here.
+            strict_shapes: does Predict refuse inputs whose shape contradicts the signature?
         """
         self._registry = registry
         self._prediction = prediction
         self._models = models
         self._is_logged = is_logged
+        self._strict_shapes = strict_shapes
         self._apart = Apart(processes)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
@@ -91,7 +95,12 @@ class Methods:
         except CallError as error:
             refusal = error
         apart = self._apart if len(body) > _VERY_LARGE_BYTES else _HERE
-        request = apart.run(json_predict.read_request, body, dict(version.signatures) if version else {})
+        request = apart.run(
+            json_predict.read_request,
+            body,
+            dict(version.signatures) if version else {},
+            strict_shapes=self._strict_shapes,
+        )
         if version is None:
             assert refusal is not None
             raise refusal

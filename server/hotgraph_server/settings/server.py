@@ -21,8 +21,15 @@ from hotgraph_server.settings.state import StateSettings
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How TensorFlow Serving's PredictionService reads and answers; owned by protocols/tfs."""
+    """How TensorFlow Serving's PredictionService reads and answers, over gRPC and REST; owned by
+    protocols/tfs."""
 
+    strict_shapes: bool | None = setting(
+        None,
+        "refuse inputs whose shape contradicts the signature on REST and on Predict; off: on neither; where "
+        "nothing is said REST refuses them, and Predict leaves them to the graph",
+        kind=bool,
+    )
     tensor_content: bool = setting(
         False, "answer Predict with tensor_content in place of typed fields", flag=False
     )
@@ -31,6 +38,16 @@ class PredictionSettings:
         "refuse calls of signatures whose method_name is of another kind than the call's",
         flag=False,
     )
+
+    @property
+    def rest_checks_shapes(self) -> bool:
+        """Are the shapes of REST's inputs held against the signature?"""
+        return self.strict_shapes is not False
+
+    @property
+    def predict_checks_shapes(self) -> bool:
+        """Those of Predict's?"""
+        return self.strict_shapes is True
 
 
 @dataclass(frozen=True)

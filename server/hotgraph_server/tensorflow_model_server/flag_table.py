@@ -178,6 +178,13 @@ _ALL = (
         "hold signatures' method_name against the kind of call",
     ),
     _flag(
+        "answer",
+        "strict_shapes",
+        False,
+        "refuse inputs whose shape contradicts the signature, on REST and Predict; =false: on neither; where"
+        " the flag is not given REST does; TensorFlow Serving does not have this flag",
+    ),
+    _flag(
         "watch",
         "monitoring_config_file",
         "",

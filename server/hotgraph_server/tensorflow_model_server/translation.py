@@ -74,6 +74,7 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
         PredictionSettings(
             tensor_content=given.is_on("enable_serialization_as_tensor_content"),
             check_method_names=given.is_on("enable_signature_method_name_check"),
+            strict_shapes=given.is_on("strict_shapes") if "strict_shapes" in given.named else None,
         ),
         ops=ops(given),
     )

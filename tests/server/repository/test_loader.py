@@ -48,7 +48,11 @@ def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
     cases: list[tuple[ModelSettings, type[StartError], str]] = [
         (ModelSettings("m", tmp_path / "missing"), LoadError, "no such folder"),
         (ModelSettings("m", broken), LoadError, "saved_model.pb cannot be read"),
-        (ModelSettings("m", saved_models["uninitialized"]), LoadError, "model 'm' version 1: none of its signatures"),
+        (
+            ModelSettings("m", saved_models["uninitialized"]),
+            LoadError,
+            "model 'm' version 1: none of its signatures",
+        ),
         (ModelSettings("m", saved_models["uninitialized_table"]), LoadError, "it fails whatever it is given"),
         (elsewhere, DeviceNotFound, "no device /CPU:7 on this machine; there is /CPU:0"),
     ]

@@ -96,6 +96,7 @@ class Rest:
 
     settings: RestSettings = field(default_factory=lambda: RestSettings(rest_processes=0))
     max_calls: int = 100
+    strict_shapes: bool = True
     state: State = State.LIVE
     metrics: Callable[[], bytes] = lambda: b"figures 1\n"
 
@@ -112,7 +113,13 @@ class Rest:
         self.server = RestServer(
             listening,
             settings,
-            Methods(self.registry, prediction, models, processes=settings.rest_processes),
+            Methods(
+                self.registry,
+                prediction,
+                models,
+                processes=settings.rest_processes,
+                strict_shapes=self.strict_shapes,
+            ),
             lambda: self.state,
             lambda: self.metrics(),
         )

@@ -40,6 +40,31 @@ def test_numbers_come_back_as_they_went(data: st.DataObject, dtype: np.dtype[Any
     np.testing.assert_array_equal(found, array.reshape(found.shape))
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("value", [1, [1, 2, 3], [[0, -5], [2.5, 256]], [[]]])
+def test_whole_numbers_are_read_for_every_float(name: str, value: Any) -> None:
+    dtype = np.dtype(name)
+    found = read_tensor(value, dtype)
+    assert found.dtype == dtype
+    assert found.astype(np.float64).tolist() == np.array(value, np.float64).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "too_large"),
+    [
+        ("float16", 65504, 65520.0),
+        ("float32", 3.4028235e38, 3.4028236e38),
+        ("bfloat16", 3.3895314e38, 3.4e38),
+    ],
+)
+def test_float_is_refused_only_if_it_would_become_infinite(
+    name: str, largest: float, too_large: float
+) -> None:
+    assert np.isfinite(read_tensor([largest], np.dtype(name)).astype(np.float64)).all()
+    with pytest.raises(InvalidCall, match="without loss of precision"):
+        read_tensor([too_large], np.dtype(name))
+
+
 @given(npst.arrays(np.float32, SHAPES))
 def test_bfloat16_comes_back_as_it_went(array: Array) -> None:
     narrow = array.astype(BFLOAT16)

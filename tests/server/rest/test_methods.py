@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,41 @@ def test_predict_of_a_named_signature(rest: Rest) -> None:
     rest.serve(FakeGraph(signature("other", {"z": (None, 1)})))
     body = {"signature_name": "other", "instances": [{"z": [1]}]}
     assert rest.post("/v1/models/m:predict", body).json == {"predictions": [[2.0]]}
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        ({"instances": [[1]]}, "[1,1]"),
+        ({"instances": [1]}, "[1]"),
+        ({"instances": [[1, 2, 3]]}, "[1,3]"),
+        ({"inputs": 5}, "[]"),
+    ],
+)
+def test_input_that_a_graph_might_broadcast_is_refused_with_both_shapes(
+    rest: Rest, body: Any, shape: str
+) -> None:
+    rest.serve(FakeGraph(signature("serving_default", {"x": (None, 4)})))
+    answer = rest.post("/v1/models/m:predict", body)
+    assert (answer.code, answer.error) == (
+        400,
+        f"input 'x' has shape {shape}, the signature says [-1,4]",
+    )
+
+
+@pytest.mark.parametrize("instances", [[[1]], [1], [[1, 2, 3]]])
+def test_where_shapes_are_the_graphs_concern_it_gets_them_all(
+    rest_with: Callable[..., Rest], instances: Any
+) -> None:
+    rest = rest_with(strict_shapes=False)
+    rest.serve(FakeGraph(signature("serving_default", {"x": (None, 4)})))
+    answer = rest.post("/v1/models/m:predict", {"instances": instances})
+    assert answer.json == {"predictions": (2 * np.array(instances)).tolist()}
+
+
+def test_rows_that_lack_a_last_dimension_of_one_are_let_through(rest: Rest) -> None:
+    rest.serve(FakeGraph(signature("serving_default", {"x": (None, 1)})))
+    assert rest.post("/v1/models/m:predict", {"instances": [1, 2, 5]}).json == {"predictions": [2, 4, 10]}
 
 
 def test_numbers_that_are_not_finite_go_in_and_come_out(rest: Rest) -> None:

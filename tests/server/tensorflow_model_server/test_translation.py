@@ -103,8 +103,15 @@ def test_without_flags_everything_is_as_in_tensorflow_serving() -> None:
         (
             ["--enable_serialization_as_tensor_content", "--enable_signature_method_name_check"],
             "prediction",
-            {"tensor_content": True, "check_method_names": True},
+            {"tensor_content": True, "check_method_names": True, "strict_shapes": None},
         ),
+        (["--strict_shapes"], "prediction", {"rest_checks_shapes": True, "predict_checks_shapes": True}),
+        (
+            ["--strict_shapes=false"],
+            "prediction",
+            {"rest_checks_shapes": False, "predict_checks_shapes": False},
+        ),
+        ([], "prediction", {"rest_checks_shapes": True, "predict_checks_shapes": False}),
     ],
 )
 def test_flag_of_the_server_is_a_setting(words: list[str], owner: str, expected: dict[str, Any]) -> None:

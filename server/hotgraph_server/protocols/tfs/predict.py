@@ -63,7 +63,9 @@ class Predict(TwoWays[Asked]):
             spec.signature_name,
             check_method_name=self._settings.check_method_names,
         )
-        inputs = predict_rules.inputs_of(request, large, signature)
+        inputs = predict_rules.inputs_of(
+            request, large, signature, strict_shapes=self._settings.predict_checks_shapes
+        )
         outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
         self._remember(message, asked, version, inputs, lambda: (gaps.tensor_gaps(message, request), None))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.errors import InvalidCall, WrongMethod, WrongSignature
+from hotgraph_server.input_shapes import check_shape
 from hotgraph_server.protocols.tfs import classify, codec, regress
 from hotgraph_server.signatures import DEFAULT_SIGNATURE, Signature
 from hotgraph_server.tensors import Array, tensorflow_name
@@ -49,19 +50,26 @@ def why_unusable(unusable: Mapping[str, str], name: str) -> str:
     return f" It cannot be called: {unusable[name]}." if name in unusable else ""
 
 
-def inputs_of(request: Any, large: Mapping[str, codec.LargeValues], signature: Signature) -> Sequence[Array]:
+def inputs_of(
+    request: Any,
+    large: Mapping[str, codec.LargeValues],
+    signature: Signature,
+    *,
+    strict_shapes: bool = False,
+) -> Sequence[Array]:
     """The arrays in the signature's order, those left out by their defaults.
 
-    Shapes are the graph's concern on this protocol: TensorFlow Serving takes what the graph takes, whatever
-    the signature says.
+    Shapes are the graph's concern on this protocol, unless the settings say otherwise: TensorFlow Serving
+    takes what the graph takes, whatever the signature says.
 
     Args:
         request: a PredictRequest.
         large: what was left out of it, by alias (codec.read_request).
         signature: what is called.
+        strict_shapes: see input_shapes.py.
 
     Raises:
-        InvalidCall: inputs too many, missing, unreadable or of another dtype.
+        InvalidCall: inputs too many, missing, unreadable, of another dtype, or of a shape that is refused.
     """
     sent, known, defaults = request.inputs, signature.inputs_by_alias, signature.defaults
     if len(sent) > len(known) or (len(sent) < len(known) and not defaults):
@@ -95,6 +103,8 @@ def inputs_of(request: Any, large: Mapping[str, codec.LargeValues], signature: S
                 f"Type mismatch for input {spec.alias}: actual {tensorflow_name(array.dtype)} "
                 f"vs. expect {tensorflow_name(spec.dtype)}"
             )
+        if strict_shapes and spec.alias in sent:
+            check_shape(spec, array)
         arrays.append(array)
     return arrays
 

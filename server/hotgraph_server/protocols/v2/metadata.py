@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
@@ -85,8 +87,14 @@ def _tensor(spec: TensorSpec, shape: Sequence[int]) -> pb.ModelMetadataResponse.
     return pb.ModelMetadataResponse.TensorMetadata(name=spec.alias, datatype=datatype, shape=shape)
 
 
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    """An input as the protocol's own field would have it."""
+    datatype = wire.datatype_of(spec.dtype) or codec.INVALID_DATATYPE
+    return {"name": spec.alias, "datatype": datatype, "shape": codec.shape_of(spec)}
+
+
 def _properties(version: Version) -> Mapping[str, str]:
-    """What the protocol has no field for: the other signatures, and which are batched."""
+    """What the protocol has no field for: the signatures, what each takes, and which are batched."""
     default = version.default_signature
     properties = {"signatures": ",".join(version.signatures)}
     if default is not None:
@@ -94,6 +102,7 @@ def _properties(version: Version) -> Mapping[str, str]:
     for name, reason in version.alone.items():
         properties[f"batching.{name}"] = "batched" if reason is None else f"alone: {reason}"
     for name, signature in version.signatures.items():
+        properties[f"inputs.{name}"] = json.dumps([_described(spec) for spec in signature.inputs])
         if signature.writes:
             properties[f"writes.{name}"] = ",".join(sorted(signature.variables | signature.other_state))
     return properties

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2
 
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.model import State
 from hotgraph_server.protocols.tfs import codec
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.protocols.wire import WORTH_CUTTING, Message
 from hotgraph_server.registry import Registry
+from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
@@ -185,6 +186,19 @@ def test_strings_tell_forms_apart() -> None:
     for words in (strings(b"a", b"bcd"), strings(b"ab", b"cd"), strings(b"a", b"bcd")):
         hot(mixed(words).SerializeToString(deterministic=True), FakeReply())
         assert model.calls[-1].inputs[-1].tolist() == words.tolist()
+
+
+def test_shapes_are_held_against_the_signature_only_if_the_settings_say_so() -> None:
+    message = request({name: np.ones((1, 1), np.float32) for name in "xy"}).SerializeToString()
+    ours = version()
+    for settings in (None, PredictionSettings(), PredictionSettings(strict_shapes=False)):
+        assert outcome(Predict(registry_of(ours), settings), message, ours)[0] == 0
+    strict = Predict(registry_of(ours), PredictionSettings(strict_shapes=True))
+    told = "input 'x' has shape [1,1], the signature says [-1,2]"
+    # Twice: nothing that was refused is remembered as a form.
+    for _ in range(2):
+        assert outcome(strict, message, ours)[:2] == (InvalidCall.status, told)
+    assert outcome(strict, floats().SerializeToString(), ours)[0] == 0
 
 
 @given(st.data())

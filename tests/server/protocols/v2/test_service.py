@@ -406,6 +406,9 @@ class TestModelMetadata:
             "default_signature": "serving_default",
             "batching.serving_default": "batched",
             "batching.other": "batched",
+            "inputs.serving_default": '[{"name": "x", "datatype": "FP32", "shape": [-1, 2]}, '
+            '{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]',
+            "inputs.other": '[{"name": "x", "datatype": "INT64", "shape": [-1]}]',
         }
 
     def test_reason_to_run_alone_is_told(self, models: Models, service: Service) -> None:
