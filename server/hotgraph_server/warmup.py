@@ -27,15 +27,13 @@ _LOG = logging.getLogger(__name__)
 # no use for (an id out of range, a text that is no tf.Example), and says nothing about real calls.
 _UNFIT = frozenset(
     {
-        grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.INTERNAL,
     }
 )
 
-# In every export of TensorFlow 2, and never meant to be called.
-_INITIALISER = "__saved_model_init_op"
+_WITHOUT_VALUE = ("initialized", "without a value")
 
 
 class Runnable(Protocol):
@@ -93,7 +91,7 @@ def _warm_up_one(
         try:
             answers = graph.run(signature, signature.output_aliases, inputs)
         except RunFailed as error:
-            if error.status in _UNFIT:
+            if _is_unfit(error):
                 raise LoadError(
                     where, f"signature {signature.name!r} fails its first run: {_first_line(error)}"
                 ) from error
@@ -167,8 +165,15 @@ def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str
         parts.append(f"batched: {', '.join(batched)}")
     if single:
         parts.append(f"run alone: {', '.join(single)}")
-    parts += [f"not callable: {name} ({why})" for name, why in unusable.items() if name != _INITIALISER]
+    parts += [f"not callable: {name} ({why})" for name, why in unusable.items()]
     return "; ".join(parts) or "no signature that can be called"
+
+
+def _is_unfit(error: RunFailed) -> bool:
+    # Tables and variables without a value are told so; but so are inputs that do not go together.
+    if error.status is grpc.StatusCode.FAILED_PRECONDITION:
+        return any(words in str(error) for words in _WITHOUT_VALUE)
+    return error.status in _UNFIT
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.batching.composite_inputs import generate_composites
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
@@ -49,7 +50,7 @@ class Kind:
 
 def kinds(signature: Signature) -> Iterator[Kind]:
     """The kinds that make a difference to `signature`, the most telling first."""
-    free = any(None in (spec.shape or (None,))[1:] for spec in signature.inputs)
+    free = any(spec.part is not None or None in (spec.shape or (None,))[1:] for spec in signature.inputs)
     integers = any(spec.dtype.kind in "iu" for spec in signature.inputs)
     strings = any(spec.dtype == STRING for spec in signature.inputs)
     for size in _FREE_SIZES if free else _FREE_SIZES[:1]:
@@ -88,12 +89,16 @@ def generate(
     """
     random = np.random.default_rng(_SEED + seed)
     given = iter(scalars) if scalars is not None else None
+    composites = generate_composites(signature, rows, kind.size, random)
+    sizes = {**composites.sizes, **(sizes or {})}
     inputs = []
     for index, spec in enumerate(signature.inputs):
-        if spec.shape == () and given is not None:
+        if index in composites.arrays:
+            inputs.append(composites.arrays[index])
+        elif spec.shape == () and given is not None:
             inputs.append(np.asarray(next(given), spec.dtype))
         else:
-            inputs.append(_generate(spec, _shape(spec, index, rows, kind, sizes or {}), kind, random))
+            inputs.append(_generate(spec, _shape(spec, index, rows, kind, sizes), kind, random))
     return inputs
 
 
