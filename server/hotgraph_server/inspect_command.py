@@ -182,7 +182,7 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
     yield f'      answer = client.predict("{version.name}", {{{inputs}}}{choice})'
     yield f'      print(answer["{signature.outputs[0].alias}"])'
     yield ""
-    flags = "".join(f" --input {spec.alias}={spec.alias}.npy" for spec, _ in sent)
+    flags = "".join(f" --input {spec.alias}={spec.alias.replace('/', '_')}.npy" for spec, _ in sent)
     choice = f" --signature {signature.name}" if chooses else ""
     yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
 

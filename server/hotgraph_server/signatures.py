@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,26 @@ DEFAULT_SIGNATURE = "serving_default"
 """The name that both TensorFlow 1's and 2's exporters give to the signature that clients mean."""
 
 Shape = tuple[int | None, ...]
+
+Role = Literal["indices", "values", "dense_shape", "flat_values", "row_splits", "other"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a tensor is of a sparse tensor (indices, values, dense_shape), a ragged one (flat_values,
+    row_splits) or some other that is made of several.
+
+    Attributes:
+        whole: the name of that other tensor.
+        role: what of it.
+        level: of row_splits; 0 is the outermost.
+        shape: of the whole, where it is known; its dimension 0 is that of none of the parts.
+    """
+
+    whole: str
+    role: Role
+    level: int = 0
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -25,17 +45,19 @@ class TensorSpec:
         tensor: the tensor in the graph, ``op:index``.
         dtype: object for strings.
         shape: None for a dimension that is free; None instead of a tuple for an unknown rank.
+        part: what it is a part of; None: it is whole.
     """
 
     alias: str
     tensor: str
     dtype: np.dtype[Any]
     shape: Shape | None
+    part: Part | None = None
 
     @property
     def free_rows(self) -> bool:
-        """Is dimension 0 there, and free?"""
-        return bool(self.shape) and self.shape[0] is None  # type: ignore[index]
+        """Is dimension 0 there, and free, and that of rows? In a part of a tensor it is something else."""
+        return self.part is None and bool(self.shape) and self.shape[0] is None  # type: ignore[index]
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ _UNFIT = frozenset(
     {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}
 )
 
+_WITHOUT_VALUE = ("initialized", "without a value")
+
 Clock = Callable[[], float]
 
 
@@ -220,7 +222,7 @@ class _First:
         lines = {_first_line(error) for error in self._failures}
         if not self._signature.inputs:
             return f"it fails, and takes nothing that could be to blame: {min(lines)}"
-        if len(lines) == 1 and all(error.status in _UNFIT for error in self._failures):
+        if len(lines) == 1 and all(_is_unfit(error) for error in self._failures):
             return f"it fails whatever it is given: {min(lines)}"
         return None
 
@@ -292,6 +294,13 @@ def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str
         parts.append(f"run alone: {', '.join(single)}")
     parts += [f"not callable: {name} ({why})" for name, why in unusable.items()]
     return "; ".join(parts) or "no signature that can be called"
+
+
+def _is_unfit(error: RunFailed) -> bool:
+    # Tables and variables without a value are told so; but so are inputs that do not go together.
+    if error.status is grpc.StatusCode.FAILED_PRECONDITION:
+        return any(words in str(error) for words in _WITHOUT_VALUE)
+    return error.status in _UNFIT
 
 
 def _never(_: Sequence[Array]) -> Sequence[Array]:

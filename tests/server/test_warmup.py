@@ -90,25 +90,29 @@ def test_graph_that_runs_alone_is_warmed_with_what_it_brings(caplog: pytest.LogC
     assert "not warmed" not in caplog.text
 
 
-UNFIT = [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED]
+UNFIT = [
+    (grpc.StatusCode.FAILED_PRECONDITION, "Table not initialized."),
+    (grpc.StatusCode.NOT_FOUND, "Resource localhost/w does not exist."),
+    (grpc.StatusCode.UNIMPLEMENTED, "NCHW is not supported"),
+]
 
 
-@pytest.mark.parametrize("status", UNFIT)
+@pytest.mark.parametrize(("status", "words"), UNFIT)
 def test_signature_that_fails_whatever_it_is_given_is_given_up_and_the_others_are_not(
-    status: grpc.StatusCode,
+    status: grpc.StatusCode, words: str
 ) -> None:
     def compute(inputs: Sequence[Array]) -> Sequence[Array]:
         if inputs[0].shape[1] == 5:
-            raise RunFailed(status.value[0], "what TensorFlow said\nand where")
+            raise RunFailed(status.value[0], f"{words}\nand where")
         return doubled(inputs)
 
     bad = signature("bad", {"x": (None, 5)}, {"y": (None, 5)})
     found = warm_up(opened(FakeGraph(signature(), bad, compute=compute)), "m")
-    assert found.unusable == {"bad": "it fails whatever it is given: what TensorFlow said"}
+    assert found.unusable == {"bad": f"it fails whatever it is given: {words}"}
     assert found.alone == {"serving_default": None}
 
 
-@pytest.mark.parametrize("status", UNFIT)
+@pytest.mark.parametrize("status", [status for status, _ in UNFIT])
 def test_signature_whose_failure_depends_on_what_it_is_given_stays_callable(status: grpc.StatusCode) -> None:
     """A path that is not there is the caller's, and another one may be there."""
 
@@ -118,6 +122,23 @@ def test_signature_whose_failure_depends_on_what_it_is_given_stays_callable(stat
     found = warm_up(opened(FakeGraph(compute=compute)), "m")
     assert not found.unusable
     assert "could not be tried" in (found.alone["serving_default"] or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, "indices are out of order"),
+        (grpc.StatusCode.INTERNAL, "what went wrong"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "no such id"),
+    ],
+)
+def test_failure_that_does_not_blame_the_graph_leaves_a_signature_callable(
+    status: grpc.StatusCode, words: str
+) -> None:
+    def compute(_: Sequence[Array]) -> Sequence[Array]:
+        raise RunFailed(status.value[0], words)
+
+    assert not warm_up(opened(FakeGraph(compute=compute)), "m").unusable
 
 
 def test_signature_that_takes_nothing_and_fails_is_given_up_whatever_it_says() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.batching.composite_inputs import generate_composites
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
@@ -67,7 +68,7 @@ def described(signature: Signature, kind: Kind) -> str:
 
 def sizes(signature: Signature, rows: int) -> list[int]:
     """What free inner dimensions may be given, rising; one size where there are none."""
-    if not any(None in (spec.shape or ())[1:] for spec in signature.inputs):
+    if not any(spec.part is not None or None in (spec.shape or ())[1:] for spec in signature.inputs):
         return [_FREE_SIZES[0]]
     most = min(_largest_size(spec, rows) for spec in signature.inputs)
     return sorted({max(min(size, most), 1) for size in _FREE_SIZES})
@@ -113,14 +114,18 @@ def generate(
     """
     random = np.random.default_rng(_SEED + seed)
     given = iter(scalars) if scalars is not None else None
+    composites = generate_composites(signature, rows, kind.size, random)
+    sizes = {**composites.sizes, **(sizes or {})}
     inputs = []
     for index, spec in enumerate(signature.inputs):
-        if spec.shape == () and given is not None:
+        if index in composites.arrays:
+            inputs.append(composites.arrays[index])
+        elif spec.shape == () and given is not None:
             inputs.append(np.asarray(next(given), spec.dtype))
         else:
             content = signature.contents.get(spec.alias)
             samples = content.samples if content is not None else ()
-            shape = _shape(spec, index, rows, kind, sizes or {})
+            shape = _shape(spec, index, rows, kind, sizes)
             inputs.append(_generate(spec, shape, kind, random, samples))
     return inputs
 

@@ -42,6 +42,9 @@ def whole_outputs(signature: Signature) -> frozenset[str]:
 def _why_no_rows(signature: Signature) -> str | None:
     if not signature.inputs:
         return "it has no inputs, so there are no rows to join"
+    for spec in (*signature.inputs, *signature.outputs):
+        if spec.part is not None:
+            return f"{spec.part.whole!r} is a tensor of several parts, and none of them has its rows"
     for spec in signature.inputs:
         # Scalars join where they are equal. Anything larger that has no rows is no setting but data.
         if not spec.free_rows and spec.shape != ():

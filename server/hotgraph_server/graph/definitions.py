@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
+from tensorflow.python.saved_model import constants
 
 from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varying_ops
 from hotgraph_server.graph.compiling import compiling_op
+from hotgraph_server.graph.composites import flattened_inputs, is_composite, shape_of, spread
 from hotgraph_server.graph.contents import contents_of
 from hotgraph_server.graph.python_calls import python_calls
-from hotgraph_server.signatures import Shape, Signature, TensorSpec
+from hotgraph_server.signatures import Part, Signature, TensorSpec
 from hotgraph_server.tensors import STRING, dtype_of
+
+_FOR_LOADERS = frozenset({constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY})
 
 
 def signatures_of(meta_graph: Any) -> tuple[dict[str, Signature], dict[str, str]]:
     """The signatures of a MetaGraphDef that can be called, and why the others cannot; both by name."""
     signatures, unusable = {}, {}
-    for name, definition in sorted(meta_graph.signature_def.items()):
+    for name, definition in sorted(signature_defs_of(meta_graph).items()):
         try:
-            signatures[name] = _signature(name, definition, meta_graph.graph_def)
+            signatures[name] = _signature(name, definition, meta_graph)
         except ValueError as error:
             unusable[name] = str(error)
     return signatures, unusable
+
+
+def signature_defs_of(meta_graph: Any) -> dict[str, Any]:
+    """The SignatureDefs of a MetaGraphDef that are meant for callers, by name: TensorFlow 2 writes those that
+    it loads a SavedModel by among them."""
+    return {name: one for name, one in meta_graph.signature_def.items() if name not in _FOR_LOADERS}
 
 
 def is_stateful(op: str) -> bool:
@@ -62,13 +74,16 @@ def _are_handles(definition: Any, node: Any) -> Iterator[bool]:
         yield from (argument.is_ref or kind == tf.resource.as_datatype_enum for kind in types)
 
 
-def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
+def _signature(name: str, definition: Any, meta_graph: Any) -> Signature:
     """Raises ValueError: it cannot be called, with the reason."""
     if not definition.outputs:
         raise ValueError("it has no outputs")
-    # Sorted, because a protobuf map has no order and the order is what callers see.
-    inputs = tuple(_spec(alias, definition.inputs[alias]) for alias in sorted(definition.inputs))
-    outputs = tuple(_spec(alias, definition.outputs[alias]) for alias in sorted(definition.outputs))
+    inputs = _specs(definition.inputs)
+    if meta_graph.HasField("object_graph_def"):
+        parts = flattened_inputs(meta_graph, inputs)
+        inputs = tuple(replace(spec, part=parts.get(spec.alias, spec.part)) for spec in inputs)
+    outputs = _specs(_carried(definition.outputs))
+    graph_def = meta_graph.graph_def
     if len({spec.tensor for spec in inputs}) < len(inputs):
         raise ValueError("two of its inputs are the same tensor")
     ends, fed = [spec.tensor for spec in outputs], [spec.tensor for spec in inputs]
@@ -99,14 +114,35 @@ def _signature(name: str, definition: Any, graph_def: Any) -> Signature:
     )
 
 
-def _spec(alias: str, info: Any) -> TensorSpec:
-    if info.WhichOneof("encoding") != "name":
-        kind = info.WhichOneof("encoding") or "nothing"
+def _carried(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without composite tensors of which a call cannot carry some part, if anything is left then."""
+    carried = {}
+    for alias, info in outputs.items():
+        try:
+            _specs({alias: info})
+        except ValueError:
+            if not is_composite(info):
+                raise
+            continue
+        carried[alias] = info
+    return carried or dict(outputs)
+
+
+def _specs(infos: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    entries = [entry for alias, info in infos.items() for entry in spread(alias, info)]
+    # Sorted, because a protobuf map has no order and the order is what callers see.
+    specs = tuple(sorted((_spec(*entry) for entry in entries), key=lambda spec: spec.alias))
+    for one, other in pairwise(specs):
+        if one.alias == other.alias:
+            raise ValueError(f"{one.alias!r} is the name of a tensor and of a part of another")
+    return specs
+
+
+def _spec(alias: str, info: Any, part: Part | None) -> TensorSpec:
+    if info.WhichOneof("encoding") != "name" or not info.name:
+        kind = info.WhichOneof("encoding") if is_composite(info) else "nothing"
         raise ValueError(f"{alias!r} is no plain tensor but {kind}")
     dtype = dtype_of(info.dtype)
     if dtype is None:
         raise ValueError(f"{alias!r} has the TensorFlow dtype {info.dtype}, which no call can carry")
-    shape: Shape | None = None
-    if not info.tensor_shape.unknown_rank:
-        shape = tuple(dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim)
-    return TensorSpec(alias, info.name, dtype, shape)
+    return TensorSpec(alias, info.name, dtype, shape_of(info.tensor_shape), part)

@@ -20,7 +20,7 @@ from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.probing import Measured
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph.callables import Callables, Key, Prepared
-from hotgraph_server.graph.definitions import signatures_of
+from hotgraph_server.graph.definitions import signature_defs_of, signatures_of
 from hotgraph_server.graph.freezing import (
     COMPILED,
     FROZEN,
@@ -52,7 +52,8 @@ class Graph:
     Attributes:
         signatures: those that can be called, by name.
         unusable: why the others cannot be called, by name.
-        signature_defs: all as saved (SignatureDef messages), for clients that ask for the metadata.
+        signature_defs: all that are meant for callers, as saved (SignatureDef messages), for clients that ask
+            for the metadata.
         variables: the names of the variables that signatures write, and that can be read and written whole.
     """
 
@@ -75,7 +76,7 @@ class Graph:
         self._callables = Callables(session)
         # What almost every call needs, found without making a key: all outputs, by the plan.
         self._usual: dict[str, Prepared] = {}
-        self.signature_defs: Mapping[str, Any] = dict(meta_graph.signature_def)
+        self.signature_defs: Mapping[str, Any] = signature_defs_of(meta_graph)
         self.signatures, self.unusable = signatures_of(meta_graph)
         self._as_saved = meta_graph.graph_def
         written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])

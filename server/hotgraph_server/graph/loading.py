@@ -14,6 +14,7 @@ from tensorflow.python.saved_model import loader_impl
 
 from hotgraph_server import processors, text_files
 from hotgraph_server.errors import DeviceNotFound, LoadError
+from hotgraph_server.graph import object_graph
 from hotgraph_server.graph.refusals import essence
 from hotgraph_server.other_ops import explained
 from hotgraph_server.settings import SessionSettings
@@ -87,7 +88,29 @@ def _load(session: Any, tags: Sequence[str], directory: Path) -> Any:
     for function in meta_graph.graph_def.library.function:
         for node in function.node_def:
             node.device = ""
-    return loader.load(session, tags, clear_devices=True)
+    if not meta_graph.object_graph_def.nodes:
+        return loader.load(session, tags, clear_devices=True)
+    return _load_objects(session, loader, meta_graph, directory)
+
+
+def _load_objects(session: Any, loader: Any, meta_graph: Any, directory: Path) -> Any:
+    """The same, step by step, for a SavedModel of TensorFlow 2: between the steps, what the loader of
+    TensorFlow 1 does not know of them (object_graph.py)."""
+    tags = meta_graph.meta_info_def.tags
+    object_graph.name_objects(meta_graph)
+    saver, _ = loader.load_graph(session.graph, tags, clear_devices=True)
+    try:
+        loader.restore_variables(session, saver)
+    except tf.errors.OpError:
+        if not object_graph.restores_variables_alone(meta_graph) or object_graph.restore_rest(
+            session, meta_graph, directory, restored=False
+        ):
+            raise
+    else:
+        object_graph.restore_rest(session, meta_graph, directory)
+    # The initialisation of a table may look at variables.
+    loader.run_init_ops(session, tags)
+    return meta_graph
 
 
 def _canonical(device: str) -> str:

@@ -17,6 +17,14 @@ _HEADING = re.compile(r"Graph execution error:\s+(?:Detected at node .*?\nNode: 
 _SEVERAL = re.compile(r"\d+ root error\(s\) found\.\n  \(0\) [A-Za-z_]+: ")
 _NEXT = re.compile(r"\n  \(1\) |\n\d+ successful operations\.")
 
+# What follows the name in TensorFlow's words is about the version of TensorFlow and the session's insides.
+_NO_VALUE = re.compile(r"Could not find variable (\S+)\. This could mean.*", re.DOTALL)
+
+_CURE = (
+    "is a variable without a value: neither the SavedModel's ops nor its checkpoint gives it one; if it is a"
+    " Keras model, write it with model.export(DIR)"
+)
+
 
 def run_failed(error: Any) -> RunFailed:
     """For an OpError of TensorFlow's."""
@@ -36,4 +44,6 @@ def essence(text: str) -> str:
     """What TensorFlow says without what it says first: of several errors, the words of one."""
     text = _HEADING.sub("", text, count=1) if text.startswith("Graph execution error:") else text
     several = _SEVERAL.match(text)
-    return _NEXT.split(text[several.end() :], maxsplit=1)[0] if several else text
+    text = _NEXT.split(text[several.end() :], maxsplit=1)[0] if several else text
+    without_value = _NO_VALUE.match(text)
+    return f"{without_value[1]} {_CURE}" if without_value else text
