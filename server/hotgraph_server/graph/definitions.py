@@ -15,6 +15,7 @@ from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varyin
 from hotgraph_server.graph.compiling import compiling_op
 from hotgraph_server.graph.composites import flattened_inputs, is_composite, shape_of, spread
 from hotgraph_server.graph.contents import contents_of
+from hotgraph_server.graph.lifting import is_lifted
 from hotgraph_server.graph.python_calls import python_calls
 from hotgraph_server.signatures import Part, Signature, TensorSpec
 from hotgraph_server.tensors import STRING, dtype_of
@@ -58,10 +59,10 @@ def handles_in(node: Any) -> list[int]:
 
 
 def variables_in(graph_def: Any) -> Iterator[Any]:
-    """The nodes that make variables, those in functions too; two may make the same one."""
-    yield from (node for node in graph_def.node if node.op in VARIABLES)
-    for function in graph_def.library.function:
-        yield from (node for node in function.node_def if node.op in VARIABLES)
+    """The nodes that make variables, those in functions too; two may make the same one. Constants that are
+    held in variables are none: nobody writes them."""
+    nodes = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    yield from (node for body in nodes for node in body if node.op in VARIABLES and not is_lifted(node))
 
 
 def _are_handles(definition: Any, node: Any) -> Iterator[bool]:

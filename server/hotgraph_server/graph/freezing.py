@@ -3,11 +3,16 @@
 Two copies where XLA is to be tried: the second is marked for it. Before any work it is asked whether the
 graph can be copied at all, and in the time there is: a graph with its constants is one message, which
 TensorFlow copies again and again while it prepares a run of it.
+
+Constants are held four times (in the graph, in the session, and twice in a prepared run), and more than a dozen
+times while a run is prepared; and each signature that is run frozen has its own. Variables are held once. So
+where constants would be many, the large ones stay variables in the copy, the same ones as in the graph as saved.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -17,12 +22,15 @@ from tensorflow.python.framework import convert_to_constants
 
 from hotgraph_server.effects import VARIABLES, variable_name
 from hotgraph_server.graph.large_constants import ValuesApart, add_constants
+from hotgraph_server.graph.lifting import constant_bytes, is_in_function
 from hotgraph_server.graph.loading import first_line
 from hotgraph_server.graph.rewriting import (
+    functions_of,
     mark_for_xla,
     name_what_is_shared,
     needed,
     read_variables_first,
+    rename_functions,
 )
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import dtype_of
@@ -40,25 +48,58 @@ REFERENCE_VARIABLES = frozenset({"VariableV2", "Variable"})
 # Protobuf takes 2 GiB; the rest is for everything else in the message.
 _MAX_FROZEN_BYTES = 3 * 2**29
 
+# Of all signatures together. What has no more is frozen whole; MobileNetV2 has 14 MB for each signature.
+_MAX_COPIED_BYTES = 2**25
+# Otherwise so much of the variables' size that, while runs are prepared, as much again is not exceeded.
+_COPIED_SHARE = 1 / 16
+
 # To copy a graph and to prepare its first run, measured on a slow machine with matrices of 25 MB each.
 _S_PER_BYTE = 60e-9
 
 
+def too_large_to_copy(
+    graph_def: Any, signatures: Iterable[Signature], written: Collection[str]
+) -> frozenset[str]:
+    """The names of those variables, besides `written`, that stay variables in the copy for their size.
+
+    The smallest are frozen first, each counted once for every signature that reads it.
+    """
+    sizes: dict[str, int] = {}
+    readers: Counter[str] = Counter()
+    for signature in signatures:
+        nodes = needed(graph_def, _ends([signature]), _fed([signature]))
+        read = {variable_name(node): _variable_bytes(node) for node in nodes if _is_constant(node, written)}
+        sizes |= read
+        readers.update(read)
+    copied = {name: size * readers[name] for name, size in sizes.items()}
+    left = sum(copied.values())
+    if left <= _MAX_COPIED_BYTES:
+        return frozenset()
+    most = sum(sizes.values()) * _COPIED_SHARE
+    kept = set()
+    for name in sorted(copied, key=copied.__getitem__, reverse=True):
+        if left <= most:
+            break
+        kept.add(name)
+        left -= copied[name]
+    return frozenset(kept)
+
+
 def why_not_frozen(
-    graph_def: Any, signatures: Iterable[Signature], written: Collection[str], left_s: float
+    graph_def: Any, signatures: Iterable[Signature], variables: Collection[str], left_s: float
 ) -> str:
     """Why no copy is to be made within `left_s` seconds; empty: nothing speaks against it.
 
     Args:
         graph_def: as saved.
         signatures: those that shall be run frozen.
-        written: the names of variables that any signature may write, which stay variables in the copy.
+        variables: the names of those that stay variables in the copy.
         left_s: seconds.
     """
     signatures = list(signatures)
     nodes = needed(graph_def, _ends(signatures), _fed(signatures))
-    variables = sum(_variable_bytes(node) for node in nodes if _is_constant(node, written))
-    size = variables + sum(node.ByteSize() for node in nodes)
+    frozen = sum(_variable_bytes(node) for node in nodes if _is_constant(node, variables))
+    size = frozen + sum(node.ByteSize() for node in nodes)
     if size > _MAX_FROZEN_BYTES:
         return f"with its variables it is {_mb(size)}, and a graph can have {_mb(_MAX_FROZEN_BYTES)}"
     if size * _S_PER_BYTE > left_s:
@@ -66,25 +107,43 @@ def why_not_frozen(
     return ""
 
 
-def has_variables(graph_def: Any, signatures: Iterable[Signature], written: Collection[str]) -> bool:
-    """Do runs of `signatures` look at variables that are none of `written`?"""
+def has_variables(graph_def: Any, signatures: Iterable[Signature], variables: Collection[str]) -> bool:
+    """Do runs of `signatures` look at variables that are none of `variables`?"""
     signatures = list(signatures)
     nodes = needed(graph_def, _ends(signatures), _fed(signatures))
-    return any(_is_constant(node, written) for node in nodes)
+    return any(_is_constant(node, variables) for node in nodes)
+
+
+def copied_bytes(graph_def: Any, signature: Signature, variables: Collection[str] | None = None) -> int:
+    """The size of the constants that each prepared run of a signature has for itself.
+
+    Args:
+        graph_def: as saved.
+        signature: which.
+        variables: the names of those that stay variables in the frozen form; None: it is run as saved.
+    """
+    nodes = needed(graph_def, _ends([signature]), _fed([signature]))
+    size = sum(constant_bytes(node) for node in nodes)
+    size += sum(constant_bytes(node) for body in functions_of(graph_def, nodes) for node in body.node_def)
+    if variables is not None:
+        size += sum(_variable_bytes(node) for node in nodes if _is_constant(node, variables))
+    return size
 
 
 def add_frozen(
-    session: Any, signatures: Sequence[Signature], written: Collection[str], device: str, *, xla: bool
+    session: Any, signatures: Sequence[Signature], variables: Collection[str], device: str, *, xla: bool
 ) -> str:
     """Add a copy of the graph under the name scope FROZEN, and one for XLA under COMPILED.
 
-    In both, the variables named `written` are the very same variables as in the graph as saved.
+    In both, the variables named `variables` are the very same ones as in the graph as saved.
 
     Returns why TensorFlow could not, in which case there is none; empty: it could.
     """
     graph_def = session.graph.as_graph_def()
     keep = sorted({*_ends(signatures), *_fed(signatures)})
-    nodes = [node.name for node in graph_def.node if node.op in VARIABLES and variable_name(node) in written]
+    nodes = [
+        node.name for node in graph_def.node if node.op in VARIABLES and variable_name(node) in variables
+    ]
     read_variables_first(graph_def)
     try:
         values = ValuesApart(session, keep)
@@ -92,6 +151,8 @@ def add_frozen(
             values, graph_def, keep, variable_names_denylist=nodes or None
         )
         name_what_is_shared(frozen)
+        # What looks rows up in a variable has been changed in functions that the converter has left alone.
+        rename_functions(frozen, FROZEN)
         constants = add_constants(session, values.large, device)
         _import(session, frozen, FROZEN, device, constants)
         if xla:
@@ -107,11 +168,13 @@ def add_frozen(
 def release_variables(session: Any) -> None:
     """Give back the memory of variables that only the graph as saved would read."""
     with session.graph.as_default():
-        handles = [op.outputs[0] for op in session.graph.get_operations() if op.type == "VarHandleOp"]
-        if any(handle.name.startswith((f"{FROZEN}/", f"{COMPILED}/")) for handle in handles):
-            # The converter left some variables as they are.
-            return
-        session.run([tf.raw_ops.DestroyResourceOp(resource=handle) for handle in handles])
+        handles = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
+        copies = (f"{FROZEN}/", f"{COMPILED}/")
+        kept = {variable_name(op.node_def) for op in handles if op.name.startswith(copies)}
+        released = {variable_name(op.node_def): op.outputs[0] for op in handles}
+        for name in kept | {name for name in released if is_in_function(name)}:
+            released.pop(name, None)
+        session.run([tf.raw_ops.DestroyResourceOp(resource=handle) for handle in released.values()])
 
 
 def _import(session: Any, graph_def: Any, scope: str, device: str, constants: Mapping[str, Any]) -> None:
@@ -128,9 +191,9 @@ def _fed(signatures: Iterable[Signature]) -> set[str]:
     return {spec.tensor.partition(":")[0] for one in signatures for spec in one.inputs}
 
 
-def _is_constant(node: Any, written: Collection[str]) -> bool:
-    """Is it a variable that nobody writes?"""
-    return node.op in VARIABLES and variable_name(node) not in written
+def _is_constant(node: Any, variables: Collection[str]) -> bool:
+    """Is it a variable that is none of `variables`, so that it can be a constant?"""
+    return node.op in VARIABLES and variable_name(node) not in variables
 
 
 def _variable_bytes(node: Any) -> int:

@@ -6,6 +6,7 @@ nothing else touching the session. Until `settle` it runs as saved; then each si
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -26,8 +27,10 @@ from hotgraph_server.graph.freezing import (
     FROZEN,
     REFERENCE_VARIABLES,
     add_frozen,
+    copied_bytes,
     has_variables,
     release_variables,
+    too_large_to_copy,
     why_not_frozen,
 )
 from hotgraph_server.graph.loading import open_session
@@ -41,9 +44,11 @@ from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)
 
-# Callers may ask for any choice of outputs. So many choices of a signature are prepared; a signature that
-# changes state runs no more than was asked for, so of its choices the latest are kept (callables.py).
+# Callers may ask for any choice of outputs. So many choices of a signature are prepared, where the constants
+# that each of them copies are no larger than this; a signature that changes state runs no more than was asked
+# for, so of its choices the latest are kept (callables.py).
 _MAX_CHOICES = 8
+_MAX_BYTES_PER_CHOICE = 2**20
 
 
 class Graph:
@@ -76,9 +81,15 @@ class Graph:
         self._callables = Callables(session)
         # What almost every call needs, found without making a key: all outputs, by the plan.
         self._usual: dict[str, Prepared] = {}
-        self.signature_defs: Mapping[str, Any] = signature_defs_of(meta_graph)
+        # Copies, because a part of a message holds the memory of the whole.
+        self.signature_defs: Mapping[str, Any] = copy.deepcopy(signature_defs_of(meta_graph))
         self.signatures, self.unusable = signatures_of(meta_graph)
         self._as_saved = meta_graph.graph_def
+        # What each prepared run has for itself, by the form and the signature.
+        self._copied_bytes = {
+            (Form.AS_SAVED, name): copied_bytes(self._as_saved, signature)
+            for name, signature in self.signatures.items()
+        }
         written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])
         self._variables = Variables(session, written)
         self.variables: tuple[str, ...] = self._variables.names
@@ -252,8 +263,8 @@ class Graph:
         """Shall this choice of outputs have a callable of its own?"""
         if signature.writes:
             return True
-        if plan.xla:
-            # It would be compiled in service.
+        if plan.xla or self._copied_bytes[plan.form, signature.name] > _MAX_BYTES_PER_CHOICE:
+            # It would be compiled in service, or be another copy of large constants.
             return False
         choices = self._choices.setdefault(signature.name, set())
         if len(choices) < _MAX_CHOICES:
@@ -272,14 +283,19 @@ class Graph:
         if not readers:
             return "every signature may change state"
         written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])
-        why = why_not_frozen(graph_def, readers, written, until - self._clock())
+        large = too_large_to_copy(graph_def, readers, written)
+        variables = written | large
+        why = why_not_frozen(graph_def, readers, variables, until - self._clock())
         if why:
             return why
-        without = "" if has_variables(graph_def, readers, written) else _without_variables(written)
+        without = "" if has_variables(graph_def, readers, variables) else _without_variables(written, large)
         if without and not self._settings.xla:
             return without
+        for signature in readers:
+            size = copied_bytes(graph_def, signature, variables)
+            self._copied_bytes[Form.FROZEN, signature.name] = size
         device = self._settings.canonical_device
-        why = add_frozen(self._session, readers, written, device, xla=self._settings.xla)
+        why = add_frozen(self._session, readers, variables, device, xla=self._settings.xla)
         self._has_compiled = self._settings.xla and not why
         return why or without
 
@@ -321,7 +337,9 @@ class Graph:
         assert threading.get_ident() == self._owner, "only the thread that opened a session may touch it"
 
 
-def _without_variables(written: frozenset[str]) -> str:
+def _without_variables(written: frozenset[str], large: frozenset[str]) -> str:
+    if large:
+        return "its variables are large, and each signature would have a copy"
     return "signatures write all its variables" if written else "there are no variables"
 
 

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from hotgraph_server.graph.lifting import LARGE_BYTES
 from hotgraph_server.tensors import Array
-
-# What is smaller, TensorFlow may look at while it converts (shapes, axes), and costs little.
-_LARGE_BYTES = 2**16
 
 _SCOPE = "hotgraph_constants"
 
@@ -44,7 +42,7 @@ class ValuesApart:
     def _seen(self, tensor: str, value: Array) -> Array:
         # The converter asks for what reads a resource, and for a reference variable itself.
         node = tensor.removesuffix(":0").removesuffix("/Read/ReadVariableOp")
-        if node in self._inside or value.dtype == object or value.nbytes < _LARGE_BYTES:
+        if node in self._inside or value.dtype == object or value.nbytes < LARGE_BYTES:
             return value
         self.large[node] = value
         return np.zeros((), value.dtype)

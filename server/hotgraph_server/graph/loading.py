@@ -10,14 +10,16 @@ import tensorflow as tf
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model import loader_impl
+from tensorflow.python.saved_model import loader_impl, path_helpers
 
 from hotgraph_server import processors, text_files
 from hotgraph_server.errors import DeviceNotFound, LoadError
 from hotgraph_server.graph import object_graph
+from hotgraph_server.graph.lifting import assign, lift_constants
 from hotgraph_server.graph.refusals import essence
 from hotgraph_server.other_ops import explained
 from hotgraph_server.settings import SessionSettings
+from hotgraph_server.tensors import Array
 
 
 def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
@@ -28,7 +30,7 @@ def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
         DeviceNotFound: TensorFlow has no such device.
         LoadError: there is no SavedModel, it is broken, or its initialisation fails.
     """
-    tags = _tags(directory, settings.graph_tag)
+    saved_model, tags = _read(directory, settings.graph_tag)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config(settings))
     try:
@@ -36,7 +38,10 @@ def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
         if settings.canonical_device not in present:
             raise DeviceNotFound(settings.device, [name.replace("/device:", "/") for name in present])
         with graph.as_default(), tf.device(settings.canonical_device):
-            return session, _load(session, tags, directory)
+            # What has been read is let go of before anything is made of it.
+            saved_model, constants = _without_constants(saved_model, tags, settings.canonical_device)
+            assign(session, constants, settings.canonical_device)
+            return session, _load(session, _Loader(directory, saved_model), tags, directory)
     except DeviceNotFound:
         session.close()
         raise
@@ -80,25 +85,50 @@ def first_line(error: Exception) -> str:
     return explained(essence(str(error)).strip().partition("\n")[0]) or type(error).__name__
 
 
-def _load(session: Any, tags: Sequence[str], directory: Path) -> Any:
-    """Load the MetaGraph with these tags, and return it. What devices the exporter's machine had is of no
-    concern here: those that ops were pinned to are taken out, in the graph and in its functions."""
-    loader = loader_impl.SavedModelLoader(str(directory))
-    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+class _Loader(loader_impl.SavedModelLoader):  # type: ignore[misc]
+    """TensorFlow's, of a SavedModel that has been read already."""
+
+    def __init__(self, directory: Path, saved_model: Any) -> None:
+        self._export_dir = str(directory)
+        self._variables_path = path_helpers.get_variables_path(self._export_dir)
+        self._saved_model = saved_model
+
+
+def _without_constants(saved_model: Any, tags: Sequence[str], device: str) -> tuple[Any, dict[str, Array]]:
+    """A SavedModel of nothing but the MetaGraph with these tags, without its large constants; and those.
+
+    A message gives no memory back while any of it is held, so this is one of its own. What devices the
+    exporter's machine had is of no concern here: those that ops were pinned to are taken out, in functions;
+    from the graph TensorFlow takes them.
+    """
+    (meta_graph,) = (one for one in saved_model.meta_graphs if sorted(one.meta_info_def.tags) == list(tags))
     for function in meta_graph.graph_def.library.function:
         for node in function.node_def:
             node.device = ""
-    if not meta_graph.object_graph_def.nodes:
-        return loader.load(session, tags, clear_devices=True)
-    return _load_objects(session, loader, meta_graph, directory)
+    if meta_graph.object_graph_def.nodes:
+        object_graph.name_objects(meta_graph)
+    constants = lift_constants(meta_graph.graph_def, device)
+    kept = saved_model_pb2.SavedModel(saved_model_schema_version=saved_model.saved_model_schema_version)
+    kept.meta_graphs.append(meta_graph)
+    return kept, constants
 
 
-def _load_objects(session: Any, loader: Any, meta_graph: Any, directory: Path) -> Any:
-    """The same, step by step, for a SavedModel of TensorFlow 2: between the steps, what the loader of
-    TensorFlow 1 does not know of them (object_graph.py)."""
-    tags = meta_graph.meta_info_def.tags
-    object_graph.name_objects(meta_graph)
-    saver, _ = loader.load_graph(session.graph, tags, clear_devices=True)
+def _load(session: Any, loader: _Loader, tags: Sequence[str], directory: Path) -> Any:
+    """What the loader's own `load` does, which reads the file again; and for a SavedModel of TensorFlow 2 what
+    that does not know (object_graph.py)."""
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    with session.graph.as_default():
+        saver, _ = loader.load_graph(session.graph, tags, clear_devices=True)
+        if meta_graph.object_graph_def.nodes:
+            _restore_objects(session, loader, saver, meta_graph, directory)
+        else:
+            loader.restore_variables(session, saver)
+        # Last: the initialisation of a table may look at variables.
+        loader.run_init_ops(session, tags)
+    return meta_graph
+
+
+def _restore_objects(session: Any, loader: _Loader, saver: Any, meta_graph: Any, directory: Path) -> None:
     try:
         loader.restore_variables(session, saver)
     except tf.errors.OpError:
@@ -108,9 +138,6 @@ def _load_objects(session: Any, loader: Any, meta_graph: Any, directory: Path) -
             raise
     else:
         object_graph.restore_rest(session, meta_graph, directory)
-    # The initialisation of a table may look at variables.
-    loader.run_init_ops(session, tags)
-    return meta_graph
 
 
 def _canonical(device: str) -> str:
@@ -118,9 +145,9 @@ def _canonical(device: str) -> str:
     return "/device:" + device.rpartition("/device:")[2]
 
 
-def _tags(directory: Path, tag: str) -> list[str]:
-    """The tags of the MetaGraph to serve: those that hold `tag`, or if that is empty, ``serve`` if it is
-    there, else the only one.
+def _read(directory: Path, tag: str) -> tuple[Any, list[str]]:
+    """The SavedModel message, and the tags of the MetaGraph to serve: those that hold `tag`, or if that is
+    empty, ``serve`` if it is there, else the only one.
 
     Raises:
         LoadError: nothing there, not readable, or no choice possible.
@@ -143,9 +170,9 @@ def _tags(directory: Path, tag: str) -> list[str]:
     tag_sets = [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
     wanted = [tag or tf.saved_model.SERVING]
     if wanted in tag_sets:
-        return wanted
+        return saved_model, wanted
     holding = [tags for tags in tag_sets if tag in tags] if tag else tag_sets
     if len(holding) == 1:
-        return holding[0]
+        return saved_model, holding[0]
     how_many = "more than one graph is" if holding and tag else "no graph is"
     raise LoadError(str(directory), f"{how_many} tagged {wanted[0]!r}; there are {tag_sets}")

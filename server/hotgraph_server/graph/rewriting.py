@@ -66,20 +66,13 @@ def name_what_is_shared(graph_def: Any) -> None:
             node.attr["shared_name"].s = node.name.encode()
 
 
-def mark_for_xla(graph_def: Any, scope: str) -> None:
-    """Ask TensorFlow to compile with XLA what XLA can compile, and leave the rest to the usual kernels.
-
-    Functions get names of their own, ``scope`` + name: a graph can hold but one of each name.
-    """
+def rename_functions(graph_def: Any, scope: str) -> None:
+    """Give functions names of their own, ``scope_`` + name: a graph can hold but one of each name."""
     names = {
         function.signature.name: f"{scope}_{function.signature.name}"
         for function in graph_def.library.function
     }
     for node in _all_nodes(graph_def):
-        # What is fed is outside of everything that is compiled.
-        if node.op not in ("Placeholder", "PlaceholderWithDefault"):
-            node.attr["_XlaCompile"].b = True
-            node.attr["_XlaScope"].s = scope.encode()
         node.op = names.get(node.op, node.op)
         for value in node.attr.values():
             for function in _functions_in(value):
@@ -89,6 +82,19 @@ def mark_for_xla(graph_def: Any, scope: str) -> None:
     for gradient in graph_def.library.gradient:
         gradient.function_name = names.get(gradient.function_name, gradient.function_name)
         gradient.gradient_func = names.get(gradient.gradient_func, gradient.gradient_func)
+
+
+def mark_for_xla(graph_def: Any, scope: str) -> None:
+    """Ask TensorFlow to compile with XLA what XLA can compile, and leave the rest to the usual kernels.
+
+    Functions get names of their own.
+    """
+    for node in _all_nodes(graph_def):
+        # What is fed is outside of everything that is compiled.
+        if node.op not in ("Placeholder", "PlaceholderWithDefault"):
+            node.attr["_XlaCompile"].b = True
+            node.attr["_XlaScope"].s = scope.encode()
+    rename_functions(graph_def, scope)
 
 
 def needed(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> list[Any]:
@@ -106,6 +112,24 @@ def needed(graph_def: Any, fetches: Iterable[str], fed: Iterable[str]) -> list[A
         if name not in stop_at:
             to_visit.extend(tensor.lstrip("^").partition(":")[0] for tensor in nodes[name].input)
     return [node for node in graph_def.node if node.name in seen]
+
+
+def functions_of(graph_def: Any, nodes: Iterable[Any]) -> list[Any]:
+    """The functions that `nodes` call, and those that these call."""
+    bodies = {function.signature.name: function for function in graph_def.library.function}
+    found: dict[str, Any] = {}
+    to_visit = list(nodes)
+    while to_visit:
+        node = to_visit.pop()
+        called = [
+            node.op,
+            *(function.name for value in node.attr.values() for function in _functions_in(value)),
+        ]
+        for name in called:
+            if name in bodies and name not in found:
+                found[name] = bodies[name]
+                to_visit.extend(bodies[name].node_def)
+    return list(found.values())
 
 
 def _all_nodes(graph_def: Any) -> Iterator[Any]:
