@@ -1,11 +1,11 @@
 """Large constants of a SavedModel, lifted out of its graph into variables of the session.
 
-TensorFlow copies a graph as one message each time that it extends a session, restores a checkpoint or prepares
-a run, and each prepared run holds its constants once more: a constant of 400 MB took 7 GB to be loaded, and
-400 MB for each choice of outputs. A variable is held once, whoever reads it, and to read it copies nothing.
+TensorFlow copies a graph as one message each time that it extends a session, restores a checkpoint or
+prepares a run, and each prepared run holds its constants once more: a constant of 400 MB took 7 GB to load,
+and 400 MB for each choice of outputs. A variable is held once, whoever reads it, and a read copies nothing.
 
 Each constant becomes the identity of a variable's value, under the name that the constant had, so whoever
-fetches, feeds or reads it finds it. Inside a function the variable is found by its name too. What is not lifted:
+fetches, feeds or reads it finds it. Inside a function the variable is found by its name too. Not lifted is:
 
 * anything, in a graph whose constants together are small: TensorFlow computes ahead with constants, which it
   does not with variables (what pays of that, freezing.py gets back);

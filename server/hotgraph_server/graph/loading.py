@@ -114,8 +114,8 @@ def _without_constants(saved_model: Any, tags: Sequence[str], device: str) -> tu
 
 
 def _load(session: Any, loader: _Loader, tags: Sequence[str], directory: Path) -> Any:
-    """What the loader's own `load` does, which reads the file again; and for a SavedModel of TensorFlow 2 what
-    that does not know (object_graph.py)."""
+    """What the loader's own `load` does, which reads the file again; and, for a SavedModel of TensorFlow 2,
+    what that does not know (object_graph.py)."""
     meta_graph = loader.get_meta_graph_def_from_tags(tags)
     with session.graph.as_default():
         saver, _ = loader.load_graph(session.graph, tags, clear_devices=True)
