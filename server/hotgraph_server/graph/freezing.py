@@ -6,7 +6,7 @@ TensorFlow copies again and again while it prepares a run of it.
 
 Constants are held four times (in the graph, in the session, and twice in a prepared run), and more than a
 dozen times while a run is prepared; and each signature that is run frozen has its own. Variables are held
-once. So where constants would be many, the large ones stay variables in the copy, the same ones as in the graph
+once. So where constants would be many, the large ones stay variables in the copy, the same as in the graph
 as saved.
 """
 
