@@ -92,7 +92,7 @@ def explained(text: str) -> str:
     op = found.group(1)
     package = _package_of(op)
     if package is None:
-        advice = "this TensorFlow does not have it; --import=MODULE or --load-op-library=FILE brings such ops"
+        advice = "TensorFlow does not have it; --import=MODULE or --load-op-library=FILE brings what does"
     elif package.module in sys.modules:
         advice = f"it is one of {package.module}'s, which was imported and does not have it in this version"
     else:

@@ -65,7 +65,8 @@ class Life:
         monkeypatch.setattr(server_module, "look_at", lambda *_: found)
         self.admin_port = admin_port
         self.rest_port = rest_port
-        models = (ModelSettings("m", Path("unused")),)
+        # Where `reload` says it is, so that it is no other one then.
+        models = (ModelSettings("m", Path("/unused")),)
         settings = ServerSettings(models, listen, AdminSettings(admin_port), RestSettings(rest_port))
         self.server = Server(settings, like=ModelSettings)
         self.loading = threading.Event()

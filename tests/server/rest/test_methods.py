@@ -264,7 +264,8 @@ def test_server_that_is_not_live_refuses_calls(rest: Rest, state: State) -> None
     rest.serve(FakeGraph())
     rest.state = state
     assert rest.post("/v1/models/m:predict", {"instances": [[1, 2]]}).code == 503
-    # While models load nothing is known yet; who asks while the server drains hears how it is.
-    assert rest.get("/v1/models/m").code == (503 if state is State.LOADING else 200)
+    # Who asks how it is hears it; what a model is like is not known before all are loaded.
+    assert rest.get("/v1/models/m").code == 200
+    assert rest.get("/v1/models/m/metadata").code == (503 if state is State.LOADING else 200)
     rest.state = State.LIVE
     assert rest.post("/v1/models/m:predict", {"instances": [[1, 2]]}).code == 200
