@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import h2load, report
+from bench import h2load, large_models_report, report
 from bench.contest import Contest
 from bench.environment import ROOT, Cache
+from bench.large_models import measure_large_models
 from bench.models import make_models, questions_of
 from bench.options import MODEL_NAMES
 from bench.results import Memory
@@ -30,7 +31,9 @@ _MARK = 1.02
 
 DESCRIPTION = """\
 Send calls to the hotgraph server, and compare its resident memory after the first of them with that after
-all: whatever is kept per call shows at these numbers. The mark is a ratio of at most 1.02."""
+all: whatever is kept per call shows at these numbers. The mark is a ratio of at most 1.02.
+
+With --large: serve large models instead, and compare resident memory with the size of their SavedModels."""
 
 
 def main() -> int:
@@ -52,6 +55,7 @@ def main() -> int:
         default=",".join(MEMORY_RIVALS),
         help=f"of {', '.join(_RIVALS)} (default: the first two)",
     )
+    add("--large", action="store_true", help="measure what large models cost instead")
     add("--json", type=Path, metavar="FILE", help="write the figures there as well")
     add(
         "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
@@ -59,6 +63,12 @@ def main() -> int:
     given = parser.parse_args()
     # A plain end would leave the server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if given.large:
+        figures = measure_large_models()
+        if given.json:
+            given.json.write_text(json.dumps(figures, indent=1) + "\n")
+        print(large_models_report.model_table(figures))
+        return 0 if all(map(large_models_report.met, figures["models"])) else 1
     names = given.rivals.split(",")
     if not set(names) <= set(_RIVALS):
         parser.error(f"--rivals: there are {', '.join(_RIVALS)}")

@@ -93,10 +93,11 @@ class Server:
 
     def resident_bytes(self) -> int:
         """Of the first process."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        return 0
+        return self._memory("VmRSS:")
+
+    def peak_bytes(self) -> int:
+        """The most resident memory that the first process has had."""
+        return self._memory("VmHWM:")
 
     def freeze(self) -> None:
         """Give it no processor time, so that what it does when idle costs the others nothing."""
@@ -121,6 +122,12 @@ class Server:
         self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+    def _memory(self, key: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+        return 0
 
     def _pids(self) -> list[int]:
         """The process, its descendants and everything in its session.

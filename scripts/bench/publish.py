@@ -14,16 +14,19 @@ from bench.environment import ROOT, Cache
 PERFORMANCE = ROOT / "docs" / "performance"
 README = ROOT / "README.md"
 _MODULES = {"results.json": "bench.plot", "overload.json": "bench.plot_overload"}
+_AS_IS = ("swap.json", "memory.json")
+"""What has no picture; as `readme.section` takes it."""
 
 DESCRIPTION = """\
 Without an option: print the report of what scripts/bench/run measured.
 
-The README's performance section is made from results.json, overload.json and swap.json in
-docs/performance, which are committed beside the pictures; a test fails where the section and these files
-differ. After a measurement:
+The README's performance section is made from results.json, overload.json, swap.json and memory.json
+in docs/performance, which are committed beside the pictures; a test fails where the section and these
+files differ. After a measurement:
 
   scripts/bench/run --marks && scripts/bench/overload &&
-  scripts/bench/swap --json .bench/results/swap.json && scripts/bench/report --take"""
+  scripts/bench/swap --json .bench/results/swap.json &&
+  scripts/bench/memory --large --json .bench/results/memory.json && scripts/bench/report --take"""
 
 
 def main() -> int:
@@ -68,11 +71,14 @@ def main() -> int:
 
 def made_section() -> str:
     """The README's section, from the files in docs/performance."""
-    overload, swap = PERFORMANCE / "overload.json", PERFORMANCE / "swap.json"
+    overload = PERFORMANCE / "overload.json"
     return readme.section(
         results.read(PERFORMANCE / "results.json"),
         overload_results.read(overload) if overload.exists() else None,
-        json.loads(swap.read_text()) if swap.exists() else None,
+        *(
+            json.loads(file.read_text()) if file.exists() else None
+            for file in map(PERFORMANCE.joinpath, _AS_IS)
+        ),
     )
 
 
@@ -83,9 +89,10 @@ def _take(cache: Cache, source: Path) -> None:
             shutil.copyfile(source / name, PERFORMANCE / name)
             environment.draw(cache, module, PERFORMANCE / name, PERFORMANCE)
             print(f"docs/performance: {name} and its pictures", file=sys.stderr)
-    if (source / "swap.json").exists():
-        shutil.copyfile(source / "swap.json", PERFORMANCE / "swap.json")
-        print("docs/performance: swap.json", file=sys.stderr)
+    for name in _AS_IS:
+        if (source / name).exists():
+            shutil.copyfile(source / name, PERFORMANCE / name)
+            print(f"docs/performance: {name}", file=sys.stderr)
 
 
 if __name__ == "__main__":

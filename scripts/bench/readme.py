@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from bench import overload_report, swap_report
+from bench import large_models_report, overload_report, swap_report
 from bench.figures import Figure, of
 from bench.overload_results import Overload
 from bench.report import judged, marks_table, number, perf_analyzer_rows, table
@@ -39,7 +39,12 @@ def replaced(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def section(results: Results, overload: Overload | None, swap: Mapping[str, Any] | None = None) -> str:
+def section(
+    results: Results,
+    overload: Overload | None,
+    swap: Mapping[str, Any] | None = None,
+    large_models: Mapping[str, Any] | None = None,
+) -> str:
     """Heading and all. Pictures are named after the models, in docs/performance."""
     parts = [
         "## Performance",
@@ -50,6 +55,7 @@ def section(results: Results, overload: Overload | None, swap: Mapping[str, Any]
         _perf_analyzer(results),
         _overload(overload),
         swap_report.section(swap or {}),
+        large_models_report.section(large_models or {}),
         _settings(results, overload),
     ]
     return "\n\n".join(_wrapped(part) for part in parts if part)

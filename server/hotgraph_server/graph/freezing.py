@@ -6,8 +6,8 @@ TensorFlow copies again and again while it prepares a run of it.
 
 Constants are held four times (in the graph, in the session, and twice in a prepared run), and more than a
 dozen times while a run is prepared; and each signature that is run frozen has its own. Variables are held
-once. So where constants would be many, the large ones stay variables in the copy, the same as in the graph
-as saved.
+once. So where constants would be many, the large ones stay variables in the copy, the same ones as in the
+graph as saved.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def too_large_to_copy(
         nodes = needed(graph_def, _ends([signature]), _fed([signature]))
         read = {variable_name(node): _variable_bytes(node) for node in nodes if _is_constant(node, written)}
         sizes |= read
-        readers.update(read)
+        readers.update(read.keys())
     copied = {name: size * readers[name] for name, size in sizes.items()}
     left = sum(copied.values())
     if left <= _MAX_COPIED_BYTES:

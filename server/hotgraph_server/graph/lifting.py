@@ -1,15 +1,18 @@
 """Large constants of a SavedModel, lifted out of its graph into variables of the session.
 
 TensorFlow copies a graph as one message each time that it extends a session, restores a checkpoint or
-prepares a run, and each prepared run holds its constants once more: a constant of 400 MB took 7 GB to load,
-and 400 MB for each choice of outputs. A variable is held once, whoever reads it, and a read copies nothing.
+prepares a run, and each prepared run holds its constants once more: a constant of 400 MB took 7 GB to be
+loaded, and 400 MB for each choice of outputs. A variable is held once, whoever reads it, and to read it
+copies nothing.
 
 Each constant becomes the identity of a variable's value, under the name that the constant had, so whoever
-fetches, feeds or reads it finds it. Inside a function the variable is found by its name too. Not lifted is:
+fetches, feeds or reads it finds it. Inside a function the variable is found by its name too. What is not
+lifted:
 
 * anything, in a graph whose constants together are small: TensorFlow computes ahead with constants, which it
   does not with variables (what pays of that, freezing.py gets back);
 * what is small, because TensorFlow looks at shapes and axes while it builds the graph;
+* numbers other than floats where the device is no CPU: it may have no variables of them;
 * from functions, where some are marked to be compiled by XLA, which makes no variables.
 """
 
@@ -32,10 +35,12 @@ _LEAST_BYTES = 2**24
 
 _SCOPE = "hotgraph_lifted"
 _IN_FUNCTIONS = "hotgraph_lifted_in"
+_ASSIGNED = "hotgraph_assigned"
 
-_LIFTED = frozenset(
+_FLOATS = frozenset({tf.float16, tf.bfloat16, tf.float32, tf.float64})
+_NUMBERS = frozenset(
     {
-        *(tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128, tf.bool),
+        *(*_FLOATS, tf.complex64, tf.complex128, tf.bool),
         *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
     }
 )
@@ -51,7 +56,7 @@ def lift_constants(graph_def: Any, device: str) -> dict[str, Array]:
     Returns:
         The values of the variables, by their names; empty: the graph is as it was.
     """
-    constants = list(_constants(graph_def))
+    constants = list(_constants(graph_def, device))
     if sum(constant_bytes(node) for _, node in constants) < _LEAST_BYTES:
         return {}
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
@@ -69,7 +74,8 @@ def assign(session: Any, values: MutableMapping[str, Array], device: str) -> Non
 
     Before anything else is in the session's graph, all of which would be copied for each of them.
     """
-    with session.graph.as_default(), tf.device(device):
+    # Under names that the graph to come does not have.
+    with session.graph.as_default(), tf.device(device), tf.name_scope(_ASSIGNED):
         while values:
             name, value = values.popitem()
             handle = tf.raw_ops.VarHandleOp(dtype=value.dtype, shape=value.shape, shared_name=name)
@@ -93,21 +99,21 @@ def constant_bytes(node: Any) -> int:
         return 0
     tensor = node.attr["value"].tensor
     dtype = tf.as_dtype(tensor.dtype)
-    return dtype.size * prod(dim.size for dim in tensor.tensor_shape.dim) if dtype in _LIFTED else 0
+    return dtype.size * prod(dim.size for dim in tensor.tensor_shape.dim) if dtype in _NUMBERS else 0
 
 
-def _constants(graph_def: Any) -> Iterator[tuple[str, Any]]:
+def _constants(graph_def: Any, device: str) -> Iterator[tuple[str, Any]]:
     """The constants that may be lifted, with the function that they are in; empty: none."""
-    yield from (("", node) for node in graph_def.node if constant_bytes(node) >= LARGE_BYTES)
+    dtypes = {dtype.as_datatype_enum for dtype in (_NUMBERS if "CPU" in device else _FLOATS)}
     functions = graph_def.library.function
-    nodes = [graph_def.node, *(function.node_def for function in functions)]
-    attributes = [node.attr for body in nodes for node in body] + [function.attr for function in functions]
+    places = [("", graph_def.node), *((function.signature.name, function.node_def) for function in functions)]
+    attributes = [node.attr for _, nodes in places for node in nodes] + [one.attr for one in functions]
     if any("_XlaMustCompile" in attr and attr["_XlaMustCompile"].b for attr in attributes):
-        return
-    for function in functions:
-        for node in function.node_def:
-            if constant_bytes(node) >= LARGE_BYTES:
-                yield function.signature.name, node
+        del places[1:]
+    for function, nodes in places:
+        for node in nodes:
+            if constant_bytes(node) >= LARGE_BYTES and node.attr["dtype"].type in dtypes:
+                yield function, node
 
 
 def _take_value(node: Any) -> Array:
@@ -130,12 +136,13 @@ def _read_variable(
     dtype = node.attr["dtype"].type
     # In a loop, control inputs are what tells that a node is in its frame.
     control = [tensor for tensor in node.input if tensor.startswith("^")]
-    handle = nodes.add(op="VarHandleOp", name=name, input=control, device=device)
+    # Functions may have names that nodes cannot have.
+    handle = nodes.add(op="VarHandleOp", name=f"{_SCOPE}/{node.name}", input=control, device=device)
     handle.attr["dtype"].type = dtype
     handle.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
     handle.attr["shared_name"].s = name.encode()
     # Under this name TensorFlow's converter looks for it, when the graph is frozen.
-    read = nodes.add(op="ReadVariableOp", name=f"{name}/Read/ReadVariableOp", device=device)
+    read = nodes.add(op="ReadVariableOp", name=f"{handle.name}/Read/ReadVariableOp", device=device)
     read.attr["dtype"].type = dtype
     read.input.extend([handle.name + (":resource:0" if in_function else ""), *control])
     node.op = "Identity"

@@ -11,7 +11,9 @@ import pytest
 
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing
-from hotgraph_server.plan import Form, Plan, Threads
+from hotgraph_server.graph import graph as graph_module
+from hotgraph_server.graph.lifting import constant_bytes
+from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.settings import SessionSettings
 
 from ...saved_models import SavedModels
@@ -226,3 +228,91 @@ def test_copy_for_xla_is_really_compiled(saved_models: SavedModels, opened: Any,
     assert any(name.endswith("xla_run") for name in names)
     # One step for the whole graph.
     assert not any("MatMul" in name or "Mul" in name for name in names if "xla" not in name.lower())
+
+
+# What stays a variable.
+
+
+@pytest.fixture
+def two_readers(tmp_path: Path) -> Path:
+    """Two signatures that look rows up in one embedding (4096 bytes); one of them has a bias (32 bytes)."""
+    import tensorflow as tf
+
+    from ...saved_models.tf2 import function, save
+
+    rows = tf.Variable(np.arange(1024, dtype=np.float32).reshape(128, 8), name="rows")
+    bias = tf.Variable(np.ones(8, np.float32), name="bias")
+    ids = ([None], tf.int32)
+    first = function(lambda ids: {"y": tf.gather(rows, ids) + bias, "z": tf.gather(rows, ids)}, ids=ids)
+    second = function(lambda ids: {"y": tf.reduce_sum(tf.gather(rows, ids), 1)}, ids=ids)
+    save(tmp_path / "two", [rows, bias], first=first, second=second)
+    return tmp_path / "two"
+
+
+def too_large(graph: Graph) -> frozenset[str]:
+    graph_def = graph._session.graph.as_graph_def()
+    return freezing.too_large_to_copy(graph_def, graph.signatures.values(), ())
+
+
+def test_variable_counts_once_for_each_signature_that_would_copy_it(
+    two_readers: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = opened(two_readers)
+    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 2 * 4096 + 32)
+    assert too_large(graph) == frozenset()
+    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 2 * 4096 + 31)
+    assert too_large(graph) == {"rows"}
+
+
+def test_large_variable_is_one_and_the_same_for_all_signatures_in_the_frozen_form(
+    two_readers: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 4096)
+    graph = opened(two_readers)
+    ids = [np.array([3, 0], np.int32)]
+    signatures = list(graph.signatures.values())
+    expected = [graph.run(one, one.output_aliases, ids) for one in signatures]
+    kept = too_large(graph)
+    assert freezing.add_frozen(graph._session, signatures, kept, "/device:CPU:0", xla=False) == ""
+    frozen = [op for op in graph._session.graph.get_operations() if op.name.startswith(freezing.FROZEN)]
+    assert {op.get_attr("shared_name") for op in frozen if op.type == "VarHandleOp"} == {b"rows"}
+    assert sum(constant_bytes(op.node_def) for op in frozen if op.type == "Const") < 4096
+    freezing.release_variables(graph._session)
+    for one, right in zip(signatures, expected, strict=True):
+        for answer, value in zip(graph._run_as(FROZEN, one, one.output_aliases, ids), right, strict=True):
+            np.testing.assert_array_equal(answer, value)
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_graph_of_nothing_but_large_shared_variables_is_not_begun(
+    tmp_path: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    from ...saved_models.tf2 import function, save
+
+    rows = tf.Variable(np.ones((128, 8), np.float32))
+    one = function(lambda ids: {"y": tf.gather(rows, ids)}, ids=([None], tf.int32))
+    save(tmp_path / "m", [rows], one=one, two=one)
+    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 4096)
+    assert all("its variables are large" in reason for reason in reasons(opened(tmp_path / "m")))
+
+
+def test_choice_of_outputs_copies_no_large_constants(
+    two_readers: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(inputs: Any, run: Any, *, can_freeze: bool, **_: object) -> Plan:
+        return FROZEN if can_freeze else AS_SAVED
+
+    monkeypatch.setattr(graph_module, "choose_plan", choose)
+    ids = [np.array([3, 0], np.int32)]
+    for limit, prepared in ((4096 + 31, 0), (2**20, 2)):
+        monkeypatch.setattr(graph_module, "_MAX_BYTES_PER_CHOICE", limit)
+        graph = opened(two_readers)
+        graph.settle()
+        signature = graph.signatures["first"]
+        everything = graph.run(signature, signature.output_aliases, ids)
+        before = len(graph._callables)
+        for alias, right in zip(signature.output_aliases, everything, strict=True):
+            np.testing.assert_array_equal(graph.run(signature, (alias,), ids)[0], right)
+        assert len(graph._callables) - before == prepared
