@@ -139,7 +139,8 @@ class Record:
     def interest(self) -> Interest:
         """What the next look is for."""
         stay = not self.settings.folder.reloaded
-        settled = frozenset(entry.number for entry in self.live() if stay)
+        # Whoever asks for a model anew has forgotten what was ready, and wants it looked into once more.
+        settled = frozenset(entry.number for entry in self.live() if stay and entry.number in self.ready)
         return Interest(self.settings.versions, settled, self.last)
 
     def saw(self, look: Look | StartError, again_at: float = math.inf) -> None:

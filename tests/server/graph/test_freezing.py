@@ -309,7 +309,7 @@ def test_choice_of_outputs_copies_no_large_constants(
     for limit, prepared in ((4096 + 31, 0), (2**20, 2)):
         monkeypatch.setattr(graph_module, "_MAX_BYTES_PER_CHOICE", limit)
         graph = opened(two_readers)
-        graph.settle()
+        graph.settle(kinds_of(graph))
         signature = graph.signatures["first"]
         everything = graph.run(signature, signature.output_aliases, ids)
         before = len(graph._callables)

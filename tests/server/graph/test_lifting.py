@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.generated import generated_inputs
 from hotgraph_server.batching.trial import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing, lifting
@@ -20,6 +19,7 @@ from hotgraph_server.tensors import Array
 
 from ...saved_models import BUILDERS, SavedModels
 from ...saved_models.tf2 import function, save
+from ..probed import inputs_for, kinds_of
 
 # It blocks until a test opens its pipes.
 NEVER_RETURNS = {"gated"}
@@ -146,7 +146,7 @@ def test_lifted_constants_stay_when_the_graph_is_frozen(
     monkeypatch.setattr(graph_module, "choose_plan", choose)
     build(tmp_path / "m")
     graph = opened(tmp_path / "m")
-    plans = graph.settle()
+    plans = graph.settle(kinds_of(graph))
     in_graph = build is constant_in_graph
     assert (plans["serving_default"].form is Form.FROZEN) == in_graph
     x = np.ones((2, 160), np.float32)
@@ -199,12 +199,8 @@ def answers(graph: Graph) -> Iterator[tuple[str, list[Array]]]:
     for signature in graph.signatures.values():
         if signature.writes:
             continue
-        for inputs in generated_inputs(signature, rows=2):
-            try:
-                yield signature.name, graph.run(signature, signature.output_aliases, inputs)
-            except RunFailed:
-                continue
-            break
+        for inputs in inputs_for(graph, signature, 2):
+            yield signature.name, graph.run(signature, signature.output_aliases, inputs)
 
 
 @pytest.mark.parametrize("name", sorted(set(BUILDERS) - NEVER_RETURNS))
