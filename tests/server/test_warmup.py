@@ -87,7 +87,6 @@ def test_graph_that_runs_alone_is_warmed_with_what_it_brings(caplog: pytest.LogC
 @pytest.mark.parametrize(
     "status",
     [
-        grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.INTERNAL,
@@ -99,6 +98,29 @@ def test_graph_that_no_input_could_run_is_not_served(status: grpc.StatusCode) ->
     assert str(caught.value) == (
         "model 'm' version 1: signature 'serving_default' fails its first run: what TensorFlow said"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "fit"),
+    [
+        ("Attempting to use uninitialized value lost", False),
+        ("Table not initialized.", False),
+        ("w is a variable without a value: ...", False),
+        ("len(sequence_length) != batch_size.", True),
+    ],
+)
+def test_precondition_that_fails_is_the_fault_of_the_graph_where_a_value_is_missing(
+    words: str, fit: bool
+) -> None:
+    def compute(_: Sequence[Array]) -> Sequence[Array]:
+        raise RunFailed(grpc.StatusCode.FAILED_PRECONDITION.value[0], words)
+
+    graph = opened(FakeGraph(compute=compute))
+    if fit:
+        assert "refuses generated inputs" in (warm_up(graph, "m")["serving_default"] or "")
+    else:
+        with pytest.raises(LoadError, match="fails its first run"):
+            warm_up(graph, "m")
 
 
 def test_graph_that_refuses_generated_input_is_served_and_runs_alone(
@@ -116,7 +138,6 @@ def test_graph_that_refuses_generated_input_is_served_and_runs_alone(
     ("alone", "unusable", "text"),
     [
         ({}, {}, "no signature that can be called"),
-        ({}, {"__saved_model_init_op": "why"}, "no signature that can be called"),
         ({"a": None, "b": None}, {}, "batched: a, b"),
         (
             {"a": None, "b": "why"},
