@@ -232,7 +232,7 @@ def test_metadata_has_all_signatures(rest: Rest) -> None:
     found = json.loads(answer)
     assert found["model_spec"] == {"name": "versioned", "signature_name": "", "version": "7"}
     signatures = found["metadata"]["signature_def"]["signature_def"]
-    assert set(signatures) == {"serving_default", "__saved_model_init_op"}
+    assert set(signatures) == {"serving_default"}
     assert signatures["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
 
 

@@ -333,7 +333,7 @@ class TestGetModelMetadata:
         assert (spec.name, spec.version.value, spec.signature_name) == ("keras_dense", 1, "")
         signatures = get_model_metadata_pb2.SignatureDefMap()
         assert response.metadata["signature_def"].Unpack(signatures)
-        assert set(signatures.signature_def) == {"serve", "serving_default", "__saved_model_init_op"}
+        assert set(signatures.signature_def) == {"serve", "serving_default"}
         x = signatures.signature_def["serving_default"].inputs["x"]
         assert (x.dtype, [dim.size for dim in x.tensor_shape.dim]) == (tf.float32.as_datatype_enum, [-1, 8])
 

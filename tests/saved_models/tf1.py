@@ -308,6 +308,27 @@ def build_tf1_control_flow(directory: Path) -> None:
         tf.enable_control_flow_v2()
 
 
+def build_tf1_composites(directory: Path) -> None:
+    """Sparse and ragged tensors as TensorFlow 1's signatures have them, each one entry.
+
+    `serving_default`: `sp`, sparse float32 [-1, 5] -> `total` float32 of any rank, the sums of its rows, and
+    `doubled`, sparse. `ragged`: `rg`, ragged float32 [-1, -1] -> `total` float32 [-1] and `doubled`, ragged.
+    """
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        sp = tf.sparse_placeholder(tf.float32, [None, 5], name="sp")
+        rg = tf.ragged.placeholder(tf.float32, 1, [], name="rg")
+        doubled = tf.SparseTensor(sp.indices, sp.values * 2.0, sp.dense_shape)
+        sparse = {"total": tf.sparse.reduce_sum(sp, 1), "doubled": doubled}
+        ragged = {"total": tf.reduce_sum(rg, axis=1), "doubled": rg * 2.0}
+        save(
+            directory,
+            session,
+            {"serving_default": ({"sp": sp}, sparse), "ragged": ({"rg": rg}, ragged)},
+        )
+
+
 def _written_vocabulary(directory: Path) -> str:
     path = directory.with_name(directory.name + "_vocabulary.txt")
     path.write_text("amber\nbirch\ncoral\n")

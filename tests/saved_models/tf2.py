@@ -257,6 +257,132 @@ def build_lookups(directory: Path) -> None:
     save(directory, [table, flat], serving_default=function(run, id=([None, 2], tf.int32)))
 
 
+def build_keras_saved(directory: Path) -> None:
+    """What `tf.saved_model.save` makes of Keras 3: `inputs` string [-1, 1] -> `output_0` float32 [-1, 2].
+
+    Each of its variables is saved as two, of which only one is restored: see object_graph.py. A vocabulary
+    from a file, an embedding, two layers of one name, and a model inside.
+    """
+    import keras
+    import tensorflow as tf
+
+    path = directory.with_name(directory.name + "_vocabulary.txt")
+    path.write_text("amber\nbirch\ncoral\n")
+    keras.utils.set_random_seed(4)
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="dense")], name="inner")
+    word = keras.Input((1,), dtype="string")
+    vector = keras.layers.Embedding(4, 3)(keras.layers.StringLookup(vocabulary=str(path))(word))
+    hidden = keras.layers.BatchNormalization()(inner(keras.layers.Flatten()(vector)))
+    tf.saved_model.save(keras.Model(word, keras.layers.Dense(2, name="dense")(hidden)), str(directory))
+
+
+def build_keras_counter(directory: Path) -> None:
+    """As `counter`, with a Keras 3 variable."""
+    import keras
+    import tensorflow as tf
+
+    count = keras.Variable(0, dtype="int64", trainable=False, name="count")
+
+    def increment(by: Any) -> Any:
+        count.assign_add(by)
+        return {"count": count.value.read_value()}
+
+    def read() -> Any:
+        return {"count": count.value.read_value()}
+
+    save(directory, [count], increment=function(increment, by=([], tf.int64)), read=function(read))
+
+
+def build_nameless_tables(directory: Path) -> None:
+    """`word` string [-1] -> `fixed`, `grown` and `dense` int64 [-1]; amber is 1, 2, 3, and any other word -1.
+
+    Three tables that have no name, so that a session would make new ones, without that word, for each run.
+    """
+    import tensorflow as tf
+
+    rows = tf.lookup.KeyValueTensorInitializer(["amber"], np.array([1], np.int64))
+    fixed = tf.lookup.StaticHashTable(rows, -1, experimental_is_anonymous=True)
+    kinds = (tf.string, tf.int64, -1)
+    grown = tf.lookup.experimental.MutableHashTable(*kinds, experimental_is_anonymous=True)
+    dense = tf.lookup.experimental.DenseHashTable(*kinds, "", "!", experimental_is_anonymous=True)
+    for table, value in ((grown, 2), (dense, 3)):
+        table.insert(["amber"], np.array([value], np.int64))
+
+    def run(word: Any) -> Any:
+        return {"fixed": fixed.lookup(word), "grown": grown.lookup(word), "dense": dense.lookup(word)}
+
+    save(directory, [fixed, grown, dense], serving_default=function(run, word=([None], tf.string)))
+
+
+def build_saved_again(directory: Path) -> None:
+    """`nameless_tables` after TensorFlow 2 has loaded it: what makes the tables is hidden in functions."""
+    import tensorflow as tf
+
+    first = directory.with_name(directory.name + "_first")
+    build_nameless_tables(first)
+    loaded = tf.saved_model.load(str(first))
+    tf.saved_model.save(loaded, str(directory), signatures=loaded.signatures)
+
+
+def build_no_saver(directory: Path) -> None:
+    """`x` float32 [-1, 2] -> `y` float32 [-1, 2], x * 3: no op restores the 3 in its checkpoint."""
+    import tensorflow as tf
+
+    factor = tf.Variable(3.0)
+
+    def run(x: Any) -> Any:
+        return {"y": x * factor}
+
+    options = tf.saved_model.SaveOptions(experimental_skip_saver=True)
+    save(directory, [factor], options, serving_default=function(run, x=([None, 2], tf.float32)))
+
+
+def build_ragged_and_sparse(directory: Path) -> None:
+    """What TensorFlow 2 makes of composite tensors: inputs are taken apart, outputs are entries of their own.
+
+    `ragged`: `x` float32 [-1], `x_1` and `x_2` int64 [-1] (the flat values of [-1, -1, -1] and its row
+    splits) and `z` float32 [-1] -> `total` float32 [-1], the sums of the rows, and z. `sparse`: `x` int64
+    [-1, 2], `x_1` float32 [-1] and `x_2` int64 [2] (indices, values, dense shape) -> `total` float32 [-1].
+    `serving_default`: `x` float32 [-1, 2] -> `ragged`, `sparse` and `doubled`, the same without zeros, and
+    float32 [-1, 2]. `slices`: `x` float32 [-1, 2] -> `slices`, tf.IndexedSlices. `listed`: a list of plain
+    tensors, `x` float32 [-1, 2] and `x_1` int64 [-1] -> `sum` float32 [-1, 2].
+    """
+    import tensorflow as tf
+
+    def ragged(x: Any, z: Any) -> Any:
+        return {"total": tf.reduce_sum(tf.reduce_sum(x, axis=2), axis=1) + z}
+
+    def sparse(x: Any) -> Any:
+        return {"total": tf.ensure_shape(tf.sparse.reduce_sum(x, axis=1), [None])}
+
+    def run(x: Any) -> Any:
+        return {
+            "ragged": tf.ragged.boolean_mask(x, x != 0),
+            "sparse": tf.sparse.from_dense(x),
+            "doubled": x * 2.0,
+        }
+
+    def slices(x: Any) -> Any:
+        return {"slices": tf.IndexedSlices(x, tf.range(tf.shape(x)[0]))}
+
+    def listed(x: Any) -> Any:
+        return {"sum": x[0] + tf.cast(x[1], tf.float32)[:, None]}
+
+    def signature(function: Callable[..., Any], *specs: Any) -> Any:
+        return tf.function(function, input_signature=specs)
+
+    rows = tf.TensorSpec([None, 2], tf.float32, name="x")
+    deep = tf.RaggedTensorSpec([None, None, None], tf.float32, ragged_rank=2)
+    save(
+        directory,
+        ragged=signature(ragged, deep, tf.TensorSpec([None], tf.float32)),
+        sparse=signature(sparse, tf.SparseTensorSpec([None, None], tf.float32)),
+        serving_default=signature(run, rows),
+        slices=signature(slices, rows),
+        listed=signature(listed, [tf.TensorSpec([None, 2]), tf.TensorSpec([None], tf.int64)]),
+    )
+
+
 def build_gated(directory: Path) -> None:
     """A run that the test holds shut. `hold`: `entered` and `gate` string [] -> `opened` bool [].
 
@@ -292,10 +418,10 @@ def function(function: Callable[..., Any], **inputs: tuple[Sequence[int | None] 
     return tf.function(function, input_signature=specs)
 
 
-def save(directory: Path, tracked: Sequence[Any] = (), **signatures: Any) -> None:
+def save(directory: Path, tracked: Sequence[Any] = (), options: Any = None, **signatures: Any) -> None:
     """Write the signatures with what they use: variables, tables, assets."""
     import tensorflow as tf
 
     module = tf.Module()
     module.tracked = list(tracked)
-    tf.saved_model.save(module, str(directory), signatures=signatures)
+    tf.saved_model.save(module, str(directory), signatures=signatures, options=options)

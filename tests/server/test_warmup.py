@@ -92,6 +92,8 @@ def test_graph_that_runs_alone_is_warmed_with_what_it_brings(caplog: pytest.LogC
 
 UNFIT = [
     (grpc.StatusCode.FAILED_PRECONDITION, "Table not initialized."),
+    (grpc.StatusCode.FAILED_PRECONDITION, "Attempting to use uninitialized value lost"),
+    (grpc.StatusCode.FAILED_PRECONDITION, "w is a variable without a value"),
     (grpc.StatusCode.NOT_FOUND, "Resource localhost/w does not exist."),
     (grpc.StatusCode.UNIMPLEMENTED, "NCHW is not supported"),
 ]
@@ -127,7 +129,7 @@ def test_signature_whose_failure_depends_on_what_it_is_given_stays_callable(stat
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (grpc.StatusCode.FAILED_PRECONDITION, "indices are out of order"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "len(sequence_length) != batch_size."),
         (grpc.StatusCode.INTERNAL, "what went wrong"),
         (grpc.StatusCode.INVALID_ARGUMENT, "no such id"),
     ],

@@ -97,7 +97,9 @@ def flattened_inputs(meta_graph: Any, inputs: Sequence[TensorSpec]) -> dict[str,
         if groups:
             if recorded is not None:
                 return {}
-            return _alike(groups, {spec.alias: spec for spec in inputs}, ragged=_names_ragged(functions))
+            return _alike(
+                groups, {spec.alias: spec for spec in inputs}, ragged=_names_ragged(function, functions)
+            )
         nodes = function.node_def
         aliases = {
             f"{argument.name}:0": alias
@@ -202,13 +204,20 @@ def _looks_sparse(tensors: Sequence[TensorSpec]) -> bool:
     return is_int64 and (len(indices), len(values)) == (2, 1) and dense_shape == indices[1:]
 
 
-def _names_ragged(functions: Mapping[str, Any]) -> bool:
-    """Does any op tell, by its type or name, that it works on a ragged tensor?"""
-    return any(
-        _RAGGED in node.op or _RAGGED in node.name
-        for function in functions.values()
-        for node in function.node_def
-    )
+def _names_ragged(function: Any, functions: Mapping[str, Any]) -> bool:
+    """Does any op in a function, or in those that it calls, tell by its type or name that it works on a
+    ragged tensor?"""
+    to_visit, seen = [function], set()
+    while to_visit:
+        function = to_visit.pop()
+        if function.signature.name in seen:
+            continue
+        seen.add(function.signature.name)
+        if any(_RAGGED in node.op or _RAGGED in node.name for node in function.node_def):
+            return True
+        called = (_function(node, functions) for node in function.node_def)
+        to_visit += [inner for inner in called if inner is not None]
+    return False
 
 
 def _looks_ragged(tensors: Sequence[TensorSpec]) -> bool:

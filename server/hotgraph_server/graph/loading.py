@@ -131,7 +131,8 @@ def _load(session: Any, loader: _Loader, tags: Sequence[str], directory: Path) -
 def _restore_objects(session: Any, loader: _Loader, saver: Any, meta_graph: Any, directory: Path) -> None:
     try:
         loader.restore_variables(session, saver)
-    except tf.errors.OpError:
+    except (tf.errors.OpError, ValueError):
+        # ValueError: what is not there under its name, TensorFlow 1 looks for in ways of its own.
         if not object_graph.restores_variables_alone(meta_graph) or object_graph.restore_rest(
             session, meta_graph, directory, restored=False
         ):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hotgraph_server.batching.rules import whole_outputs, why_alone
-from hotgraph_server.signatures import Shape, Signature, TensorSpec
+from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
 from ..fakes import signature
@@ -39,6 +41,15 @@ def test_what_has_no_rows_or_writes_runs_alone_whatever_its_owner_says(
     one: Signature, reason: str, join: str
 ) -> None:
     assert reason in (why_alone(one, join) or "")
+
+
+@pytest.mark.parametrize("join", ["auto", "always"])
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_parts_of_a_tensor_have_no_rows_to_join_whatever_their_owner_says(side: str, join: str) -> None:
+    part = TensorSpec("p/values", "p:0", np.dtype(np.float32), (None,), Part("p", "values"))
+    one = signature(inputs={"a": (None,)}, outputs={"y": (None,)})
+    one = replace(one, **{side: (*getattr(one, side), part)})
+    assert "'p' is a tensor of several parts" in (why_alone(one, join) or "")
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (0, 2), None], ids=["one row", "no row", "any rank"])

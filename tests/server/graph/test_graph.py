@@ -221,6 +221,63 @@ RUNS: dict[str, Callable[[], Sequence[Run]]] = {
             },
         )
     ],
+    "keras_saved": lambda: [("serving_default", {"inputs": texts([b"coral"], [b"?"], [b"amber"])}, None)],
+    "keras_counter": lambda: [
+        ("read", {}, {"count": np.array(0)}),
+        ("increment", {"by": np.array(3)}, {"count": np.array(3)}),
+        ("read", {}, {"count": np.array(3)}),
+    ],
+    "nameless_tables": lambda: [("serving_default", {"word": texts(b"amber", b"?")}, None)],
+    "saved_again": lambda: [("serving_default", {"word": texts(b"amber", b"?")}, None)],
+    "no_saver": lambda: [("serving_default", {"x": f32([1, 2])}, {"y": f32([3, 6])})],
+    "ragged_and_sparse": lambda: [
+        (
+            "ragged",
+            {"x": f32(1, 2, 3, 4), "x_1": i64(0, 2, 3), "x_2": i64(0, 1, 3, 4), "z": f32(10, 20)},
+            {"total": f32(16, 24)},
+        ),
+        ("ragged", {"x": f32(1, 2), "x_1": i64(0, 1, 1), "x_2": i64(0, 2), "z": f32(0, 0)}, None),
+        ("sparse", {"x": i64([0, 1], [1, 0], [1, 2]), "x_1": f32(1, 2, 3), "x_2": i64(2, 3)}, None),
+        (
+            "serving_default",
+            {"x": f32([0, 2], [3, 4])},
+            {
+                "doubled": f32([0, 4], [6, 8]),
+                "ragged/flat_values": f32(2, 3, 4),
+                "ragged/row_splits_0": i64(0, 1, 3),
+                "sparse/indices": i64([0, 1], [1, 0], [1, 1]),
+                "sparse/values": f32(2, 3, 4),
+                "sparse/dense_shape": i64(2, 2),
+            },
+        ),
+        (
+            "slices",
+            {"x": f32([1, 2])},
+            {"slices/0": f32([1, 2]), "slices/1": np.array([0], np.int32)},
+        ),
+        ("listed", {"x": f32([1, 2]), "x_1": i64(3)}, {"sum": f32([4, 5])}),
+    ],
+    "tf1_composites": lambda: [
+        (
+            "serving_default",
+            {"sp/indices": i64([0, 1], [1, 4]), "sp/values": f32(1, 2), "sp/dense_shape": i64(2, 5)},
+            {
+                "total": f32(1, 2),
+                "doubled/indices": i64([0, 1], [1, 4]),
+                "doubled/values": f32(2, 4),
+                "doubled/dense_shape": i64(2, 5),
+            },
+        ),
+        (
+            "ragged",
+            {"rg/flat_values": f32(1, 2, 3), "rg/row_splits_0": i64(0, 1, 3)},
+            {
+                "total": f32(1, 5),
+                "doubled/flat_values": f32(2, 4, 6),
+                "doubled/row_splits_0": i64(0, 1, 3),
+            },
+        ),
+    ],
     "gated": lambda: [
         (
             "hold",
@@ -370,7 +427,7 @@ def test_signatures_are_told_as_they_were_saved(saved_models: SavedModels) -> No
         ]
         assert one.output_aliases == ("product", "sum")
         assert one.method_name == "tensorflow/serving/predict"
-        assert graph.signature_defs.keys() == {"serving_default", "__saved_model_init_op"}
+        assert graph.signature_defs.keys() == {"serving_default"}
     with opened(saved_models["example_scores"]) as graph:
         assert graph.signatures["serving_default"].method_name == "tensorflow/serving/classify"
     with opened(saved_models["unknown_rank"]) as graph:
@@ -399,8 +456,11 @@ def test_signature_that_cannot_be_called_is_left_out_with_the_reason(
         signatures = message.meta_graphs[0].signature_def
         signatures["empty"].CopyFrom(signatures["serving_default"])
         signatures["empty"].outputs.clear()
-        for name in ("sparse", "quantised", "nothing"):
+        for name in ("same", "sparse", "quantised", "nothing"):
             signatures[name].CopyFrom(signatures["serving_default"])
+        for part in ("values", "indices", "dense_shape"):
+            setattr(signatures["same"].inputs["x"].coo_sparse, f"{part}_tensor_name", "x:0")
+        signatures["same"].inputs["x/values"].CopyFrom(signatures["serving_default"].inputs["x"])
         signatures["sparse"].inputs["x"].coo_sparse.values_tensor_name = "x:0"
         signatures["quantised"].inputs["x"].dtype = 11
         signatures["nothing"].inputs["x"].ClearField("name")
@@ -411,16 +471,30 @@ def test_signature_that_cannot_be_called_is_left_out_with_the_reason(
             "empty": "it has no outputs",
             "nothing": "'x' is no plain tensor but nothing",
             "quantised": "'x' has the TensorFlow dtype 11, which no call can carry",
-            "sparse": "'x' is no plain tensor but coo_sparse",
+            "same": "'x/values' is the name of a tensor and of a part of another",
+            "sparse": "'x/indices' is no plain tensor but nothing",
             "twins": "two of its inputs are the same tensor",
         }
         assert_same(run(graph, {"x": f32([1, 2])}), {"first": f32([2, 4]), "second": f32([2, 4])})
 
 
-def test_init_signature_of_tensorflow_2_is_not_callable(saved_models: SavedModels) -> None:
+def test_signature_that_only_loaders_need_is_none_for_anybody_else(saved_models: SavedModels) -> None:
     with opened(saved_models["tf2_mlp"]) as graph:
-        assert graph.signatures.keys() == {"serving_default"}
-        assert "dtype 0" in graph.unusable["__saved_model_init_op"]
+        assert graph.signatures.keys() == graph.signature_defs.keys() == {"serving_default"}
+        assert not graph.unusable
+
+
+def test_composite_output_of_which_a_part_cannot_be_carried_is_left_out(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    def change(message: Any) -> None:
+        outputs = message.meta_graphs[0].signature_def["serving_default"].outputs
+        outputs["ragged"].composite_tensor.components[0].dtype = 21  # a variant
+
+    with opened(changed(saved_models["ragged_and_sparse"], tmp_path / "m", change)) as graph:
+        assert "doubled" in graph.signatures["serving_default"].output_aliases
+        assert not any("ragged" in alias for alias in graph.signatures["serving_default"].output_aliases)
+        assert not graph.unusable
 
 
 def test_signatures_that_write_are_known(saved_models: SavedModels) -> None:
@@ -430,6 +504,7 @@ def test_signatures_that_write_are_known(saved_models: SavedModels) -> None:
     assert writing == {
         *(("counter", "increment"), ("tf1_counter", "add"), ("gated", "hold")),
         ("slot_sums", "serving_default"),
+        ("keras_counter", "increment"),
     }
 
 
@@ -455,6 +530,9 @@ def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: 
         "scalar_input": None,
         "fixed_batch": "input 'x'",
         "unknown_rank": "input 'x'",
+        "keras_saved": None,
+        "ragged_and_sparse": "'ragged' is a tensor of several parts",
+        "tf1_composites": "'sp' is a tensor of several parts",
     }
     for kind, reason in expected.items():
         with opened(saved_models[kind]) as graph:
@@ -465,7 +543,9 @@ def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: 
 # State.
 
 
-@pytest.mark.parametrize(("kind", "change"), [("counter", "increment"), ("tf1_counter", "add")])
+@pytest.mark.parametrize(
+    ("kind", "change"), [("counter", "increment"), ("tf1_counter", "add"), ("keras_counter", "increment")]
+)
 def test_state_changes_when_it_is_called_and_never_by_the_warm_up(
     saved_models: SavedModels, kind: str, change: str
 ) -> None:

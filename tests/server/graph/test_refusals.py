@@ -21,6 +21,11 @@ AT = "Detected at node 'a' defined at (most recent call last):\n  File \"x.py\",
         ("Graph execution error:\n\ntoo short", "too short"),
         (f"Graph execution error:\n\n{AT}{AT}too short", "too short"),
         (f"Graph execution error:\n\n{AT}{SEVERAL}", "too short\n\t [[{{node a}}]]\n\t [[b/_3]]"),
+        (
+            "Graph execution error:\n\nCould not find variable a/b. This could mean that the variable ...",
+            "a/b is a variable without a value: neither the SavedModel's ops nor its checkpoint gives it one;"
+            " if it is a Keras model, write it with model.export(DIR)",
+        ),
         (f"what the op quotes: {SEVERAL}", f"what the op quotes: {SEVERAL}"),
     ],
 )
