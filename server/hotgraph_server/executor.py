@@ -155,7 +155,6 @@ class Executor:
         except BaseException as error:
             self._opened.set_exception(error)
             return
-        self._finisher.start()
         while (batch := self._queue.take()) is not None:
             runner.run(batch)
             # While the executor waits for the next batch, it must not keep this one's arrays alive.

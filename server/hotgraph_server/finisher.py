@@ -7,6 +7,8 @@ Two cases are not worth the hand-over, and the executor finishes its batch itsel
 there is nothing to run; or runs are so short that the interpreter is what everybody waits for, and one
 more thread that wants it only makes it change hands more often.
 
+The thread begins with the first batch that is handed over: of many models most are never so busy.
+
 The queue between the two needs no edge of its own: what is in it are calls inside the server, and those
 are bounded at the door.
 """
@@ -37,24 +39,26 @@ def finish(calls: Sequence[Call], answers: Answers) -> None:
 
 
 class Finisher:
-    """One thread beside an executor; `name` is the executor's."""
+    """One thread beside an executor; `name` is the executor's. For the executor's thread alone, so nobody
+    else can be starting the thread, or stopping it, at the same time."""
 
     def __init__(self, name: str) -> None:
         self._handed_over: queue.SimpleQueue[tuple[Sequence[Call], Answers] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._main, name=f"finisher {name}", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        self._name = name
+        self._thread: threading.Thread | None = None
 
     def hand_over(self, calls: Sequence[Call], answers: Answers) -> None:
         """Let the thread finish these calls; returns at once."""
         self._handed_over.put((calls, answers))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._main, name=f"finisher {self._name}", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Let the thread finish what it has, and wait for it. It waits for nobody, so this ends."""
-        self._handed_over.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._handed_over.put(None)
+            self._thread.join()
 
     def _main(self) -> None:
         while (work := self._handed_over.get()) is not None:

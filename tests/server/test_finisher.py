@@ -17,7 +17,6 @@ from .fakes import Caller, FakeClock, FakeGraph, call, rows
 
 def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
     finisher = Finisher("model 'm' version 1")
-    finisher.start()
     callers = [Caller() for _ in range(3)]
     finisher.hand_over([call(slot=caller.slot) for caller in callers], [[rows(n)] for n in range(3)])
     assert [caller.answer()[0][0, 0] for caller in callers] == [0, 1, 2]
@@ -30,9 +29,22 @@ def test_everything_handed_over_is_finished_before_it_stops() -> None:
     callers = [Caller() for _ in range(100)]
     for caller in callers:
         finisher.hand_over([call(slot=caller.slot)], [[rows(1)]])
-    finisher.start()
     finisher.stop()
     assert all(caller.outcomes for caller in callers)
+
+
+def test_there_is_no_thread_before_anything_is_handed_over() -> None:
+    finisher = Finisher("unused")
+    assert not threads("finisher unused")
+    finisher.stop()
+    finisher.hand_over([call()], [[rows(1)]])
+    assert len(threads("finisher unused")) == 1
+    finisher.stop()
+    assert not threads("finisher unused")
+
+
+def threads(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
 
 
 class _Runs:

@@ -19,7 +19,8 @@ PREFIX = "/api/state"
 
 def answer_state(models: Registry, request: Request) -> Response | Future[Response]:
     """The response to a request whose path begins with PREFIX, once it is there."""
-    parts = request.path.removeprefix(PREFIX).strip("/").split("/")
+    # A model's name may have a "/" of its own.
+    parts = request.path.removeprefix(PREFIX).strip("/").rsplit("/", 2)
     if parts == [""]:
         if request.method not in ("GET", "HEAD"):
             return text(HTTPStatus.METHOD_NOT_ALLOWED, "this page is for reading")

@@ -152,63 +152,85 @@ def default_name(directory: Path) -> str:
 
 
 def _folders(directory: Path, rules: FolderSettings) -> tuple[dict[int, Path], tuple[str, ...]]:
-    """The versions' folders by number, of which nothing is known but their names; and warnings."""
+    """The versions' folders by number, of which nothing is known but their names; and warnings.
+
+    One listing, and little more: it is done for every model at every look. So paths are texts here, which a
+    Path takes five times as long to join.
+    """
     warnings = []
     folders: dict[int, Path] = {}
     try:
-        if not directory.exists():
-            raise LoadError(str(directory), "no such folder")
-        if not directory.is_dir():
-            raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb")
-        if _has_graph(_saved_model(directory, rules)):
+        entries = _listing(directory)
+        if entries is None or _is_saved_model(directory, entries, rules):
             number = _number(directory.resolve().name)
             return {_ONLY_VERSION if number is None else number: directory}, ()
         # In this order, so that of two names for one number the same one wins each time.
-        for name, is_link in _subfolders(directory):
+        for name, entry in sorted(entries.items()):
             number = _number(name, plain=rules.plain_numbers)
-            if number is None:
+            if number is None or not _is_folder(entry):
                 continue
             child = directory / name
-            if is_link and rules.inside is not None and not child.resolve().is_relative_to(rules.inside):
+            if (
+                rules.inside is not None
+                and entry.is_symlink()
+                and not child.resolve().is_relative_to(rules.inside)
+            ):
                 warnings.append(f"{child} is a link out of {rules.inside}, and is left out")
             elif number in folders:
                 warnings.append(f"{child} is version {number} again: {folders[number]} is taken")
             else:
                 folders[number] = child
+    except FileNotFoundError as error:
+        raise LoadError(str(directory), "no such folder") from error
+    except NotADirectoryError as error:
+        raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb") from error
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     return folders, tuple(warnings)
 
 
-def _subfolders(directory: Path) -> list[tuple[str, bool]]:
-    """By name, and whether each is a link. What is one is in the listing: nothing more is asked of a disk."""
-    with os.scandir(directory) as entries:
-        return sorted((entry.name, entry.is_symlink()) for entry in entries if _is_folder(entry))
+def _listing(directory: Path) -> dict[str, os.DirEntry[str]] | None:
+    """By name; None: it may not be listed, but a graph in it may be read. Raises OSError."""
+    try:
+        with os.scandir(directory) as entries:
+            return {entry.name: entry for entry in entries}
+    except PermissionError:
+        if not _has_graph(str(directory)):
+            raise
+        return None
+
+
+def _is_saved_model(directory: Path, entries: Mapping[str, os.DirEntry[str]], rules: FolderSettings) -> bool:
+    """Itself, or by what lies where the rules say."""
+    if entries.keys().isdisjoint((*_FILES, rules.saved_model)):
+        return False
+    return _has_graph(_saved_model(str(directory), rules))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
+        # Most often that is in the listing: nothing more is asked of a disk.
         return entry.is_dir()
     except OSError:
         # A link that leads in a circle, or to where nobody may look.
         return False
 
 
-def _saved_model(directory: Path, rules: FolderSettings) -> Path:
+def _saved_model(directory: str, rules: FolderSettings) -> str:
     """Where in a version's folder the SavedModel is, or should be."""
-    nested = directory / rules.saved_model
-    if _has_graph(directory) or not nested.is_dir():
+    nested = f"{directory}/{rules.saved_model}"
+    if _has_graph(directory) or not os.path.isdir(nested):
         return directory
-    leads_out = rules.inside is not None and not nested.resolve().is_relative_to(rules.inside)
+    leads_out = rules.inside is not None and not Path(nested).resolve().is_relative_to(rules.inside)
     return directory if leads_out else nested
 
 
-def _has_graph(directory: Path) -> bool:
-    return any(_is_file(directory / name) for name in _FILES)
+def _has_graph(directory: str) -> bool:
+    return any(_is_file(f"{directory}/{name}") for name in _FILES)
 
 
-def _is_file(path: Path) -> bool:
-    """Raises OSError where this user may not know, as Path.is_file does not in every Python."""
+def _is_file(path: str) -> bool:
+    """Raises OSError where this user may not know."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -218,8 +240,8 @@ def _is_file(path: Path) -> bool:
 def _opened(directory: Path, rules: FolderSettings) -> Found:
     """Where in a version's folder the SavedModel is, and whether there is one."""
     try:
-        folder = _saved_model(directory, rules)
-        return Found(folder, missing=None if _has_graph(folder) else _NO_GRAPH)
+        folder = _saved_model(str(directory), rules)
+        return Found(Path(folder), missing=None if _has_graph(folder) else _NO_GRAPH)
     except OSError as error:
         why = f"cannot be read: {error.strerror or error}"
         return Found(directory, Tree(), missing=why, unreadable=True)

@@ -75,6 +75,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
     found: dict[str, Offer] = {}
     refused: dict[str, str] = {}
     for repository in repositories:
+        resolved = repository.resolve()
         for folder in _folders(repository):
             name = folder.name
             fault = model_name_fault(name)
@@ -83,7 +84,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
             elif name in found:
                 refused[name] = f"offered by two repositories: {found[name].folder} and {folder}"
             else:
-                offer = _offer(folder, repository, config_name)
+                offer = _offer(folder, resolved, config_name)
                 out = None if links_out else _leads_out(offer)
                 if out is not None:
                     refused[name] = f"{out} is a link out of {repository}"
@@ -111,8 +112,8 @@ def _offer(folder: Path, repository: Path, config_name: str) -> Offer:
     for config in (named, folder / CONFIG):
         stamp = _stamp(config) if config is not None else None
         if stamp is not None:
-            return Offer(folder.name, folder, repository.resolve(), config, stamp)
-    return Offer(folder.name, folder, repository.resolve())
+            return Offer(folder.name, folder, repository, config, stamp)
+    return Offer(folder.name, folder, repository)
 
 
 def _stamp(path: Path) -> Stamp | None:

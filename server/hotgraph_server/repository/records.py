@@ -42,6 +42,7 @@ class Entry:
         error: of its last load; None: that went well, or there was none yet.
         failures: loads of these files that failed, in a row.
         retry_at: when it may be loaded again, monotonic seconds; infinite: that is no question of time.
+        alike: settings that were found to load it no differently.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Entry:
     error: StartError | None = None
     failures: int = 0
     retry_at: float = math.inf
+    alike: ModelSettings | None = None
 
 
 @dataclass(eq=False)
@@ -346,19 +348,21 @@ class Record:
         if self.settings.folder.reloaded:
             return self._differs(entry, found)
         # Its files may change under it, but what its owner says of it holds.
-        return found.folder != entry.found.folder or self._has_other_settings(entry)
+        return found.folder != entry.found.folder or self._is_other(entry)
 
     def _differs(self, entry: Entry, found: Found) -> bool:
         """Would a load of it now be another one than its last?"""
-        return (found.folder, found.files) != (
-            entry.found.folder,
-            entry.found.files,
-        ) or self._has_other_settings(entry)
+        return (found.folder, found.files) != (entry.found.folder, entry.found.files) or self._is_other(entry)
 
-    def _has_other_settings(self, entry: Entry) -> bool:
-        """Has it been loaded by others than it would be now?"""
-        # Most often it is the same object, and nothing has to be compared.
-        return entry.settings is not self.settings and _loaded_by(entry.settings) != _loaded_by(self.settings)
+    def _is_other(self, entry: Entry) -> bool:
+        """Would it be loaded by other settings now? Asked at every look, and most often it is not: settings
+        that have been compared need not be again."""
+        if self.settings is entry.settings or self.settings is entry.alike:
+            return False
+        if _loaded_by(entry.settings) != _loaded_by(self.settings):
+            return True
+        entry.alike = self.settings
+        return False
 
     def _is_another(self, failed: Entry, found: Found) -> bool:
         """May a load of it now go better than its last? Unlike `_differs`, which is about what is live, it

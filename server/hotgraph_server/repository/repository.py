@@ -39,6 +39,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hotgraph_server import processors
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
 from hotgraph_server.handing_over import hand_over, shares_snapshots
 from hotgraph_server.model import State, Version, VersionStatus
@@ -104,6 +105,8 @@ class Repository:
         self._threads = Threads()
         self._spawn = spawn or self._threads.start
         self._clock = clock
+        # Two even on one processor: while one waits for a disk the other goes on.
+        self._load_threads = settings.load_threads or max(processors.usable(), 2)
         self._lock = threading.Lock()  # guards what follows
         self._models: dict[str, Record] = {}
         self._waiting = Waiting()
@@ -316,7 +319,7 @@ class Repository:
         if fails_fast and any(entry.state is State.FAILED for entry in self._entries()):
             # The first failure ends the start; nothing must be under way then that cannot be stopped.
             return
-        free = self._settings.load_threads - sum(entry.state is State.LOADING for entry in self._entries())
+        free = self._load_threads - sum(entry.state is State.LOADING for entry in self._entries())
         # Models in the order of the list, of each the highest version first.
         for model in self._models.values():
             for entry in sorted(model.all_entries(), key=lambda entry: entry.number, reverse=True):

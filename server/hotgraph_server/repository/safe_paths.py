@@ -15,7 +15,8 @@ is refused:
   case takes for one.
 
 A model's name goes into no path: what it may be is said by settings.model_name_fault. One that comes in a
-request has no separators, nothing that is not seen, and is no longer than a folder's name.
+request has no separators, nothing that is not seen, no dot at its start (no folder of a repository that has
+one is a model), and is no longer than a folder's name.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def model_name(name: str) -> str:
     fault = model_name_fault(name)
     if fault is None and any(unicodedata.category(character).startswith("C") for character in name):
         fault = f"a model's name cannot have a character that is not seen, got {_shown(name)}"
+    if fault is None and name.startswith("."):
+        fault = f"a model's name cannot begin with a dot, got {_shown(name)}"
     if fault is not None:
         raise InvalidCall(fault)
     return name

@@ -48,17 +48,18 @@ def _below(folder: Path) -> Iterator[tuple[str | None, os.stat_result]]:
     while left:
         inside = left.pop()
         with suppress(OSError):
-            status = os.stat(folder / inside)
+            path = f"{folder}/{inside}"
+            status = os.stat(path)
             # Links may lead in a circle.
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
             yield None, status
-            with os.scandir(folder / inside) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     with suppress(OSError):
-                        path = os.path.join(inside, entry.name)
+                        name = inside + entry.name
                         if entry.is_dir():
-                            left.append(path)
+                            left.append(f"{name}/")
                         elif entry.is_file():
-                            yield path, entry.stat()
+                            yield name, entry.stat()

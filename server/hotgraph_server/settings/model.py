@@ -188,6 +188,8 @@ def model_name_fault(name: str) -> str | None:
     """
     if not name:
         return "a model's name is a text that is not empty, got ''"
+    if name.isprintable():
+        return None
     # Control characters, halves of surrogate pairs (of a folder's name that is not UTF-8), ends of lines.
     odd = next((one for one in name if unicodedata.category(one) in _CARRIED_BY_NOTHING), None)
     if odd is None:

@@ -14,7 +14,11 @@ class RepositorySettings:
     poll_s: float = setting(
         0.0, "seconds between looks at the models' folders for versions that came or went; 0: at start only"
     )
-    load_threads: int = setting(1, "versions that may be loaded at the same time", flag=False)
+    load_threads: int = setting(
+        0,
+        "versions that may be loaded at the same time; 0: as many as there are processors, and two at least",
+        flag=False,
+    )
     max_load_retries: int = setting(
         5, "how often the loading of a version that failed is tried again", flag=False
     )
@@ -46,7 +50,7 @@ class RepositorySettings:
 
     def __post_init__(self) -> None:
         check(0 <= self.poll_s <= 86_400, f"poll-s must be 0 to 86400 (a day), got {self.poll_s}")
-        check(1 <= self.load_threads <= 1000, f"load-threads must be 1 to 1000, got {self.load_threads}")
+        check(0 <= self.load_threads <= 1000, f"load-threads must be 0 to 1000, got {self.load_threads}")
         check(self.max_load_retries >= 0, f"max-load-retries must be 0 or more, got {self.max_load_retries}")
         check(
             0 <= self.load_retry_s <= 86_400,

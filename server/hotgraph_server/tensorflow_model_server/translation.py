@@ -280,7 +280,7 @@ def _rest(given: Given) -> RestSettings:
 def _repository(given: Given) -> RepositorySettings:
     return RepositorySettings(
         poll_s=float(max(given.number("file_system_poll_wait_seconds"), 0)),
-        load_threads=max(given.number("num_load_threads"), 1),
+        load_threads=max(given.number("num_load_threads"), 0),
         max_load_retries=given.number("max_num_load_retries"),
         load_retry_s=given.number("load_retry_interval_micros") / 1e6,
         wait_for_models=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,6 +52,41 @@ def test_call_whose_moment_comes_before_the_others_wakes_the_thread() -> None:
         early = waiting(queue, clock.now)
         assert isinstance(early.error(), QueueTimedOut)
         assert late.outcomes == []
+
+
+def test_there_is_no_thread_before_a_call_has_a_moment() -> None:
+    clock = FakeClock()
+    with timed(clock) as queue:
+        queue.put(call())
+        assert not threads()
+        waiting(queue, clock.now)
+        assert len(threads()) == 1
+    assert not threads()
+
+
+def test_many_that_ring_first_start_one_thread_and_none_after_the_stop() -> None:
+    timer = QueueTimer("model 'm' version 1", BatchQueue("m", BatchSettings(), FakeClock()), FakeClock())
+    together = threading.Barrier(8)
+
+    def ring() -> None:
+        together.wait(HANG_S)
+        timer._ring()
+
+    callers = [threading.Thread(target=ring) for _ in range(8)]
+    for one in callers:
+        one.start()
+    for one in callers:
+        one.join(HANG_S)
+    assert len(threads()) == 1
+    assert timer.stop(HANG_S)
+    late = QueueTimer("model 'm' version 1", BatchQueue("m", BatchSettings(), FakeClock()), FakeClock())
+    assert late.stop(HANG_S)
+    late._ring()
+    assert not threads()
+
+
+def threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "queue timer model 'm' version 1"]
 
 
 def test_timer_that_was_never_started_stops_at_once() -> None:

@@ -92,6 +92,17 @@ def test_folder_that_cannot_be_read_is_an_error_of_one_line(
         versions_in(tmp_path)
 
 
+def test_saved_model_in_a_folder_that_may_not_be_listed_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (make(tmp_path) / "saved_model.pb").write_bytes(b"x")
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert look_at(tmp_path).versions[1].may_be_loaded(None, first=True)
+
+
 def test_model_is_called_like_its_folder_and_a_version_like_its_parent(tmp_path: Path) -> None:
     assert default_name(tmp_path / "digits") == "digits"
     assert default_name(tmp_path / "digits" / "3") == "digits"

@@ -84,7 +84,15 @@ class World:
         self.threads: list[tuple[str, Callable[[], None]]] = []
         self.given_back = 0
         self.repository = Repository(
-            RepositorySettings(**{"poll_s": 1.0, "unload_grace_s": 0.0, "wait_for_models": True, **settings}),
+            RepositorySettings(
+                **{
+                    "poll_s": 1.0,
+                    "unload_grace_s": 0.0,
+                    "wait_for_models": True,
+                    "load_threads": 1,
+                    **settings,
+                }
+            ),
             self._publish,
             load=self._load,
             look=self._look,
@@ -268,6 +276,17 @@ class TestFirstLook:
         world.put(2)
         world.poll_until_taken()
         assert world.states() == {2: V, 1: C}
+
+    @pytest.mark.parametrize(("processors", "at_a_time"), [(1, 2), (2, 2), (4, 4)])
+    def test_as_many_loads_at_a_time_as_there_are_processors_and_two_at_least(
+        self, monkeypatch: pytest.MonkeyPatch, processors: int, at_a_time: int
+    ) -> None:
+        monkeypatch.setattr("hotgraph_server.processors.usable", lambda: processors)
+        world = World(load_threads=0)
+        world.put(*range(1, 7))
+        world.configure(model(versions=AllVersions()))
+        world.tick()
+        assert list(world.states().values()).count(L) == at_a_time
 
     def test_no_more_loads_at_a_time_than_there_are_threads(self) -> None:
         world = World(load_threads=2)

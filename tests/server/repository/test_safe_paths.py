@@ -176,7 +176,9 @@ class TestModelName:
         with pytest.raises(InvalidCall, match=r"^model name must not contain path traversal characters"):
             model_name(name)
 
-    @pytest.mark.parametrize("name", ["m\n", "m\x1b[0m", "m\u2028", "\udce9", "m\u202e", "x" * 256])
+    @pytest.mark.parametrize(
+        "name", ["m\n", "m\x1b[0m", "m\u2028", "\udce9", "m\u202e", "x" * 256, ".", ".m"]
+    )
     def test_name_that_nothing_carries_or_nobody_sees_is_refused(self, name: str) -> None:
         with pytest.raises(InvalidCall, match=r"^a model's name ") as caught:
             model_name(name)
