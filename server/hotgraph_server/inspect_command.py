@@ -42,7 +42,7 @@ _ADDRESS = "127.0.0.1:8500"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a SavedModel, or a folder of versions")
+    parser.add_argument("directory", metavar="DIR", help="a SavedModel, or a folder of versions")
     parser.add_argument("--name", help="what the model is called in the code shown (default: DIR's name)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings, as hotgraph serve takes them"
