@@ -63,6 +63,15 @@ class NotRead(CallError):
         super().__init__(f"more than {_MOST_UNREAD} answers of this stream wait to be read")
 
 
+class HeadersTooLarge(CallError):
+    """A call's headers are more than a call may have."""
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the call's headers have {size} bytes, and {limit} are allowed")
+
+
 class Call(Stream):
     """What all calls have in common.
 
@@ -426,7 +435,7 @@ class StreamingCall(Call):
 
 
 class RefusedCall(Call):
-    """A call that is no call of ours: its path is unknown, or it is not gRPC at all."""
+    """A call that is no call of ours: its path is unknown, its headers are too large, or it is no gRPC."""
 
     __slots__ = ("_error",)
 

@@ -11,7 +11,7 @@ What it promises
   take turns, a frame each.
 * What a frame costs does not grow with the number of open streams: what peers open their windows by is
   added up, and streams that wait are looked at once for all that one `receive` takes in.
-* What a peer can make us keep is bounded: one header block (16 KiB), `most_streams` streams, for each the
+* What a peer can make us keep is bounded: one header block (64 KiB), `most_streams` streams, for each the
   message that it sends, and the answers that it does not let us send. The last grows with calls only, and
   the shell stops reading from a peer that does not read (link.py).
 
@@ -31,7 +31,12 @@ from collections.abc import Callable
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
-from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head, HeaderReader
+from hotgraph_server.transport.http2.header_blocks import (
+    HARD_HEADER_LIST_BYTES,
+    MAX_HEADER_LIST_BYTES,
+    Head,
+    HeaderReader,
+)
 from hotgraph_server.transport.http2.sending import Sending
 from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
 
@@ -40,7 +45,7 @@ _CONNECTION_WINDOW = 16 * 2**20
 # Frames of tensors may be large; the others never are, and must fit into the buffer that they are
 # received in.
 _FRAME_BYTES = 2**20
-_CONTROL_FRAME_BYTES = 2**14
+_CONTROL_FRAME_BYTES = HARD_HEADER_LIST_BYTES
 
 MOST_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 """What `receive` may leave for the next time, at most."""
@@ -261,7 +266,7 @@ class Connection(Sending):
         fragments += payload
         # Compressed headers are not longer than plain ones by much, so this is long enough; empty
         # fragments would go on for ever.
-        if len(fragments) > MAX_HEADER_LIST_BYTES or (not payload and not flags & frames.END_HEADERS):
+        if len(fragments) > HARD_HEADER_LIST_BYTES or (not payload and not flags & frames.END_HEADERS):
             raise ConnectionBroken(Code.ENHANCE_YOUR_CALM, "a header block does not end")
         if flags & frames.END_HEADERS:
             self._block = None

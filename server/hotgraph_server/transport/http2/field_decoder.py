@@ -39,10 +39,12 @@ class FieldDecoder:
 
     Attributes:
         changed: did the last block change the table?
+        list_bytes: of the last block's fields.
     """
 
     def __init__(self, max_list_bytes: int) -> None:
         self.changed = False
+        self.list_bytes = 0
         self._max_list_bytes = max_list_bytes
         self._table: deque[Field] = deque()  # the youngest first
         self._table_bytes = 0
@@ -93,6 +95,7 @@ class FieldDecoder:
             if room < 0:
                 raise BadHeaders(f"more than {self._max_list_bytes} bytes of headers")
             fields.append(field)
+        self.list_bytes = self._max_list_bytes - room
         return fields
 
     def _at(self, index: int) -> Field:

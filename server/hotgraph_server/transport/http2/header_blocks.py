@@ -15,12 +15,15 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hotgraph_server.transport.http2.field_decoder import FieldDecoder
 
-# What grpc's own servers take. Longer ones are refused before anything is kept of them.
 MAX_HEADER_LIST_BYTES = 16 * 1024
+"""What grpc's own servers take. A call whose headers are longer is refused, and no other call is."""
+
+HARD_HEADER_LIST_BYTES = 4 * MAX_HEADER_LIST_BYTES
+"""So much is decoded, so that both ends go on with the same table; more ends the connection."""
 
 _CACHED_BLOCKS = 128
 _CACHED_BLOCK_BYTES = 512
@@ -44,6 +47,7 @@ class Head:
         encoding: how messages that say they are compressed are compressed.
         http_status: other than 200: this is no gRPC call, and how it is refused.
         fields: all headers by name.
+        too_large: the size of the headers, bytes, where that is more than a call may have; else 0.
     """
 
     path: str
@@ -51,25 +55,28 @@ class Head:
     encoding: str
     http_status: int = 200
     fields: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    too_large: int = 0
 
 
 class HeaderReader:
     """Decodes the blocks of one connection, in their order."""
 
     def __init__(self) -> None:
-        self._decoder = FieldDecoder(MAX_HEADER_LIST_BYTES)
+        self._decoder = FieldDecoder(HARD_HEADER_LIST_BYTES)
         self._known: dict[bytes, Head] = {}
 
     def read(self, block: bytes) -> Head:
         """The head that a block holds; for trailers it means nothing.
 
         Raises:
-            BadHeaders: it is none, or too long.
+            BadHeaders: it is none, or longer than anybody reads.
         """
         head = self._known.get(block)
         if head is not None:
             return head
         head = head_of(self._decoder.decode(block))
+        if self._decoder.list_bytes > MAX_HEADER_LIST_BYTES:
+            head = replace(head, fields={}, too_large=self._decoder.list_bytes)
         changed = self._decoder.changed
         if changed or len(self._known) >= _CACHED_BLOCKS:
             self._known.clear()

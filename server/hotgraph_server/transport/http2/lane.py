@@ -54,12 +54,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
 from hotgraph_server.together import at_the_end, together
-from hotgraph_server.transport.http2.calls import Call, HotCall, RefusedCall, StreamingCall
+from hotgraph_server.transport.http2.calls import Call, HeadersTooLarge, HotCall, RefusedCall, StreamingCall
 from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, ConnectionBroken
 from hotgraph_server.transport.http2.crowd import Crowd
 from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.doors import Doors
-from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.open_calls import OpenCalls
@@ -312,6 +312,9 @@ class FastLane:
             self._selector.register(sock, link.registered, link)
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
+        if head.too_large:
+            error = HeadersTooLarge(head.too_large, MAX_HEADER_LIST_BYTES)
+            return RefusedCall(connection, number, head, self, error)
         if head.http_status == 200:
             not_yet = self._not_yet
             if not_yet is not None and head.path in self._late:

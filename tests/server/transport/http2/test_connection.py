@@ -651,7 +651,7 @@ def mistakes() -> list[Any]:
         ),
         "HEADERS that are none": (headers(3, block=b"\xff\xff"), Code.COMPRESSION_ERROR, "cannot be decoded"),
         "HEADERS that are too long": (
-            headers(3, block=hpack.Encoder().encode([*REQUEST, ("x", "é" * 16_000)], huffman=False)),
+            headers(3, block=hpack.Encoder().encode([*REQUEST, ("x", "é" * 33_000)], huffman=False)),
             size,
             "bytes",
         ),
@@ -668,7 +668,7 @@ def mistakes() -> list[Any]:
         ),
         "CONTINUATION of nothing": (frame(frames.CONTINUATION, 4, 1, b""), protocol, "continues nothing"),
         "CONTINUATION without end": (
-            headers(3, 0, b"") + frame(frames.CONTINUATION, 0, 3, bytes(16_000)) * 2,
+            headers(3, 0, b"") + frame(frames.CONTINUATION, 0, 3, bytes(16_000)) * 5,
             Code.ENHANCE_YOUR_CALM,
             "does not end",
         ),
@@ -714,10 +714,10 @@ def mistakes() -> list[Any]:
             "the connection's window grew by 2147483647",
         ),
         "WINDOW_UPDATE on an idle stream": (frames.window_update(99, 1), protocol, "never opened"),
-        "any frame of 16 kB": (
-            frame(0x42, 0, 0, bytes(2**14 + 1)),
+        "any frame above 64 KiB": (
+            frame(0x42, 0, 0, bytes(2**16 + 1)),
             size,
-            "a frame of type 66 has 16385 bytes",
+            "a frame of type 66 has 65537 bytes",
         ),
     }
     return [pytest.param(*case, id=name) for name, case in table.items()]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.header_blocks import (
+    HARD_HEADER_LIST_BYTES,
     MAX_HEADER_LIST_BYTES,
     Head,
     HeaderReader,
@@ -136,10 +137,18 @@ class TestReading:
 
     def test_list_of_headers_has_a_limit(self) -> None:
         reader = HeaderReader()
-        room = MAX_HEADER_LIST_BYTES - 32 - 1
+        room = HARD_HEADER_LIST_BYTES - 32 - 1
         reader.read(literal("a", "x" * room))
         with pytest.raises(BadHeaders, match="more than"):
             reader.read(literal("a", "x" * (room + 1)))
+
+    def test_headers_that_are_too_large_for_a_call_are_told_and_the_table_goes_on(self) -> None:
+        reader, limit = HeaderReader(), MAX_HEADER_LIST_BYTES
+        assert reader.read(literal("a", "x" * (limit - 33))).too_large == 0
+        # The last field is added to the table.
+        large = reader.read(literal("a", "x" * limit) + b"\x40" + literal("b", "y")[1:])
+        assert (large.too_large, large.fields) == (limit + 33 + 34, {})
+        assert reader.read(b"\xbe").fields == {"b": "y"}
 
     def test_bomb_of_references_is_not_unfolded(self) -> None:
         """One byte for each 4 kB: 16 kB of them would be 64 MB."""
@@ -148,7 +157,7 @@ class TestReading:
         tracemalloc.start()
         try:
             with pytest.raises(BadHeaders, match="more than"):
-                reader.read(b"\xbe" * MAX_HEADER_LIST_BYTES)
+                reader.read(b"\xbe" * HARD_HEADER_LIST_BYTES)
             assert tracemalloc.get_traced_memory()[1] < 100_000
         finally:
             tracemalloc.stop()

@@ -130,6 +130,21 @@ class TestAnswers:
         number = caller.call("Echo", b"", ("content-type", "text/html"))
         assert caller.answer(number).headers == {":status": "415"}
 
+    @pytest.mark.parametrize("size", [17_000, 40_000])
+    def test_call_whose_headers_are_too_large_is_refused_and_no_other(
+        self, caller: Caller, size: int
+    ) -> None:
+        before = caller.call("Echo", None)
+        large = caller.call("Echo", None, ("authorization", "#" * size))
+        refused = caller.answer(large)
+        assert refused.status == 8
+        assert "headers have" in {**refused.headers, **refused.trailers}["grpc-message"]
+        caller.send(before, prefixed(b"before"), end=True)
+        assert caller.answer(before).messages == [b"before"]
+        # Both ends still have the same table of fields.
+        behind = caller.call("Echo", b"behind", ("authorization", "#" * 100))
+        assert caller.answer(behind).messages == [b"behind"]
+
     def test_answers_leave_no_cycle_behind(self, caller: Caller, toys: Toys) -> None:
         number = caller.call("Hold")
         reply = toys.next_held()
