@@ -729,7 +729,7 @@ def test_mistake_costs_the_connection_and_is_told(wire: bytes, code: Code, says:
     bare = greeted()
     bare.feed(headers(1))
     with pytest.raises(ConnectionBroken, match=says) as raised:
-        bare.feed(*every(size, wire[:50_000]))
+        bare.feed(*every(size, wire[:90_000]))
     assert raised.value.code is code
     (away,) = parse_frames(taken_out(bare.connection))
     assert isinstance(away, hyperframe.frame.GoAwayFrame)
