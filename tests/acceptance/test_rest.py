@@ -20,7 +20,7 @@ from ..saved_models import DTYPES, SavedModels
 
 MODELS = (
     *("default_input", "every_dtype", "example_tasks", "fixed_batch", "scalars", "strings"),
-    *("two_in_two_out", "unbatched_output", "vocabulary"),
+    *("tf1_composites", "two_in_two_out", "unbatched_output", "vocabulary"),
 )
 
 
@@ -234,6 +234,25 @@ def test_metadata_has_all_signatures(rest: Rest) -> None:
     signatures = found["metadata"]["signature_def"]["signature_def"]
     assert set(signatures) == {"serving_default"}
     assert signatures["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
+
+
+def test_sparse_tensor_is_one_entry_of_the_metadata_and_three_of_a_request(rest: Rest) -> None:
+    status, answer = rest.ask("GET", "/v1/models/tf1_composites/metadata")
+    signatures = json.loads(answer)["metadata"]["signature_def"]["signature_def"]
+    assert signatures["serving_default"]["inputs"]["sp"]["coo_sparse"]["values_tensor_name"] == "sp/values:0"
+    sent = {"sp/indices": [[0, 1], [1, 4]], "sp/values": [1.0, 2.0], "sp/dense_shape": [2, 5]}
+    status, answer = rest.ask("POST", "/v1/models/tf1_composites:predict", {"inputs": sent})
+    assert (status, json.loads(answer)) == (
+        200,
+        {
+            "outputs": {
+                "total": [1.0, 2.0],
+                "doubled/indices": [[0, 1], [1, 4]],
+                "doubled/values": [2.0, 4.0],
+                "doubled/dense_shape": [2, 5],
+            }
+        },
+    )
 
 
 def test_versions_and_labels_in_the_path(rest: Rest) -> None:

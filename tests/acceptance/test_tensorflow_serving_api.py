@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from ..saved_models import DTYPES
+from ..saved_models import DTYPES, SavedModels
 
 FLOAT = np.float32
 
@@ -176,6 +176,40 @@ class TestPredict:
         found = predict(serving, "square_output", x=np.ones((3, 3), FLOAT))
         assert found["transition"].shape == (3, 3)
 
+    def test_sparse_tensor_goes_in_and_comes_out_in_its_parts(self, serving: Stubs) -> None:
+        sent = {
+            "sp/indices": np.array([[0, 1], [1, 4]]),
+            "sp/values": np.array([1, 2], FLOAT),
+            "sp/dense_shape": np.array([2, 5]),
+        }
+        answer = predict(serving, "tf1_composites", **sent)
+        assert {alias: array.tolist() for alias, array in answer.items()} == {
+            "total": [1, 2],
+            "doubled/indices": [[0, 1], [1, 4]],
+            "doubled/values": [2, 4],
+            "doubled/dense_shape": [2, 5],
+        }
+
+    @pytest.mark.parametrize("wanted", [["doubled"], ["sparse/values"], ["sparse/values", "doubled"]])
+    def test_output_filter_picks_parts_and_what_is_beside_them(
+        self, serving: Stubs, wanted: list[str]
+    ) -> None:
+        request = request_for("ragged_and_sparse", x=np.array([[0, 2]], FLOAT))
+        request.output_filter.extend(wanted)
+        answer = outputs_of(serving.prediction.Predict(request))
+        values = {"doubled": [[0, 4]], "sparse/values": [2]}
+        assert {alias: array.tolist() for alias, array in answer.items()} == {
+            alias: values[alias] for alias in wanted
+        }
+
+    def test_keras_model_that_was_saved_and_not_exported_is_answered(
+        self, serving: Stubs, saved_models: SavedModels
+    ) -> None:
+        word = np.array([[b"coral"], [b"?"]], object)
+        loaded = tf.saved_model.load(str(saved_models["keras_saved"])).signatures["serving_default"]
+        expected = loaded(inputs=tf.constant(word))["output_0"].numpy()
+        assert predict(serving, "keras_saved", inputs=word)["output_0"] == pytest.approx(expected, abs=1e-6)
+
     def test_default_fills_an_input_that_is_left_out(self, serving: Stubs) -> None:
         assert predict(serving, "default_input", x=np.ones((1, 2), FLOAT))["scaled"].tolist() == [[3, 3]]
 
@@ -327,6 +361,15 @@ def metadata_request(name: str, *fields: str) -> Any:
 
 
 class TestGetModelMetadata:
+    def test_sparse_tensor_is_one_entry_as_saved(self, serving: Stubs) -> None:
+        response = serving.prediction.GetModelMetadata(metadata_request("tf1_composites", "signature_def"))
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        assert response.metadata["signature_def"].Unpack(signatures)
+        inputs = signatures.signature_def["serving_default"].inputs
+        assert {alias: info.coo_sparse.values_tensor_name for alias, info in inputs.items()} == {
+            "sp": "sp/values:0"
+        }
+
     def test_gives_all_signatures_as_saved(self, serving: Stubs) -> None:
         response = serving.prediction.GetModelMetadata(metadata_request("keras_dense", "signature_def"))
         spec = response.model_spec

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient
+from tritonclient.grpc import InferenceServerClient, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from .triton_tensors import strings, tensor
@@ -43,6 +43,26 @@ def test_scalars_in_and_out(client: InferenceServerClient) -> None:
     assert answer.as_numpy("y").shape == ()
     assert answer.as_numpy("y") == 9
     assert answer.as_numpy("word").item() == b"square"
+
+
+def test_sparse_tensor_goes_in_and_comes_out_in_its_parts(client: InferenceServerClient) -> None:
+    metadata = client.get_model_metadata("tf1_composites")
+    assert [(one.name, one.datatype, list(one.shape)) for one in metadata.inputs] == [
+        ("sp/dense_shape", "INT64", [2]),
+        ("sp/indices", "INT64", [-1, 2]),
+        ("sp/values", "FP32", [-1]),
+    ]
+    sent = [
+        tensor("sp/indices", np.array([[0, 1], [1, 4]])),
+        tensor("sp/values", np.array([1, 2], FLOAT)),
+        tensor("sp/dense_shape", np.array([2, 5])),
+    ]
+    answer = client.infer("tf1_composites", sent)
+    assert answer.as_numpy("total").tolist() == [1, 2]
+    assert answer.as_numpy("doubled/values").tolist() == [2, 4]
+    wanted = [InferRequestedOutput("doubled/indices")]
+    (output,) = client.infer("tf1_composites", sent, outputs=wanted).get_response().outputs
+    assert output.name == "doubled/indices"
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 3, 1)])
