@@ -15,6 +15,7 @@ from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
 from hotgraph_server.model import State, Version
 from hotgraph_server.repository.layout import versions_in
+from hotgraph_server.repository.plain_paths import plain
 from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.settings.model import may_be_several
@@ -60,7 +61,7 @@ def load_version(
     started = time.monotonic()
     if settings.batching_params:
         settings = dataclasses.replace(settings, batch=in_version(folder, settings.batch))
-    open_graph = functools.partial(Graph.open, folder, settings.session, settings.batch.row_buckets)
+    open_graph = functools.partial(_open, folder, settings)
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
     version = Version(settings, number, open_graph, brings=brings, keeping=_keeping(settings, number, folder))
@@ -77,6 +78,18 @@ def load_version(
     for name, plan in version.plans.items():
         _LOG.info("%s: %s runs %s", version.title, name, plan)
     return version
+
+
+def _open(folder: Path, settings: ModelSettings) -> Graph:
+    path = plain(folder)
+    try:
+        return Graph.open(path, settings.session, settings.batch.row_buckets)
+    except LoadError as error:
+        if path == folder:
+            raise
+        # Nobody knows the link.
+        where, why = (text.replace(str(path), str(folder)) for text in (error.where, error.why))
+        raise LoadError(where, why) from error
 
 
 def _make_contract(version: Version, settings: ModelSettings) -> None:

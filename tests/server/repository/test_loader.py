@@ -77,6 +77,17 @@ def test_checkpoint_with_a_compressed_index_is_loaded() -> None:
     assert version.stop(HANG_S)
 
 
+@pytest.mark.parametrize("name", ["m[1]", "m*", "m?", "m\\1", "[", "with space", "ümlaut"])
+def test_folder_of_any_name_is_loaded_from(saved_models: SavedModels, tmp_path: Path, name: str) -> None:
+    shutil.copytree(saved_models["tf2_mlp"], tmp_path / name / "1")
+    version = load(ModelSettings("m", tmp_path / name))
+    assert version.stop(HANG_S)
+    (tmp_path / name / "1" / "saved_model.pb").write_bytes(b"\xff" * 64)
+    with pytest.raises(LoadError) as caught:
+        load(ModelSettings("m", tmp_path / name))
+    assert str(caught.value).startswith(f"{tmp_path / name / '1'}: ")
+
+
 def test_checkpoint_that_is_cut_short_is_refused_in_the_words_of_tensorflow(
     saved_models: SavedModels, tmp_path: Path
 ) -> None:
