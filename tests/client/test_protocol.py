@@ -45,13 +45,13 @@ def test_numpy_scalar_is_an_array_without_dimensions() -> None:
 @pytest.mark.parametrize(
     ("array", "datatype", "sent"),
     [
-        (np.float64([0.5, np.inf]), "FP32", "FP32"),
-        (np.int64([1, -2]), "INT32", "INT32"),
-        (np.int64([1]), "FP16", "FP16"),
+        (np.array([0.5, np.inf], np.float64), "FP32", "FP32"),
+        (np.array([1, -2], np.int64), "INT32", "INT32"),
+        (np.array([1], np.int64), "FP16", "FP16"),
         # what is no number is for the server to refuse
         (np.array(["1"]), "FP32", "BYTES"),
-        (np.float32([1]), "BYTES", "FP32"),
-        (np.float32([1]), "<invalid>", "FP32"),
+        (np.array([1], np.float32), "BYTES", "FP32"),
+        (np.array([1], np.float32), "<invalid>", "FP32"),
     ],
 )
 def test_array_takes_the_datatype_that_is_known_where_it_loses_nothing(
@@ -65,12 +65,12 @@ def test_array_takes_the_datatype_that_is_known_where_it_loses_nothing(
 @pytest.mark.parametrize(
     ("array", "datatype", "cast"),
     [
-        (np.float64([0.1]), "FP32", "x.astype(np.float32)"),
-        (np.float64([1]), "INT32", "x.astype(np.int32)"),
-        (np.int64([2**40]), "INT32", "x.astype(np.int32)"),
+        (np.array([0.1], np.float64), "FP32", "x.astype(np.float32)"),
+        (np.array([1], np.float64), "INT32", "x.astype(np.int32)"),
+        (np.array([2**40], np.int64), "INT32", "x.astype(np.int32)"),
         (np.array([True]), "FP32", "x.astype(np.float32)"),
-        (np.int8([1]), "BOOL", "x.astype(np.bool)"),
-        (np.float32([0.1]), "BF16", "x.astype(ml_dtypes.bfloat16)"),
+        (np.array([1], np.int8), "BOOL", "x.astype(np.bool)"),
+        (np.array([0.1], np.float32), "BF16", "x.astype(ml_dtypes.bfloat16)"),
     ],
 )
 def test_array_that_would_lose_something_is_told_how_to_cast(array: Any, datatype: str, cast: str) -> None:
