@@ -164,9 +164,10 @@ def test_default_fills_an_input_that_is_left_out(rest: Rest) -> None:
     assert rest.predict("default_input", both) == {"outputs": [[2.0, 4.0]]}
 
 
-def test_shape_that_only_the_signature_forbids_is_answered(rest: Rest) -> None:
-    body = {"instances": [[1, 1, 1, 1]] * 3}
-    assert rest.predict("fixed_batch", body) == {"predictions": [[3.0] * 4] * 3}
+def test_shape_that_the_signature_forbids_is_refused_whatever_the_graph_takes(rest: Rest) -> None:
+    refused = rest.error("fixed_batch", "predict", {"instances": [[1, 1, 1, 1]] * 3})
+    assert refused == (400, "input 'x' has shape [3,4], the signature says [1,4]")
+    assert rest.predict("fixed_batch", {"instances": [[1, 1, 1, 1]]}) == {"predictions": [[3.0] * 4]}
 
 
 def test_shape_that_the_graph_refuses_is_the_callers_fault(rest: Rest) -> None:
