@@ -168,7 +168,6 @@ class TestOfTensorFlowServing:
         np.testing.assert_allclose([one.value for one in values.regressions], both["value"][:, 0], rtol=1e-6)
 
 
-@pytest.mark.xfail(reason="a compressed checkpoint index is taken for an incomplete one", strict=True)
 def test_model_with_a_compressed_index_is_served() -> None:
     x = np.array([[1], [2], [5]], np.float32)
     with served({"m": COMPRESSED}) as models:

@@ -245,19 +245,7 @@ def test_graph_answers_as_tensorflow_alone_does(signatures: dict[str, Recipe], s
     check_served(signatures, None, seed)
 
 
-TAKES_ALL_DOWN = pytest.mark.xfail(reason="one signature that cannot run takes its version down", strict=True)
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        pytest.param("variable", marks=TAKES_ALL_DOWN),
-        pytest.param("table", marks=TAKES_ALL_DOWN),
-        pytest.param("file", marks=TAKES_ALL_DOWN),
-        "check",
-        "dtype",
-    ],
-)
+@pytest.mark.parametrize("broken", ["variable", "table", "file", "check", "dtype"])
 @EXAMPLES
 @given(recipe=recipes(), seed=st.integers(0))
 def test_signatures_beside_a_broken_one_answer_as_tensorflow_alone_does(
