@@ -48,7 +48,10 @@ def test_what_has_no_rows_or_writes_runs_alone_whatever_its_owner_says(
 def test_parts_of_a_tensor_have_no_rows_to_join_whatever_their_owner_says(side: str, join: str) -> None:
     part = TensorSpec("p/values", "p:0", np.dtype(np.float32), (None,), Part("p", "values"))
     one = signature(inputs={"a": (None,)}, outputs={"y": (None,)})
-    one = replace(one, **{side: (*getattr(one, side), part)})
+    if side == "inputs":
+        one = replace(one, inputs=(*one.inputs, part))
+    else:
+        one = replace(one, outputs=(*one.outputs, part))
     assert "'p' is a tensor of several parts" in (why_alone(one, join) or "")
 
 
