@@ -1,7 +1,7 @@
 """SavedModels in the manner of TensorFlow 2: a tf.Module with signature functions, or a Keras model.
 
 Every builder writes one SavedModel into ``directory``, which must not exist yet. Weights come from
-fixed seeds. Each of these has the signature `__saved_model_init_op`, whose one output has no dtype.
+fixed seeds. Each of these has the signature `__saved_model_init_op`, which is for loaders.
 """
 
 from __future__ import annotations

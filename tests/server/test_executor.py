@@ -138,7 +138,7 @@ def test_start_raises_the_load_error_and_leaves_no_thread() -> None:
     assert threads_of_executors() == []
 
 
-@pytest.mark.parametrize("error", [RunFailed(9, "not initialised"), MemoryError("no room")])
+@pytest.mark.parametrize("error", [RunFailed(9, "Table not initialized."), MemoryError("no room")])
 def test_graph_that_fails_its_first_run_is_closed_again_and_leaves_no_thread(error: Exception) -> None:
     def fail(_: Sequence[Array]) -> Sequence[Array]:
         raise error
