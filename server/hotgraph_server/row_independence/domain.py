@@ -287,10 +287,9 @@ def join(one: Value, other: Value, why: Why, *, keeps_sure: bool = False) -> Val
         return one
     place = _joined_place(one, other, why, keeps_sure)
     elements = one.elements if one.elements == other.elements else None
-    if elements is None and one.elements and other.elements and place == NO_ROWS:
-        if len(one.elements) == len(other.elements):
-            pairs = zip(one.elements, other.elements, strict=True)
-            elements = tuple(left if left == right else NO_ROWS for left, right in pairs)
+    if elements is None and place == NO_ROWS and len(one.elements or ()) == len(other.elements or ()) > 0:
+        pairs = zip(one.elements or (), other.elements or (), strict=True)
+        elements = tuple(left if left == right else NO_ROWS for left, right in pairs)
     return Value(
         place,
         _joined_dims(one.dims, other.dims),
@@ -336,7 +335,8 @@ def _joined_dims(one: Dims | None, other: Dims | None) -> Dims | None:
 
 
 def _joined_items(one: Items | None, other: Items | None, why: Why) -> Items:
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     if one == other:
         return one
     length = one.length if one.length == other.length else None

@@ -1,4 +1,4 @@
-"""Lists and arrays of tensors, which loops read from and write to: TensorList, and TensorFlow 1's TensorArray.
+"""Lists and arrays of tensors, which loops read and write: TensorList, and TensorFlow 1's TensorArray.
 
 Rows lie in a list in one of two ways. Each element may hold all rows, as when a loop goes over time: then the
 list's element is a tensor with rows like another. Or element i is made of row i, as when a loop goes over

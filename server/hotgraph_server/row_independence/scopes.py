@@ -1,5 +1,5 @@
 """A graph, or the body of a function, made ready to be gone through: its nodes in an order in which each
-comes after what it is made of, as far as the fetched tensors need them, with inputs as positions instead of names.
+comes after what it is made of, as far as the fetched tensors need them, with positions instead of names.
 
 Where TensorFlow 1's loops close a circle (NextIteration into Merge), the order leaves that one edge out.
 """

@@ -4,8 +4,8 @@ A trial with generated rows can only refute. Here the graph is gone through once
 (interpret.py), and the verdict on each output, and on all of them together, is one of
 
 * *proven*: whatever rows are in the batch, one or more of them, and whatever is in them, infinities and
-  NaN included, each row's answer is made from its own row alone, or the answer has no rows and is the same for
-  everyone. For runs that succeed: that a bad row fails the run of all is another matter.
+  NaN included, each row's answer is made from its own row alone, or the answer has no rows and is the same
+  for everyone. For runs that succeed: that a bad row fails the run of all is another matter.
 * *refuted*: rows meet on the way, for sure; the first op in which they do is the reason.
 * *unknown*: neither can be told; the first op at which that was so is the reason.
 
