@@ -13,6 +13,8 @@ A run gets B >= 1 rows. A tensor is a function of all of them, and `Place` says 
 * `Splits`: where the stretches of a ragged axis begin or end.
 * `Distinct`, `Pick`: the different values among those of all rows, and for each value of each row which of
   them it is. Alone they are of no use, looked up in one another they are rows again.
+* `Kept`: which elements of an axis of rows pass a test that each row's own content decides. Taken out of a
+  tensor that lies along the same axis, they are a stretch of each row.
 * `Held`: a handle of a list or an array of tensors; what is in it is told by `Value.items`.
 * `Mixed`: rows meet in it. `sure`: whatever is in the rows, so that whoever gives it as an answer gives
   answers that depend on neighbours; not sure: what came later may have undone it. `extent`: it is the size
@@ -131,6 +133,12 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    key: str
+    base: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     pass
 
@@ -148,7 +156,7 @@ class Unknown:
     why: Why
 
 
-Place = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Held | Mixed | Unknown
+Place = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Kept | Held | Mixed | Unknown
 
 NO_ROWS, COUNTS, HELD = NoRows(), Counts(), Held()
 

@@ -71,14 +71,21 @@ class Interpreter:
         switches = Switches(scope, path)
         found: list[Outputs | None] = [None] * len(scope.steps)
 
-        def value_of(source: Source) -> Value:
+        def value_of(source: Source) -> Value | None:
             if source is MISSING or -1 - source.step >= len(arguments):
                 return _missing(scope)
             if source.step < 0:
                 return arguments[-1 - source.step]
             outputs = found[source.step]
-            assert outputs is not None
+            if outputs is None:
+                return None
             return outputs[source.output] if source.output < len(outputs) else _missing(scope)
+
+        def known(source: Source) -> Value:
+            value = value_of(source)
+            # Steps are in order: what a step is made of is known.
+            assert value is not None
+            return value
 
         # All in order; in TensorFlow 1's loops, again what has come round to be different.
         waiting = switches.agenda(len(scope.steps))
@@ -87,15 +94,15 @@ class Interpreter:
             if self._looked_at > _MOST_OPS:
                 raise TooLarge
             step = scope.steps[position]
-            op = Op(step.node, [value_of(source) for source in step.inputs], scope.function, path)
+            op = Op(step.node, [known(source) for source in step.inputs], scope.function, path)
             if step.node.op in switches.OPS:
-                outputs = switches.outputs(position, op, found)
+                outputs = switches.outputs(position, op, value_of)
             else:
                 outputs = self._outputs(op, step.count)
             if outputs != found[position]:
                 waiting.changed(position)
             found[position] = outputs
-        return [value_of(source) for source in scope.results]
+        return [known(source) for source in scope.results]
 
     def _outputs(self, op: Op, count: int | None) -> Outputs:
         if op.type in self._library.functions:

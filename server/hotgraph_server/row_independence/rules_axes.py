@@ -207,15 +207,14 @@ def _reverse_sequence(op: Op) -> Value:
 def _greatest(op: Op) -> list[Value]:
     value = op.inputs[0]
     k = op.inputs[1].scalar if op.type == "TopKV2" else const(op.integer("k"))
-    if len(op.inputs) > 1 and not isinstance(op.inputs[1].place, NoRows):
-        # So many of each as there are rows, or as something in them says.
-        return [op.mixed("takes as many as depends on the batch", extent=True)] * 2
     size = k if isinstance(k, Dim) else None
     if isinstance(value.place, Rows):
         if value.rank is None:
             return [op.unknown("sorts along the last axis of an input of unknown rank")] * 2
         if value.place.axis == value.rank - 1:
             return [op.mixed("sorts the rows of the batch")] * 2
+        if len(op.inputs) > 1 and not isinstance(op.inputs[1].place, NoRows):
+            return [op.mixed("takes as many of each row as depends on the batch", extent=True)] * 2
         place: Place = replace(value.place, content=op.content())
     else:
         place = value.place

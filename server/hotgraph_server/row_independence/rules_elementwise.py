@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from hotgraph_server.row_independence.dimensions import BATCH, ONE, Dim
 from hotgraph_server.row_independence.domain import (
     COUNTS,
@@ -26,6 +24,7 @@ from hotgraph_server.row_independence.domain import (
     Value,
     rows_value,
 )
+from hotgraph_server.row_independence.rules_integers import WHOLE
 from hotgraph_server.row_independence.table import Op, rule
 
 # What comes after the first input, if anything, has no rows: patterns, separators, bounds.
@@ -69,9 +68,6 @@ BROADCASTING = (
     *("SelectV2", "ClipByValue", "AddN", "AccumulateNV2", "Substr", "StringJoin"),
     *("ReluGrad", "Relu6Grad", "SigmoidGrad", "TanhGrad"),
 )
-
-
-_WHOLE = (np.dtype(np.int32), np.dtype(np.int64))
 
 
 def broadcast_dims(one: Dims | None, other: Dims | None) -> Dims | None:
@@ -183,7 +179,7 @@ def _unary(op: Op) -> Value:
 
 def _cast(op: Op, value: Value) -> Value:
     # The number of a row, and of rows, is the same number in any type that shapes are made of.
-    if op.dtype("DstT") in _WHOLE and op.dtype("SrcT") in _WHOLE:
+    if op.dtype("DstT") in WHOLE and op.dtype("SrcT") in WHOLE:
         return value
     place = value.place
     return Value(replace(place, content=op.content()) if isinstance(place, Rows) else place, value.dims)

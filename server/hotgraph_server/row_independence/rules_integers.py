@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 
+import numpy as np
+
 from hotgraph_server.row_independence.dimensions import (
     BATCH,
     ONE,
@@ -31,6 +33,9 @@ from hotgraph_server.row_independence.domain import (
     vector_of,
 )
 from hotgraph_server.row_independence.table import Op
+
+WHOLE = (np.dtype(np.int32), np.dtype(np.int64))
+"""The types that shapes are made of."""
 
 LONGEST = 64
 """Vectors that are longer than this are no shapes."""
@@ -343,6 +348,11 @@ def _fill(op: Op) -> Value | None:
     return vector_of((value,) * count[0]) if 0 <= count[0] <= LONGEST else None
 
 
+def _cast(op: Op) -> Value | None:
+    whole = op.dtype("SrcT") in WHOLE and op.dtype("DstT") in WHOLE
+    return op.inputs[0] if whole else None
+
+
 def _select(op: Op) -> Value | None:
     condition, yes, no = op.inputs
     chosen = condition.scalar
@@ -424,6 +434,7 @@ _FOLLOWED: dict[str, Callable[[Op], Value | None]] = {
     "Slice": _slice_by_size,
     **dict.fromkeys(("GatherV2", "Gather"), _gather),
     **dict.fromkeys(("Reshape", "ExpandDims", "Squeeze"), _reshape),
+    "Cast": _cast,
     "Range": _range,
     "Fill": _fill,
     **dict.fromkeys(("Select", "SelectV2"), _select),

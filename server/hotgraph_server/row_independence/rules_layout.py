@@ -24,6 +24,7 @@ from hotgraph_server.row_independence.domain import (
     Counts,
     Dims,
     Element,
+    Kept,
     Mixed,
     NoRows,
     OneRow,
@@ -83,9 +84,13 @@ def _unless_keyed(place: Rows) -> Rows:
     return replace(place, content=Content.NUMBERED) if place.content is Content.KEYED else place
 
 
-@rule("Squeeze")
+@rule("Squeeze", takes_parts=True)
 def _squeeze(op: Op) -> Value:
     value, asked = op.inputs[0], op.integers("squeeze_dims")
+    if isinstance(value.place, Kept) and asked in ((1,), (-1,)):
+        return Value(value.place, (None,))
+    if not isinstance(value.place, NoRows | Counts | Rows):
+        return op.unknown("takes an axis away from what is not known")
     if not isinstance(value.place, Rows):
         return Value(value.place, _squeezed(value.dims, asked))
     if not asked:

@@ -11,6 +11,7 @@ from hotgraph_server.row_independence.domain import (
     Counts,
     Dims,
     Distinct,
+    Kept,
     Mixed,
     NoRows,
     OneRow,
@@ -56,6 +57,8 @@ def looked_up(op: Op, params: Value, indices: Value, axis: int, batch_dims: int)
     if not isinstance(params.place, Rows):
         return op.unknown("looks up in what is not known")
     rows = params.place
+    if isinstance(indices.place, Kept):
+        return _kept(op, params, indices.place, axis, dims)
     if isinstance(indices.place, OneRow):
         return _in_turn(op, params, indices, axis, dims)
     if isinstance(indices.place, NoRows):
@@ -119,6 +122,14 @@ def _in_distinct(op: Op, params: Value, indices: Value, axis: int, dims: Dims | 
     if isinstance(place, Pick) and place.key == params.place.key and not axis:
         return rows_value(place.base, dims)
     return op.unknown("looks up in the different values among all rows")
+
+
+def _kept(op: Op, params: Value, kept: Kept, axis: int, dims: Dims | None) -> Value:
+    rows = params.place
+    assert isinstance(rows, Rows)
+    if axis or replace(rows, content=Content.OWN) != replace(kept.base, content=Content.OWN):
+        return op.unknown("takes elements by what was asked of others")
+    return rows_value(replace(rows, ragged=Partition(kept.key)), dims)
 
 
 def _in_turn(op: Op, params: Value, indices: Value, axis: int, dims: Dims | None) -> Value:
@@ -199,6 +210,11 @@ def _unique(op: Op) -> list[Value]:
 def _where(op: Op) -> Value:
     if op.has_no_rows:
         return Value(NO_ROWS)
+    value = op.inputs[0]
+    place = value.place
+    laid_out = isinstance(place, Rows) and (place.is_plain or place.ragged is not None)
+    if isinstance(place, Rows) and laid_out and value.rank == 1 and place.content <= Content.OWN:
+        return Value(Kept(op.key, place), (None, ONE))
     return op.mixed("lists the places of what is true in all rows, as many as there are", extent=True)
 
 

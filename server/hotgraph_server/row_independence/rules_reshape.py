@@ -16,6 +16,7 @@ from hotgraph_server.row_independence.domain import (
     Dims,
     Element,
     Elements,
+    Kept,
     Mixed,
     NoRows,
     Rows,
@@ -27,10 +28,14 @@ from hotgraph_server.row_independence.table import Op, rule
 _FREE = const(-1)
 
 
-@rule("Reshape")
+@rule("Reshape", takes_parts=True)
 def _reshape(op: Op) -> Value:
     value, shape = op.inputs
     asked = shape.elements
+    if isinstance(value.place, Kept) and asked == (_FREE,):
+        return Value(value.place, (None,))
+    if not all(isinstance(one.place, NoRows | Counts | Rows) for one in op.inputs):
+        return op.unknown("reshapes what is not known")
     if op.has_no_rows:
         return Value(NO_ROWS, _without_rows(value.dims, asked))
     if isinstance(value.place, NoRows):

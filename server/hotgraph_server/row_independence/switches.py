@@ -8,12 +8,15 @@ that closes a circle is where the turns of a loop begin.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hotgraph_server.row_independence import conditions, loops
 from hotgraph_server.row_independence.domain import Value, join
-from hotgraph_server.row_independence.scopes import Scope
+from hotgraph_server.row_independence.scopes import Scope, Source
 from hotgraph_server.row_independence.table import Op
+
+ValueOf = Callable[[Source], Value | None]
+"""What is known of an input; None: nothing yet."""
 
 _PASSING = ("Identity", "RefIdentity", "NextIteration", "RefNextIteration")
 
@@ -83,15 +86,15 @@ class Switches:
                         following[switch].append(position)
         return Agenda(following)
 
-    def outputs(self, position: int, op: Op, found: list[list[Value] | None]) -> list[Value]:
+    def outputs(self, position: int, op: Op, value_of: ValueOf) -> list[Value]:
         """What is known of the outputs of one of OPS."""
         if op.type in ("Switch", "RefSwitch"):
             return self._switch(position, op)
         if op.type in ("Merge", "RefMerge"):
             whole = (
-                self._turn(position, op, found)
+                self._turn(position, op, value_of)
                 if position in self._loops
-                else self._merged(position, op, found)
+                else self._merged(position, op, value_of)
             )
             return [whole, Value(whole.place, ())]
         if op.type == "_SwitchN":
@@ -118,7 +121,7 @@ class Switches:
         merge = self._scope.steps[switch].inputs[0].step
         return self._loops.get(merge)
 
-    def _turn(self, position: int, op: Op, found: list[list[Value] | None]) -> Value:
+    def _turn(self, position: int, op: Op, value_of: ValueOf) -> Value:
         loop = self._loops[position]
         start = op.inputs[0]
         if self._is_unchanged(position):
@@ -127,9 +130,9 @@ class Switches:
         if known is None:
             known = loops.begun(start, loop)
         for origin in self._scope.steps[position].back:
-            outputs = found[origin]
-            if outputs is not None:
-                known = loops.again(op, loop, known, outputs[0])
+            later = value_of(Source(origin, 0))
+            if later is not None:
+                known = loops.again(op, loop, known, later)
         self._turns[position] = known
         return known
 
@@ -160,16 +163,14 @@ class Switches:
                 return False
         return True
 
-    def _merged(self, position: int, op: Op, found: list[list[Value] | None]) -> Value:
+    def _merged(self, position: int, op: Op, value_of: ValueOf) -> Value:
         value = op.inputs[0]
         for other in op.inputs[1:]:
             value = join(value, other, op.why("gives rows laid out in one way or in another"))
         for switch in sorted(self._before[position]):
-            source = self._scope.steps[switch].inputs[1]
-            outputs = found[source.step] if source.step >= 0 else None
-            decider = outputs[source.output] if outputs is not None else None
+            decider = value_of(self._scope.steps[switch].inputs[1])
             if decider is None:
-                return op.unknown("is decided by an argument of a function")
+                return op.unknown("is decided by what comes later")
             value = conditions.decided(op, value, decider)
         return value
 

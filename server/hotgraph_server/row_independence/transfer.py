@@ -167,8 +167,9 @@ def _spoiled(op: Op) -> Value:
     if not mixed:
         return Value(next(value.place for value in op.inputs if isinstance(value.place, Unknown)))
     place = (sure or mixed)[0]
-    if not place.sure:
-        return Value(place)
+    if not place.sure or any(isinstance(value.place, Unknown) for value in op.inputs):
+        # What is unknown may be what undoes it.
+        return Value(unsure(place))
     sizes = _SAYS_HOW_LARGE.get(op.type, ())
     if all(not isinstance(value.place, Mixed) or index in sizes for index, value in enumerate(op.inputs)):
         return Value(replace(place, extent=True))

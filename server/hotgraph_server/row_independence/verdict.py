@@ -29,6 +29,7 @@ from hotgraph_server.row_independence.domain import (
     Content,
     Counts,
     Distinct,
+    Kept,
     Mixed,
     NoRows,
     Rows,
@@ -157,6 +158,8 @@ def _judged(alias: str, value: Value) -> OutputJudgement:
         return OutputJudgement(Verdict.UNKNOWN, reason=sentence(place.why), why=place.why)
     if isinstance(place, Counts):
         return _refuted(f"output {alias!r} depends on how many rows there are")
+    if isinstance(place, Kept) or (isinstance(place, Rows) and place.ragged is not None):
+        return _refuted(f"output {alias!r} has as many rows as there is in all rows together")
     if isinstance(place, Distinct):
         return _refuted(f"output {alias!r} holds what differs among all rows")
     return OutputJudgement(Verdict.UNKNOWN, reason=f"output {alias!r} is not laid out by rows")

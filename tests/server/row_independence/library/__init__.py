@@ -1,5 +1,5 @@
-"""Small graphs whose truth is known by how they are made: honest ones, whose rows do not influence each other,
-and traps, in which they do. Written with the ops of models that people serve.
+"""Small graphs whose truth is known by how they are made: honest ones, whose rows do not influence each
+other, and traps, in which they do. Written with the ops of models that people serve.
 
 Each is a function of TensorFlow and its inputs; importing this does not import TensorFlow.
 """

@@ -55,7 +55,9 @@ def lengths(most: int) -> Given:
 def texts() -> Given:
     def draw(rng: np.random.Generator, rows: int) -> Array:
         words = ["amber", "birch", "coral", "dune", "an", "x"]
-        return np.array([" ".join(rng.choice(words, rng.integers(1, 6))).encode() for _ in range(rows)], object)
+        return np.array(
+            [" ".join(rng.choice(words, rng.integers(1, 6))).encode() for _ in range(rows)], object
+        )
 
     return Given((), "string", draw)
 
@@ -186,7 +188,8 @@ class Built:
         return judge(self.graph.as_graph_def(add_shapes=shapes), inputs, outputs, op_def_registry.get)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        return list(self._session.run(self._outputs, dict(zip(self._fed.values(), arrays, strict=True))))
+        fed = dict(zip(self._fed.values(), arrays, strict=True))
+        return [np.asarray(answer) for answer in self._session.run(self._outputs, fed)]
 
     def draw(self, rng: np.random.Generator, rows: int) -> list[Array]:
         return [given.draw(rng, rows) for given in self.case.inputs.values()]
@@ -198,7 +201,10 @@ class Built:
         count = next(len(array) for array, rows in zip(arrays, takes_rows, strict=True) if rows)
         for row in range(count):
             alone = self.run(
-                [array[row : row + 1] if rows else array for array, rows in zip(arrays, takes_rows, strict=True)]
+                [
+                    array[row : row + 1] if rows else array
+                    for array, rows in zip(arrays, takes_rows, strict=True)
+                ]
             )
             for index, (whole, part) in enumerate(zip(together, alone, strict=True)):
                 has_rows = whole.shape[:1] == (count,) and part.shape[:1] == (1,)

@@ -17,6 +17,12 @@ def weights(*shape: int) -> Any:
     return _RNG.normal(0, 0.5, shape).astype(np.float32)
 
 
+def variable(tf: Any, *shape: int) -> Any:
+    """A variable of the graph itself, also where a function uses it."""
+    with tf.init_scope():
+        return tf.Variable(weights(*shape))
+
+
 @honest(x=floats(4))
 def dense(tf: Any, x: Any) -> Any:
     return tf.nn.softmax(tf.nn.relu(x @ weights(4, 8) + weights(8)) @ weights(8, 3))
@@ -38,14 +44,21 @@ def convolutions(tf: Any, x: Any) -> Any:
     y = tf.nn.relu(tf.nn.conv2d(x, weights(3, 3, 3, 4), 2, "SAME"))
     y = tf.nn.max_pool2d(y, 2, 1, "VALID")
     y, _, _ = tf.raw_ops.FusedBatchNormV3(
-        x=y, scale=weights(4), offset=weights(4), mean=weights(4), variance=np.ones(4, np.float32), is_training=False
+        x=y,
+        scale=weights(4),
+        offset=weights(4),
+        mean=weights(4),
+        variance=np.ones(4, np.float32),
+        is_training=False,
     )[:3]
     return tf.reshape(y, [-1, 16]) @ weights(16, 2)
 
 
 @honest(x=floats(6, 6, 3))
 def depthwise_and_global_pool(tf: Any, x: Any) -> Any:
-    y = tf.nn.depthwise_conv2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), weights(3, 3, 3, 2), [1, 1, 1, 1], "VALID")
+    y = tf.nn.depthwise_conv2d(
+        tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), weights(3, 3, 3, 2), [1, 1, 1, 1], "VALID"
+    )
     return tf.reduce_mean(y, axis=[1, 2])
 
 
@@ -101,7 +114,7 @@ def heads_along_the_batch(tf: Any, x: Any) -> Any:
 
 @honest(ids=ints(6))
 def masked_mean_of_embeddings(tf: Any, ids: Any) -> Any:
-    table = tf.Variable(weights(5, 4))
+    table = variable(tf, 5, 4)
     mask = tf.cast(tf.not_equal(ids, 0), tf.float32)[..., tf.newaxis]
     total = tf.reduce_sum(tf.nn.embedding_lookup(table, ids) * mask, axis=1)
     return tf.math.divide_no_nan(total, tf.reduce_sum(mask, axis=1))
@@ -247,7 +260,7 @@ def dense_features(tf: Any, example: Any) -> Any:
 def sparse_features(tf: Any, example: Any) -> Any:
     """Any number of ids in each example, and the mean of what is looked up; equal ids are looked up once."""
     parsed = tf.io.parse_example(example, {"ids": tf.io.VarLenFeature(tf.int64)})
-    return tf.nn.safe_embedding_lookup_sparse(tf.Variable(weights(5, 3)), parsed["ids"], combiner="mean")
+    return tf.nn.safe_embedding_lookup_sparse(variable(tf, 5, 3), parsed["ids"], combiner="mean")
 
 
 @honest(ids=ints(4))
@@ -265,7 +278,7 @@ def vocabulary(tf: Any, word: Any) -> Any:
 @honest(x=floats(5, 3))
 def crf_scores(tf: Any, x: Any) -> Any:
     """The forward algorithm, and the transition matrix itself for whoever decodes."""
-    transitions = tf.Variable(weights(3, 3))
+    transitions = variable(tf, 3, 3)
     alpha = x[:, 0]
     for step in range(1, 5):
         alpha = tf.reduce_logsumexp(alpha[:, :, tf.newaxis] + transitions[tf.newaxis], axis=1) + x[:, step]

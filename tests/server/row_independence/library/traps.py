@@ -252,7 +252,9 @@ def map_with_all_rows(tf: Any, x: Any) -> Any:
 @trap(x=floats(4))
 def map_with_the_number(tf: Any, x: Any) -> Any:
     numbers = tf.range(tf.shape(x)[0])
-    return tf.map_fn(lambda pair: pair[0] * tf.cast(pair[1], tf.float32), (x, numbers), fn_output_signature=tf.float32)
+    return tf.map_fn(
+        lambda pair: pair[0] * tf.cast(pair[1], tf.float32), (x, numbers), fn_output_signature=tf.float32
+    )
 
 
 @trap(old=True, x=floats(4))
