@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotgraph_server.effects import state_changing_ops
-from hotgraph_server.row_independence.dimensions import BATCH, Dim, const, named
+from hotgraph_server.row_independence.dimensions import BATCH, ONE, Dim, const, named
 from hotgraph_server.row_independence.domain import (
     NO_ROWS,
     Content,
@@ -162,7 +162,19 @@ def _judged(alias: str, value: Value) -> OutputJudgement:
         return _refuted(f"output {alias!r} has as many rows as there is in all rows together")
     if isinstance(place, Distinct):
         return _refuted(f"output {alias!r} holds what differs among all rows")
+    if isinstance(place, Rows):
+        return _judged_rows(alias, place)
     return OutputJudgement(Verdict.UNKNOWN, reason=f"output {alias!r} is not laid out by rows")
+
+
+def _judged_rows(alias: str, place: Rows) -> OutputJudgement:
+    if place.content is Content.NUMBER:
+        return _refuted(f"output {alias!r} tells the rows' numbers in the batch")
+    several = place.outer * place.inner
+    if several != ONE and several.is_constant:
+        return _refuted(f"output {alias!r} has {several.coefficient} rows for each row")
+    what = "does not have one row for each row" if several != ONE else "may depend on the rows' numbers"
+    return OutputJudgement(Verdict.UNKNOWN, reason=f"output {alias!r} {what}")
 
 
 def _refuted(reason: str) -> OutputJudgement:

@@ -233,7 +233,7 @@ def graph_of(steps: Sequence[Step], *, old: bool = False) -> Case:
             a, b = (there[-1 - operand % len(there)] for operand in step.operands)
             try:
                 made = OPS[step.op % len(OPS)](tf, a, b)
-            except (ValueError, TypeError, IndexError, tf.errors.InvalidArgumentError):
+            except (ValueError, TypeError, IndexError, NotImplementedError, tf.errors.InvalidArgumentError):
                 continue
             there.append(made)
         return there[-1]
