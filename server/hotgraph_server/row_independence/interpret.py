@@ -81,11 +81,8 @@ class Interpreter:
                 return None
             return outputs[source.output] if source.output < len(outputs) else _missing(scope)
 
-        def known(source: Source) -> Value:
-            value = value_of(source)
-            # Steps are in order: what a step is made of is known.
-            assert value is not None
-            return value
+        def result(source: Source) -> Value:
+            return value_of(source) or _missing(scope)
 
         # All in order; in TensorFlow 1's loops, again what has come round to be different.
         waiting = switches.agenda(len(scope.steps))
@@ -94,7 +91,11 @@ class Interpreter:
             if self._looked_at > _MOST_OPS:
                 raise TooLarge
             step = scope.steps[position]
-            op = Op(step.node, [known(source) for source in step.inputs], scope.function, path)
+            inputs = [value for source in step.inputs if (value := value_of(source)) is not None]
+            if len(inputs) < len(step.inputs):
+                # Its turn comes when what it is made of is known.
+                continue
+            op = Op(step.node, inputs, scope.function, path)
             if step.node.op in switches.OPS:
                 outputs = switches.outputs(position, op, value_of)
             else:
@@ -102,7 +103,7 @@ class Interpreter:
             if outputs != found[position]:
                 waiting.changed(position)
             found[position] = outputs
-        return [known(source) for source in scope.results]
+        return [result(source) for source in scope.results]
 
     def _outputs(self, op: Op, count: int | None) -> Outputs:
         if op.type in self._library.functions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def _numbers(tensor: Any) -> list[int] | None:
     """The elements of a small tensor of whole numbers; None: it is none."""
     dtype = dtype_of(tensor.dtype)
     sizes = [dim.size for dim in tensor.tensor_shape.dim]
-    count = int(np.prod(sizes)) if sizes else 1
+    count = prod(sizes)
     if dtype not in _WHOLE or dtype is None or len(sizes) > 2 or count > LONGEST:
         return None
     if tensor.tensor_content:

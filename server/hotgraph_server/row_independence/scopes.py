@@ -113,11 +113,9 @@ class Library:
         steps = [Step(node, self._count(node)) for node in order.nodes]
         for step, inputs in zip(steps, order.inputs, strict=True):
             step.inputs = [order.resolve(found) for found in inputs]
-            step.controls = [
-                order.positions[name]
-                for name in map(control_name, step.node.input)
-                if name in order.positions
-            ]
+            if switches:
+                names = map(control_name, step.node.input)
+                step.controls = [order.positions[name] for name in names if name in order.positions]
         for merge, source in order.back:
             steps[merge].back.append(order.positions[source])
         return Scope(function, steps, [order.resolve(found) for found in wanted])
@@ -172,6 +170,12 @@ class _Order:
         self.inputs: list[list[_Name]] = []
         self.positions: dict[str, int] = {}
         self.back: list[tuple[int, str]] = []
+        # Of each loop, by the name of its frame, what comes back to it.
+        self._coming_back: dict[str, list[str]] = {}
+        for node in by_name.values() if switches else ():
+            if node.op in ("Merge", "RefMerge"):
+                coming_back = [one.node for one in map(named, node.input) if self._is_back(one.node)]
+                self._coming_back.setdefault(self._frame(node.name), []).extend(coming_back)
 
     def visit(self, tensor: str) -> _Name:
         """Put what `tensor` is made of in order."""
@@ -191,36 +195,53 @@ class _Order:
         return MISSING if position is None else Source(position, found.output)
 
     def _visit_from(self, first: str) -> None:
-        stack = [(first, False)]
+        # Each with its inputs once these have been visited.
+        stack: list[tuple[str, list[_Name] | None]] = [(first, None)]
         entered: set[str] = set()
         while stack:
-            name, is_left = stack.pop()
+            name, inputs = stack.pop()
             node = self._by_name.get(name)
             if node is None or name in self.positions:
                 continue
-            inputs = [self._named(one) for one in node.input if not one.startswith("^")]
-            if is_left:
-                self.positions[name] = len(self.nodes)
-                kept = []
-                for one in inputs:
-                    if node.op in ("Merge", "RefMerge") and self._is_back(one.node):
-                        self.back.append((self.positions[name], one.node))
-                    else:
-                        kept.append(one)
-                self.nodes.append(node)
-                self.inputs.append(kept)
+            if inputs is not None:
+                self._leave(node, inputs)
                 continue
             if name in entered:
                 continue
             entered.add(name)
-            stack.append((name, True))
-            for one in inputs:
-                if one.node and not (node.op in ("Merge", "RefMerge") and self._is_back(one.node)):
-                    stack.append((one.node, False))
-            for control in map(control_name, node.input if self._switches else ()):
-                # Which branch a node is in is told by what controls it.
-                if control in self._by_name:
-                    stack.append((control, False))
+            inputs = [self._named(one) for one in node.input if not one.startswith("^")]
+            stack.append((name, inputs))
+            stack += [(one.node, None) for one in inputs if one.node and not self._closes(node, one)]
+            if not self._switches:
+                continue
+            if node.op in ("Exit", "RefExit"):
+                # First the turns of the loop, then what comes after it.
+                stack += [(one, None) for one in self._coming_back.get(self._frame(name), ())]
+            # Which branch a node is in is told by what controls it.
+            controls = map(control_name, node.input)
+            stack += [(control, None) for control in controls if control in self._by_name]
+
+    def _leave(self, node: Any, inputs: Sequence[_Name]) -> None:
+        self.positions[node.name] = len(self.nodes)
+        closing = [one for one in inputs if self._closes(node, one)]
+        self.back += [(len(self.nodes), one.node) for one in closing]
+        self.nodes.append(node)
+        self.inputs.append([one for one in inputs if one not in closing])
+
+    def _closes(self, node: Any, source: _Name) -> bool:
+        """Does this input close a circle?"""
+        return node.op in ("Merge", "RefMerge") and self._is_back(source.node)
+
+    def _frame(self, name: str) -> str:
+        """The frame of the loop that an Exit, a Switch or a Merge belongs to; empty: of none."""
+        node = self._by_name.get(name)
+        while node is not None and node.input:
+            if node.op in ("Enter", "RefEnter"):
+                return str(node.attr["frame_name"].s.decode())
+            if node.op not in ("Exit", "RefExit", "Switch", "RefSwitch", "Merge", "RefMerge"):
+                break
+            node = self._by_name.get(self._named(node.input[0]).node)
+        return ""
 
     def _is_back(self, name: str) -> bool:
         node = self._by_name.get(name)

@@ -126,9 +126,12 @@ class Switches:
         start = op.inputs[0]
         if self._is_unchanged(position):
             return start
-        known = self._turns.get(position)
-        if known is None:
-            known = loops.begun(start, loop)
+        begun = loops.begun(start, loop)
+        known = self._turns.get(position, begun)
+        if known != begun:
+            # The loop is in another, and begins again.
+            why = op.why("begins with rows that are laid out in one way or in another")
+            known = join(known, begun, why, keeps_sure=True)
         for origin in self._scope.steps[position].back:
             later = value_of(Source(origin, 0))
             if later is not None:
