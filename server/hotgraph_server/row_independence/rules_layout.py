@@ -386,7 +386,7 @@ def _broadcast_to(op: Op) -> Value:
     return spread
 
 
-@rule("Fill", "Empty")
+@rule("Fill")
 def _fill(op: Op) -> Value:
     filled = filled_with(op, op.inputs[0])
     value = op.inputs[1] if len(op.inputs) > 1 else None

@@ -75,7 +75,8 @@ def _scattered(op: Op) -> Value:
     items = flow.items
     if items is None or items.element is not None:
         return op.unknown("writes into an array that is not known to be empty")
-    if not _counts_up(indices):
+    by_row = isinstance(value.place, Rows) and not value.place.axis
+    if not _counts_up(indices) or by_row == isinstance(indices.place, NoRows):
         return op.unknown("writes in an order that is not known")
     return _items_of(op, value)
 

@@ -95,10 +95,10 @@ def _parse_example(op: Op) -> list[Value]:
         *(one[1] for one in sparse),
         *(one[2] for one in sparse),
     ]
-    outputs += [_dense(op, dims_of_shape(shape)) for shape in op.node.attr["dense_shapes"].list.shape]
-    ragged = [
-        Partition(f"{op.key}:ragged{one}") for one in range(len(op.node.attr["ragged_value_types"].list.type))
-    ]
+    shapes = op.node.attr["dense_shapes"].list.shape if op.has("dense_shapes") else ()
+    outputs += [_dense(op, dims_of_shape(shape)) for shape in shapes]
+    types = op.node.attr["ragged_value_types"].list.type if op.has("ragged_value_types") else ()
+    ragged = [Partition(f"{op.key}:ragged{one}") for one in range(len(types))]
     outputs += [Value(Rows(ragged=partition), (None,)) for partition in ragged]
     return outputs + [Value(Splits(partition), None) for partition in ragged]
 

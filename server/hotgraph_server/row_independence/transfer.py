@@ -72,7 +72,7 @@ _SAYS_HOW_LARGE = {
     ),
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"), (1,)),
     **dict.fromkeys(("Slice", "StridedSlice"), (1, 2)),
-    **dict.fromkeys(("Fill", "Empty"), (0,)),
+    "Fill": (0,),
     **dict.fromkeys(("Range", "LinSpace"), (0, 1, 2)),
 }
 _PUTS_BESIDE = {"ConcatV2": slice(None, -1), "Concat": slice(1, None), "Pack": slice(None)}

@@ -94,7 +94,9 @@ def _filtered(tf: Any, a: Any) -> Any:
 def _summed_back(tf: Any, a: Any) -> Any:
     numbers = tf.range(_first(tf, a))
     keep = tf.reshape(a, [_first(tf, a), -1])[:, 0] > 0
-    return tf.math.unsorted_segment_sum(tf.boolean_mask(a, keep), tf.boolean_mask(numbers, keep), _first(tf, a))
+    return tf.math.unsorted_segment_sum(
+        tf.boolean_mask(a, keep), tf.boolean_mask(numbers, keep), _first(tf, a)
+    )
 
 
 def _heads(tf: Any, a: Any) -> Any:
@@ -137,7 +139,9 @@ OPS: list[Op] = [
     lambda tf, a, b: tf.linalg.matvec(a, b),
     _by_number,
     lambda tf, a, b: tf.map_fn(lambda one: one - tf.reduce_mean(one), a),
-    lambda tf, a, b: tf.map_fn(lambda one: one[0] * 2.0 + tf.reduce_sum(one[1]), (a, b), fn_output_signature=a.dtype),
+    lambda tf, a, b: tf.map_fn(
+        lambda one: one[0] * 2.0 + tf.reduce_sum(one[1]), (a, b), fn_output_signature=a.dtype
+    ),
     lambda tf, a, b: tf.scan(lambda one, two: one * 0.5 + two, a),
     lambda tf, a, b: _over_time(tf, a),
     lambda tf, a, b: _own_rows(tf, a, 0),

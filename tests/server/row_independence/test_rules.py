@@ -74,7 +74,12 @@ TABLE: dict[str, tuple[Build, Place | str]] = {
     "bias": (lambda tf, x, m, v: tf.nn.bias_add(m, W[:, 0]), rows()),
     "batch-norm": (
         lambda tf, x, m, v: tf.raw_ops.FusedBatchNormV3(
-            x=x[:, tf.newaxis], scale=W[:, 0], offset=W[:, 0], mean=W[:, 0], variance=W[:, 0], is_training=False
+            x=x[:, tf.newaxis],
+            scale=W[:, 0],
+            offset=W[:, 0],
+            mean=W[:, 0],
+            variance=W[:, 0],
+            is_training=False,
         )[0],
         rows(),
     ),
@@ -102,7 +107,10 @@ TABLE: dict[str, tuple[Build, Place | str]] = {
     "top rows": (lambda tf, x, m, v: tf.math.top_k(v, 1).values, MIXED),
     "one-hot": (lambda tf, x, m, v: tf.one_hot(tf.cast(v, tf.int32), 3, axis=0), rows(1)),
     "spectrum": (lambda tf, x, m, v: tf.signal.fft(tf.cast(x, tf.complex64)), rows()),
-    "convolution": (lambda tf, x, m, v: tf.nn.conv2d(x[..., tf.newaxis], np.ones((2, 2, 1, 3)), 1, "SAME"), rows()),
+    "convolution": (
+        lambda tf, x, m, v: tf.nn.conv2d(x[..., tf.newaxis], np.ones((2, 2, 1, 3)), 1, "SAME"),
+        rows(),
+    ),
     "rows as an image": (
         lambda tf, x, m, v: tf.nn.conv2d(x[tf.newaxis], np.ones((2, 2, 4, 3)), 1, "SAME"),
         MIXED,
@@ -123,7 +131,10 @@ TABLE: dict[str, tuple[Build, Place | str]] = {
     "taken apart": (lambda tf, x, m, v: tf.unstack(x, axis=1)[2], rows()),
     "tiled": (lambda tf, x, m, v: tf.tile(m, [1, 2]), rows()),
     "tiled below": (lambda tf, x, m, v: tf.tile(m, [2, 1]), rows(outer=2)),
-    "tiled for each row": (lambda tf, x, m, v: tf.tile(W[:1], [tf.shape(m)[0], 1]), rows(content=Content.SAME)),
+    "tiled for each row": (
+        lambda tf, x, m, v: tf.tile(W[:1], [tf.shape(m)[0], 1]),
+        rows(content=Content.SAME),
+    ),
     "as wide as there are rows": (lambda tf, x, m, v: tf.tile(m, [1, tf.shape(m)[0]]), MIXED),
     "padded": (lambda tf, x, m, v: tf.pad(m, [[0, 0], [1, 2]]), rows()),
     "padded with rows": (lambda tf, x, m, v: tf.pad(m, [[0, 1], [0, 0]]), MIXED),
@@ -192,7 +203,9 @@ def test_rows_are_where_the_table_says(tf: Any, name: str) -> None:
 def test_shapes_are_followed_through_their_arithmetic(tf: Any) -> None:
     def build(tf: Any, x: Any, m: Any, v: Any) -> Any:
         shape = tf.shape(x)
-        return tf.stack([shape[0], tf.reduce_prod(shape[1:]), -1, shape[0] * shape[2] // 2, tf.minimum(shape[0], 1)])
+        return tf.stack(
+            [shape[0], tf.reduce_prod(shape[1:]), -1, shape[0] * shape[2] // 2, tf.minimum(shape[0], 1)]
+        )
 
     assert after(tf, build).elements == (BATCH, const(12), const(-1), BATCH * const(2), const(1))
 
@@ -209,6 +222,8 @@ def test_a_condition_on_the_number_of_rows_is_decided_where_any_number_decides_i
 
 
 def test_the_first_op_on_the_way_is_the_reason(tf: Any) -> None:
-    place = after(tf, lambda tf, x, m, v: tf.nn.relu(m - tf.reduce_mean(m, 0, name="mean_of_all")) * 2.0).place
+    place = after(
+        tf, lambda tf, x, m, v: tf.nn.relu(m - tf.reduce_mean(m, 0, name="mean_of_all")) * 2.0
+    ).place
     assert isinstance(place, Mixed)
     assert place.why[:3] == ("mean_of_all", "", "Mean")

@@ -157,6 +157,20 @@ def recurrent_over_time_of_old(tf: Any, x: Any) -> Any:
     return recurrent_over_time(tf, x)
 
 
+@honest(old=True, x=floats(5, 4, free=[0]))
+def two_layers_over_time_of_old(tf: Any, x: Any) -> Any:
+    return recurrent_over_time(tf, recurrent_over_time(tf, x[..., :3])[1][..., :3])
+
+
+@honest(old=True, x=floats(4))
+def loop_in_a_loop_of_old(tf: Any, x: Any) -> Any:
+    def outer(turn: Any, y: Any) -> Any:
+        inner = lambda step, z: (step + 1, tf.tanh(z @ weights(4, 4)))  # noqa: E731
+        return turn + 1, tf.while_loop(lambda step, _: step < 2, inner, [0, y])[1]
+
+    return tf.while_loop(lambda turn, _: turn < 3, outer, [0, x])[1]
+
+
 @honest(old=True, x=floats(5, 3), length=lengths(5))
 def dynamic_rnn_with_lengths(tf: Any, x: Any, length: Any) -> Any:
     """It stops early where all rows have ended; that shows in no answer."""

@@ -244,6 +244,41 @@ def scan_over_rows(tf: Any, x: Any) -> Any:
     return tf.scan(lambda a, b: a * 0.5 + b, x)
 
 
+def _inner_begins_mixed(tf: Any, x: Any) -> Any:
+    """What the inner loop begins with is mixed from the second turn of the outer loop on."""
+
+    def outer(turn: Any, begins: Any, _: Any) -> Any:
+        inner = lambda step, z: (step + 1, z * 0.5)  # noqa: E731
+        ends = tf.while_loop(lambda step, _: step < 2, inner, [0, begins])[1]
+        return turn + 1, x - tf.reduce_mean(x, axis=0), ends
+
+    return tf.while_loop(lambda turn, *_: turn < 3, outer, [0, x, x])[2]
+
+
+@trap(x=floats(4))
+def inner_loop_that_begins_mixed(tf: Any, x: Any) -> Any:
+    return _inner_begins_mixed(tf, x)
+
+
+@trap(old=True, x=floats(4))
+def inner_loop_that_begins_mixed_of_old(tf: Any, x: Any) -> Any:
+    return _inner_begins_mixed(tf, x)
+
+
+@trap(x=floats(4))
+def loop_as_often_as_there_are_rows(tf: Any, x: Any) -> Any:
+    count = tf.shape(x)[0]
+    return tf.while_loop(lambda turn, _: turn < count, lambda turn, y: (turn + 1, y * 0.5), [0, x])[1]
+
+
+@trap(x=floats(4))
+def rows_read_by_the_turn_before(tf: Any, x: Any) -> Any:
+    count = tf.shape(x)[0]
+    kept = tf.TensorArray(tf.float32, count, element_shape=[4])
+    turn = lambda step, kept: (step + 1, kept.write(step, x[tf.maximum(step - 1, 0)]))  # noqa: E731
+    return tf.while_loop(lambda step, _: step < count, turn, [0, kept])[1].stack()
+
+
 @trap(x=floats(4))
 def map_with_all_rows(tf: Any, x: Any) -> Any:
     return tf.map_fn(lambda row: row - tf.reduce_mean(x, axis=0), x)
