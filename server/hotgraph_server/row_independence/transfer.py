@@ -23,6 +23,7 @@ from hotgraph_server.row_independence import (  # noqa: F401
     rules_lookups,
     rules_products,
     rules_reshape,
+    rules_shapes,
     rules_slices,
     rules_sources,
     rules_texts,

@@ -17,7 +17,7 @@ steps = st.lists(
 
 
 @given(steps=steps, old=st.booleans(), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_what_is_proven_of_random_graphs_is_true(steps: list[Step], old: bool, seed: int) -> None:
     built = Built(graph_of(steps, old=old))
     if built.judged(shapes=bool(seed % 2)).verdict is Verdict.PROVEN:

@@ -54,7 +54,7 @@ def after(tf: Any, build: Build) -> Value:
 
 def word(place: Place) -> Place | str:
     """Places that give a reason, by their kind."""
-    return {Mixed: MIXED, Unknown: UNKNOWN}.get(type(place), place)  # type: ignore[call-overload]
+    return {Mixed: MIXED, Unknown: UNKNOWN}.get(type(place), place)
 
 
 def rows(axis: int = 0, outer: int = 1, inner: int = 1, content: Content = Content.OWN) -> Rows:
