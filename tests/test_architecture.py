@@ -101,6 +101,11 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
         *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
         *("hotgraph_protos", "google", *SERVING),
     ),
+    # What is proven of a graph is told by its messages alone, to whoever wants to know.
+    ours("row_independence"): (
+        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *("grpc", "google", "tensorflow", "threading", "time", "hotgraph_protos", *SERVING),
+    ),
     # Of batching, a graph knows how inputs for a trial are made, and nothing of calls.
     ours("graph"): (
         *ours("batching.call", "batching.queue", "batching.lane", "batching.slot", "batching.joining"),

@@ -1,0 +1,1 @@
+"""Proves, from a graph alone, that rows of a batch do not influence each other: see verdict.py."""
