@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.imports import import_tensorflow
-from hotgraph_server.local_paths import local_path
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import ModelSettings
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: the model cannot be served, and why.
     """
-    directory = Path(os.path.expanduser(local_path(arguments.directory)))
+    directory = Path(os.path.expanduser(arguments.directory))
     settings, remarks = _settings(directory, arguments.name, arguments.config)
     found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session])
