@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.imports import import_tensorflow
-from hotgraph_server.local_paths import local_path
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.setting_flags import add_flags
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: the model cannot be served, and why.
     """
-    directory = Path(os.path.expanduser(local_path(arguments.directory)))
+    directory = Path(os.path.expanduser(arguments.directory))
     given = read_settings_file(arguments.config) if arguments.config is not None else FileSettings()
     settings, remarks = _settings(directory, arguments.name, given)
     found = versions_in(directory, settings.folder)
