@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from hotgraph_protos import tensors as wire
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
+from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.setting_flags import add_flags
 from hotgraph_server.settings import ModelSettings, OpsSettings, build
 from hotgraph_server.settings_file import FileSettings, read_settings_file
@@ -33,6 +34,7 @@ examples:
   hotgraph inspect ~/models/flowers        a SavedModel, or a folder of numbered versions
   hotgraph inspect DIR --name flowers      with the name that it will be served under
   hotgraph inspect DIR --config FILE.toml  with the settings that hotgraph serve will have
+  hotgraph inspect DIR --explain           which op lets rows of a batch influence each other
 """
 
 _ADDRESS = "127.0.0.1:8500"
@@ -45,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the model is called in the code shown (default: DIR's name)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings, as hotgraph serve takes them"
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say too what the structure of the graph proves: that rows of a batch cannot influence"
+        " each other, or the first op in which they meet",
     )
     add_flags(parser, OpsSettings)
 
@@ -65,7 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     version = load(settings, records_in)
     others = sorted(set(found) - {version.number})
-    print("\n".join(report(version, found[version.number], others, remarks)))
+    folder = found[version.number]
+    proofs: Mapping[str, Judgement] = {}
+    if arguments.explain:
+        from hotgraph_server.graph.explaining import judgements_in
+
+        proofs = judgements_in(folder, settings.session.graph_tag, version.signatures)
+    print("\n".join(report(version, folder, others, remarks, proofs)))
     version.stop(timeout_s=5)
     return 0
 
@@ -87,7 +101,11 @@ def _settings(
 
 
 def report(
-    version: Version, directory: Path, others: list[int], remarks: Sequence[str] | None = None
+    version: Version,
+    directory: Path,
+    others: list[int],
+    remarks: Sequence[str] | None = None,
+    proofs: Mapping[str, Judgement] | None = None,
 ) -> Iterator[str]:
     """The lines of the report on a live version.
 
@@ -96,6 +114,7 @@ def report(
         directory: where it lies.
         others: the versions that are not served.
         remarks: on its configuration; None: it has none, and its contract is not shown.
+        proofs: what its graph's structure proves, by signature; not there: nobody has asked.
     """
     not_served = f" (not served: {', '.join(map(str, others))})" if others else ""
     yield f"{version.name}, version {version.number}{not_served}"
@@ -103,6 +122,9 @@ def report(
     for signature in version.signatures.values():
         yield ""
         yield from _signature(version, signature)
+        proof = (proofs or {}).get(signature.name)
+        if proof is not None:
+            yield f"  that rows are independent is {_told(proof)}"
     if remarks is not None:
         yield ""
         yield f"contract with clients ({config_file.FILE_NAME})"
@@ -149,6 +171,15 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
     if signature.python_call:
         yield f"  a run that comes to {signature.python_call} fails: its Python function is not here"
     yield f"  {version.warmed[signature.name]}"
+
+
+def _told(proof: Judgement) -> str:
+    by = "by the graph's structure"
+    if proof.verdict is Verdict.PROVEN:
+        return f"proven {by}"
+    if proof.verdict is Verdict.REFUTED:
+        return f"refuted {by}: {proof.reason}"
+    return f"not to be told {by}: {proof.reason}"
 
 
 def _why_buckets(signature: Signature) -> str:

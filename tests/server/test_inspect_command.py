@@ -14,6 +14,7 @@ import pytest
 from hotgraph_server.inspect_command import report
 from hotgraph_server.model import Version
 from hotgraph_server.plan import AS_SAVED
+from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.triton import config_file
@@ -184,3 +185,20 @@ def test_padding_is_shown(models: Models, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Version, "padded_of", lambda *_: frozenset({("y", 1), ("x", 1)}))
     text = list(report(version, Path("/models/m/3"), []))
     assert "  calls that differ in x.1, y.1 are padded and share batches too" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        (Verdict.PROVEN, "proven by the graph's structure"),
+        (Verdict.REFUTED, "refuted by the graph's structure: mean (Mean) meets"),
+        (Verdict.UNKNOWN, "not to be told by the graph's structure: mean (Mean) meets"),
+    ],
+)
+def test_what_structure_proves_is_told_to_whoever_asks(models: Models, verdict: Verdict, told: str) -> None:
+    version = models.add("m", 3, FakeGraph((identity_signature(np.int32, None), identity)))
+    reason = "" if verdict is Verdict.PROVEN else "mean (Mean) meets"
+    name = next(iter(version.signatures))
+    proofs = {name: Judgement(verdict, {}, reason)}
+    assert f"  that rows are independent is {told}" in list(report(version, Path("/m/3"), [], None, proofs))
+    assert not [line for line in report(version, Path("/m/3"), []) if "independent" in line]
