@@ -29,6 +29,7 @@ from hotgraph_server.brought import Brings, nothing, replay, samples_of
 from hotgraph_server.errors import LoadError
 from hotgraph_server.finisher import Finisher
 from hotgraph_server.plan import Plan
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.runner import Runner
 from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
@@ -48,6 +49,7 @@ class OpenGraph(Changing, Protocol):
     signatures: dict[str, Signature]
     unusable: dict[str, str]
     signature_defs: Mapping[str, Any]
+    proofs: Mapping[str, Judgement]
 
     def run(
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
@@ -71,6 +73,7 @@ class Opened:
             answers than alone; whoever asks must look each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
         warmed: what each signature was run with before, or why it was not; in words.
+        proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
         keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
     """
@@ -82,6 +85,7 @@ class Opened:
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     warmed: Mapping[str, str] = field(default_factory=dict)
+    proofs: Mapping[str, Judgement] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     keeper: Keeper | None = None
 
@@ -208,6 +212,7 @@ class Executor:
                 plans,
                 padded,
                 first.warmed,
+                graph.proofs,
                 {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
                 writes.keeper,
             )
@@ -234,6 +239,14 @@ class Executor:
             _LOG.warning("%s: signature %r cannot be called: %s", self._name, name, reason)
         if not graph.signatures:
             raise LoadError(self._name, _no_signature(graph.unusable))
+        for name, signature in graph.signatures.items():
+            if signature.python_call:
+                _LOG.warning(
+                    "%s: a run of signature %r that comes to %s fails: its Python function is not here",
+                    self._name,
+                    name,
+                    signature.python_call,
+                )
         return first
 
     def _joinings(self, graph: OpenGraph, first: FirstRuns) -> dict[str, Joining]:

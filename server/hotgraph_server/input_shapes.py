@@ -30,5 +30,13 @@ def check_shape(spec: TensorSpec, array: Array) -> None:
         raise InvalidCall(f"input '{spec.alias}' has shape {_listed(shape)}, the signature says {said}")
 
 
+def with_inner_dimensions(spec: TensorSpec, array: Array) -> Array:
+    """An array that is empty in its first dimension, and says nothing of the others, as JSON has it: with the
+    others as the signature knows them, those that are free empty too."""
+    if spec.shape is None or array.shape != (0,) or len(spec.shape) < 2:
+        return array
+    return array.reshape(0, *(0 if size is None else size for size in spec.shape[1:]))
+
+
 def _listed(shape: Sequence[int]) -> str:
     return f"[{','.join(map(str, shape))}]"

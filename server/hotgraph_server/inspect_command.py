@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
+from hotgraph_server.batching.rules import is_proven
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
@@ -73,13 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     version = load(settings, records_in)
     others = sorted(set(found) - {version.number})
-    folder = found[version.number]
-    proofs: Mapping[str, Judgement] = {}
-    if arguments.explain:
-        from hotgraph_server.graph.explaining import judgements_in
-
-        proofs = judgements_in(folder, settings.session.graph_tag, version.signatures)
-    print("\n".join(report(version, folder, others, remarks, proofs)))
+    print("\n".join(report(version, found[version.number], others, remarks, explains=arguments.explain)))
     version.stop(timeout_s=5)
     return 0
 
@@ -105,7 +100,8 @@ def report(
     directory: Path,
     others: list[int],
     remarks: Sequence[str] | None = None,
-    proofs: Mapping[str, Judgement] | None = None,
+    *,
+    explains: bool = False,
 ) -> Iterator[str]:
     """The lines of the report on a live version.
 
@@ -114,7 +110,7 @@ def report(
         directory: where it lies.
         others: the versions that are not served.
         remarks: on its configuration; None: it has none, and its contract is not shown.
-        proofs: what its graph's structure proves, by signature; not there: nobody has asked.
+        explains: says too what the structure of the graph proves.
     """
     not_served = f" (not served: {', '.join(map(str, others))})" if others else ""
     yield f"{version.name}, version {version.number}{not_served}"
@@ -122,8 +118,8 @@ def report(
     for signature in version.signatures.values():
         yield ""
         yield from _signature(version, signature)
-        proof = (proofs or {}).get(signature.name)
-        if proof is not None:
+        proof = version.proofs.get(signature.name)
+        if explains and proof is not None:
             yield f"  that rows are independent is {_told(proof)}"
     if remarks is not None:
         yield ""
@@ -159,7 +155,11 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
         yield f"  writes what no snapshot keeps: {', '.join(sorted(signature.other_state))}"
     reason = version.alone[signature.name]
     yield f"  runs {version.plans[signature.name]}"
-    yield "  calls share batches" if reason is None else f"  each call runs alone: {reason}"
+    if reason is None:
+        proven = is_proven(signature, version.proofs.get(signature.name))
+        yield f"  calls share batches: {'proven' if proven else 'tried, not proven'}"
+    else:
+        yield f"  each call runs alone: {reason}"
     buckets = version.buckets.get(signature.name, ())
     if buckets:
         yield f"  runs are filled up to {', '.join(map(str, buckets))} rows{_why_buckets(signature)}"

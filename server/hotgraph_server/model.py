@@ -33,6 +33,7 @@ from hotgraph_server.executor import Executor, OpenGraph
 from hotgraph_server.handing_over import Gate, same_call
 from hotgraph_server.plan import Plan
 from hotgraph_server.response_cache import KeptAnswers, ResponseCache
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.sequences.call import SequenceCall
 from hotgraph_server.sequences.opening import sequences_of
 from hotgraph_server.sequences.sequences import Sequences
@@ -110,6 +111,7 @@ class Version:
         alone: why a signature's calls run alone; None where they share batches.
         plans: how each signature is run, and why.
         warmed: what each signature was run with before it was live, or why it was not; in words.
+        proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
@@ -139,6 +141,7 @@ class Version:
         self.signature_defs: Mapping[str, Any] = {}
         self.alone: Mapping[str, str | None] = {}
         self.plans: Mapping[str, Plan] = {}
+        self.proofs: Mapping[str, Judgement] = {}
         self.warmed: Mapping[str, str] = {}
         self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
@@ -201,6 +204,7 @@ class Version:
         self.alone = opened.alone
         self.plans = opened.plans
         self._padded = opened.padded
+        self.proofs = opened.proofs
         self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)

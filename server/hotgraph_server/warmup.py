@@ -27,6 +27,7 @@ from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Take
 from hotgraph_server.batching.rules import why_alone
 from hotgraph_server.batching.trial import CURE, ROWS, why_not_joined
 from hotgraph_server.errors import RunFailed
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -48,6 +49,7 @@ class Runnable(Protocol):
     """What graph.Graph is to us."""
 
     signatures: dict[str, Signature]
+    proofs: Mapping[str, Judgement]
 
     def run(
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
@@ -114,7 +116,8 @@ def warm_up(
             found.alone[name] = why_alone(signature, join, batch_writes=batch_writes)
             found.warmed[name] = "not warmed up: it may change state"
         elif not settings.warm_up:
-            found.alone[name] = why_not_joined(signature, _never, join, (), "warm_up is off")
+            proof = graph.proofs.get(name)
+            found.alone[name] = why_not_joined(signature, _never, join, (), "warm_up is off", proof)
             found.warmed[name] = "not warmed up: warm_up is off"
         else:
             # Each has an equal part of what the ones before it have left.
@@ -142,6 +145,7 @@ class _First:
         self._signature = signature
         self._title = f"{where}: signature {signature.name!r}"
         self._join = join
+        self._proof = graph.proofs.get(signature.name)
         self._samples = samples
         self._limits = limits
         self._clock = clock
@@ -159,7 +163,7 @@ class _First:
         runs = BoundedRuns(self._noted(bounded), self._limits, self._clock)
         taken = self._probe(runs)
         kind = taken.kind if isinstance(taken, Taken) and taken.rows == ROWS else _why(taken)
-        alone = why_not_joined(signature, runs, self._join, self._samples, kind)
+        alone = why_not_joined(signature, runs, self._join, self._samples, kind, self._proof)
         if not self._has_run:
             self._run_others(runs)
         reason = self._why_unusable()
@@ -188,7 +192,7 @@ class _First:
     @property
     def _is_joined(self) -> bool:
         """By its structure, and by its owner's word."""
-        return why_alone(self._signature, self._join) is None
+        return why_alone(self._signature, self._join, proof=self._proof) is None
 
     def _run_others(self, runs: BoundedRuns) -> None:
         """Until one is taken: what the model brings, and other generated input, which shows whether an error

@@ -156,7 +156,7 @@ def bad_starts(
         ("empty folder", ["empty", "no SavedModel here"]),
         ("no SavedModel", ["broken", "saved_model.pb"]),
         ("no variables", ["truncated", "variables"]),
-        ("first run fails", ["uninitialized", "fails its first run"]),
+        ("first run fails", ["uninitialized", "it fails whatever it is given"]),
         ("busy port", ["cannot listen on 127.0.0.1:", "in use"]),
         ("unknown device", ["no device /CPU:7", "/CPU:0"]),
         ("misspelt device", ["gpu", "/GPU:1"]),

@@ -29,8 +29,8 @@ def resident(key):
 
 def load(directory):
     graph = Graph.open(Path(directory), SessionSettings())
-    warm_up(graph, "model")
-    graph.settle()
+    taken = warm_up(graph, "model").taken
+    graph.settle({name: one.kind for name, one in taken.items()})
     return graph
 
 small = load(sys.argv[1])

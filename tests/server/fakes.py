@@ -17,6 +17,7 @@ from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import CallError
 from hotgraph_server.plan import AS_SAVED, Plan
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import Array
 
@@ -156,6 +157,7 @@ class FakeGraph:
         self.unusable: dict[str, str] = {}
         self.signature_defs: Mapping[str, Any] = {}
         self.variables: tuple[str, ...] = ()
+        self.proofs: Mapping[str, Judgement] = {}
         self.compute = compute
         self.runs: list[list[Array]] = []
         self.closed = 0

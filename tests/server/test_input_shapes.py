@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.input_shapes import check_shape
+from hotgraph_server.input_shapes import check_shape, with_inner_dimensions
 from hotgraph_server.signatures import Shape, TensorSpec
 
 
@@ -56,3 +56,13 @@ def test_shape_that_contradicts_the_signature_is_refused_with_both(
     with pytest.raises(InvalidCall) as refused:
         check_shape(says(wanted), np.zeros(shape, np.float32))
     assert str(refused.value) == f"input 'x' has shape {told}"
+
+
+def test_what_json_says_of_an_empty_input_is_completed_by_what_the_signature_knows() -> None:
+    empty = np.zeros(0, np.float32)
+    shapes = {(None, 3): (0, 3), (None, None, 2): (0, 0, 2), (None,): (0,), (): (0,), None: (0,)}
+    for known, shape in shapes.items():
+        spec = TensorSpec("x", "x:0", np.dtype(np.float32), known)
+        assert with_inner_dimensions(spec, empty).shape == shape
+    spec = TensorSpec("x", "x:0", np.dtype(np.float32), (None, 3))
+    assert with_inner_dimensions(spec, np.zeros((1, 3))).shape == (1, 3)

@@ -14,7 +14,7 @@ import pytest
 from hotgraph_server.inspect_command import report
 from hotgraph_server.model import Version
 from hotgraph_server.plan import AS_SAVED
-from hotgraph_server.row_independence.verdict import Judgement, Verdict
+from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.triton import config_file
@@ -63,7 +63,7 @@ def test_report_names_model_version_folder_signature_and_tensors(models: Models)
         "  out  sum         FP32     [?, 2]",
         "  out  difference  FP32     [?, 2]",
         f"  runs {AS_SAVED}",
-        "  calls share batches",
+        "  calls share batches: tried, not proven",
     ]
 
 
@@ -198,7 +198,11 @@ def test_padding_is_shown(models: Models, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_structure_proves_is_told_to_whoever_asks(models: Models, verdict: Verdict, told: str) -> None:
     version = models.add("m", 3, FakeGraph((identity_signature(np.int32, None), identity)))
     reason = "" if verdict is Verdict.PROVEN else "mean (Mean) meets"
-    name = next(iter(version.signatures))
-    proofs = {name: Judgement(verdict, {}, reason)}
-    assert f"  that rows are independent is {told}" in list(report(version, Path("/m/3"), [], None, proofs))
+    (name,) = version.signatures
+    outputs = dict.fromkeys(version.signatures[name].output_aliases, OutputJudgement(verdict))
+    version.proofs = {name: Judgement(verdict, outputs, reason)}
+    shown = list(report(version, Path("/m/3"), [], explains=True))
+    assert f"  that rows are independent is {told}" in shown
+    how = "proven" if verdict is Verdict.PROVEN else "tried, not proven"
+    assert f"  calls share batches: {how}" in shown
     assert not [line for line in report(version, Path("/m/3"), []) if "independent" in line]

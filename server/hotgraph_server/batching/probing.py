@@ -180,7 +180,8 @@ def _too_large(rows: int, run: BoundedRuns) -> RunFailed:
 def _asks_too_much(costs: Sequence[tuple[int, Cost]], below: int, run: BoundedRuns) -> bool:
     """Is more to be expected of this range than there is, by what the ones before cost?"""
     if len(costs) < 2:
-        return False
+        # Nothing is known of how it grows: a cube of three sides is taken for the worst.
+        return bool(costs) and costs[-1][1].nbytes * (below / costs[-1][0]) ** 3 > run.limits.nbytes
     (first, one), (second, other) = costs[-2:]
     step, ahead = math.log(second / first), math.log(below / second)
 

@@ -8,24 +8,51 @@ unless the owner has said just that it need not (`state.batch_writes`), because 
 
 from __future__ import annotations
 
+from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
 
-def why_alone(signature: Signature, join: str = "auto", *, batch_writes: bool = False) -> str | None:
+def why_alone(
+    signature: Signature,
+    join: str = "auto",
+    *,
+    batch_writes: bool = False,
+    proof: Judgement | None = None,
+) -> str | None:
     """Why calls of `signature` must run alone; None: neither its structure nor its owner says so.
 
     Args:
         signature: what is to be called.
         join: ``auto``, ``always`` (the owner says that rows do not influence each other) or ``never``.
+        proof: what its graph's structure proves; None: nobody has looked.
         batch_writes: the owner says that rows of several calls may form one step of what changes state.
     """
     if signature.writes and not batch_writes:
         return "it may change the state of the session, so each call is one run, in arrival order"
     if join == "never":
         return "the settings say so"
-    sure = join == "always" or signature.writes
-    return _why_no_rows(signature) or (None if sure else _why_doubtful(signature))
+    none = _why_no_rows(signature)
+    if none is not None or join == "always" or signature.writes or is_proven(signature, proof):
+        return none
+    if proof is not None and proof.verdict is Verdict.REFUTED:
+        return f"rows of a batch meet in its graph: {proof.reason}"
+    return _why_doubtful(signature)
+
+
+def has_rows_to_join(signature: Signature) -> bool:
+    """Could its calls be joined, if rows do not influence each other?"""
+    return not signature.writes and _why_no_rows(signature) is None
+
+
+def is_proven(signature: Signature, proof: Judgement | None) -> bool:
+    """Is it proven that rows do not influence each other, and that outputs have rows where their shapes say
+    so? By its shape an output is cut, or goes to everyone whole."""
+    return (
+        proof is not None
+        and proof.verdict is Verdict.PROVEN
+        and all(proof.outputs[spec.alias].has_rows != is_whole(spec) for spec in signature.outputs)
+    )
 
 
 def is_whole(spec: TensorSpec) -> bool:

@@ -20,8 +20,9 @@ import ml_dtypes
 import numpy as np
 
 from hotgraph_server.batching.generated import Kind, generate, scalar_choices
-from hotgraph_server.batching.rules import is_whole, whole_outputs, why_alone
+from hotgraph_server.batching.rules import is_proven, is_whole, whole_outputs, why_alone
 from hotgraph_server.errors import RunFailed
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array
 
@@ -43,16 +44,25 @@ CURE = "warm-up records would show what it takes, or join says that its rows do 
 """What an owner can do where generated input does not tell."""
 
 
+class NoEvidence(str):
+    """Why a trial has shown nothing, neither that rows influence each other nor that they do not."""
+
+    __slots__ = ()
+
+
 def why_not_joined(
     signature: Signature,
     run: Run,
     join: str = "auto",
     samples: Sequence[Sequence[Array]] = (),
     kind: Kind | str = "",
+    proof: Judgement | None = None,
 ) -> str | None:
     """Why calls of `signature` must run alone; None: they may share a batch.
 
-    Structure, the owner's word and the trial in one. Where the owner says ``always``, what the trial finds
+    Structure, the owner's word and the trial in one. Where structure proves that rows do not influence each
+    other, the trial only confirms, and need not show anything; where it refutes it, nothing is tried; else a
+    trial that has shown nothing joins nobody. Where the owner says ``always``, what the trial finds
     is only a warning, with one exception: an output without rows goes to everyone as it is, and that it is
     the same for everyone must be shown.
 
@@ -62,11 +72,18 @@ def why_not_joined(
         join: ``auto``, ``always`` or ``never``, as in the settings.
         samples: sets of inputs that the model brings to be warmed up with; any number of rows each.
         kind: the generated input that the graph takes, ROWS rows at once; or why it takes none.
+        proof: what the graph's structure proves; None: nobody has looked.
     """
-    reason = why_alone(signature, join)
+    reason = why_alone(signature, join, proof=proof)
     if reason is not None:
         return reason
     reason = rows_influence_each_other(signature, run, samples, kind)
+    if is_proven(signature, proof):
+        if reason is None or isinstance(reason, NoEvidence):
+            return None
+        _LOG.error(
+            "signature %r was taken to have independent rows by proof, and yet %s", signature.name, reason
+        )
     if reason is None or join != "always":
         return reason
     for alias in sorted(whole_outputs(signature)):
@@ -81,7 +98,8 @@ def rows_influence_each_other(
     samples: Sequence[Sequence[Array]] = (),
     kind: Kind | str = "",
 ) -> str | None:
-    """Why rows of `signature` must not be joined; None: rows answered alike together and alone.
+    """Why rows of `signature` must not be joined; None: rows answered alike together and alone, and not all
+    of them the same. NoEvidence: that has not been shown, nor the contrary.
 
     Args:
         signature, run, samples, kind: as in `why_not_joined`.
@@ -94,32 +112,48 @@ def rows_influence_each_other(
         except RunFailed as error:
             refusal = f"the graph refuses the data that it brings: {_first_line(error)}"
             continue
-        if reason is not None:
+        if reason is not None and not isinstance(reason, NoEvidence):
             return reason
-        tried = True
+        refusal = reason or refusal
+        tried |= reason is None
     if not isinstance(kind, str):
         try:
             reason = _difference(signature, _single_rows(signature, generate(signature, ROWS, kind)), run)
         except RunFailed as error:
             refusal = f"it could not be tried: the graph refuses generated rows: {_first_line(error)}; {CURE}"
         else:
-            return reason or _differs_elsewhere(signature, kind, run)
-    return None if tried else refusal
+            reason = _both(reason, _differs_elsewhere(signature, kind, run))
+            return None if tried and isinstance(reason, NoEvidence) else reason
+    return None if tried else NoEvidence(refusal)
 
 
 def _differs_elsewhere(signature: Signature, kind: Kind, run: Run) -> str | None:
     """The same with other texts and other scalars; what the graph refuses among these says nothing."""
+    found: str | None = NoEvidence("nothing else was tried")
     for inputs in _varieties(signature, kind):
         try:
-            reason = _difference(signature, _single_rows(signature, inputs), run)
+            found = _both(found, _difference(signature, _single_rows(signature, inputs), run))
         except RunFailed:
             continue
-        if reason is not None:
+        if found is not None and not isinstance(found, NoEvidence):
+            return found
+    return found
+
+
+def _both(one: str | None, other: str | None) -> str | None:
+    """Of what two trials say, what stands for both: a difference, else that there was none, else nothing."""
+    for reason in (one, other):
+        if reason is not None and not isinstance(reason, NoEvidence):
             return reason
-    return None
+    return None if one is None or other is None else one
 
 
 def _varieties(signature: Signature, kind: Kind) -> Iterator[list[Array]]:
+    """Rows of which two are alike; other texts; other scalars."""
+    yield [
+        array if is_whole(spec) else array[[0, *range(len(array) - 1)]]
+        for spec, array in zip(signature.inputs, generate(signature, ROWS, kind), strict=True)
+    ]
     if any(spec.dtype == STRING for spec in signature.inputs):
         for seed in range(1, _ROUNDS_OF_TEXTS):
             yield generate(signature, ROWS, kind, seed=seed)
@@ -157,6 +191,7 @@ def _difference(signature: Signature, calls: Sequence[Sequence[Array]], run: Run
     ]
     together = run(joined)
     alone = [run(call) for call in calls]
+    shown = False
     for index, spec in enumerate(signature.outputs):
         whole, parts = together[index], [answer[index] for answer in alone]
         if is_whole(spec):
@@ -170,7 +205,13 @@ def _difference(signature: Signature, calls: Sequence[Sequence[Array]], run: Run
             return f"the shape of output {spec.alias!r} depends on the neighbours"
         if not alike(whole, one_below_the_other):
             return f"output {spec.alias!r} of a row changes with its neighbours"
-    return None
+        shown |= whole.size > 0 and any(not alike(parts[0], part) for part in parts[1:])
+    # What is empty, or the same whatever goes in, would not change with neighbours either.
+    return (
+        None
+        if shown
+        else NoEvidence(f"its outputs are empty, or the same for all rows that were tried; {CURE}")
+    )
 
 
 def alike(one: Array, other: Array) -> bool:

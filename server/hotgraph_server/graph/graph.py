@@ -34,10 +34,12 @@ from hotgraph_server.graph.freezing import (
     why_not_frozen,
 )
 from hotgraph_server.graph.loading import open_session
+from hotgraph_server.graph.proofs import proofs_of
 from hotgraph_server.graph.refusals import run_failed, run_failed_unreadably
 from hotgraph_server.graph.variables import Variables
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.planning import choose_plan, rows_of, rows_to_compile
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -57,6 +59,7 @@ class Graph:
     Attributes:
         signatures: those that can be called, by name.
         unusable: why the others cannot be called, by name.
+        proofs: what the structure of the graph proves of the rows of those that could be joined.
         signature_defs: all that are meant for callers, as saved (SignatureDef messages), for clients that ask
             for the metadata.
         variables: the names of the variables that signatures write, and that can be read and written whole.
@@ -85,6 +88,7 @@ class Graph:
         self.signature_defs: Mapping[str, Any] = copy.deepcopy(signature_defs_of(meta_graph))
         self.signatures, self.unusable = signatures_of(meta_graph)
         self._as_saved = meta_graph.graph_def
+        self.proofs: Mapping[str, Judgement] = proofs_of(self._as_saved, self.signatures)
         # What each prepared run has for itself, by the form and the signature.
         self._copied_bytes = {
             (Form.AS_SAVED, name): copied_bytes(self._as_saved, signature)

@@ -52,16 +52,6 @@ def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
         raise LoadError(str(directory), f"TensorFlow cannot load it: {first_line(error)}") from error
 
 
-def meta_graph_in(directory: Path, tag: str) -> Any:
-    """The MetaGraphDef of a SavedModel that is served, as it was saved.
-
-    Raises:
-        LoadError: as `open_session`.
-    """
-    saved_model, tags = _read(directory, tag)
-    return next(one for one in saved_model.meta_graphs if sorted(one.meta_info_def.tags) == tags)
-
-
 def session_config(settings: SessionSettings) -> Any:
     """What a session is told when it is made: what the file says that the settings name, and then what the
     settings say themselves.

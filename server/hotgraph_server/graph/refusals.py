@@ -20,6 +20,10 @@ _NEXT = re.compile(r"\n  \(1\) |\n\d+ successful operations\.")
 # What follows the name in TensorFlow's words is about the version of TensorFlow and the session's insides.
 _NO_VALUE = re.compile(r"Could not find variable (\S+)\. This could mean.*", re.DOTALL)
 
+# What Python says then is a traceback with paths of this machine.
+_NO_CALLBACK = "Could not find callback with key="
+_LOST = "the run came to a Python function (tf.py_function) of the program that saved it, which is not here"
+
 _CURE = (
     "is a variable without a value: neither the SavedModel's ops nor its checkpoint gives it one; if it is a"
     " Keras model, write it with model.export(DIR)"
@@ -45,5 +49,7 @@ def essence(text: str) -> str:
     text = _HEADING.sub("", text, count=1) if text.startswith("Graph execution error:") else text
     several = _SEVERAL.match(text)
     text = _NEXT.split(text[several.end() :], maxsplit=1)[0] if several else text
+    if _NO_CALLBACK in text:
+        return _LOST
     without_value = _NO_VALUE.match(text)
     return f"{without_value[1]} {_CURE}" if without_value else text

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.input_shapes import check_shape
+from hotgraph_server.input_shapes import check_shape, with_inner_dimensions
 from hotgraph_server.rest.json_tensors import (
     Mismatch,
     check_tensor,
@@ -125,6 +125,10 @@ def write_outputs(aliases: Sequence[str], arrays: Sequence[Array], *, rows: bool
 
 
 def _in_order(found: Mapping[str, Array], signature: Signature, strict_shapes: bool) -> Sequence[Array]:
+    found = {
+        alias: with_inner_dimensions(signature.inputs_by_alias[alias], array)
+        for alias, array in found.items()
+    }
     if strict_shapes:
         for alias, array in found.items():
             check_shape(signature.inputs_by_alias[alias], array)

@@ -105,7 +105,7 @@ def _reloading(given: Given, server: Server, like: Like) -> Reloading:
     path, poll_s = given.text("model_config_file"), given.number("model_config_file_poll_wait_seconds")
 
     def act(asked: bool) -> None:
-        found = models_in(Path(path), like) if path else models(given, like)
+        found = models_in(Path(path), like, again=True) if path else models(given, like)
         server.reconfigure(found, [model.name for model in found] if asked else ())
 
     return Reloading(act, Path(path) if path else None, float(max(poll_s, 0)))

@@ -132,13 +132,20 @@ def models(given: Given, like: Like) -> list[ModelSettings]:
     return _models_of(config, like, "--model_base_path")
 
 
-def models_in(path: Path, like: Like) -> list[ModelSettings]:
+def models_in(path: Path, like: Like, *, again: bool = False) -> list[ModelSettings]:
     """The models of a model config file, whatever is served so far.
+
+    Args:
+        again: it has been read before. Then a file that says nothing at all is one that is being written,
+            and no wish to serve nothing; an empty model_config_list says that, as in TensorFlow Serving.
 
     Raises:
         SettingsError: it cannot be read, or what it says can never be; the text names the file.
     """
-    return _models_of(text_files.read(path, ModelServerConfig), like, str(path))
+    config = text_files.read(path, ModelServerConfig)
+    if again and config.WhichOneof("config") is None:
+        raise SettingsError(f"{path}: it is empty; an empty model_config_list would serve no model")
+    return _models_of(config, like, str(path))
 
 
 def _models_of(config: Any, like: Like, where: str) -> list[ModelSettings]:

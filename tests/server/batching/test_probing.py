@@ -107,6 +107,17 @@ def test_integer_that_is_a_size_is_not_tried_where_it_would_need_more_than_the_b
     assert max(int(n) for n in graph.given) ** power * 4 <= 10**7
 
 
+def test_integer_of_which_only_one_size_was_seen_is_taken_for_the_side_of_a_cube() -> None:
+    def cube_above_ten(n: Array) -> int:
+        if n <= 10:
+            raise REFUSED
+        return int(n) ** 3 * 4
+
+    graph = Graph(cube_above_ten)
+    graph.probe(SIZE, Limits(8.0, 10**8), rows=1)
+    assert max(int(n) for n in graph.given) <= 100
+
+
 def test_size_that_is_too_large_from_the_beginning_is_refused_with_both_numbers() -> None:
     graph = Graph(lambda n: 2 * 10**9)
     text = refusal(graph.probe(SIZE, rows=1))

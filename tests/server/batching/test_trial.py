@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.generated import Kind, generate
-from hotgraph_server.batching.trial import ROWS, Run, rows_influence_each_other, why_not_joined
+from hotgraph_server.batching.rules import is_proven
+from hotgraph_server.batching.trial import ROWS, NoEvidence, Run, rows_influence_each_other, why_not_joined
 from hotgraph_server.errors import RunFailed
+from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
@@ -36,13 +38,61 @@ def verdict(compute: Compute, one: Signature | None = None) -> str | None:
         lambda x: x * 2,
         lambda x: x.sum(axis=1),
         lambda x: x * (1 + 1e-6 * len(x)),  # kernels for many rows round otherwise
-        lambda x: np.full_like(x, np.nan),
-        lambda x: np.array([b"yes"] * len(x), object),
+        lambda x: np.stack([x[:, 0], np.full(len(x), np.nan)], 1),
+        lambda x: np.array([b"%d" % round(row.sum() * 9) for row in x], object),
     ],
     ids=["double", "sum of a row", "rounding", "nan", "strings"],
 )
 def test_rows_that_answer_alike_together_and_alone_may_be_joined(compute: Compute) -> None:
     assert verdict(compute) is None
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: np.full_like(x, np.nan),
+        lambda x: np.array([b"yes"] * len(x), object),
+        lambda x: x[:, :0],
+    ],
+    ids=["nan", "one string", "empty"],
+)
+def test_answers_that_are_empty_or_always_the_same_are_no_evidence(compute: Compute) -> None:
+    reason = verdict(compute)
+    assert isinstance(reason, NoEvidence)
+    assert "its outputs are empty, or the same for all rows" in reason
+
+
+def test_rows_that_only_influence_their_equals_are_found() -> None:
+    def how_often(x: Array) -> Array:
+        return np.array([[(row == x).all(axis=1).sum(), row[0]] for row in x], np.float32)
+
+    assert "changes with its neighbours" in (verdict(how_often) or "")
+
+
+PROVEN = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN)}, "")
+
+
+def test_what_is_proven_needs_no_evidence_and_is_held_to_what_the_trial_finds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuses(_: Sequence[Array]) -> Sequence[Array]:
+        raise RunFailed(3, "not that")
+
+    assert why_not_joined(signature(), refuses, "auto", (), Kind(8, 1000), PROVEN) is None
+    assert not caplog.records
+    reason = why_not_joined(signature(), lambda x: [np.roll(x[0], 1, 0)], "auto", (), Kind(8, 1000), PROVEN)
+    assert "changes with its neighbours" in (reason or "")
+    assert "by proof, and yet" in caplog.text
+
+
+def test_proof_of_other_outputs_than_the_shapes_say_is_none() -> None:
+    """An output would be cut by its shape."""
+    whole = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN, has_rows=False)}, "")
+    assert not is_proven(signature(), whole)
+    assert is_proven(signature(outputs={"y": ()}), whole)
+    assert (
+        why_not_joined(signature(outputs={"y": ()}), lambda x: [np.ones(())], "auto", (), "", whole) is None
+    )
 
 
 def test_neighbours_that_shift_small_probabilities_are_found() -> None:

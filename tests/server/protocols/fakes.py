@@ -19,6 +19,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.model import State, Version
 from hotgraph_server.plan import AS_SAVED, Plan
 from hotgraph_server.registry import Registry
+from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
 from hotgraph_server.tensors import STRING, Array
@@ -49,6 +50,7 @@ class FakeGraph:
         self.unusable = dict(unusable or {})
         self.signature_defs: Mapping[str, Any] = signature_defs or {}
         self.variables: tuple[str, ...] = ()
+        self.proofs: Mapping[str, Judgement] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.inside = threading.Event()

@@ -452,3 +452,15 @@ def test_version_without_a_file_of_its_own_has_no_limits_where_each_has_its_own(
         f"--batching_parameters_file={for_all}",
     )
     assert found.models[0].batch == BatchSettings(refuse_with="unavailable")
+
+
+def test_file_that_is_empty_when_it_is_read_again_is_one_that_is_being_written(tmp_path: Path) -> None:
+    """A change of a file begins with an empty one, and must not unload everything."""
+    file = tmp_path / "models.config"
+    like = translation.like(parse([]), "/CPU:0")
+    file.write_text("")
+    assert translation.models_in(file, like) == []
+    with pytest.raises(SettingsError, match=r"models\.config: it is empty"):
+        translation.models_in(file, like, again=True)
+    file.write_text("model_config_list {}")
+    assert translation.models_in(file, like, again=True) == []

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from hotgraph_server.graph import Graph
+from hotgraph_server.row_independence.verdict import Verdict
+from hotgraph_server.settings import SessionSettings
+from hotgraph_server.warmup import warm_up
+
+from ...saved_models import SavedModels
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "reason"),
+    [
+        ("tf2_mlp", Verdict.PROVEN, ""),
+        ("square_output", Verdict.PROVEN, ""),
+        ("batch_statistics", Verdict.REFUTED, "over the rows of the batch"),
+        ("padded_text", Verdict.UNKNOWN, ""),
+    ],
+)
+def test_signatures_are_judged_by_their_graph(
+    saved_models: SavedModels, kind: str, verdict: Verdict, reason: str
+) -> None:
+    graph = Graph.open(saved_models[kind], SessionSettings())
+    proof = graph.proofs["serving_default"]
+    assert proof.verdict is verdict
+    assert reason in proof.reason
+    graph.close()
+
+
+def test_nothing_is_said_of_signatures_that_cannot_share_batches_anyway(saved_models: SavedModels) -> None:
+    for kind in ("counter", "fixed_batch"):
+        graph = Graph.open(saved_models[kind], SessionSettings())
+        assert not graph.proofs
+        graph.close()
+
+
+def test_what_is_refuted_is_not_even_tried_and_names_the_op(saved_models: SavedModels) -> None:
+    graph = Graph.open(saved_models["batch_statistics"], SessionSettings())
+    reason = warm_up(graph, "m").alone["serving_default"] or ""
+    assert reason.startswith("rows of a batch meet in its graph: ")
+    assert "(Mean)" in reason
+    graph.close()
