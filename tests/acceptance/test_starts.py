@@ -126,7 +126,8 @@ def test_localhost_is_reached_by_either_version_on_every_port(lane: str, saved_m
 @contextlib.contextmanager
 def read_only(*more: str) -> Iterator[Serving]:
     """A server whose root cannot be written to, as in a container; nor what lies below it at these places."""
-    below = "".join(f"; mount -t tmpfs -o ro none {place}" for place in more)
+    # Bound to themselves, and not hidden: what is run may lie there.
+    below = "".join(f"; mount --bind {one} {one}; mount -o remount,ro,bind {one}" for one in more)
     hidden = f'{_READ_ONLY}{below}; exec "$0" "$@"'
     with starting(["unshare", "-m", "sh", "-c", hidden, *arguments("--port", "0")]) as serving:
         yield serving
