@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
@@ -133,17 +134,22 @@ def serve_until_stopped(server: Server, stop: Stop, reloading: Reloading) -> int
 
     Args:
         stop: started.
-        reloading: entered once calls are answered, and left before the server stops.
+        reloading: entered once models load, and left before the server stops.
 
     Raises:
         StartError: the server cannot start.
     """
     memory.settle()
-    server.start()
-    stop.from_now_on_a_request()
-    say(f"serving on {server.address}")
-    with reloading:
-        stop.reload_by(reloading.ask)
+    with contextlib.ExitStack() as stack:
+
+        def loading() -> None:
+            # A start may wait for a model that its owner takes off the list.
+            stack.enter_context(reloading)
+            stop.reload_by(reloading.ask)
+
+        server.start(loading)
+        stop.from_now_on_a_request()
+        say(f"serving on {server.address}")
         stop.wait()
     stopped = server.stop()
     if stopped.answered:

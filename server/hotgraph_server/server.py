@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -121,10 +121,14 @@ class Server:
         """``HOST:PORT`` of the REST port, as bound; None: there is none."""
         return self._rest.address if self._rest else None
 
-    def start(self) -> None:
+    def start(self, loading: Callable[[], object] = lambda: None) -> None:
         """Bind the ports, load the models, answer calls; returns when all of it has happened.
 
         While models load, whoever asks is told so at once, on every port.
+
+        Args:
+            loading: called when models have begun to load: `reconfigure` and `renew` may be called then,
+                and a start that waits for a model waits no more when that is taken off the list.
 
         Raises:
             StartError: something is not as it should be; nothing is left running.
@@ -169,7 +173,7 @@ class Server:
             self._start_admin()
             self._start_rest(prediction, models)
             self._grpc.start(NotReady(LOADING))
-            self._load_models()
+            self._load_models(loading)
         except BaseException:
             self.stop(0)
             raise
@@ -273,7 +277,7 @@ class Server:
         self._rest = rest
         _LOG.info("REST port: http://%s/v1/models/", rest.address)
 
-    def _load_models(self) -> None:
+    def _load_models(self, loading: Callable[[], object]) -> None:
         """Returns when all models are live.
 
         Raises:
@@ -295,6 +299,7 @@ class Server:
         self.repository.when_settled(names, tell, patient=patient, all_of_them=patient or goes_on)
         self.repository.start()
         self.control.start()
+        loading()
         wait_s = _SAY_AFTER_S
         while not settled.wait(wait_s):
             _LOG.info("waiting for %s", "; ".join(self.repository.open_ends()))

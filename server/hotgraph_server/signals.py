@@ -28,7 +28,7 @@ class Stop:
     While the server loads, a signal ends the process at once: there is nobody to answer yet. Then the
     first one asks for an orderly stop, and the second ends.
 
-    SIGHUP ends nothing: it asks for the configuration to be taken again, once calls are answered.
+    SIGHUP ends nothing: it asks for the configuration to be taken again, once models load.
     """
 
     def __init__(self) -> None:

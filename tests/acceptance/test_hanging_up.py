@@ -13,7 +13,7 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient
 
 from ..saved_models import SavedModels
-from .command import Serving, serve, tensorflow_model_server
+from .command import Serving, serve, starting, tensorflow_arguments, tensorflow_model_server
 from .triton_tensors import tensor
 
 FLOAT = np.float32
@@ -117,3 +117,21 @@ def test_model_config_file_and_its_folders_are_read_again(saved_models: SavedMod
         hang_up(serving, TAKEN)
         while not (client.is_model_ready("b", "1") and client.is_model_ready("a", "2")):
             pass
+
+
+def test_configuration_is_taken_again_while_the_start_waits_for_a_model(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    def entry(name: str, folder: Path) -> str:
+        return f'config {{ name: "{name}" base_path: "{folder}" model_platform: "tensorflow" }}'
+
+    good, never = entry("good", saved_models["tf2_mlp"]), entry("never", tmp_path / "nowhere")
+    file = tmp_path / "models.config"
+    file.write_text(f"model_config_list {{ {good} {never} }}")
+    with starting(tensorflow_arguments("--port=0", f"--model_config_file={file}")) as serving:
+        serving.wait_for_text("waiting for")
+        file.write_text(f"model_config_list {{ {good} }}")
+        hang_up(serving, TAKEN)
+        serving.until_it_serves()
+        with InferenceServerClient(serving.address) as client:
+            assert client.is_model_ready("good")
