@@ -30,6 +30,7 @@ from hotgraph_server.settings import (
     AdminSettings,
     ListenSettings,
     ModelSettings,
+    RepositorySettings,
     RestSettings,
     ServerSettings,
 )
@@ -251,9 +252,12 @@ def test_model_that_is_loaded_is_not_ready_while_another_loads(monkeypatch: pyte
 
     monkeypatch.setattr(server_module, "load_version", load)
     models = (ModelSettings("m", Path("unused")), ModelSettings("n", Path("unused")))
-    server = Server(ServerSettings(models, ListenSettings(port=0), AdminSettings(0)))
+    one_by_one = RepositorySettings(load_threads=1)
+    settings = ServerSettings(models, ListenSettings(port=0), AdminSettings(0), repository=one_by_one)
+    server = Server(settings)
     starting = threading.Thread(target=server.start)
     starting.start()
+    # The other one comes first, and is there when this one loads.
     assert first.wait(HANG_S)
     with grpc.insecure_channel(server.address) as channel:
         loading = TestWhileModelsLoad()
