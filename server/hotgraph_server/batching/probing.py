@@ -112,9 +112,7 @@ class BoundedRuns:
     def __call__(self, inputs: Sequence[Array]) -> Sequence[Array]:
         """One run; raises RunFailed, and that too where the time is used up."""
         if self.left_s <= 0:
-            raise RunFailed(
-                DEADLINE_EXCEEDED, f"the {self.limits.seconds:.3g} s for generated input are over"
-            )
+            raise RunFailed(DEADLINE_EXCEEDED, "the time for generated input (warm-up-budget-s) is over")
         started = self._clock()
         try:
             measured = self._run(inputs)

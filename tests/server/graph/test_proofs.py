@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 
 from hotgraph_server.graph import Graph
+from hotgraph_server.graph.definitions import signatures_of
+from hotgraph_server.graph.loading import open_session
+from hotgraph_server.graph.proofs import BUDGET_S, proofs_of
 from hotgraph_server.row_independence.verdict import Verdict
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.warmup import warm_up
 
 from ...saved_models import SavedModels
+from ..fakes import FakeClock
 
 
 @pytest.mark.parametrize(
@@ -42,3 +46,17 @@ def test_what_is_refuted_is_not_even_tried_and_names_the_op(saved_models: SavedM
     assert reason.startswith("rows of a batch meet in its graph: ")
     assert "(Mean)" in reason
     graph.close()
+
+
+def test_no_further_signature_is_judged_when_the_time_is_over(saved_models: SavedModels) -> None:
+    session, meta_graph = open_session(saved_models["example_scores"], SessionSettings())
+    session.close()
+    signatures, _ = signatures_of(meta_graph)
+    assert len(proofs_of(meta_graph.graph_def, signatures)) == 2
+    ticking = FakeClock()
+
+    def slow() -> float:
+        ticking.now += BUDGET_S / 2
+        return ticking.now
+
+    assert len(proofs_of(meta_graph.graph_def, signatures, slow)) == 1
