@@ -205,6 +205,9 @@ def test_files_that_are_taken_go_to_a_private_folder_and_nowhere_else(attacked: 
         service_pb2.RepositoryModelUnloadRequest(model_name="brought"), timeout=60
     )
     attacked.serving.wait_for_text("model 'brought' version 1 is closed")
+    # That is said before the files go.
+    while folder.exists():
+        attacked.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=60)
 
 
 def test_files_that_cannot_both_be_there_are_refused(attacked: Attacked) -> None:
