@@ -231,18 +231,20 @@ _UNSORTED = ("UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "
 _SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 
 
+def _stretches_of(data: Value, numbers: Value) -> Partition | None:
+    """The stretches that these numbers are of, if they are those that the rows of `data` lie in."""
+    partition = _stretches(numbers)
+    laid_out = isinstance(data.place, Rows) and data.place.ragged == partition and not data.place.axis
+    return partition if laid_out else None
+
+
 @rule(*_SEGMENTS)
 def _segments(op: Op) -> Value:
     data, numbers = op.inputs
     if op.has_no_rows:
         return Value(NO_ROWS)
-    partition = _stretches(numbers)
-    if (
-        partition is None
-        or not isinstance(data.place, Rows)
-        or data.place.ragged != partition
-        or data.place.axis
-    ):
+    partition = _stretches_of(data, numbers)
+    if partition is None:
         return op.unknown("adds up by numbers that are not known to be those of rows")
     if not partition.filled:
         return op.unknown("leaves out the last rows where these have nothing to add up")
@@ -254,13 +256,8 @@ def _unsorted_segments(op: Op) -> Value:
     data, numbers, count = op.inputs
     if op.has_no_rows:
         return Value(NO_ROWS)
-    partition = _stretches(numbers)
-    if (
-        partition is None
-        or not isinstance(data.place, Rows)
-        or data.place.ragged != partition
-        or data.place.axis
-    ):
+    partition = _stretches_of(data, numbers)
+    if partition is None:
         return op.unknown("adds up by numbers that are not known to be those of rows")
     if count.scalar != BATCH:
         return op.unknown("adds up into as many as are not known to be the rows")
