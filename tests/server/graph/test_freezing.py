@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from hotgraph_server.graph import Graph, freezing
 from hotgraph_server.graph import graph as graph_module
 from hotgraph_server.graph.lifting import constant_bytes
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
-from hotgraph_server.settings import SessionSettings
 
 from ...saved_models import SavedModels
 from ..probed import kinds_of
@@ -28,19 +26,6 @@ LOOKUPS = {
     "tf1_lookups": np.array([4, 0], np.int32),
     "lookups": np.array([[1, 2], [0, 1]], np.int32),
 }
-
-
-@pytest.fixture
-def opened() -> Iterator[Any]:
-    graphs: list[Graph] = []
-
-    def open_graph(directory: Path, **settings: Any) -> Graph:
-        graphs.append(Graph.open(directory, SessionSettings(**settings)))
-        return graphs[-1]
-
-    yield open_graph
-    for graph in graphs:
-        graph.close()
 
 
 def add_copies(graph: Graph, *, xla: bool = False) -> str:

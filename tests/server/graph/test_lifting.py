@@ -14,7 +14,6 @@ from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing, lifting
 from hotgraph_server.graph import graph as graph_module
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
-from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import Array
 
 from ...saved_models import BUILDERS, SavedModels
@@ -30,19 +29,6 @@ LARGE = np.random.default_rng(0).normal(size=(160, 160)).astype(np.float32)
 def lifts_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is to be lifted."""
     monkeypatch.setattr(lifting, "_LEAST_BYTES", 1)
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[..., Graph]]:
-    graphs: list[Graph] = []
-
-    def open_graph(directory: Path, **settings: Any) -> Graph:
-        graphs.append(Graph.open(directory, SessionSettings(**settings)))
-        return graphs[-1]
-
-    yield open_graph
-    for graph in graphs:
-        graph.close()
 
 
 def constant_in_function(directory: Path) -> None:
