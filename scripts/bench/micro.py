@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -95,6 +96,32 @@ def _run() -> Iterator[Actions]:
             "callable on TensorFlow's pool": lambda: on_pool(rows),
             "Session.run": lambda: session.run("y:0", {"x:0": rows}),
             "tf.function, answer as numpy": lambda: function(rows).numpy(),
+        }
+
+
+@contextmanager
+def _denormals() -> Iterator[Actions]:
+    import tensorflow as tf
+
+    from hotgraph_server.denormals import flush_to_zero
+
+    def build(x: Any) -> Any:
+        for _ in range(20):
+            x = tf.nn.relu(x * 0.9) * 0.9 + tf.abs(x) * 0.01
+        return x @ np.full([512, 512], 1e-3, np.float32)
+
+    ones, tiny = np.ones([64, 512], np.float32), np.full([64, 512], 1e-39, np.float32)
+    with (
+        ThreadPoolExecutor(1) as flushing,
+        ThreadPoolExecutor(1) as computing,
+        _session(lambda: tf.compat.v1.placeholder(tf.float32, [None, 512], "x"), build) as make,
+    ):
+        run = make(_IN_CALLER)
+        assert flushing.submit(flush_to_zero).result()
+        yield {
+            "64 x 512 floats of 1": lambda: flushing.submit(run, ones).result(),
+            "of 1e-39, taken for zero": lambda: flushing.submit(run, tiny).result(),
+            "of 1e-39, computed with": lambda: computing.submit(run, tiny).result(),
         }
 
 
@@ -210,6 +237,7 @@ MEASURES = {
     for measure in (
         Measure("feed", "what an array's first address costs", "batching/joining.py", _feed),
         Measure("run", "ways to run a 784x10 softmax at one row", "graph/callables.py", _run),
+        Measure("denormals", "what floats that are all but zero cost a run", "denormals.py", _denormals),
         Measure("prepare", "what a new callable costs", "graph/callables.py", _prepare),
         Measure("join", "joining calls and cutting answers", "batching/joining.py, runner.py", _join),
         Measure("statistics", "what counting costs a run", "statistics.py", _statistics),

@@ -82,7 +82,7 @@ def _promises(folder: Path) -> Iterator[tuple[str, StateSettings]]:
 
 @contextmanager
 def _live(folder: Path, state: StateSettings | None = None) -> Iterator[Version]:
-    batch = BatchSettings(join="never", max_queued_calls=1_000_000)
+    batch = BatchSettings(batching="never", max_queued_calls=1_000_000)
     settings = ModelSettings(folder.name, folder, batch, state=state or StateSettings())
     version = load_version(settings, 1, folder)
     try:

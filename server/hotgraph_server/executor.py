@@ -26,6 +26,7 @@ from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.timing import BUDGET_S, time_runs
 from hotgraph_server.brought import Brings, nothing, replay, samples_of
+from hotgraph_server.denormals import flush_to_zero
 from hotgraph_server.errors import LoadError
 from hotgraph_server.finisher import Finisher
 from hotgraph_server.plan import Plan
@@ -154,6 +155,8 @@ class Executor:
         return True
 
     def _main(self) -> None:
+        if not flush_to_zero():
+            _LOG.debug("%s: denormal floats are computed with, for this system is not known", self._name)
         try:
             graph, runner, writes = self._open()
         except BaseException as error:
@@ -228,7 +231,7 @@ class Executor:
         first = warm_up(
             graph,
             self._name,
-            self._settings.join_of,
+            self._settings.batching_of,
             samples,
             batch_writes=self._keeping.settings.state_batch_writes,
             settings=self._warmup,
@@ -287,7 +290,7 @@ class Executor:
         reason = why_not_padded(signature, padding, _running(graph, signature), kind)
         if reason is None:
             return True
-        overruled = self._settings.join_of(signature.name) == "always"
+        overruled = self._settings.batching_of(signature.name) == "always"
         _LOG.warning(
             "%s: signature %r is %s: %s",
             self._name,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
-from hotgraph_server.batching.rules import is_proven
 from hotgraph_server.imports import import_tensorflow
 from hotgraph_server.model_settings import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
@@ -156,8 +155,7 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
     reason = version.alone[signature.name]
     yield f"  runs {version.plans[signature.name]}"
     if reason is None:
-        proven = is_proven(signature, version.proofs.get(signature.name))
-        yield f"  calls share batches: {'proven' if proven else 'tried, not proven'}"
+        yield f"  calls share batches: {version.joined_because(signature.name)}"
     else:
         yield f"  each call runs alone: {reason}"
     buckets = version.buckets.get(signature.name, ())

@@ -15,6 +15,7 @@ from typing import Any
 from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
+from hotgraph_server.batching.rules import joined_because
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.brought import Brings, nothing
@@ -212,6 +213,13 @@ class Version:
         if self._timer is not None:
             self._timer.start()
         self.state = State.LIVE
+
+    def joined_because(self, name: str) -> str:
+        """What it rests on that calls of a signature share batches; empty where they run alone."""
+        if self.alone[name] is not None:
+            return ""
+        batching = self._settings.batch.batching_of(name)
+        return joined_because(self.signatures[name], batching, self.proofs.get(name))
 
     def keep_answers(self, cache: ResponseCache) -> None:
         """Answer calls from `cache` where others have asked the same; to be said before the first call."""

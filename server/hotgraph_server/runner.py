@@ -174,7 +174,7 @@ class Runner:
         if found is None:
             return
         self._statistics.count(name, Event.DIFFERED)
-        stops = self._settings.on_difference == "stop" and self._settings.join_of(name) != "always"
+        stops = self._settings.on_difference == "stop" and self._settings.batching_of(name) != "always"
         _LOG.warning(
             "%s: a call of signature %r was answered otherwise from a batch than alone: %s; %s",
             self._title,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any
 
 from hotgraph_server.settings import fields_of, key_of
+from hotgraph_server.settings.fields import present_value
 
 
 def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
@@ -26,3 +28,14 @@ def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
             metavar = setting.metadata["metavar"] or setting.name.rpartition("_")[2].upper()
             takes = {"type": kind, "metavar": "|".join(choices or [metavar]), "choices": choices}
         parser.add_argument(flag, default=argparse.SUPPRESS, help=setting.metadata["help"] + default, **takes)
+        former = setting.metadata["former"]
+        if former is not None:
+            # Read for those who have it in their scripts, and shown to nobody else.
+            takes["type"] = functools.partial(present_value, former=former)
+            parser.add_argument(
+                "--" + former.name.replace("_", "-"),
+                dest=setting.name,
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+                **takes,
+            )

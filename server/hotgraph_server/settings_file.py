@@ -7,7 +7,7 @@
     path = "/models/digits"
     max_batch_rows = 8        # for this model alone
     row_buckets = [1, 2, 4, 8]
-    join_by_signature = { classify = "never" }
+    batching_by_signature = { classify = "never" }
     state.dir = "/var/lib/hotgraph"   # the same as state_dir
     queue_policy = { max_queue_size = 100, default_timeout_us = 50000 }
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, key_of
+from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, in_present_words, key_of
 from hotgraph_server.text_files import text_of
 
 if sys.version_info >= (3, 11):
@@ -66,7 +66,8 @@ def read_settings_file(path: Path) -> FileSettings:
     models = content.pop(_MODELS, {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
         raise SettingsError(f'{path}: models are tables: [models.NAME] with path = "DIR"')
-    models = {name: _flat(table) for name, table in models.items()}
+    content = in_present_words(content, *PER_MODEL)
+    models = {name: in_present_words(_flat(table), *PER_MODEL) for name, table in models.items()}
     _check(content, {key_of(setting): setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}, str(path))
     per_model = {setting.name: setting for setting in fields_of(*PER_MODEL)}
     for name, table in models.items():

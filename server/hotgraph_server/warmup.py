@@ -87,7 +87,7 @@ class FirstRuns:
 def warm_up(
     graph: Runnable,
     where: str,
-    join_of: Callable[[str], str] = lambda _: "auto",
+    batching_of: Callable[[str], str] = lambda _: "tried",
     samples: Samples | None = None,
     *,
     batch_writes: bool = False,
@@ -99,7 +99,7 @@ def warm_up(
     Args:
         graph: opened.
         where: names the model in the log.
-        join_of: the owner's word on a signature by its name: ``auto``, ``always`` or ``never``.
+        batching_of: the owner's word on a signature by its name, one of settings.batch.BATCHING.
         samples: what the model brings.
         batch_writes: as in rules.why_alone.
         settings: what the runs may take, and whether there are any.
@@ -111,19 +111,19 @@ def warm_up(
     until = clock() + settings.warm_up_budget_s
     while left:
         signature = left.pop(0)
-        name, join = signature.name, join_of(signature.name)
+        name, batching = signature.name, batching_of(signature.name)
         if signature.writes:
-            found.alone[name] = why_alone(signature, join, batch_writes=batch_writes)
+            found.alone[name] = why_alone(signature, batching, batch_writes=batch_writes)
             found.warmed[name] = "not warmed up: it may change state"
         elif not settings.warm_up:
             proof = graph.proofs.get(name)
-            found.alone[name] = why_not_joined(signature, _never, join, (), "warm_up is off", proof)
+            found.alone[name] = why_not_joined(signature, _never, batching, (), "warm_up is off", proof)
             found.warmed[name] = "not warmed up: warm_up is off"
         else:
             # Each has an equal part of what the ones before it have left.
             part_s = max(until - clock(), 0.0) / (1 + sum(not one.writes for one in left))
             limits = Limits(part_s, settings.warm_up_memory_mb << 20)
-            first = _First(graph, signature, where, join, (samples or {}).get(name, ()), limits, clock)
+            first = _First(graph, signature, where, batching, (samples or {}).get(name, ()), limits, clock)
             first.add_to(found)
     return found
 
@@ -136,7 +136,7 @@ class _First:
         graph: Runnable,
         signature: Signature,
         where: str,
-        join: str,
+        batching: str,
         samples: Sequence[Sequence[Array]],
         limits: Limits,
         clock: Clock,
@@ -144,7 +144,7 @@ class _First:
         self._graph = graph
         self._signature = signature
         self._title = f"{where}: signature {signature.name!r}"
-        self._join = join
+        self._batching = batching
         self._proof = graph.proofs.get(signature.name)
         self._samples = samples
         self._limits = limits
@@ -163,7 +163,7 @@ class _First:
         runs = BoundedRuns(self._noted(bounded), self._limits, self._clock)
         taken = self._probe(runs)
         kind = taken.kind if isinstance(taken, Taken) and taken.rows == ROWS else _why(taken)
-        alone = why_not_joined(signature, runs, self._join, self._samples, kind, self._proof)
+        alone = why_not_joined(signature, runs, self._batching, self._samples, kind, self._proof)
         if not self._has_run:
             self._run_others(runs)
         reason = self._why_unusable()
@@ -192,7 +192,7 @@ class _First:
     @property
     def _is_joined(self) -> bool:
         """By its structure, and by its owner's word."""
-        return why_alone(self._signature, self._join, proof=self._proof) is None
+        return why_alone(self._signature, self._batching, proof=self._proof) is None
 
     def _run_others(self, runs: BoundedRuns) -> None:
         """Until one is taken: what the model brings, and other generated input, which shows whether an error

@@ -139,7 +139,7 @@ sys.exit(main(["inspect", str(digits_model())]))
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.startswith("digits, version 1\n")
     assert "  in   images         FP32     [?, 784]\n" in finished.stdout
-    assert "  calls share batches: proven\n" in finished.stdout
+    assert "  calls share batches: proven by structure\n" in finished.stdout
 
 
 def test_module_is_the_command_too() -> None:

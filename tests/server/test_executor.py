@@ -343,24 +343,24 @@ LENGTHS = signature(inputs={"x": (None, None)}, outputs={"y": (None,)})
 
 
 def test_owners_word_on_joining_is_heard() -> None:
-    assert open_with(BatchSettings(join="never"), FakeGraph())[0].alone["serving_default"] is not None
+    assert open_with(BatchSettings(batching="never"), FakeGraph())[0].alone["serving_default"] is not None
     mixing = FakeGraph(compute=lambda inputs: [inputs[0] - inputs[0].mean(axis=0)])
     assert open_with(BatchSettings(), mixing)[0].alone["serving_default"] is not None
-    by_name = BatchSettings(join_by_signature={"serving_default": "always"})
+    by_name = BatchSettings(batching_by_signature={"serving_default": "always"})
     assert open_with(by_name, mixing)[0].alone["serving_default"] is None
 
 
 @pytest.mark.parametrize(
-    ("compute", "join", "padded"),
-    [(masked_sum, "auto", True), (mean, "auto", False), (mean, "always", True)],
+    ("compute", "batching", "padded"),
+    [(masked_sum, "tried", True), (mean, "tried", False), (mean, "always", True)],
 )
 def test_padding_is_used_where_it_was_shown_to_change_nothing_or_the_owner_insists(
     compute: Callable[[Sequence[Array]], list[Array]],
-    join: str,
+    batching: str,
     padded: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = BatchSettings(pad={"x.1": 0}, join=join)
+    settings = BatchSettings(pad={"x.1": 0}, batching=batching)
     opened, _ = open_with(settings, FakeGraph(LENGTHS, compute=compute))
     assert opened.padded == ({"serving_default": {("x", 1)}} if padded else {})
     assert ("output 'y' changes when its call is padded" in caplog.text) == (compute is mean)

@@ -203,6 +203,6 @@ def test_what_structure_proves_is_told_to_whoever_asks(models: Models, verdict: 
     version.proofs = {name: Judgement(verdict, outputs, reason)}
     shown = list(report(version, Path("/m/3"), [], explains=True))
     assert f"  that rows are independent is {told}" in shown
-    how = "proven" if verdict is Verdict.PROVEN else "tried, not proven"
+    how = "proven by structure" if verdict is Verdict.PROVEN else "tried, not proven"
     assert f"  calls share batches: {how}" in shown
     assert not [line for line in report(version, Path("/m/3"), []) if "independent" in line]

@@ -58,13 +58,13 @@ def test_configuration_that_cannot_be_is_refused() -> None:
 
 
 def test_folder_that_is_named_brings_its_configuration(tmp_path: Path) -> None:
-    values, table = {"max_batch_rows": 4, "max_wait_us": 7}, {"join": "never"}
+    values, table = {"max_batch_rows": 4, "max_wait_us": 7}, {"batching": "never"}
     assert in_folder("m", tmp_path / "missing", values, table) == model(
         "m", tmp_path / "missing", {**values, **table}
     )
     (tmp_path / "config.pbtxt").write_text('max_batch_size: 9 default_model_filename: "saved"')
     made = in_folder("m", tmp_path, values, table)
-    assert (made.batch.max_batch_rows, made.batch.max_wait_us, made.batch.join) == (9, 7, "never")
+    assert (made.batch.max_batch_rows, made.batch.max_wait_us, made.batch.batching) == (9, 7, "never")
     assert (made.config.max_batch_size, made.folder.saved_model) == (9, "saved")
 
 

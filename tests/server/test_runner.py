@@ -409,7 +409,7 @@ def mixing(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
     [
         (BatchSettings(check_one_in=2), False),
         (BatchSettings(check_one_in=2, on_difference="warn"), True),
-        (BatchSettings(check_one_in=2, join="always"), True),
+        (BatchSettings(check_one_in=2, batching="always"), True),
     ],
     ids=["stop", "warn", "always"],
 )

@@ -98,11 +98,16 @@ class TestFlags:
             expected += f" (default {field.default})"
         assert expected in shown
 
+    def test_what_was_called_join_is_read_and_shown_to_nobody(self, parser: argparse.ArgumentParser) -> None:
+        assert parser.parse_args(["--join", "auto"]).batching == "tried"
+        assert parser.parse_args(["--join", "never"]).batching == "never"
+        assert "--join" not in parser.format_help()
+
     @pytest.mark.parametrize(
         "words",
         [
             *(["--port", "x"], ["--port", "1.5"], ["--drain-s", "soon"], ["--nonesuch"], ["--fast-lane=no"]),
-            *(["--join", "sometimes"], ["--split"]),
+            *(["--batching", "sometimes"], ["--split"]),
         ],
     )
     def test_wrong_usage_exits_with_two(

@@ -72,7 +72,7 @@ ALL = list(fields_of(*PER_SERVER, *PER_MODEL))
         (QueuePolicy, "default_timeout_us", -1),
         (QueuePolicy, "default_timeout_us", 2**63),
         (QueuePolicy, "timeout_action", "continue"),
-        (BatchSettings, "join", "sometimes"),
+        (BatchSettings, "batching", "sometimes"),
         (BatchSettings, "on_difference", "weep"),
         (BatchSettings, "check_one_in", -1),
         (BatchSettings, "row_buckets", [0, 64]),
@@ -138,9 +138,11 @@ def test_padded_dimension_is_written_as_input_and_a_dimension_behind_the_rows(ke
 
 
 def test_padding_and_never_joining_contradict_each_other() -> None:
-    with pytest.raises(SettingsError, match=r"^pad makes calls alike .* join never there is nothing to gain"):
-        BatchSettings(pad={"x.1": 0}, join="never")
-    BatchSettings(pad={"x.1": 0}, join="never", join_by_signature={"one": "auto"})
+    with pytest.raises(
+        SettingsError, match=r"^pad makes calls alike .* batching never there is nothing to gain"
+    ):
+        BatchSettings(pad={"x.1": 0}, batching="never")
+    BatchSettings(pad={"x.1": 0}, batching="never", batching_by_signature={"one": "tried"})
 
 
 def test_waiting_longer_than_the_default_deadline_is_refused() -> None:
@@ -151,13 +153,14 @@ def test_waiting_longer_than_the_default_deadline_is_refused() -> None:
     BatchSettings(max_wait_us=4999, default_timeout_ms=5)
 
 
-def test_signature_has_a_join_of_its_own_or_the_models() -> None:
-    settings = BatchSettings(join="always", join_by_signature={"one": "never"})
-    assert (settings.join_of("one"), settings.join_of("other")) == ("never", "always")
+def test_signature_has_batching_of_its_own_or_the_models() -> None:
+    settings = BatchSettings(batching="always", batching_by_signature={"one": "never"})
+    assert (settings.batching_of("one"), settings.batching_of("other")) == ("never", "always")
     with pytest.raises(
-        SettingsError, match=r"^join-by-signature of 'one' must be one of auto, always, never"
+        SettingsError,
+        match=r"^batching-by-signature of 'one' must be one of proven-only, tried, always, never",
     ):
-        BatchSettings(join_by_signature={"one": "no"})
+        BatchSettings(batching_by_signature={"one": "no"})
 
 
 def test_policy_is_for_a_level_that_there_is() -> None:

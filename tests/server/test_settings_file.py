@@ -66,7 +66,7 @@ def test_values_and_tables_of_models_are_read(file: Path) -> None:
         path = "/models/digits"
         max_batch_rows = 8
         row_buckets = [4, 8]
-        [models.digits.join_by_signature]
+        [models.digits.batching_by_signature]
         classify = "never"
         [models."with.dot"]
         path = "x"
@@ -78,7 +78,7 @@ def test_values_and_tables_of_models_are_read(file: Path) -> None:
                 "path": "/models/digits",
                 "max_batch_rows": 8,
                 "row_buckets": [4, 8],
-                "join_by_signature": {"classify": "never"},
+                "batching_by_signature": {"classify": "never"},
             },
             "with.dot": {"path": "x"},
         },
@@ -228,3 +228,14 @@ def test_settings_of_state_may_be_written_with_a_dot(file: Path) -> None:
     file.write_text("state.nothing = 1\n")
     with pytest.raises(SettingsError, match="unknown key 'state_nothing'"):
         read_settings_file(file)
+
+
+def test_what_was_called_join_is_read_as_batching_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('join = "auto"\n[models.digits]\njoin_by_signature = { one = "auto", two = "never" }\n')
+    read = read_settings_file(file)
+    assert read.values == {"batching": "tried"}
+    assert read.models["digits"] == {"batching_by_signature": {"one": "tried", "two": "never"}}
+    assert "the setting join is called batching now" in caplog.text

@@ -177,7 +177,7 @@ TRAPS: list[Any] = [
     ),
     pytest.param("batch_statistics", floats(4), False, {}, id="batch-norm in training mode"),
     pytest.param("unbatched_output", floats(3), False, {}, id="total over all rows"),
-    pytest.param("unbatched_output", floats(3), False, {"join": "always"}, id="total, though always"),
+    pytest.param("unbatched_output", floats(3), False, {"batching": "always"}, id="total, though always"),
     pytest.param("square_output", floats(3), True, {}, id="square output of everybody"),
     pytest.param("square_output", floats(3, rows=3), True, {}, id="square output, as many rows"),
     pytest.param("embedding", ids(1, 77, 4, -1, 0, 2, 3, 1, 2), True, {}, id="id out of range"),
@@ -238,7 +238,7 @@ def _inputs(serving: Serving, **arrays: Array) -> list[Array]:
 def test_counter_counts_every_call_once_and_in_order_whatever_comes_at_once(
     serve: Callable[..., Serving],
 ) -> None:
-    serving = serve("counter", join="always")
+    serving = serve("counter", batching="always")
     every = [[np.array(1, np.int64)] for _ in range(8)]
     counts = [int(caller.answer()[0]) for caller in serving.together("increment", every)]
     # The held call was the first.

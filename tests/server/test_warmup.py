@@ -60,7 +60,7 @@ def test_signature_that_runs_alone_anyway_is_run_once_with_one_row() -> None:
 
 def test_owners_word_decides_which_signatures_are_tried() -> None:
     graph = opened(FakeGraph(signature("a"), signature("b")))
-    reasons = warm_up(graph, "m", {"a": "never", "b": "auto"}.__getitem__).alone
+    reasons = warm_up(graph, "m", {"a": "never", "b": "tried"}.__getitem__).alone
     assert reasons == {"a": "the settings say so", "b": None}
     # The first is warmed all the same.
     assert [len(inputs[0]) for inputs in graph.runs] == [1, 3, *[3, 1, 1, 1] * 2]

@@ -73,6 +73,7 @@ def _signature(version: Version, name: str, figures: Figures) -> dict[str, Any]:
         "outputs": [_tensor(spec) for spec in signature.outputs],
         "plan": None if plan is None else str(plan),
         "alone": version.alone.get(name),
+        "joined_because": version.joined_because(name),
         "runs": figures.runs,
         "failed_runs": figures.failed_runs,
         "rows": figures.rows_run,

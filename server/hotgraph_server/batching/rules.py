@@ -1,9 +1,10 @@
 """May calls of a signature share a batch? What can be said from its structure and its owner. Pure.
 
 Structure can only forbid. What it does not forbid is put to the trial (trial.py) before the version
-is live. The owner's word (`join` in the settings: auto, always, never) goes further in both directions,
-with two limits: nobody can join what has no rows, and a signature that may change state runs call by call
-unless the owner has said just that it need not (`state.batch_writes`), because it can never be tried.
+is live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further in
+both directions, with two limits: nobody can join what has no rows, and a signature that may change state runs
+call by call unless the owner has said just that it need not (`state.batch_writes`), because it can never be
+tried.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hotgraph_server.tensors import STRING
 
 def why_alone(
     signature: Signature,
-    join: str = "auto",
+    batching: str = "tried",
     *,
     batch_writes: bool = False,
     proof: Judgement | None = None,
@@ -24,19 +25,23 @@ def why_alone(
 
     Args:
         signature: what is to be called.
-        join: ``auto``, ``always`` (the owner says that rows do not influence each other) or ``never``.
+        batching: what its owner says: ``proven-only``, ``tried``, ``always`` (rows do not influence each
+            other) or ``never``.
         proof: what its graph's structure proves; None: nobody has looked.
         batch_writes: the owner says that rows of several calls may form one step of what changes state.
     """
     if signature.writes and not batch_writes:
         return "it may change the state of the session, so each call is one run, in arrival order"
-    if join == "never":
+    if batching == "never":
         return "the settings say so"
     none = _why_no_rows(signature)
-    if none is not None or join == "always" or signature.writes or is_proven(signature, proof):
+    if none is not None or batching == "always" or signature.writes or is_proven(signature, proof):
         return none
     if proof is not None and proof.verdict is Verdict.REFUTED:
-        return f"rows of a batch meet in its graph: {proof.reason}"
+        return f"refuted by structure: {proof.reason}"
+    if batching == "proven-only":
+        why = proof.reason if proof is not None else "nobody has looked"
+        return f"it is not proven that its rows are independent, and batching is proven-only: {why}"
     return _why_doubtful(signature)
 
 
@@ -53,6 +58,17 @@ def is_proven(signature: Signature, proof: Judgement | None) -> bool:
         and proof.verdict is Verdict.PROVEN
         and all(proof.outputs[spec.alias].has_rows != is_whole(spec) for spec in signature.outputs)
     )
+
+
+def joined_because(signature: Signature, batching: str = "tried", proof: Judgement | None = None) -> str:
+    """What it rests on, in words for people, that calls of `signature` share batches.
+
+    Args:
+        signature, batching, proof: as in `why_alone`.
+    """
+    if is_proven(signature, proof):
+        return "proven by structure"
+    return "not proven, on its owner's word" if batching == "always" else "tried, not proven"
 
 
 def is_whole(spec: TensorSpec) -> bool:

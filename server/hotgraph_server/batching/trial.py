@@ -40,7 +40,10 @@ _ROUNDS_OF_TEXTS = 3
 _MAX_SAMPLES = 4
 """Rows of real data, of each inner shape, that are tried."""
 
-CURE = "warm-up records would show what it takes, or join says that its rows do not influence each other"
+CURE = (
+    "warm-up records would show what it takes, or batching = 'always' says that its rows do not influence"
+    " each other"
+)
 """What an owner can do where generated input does not tell."""
 
 
@@ -53,7 +56,7 @@ class NoEvidence(str):
 def why_not_joined(
     signature: Signature,
     run: Run,
-    join: str = "auto",
+    batching: str = "tried",
     samples: Sequence[Sequence[Array]] = (),
     kind: Kind | str = "",
     proof: Judgement | None = None,
@@ -69,12 +72,12 @@ def why_not_joined(
     Args:
         signature: what is tried.
         run: runs it.
-        join: ``auto``, ``always`` or ``never``, as in the settings.
+        batching: what its owner says, as in the settings.
         samples: sets of inputs that the model brings to be warmed up with; any number of rows each.
         kind: the generated input that the graph takes, ROWS rows at once; or why it takes none.
         proof: what the graph's structure proves; None: nobody has looked.
     """
-    reason = why_alone(signature, join, proof=proof)
+    reason = why_alone(signature, batching, proof=proof)
     if reason is not None:
         return reason
     reason = rows_influence_each_other(signature, run, samples, kind)
@@ -84,7 +87,7 @@ def why_not_joined(
         _LOG.error(
             "signature %r was taken to have independent rows by proof, and yet %s", signature.name, reason
         )
-    if reason is None or join != "always":
+    if reason is None or batching != "always":
         return reason
     for alias in sorted(whole_outputs(signature)):
         return f"output {alias!r} has no free dimension 0, and was not shown to be everybody's: {reason}"

@@ -8,7 +8,7 @@ files or the environment.
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
-from hotgraph_server.settings.fields import build, fields_of, key_of, setting
+from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
@@ -67,6 +67,7 @@ __all__ = [
     "WarmupSettings",
     "build",
     "fields_of",
+    "in_present_words",
     "key_of",
     "setting",
 ]

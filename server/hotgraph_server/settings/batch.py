@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hotgraph_server.settings.fields import check, check_choice, setting
+from hotgraph_server.settings.fields import Former, check, check_choice, setting
 from hotgraph_server.settings.queue_policy import QueuePolicy
 
-JOIN = ("auto", "always", "never")
+BATCHING = ("proven-only", "tried", "always", "never")
+"""From the most to the least that must be shown before calls of a signature share runs; the last says no."""
 REFUSE_WITH = ("resource_exhausted", "unavailable")
 ON_DIFFERENCE = ("stop", "warn")
+_FORMER_WORDS = {"auto": "tried"}
 _PADDED = re.compile(r".+\.[1-9]\d*")
 
 
@@ -79,13 +81,20 @@ class BatchSettings:
     split: bool = setting(
         True, "run a call larger than max_batch_rows in pieces; off: in one run of its own", flag=False
     )
-    join: str = setting(
-        "auto",
-        "which calls share runs: auto those of which it is known to be safe, always, never",
-        choices=JOIN,
+    batching: str = setting(
+        "tried",
+        "which calls share runs: proven-only those whose graph's structure proves that rows cannot influence"
+        " each other; tried those too of which runs have shown it, and service goes on checking; always those"
+        " that have rows, on the owner's word; never none",
+        choices=BATCHING,
+        former=Former("join", _FORMER_WORDS),
     )
-    join_by_signature: Mapping[str, str] = setting(
-        {}, "join for single signatures, by their names", kind=dict, flag=False
+    batching_by_signature: Mapping[str, str] = setting(
+        {},
+        "batching for single signatures, by their names",
+        kind=dict,
+        flag=False,
+        former=Former("join_by_signature", _FORMER_WORDS),
     )
     check_one_in: int = setting(
         1000, "of so many joined calls one is run again alone to compare; 0: none", flag=False
@@ -120,9 +129,9 @@ class BatchSettings:
         self._check_policies()
         self._check_joining()
 
-    def join_of(self, signature: str) -> str:
-        """``auto``, ``always`` or ``never`` for a signature by its name."""
-        return self.join_by_signature.get(signature, self.join)
+    def batching_of(self, signature: str) -> str:
+        """One of BATCHING, for a signature by its name."""
+        return self.batching_by_signature.get(signature, self.batching)
 
     def level_of(self, priority: int) -> int:
         """The level of a call that asks for `priority`: that one if it exists, else the default."""
@@ -209,9 +218,9 @@ class BatchSettings:
     def _check_joining(self) -> None:
         check_choice("refuse-with", self.refuse_with, REFUSE_WITH)
         check_choice("on-difference", self.on_difference, ON_DIFFERENCE)
-        check_choice("join", self.join, JOIN)
-        for signature, join in self.join_by_signature.items():
-            check_choice(f"join-by-signature of {signature!r}", join, JOIN)
+        check_choice("batching", self.batching, BATCHING)
+        for signature, batching in self.batching_by_signature.items():
+            check_choice(f"batching-by-signature of {signature!r}", batching, BATCHING)
         check(self.check_one_in >= 0, f"check-one-in must be 0 or more, got {self.check_one_in}")
         buckets = self.row_buckets
         check(
@@ -236,6 +245,6 @@ class BatchSettings:
                 f" got {key!r} = {source!r}",
             )
         check(
-            not self.pad or self.join != "never" or bool(self.join_by_signature),
-            "pad makes calls alike so that they can be joined; with join never there is nothing to gain",
+            not self.pad or self.batching != "never" or bool(self.batching_by_signature),
+            "pad makes calls alike so that they can be joined; with batching never there is nothing to gain",
         )

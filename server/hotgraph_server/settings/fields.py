@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from hotgraph_server.errors import SettingsError
 
+_LOG = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """What a setting was called once; it is read under that name too, and the log says what it is called now.
+
+    Attributes:
+        name: of it.
+        values: what some of its values are called now.
+    """
+
+    name: str
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def setting(
@@ -20,6 +36,7 @@ def setting(
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
     flag: bool = True,
+    former: Former | None = None,
 ) -> T:
     """Declare one setting.
 
@@ -33,6 +50,7 @@ def setting(
         metavar: how the flag's value is shown.
         choices: the only values that it takes; empty: any of its kind.
         flag: is it a flag too, or only a key in the file?
+        former: what it was called once; None: it has always been called so.
     """
     metadata = {
         "help": help,
@@ -41,6 +59,7 @@ def setting(
         "metavar": metavar,
         "choices": choices,
         "flag": flag,
+        "former": former,
     }
     # A Field to dataclasses, the value's type to everybody who reads the attribute.
     if isinstance(default, dict):
@@ -58,6 +77,26 @@ def fields_of(*owners: type) -> Iterator[dataclasses.Field[Any]]:
     """The settings of some owners, in the order of their declaration."""
     for owner in owners:
         yield from dataclasses.fields(owner)
+
+
+def in_present_words(values: Mapping[str, Any], *owners: type) -> dict[str, Any]:
+    """The same values of settings, each under the name that it has today; what is unknown stays as it is."""
+    renamed = dict(values)
+    for field in fields_of(*owners):
+        former = field.metadata["former"]
+        if former is None or former.name not in renamed:
+            continue
+        value = renamed.pop(former.name)
+        _LOG.warning("the setting %s is called %s now", former.name, key_of(field))
+        renamed.setdefault(key_of(field), present_value(value, former))
+    return renamed
+
+
+def present_value(value: Any, former: Former) -> Any:
+    """A value of what was called `former`, in today's words; of a table each of its values."""
+    if isinstance(value, Mapping):
+        return {key: present_value(one, former) for key, one in value.items()}
+    return former.values.get(value, value) if isinstance(value, str) else value
 
 
 def build(owner: type[T], values: Mapping[str, Any]) -> T:

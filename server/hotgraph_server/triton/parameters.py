@@ -3,7 +3,7 @@
 ``HOTGRAPH_NAME`` is the setting NAME of this server for this model, for what a configuration of Triton's has
 no words for:
 
-    parameters { key: "HOTGRAPH_JOIN" value { string_value: "always" } }
+    parameters { key: "HOTGRAPH_BATCHING" value { string_value: "always" } }
     parameters { key: "HOTGRAPH_ROW_BUCKETS" value { string_value: "1, 2, 4, 8" } }
     parameters { key: "HOTGRAPH_PAD" value { string_value: "ids.1 = 0, mask.1 = 0" } }
 
@@ -18,7 +18,13 @@ from typing import Any
 
 from hotgraph_protos.model_config import ModelConfig
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.settings import BatchSettings, SessionSettings, WarmupSettings, fields_of
+from hotgraph_server.settings import (
+    BatchSettings,
+    SessionSettings,
+    WarmupSettings,
+    fields_of,
+    in_present_words,
+)
 
 OURS = "HOTGRAPH_"
 
@@ -39,6 +45,9 @@ _SETTABLE = {
     # What is a table of settings itself has fields of its own too.
     if setting.metadata["kind"] in (bool, int, float, str, tuple, dict) and setting.metadata["of"] is None
 }
+_FORMER = {
+    setting.metadata["former"].name: setting for setting in _SETTABLE.values() if setting.metadata["former"]
+}
 
 
 def ours(config: ModelConfig) -> dict[str, Any]:
@@ -47,11 +56,12 @@ def ours(config: ModelConfig) -> dict[str, Any]:
     Raises:
         SettingsError: an unknown setting, or a value of another type.
     """
-    return {
+    given = {
         key.removeprefix(OURS).lower(): _setting(key, value.string_value)
         for key, value in config.parameters.items()
         if key.startswith(OURS)
     }
+    return in_present_words(given, BatchSettings, WarmupSettings, SessionSettings)
 
 
 def of_session(config: ModelConfig) -> dict[str, Any]:
@@ -83,11 +93,12 @@ def splits(config: ModelConfig) -> bool:
 
 def _setting(key: str, value: str) -> Any:
     name = key.removeprefix(OURS).lower()
-    if name not in _SETTABLE:
+    setting = _SETTABLE.get(name) or _FORMER.get(name)
+    if setting is None:
         raise SettingsError(
             f"parameters.{key}: there is no such setting of a model; see hotgraph serve --help"
         )
-    kind = _SETTABLE[name].metadata["kind"]
+    kind = setting.metadata["kind"]
     if kind is bool:
         return _boolean(key, value)
     if kind is int:

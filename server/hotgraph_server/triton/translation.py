@@ -6,7 +6,7 @@ because it is the model's own.
 
 Two of its words mean something else here than in Triton. A model whose configuration has no
 ``dynamic_batching`` is batched all the same, where that was tried to change no answer. And one that has it is
-batched only then, unless the owner vouches for it (parameters.py: HOTGRAPH_JOIN).
+batched only then, unless the owner vouches for it (parameters.py: HOTGRAPH_BATCHING).
 """
 
 from __future__ import annotations

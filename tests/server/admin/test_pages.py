@@ -126,6 +126,7 @@ class TestStatus:
             "name": "serving_default",
             "default": True,
             "alone": None,
+            "joined_because": "tried, not proven",
             "runs": 1,
             "failed_runs": 0,
             "rows": 5,

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.rules import whole_outputs, why_alone
+from hotgraph_server.batching.rules import joined_because, whole_outputs, why_alone
+from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
@@ -36,30 +37,30 @@ def test_free_inner_shape_that_follows_no_input_comes_from_values_and_runs_alone
     ],
     ids=["writes", "no inputs", "only scalars"],
 )
-@pytest.mark.parametrize("join", ["auto", "always"])
+@pytest.mark.parametrize("batching", ["tried", "always"])
 def test_what_has_no_rows_or_writes_runs_alone_whatever_its_owner_says(
-    one: Signature, reason: str, join: str
+    one: Signature, reason: str, batching: str
 ) -> None:
-    assert reason in (why_alone(one, join) or "")
+    assert reason in (why_alone(one, batching) or "")
 
 
-@pytest.mark.parametrize("join", ["auto", "always"])
+@pytest.mark.parametrize("batching", ["tried", "always"])
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
-def test_parts_of_a_tensor_have_no_rows_to_join_whatever_their_owner_says(side: str, join: str) -> None:
+def test_parts_of_a_tensor_have_no_rows_to_join_whatever_their_owner_says(side: str, batching: str) -> None:
     part = TensorSpec("p/values", "p:0", np.dtype(np.float32), (None,), Part("p", "values"))
     one = signature(inputs={"a": (None,)}, outputs={"y": (None,)})
     if side == "inputs":
         one = replace(one, inputs=(*one.inputs, part))
     else:
         one = replace(one, outputs=(*one.outputs, part))
-    assert "'p' is a tensor of several parts" in (why_alone(one, join) or "")
+    assert "'p' is a tensor of several parts" in (why_alone(one, batching) or "")
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (0, 2), None], ids=["one row", "no row", "any rank"])
 def test_every_input_but_a_scalar_needs_a_free_dimension_0(shape: Shape | None) -> None:
     one = signature(inputs={"a": (None, 2), "b": shape})
-    for join in ("auto", "always"):
-        assert "input 'b'" in (why_alone(one, join) or "")
+    for batching in ("tried", "always"):
+        assert "input 'b'" in (why_alone(one, batching) or "")
 
 
 @pytest.mark.parametrize("shape", [(), (1, 2), (0, 2), None], ids=["scalar", "one row", "no row", "any rank"])
@@ -91,3 +92,29 @@ def test_outputs_without_rows_are_known_and_those_of_unknown_rank_are_taken_for_
     shapes: dict[str, Shape | None] = {"rows": (None, 2), "count": (), "square": (3, 3), "any": None}
     specs = tuple(TensorSpec(alias, alias, np.dtype(np.float32), shape) for alias, shape in shapes.items())
     assert whole_outputs(Signature("s", (), specs)) == {"count", "square"}
+
+
+def test_proven_only_joins_nothing_that_is_not_proven() -> None:
+    one = signature()
+    assert "it is not proven" in (why_alone(one, "proven-only") or "")
+    for verdict in (Verdict.UNKNOWN, Verdict.PROVEN):
+        outputs = {"y": OutputJudgement(verdict)}
+        reason = why_alone(
+            one, "proven-only", proof=Judgement(verdict, outputs, "f (Unique) is no op we know")
+        )
+        assert (reason is None) == (verdict is Verdict.PROVEN)
+        assert reason is None or "f (Unique)" in reason
+
+
+@pytest.mark.parametrize(
+    ("batching", "verdict", "words"),
+    [
+        ("tried", Verdict.PROVEN, "proven by structure"),
+        ("always", Verdict.PROVEN, "proven by structure"),
+        ("tried", Verdict.UNKNOWN, "tried, not proven"),
+        ("always", Verdict.UNKNOWN, "not proven, on its owner's word"),
+    ],
+)
+def test_it_is_said_what_sharing_batches_rests_on(batching: str, verdict: Verdict, words: str) -> None:
+    proof = Judgement(verdict, {"y": OutputJudgement(verdict)}, "")
+    assert joined_because(signature(), batching, proof) == words

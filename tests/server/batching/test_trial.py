@@ -24,8 +24,8 @@ def tried(one: Signature, run: Run, samples: Sequence[Sequence[Array]] = ()) -> 
     return rows_influence_each_other(one, run, samples, kind_of(one, run))
 
 
-def joined(one: Signature, run: Run, join: str = "auto") -> str | None:
-    return why_not_joined(one, run, join, (), kind_of(one, run))
+def joined(one: Signature, run: Run, batching: str = "tried") -> str | None:
+    return why_not_joined(one, run, batching, (), kind_of(one, run))
 
 
 def verdict(compute: Compute, one: Signature | None = None) -> str | None:
@@ -78,9 +78,9 @@ def test_what_is_proven_needs_no_evidence_and_is_held_to_what_the_trial_finds(
     def refuses(_: Sequence[Array]) -> Sequence[Array]:
         raise RunFailed(3, "not that")
 
-    assert why_not_joined(signature(), refuses, "auto", (), Kind(8, 1000), PROVEN) is None
+    assert why_not_joined(signature(), refuses, "tried", (), Kind(8, 1000), PROVEN) is None
     assert not caplog.records
-    reason = why_not_joined(signature(), lambda x: [np.roll(x[0], 1, 0)], "auto", (), Kind(8, 1000), PROVEN)
+    reason = why_not_joined(signature(), lambda x: [np.roll(x[0], 1, 0)], "tried", (), Kind(8, 1000), PROVEN)
     assert "changes with its neighbours" in (reason or "")
     assert "by proof, and yet" in caplog.text
 
@@ -91,7 +91,7 @@ def test_proof_of_other_outputs_than_the_shapes_say_is_none() -> None:
     assert not is_proven(signature(), whole)
     assert is_proven(signature(outputs={"y": ()}), whole)
     assert (
-        why_not_joined(signature(outputs={"y": ()}), lambda x: [np.ones(())], "auto", (), "", whole) is None
+        why_not_joined(signature(outputs={"y": ()}), lambda x: [np.ones(())], "tried", (), "", whole) is None
     )
 
 

@@ -139,7 +139,7 @@ _WORDS = st.one_of(
     st.sampled_from(
         [
             *("", "m", "x", "y", "tensorflow", "tensorflow_savedmodel", "1", "true", "../x", "/etc/passwd"),
-            *("HOTGRAPH_JOIN", "HOTGRAPH_PAD", "HOTGRAPH_ROW_BUCKETS", "HOTGRAPH_PLAN_BUDGET_S", "nan"),
+            *("HOTGRAPH_BATCHING", "HOTGRAPH_PAD", "HOTGRAPH_ROW_BUCKETS", "HOTGRAPH_PLAN_BUDGET_S", "nan"),
             *("TF_NUM_INTRA_THREADS", "TF_SIGNATURE_DEF", "TF_GRAPH_TAG", "ids.1=0", "1,2,4", "always"),
         ]
     ),

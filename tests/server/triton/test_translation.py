@@ -106,7 +106,8 @@ def test_first_group_of_instances_says_where_sessions_live(text: str, device: st
 @pytest.mark.parametrize(
     ("text", "owner", "name", "value"),
     [
-        ('key: "HOTGRAPH_JOIN" value { string_value: "always" }', "batch", "join", "always"),
+        ('key: "HOTGRAPH_BATCHING" value { string_value: "always" }', "batch", "batching", "always"),
+        ('key: "HOTGRAPH_JOIN" value { string_value: "auto" }', "batch", "batching", "tried"),
         ('key: "HOTGRAPH_SPLIT" value { string_value: "no" }', "batch", "split", False),
         (
             'key: "HOTGRAPH_PAD" value { string_value: "ids.1 = 0, text.2 = x," }',
@@ -260,7 +261,7 @@ def test_each_field_without_meaning_is_named(text: str, field: str) -> None:
         ),
         ('parameters { key: "HOTGRAPH_PORT" value { string_value: "1" } }', "there is no such setting"),
         ('parameters { key: "HOTGRAPH_SESSION_CONFIG" value { } }', "there is no such setting of a model"),
-        ('parameters { key: "HOTGRAPH_JOIN" value { string_value: "x" } }', "join must be one of"),
+        ('parameters { key: "HOTGRAPH_BATCHING" value { string_value: "x" } }', "batching must be one of"),
         ('parameters { key: "HOTGRAPH_PAD" value { string_value: "x" } }', "must be NAME = VALUE"),
     ],
 )

@@ -100,7 +100,8 @@ def _properties(version: Version) -> Mapping[str, str]:
     if default is not None:
         properties["default_signature"] = default.name
     for name, reason in version.alone.items():
-        properties[f"batching.{name}"] = "batched" if reason is None else f"alone: {reason}"
+        joined = f"batched: {version.joined_because(name)}"
+        properties[f"batching.{name}"] = joined if reason is None else f"alone: {reason}"
     for name, signature in version.signatures.items():
         properties[f"inputs.{name}"] = json.dumps([_described(spec) for spec in signature.inputs])
         if signature.writes:

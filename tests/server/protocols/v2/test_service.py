@@ -404,8 +404,8 @@ class TestModelMetadata:
         assert dict(metadata.properties) == {
             "signatures": "serving_default,other",
             "default_signature": "serving_default",
-            "batching.serving_default": "batched",
-            "batching.other": "batched",
+            "batching.serving_default": "batched: tried, not proven",
+            "batching.other": "batched: tried, not proven",
             "inputs.serving_default": '[{"name": "x", "datatype": "FP32", "shape": [-1, 2]}, '
             '{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]',
             "inputs.other": '[{"name": "x", "datatype": "INT64", "shape": [-1]}]',
