@@ -30,6 +30,14 @@ class ListenSettings:
     max_message_mb: int = setting(
         1024, "largest message that is taken, MiB after decompression; at most 2047"
     )
+    max_inflight_mb: int = setting(
+        4096,
+        "MiB of messages that all calls inside may hold together, and those of one connection half of it;"
+        " further bytes are refused",
+    )
+    max_metadata_kb: int = setting(
+        16, "largest metadata of a call that is taken, KiB by HTTP/2's way of counting; at most 64"
+    )
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
     drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
 
@@ -44,6 +52,8 @@ class ListenSettings:
             1 <= self.max_message_mb <= 2047,
             f"max-message-mb must be 1 to 2047, which is what protobuf can read, got {self.max_message_mb}",
         )
+        check(self.max_inflight_mb >= 1, f"max-inflight-mb must be at least 1, got {self.max_inflight_mb}")
+        check(1 <= self.max_metadata_kb <= 64, f"max-metadata-kb must be 1 to 64, got {self.max_metadata_kb}")
         check(
             bool(self.tls_cert) == bool(self.tls_key),
             "tls-cert and tls-key go together: a certificate is of no use without its key",

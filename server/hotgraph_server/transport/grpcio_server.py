@@ -103,4 +103,10 @@ class GrpcioServer:
 
 def _options(settings: ListenSettings) -> list[tuple[str, int]]:
     # A batch of audio is 5.6 MB in and 9.7 MB out; gRPC's default of 4 MB is for other things.
-    return [*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_mb * 2**20)]
+    return [
+        *_OPTIONS,
+        ("grpc.max_receive_message_length", settings.max_message_mb * 2**20),
+        # Up to the first it takes all, beyond the second none, and between them some by chance.
+        ("grpc.max_metadata_size", settings.max_metadata_kb * 2**10),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_kb * 2**10),
+    ]

@@ -121,6 +121,8 @@ class _Lane(FastLane):
             tls,
             max_calls=settings.max_calls,
             max_message_bytes=settings.max_message_mb * 2**20,
+            max_inflight_bytes=settings.max_inflight_mb * 2**20,
+            max_header_bytes=settings.max_metadata_kb * 2**10,
             decoders=ThreadPoolExecutor(_DECODING_THREADS, "decoding"),
             open_calls=calls,
         )

@@ -38,6 +38,7 @@ from hotgraph_server.transport.http2.messages import (
     unpacked,
 )
 from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.inflight import TooMuchInside
 from hotgraph_server.transport.service import Answered, HotMethod, Left, StreamingMethod
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
@@ -77,9 +78,10 @@ class Call(Stream):
 
     Attributes:
         deadline: monotonic seconds; infinite if the caller set none.
+        held_bytes: of its messages; see inflight.Inflight.
     """
 
-    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "lane")
+    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "lane")
 
     def __init__(self, connection: Connection, number: int, head: Head, lane: FastLane) -> None:
         super().__init__(connection, number, head)
@@ -87,6 +89,7 @@ class Call(Stream):
         self.deadline = math.inf
         self._begun = False  # headers of an answer were sent
         self._gone = False
+        self.held_bytes = 0
         self._awaited = False  # it has been left, and its outcome is still to come
         self._leave: Callable[[], Left] | None = None
         self._reader: MessageReader | None = None
@@ -139,6 +142,7 @@ class Call(Stream):
             # It has failed, and its end waits for the peer's window; what comes still is of no use.
             return
         try:
+            self._hold(len(data))
             if self._reader is None:
                 self._reader = MessageReader(self.lane.max_message_bytes)
             for flag, message in self._reader.feed(data):
@@ -154,6 +158,17 @@ class Call(Stream):
     def on_reset(self) -> None:
         self._left()
 
+    @property
+    def in_a_message(self) -> bool:
+        return not self._peer_done and self._reader is not None and not self._reader.between_messages
+
+    def _hold(self, nbytes: int) -> None:
+        """So many bytes of messages more; any thread. Raises TooMuchInside."""
+        self.lane.inflight.take(self, self.connection, nbytes)
+
+    def on_sent(self) -> None:
+        self.lane.inflight.end(self, self.connection)
+
     def _on_message(self, flag: int, message: Message) -> None:
         raise NotImplementedError
 
@@ -162,7 +177,7 @@ class Call(Stream):
         self._fail(error)
 
     def _unpacked(self, flag: int, message: Message) -> Message:
-        return unpacked(flag, message, self.head.encoding, self.lane.max_message_bytes)
+        return unpacked(flag, message, self.head.encoding, self.lane.max_message_bytes, self._hold)
 
     def _on_last(self) -> None:
         """The caller will send no more."""
@@ -231,7 +246,12 @@ class HotCall(Call):
         if ends and self._reader is None and len(data) >= PREFIX_BYTES:
             flag, length = PREFIX.unpack_from(data)
             if not flag and length == len(data) - PREFIX_BYTES and length <= self.lane.max_message_bytes:
-                self._take(bytes(data[PREFIX_BYTES:]))
+                try:
+                    self._hold(length)
+                except TooMuchInside as error:
+                    self._fail(error)
+                else:
+                    self._take(bytes(data[PREFIX_BYTES:]))
                 return
         super().on_data(data, ends)
 
@@ -265,8 +285,14 @@ class HotCall(Call):
         self._leave = None
         # However many callers leave while their large messages wait to be decoded, nothing is kept of them.
         self._message = None
+        super().on_sent()
         if self._taken:
             self.lane.let_go(self)
+
+    @property
+    def in_a_message(self) -> bool:
+        # A caller who wants one answer to one message sends it at once.
+        return not self._taken and not self._peer_done
 
     def _on_message(self, flag: int, message: Message) -> None:
         if self._message is not None:
@@ -317,7 +343,16 @@ class HotCall(Call):
 class StreamingCall(Call):
     """A call of a streaming method, and the OpenStream that the method gets."""
 
-    __slots__ = ("_ended", "_holds", "_method", "_on_read", "_outgoing", "_receive")
+    __slots__ = (
+        "_ended",
+        "_holds",
+        "_inflated",
+        "_method",
+        "_on_read",
+        "_outgoing",
+        "_packed",
+        "_receive",
+    )
 
     def __init__(
         self, connection: Connection, number: int, head: Head, lane: FastLane, method: StreamingMethod
@@ -329,6 +364,11 @@ class StreamingCall(Call):
         self._ended = False  # the end was delivered, and may wait for a window
         self._holds = False  # what the method wants; the connection learns of it in the lane's turn
         self._receive: Callable[[Message | None], None] | None = None
+        # From the first one that is compressed on, what comes waits for the threads that inflate, in its
+        # order: messages with their flags, and None behind the last. They put it into `_inflated`, one at a
+        # time.
+        self._packed: deque[tuple[int, Message] | None] = deque()
+        self._inflated: deque[Message | Exception | None] = deque()
         self._on_read: Callable[[], None] | None = None
 
     def on_open(self) -> None:
@@ -390,6 +430,8 @@ class StreamingCall(Call):
         return alarm.take_back
 
     def deliver(self) -> None:
+        if self._inflated:
+            self._take_inflated()
         if self.held is not self._holds:
             self.held = self._holds
             self.connection.let_in(self)
@@ -418,16 +460,67 @@ class StreamingCall(Call):
 
     def on_sent(self) -> None:
         self._leave = self._receive = self._on_read = None
+        self._packed.clear()
+        super().on_sent()
+
+    def on_data(self, data: memoryview, ends: bool) -> None:
+        super().on_data(data, ends)
+        if not self._packed and not self.in_a_message:
+            # All that has come is the method's now.
+            self.lane.inflight.give_back(self, self.connection)
 
     def _on_message(self, flag: int, message: Message) -> None:
         if not self._method.paced and self.unread > _MOST_UNREAD:
             raise NotRead
-        if self._receive is not None:
-            self._receive(self._unpacked(flag, message))
+        if flag or self._packed:
+            self._inflate_later((flag, message))
+        elif self._receive is not None:
+            self._receive(message)
 
     def _on_last(self) -> None:
-        if self._receive is not None:
+        if self._packed:
+            self._inflate_later(None)
+        elif self._receive is not None:
             self._receive(None)
+
+    def _inflate_later(self, what: tuple[int, Message] | None) -> None:
+        self._packed.append(what)
+        if len(self._packed) == 1:
+            self.lane.decoders.submit(self._inflate, what)
+
+    def _inflate(self, what: tuple[int, Message] | None) -> None:
+        """One message, in a thread that is not the serving one, which takes it from there."""
+        inflated: Message | Exception | None = None
+        if what is not None:
+            try:
+                inflated = self._unpacked(*what)
+            except Exception as error:
+                inflated = error
+        self._inflated.append(inflated)
+        self.lane.post(self)
+
+    def _take_inflated(self) -> None:
+        inflated = self._inflated.popleft()
+        if not self._packed:
+            return  # the call is over
+        self._packed.popleft()
+        if isinstance(inflated, Exception):
+            self._packed.clear()
+            self._left()
+            self._on_mistake(inflated)
+            return
+        try:
+            if self._receive is not None:
+                self._receive(inflated)
+        except Exception as error:
+            self._packed.clear()
+            self._left()
+            self._on_mistake(error)
+            return
+        if self._packed:
+            self.lane.decoders.submit(self._inflate, self._packed[0])
+        elif not self.in_a_message:
+            self.lane.inflight.give_back(self, self.connection)
 
     def _on_mistake(self, error: Exception) -> None:
         # Behind the answers to what it said before.

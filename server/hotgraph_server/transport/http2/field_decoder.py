@@ -13,7 +13,7 @@ from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
-Field = tuple[str, str]
+from hotgraph_server.transport.http2.field_rules import Field, field_fault
 
 _STATIC: tuple[Field, ...] = (
     ("", ""),  # indices begin at 1
@@ -31,6 +31,10 @@ class BadHeaders(Exception):
     """The block cannot be decoded, so the connection's table is lost as well."""
 
 
+class TooManyHeaders(BadHeaders):
+    """The block's fields are larger than allowed, and were not read to their end."""
+
+
 class FieldDecoder:
     """Decodes the blocks of one connection, in their order.
 
@@ -40,11 +44,14 @@ class FieldDecoder:
     Attributes:
         changed: did the last block change the table?
         list_bytes: of the last block's fields.
+        fault: why one of the last block's fields can be in no block (field_rules.py); empty: all can.
     """
 
     def __init__(self, max_list_bytes: int) -> None:
         self.changed = False
         self.list_bytes = 0
+        self.fault = ""
+        self._faults: dict[Field, str] = {}  # of fields in the table, and of some that were
         self._max_list_bytes = max_list_bytes
         self._table: deque[Field] = deque()  # the youngest first
         self._table_bytes = 0
@@ -57,6 +64,7 @@ class FieldDecoder:
             BadHeaders: it is none, or its fields are larger than allowed.
         """
         self.changed = False
+        self.fault = ""
         try:
             return self._fields(block)
         except IndexError:
@@ -72,6 +80,8 @@ class FieldDecoder:
             if first & 0x80:
                 index, at = (first & 0x7F, at + 1) if first != 0xFF else integer(block, at, 7)
                 field = self._at(index)
+                if self._faults:
+                    self.fault = self.fault or self._faults.get(field, "")
             elif first & 0x60 == 0x20:
                 size, at = integer(block, at, 5)
                 if fields or size > _TABLE_BYTES:
@@ -89,11 +99,15 @@ class FieldDecoder:
                     name, at = _text(block, at)
                 value, at = _text(block, at)
                 field = (name, value)
+                fault = field_fault(name, value)
+                self.fault = self.fault or fault
                 if added:
                     self._add(field)
+                    if fault:
+                        self._remember(field, fault)
             room -= len(field[0]) + len(field[1]) + _ENTRY_BYTES
             if room < 0:
-                raise BadHeaders(f"more than {self._max_list_bytes} bytes of headers")
+                raise TooManyHeaders(f"more than {self._max_list_bytes} bytes of headers")
             fields.append(field)
         self.list_bytes = self._max_list_bytes - room
         return fields
@@ -113,6 +127,12 @@ class FieldDecoder:
         if size <= self._limit:
             self._table.appendleft(field)
             self._table_bytes += size
+
+    def _remember(self, field: Field, fault: str) -> None:
+        """Whoever names it by its index means it again."""
+        self._faults[field] = fault
+        if len(self._faults) > 2 * len(self._table):
+            self._faults = {one: self._faults[one] for one in self._table if one in self._faults}
 
     def _evict(self, limit: int) -> None:
         """Until the table is no larger than `limit`, or empty."""

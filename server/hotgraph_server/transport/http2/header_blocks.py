@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hotgraph_server.transport.http2.field_decoder import FieldDecoder
+from hotgraph_server.transport.http2.field_rules import content_length, request_fault, trailers_fault
 
 MAX_HEADER_LIST_BYTES = 16 * 1024
 """What grpc's own servers take. A call whose headers are longer is refused, and no other call is."""
@@ -48,6 +49,8 @@ class Head:
         http_status: other than 200: this is no gRPC call, and how it is refused.
         fields: all headers by name.
         too_large: the size of the headers, bytes, where that is more than a call may have; else 0.
+        fault: why it is no request, or no trailers (field_rules.py); empty: it is.
+        length: bytes of content that it promises; None: it does not say.
     """
 
     path: str
@@ -56,31 +59,45 @@ class Head:
     http_status: int = 200
     fields: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     too_large: int = 0
+    fault: str = ""
+    length: int | None = None
 
 
 class HeaderReader:
-    """Decodes the blocks of one connection, in their order."""
+    """Decodes the blocks of one connection, in their order.
 
-    def __init__(self) -> None:
+    Args:
+        max_list_bytes: of a call's fields: names, values and 32 for each; at most HARD_HEADER_LIST_BYTES.
+
+    Attributes:
+        changed: did the last block change the table?
+    """
+
+    def __init__(self, max_list_bytes: int = MAX_HEADER_LIST_BYTES) -> None:
+        self.changed = False
+        self._max_list_bytes = max_list_bytes
         self._decoder = FieldDecoder(HARD_HEADER_LIST_BYTES)
         self._known: dict[bytes, Head] = {}
 
-    def read(self, block: bytes) -> Head:
-        """The head that a block holds; for trailers it means nothing.
+    def read(self, block: bytes, *, trailers: bool = False) -> Head:
+        """The head that a block holds; of trailers only the fault means something.
 
         Raises:
             BadHeaders: it is none, or longer than anybody reads.
         """
-        head = self._known.get(block)
+        head = self._known.get(block) if not trailers else None
         if head is not None:
+            self.changed = False
             return head
-        head = head_of(self._decoder.decode(block))
-        if self._decoder.list_bytes > MAX_HEADER_LIST_BYTES:
+        fields = self._decoder.decode(block)
+        fault = self._decoder.fault or (trailers_fault if trailers else request_fault)(fields)
+        head = Head("", math.inf, "", fault=fault) if fault or trailers else head_of(fields)
+        if self._decoder.list_bytes > self._max_list_bytes:
             head = replace(head, fields={}, too_large=self._decoder.list_bytes)
-        changed = self._decoder.changed
+        changed = self.changed = self._decoder.changed
         if changed or len(self._known) >= _CACHED_BLOCKS:
             self._known.clear()
-        if not changed and len(block) <= _CACHED_BLOCK_BYTES:
+        if not changed and not trailers and len(block) <= _CACHED_BLOCK_BYTES:
             self._known[block] = head
         return head
 
@@ -101,7 +118,8 @@ def head_of(headers: Sequence[tuple[str, str]]) -> Head:
         status = 400
     timeout_s = int(matched[1]) * _UNIT_S[matched[2]] if matched else math.inf
     encoding = fields.get("grpc-encoding", "identity")
-    return Head(fields.get(":path", ""), timeout_s, encoding, status, fields)
+    length = content_length(headers) if "content-length" in fields else None
+    return Head(fields.get(":path", ""), timeout_s, encoding, status, fields, length=length)
 
 
 def _string(text: bytes) -> bytes:

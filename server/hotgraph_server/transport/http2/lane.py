@@ -11,10 +11,15 @@ one write takes away what tens of them get.
     crowd.py          when arrivals may lie for a moment               pure
     link.py           one connection's socket: read, write, TLS
     connection.py     one connection's protocol: what comes in         pure
+    requests.py       of that: header blocks                           pure
+    control.py        of that: what is neither headers nor data        pure
     sending.py        its other half: answers, and windows             pure
     stream.py         one stream of it                                 pure
     field_decoder.py  HPACK's reading side                             pure
     header_blocks.py  HPACK, and what headers say                      pure
+    field_rules.py    which fields there can be                        pure
+    numbers.py        which streams may still say something            pure
+    calm.py           what may be asked that is no call                pure
     messages.py       gRPC's messages in a stream's bytes              pure
     calls.py          what happens on a stream, by the kind of method
 
@@ -35,7 +40,13 @@ Guarantees
       a millisecond of it).
     * What one connection does wrong costs that connection; an exception while it is served is logged, and
       closes it, never the loop.
-    * A peer that does not read, or does not speak, is cut off after a time; its calls are told.
+    * A connection is served for a share of two milliseconds at a time, then the others have their turn,
+    whatever
+      it has sent.
+    * A peer that does not read, or does not speak, is cut off after a time; its calls are told. So is a
+    stream
+      on which nothing moves; its neighbours go on.
+    * What all calls hold of their messages has a limit (transport/inflight.py).
 """
 
 from __future__ import annotations
@@ -55,13 +66,15 @@ from concurrent.futures import ThreadPoolExecutor
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
 from hotgraph_server.together import at_the_end, together
 from hotgraph_server.transport.http2.calls import Call, HeadersTooLarge, HotCall, RefusedCall, StreamingCall
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection, ConnectionBroken
+from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.crowd import Crowd
 from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.doors import Doors
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
+from hotgraph_server.transport.http2.mistakes import ConnectionBroken
 from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import HotMethod, Service, StreamingMethod, as_hot
 
@@ -70,6 +83,10 @@ _LOG = logging.getLogger(__name__)
 # A peer that says nothing at first, or does not take what it is sent, is cut off after so long.
 _STUCK_S = 60.0
 _LOOKING_S = 10.0  # how often that is looked at
+
+# What connections that have more to be looked at share, before those that have come meanwhile have their
+# turn.
+_TURN_S = 0.002
 
 # For the last bytes of a lane that ends.
 _LAST_WORDS_S = 1.0
@@ -87,12 +104,15 @@ class FastLane:
         tls: wraps every connection; None: no TLS.
         max_calls: hot calls that may be inside; further ones are refused.
         max_message_bytes: of a request.
+        max_inflight_bytes: of the messages of all calls that are inside.
+        max_header_bytes: of a call's headers; see Connection.
         decoders: the threads that large messages are decoded in.
         open_calls: counts the calls that a stop waits for.
 
     Attributes:
         refusal: what hot calls that come from now on are refused with; None: they are taken.
         arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
+        inflight: the bytes of calls that are inside.
     """
 
     def __init__(
@@ -103,13 +123,17 @@ class FastLane:
         *,
         max_calls: int,
         max_message_bytes: int,
+        max_inflight_bytes: int,
+        max_header_bytes: int = MAX_HEADER_LIST_BYTES,
         decoders: ThreadPoolExecutor,
         open_calls: OpenCalls,
     ) -> None:
         self.refusal: CallError | None = None
         self.max_message_bytes = max_message_bytes
+        self.inflight = Inflight(max_inflight_bytes)
         self.arrived_at = time.monotonic()
         self.decoders = decoders
+        self._max_header_bytes = max_header_bytes
         self._max_calls = max_calls
         self._open_calls = open_calls
         self._hot: dict[str, tuple[HotMethod, bool]] = {}
@@ -131,6 +155,8 @@ class FastLane:
         self._dirty: list[Link] = []  # have something new to write
         self._changed: list[Link] = []  # wait for something else than the selector was told
         self._gone: list[Link] = []  # for the selector to forget
+        self._unfinished: dict[Link, None] = {}  # there was no time for all that they have received
+        self._share_s = _TURN_S  # of each connection, when they take turns
         # Thread-safe by themselves.
         self._outbox: deque[Call] = deque()
         self._deadlines: Deadlines[Call | Alarm] = Deadlines()
@@ -266,8 +292,7 @@ class FastLane:
                 asleep_at = None
                 with self._turn:
                     with together():
-                        for key, _ in ready:
-                            self._attend(key)
+                        self._attend_all(ready)
                     now = time.monotonic()
                     for call in self._deadlines.due(now):
                         call.expire()
@@ -276,7 +301,7 @@ class FastLane:
                     if self._ending_at is not None and (now > self._ending_at or not self._links):
                         return
                     timeout_s = self._time_to_wait(now)
-                    nap_s = self._crowd.nap_s(now, self._open_hot)
+                    nap_s = self._crowd.nap_s(now, self._open_hot) if not self._unfinished else 0.0
                     if timeout_s is not None:
                         nap_s = min(nap_s, timeout_s)
                     self._naps = nap_s > 0.0
@@ -290,12 +315,29 @@ class FastLane:
         finally:
             self._close_everything()
 
+    def _attend_all(self, ready: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
+        """Every connection that has something is served once: those that have just come, then those that had
+        more than there was time for. Requires the turn."""
+        late, self._unfinished = self._unfinished, {}
+        self._share_s = _TURN_S / max(len(late), 1)
+        for key, _ in ready:
+            late.pop(key.data, None)
+            self._attend(key)
+        for link in late:
+            if link.reads and link in self._links:
+                self._take_turn(link)
+
+    def _take_turn(self, link: Link) -> None:
+        self._guard(link, self._read)
+        if link.unfinished:
+            self._unfinished[link] = None
+
     def _attend(self, key: selectors.SelectorKey) -> None:
         """A socket that is ready. Requires the turn."""
         if key.data is not None:
             link = key.data
             if link.reads and link in self._links:
-                self._guard(link, self._read)
+                self._take_turn(link)
             # That it can be written to is all that a link with output waits for.
             self._write(link)
         elif key.fileobj is self._alarm:
@@ -307,13 +349,13 @@ class FastLane:
     def _accept(self, listener: socket.socket) -> None:
         sock = self._doors.accept(listener, time.monotonic())
         if sock is not None:
-            link = Link(sock, self._open_stream, self._max_streams, self._dirty)
+            link = Link(sock, self._open_stream, self._max_streams, self._dirty, self._max_header_bytes)
             self._links.add(link)
             self._selector.register(sock, link.registered, link)
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         if head.too_large:
-            error = HeadersTooLarge(head.too_large, MAX_HEADER_LIST_BYTES)
+            error = HeadersTooLarge(head.too_large, self._max_header_bytes)
             return RefusedCall(connection, number, head, self, error)
         if head.http_status == 200:
             not_yet = self._not_yet
@@ -328,7 +370,7 @@ class FastLane:
         return RefusedCall(connection, number, head, self, Unsupported("Method not found!"))
 
     def _read(self, link: Link) -> None:
-        link.read(self._buffer, self._view)
+        link.read(self._buffer, self._view, time.monotonic() + self._share_s)
 
     def _deliver(self) -> None:
         """Send what lies in the outbox, and what connections have to say themselves. Requires the turn."""
@@ -350,6 +392,9 @@ class FastLane:
         self._guard(link, Link.write)
         if link not in self._links:
             return
+        if link.unfinished and link.reads:
+            # It was not served while it took nothing.
+            self._unfinished[link] = None
         if link.closing and not link.has_output:
             self._drop(link)
         elif link.interest != link.registered:
@@ -395,13 +440,16 @@ class FastLane:
             self._doors.open()
         if now >= self._look_at:
             self._look_at = now + _LOOKING_S
-            for link in [link for link in self._links if link.stuck_since < now - _STUCK_S]:
-                _LOG.debug("a connection is cut off: its peer does nothing")
-                self._drop(link)
+            for link in list(self._links):
+                if link.stuck_since < now - _STUCK_S:
+                    _LOG.debug("a connection is cut off: its peer does nothing")
+                    self._drop(link)
+                else:
+                    link.connection.give_up_stalled(int(_STUCK_S // _LOOKING_S))
 
     def _time_to_wait(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing is. Requires the turn."""
-        if self._dirty or self._gone:
+        if self._dirty or self._gone or self._unfinished:
             return 0.0
         due = [self._deadlines.next, self._look_at if self._links else math.inf]
         due += [moment for moment in (self._doors.paused_until, self._ending_at) if moment is not None]

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.stream import Stream
 
 # What one read takes at most. A read costs a system call and, with it, a chance for other threads to take
@@ -45,6 +45,7 @@ class Link:
         sock: accepted and not blocking; wrapped, without a handshake yet, if it is TLS.
         open_stream, most_streams: see Connection.
         dirty: gets the link when it has something to write.
+        max_header_bytes: see Connection.
 
     Attributes:
         closing: nothing is read any more, and it shall be closed once all is sent.
@@ -57,25 +58,41 @@ class Link:
         open_stream: Callable[[Connection, int, Head], Stream],
         most_streams: int,
         dirty: list[Link],
+        max_header_bytes: int = MAX_HEADER_LIST_BYTES,
     ) -> None:
         self.sock = sock
-        self.connection = Connection(open_stream, most_streams, functools.partial(dirty.append, self))
+        self.connection = Connection(
+            open_stream,
+            most_streams,
+            functools.partial(dirty.append, self),
+            max_header_bytes=max_header_bytes,
+        )
         self.closing = False
         self.registered = _READ
-        self._last_progress = time.monotonic()
+        self._accepted_at = time.monotonic()
+        self._stuck_since = math.inf  # since when the system takes nothing of what is to be sent
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._shaking = self._tls is not None
         self._tls_waits_for_write = False
-        self._rest = b""  # received, and not used yet: the beginning of a frame
+        self._tls_has_more = False  # it has decrypted what there was no time for
+        # Received, and not used yet: the beginning of a frame, or what there was no time for.
+        self._rest: bytes | memoryview = b""
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
 
     @property
     def stuck_since(self) -> float:
-        """Since when it waits for its peer, monotonic seconds; infinite if it does not."""
-        if self.connection.greeted and not self.has_output and not self.connection.blocked:
-            return math.inf
-        return self._last_progress
+        """Since when it waits for its peer, monotonic seconds; infinite if it does not.
+
+        Whatever the peer says meanwhile: what counts is that it greets us, and that it takes what it is sent.
+        Of single streams the connection knows more (`Connection.give_up_stalled`).
+        """
+        return self._stuck_since if self.connection.greeted else self._accepted_at
+
+    @property
+    def unfinished(self) -> bool:
+        """Is something left of what was received, for which there was no time?"""
+        return not self.closing and (self.connection.unfinished or self._tls_has_more)
 
     @property
     def reads(self) -> bool:
@@ -97,11 +114,12 @@ class Link:
         unsent = self._unsent_bytes + self.connection.out_bytes
         return _WRITE if self.closing or unsent > _MOST_UNSENT_BYTES else _READ | _WRITE
 
-    def read(self, buffer: bytearray, view: memoryview) -> None:
-        """Read once, or as often as TLS has more, and take it in.
+    def read(self, buffer: bytearray, view: memoryview, ends_at: float = math.inf) -> None:
+        """Read once, or as often as TLS has more, and take it in, as far as there is time.
 
         Args:
             buffer: RECEIVE_BYTES and room for a rest; anybody's after the call. `view` is its memory.
+            ends_at: when it is the others' turn, monotonic seconds.
 
         Raises:
             LinkLost: there is nothing to be had any more.
@@ -109,6 +127,13 @@ class Link:
         """
         if self._shaking and not self._shake():
             return
+        if self.connection.unfinished:
+            # Nothing more is read while something is left, so a peer that asks for much waits for itself.
+            rest = memoryview(self._rest)
+            self._rest = rest[self.connection.receive(rest, ends_at) :]
+            if self.connection.unfinished:
+                return
+        self._tls_has_more = False
         while True:
             kept = len(self._rest)
             buffer[:kept] = self._rest
@@ -120,12 +145,14 @@ class Link:
                 raise LinkLost(str(error)) from error
             if not count:
                 raise LinkLost("the peer closed the connection")
-            self._last_progress = time.monotonic()
             received = view[: kept + count]
-            used = self.connection.receive(received)
+            used = self.connection.receive(received, ends_at)
             self._rest = bytes(received[used:])
             # Nobody tells us about what TLS has decrypted already.
             if self._tls is None or not self._tls.pending():
+                return
+            if self.connection.unfinished or time.monotonic() >= ends_at:
+                self._tls_has_more = True
                 return
 
     def write(self) -> None:
@@ -144,9 +171,13 @@ class Link:
             while self._unsent and self._write_once():
                 pass
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
+            pass
         except OSError as error:
             raise LinkLost(str(error)) from error
+        if not self._unsent:
+            self._stuck_since = math.inf
+        elif self._stuck_since == math.inf:
+            self._stuck_since = time.monotonic()
 
     def _write_once(self) -> bool:
         """One system call. Returns whether all that it was given went."""
@@ -161,7 +192,7 @@ class Link:
             wanted = len(self._unsent[0])
             sent = self.sock.send(self._unsent[0])
         self._unsent_bytes -= sent
-        self._last_progress = time.monotonic()
+        self._stuck_since = math.inf
         complete = sent == wanted
         while sent:
             piece = self._unsent.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 
 import grpc
 
@@ -15,6 +16,11 @@ PREFIX_BYTES = 5
 _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 Message = bytes | bytearray
+
+_PART_BYTES = 2**20
+# DEFLATE makes at most 1032 bytes of one. Tensors that have anything to say come nowhere near.
+_MOST_RATIO = 200
+_FREE_BYTES = 16 * 2**20
 
 
 class MessageTooLarge(CallError):
@@ -96,8 +102,20 @@ class MessageReader:
         return complete
 
 
-def unpacked(flag: int, message: Message, encoding: str, max_bytes: int) -> Message:
+def unpacked(
+    flag: int,
+    message: Message,
+    encoding: str,
+    max_bytes: int,
+    take: Callable[[int], None] = lambda _: None,
+) -> Message:
     """A message as it was before its caller compressed it. To decompress takes time: `max_bytes` at 0.5 GB/s.
+
+    Args:
+        flag, message: as they came.
+        encoding: what the call says of its messages.
+        max_bytes: of the whole.
+        take: is told of each part before it is inflated, bytes; what it raises, this raises.
 
     Raises:
         MessageTooLarge: decompressed it is.
@@ -112,14 +130,26 @@ def unpacked(flag: int, message: Message, encoding: str, max_bytes: int) -> Mess
         raise BrokenMessage("a message says that it is compressed, and the call that none is")
     if encoding not in _WBITS:
         raise Unsupported(f"cannot decompress {encoding!r}; this server knows identity, deflate and gzip")
-    # One byte more than may be: a small message can hold gigabytes of zeros.
     inflate = zlib.decompressobj(_WBITS[encoding])
-    try:
-        plain = inflate.decompress(message, max_bytes + 1)
-    except zlib.error as error:
-        raise BrokenMessage(f"a message does not decompress: {error}") from error
-    if len(plain) > max_bytes:
-        raise MessageTooLarge(len(plain), max_bytes)
-    if not inflate.eof:
-        raise BrokenMessage("a message ends in the middle of its compressed bytes")
+    plain, rest = bytearray(), bytes(message)
+    # A small message can hold gigabytes of zeros; it is told of with each part that it becomes too large.
+    most = min(max_bytes, max(_FREE_BYTES, _MOST_RATIO * len(message)))
+    while not inflate.eof:
+        take(_PART_BYTES)
+        try:
+            part = inflate.decompress(rest, _PART_BYTES)
+        except zlib.error as error:
+            raise BrokenMessage(f"a message does not decompress: {error}") from error
+        plain += part
+        if len(plain) > max_bytes:
+            raise MessageTooLarge(len(plain), max_bytes)
+        if len(plain) > most:
+            raise BrokenMessage(
+                f"a message of {len(message)} bytes inflates to more than {most}: send it uncompressed"
+            )
+        rest = inflate.unconsumed_tail
+        if not part and not rest and not inflate.eof:
+            raise BrokenMessage("a message ends in the middle of its compressed bytes")
+    if inflate.unused_data:
+        raise BrokenMessage("something follows a message's compressed bytes")
     return plain

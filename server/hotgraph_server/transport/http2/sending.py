@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
 from hotgraph_server.transport.http2.header_blocks import HeaderWriter
+from hotgraph_server.transport.http2.numbers import StreamNumbers
 from hotgraph_server.transport.http2.stream import Stream
 
 # Smaller pieces at a message's beginning are copied together.
@@ -26,6 +27,7 @@ class Sending:
         out: bytes to send, in order; whoever sends takes them away.
         out_bytes: how many they are.
         streams: those that are open, by number.
+        numbers: which of those that are over may still say something.
         headers: writes the blocks of answers.
         initial_window: of a new stream, for sending.
     """
@@ -34,6 +36,7 @@ class Sending:
         self.out: list[bytes | memoryview] = []
         self.out_bytes = 0
         self.streams: dict[int, Stream] = {}
+        self.numbers = StreamNumbers()
         self.headers = HeaderWriter()
         self.initial_window = frames.DEFAULT_WINDOW
         self._on_output = on_output
@@ -162,6 +165,7 @@ class Sending:
         payload, _ = waiting[0]
         piece = payload[:room]
         stream._credit -= len(piece)
+        stream._looks = 0
         self._credit -= len(piece)
         self._send(FRAME_HEADER.pack(len(piece) << 8 | frames.DATA, 0, stream.number))
         self._send(piece)
@@ -185,6 +189,8 @@ class Sending:
     def _close(self, stream: Stream, gone: bool) -> None:
         stream.open = False
         stream._waiting = None
+        if not stream._peer_done:
+            self.numbers.left(stream.number)
         self._blocked.pop(stream.number, None)
         del self.streams[stream.number]
         if gone:

@@ -24,9 +24,12 @@ class Stream:
     """
 
     __slots__ = (
+        "_born",
         "_credit",
         "_in_room",
+        "_looks",
         "_peer_done",
+        "_to_come",
         "_waiting",
         "connection",
         "head",
@@ -42,6 +45,9 @@ class Stream:
         self.open = True
         self.held = False
         self._peer_done = False  # END_STREAM has come
+        self._born = 0  # the connection's turn in which it was opened
+        self._looks = 0  # how often nothing had moved; see Connection.give_up_stalled
+        self._to_come: int | None = None  # bytes of content that it has promised; None: it has not
         self._in_room = STREAM_WINDOW  # bytes that the peer may still send
         # Bytes that we may still send beyond the connection's `initial_window`, which so can change without a
         # look at each stream.
@@ -53,6 +59,11 @@ class Stream:
     def unsent(self) -> int:
         """How many pieces of what was to be sent wait for a window."""
         return len(self._waiting) if self._waiting else 0
+
+    @property
+    def in_a_message(self) -> bool:
+        """Must more come before anything can be done with what has come?"""
+        return False
 
     def on_open(self) -> None:
         """The headers have come."""

@@ -81,6 +81,7 @@ class Lane:
             tls,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),
+            max_inflight_bytes=options.get("max_inflight_bytes", 512 * 2**20),
             decoders=self.decoders,
             open_calls=self.calls,
         )

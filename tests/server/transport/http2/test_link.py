@@ -13,8 +13,9 @@ import pytest
 import trustme
 
 from hotgraph_server.transport.http2 import frames, link
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, ConnectionBroken
+from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
+from hotgraph_server.transport.http2.mistakes import ConnectionBroken
 
 from .peer import Client, Kept, parse_frames, prefixed, taken_out
 
@@ -212,25 +213,28 @@ class TestStuck:
         now[0] = 200.0
         assert ends.link.stuck_since == 100.0
         ends.send(frames.PREFACE[:5])
-        assert ends.link.stuck_since == 200.0
+        assert ends.link.stuck_since == 100.0, "a greeting in dribbles is none"
         ends.close()
 
     def test_peer_that_owes_nothing_is_not_stuck(self, now: list[float], ends: Ends) -> None:
         ends.exchange()
         assert ends.link.stuck_since == math.inf
 
-    def test_peer_that_does_not_open_its_windows_is_stuck(self, now: list[float], ends: Ends) -> None:
+    def test_peer_that_takes_nothing_is_stuck_whatever_it_says(self, now: list[float], ends: Ends) -> None:
+        ends.client.h2.update_settings({frames.INITIAL_WINDOW_SIZE: 2**24})
+        ends.client.h2.increment_flow_control_window(2**24)
         ends.exchange()
         number = ends.client.request()
         ends.client.h2.end_stream(number)
         ends.exchange()
-        ends.link.connection.answer(ends.link.connection.streams[number], bytes(100_000))
+        ends.link.connection.answer(ends.link.connection.streams[number], bytes(2**21))
         now[0] = 300.0
-        ends.exchange()
+        ends.link.write()
         now[0] = 400.0
+        ends.client.h2.ping(bytes(8))
+        ends.send(ends.client.h2.data_to_send())
+        ends.link.write()
         assert ends.link.stuck_since == 300.0
-        ends.client.h2.increment_flow_control_window(2**20)
-        ends.client.h2.increment_flow_control_window(2**20, number)
         ends.exchange()
         assert ends.link.stuck_since == math.inf
 

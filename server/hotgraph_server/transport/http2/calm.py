@@ -1,0 +1,50 @@
+"""How much a peer may ask of us that is good for nothing. Pure; the clock is given.
+
+Frames that cost time and carry no call (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types,
+headers that only churn the table, streams that are opened and reset in one breath) are each fine by
+themselves, and honest peers send some: a ping for every round trip that brings data, two updates of windows
+for an answer. So each is paid for, from an allowance that calls and data fill up again. A peer that has spent
+it is cut off with ENHANCE_YOUR_CALM (RFC 9113, section 10.5). The figures are those of nghttp2's limit for
+"glitches", but for what calls give back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+MOST = 10_000.0
+PER_S = 330.0
+
+RAPID_RESET = 10
+"""What a stream costs that is reset before its request is complete, or at once: what was done to open it."""
+CALL = 8
+"""What a call gives back: it may come with a ping, two updates, new headers, and be cancelled."""
+
+
+class Allowance:
+    """Of one connection.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_filled_at", "_left")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = MOST
+        self._filled_at = clock()
+
+    def spend(self, amount: float = 1) -> bool:
+        """Returns whether there was so much."""
+        self._left -= amount
+        if self._left >= 0:
+            return True
+        now = self._clock()
+        self.earn((now - self._filled_at) * PER_S)
+        self._filled_at = now
+        return self._left >= 0
+
+    def earn(self, amount: float) -> None:
+        """Something useful has come, or gone."""
+        self._left = min(self._left + amount, MOST)
