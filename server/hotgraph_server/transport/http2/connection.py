@@ -245,6 +245,7 @@ class Connection(Requests):
             self._give_room()
         stream = self.streams.get(number)
         if stream is None:
+            self._spend()
             return
         stream._in_room -= length
         if stream._in_room < 0:

@@ -94,6 +94,7 @@ class Requests(ControlFrames):
                 Code.PROTOCOL_ERROR, f"stream {number} is opened after stream {numbers.last}"
             )
         else:
+            self._spend()
             self._over(number, ends, "HEADERS")
 
     def _on_request(self, number: int, head: Head, ends: bool) -> None:
@@ -133,7 +134,6 @@ class Requests(ControlFrames):
         if not self.numbers.may_speak(number):
             raise ConnectionBroken(Code.STREAM_CLOSED, f"{what} on stream {number}, which is over")
         # Reset or answered a moment ago; the peer did not know.
-        self._spend()
         if ends:
             self.numbers.done(number)
 

@@ -116,6 +116,8 @@ class Sending:
     def reset(self, stream: Stream, code: Code) -> None:
         """Give a stream up."""
         self._send(frames.rst_stream(stream.number, code))
+        # Even one that had ended may have frames on their way, if that is its mistake.
+        self.numbers.left(stream.number)
         self._close(stream, gone=True)
 
     def lose(self) -> None:

@@ -22,6 +22,7 @@ from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.service import OpenStream, Reply, StreamingMethod
 
 from .peer import REQUEST, Answer, Client, Feeder, prefixed, taken_out
@@ -54,6 +55,7 @@ class StillLane:
 
     def __init__(self, kind: str = "hot", **settings: int) -> None:
         self.max_message_bytes = LIMIT
+        self.inflight = Inflight(16 * LIMIT)
         self.refusal: CallError | None = None
         self.decoders = Decoders()
         self.full = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -18,8 +19,9 @@ import pytest
 import trustme
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.transport.http2 import deadlines, doors, frames, link
+from hotgraph_server.transport.http2 import calm, deadlines, doors, frames, link
 from hotgraph_server.transport.http2 import lane as lane_module
+from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.service import OpenStream, Reply, Service, StreamingMethod
 
 from ..conftest import PATIENCE_S, hot
@@ -363,21 +365,24 @@ class TestBadCallers:
         """One that says nothing at all, and one that does not take its answer; not one that is idle."""
         idle, unread = connect(lane), connect(lane)
         idle.ping()
-        unread.call("Hold")
+        number = unread.call("Hold")
         answer_of(toys.next_held(), bytes(10 * 2**20))
         monkeypatch.setattr(lane_module, "_STUCK_S", -1.0)
         monkeypatch.setattr(lane_module, "_LOOKING_S", 0.01)
         lane.lane._look_at = 0.0
         with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as silent:
             assert silent.recv(100) == b""
-        unread.until_closed()
+        assert unread.answer(number).reset == Code.CANCEL
         assert lane.calls.wait_until_none(PATIENCE_S)
-        assert idle.answer(idle.call("Echo", b"well")).messages == [b"well"]
+        # It cost the stream that was not read, and no other of its connection.
+        for caller in (idle, unread):
+            assert caller.answer(caller.call("Echo", b"well")).messages == [b"well"]
 
     def test_flood_of_pings_by_a_peer_that_does_not_read_is_not_kept(
         self, lane: Lane, connect: Connect, well: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(link, "_MOST_UNSENT_BYTES", 2**16)
+        monkeypatch.setattr(calm, "MOST", math.inf)
         flooding = connect(lane)
         flooding.ping()
         (flooded,) = [

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from hotgraph_server.transport.http2 import frames, link
+from hotgraph_server.transport.http2 import calm, frames, link
 from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES
 from hotgraph_server.transport.http2.link import RECEIVE_BYTES, Link, LinkLost
 from hotgraph_server.transport.http2.mistakes import ConnectionBroken
@@ -151,7 +151,9 @@ class TestInterest:
     ) -> None:
         """Each of its pings would be an answer more to keep."""
         monkeypatch.setattr(link, "_MOST_UNSENT_BYTES", 2**18)
+        monkeypatch.setattr(calm, "MOST", math.inf)
         ping = frames.frame(frames.PING, 0, 0, bytes(8)) * 240
+        ends.link.connection._allowance.earn(math.inf)
         ends.send(frames.PREFACE + frames.settings({}))
         taken = 0
         while ends.link.interest & READ:
