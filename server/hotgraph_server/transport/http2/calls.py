@@ -10,6 +10,7 @@ and `when_gone` come from anywhere: they only note what is to be done, and tell 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections import deque
@@ -486,7 +487,7 @@ class StreamingCall(Call):
     def _inflate_later(self, what: tuple[int, Message] | None) -> None:
         self._packed.append(what)
         if len(self._packed) == 1:
-            self.lane.decoders.submit(self._inflate, what)
+            self.lane.decoders.submit(functools.partial(self._inflate, what))
 
     def _inflate(self, what: tuple[int, Message] | None) -> None:
         """One message, in a thread that is not the serving one, which takes it from there."""
@@ -518,7 +519,7 @@ class StreamingCall(Call):
             self._on_mistake(error)
             return
         if self._packed:
-            self.lane.decoders.submit(self._inflate, self._packed[0])
+            self.lane.decoders.submit(functools.partial(self._inflate, self._packed[0]))
         elif not self.in_a_message:
             self.lane.inflight.give_back(self, self.connection)
 

@@ -224,6 +224,36 @@ class TestHotCalls:
         assert lane.answer(number).status == 8
         assert lane.taken == 0
 
+    @pytest.mark.parametrize("size", [500, 1_000_000], ids=["small", "large"])
+    def test_message_that_finds_no_room_in_the_budget_is_refused(self, size: int) -> None:
+        lane = StillLane(window=2**21)
+        lane.inflight = Inflight(800)
+        neighbour = lane.request(prefixed(b"x" * 200))
+        number = lane.request(prefixed(b"x" * size)[:16_000], end=size < 16_000)
+        answer = lane.answer(number)
+        assert (answer.status, answer.headers["grpc-retry-pushback-ms"]) == (8, "100")
+        assert "hold" in answer.headers["grpc-message"]
+        finish(lane.seen[0][1])
+        assert lane.answer(neighbour).status == 0
+        assert lane.inflight.nbytes == 0
+
+    def test_message_is_held_until_its_call_is_over(self) -> None:
+        lane = StillLane()
+        number = lane.request(prefixed(b"x" * 500))
+        assert lane.inflight.nbytes >= 500
+        finish(lane.seen[0][1])
+        assert lane.answer(number).status == 0
+        assert lane.inflight.nbytes == 0
+
+    def test_bomb_is_held_as_far_as_it_is_inflated(self) -> None:
+        lane = StillLane()
+        lane.inflight = Inflight(2**20)
+        number = lane.request(prefixed(gzip.compress(b"hello"), flag=1), more=(("grpc-encoding", "gzip"),))
+        lane.decoders.run()
+        # A part may have become a mebibyte, which is more than a connection may hold here.
+        assert lane.answer(number).status == 8
+        assert lane.inflight.nbytes == 0
+
     def test_large_message_is_decoded_elsewhere(self) -> None:
         lane = StillLane()
         wire = prefixed(bytes(300_000))
@@ -618,6 +648,53 @@ class TestStreamingCalls:
             lane.exchange()
         answer = lane.answer(number)
         assert (answer.messages, answer.status) == (sent, 0)
+
+
+class TestCompressedStreams:
+    """Inflated by other threads, one at a time, and taken in their order."""
+
+    GZIP = (("grpc-encoding", "gzip"),)
+
+    def test_messages_keep_their_order_and_the_end_comes_last(self) -> None:
+        lane = StillLane("streaming")
+        packed = [prefixed(gzip.compress(bytes((65 + index,))), flag=1) for index in range(3)]
+        lane.request(packed[0] + prefixed(b"plain") + packed[1], packed[2], more=self.GZIP)
+        assert lane.seen == []
+        for _ in range(6):
+            lane.decoders.run()
+            lane.deliver()
+        assert [message for message, _ in lane.seen] == [b"A", b"plain", b"B", b"C", None]
+        assert lane.inflight.nbytes == 0
+
+    def test_plain_stream_is_never_handed_to_other_threads(self) -> None:
+        lane = StillLane("streaming")
+        lane.request(prefixed(b"a"), prefixed(b"b"), more=self.GZIP)
+        assert [message for message, _ in lane.seen] == [b"a", b"b", None]
+
+    def test_what_does_not_inflate_ends_the_stream_behind_what_came_before(self) -> None:
+        lane = StillLane("streaming")
+        number = lane.request(
+            prefixed(gzip.compress(b"A"), flag=1),
+            prefixed(b"no gzip", flag=1),
+            prefixed(b"more"),
+            more=self.GZIP,
+        )
+        for _ in range(4):
+            lane.decoders.run()
+            lane.deliver()
+        assert [message for message, _ in lane.seen] == [b"A"]
+        assert lane.answer(number).status == 13
+        assert lane.inflight.nbytes == 0
+
+    def test_stream_that_is_left_takes_what_waits_with_it(self) -> None:
+        lane = StillLane("streaming")
+        number = lane.request(*[prefixed(gzip.compress(b"A"), flag=1)] * 2, end=False, more=self.GZIP)
+        lane.client.h2.reset_stream(number)
+        lane.exchange()
+        lane.decoders.run()
+        lane.deliver()
+        assert lane.seen == []
+        assert lane.inflight.nbytes == 0
 
 
 class TestRefusedCalls:

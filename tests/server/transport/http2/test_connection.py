@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -249,6 +251,67 @@ class TestRequests:
         assert not bare.connection.streams
         assert all(stream.resets == stream.sent == 1 for stream in bare.streams.values())
         assert len(bare.streams) == 500
+
+
+class TestTurns:
+    """`receive` ends when its time is up, and goes on where it was."""
+
+    @settings(deadline=None)
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
+    def test_what_is_left_is_taken_in_later_and_nothing_is_lost(self, times: list[int], calls: bool) -> None:
+        bare, clock = greeted(), itertools.cycle(times)
+        bare.connection._clock = lambda: next(clock)
+        wire = b"".join(
+            headers(number) + data(number, prefixed(b"x"), frames.END_STREAM * calls)
+            for number in range(1, 61, 2)
+        )
+        wire += frames.frame(frames.PING, 0, 0, bytes(8)) * 40
+        while wire:
+            used = bare.connection.receive(memoryview(wire), ends_at=2)
+            assert used, "at least a frame is taken in"
+            assert bare.connection.unfinished == (used < len(wire))
+            wire = wire[used:]
+            if 3 not in times:
+                assert not wire or 2 in times
+        assert [bytes(stream.data) for stream in bare.streams.values()] == [prefixed(b"x")] * 30
+
+    def test_call_ends_a_turn_whose_time_is_up(self) -> None:
+        bare = greeted()
+        wire = (headers(1) + data(1, prefixed(b""), frames.END_STREAM)) + headers(3)
+        used = bare.connection.receive(memoryview(wire), ends_at=-math.inf)
+        assert (list(bare.streams), bare.connection.unfinished) == ([1], True)
+        assert wire[used:] == headers(3)
+
+
+class TestStalling:
+    """Streams on which nothing moves are given up, and no others."""
+
+    def looked(self, bare: Bare, times: int) -> list[int]:
+        for _ in range(times):
+            bare.connection.give_up_stalled(looks=2)
+        back = parse_frames(taken_out(bare.connection))
+        return [frame.stream_id for frame in back if frame.type == frames.RST_STREAM]
+
+    def test_answer_that_no_window_has_room_for(self) -> None:
+        bare = greeted()
+        bare.feed(frames.settings({frames.INITIAL_WINDOW_SIZE: 10}))
+        for number in (1, 3):
+            bare.feed(headers(number), data(number, b"", frames.END_STREAM))
+            bare.connection.answer(bare.streams[number], bytes(100))
+        assert self.looked(bare, 2) == []
+        bare.feed(frames.window_update(3, 10))
+        assert self.looked(bare, 2) == [1]
+        assert self.looked(bare, 1) == [3]
+
+    def test_message_that_does_not_go_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bare = greeted()
+        monkeypatch.setattr(Kept, "in_a_message", property(lambda self: bool(self.data) and not self.ends))
+        bare.feed(headers(1), data(1, b"half"), headers(3), data(3, b"half"), headers(5))
+        assert self.looked(bare, 2) == []
+        bare.feed(data(3, b"more"))
+        assert self.looked(bare, 1) == [1]
+        bare.feed(data(3, b"", frames.END_STREAM))
+        assert self.looked(bare, 9) == []
 
 
 class TestLeaving:

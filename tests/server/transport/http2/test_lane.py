@@ -378,6 +378,21 @@ class TestBadCallers:
         for caller in (idle, unread):
             assert caller.answer(caller.call("Echo", b"well")).messages == [b"well"]
 
+    def test_connection_with_much_to_ask_waits_while_others_have_their_turn(
+        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lane_module, "_TURN_S", 0.0)
+        greedy, modest = connect(lane), connect(lane)
+        for caller in (greedy, modest):
+            caller.ping()
+        # Both have come before the serving thread looks.
+        with lane.lane._turn:
+            for _ in range(50):
+                greedy.call("Hold", b"greedy")
+            modest.call("Hold", b"modest")
+        order = [bytes(toys.held.get(timeout=PATIENCE_S)[0]) for _ in range(51)]
+        assert order.index(b"modest") <= 5
+
     def test_flood_of_pings_by_a_peer_that_does_not_read_is_not_kept(
         self, lane: Lane, connect: Connect, well: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -123,6 +123,31 @@ class TestCompression:
             tracemalloc.stop()
         assert raised.value.limit == 2**20 < raised.value.size
 
+    def test_message_so_regular_that_little_makes_much_is_refused(self) -> None:
+        """One that is a hundred times as long is fine; what is small may be as regular as it likes."""
+        limit = 2**30
+        assert unpacked(1, zlib.compress(bytes(16 * 2**20)), "deflate", limit) == bytes(16 * 2**20)
+        bomb = zlib.compress(bytes(64 * 2**20), 9)
+        with pytest.raises(BrokenMessage, match=r"inflates to more than \d+: send it uncompressed"):
+            unpacked(1, bomb, "deflate", limit)
+
+    def test_each_part_is_told_before_it_is_inflated(self) -> None:
+        room = [3 * 2**20]
+
+        def take(nbytes: int) -> None:
+            room[0] -= nbytes
+            if room[0] < 0:
+                raise MemoryError
+
+        packed = zlib.compress(bytes(10 * 2**20))
+        tracemalloc.start()
+        try:
+            with pytest.raises(MemoryError):
+                unpacked(1, packed, "deflate", 2**30, take)
+            assert tracemalloc.get_traced_memory()[1] < 9 * 2**20
+        finally:
+            tracemalloc.stop()
+
     @pytest.mark.parametrize(
         ("flag", "message", "encoding", "kind", "says"),
         [
@@ -134,6 +159,7 @@ class TestCompression:
             (1, b"", "gzip", BrokenMessage, "ends in the middle of its compressed bytes"),
             (1, gzip.compress(b"cut off")[:-1], "gzip", BrokenMessage, "ends in the middle"),
             (1, gzip.compress(b"x"), "deflate", BrokenMessage, "does not decompress"),
+            (1, gzip.compress(b"x") + b"y", "gzip", BrokenMessage, "something follows"),
         ],
     )
     def test_what_cannot_be_unpacked_is_refused(
