@@ -473,10 +473,10 @@ class StreamingCall(Call):
     def _on_message(self, flag: int, message: Message) -> None:
         if not self._method.paced and self.unread > _MOST_UNREAD:
             raise NotRead
-        if flag or self._packed:
+        if flag == 1 or self._packed:
             self._inflate_later((flag, message))
         elif self._receive is not None:
-            self._receive(message)
+            self._receive(self._unpacked(flag, message))
 
     def _on_last(self) -> None:
         if self._packed:

@@ -20,7 +20,8 @@ class StreamNumbers:
 
     def __init__(self) -> None:
         self.last = 0
-        self._left: dict[int, None] = {}  # we ended these before the peer had; the oldest first
+        # We ended these before the peer had; what it may still send on each, bytes; the oldest first.
+        self._left: dict[int, int] = {}
         self._forgotten = 0  # what is not above may be among them
         self._gaps: list[tuple[int, int]] = []  # first and last of those that were passed over
 
@@ -39,9 +40,9 @@ class StreamNumbers:
         """Was it never opened, though a later one was?"""
         return any(first <= number <= last for first, last in self._gaps)
 
-    def left(self, number: int) -> None:
-        """We ended the stream, and the peer may still be sending."""
-        self._left[number] = None
+    def left(self, number: int, room: int) -> None:
+        """We ended the stream, and the peer may still be sending what its window has `room` for, bytes."""
+        self._left[number] = room
         if len(self._left) > _REMEMBERED:
             oldest = next(iter(self._left))
             del self._left[oldest]
@@ -50,6 +51,15 @@ class StreamNumbers:
     def done(self, number: int) -> None:
         """The peer will say nothing more on it."""
         self._left.pop(number, None)
+
+    def sent(self, number: int, nbytes: int) -> bool:
+        """So much has come for a stream that is not open any more. Returns whether its window had room for it, as
+        far as that is remembered."""
+        room = self._left.get(number)
+        if room is None:
+            return True
+        self._left[number] = room - nbytes
+        return nbytes <= room
 
     def may_speak(self, number: int) -> bool:
         """Of a stream that is not open any more: may the peer not have known when it sent this?"""

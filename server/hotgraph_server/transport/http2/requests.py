@@ -11,7 +11,7 @@ from hotgraph_server.transport.http2.field_decoder import BadHeaders, TooManyHea
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import HARD_HEADER_LIST_BYTES, Head, HeaderReader
 from hotgraph_server.transport.http2.mistakes import ConnectionBroken
-from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
 
 
 class Requests(ControlFrames):
@@ -108,7 +108,7 @@ class Requests(ControlFrames):
             refusal = Code.REFUSED_STREAM
         if refusal is not None:
             if not ends:
-                self.numbers.left(number)
+                self.numbers.left(number, STREAM_WINDOW)
             self._send(frames.rst_stream(number, refusal))
             self._spend(calm.RAPID_RESET)
             return

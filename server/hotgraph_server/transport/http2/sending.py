@@ -117,7 +117,7 @@ class Sending:
         """Give a stream up."""
         self._send(frames.rst_stream(stream.number, code))
         # Even one that had ended may have frames on their way, if that is its mistake.
-        self.numbers.left(stream.number)
+        self.numbers.left(stream.number, stream._in_room)
         self._close(stream, gone=True)
 
     def lose(self) -> None:
@@ -192,7 +192,7 @@ class Sending:
         stream.open = False
         stream._waiting = None
         if not stream._peer_done:
-            self.numbers.left(stream.number)
+            self.numbers.left(stream.number, stream._in_room)
         self._blocked.pop(stream.number, None)
         del self.streams[stream.number]
         if gone:

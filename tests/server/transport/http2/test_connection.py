@@ -570,10 +570,12 @@ class TestWindows:
     def test_data_for_streams_that_are_over_counts_for_the_connection(self) -> None:
         """Otherwise its window would close for good after some resets."""
         bare = greeted()
-        bare.feed(headers())
-        bare.connection.fail(bare.streams[1], bare.connection.headers.error(8, "full"))
+        numbers = range(1, 21, 2)
+        for number in numbers:
+            bare.feed(headers(number))
+            bare.connection.fail(bare.streams[number], bare.connection.headers.error(8, "full"))
         taken_out(bare.connection)
-        back = bare.feed(*(data(1, bytes(2**20)) for _ in range(40)))
+        back = bare.feed(*(data(number, bytes(2**20)) for number in numbers for _ in range(4)))
         assert all(frame.stream_id == 0 for frame in back)
         assert 40 * 2**20 - sum(frame.window_increment for frame in back) < 8 * 2**20  # type: ignore[attr-defined]
 

@@ -26,8 +26,10 @@ def test_peer_may_speak_where_we_ended_until_it_is_done() -> None:
     numbers = StreamNumbers()
     numbers.opened(1)
     assert not numbers.may_speak(1)
-    numbers.left(1)
+    numbers.left(1, 10)
     assert numbers.may_speak(1)
+    assert numbers.sent(1, 10)
+    assert not numbers.sent(1, 1)
     numbers.done(1)
     assert not numbers.may_speak(1)
 
@@ -36,7 +38,7 @@ def test_what_is_remembered_is_bounded_and_where_it_is_not_the_peer_is_believed(
     numbers = StreamNumbers()
     for number in range(1, 100_001, 4):
         numbers.opened(number)
-        numbers.left(number)
+        numbers.left(number, 10)
     assert len(numbers._left) <= 1024
     assert len(numbers._gaps) <= 64
     assert numbers.may_speak(1)

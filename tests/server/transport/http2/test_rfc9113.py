@@ -255,6 +255,10 @@ FRAMES: dict[str, tuple[bytes, str]] = {
         head(3) + data(3, bytes(2**20), 0) * 5 + call(5),
         "reset 3 FLOW_CONTROL_ERROR",
     ),
+    "6.9.1 more than its window on a stream that we have reset": (
+        head(3, ("content-length", "2")) + data(3, bytes(2**20), 0) * 6,
+        "broken FLOW_CONTROL_ERROR",
+    ),
     "6.9.2 a window that settings open too far": (
         head(1) + window_update(1, 2**30) + settings({frames.INITIAL_WINDOW_SIZE: 2**31 - 1}),
         "broken FLOW_CONTROL_ERROR",
