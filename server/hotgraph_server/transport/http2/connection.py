@@ -59,9 +59,6 @@ _GO_AWAY_BYTES = 8  # of it is read; what follows is for people
 MOST_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 """What `receive` may leave for the next time, at most, unless it is unfinished."""
 
-# Of what is sent on streams that are over so much is worth a frame that carries no call.
-_PASSED_OVER_BYTES = 4096
-
 # The clock is looked at after a call, and after so many frames.
 _FRAMES_A_LOOK = 16
 
@@ -248,7 +245,7 @@ class Connection(Requests):
             self._give_room()
         stream = self.streams.get(number)
         if stream is None:
-            self._spend(1 + length // _PASSED_OVER_BYTES)
+            self._spend()
             if not self.numbers.sent(number, length):
                 raise ConnectionBroken(
                     Code.FLOW_CONTROL_ERROR,

@@ -53,8 +53,8 @@ class StreamNumbers:
         self._left.pop(number, None)
 
     def sent(self, number: int, nbytes: int) -> bool:
-        """So much has come for a stream that is not open any more. Returns whether its window had room for it, as
-        far as that is remembered."""
+        """So much has come for a stream that is not open any more. Returns whether its window had room for
+        it, as far as that is remembered."""
         room = self._left.get(number)
         if room is None:
             return True

@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import math
+import select
 import socket
 import ssl
 import threading
@@ -390,6 +391,8 @@ class TestBadCallers:
             for _ in range(50):
                 greedy.call("Hold", b"greedy")
             modest.call("Hold", b"modest")
+            for link_ in lane.lane._links:
+                assert select.select([link_.sock], [], [], PATIENCE_S)[0]
         order = [bytes(toys.held.get(timeout=PATIENCE_S)[0]) for _ in range(51)]
         assert order.index(b"modest") <= 5
 
