@@ -319,10 +319,13 @@ class Connection(Requests):
         if self.greeted:
             self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
 
-    def give_up_stalled(self, looks: int) -> None:
+    def give_up_stalled(self, looks: int) -> bool:
         """Reset the streams on which, at `looks` calls of this in a row, nothing had moved that should: bytes
-        of
-        a message that has begun to come, or of an answer that the peer's windows hold back."""
+        of a message that has begun to come, or of an answer that the peer's windows hold back.
+
+        Returns whether there were such and no others, so that nothing moves on the whole connection.
+        """
+        given_up = False
         for stream in list(self.streams.values()):
             if not (stream._waiting or stream.in_a_message):
                 stream._looks = 0
@@ -330,3 +333,5 @@ class Connection(Requests):
             stream._looks += 1
             if stream._looks > looks:
                 self.reset(stream, Code.CANCEL)
+                given_up = True
+        return given_up and not self.streams

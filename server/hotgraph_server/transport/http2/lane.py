@@ -444,8 +444,11 @@ class FastLane:
                 if link.stuck_since < now - _STUCK_S:
                     _LOG.debug("a connection is cut off: its peer does nothing")
                     self._drop(link)
-                else:
-                    link.connection.give_up_stalled(int(_STUCK_S // _LOOKING_S))
+                elif link.connection.give_up_stalled(int(_STUCK_S // _LOOKING_S)):
+                    _LOG.debug("a connection is closed: nothing moves on it")
+                    link.connection.say_goodbye()
+                    link.closing = True
+                    self._dirty.append(link)
 
     def _time_to_wait(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing is. Requires the turn."""

@@ -368,16 +368,31 @@ class TestBadCallers:
         idle.ping()
         number = unread.call("Hold")
         answer_of(toys.next_held(), bytes(10 * 2**20))
+        neighbour = unread.call("Hold")
+        held = toys.next_held()
         monkeypatch.setattr(lane_module, "_STUCK_S", -1.0)
         monkeypatch.setattr(lane_module, "_LOOKING_S", 0.01)
         lane.lane._look_at = 0.0
         with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as silent:
             assert silent.recv(100) == b""
         assert unread.answer(number).reset == Code.CANCEL
-        assert lane.calls.wait_until_none(PATIENCE_S)
         # It cost the stream that was not read, and no other of its connection.
-        for caller in (idle, unread):
-            assert caller.answer(caller.call("Echo", b"well")).messages == [b"well"]
+        answer_of(held, b"well")
+        assert unread.answer(neighbour).messages == [b"well"]
+        assert lane.calls.wait_until_none(PATIENCE_S)
+        assert idle.answer(idle.call("Echo", b"well")).messages == [b"well"]
+
+    def test_connection_on_which_nothing_moves_is_closed_whatever_its_peer_says(
+        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        caller.call("Hold")
+        answer_of(toys.next_held(), bytes(10 * 2**20))
+        caller.ping()
+        monkeypatch.setattr(lane_module, "_STUCK_S", 0.02)
+        monkeypatch.setattr(lane_module, "_LOOKING_S", 0.01)
+        lane.lane._look_at = 0.0
+        caller.until_closed()
+        assert lane.calls.wait_until_none(PATIENCE_S)
 
     def test_connection_with_much_to_ask_waits_while_others_have_their_turn(
         self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
