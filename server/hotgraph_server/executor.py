@@ -59,7 +59,9 @@ class OpenGraph(Changing, Protocol):
 
     def give_up(self, name: str, reason: str) -> None: ...
 
-    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]: ...
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> Mapping[str, Plan]: ...
 
     def close(self) -> None: ...
 
@@ -176,7 +178,7 @@ class Executor:
             writes = begin(self._name, graph, self._keeping)
             samples = samples_of(self._brings(graph.signatures, graph.unusable))
             first = self._first_runs(graph, samples)
-            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()})
+            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
             joinings = self._joinings(graph, first)
             row_caps = self._warm_up_as_in_service(graph, first, joinings)
             # Nobody has asked for what the calls that a model brings may have written.
@@ -232,6 +234,7 @@ class Executor:
             samples,
             batch_writes=self._keeping.settings.state_batch_writes,
             settings=self._warmup,
+            max_rows=self._settings.max_batch_rows,
             clock=self._clock,
         )
         for name, reason in first.unusable.items():

@@ -8,24 +8,32 @@ import pytest
 
 from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.rules import is_proven
-from hotgraph_server.batching.trial import ROWS, NoEvidence, Run, rows_influence_each_other, why_not_joined
+from hotgraph_server.batching.trial import (
+    ROWS,
+    NoEvidence,
+    Rows,
+    Run,
+    rows_influence_each_other,
+    why_not_joined,
+)
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
 from ..fakes import signature
-from ..probed import kind_of
+from ..probed import bounded, kind_of
 
 Compute = Callable[[Array], Array]
 
 
 def tried(one: Signature, run: Run, samples: Sequence[Sequence[Array]] = ()) -> str | None:
-    return rows_influence_each_other(one, run, samples, kind_of(one, run))
+    """With generated rows, and what is given; not with odd ones."""
+    return rows_influence_each_other(one, bounded(run), Rows(samples, kind_of(one, run)))
 
 
 def joined(one: Signature, run: Run, join: str = "auto") -> str | None:
-    return why_not_joined(one, run, join, (), kind_of(one, run))
+    return why_not_joined(one, bounded(run), join, Rows(kind=kind_of(one, run)))
 
 
 def verdict(compute: Compute, one: Signature | None = None) -> str | None:
@@ -78,9 +86,11 @@ def test_what_is_proven_needs_no_evidence_and_is_held_to_what_the_trial_finds(
     def refuses(_: Sequence[Array]) -> Sequence[Array]:
         raise RunFailed(3, "not that")
 
-    assert why_not_joined(signature(), refuses, "auto", (), Kind(8, 1000), PROVEN) is None
+    rows = Rows(kind=Kind(8, 1000))
+    assert why_not_joined(signature(), bounded(refuses), "auto", rows, PROVEN) is None
     assert not caplog.records
-    reason = why_not_joined(signature(), lambda x: [np.roll(x[0], 1, 0)], "auto", (), Kind(8, 1000), PROVEN)
+    rolled = bounded(lambda x: [np.roll(x[0], 1, 0)])
+    reason = why_not_joined(signature(), rolled, "auto", rows, PROVEN)
     assert "changes with its neighbours" in (reason or "")
     assert "by proof, and yet" in caplog.text
 
@@ -90,9 +100,8 @@ def test_proof_of_other_outputs_than_the_shapes_say_is_none() -> None:
     whole = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN, has_rows=False)}, "")
     assert not is_proven(signature(), whole)
     assert is_proven(signature(outputs={"y": ()}), whole)
-    assert (
-        why_not_joined(signature(outputs={"y": ()}), lambda x: [np.ones(())], "auto", (), "", whole) is None
-    )
+    ones = bounded(lambda x: [np.ones(())])
+    assert why_not_joined(signature(outputs={"y": ()}), ones, "auto", Rows(), whole) is None
 
 
 def test_neighbours_that_shift_small_probabilities_are_found() -> None:
@@ -339,8 +348,8 @@ def test_owner_who_says_never_spares_the_trial() -> None:
     def never_run(_: Sequence[Array]) -> Sequence[Array]:
         raise AssertionError("it is run")
 
-    assert why_not_joined(signature(), never_run, "never") is not None
-    assert why_not_joined(signature(writes=True), never_run, "always") is not None
+    assert why_not_joined(signature(), bounded(never_run), "never") is not None
+    assert why_not_joined(signature(writes=True), bounded(never_run), "always") is not None
 
 
 def test_data_that_the_model_brings_finds_what_generated_rows_do_not() -> None:
