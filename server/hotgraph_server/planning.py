@@ -72,8 +72,8 @@ _NO_EVIDENCE = (
 def choose_plan(
     inputs: Sequence[Array],
     run: Run,
-    others: Sequence[Sequence[Array]] = (),
     *,
+    others: Sequence[Sequence[Array]] = (),
     can_freeze: bool,
     rows: int = 1,
     xla_inputs: Mapping[int, Sequence[Array]] | None = None,

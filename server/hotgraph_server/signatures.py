@@ -88,6 +88,9 @@ class Values:
     texts: tuple[bytes, ...] = ()
 
 
+NO_VALUES = Values()
+
+
 @dataclass(frozen=True)
 class Signature:
     """What can be called.
@@ -119,7 +122,7 @@ class Signature:
     other_state: frozenset[str] = frozenset()
     varies: bool = False
     contents: Mapping[str, Content] = field(default_factory=dict, repr=False)
-    values: Values = field(default_factory=Values, repr=False)
+    values: Values = field(default=NO_VALUES, repr=False)
     compiles: str = ""
     python_call: str = ""
 

@@ -20,6 +20,7 @@ from hotgraph_server.tensors import Array
 from .fakes import FakeClock, signature
 
 INPUTS = [np.ones((1, 2), np.float32)]
+OTHERS = [[np.full((1, 2), 3, np.float32)]]
 FROZEN = Plan(Form.FROZEN, Threads.CALLER)
 POOLED = Plan(Form.AS_SAVED, Threads.POOL)
 FROZEN_POOLED = Plan(Form.FROZEN, Threads.POOL)
@@ -62,6 +63,7 @@ class Search:
         plan = choose_plan(
             INPUTS,
             self.run,
+            others=OTHERS,
             can_freeze=can_freeze,
             xla_inputs={rows: [np.ones((rows, 2), np.float32)] for rows in xla_at},
             budget_s=budget_s,

@@ -137,7 +137,7 @@ def _odd(
     if content is not None:
         return [_filled(shape, [text]) for text in (*content.others, *content.samples)]
     if spec.dtype == STRING:
-        texts = _NUMERALS if kind.numerals else _texts(signature.values, random)
+        texts = _NUMERALS if kind.numerals else odd_texts(signature.values)
         around = [texts[start:] + texts[:start] for start in range(len(texts))]
         return [_filled(shape, some[:3]) for some in around]
     if spec.dtype.kind == "b":
@@ -148,8 +148,9 @@ def _odd(
     return list(_floats(spec.dtype, shape, signature.values, random))
 
 
-def _texts(values: Values, random: np.random.Generator) -> list[bytes]:
-    """bytes: of several scripts, and what the graph knows, alone and in sentences of several lengths."""
+def odd_texts(values: Values) -> list[bytes]:
+    """Texts of several scripts, and what the graph knows, alone and in sentences of several lengths."""
+    random = np.random.default_rng(_SEED)
     general = [text.encode() for text in _TEXTS]
     words = list(values.texts)
     known: list[bytes] = []
@@ -171,11 +172,9 @@ def _filled(shape: tuple[int, ...], texts: Sequence[bytes]) -> Array:
 def _integers(
     dtype: np.dtype[Any], shape: tuple[int, ...], kind: Kind, values: Values, random: np.random.Generator
 ) -> Iterator[Array]:
-    """Up to a value and with it, for values that mean something to the graph, or might."""
+    """Up to a value and with it."""
     info = np.iinfo(dtype)
-    bounds = [round(number) for number in values.numbers if 1 < abs(number) < 2**62]
-    wanted = [*(bound - 1 for bound in bounds), *_LARGE, 0, -1, *bounds, 1, kind.below - 1]
-    wanted += [*(bound + 1 for bound in bounds), *(bound // 2 for bound in bounds), -5]
+    wanted = [*odd_integers(values), kind.below - 1]
     if info.max < 2**8:
         wanted += [info.max, info.min]
     for value in dict.fromkeys(wanted):
@@ -188,6 +187,14 @@ def _integers(
             array = random.integers(max(value // 2, kind.below), value + 1, shape)
         array.flat[0] = value
         yield np.asarray(array, dtype)
+
+
+def odd_integers(values: Values) -> list[int]:
+    """Integers that mean something to the graph, or might."""
+    bounds = [round(number) for number in values.numbers if 1 < abs(number) < 2**62]
+    wanted = [*(bound - 1 for bound in bounds), *_LARGE, 0, -1, *bounds, 1]
+    wanted += [*(bound + 1 for bound in bounds), *(bound // 2 for bound in bounds), -5]
+    return list(dict.fromkeys(wanted))
 
 
 def _floats(

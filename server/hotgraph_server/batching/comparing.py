@@ -92,13 +92,17 @@ def excused(
         return True
     if not any(array.dtype.kind in _FLOATS for array in inputs):
         return False
+    try:
+        again = run(inputs)
+        answers = [run(_perturbed(inputs, np.random.default_rng(seed))) for seed in range(_PERTURBED)]
+    except RunFailed:
+        return False
+    if not all(alike(one, answer) for one, answer in zip(alone, again, strict=True)):
+        # It is not rounding that makes it answer otherwise each time.
+        return False
     allowed = [0.0] * len(alone)
     unsure = [False] * len(alone)
-    for seed in range(_PERTURBED):
-        try:
-            perturbed = run(_perturbed(inputs, np.random.default_rng(seed)))
-        except RunFailed:
-            return False
+    for perturbed in answers:
         for index, (one, answer) in enumerate(zip(alone, perturbed, strict=True)):
             if one.shape != answer.shape:
                 return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def asset_files(directory: Path, meta_graph: Any) -> list[Path]:
     except Exception:
         # Lists of another kind, or none that could be read: whatever needs them says so when it is loaded.
         return []
-    return [Path(path) for path in sorted(found.values())]
+    return [Path(os.fsdecode(path)) for path in sorted(found.values())]
 
 
 def lines_of(path: Path) -> list[bytes]:

@@ -108,6 +108,7 @@ def _signature(name: str, definition: Any, meta_graph: Any, values: GraphValues)
             " save it without tf.py_function and tf.numpy_function"
         )
     texts = {spec.alias: spec.tensor for spec in inputs if spec.dtype == STRING}
+    told = values.of(ends, fed)
     return Signature(
         name=name,
         inputs=inputs,
@@ -118,8 +119,8 @@ def _signature(name: str, definition: Any, meta_graph: Any, values: GraphValues)
         variables=variables,
         other_state=effects.others,
         varies=bool(varying_ops(graph_def, ends, fed)),
-        contents=contents_of(graph_def, texts),
-        values=values.of(ends, fed),
+        contents=contents_of(graph_def, texts, told),
+        values=told,
         compiles=compiling_op(graph_def, ends, fed),
         python_call=call,
     )

@@ -342,7 +342,7 @@ class Graph:
             plan = choose_plan(
                 generate(signature, 1, kind),
                 run,
-                others,
+                others=others,
                 can_freeze=not not_frozen,
                 xla_inputs={count: generate(signature, count, kind) for count in rows},
                 repeat=functools.partial(repeated, signature),
