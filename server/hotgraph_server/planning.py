@@ -107,9 +107,10 @@ def choose_plan(
     run_s = clock() - started
     affordable = int(budget_s * _SHARE_OF_COMPARING / (_WAYS * max(run_s, 1e-9)))
     outcomes: list[Outcome] = [(inputs, expected)]
-    outcomes += [(other, _outcome(other, run)) for other in others[: max(affordable, 1)]]
-    if not _shows(outcomes):
-        return replace(AS_SAVED, reason=_NO_EVIDENCE)
+    if clock() + (2 + 2 * _LEAST_ROUNDS) * run_s <= until:
+        outcomes += [(other, _outcome(other, run)) for other in others[: max(affordable, 1)]]
+        if not _shows(outcomes):
+            return replace(AS_SAVED, reason=_NO_EVIDENCE)
     candidates: list[Plan] = []
     notes = []
     prepared_s = run_s

@@ -113,7 +113,7 @@ def test_gain_is_that_of_neighbouring_runs_when_the_machine_slows_down() -> None
         clock.now += factor * (0.5 if plan == FROZEN else 1.0) / 1000
         return search.run(plan, inputs)
 
-    plan = choose_plan(INPUTS, run, can_freeze=True, budget_s=60.0, clock=clock)
+    plan = choose_plan(INPUTS, run, others=OTHERS, can_freeze=True, budget_s=60.0, clock=clock)
     assert plan == FROZEN
     assert plan.gain == pytest.approx(2.0)
 
@@ -178,7 +178,7 @@ def test_slow_graph_for_which_there_is_no_time_runs_as_saved_and_says_so() -> No
 
 def test_what_gains_most_often_is_tried_first() -> None:
     search = Search({plan: 100.0 for plan in (AS_SAVED, FROZEN, POOLED, FROZEN_POOLED)})
-    search.plan(budget_s=1.0)
+    search.plan(budget_s=1.4)
     assert {one for one, _ in search.runs} == {AS_SAVED, FROZEN}
 
 
@@ -201,7 +201,7 @@ def test_form_that_took_long_to_prepare_leaves_no_time_for_its_like() -> None:
         ran.append(plan)
         return [inputs[0]]
 
-    plan = choose_plan(INPUTS, run, can_freeze=True, budget_s=5.0, clock=clock)
+    plan = choose_plan(INPUTS, run, others=OTHERS, can_freeze=True, budget_s=5.0, clock=clock)
     assert set(ran) == {AS_SAVED, FROZEN}
     assert "no time to try frozen, on the pool" in plan.reason
 
@@ -269,10 +269,10 @@ def test_xla_that_fails_is_not_used() -> None:
 
 def test_compilation_stops_when_there_is_no_time_for_another() -> None:
     search = Search({compiled(rows): 1.0 for rows in (1, 8, 64)}, compile_ms=1000)
-    plan = search.plan(budget_s=2.8, xla_at=(1, 8, 64))
+    plan = search.plan(budget_s=2.9, xla_at=(1, 8, 64))
     assert plan.xla_rows == (1, 8)
     assert "no time to try XLA at 64 rows" in plan.reason
-    assert search.took_s < 2.8
+    assert search.took_s < 2.9
 
 
 def test_larger_runs_are_not_begun_that_would_take_too_long() -> None:
