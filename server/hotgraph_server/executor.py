@@ -105,6 +105,7 @@ class Executor:
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
         keeping: how what its signatures write is kept.
+        logged: calls that were asked before, for the trial.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Executor:
         brings: Brings = nothing,
         warmup: WarmupSettings | None = None,
         keeping: Keeping | None = None,
+        logged: Brings = nothing,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -126,6 +128,7 @@ class Executor:
         self._clock = clock
         self._settings = settings or BatchSettings()
         self._brings = brings
+        self._logged = logged
         self._warmup = warmup or WarmupSettings()
         self._keeping = keeping or Keeping()
         self._opened: Future[Opened] = Future()
@@ -176,7 +179,9 @@ class Executor:
         graph = self._open_graph()
         try:
             writes = begin(self._name, graph, self._keeping)
-            samples = samples_of(self._brings(graph.signatures, graph.unusable))
+            samples = samples_of(
+                self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
+            )
             first = self._first_runs(graph, samples)
             plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
             joinings = self._joinings(graph, first)

@@ -19,10 +19,10 @@ from hotgraph_server.tensors import Array
 TOLERANCE = 1e-4
 """Kernels for one row and for many differ by some 1e-6 through no fault of anyone."""
 
-# Beyond these, and beyond this power of what a dtype can hold, squares and products of squares overflow, or
+# Beyond these, and beyond these powers of what a dtype can hold, squares and products of squares overflow, or
 # get so small that one thread takes them for zero and another does not.
 _LARGE, _SMALL = 1e15, 1e-15
-_POWER = 0.4
+_POWER_OF_LARGE, _POWER_OF_SMALL = 0.4, 0.5
 
 _FLOATS = "fcV"
 _PERTURBED = 2
@@ -52,17 +52,17 @@ def alike(one: Array, other: Array, scale: float = 0.0) -> bool:
     return bool(np.allclose(left, right, rtol=tolerance, atol=tolerance * scale + smallest, equal_nan=True))
 
 
-def alike_by_row(one: Array, other: Array) -> list[bool]:
+def alike_by_row(one: Array, other: Array, usual: float = 0.0) -> list[bool]:
     """For each row: is it the same answer, by its own scale? Beside a row of 1e30 any difference of another
-    would be small. A single number may be next to nothing by chance: then a hundredth of what others have
-    counts, who are not the larger ones."""
+    would be small. A row that is next to nothing by chance may differ as rows of scale `usual` / 100 may."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return [False] * len(one)
-    usual = 0.0
-    if one.dtype.kind in _FLOATS and len(one):
-        scales = sorted(_scale(_wide(row)) for row in other)
-        usual = scales[(len(scales) - 1) // 4] / 100
-    return [alike(one[row : row + 1], other[row : row + 1], usual) for row in range(len(one))]
+    return [alike(one[row : row + 1], other[row : row + 1], usual / 100) for row in range(len(one))]
+
+
+def scale_of(array: Array) -> float:
+    """The size of the largest number that is finite; 0.0 of what are no floats."""
+    return _scale(_wide(array)) if array.dtype.kind in _FLOATS else 0.0
 
 
 def is_extreme(inputs: Sequence[Array]) -> bool:
@@ -128,8 +128,8 @@ def _is_extreme(array: Array) -> bool:
     sizes = np.abs(_wide(array))
     if not np.isfinite(sizes).all():
         return True
-    large = min(_LARGE, float(info.max) ** _POWER)
-    small = max(_SMALL, float(info.tiny) ** _POWER)
+    large = min(_LARGE, float(info.max) ** _POWER_OF_LARGE)
+    small = max(_SMALL, float(info.tiny) ** _POWER_OF_SMALL)
     return bool(((sizes > large) | ((sizes > 0) & (sizes < small))).any())
 
 
@@ -161,7 +161,6 @@ def _is_finite(array: Array) -> bool:
 
 
 def _scale(wide: Array) -> float:
-    """The size of the largest number that is finite."""
     finite = np.abs(wide[np.isfinite(wide)])
     return float(finite.max()) if finite.size else 0.0
 

@@ -32,7 +32,7 @@ import numpy as np
 from hotgraph_server.batching.climbing import Lone, says_nothing
 from hotgraph_server.batching.companies import companies
 from hotgraph_server.batching.comparing import alike as alike
-from hotgraph_server.batching.comparing import alike_by_row, excused, is_extreme
+from hotgraph_server.batching.comparing import alike_by_row, excused, is_extreme, scale_of
 from hotgraph_server.batching.generated import Kind, generate, scalar_choices
 from hotgraph_server.batching.probing import BoundedRuns
 from hotgraph_server.batching.rules import is_proven, is_whole, whole_outputs, why_alone
@@ -242,7 +242,10 @@ class _Trial:
                 return f"output {spec.alias!r} does not have the rows that go in"
             if any(part.shape[1:] != whole.shape[1:] for part in parts):
                 return f"the shape of output {spec.alias!r} depends on the neighbours"
-            same = alike_by_row(whole, np.concatenate(parts))
+            usual = max(
+                (scale_of(part) for row, part in zip(rows, parts, strict=True) if not row.odd), default=0.0
+            )
+            same = alike_by_row(whole, np.concatenate(parts), usual)
             for number, row in enumerate(rows):
                 if not same[number] and not self._is_excused(row, answers, number):
                     return f"output {spec.alias!r} of a row changes with its neighbours"
