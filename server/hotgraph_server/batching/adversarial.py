@@ -236,7 +236,7 @@ def _floats(
     yield of(np.ones(shape))
     yield of(normal * 1e-30)
     yield of(random.integers(0, 10, shape))
-    yield of(np.full(shape, 1e3))
+    yield of(np.full(shape, 1e4))
     for number in values.numbers[:_WORDS_OF_GRAPH]:
         yield of(np.full(shape, number))
         yield of(-np.full(shape, number))
