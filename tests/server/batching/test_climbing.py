@@ -97,5 +97,8 @@ def test_first_run_that_does_not_end_is_the_last() -> None:
 
 
 def test_slow_graph_is_asked_the_first_rows_only() -> None:
-    graph = Climb(lambda _: 0, run_s=2.0)
-    assert graph.climb((7, 3, 5, 1, 2)) == [7, 3, 5]
+    graph = Climb(lambda _: 0, run_s=1.0)
+    assert graph.climb((7, 3, 5, 8, 9, 4, 6, 1, 2)) == [7, 3, 5, 8, 9, 4, 6]
+    graph = Climb(lambda _: 0, run_s=3.0)
+    assert graph.climb() == []
+    assert graph.ran == []
