@@ -101,7 +101,7 @@ def test_of_several_inputs_each_is_odd_by_itself_too() -> None:
 
 @given(st.integers(1, 60))
 def test_many_inputs_make_no_more_rows(count: int) -> None:
-    rows = adversarial_rows(of(FLOAT32, **{f"x{index}": (None, 1) for index in range(count)}), KIND)
+    rows = adversarial_rows(of(FLOAT32, None, **{f"x{index}": (None, 1) for index in range(count)}), KIND)
     assert len(rows) <= MOST_ROWS
 
 
