@@ -60,7 +60,9 @@ class OpenGraph(Changing, Protocol):
 
     def give_up(self, name: str, reason: str) -> None: ...
 
-    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]: ...
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> Mapping[str, Plan]: ...
 
     def close(self) -> None: ...
 
@@ -104,6 +106,7 @@ class Executor:
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
         keeping: how what its signatures write is kept.
+        logged: calls that were asked before, for the trial.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Executor:
         brings: Brings = nothing,
         warmup: WarmupSettings | None = None,
         keeping: Keeping | None = None,
+        logged: Brings = nothing,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -125,6 +129,7 @@ class Executor:
         self._clock = clock
         self._settings = settings or BatchSettings()
         self._brings = brings
+        self._logged = logged
         self._warmup = warmup or WarmupSettings()
         self._keeping = keeping or Keeping()
         self._opened: Future[Opened] = Future()
@@ -177,9 +182,11 @@ class Executor:
         graph = self._open_graph()
         try:
             writes = begin(self._name, graph, self._keeping)
-            samples = samples_of(self._brings(graph.signatures, graph.unusable))
+            samples = samples_of(
+                self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
+            )
             first = self._first_runs(graph, samples)
-            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()})
+            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
             joinings = self._joinings(graph, first)
             row_caps = self._warm_up_as_in_service(graph, first, joinings)
             # Nobody has asked for what the calls that a model brings may have written.
@@ -235,6 +242,7 @@ class Executor:
             samples,
             batch_writes=self._keeping.settings.state_batch_writes,
             settings=self._warmup,
+            max_rows=self._settings.max_batch_rows,
             clock=self._clock,
         )
         for name, reason in first.unusable.items():

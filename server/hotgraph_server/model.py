@@ -129,6 +129,7 @@ class Version:
         open_graph: Callable[[], OpenGraph],
         clock: Callable[[], float] = time.monotonic,
         brings: Brings = nothing,
+        logged: Brings = nothing,
         keeping: Keeping | None = None,
     ) -> None:
         self.name = settings.name
@@ -173,6 +174,7 @@ class Version:
             brings,
             settings.warmup,
             keeping or Keeping(settings.state, settings.name, number),
+            logged,
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.batching.generated import Kind
 from hotgraph_server.batching.probing import Measured
-from hotgraph_server.batching.trial import alike
 from hotgraph_server.errors import CallError, RunFailed
 from hotgraph_server.graph import Graph
 from hotgraph_server.model import Version
@@ -54,8 +54,10 @@ class Held:
     def give_up(self, name: str, reason: str) -> None:
         self._graph.give_up(name, reason)
 
-    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]:
-        return self._graph.settle(kinds)
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> Mapping[str, Plan]:
+        return self._graph.settle(kinds, rows)
 
     def read_variables(self) -> dict[str, Array]:
         return self._graph.read_variables()

@@ -28,6 +28,9 @@ from hotgraph_server.warmup import summary
 _LOG = logging.getLogger(__name__)
 
 
+LoggedOf = Callable[[str], Brings]
+"""From the prefix of the files of a request log to the calls in it."""
+
 BringsOf = Callable[[Path], Brings]
 """From the folder of a SavedModel to the calls that it brings to be warmed up with."""
 
@@ -49,11 +52,13 @@ def load_version(
     folder: Path,
     brings_of: BringsOf = lambda _: nothing,
     cache: ResponseCache | None = None,
+    logged_of: LoggedOf = lambda _: nothing,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
 
     Args:
         cache: keeps answers, of models that want it; None: the server has none.
+        logged_of: finds the calls that were asked of it before.
 
     Raises:
         StartError: it cannot be served.
@@ -64,7 +69,9 @@ def load_version(
     open_graph = functools.partial(_open, folder, settings)
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
-    version = Version(settings, number, open_graph, brings=brings, keeping=_keeping(settings, number, folder))
+    logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
+    keeping = _keeping(settings, number, folder)
+    version = Version(settings, number, open_graph, brings=brings, logged=logged, keeping=keeping)
     version.start()
     _make_contract(version, settings)
     _keep_answers(version, settings, cache)

@@ -68,7 +68,9 @@ class FakeGraph:
     def give_up(self, name: str, reason: str) -> None:
         raise AssertionError(f"{name}: {reason}")
 
-    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
 
     def read_variables(self) -> dict[str, Array]:
