@@ -7,7 +7,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -185,6 +185,12 @@ class Version:
         """Calls that wait for a run now."""
         return len(self._queue)
 
+    @property
+    def suspects(self) -> Mapping[str, int]:
+        """How many connections there are whose calls share no run now because they keep failing, by
+        signature."""
+        return self._queue.suspects.at(self._clock())
+
     def start(self) -> None:
         """Load, warm up, become live.
 
@@ -278,6 +284,7 @@ class Version:
         rows: int = 0,
         nbytes: int = -1,
         company: Sequence[float] = (),
+        peer: Hashable = None,
     ) -> Call:
         """Hand a decoded call to the queue; its outcome lands in `slot`, by whatever thread ends it.
 
@@ -299,6 +306,8 @@ class Version:
             nbytes: that the call holds, if the caller knows; below 0: worked out from the arrays.
             company: of one that carries a row for each of several callers, and perhaps empty ones: when they
                 came, monotonic seconds. It shares no run.
+            peer: the connection that it comes by; calls of one that keep failing share no runs for a while
+                (batching/suspects.py). None: nobody knows.
 
         Raises:
             InvalidCall: it has more rows than the settings allow.
@@ -329,6 +338,7 @@ class Version:
             rows=rows,
             nbytes=nbytes,
         )
+        call.peer = peer
         if company:
             call.rows, call.company = len(company), company[1:]
         if 0 < self._max_call_rows < call.rows:

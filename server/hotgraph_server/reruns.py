@@ -30,6 +30,7 @@ class Reruns:
 
     def after(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls, whose run together has failed, in other runs."""
+        self._runs.failing.begins()
         if len(calls) > 1:
             self._in_parts(calls, ran)
         elif self._runs.joining(calls[0]).buckets:

@@ -36,11 +36,14 @@ class Call:
         slot: where the outcome goes.
         rows_done: of a call that is run in pieces: the rows that are behind it.
         pieces: of such a call: what the executor keeps of them.
+        peer: the connection that it came by, for suspects.py; None: nobody knows.
+        apart: it shares no run for now, because calls of its peer keep failing.
         company: of one that carries rows of several callers: when those besides the first came.
         waits_in: the lane that it was put into last; the queue's, which alone sets it.
     """
 
     __slots__ = (
+        "apart",
         "arrived",
         "company",
         "deadline",
@@ -49,6 +52,7 @@ class Call:
         "level",
         "nbytes",
         "outputs",
+        "peer",
         "pieces",
         "queue_until",
         "rows",
@@ -97,6 +101,8 @@ class Call:
         self.rows_done = 0
         self.pieces: Any = None
         self.waits_in: Lane | None = None
+        self.peer: Hashable = None
+        self.apart = False
         if lane is not None and joinable:
             self.rows = rows
             self.lane: LaneKey | None = lane

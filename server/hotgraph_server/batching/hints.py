@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from hotgraph_server.batching.call import Call
 
 _READ = 500
-# What is looked up may have been taken apart before (flattened, made unique), but it is still the caller's own.
+# Before it is looked up it may have been made flat or unique: rows are lost then, values are not.
 _VALUE = re.compile(r"\] = (-?\d{1,18}) is not in \[")
 _ROW = re.compile(r"(?:indices\[|\b(?:Index: |record |element |at index ))(\d{1,9})")
 

@@ -4,22 +4,22 @@ A run fails as a whole. Its calls are run again so that each gets what it would 
 the failing halves in halves, because a group that succeeds proves all its members at once. One poisoned call
 among n costs some 2 log2(n / 4) + 4 runs more.
 
-Often the error points at a call (hints.py). Then that one is run by itself and the others together: a hint that
-is right costs two runs, whatever n is. A hint is never believed, only tried: what ends a call is its own run, or
-one that has succeeded. If the call that was blamed runs well, the hint was wrong, which has cost this one run;
-the others are then known to fail and are taken in halves, and hints of this batch are not asked for any more.
+Often the error points at a call (hints.py). Then that one is run by itself and the others together: a hint
+that is right costs two runs, whatever n is. A hint is never believed, only tried: what ends a call is its own
+run, or one that has succeeded. If the call that was blamed runs well, the hint was wrong, which has cost this
+one run; the others are then known to fail and are taken in halves, and no more hints of this batch are taken.
 
 The effort is bounded, whatever is in the calls and whatever the errors say. Each call is run by itself once
 at most, and a run of several either ends all of them, two at least, which are then not run by themselves, or
 fails. When more than F = max(1 + floor(log2 n), n / 4) runs of several have failed, the first one counted,
 poison is the rule in this batch and not the exception: what is left goes one by one, and no group is run any
-more. So n calls never take more than n + F runs besides the first. (Groups of up to four without a hint go one
-by one, which costs no more.)
+more. So n calls never take more than n + F runs besides the first. (Groups of up to four without a hint go
+one by one, which costs no more.)
 
 Out of memory is another failure: nobody's row is to blame, but the number of them. The calls are run again
-in groups of half the rows, once, which is one failed run more; if one of these fails again, it is treated like
-any other failure. The limit is learnt only when no single call ran out of memory by itself: one that does (an
-input that asks the graph for a huge tensor) would otherwise take everybody's batches away.
+in groups of half the rows, once, which is one failed run more; if one of these fails again, it is treated
+like any other failure. The limit is learnt only when no single call ran out of memory by itself: one that
+does (an input that asks the graph for a huge tensor) would otherwise take everybody's batches away.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ class FakeReply:
 
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
+        self.peer = "127.0.0.1:1"
         self.expires: float | None = None
         self.leave: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None

@@ -453,6 +453,7 @@ class Unheard:
     """A Reply that nobody waits for."""
 
     deadline = math.inf
+    peer = "127.0.0.1:1"
 
     def finish(self, encode: Callable[[], Any]) -> None:
         pass
