@@ -118,7 +118,7 @@ class Backlog:
                 apart=call.apart,
                 max_rows=self._max_rows_of(call),
             )
-        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.rows))
+        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.length))
         if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
         self._work.changed(lane)
@@ -258,7 +258,7 @@ class Backlog:
         """
         work_s = self._work.waiting_s(self._level_of(call))
         if call.lane is None or call.apart:
-            return work_s + self._work.flow(call).curve.predict(call.rows)
+            return work_s + self._work.flow(call).curve.predict(call.length)
         lane = self._lanes.get(self._key(call))
         if lane is None:
             flow, rows = self._work.flow(call), call.rows
@@ -341,7 +341,7 @@ class Backlog:
             self._work.gone(lane, last=not self._lanes)
 
     def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
-        rows = batch[0].rows
+        rows = batch[0].length
         if lane.joins:
             rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
         self._work.begin(lane, batch[0], rows, now)

@@ -25,7 +25,9 @@ class Call:
         signature: what to run.
         outputs: the aliases that were asked for, in the caller's order.
         inputs: one array for each input of the signature, in the signature's order.
-        rows: size along dimension 0 where the call has one, else 1.
+        rows: size along dimension 0 where the call has one, else 1; also where that dimension is known not to
+            be rows.
+        length: size along dimension 0 where all inputs have one, else 1; it says how long the run takes.
         lane: calls with an equal key may share a batch; None: this call runs alone.
         deadline: monotonic seconds after which nobody wants the answer; infinite for none.
         queue_until: monotonic seconds until which it may wait for its run; infinite: as long as it takes. See
@@ -49,6 +51,7 @@ class Call:
         "deadline",
         "inputs",
         "lane",
+        "length",
         "level",
         "nbytes",
         "outputs",
@@ -104,11 +107,11 @@ class Call:
         self.peer: Hashable = None
         self.apart = False
         if lane is not None and joinable:
-            self.rows = rows
+            self.rows = self.length = rows
             self.lane: LaneKey | None = lane
             return
         found = _common_rows(signature, inputs)
-        self.rows = 1 if found is None else found
+        self.rows = self.length = 1 if found is None else found
         self.lane = None
         if joinable and found:
             key = lane_key(signature, outputs, [array.shape for array in inputs], padded)

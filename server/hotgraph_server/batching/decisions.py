@@ -328,7 +328,7 @@ def shared_work_s(rows: int, max_rows: int, flow: Flow, free_in_s: float) -> flo
     if not rest:
         return full_s
     if flow.gap_s > 0.0:
-        rest += min(max_rows - rest, int((free_in_s + full_s) / flow.gap_s))
+        rest += int(min(max_rows - rest, (free_in_s + full_s) / flow.gap_s))
     return full_s + flow.curve.predict(rest)
 
 

@@ -45,6 +45,12 @@ def has_rows_to_join(signature: Signature) -> bool:
     return not signature.writes and _why_no_rows(signature) is None
 
 
+def has_rows(signature: Signature, proof: Judgement | None) -> bool:
+    """Is dimension 0 of a call's inputs a number of rows? If not, it may be time, or anything: the call is
+    one row, however long it is."""
+    return _why_no_rows(signature) is None and (proof is None or proof.verdict is not Verdict.REFUTED)
+
+
 def is_proven(signature: Signature, proof: Judgement | None) -> bool:
     """Is it proven that rows do not influence each other, and that outputs have rows where their shapes say
     so? By its shape an output is cut, or goes to everyone whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,7 @@ class RecordingVersion(Version):
         rows: int = 0,
         nbytes: int = -1,
         company: Sequence[float] = (),
+        peer: Hashable = None,
     ) -> Call:
         if self.refusal is not None:
             raise self.refusal
@@ -166,6 +167,7 @@ class RecordingVersion(Version):
             rows=rows,
             nbytes=nbytes,
         )
+        call.peer = peer
         self.calls.append(call)
         return call
 

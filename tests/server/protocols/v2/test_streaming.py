@@ -41,6 +41,7 @@ class FakeStream:
     """
 
     def __init__(self, refusal: CallError | None = None, **headers: str) -> None:
+        self.peer = "127.0.0.1:1"
         self.answers: list[pb.ModelStreamInferResponse] = []
         self.ends: list[CallError | None] = []
         self.owed = 0
