@@ -46,9 +46,14 @@ def has_rows_to_join(signature: Signature) -> bool:
 
 
 def has_rows(signature: Signature, proof: Judgement | None) -> bool:
-    """Is dimension 0 of a call's inputs a number of rows? If not, it may be time, or anything: the call is
+    """May dimension 0 of a call's inputs be a number of rows? If not, it is time, or anything else: a call is
     one row, however long it is."""
-    return _why_no_rows(signature) is None and (proof is None or proof.verdict is not Verdict.REFUTED)
+    if proof is not None and proof.verdict is Verdict.REFUTED:
+        return False
+    return all(
+        spec.part is None and (spec.free_rows or spec.shape is None or spec.shape == ())
+        for spec in signature.inputs
+    )
 
 
 def is_proven(signature: Signature, proof: Judgement | None) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.rules import whole_outputs, why_alone
+from hotgraph_server.batching.rules import has_rows, whole_outputs, why_alone
+from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
@@ -91,3 +92,26 @@ def test_outputs_without_rows_are_known_and_those_of_unknown_rank_are_taken_for_
     shapes: dict[str, Shape | None] = {"rows": (None, 2), "count": (), "square": (3, 3), "any": None}
     specs = tuple(TensorSpec(alias, alias, np.dtype(np.float32), shape) for alias, shape in shapes.items())
     assert whole_outputs(Signature("s", (), specs)) == {"count", "square"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "verdict", "expected"),
+    [
+        ({"a": (None, 2), "k": ()}, None, True),
+        ({"a": None}, None, True),
+        ({"a": (None,)}, Verdict.UNKNOWN, True),
+        ({"a": (None,)}, Verdict.REFUTED, False),
+        ({"a": (16000,)}, None, False),
+        ({"a": (None, 2), "table": (7, 2)}, None, False),
+    ],
+)
+def test_dimension_0_is_rows_unless_it_is_fixed_or_the_graph_shows_that_it_is_not(
+    inputs: dict[str, Shape | None], verdict: Verdict | None, expected: bool
+) -> None:
+    proof = None if verdict is None else Judgement(verdict, {}, "")
+    assert has_rows(signature(inputs=inputs), proof) is expected
+
+
+def test_dimension_0_of_a_part_is_no_rows() -> None:
+    part = TensorSpec("p/values", "p:0", np.dtype(np.float32), (None,), Part("p", "values"))
+    assert not has_rows(replace(signature(), inputs=(part,)), None)
