@@ -1,37 +1,83 @@
-"""The errors are TensorFlow's own; see test_poison.py for those that a graph really gives."""
+"""Whose row an error blames: by TensorFlow's words as they are, and by those that callers may forge."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.hints import blamed
+from hotgraph_server.tensors import Array
 
 from ..fakes import call, rows, signature
+
+ROWS, BAD = 32, 17
 
 
 def floats(*counts: int) -> list[Call]:
     return [call(rows(*range(count))) for count in counts]
 
 
+def ids_with(value: int) -> Array:
+    ids = np.arange(ROWS * 5, dtype=np.int32).reshape(ROWS, 5)
+    ids[BAD, 3] = value
+    return ids
+
+
+def texts(good: bytes, bad: bytes) -> Array:
+    array = np.full(ROWS, good, object)
+    array[BAD] = bad
+    return array
+
+
+def example(*values: float) -> bytes:
+    import tensorflow as tf
+
+    made = tf.train.Example()
+    made.features.feature["x"].float_list.value.extend(values)
+    return bytes(made.SerializeToString())
+
+
+def lookup(change: Callable[[Any, Any], Any] = lambda tf, ids: ids) -> Callable[[Any, Any], Any]:
+    return lambda tf, ids: tf.gather(tf.zeros([465, 2]), change(tf, ids))
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("op", "make"),
     [
-        "indices[17,3] = 900 is not in [0, 465)\n\t [[{{node GatherV2}}]]",
-        "indices[17,3] = [900] does not index into param shape [465,4], node name: GatherNd",
-        "Name: <unknown>, Key: x, Index: 17.  Number of float values != expected.  Values size: 3 but ...",
-        "Field 1 in record 17 is not a valid float: x",
-        "Expect 2 fields but have 1 in record 17",
-        "DecodeRaw requires input strings to all be the same size, but element 17 has size 4 != 5",
-        "pos 2 out of range for string b'a' at index 17",
+        (lookup(), lambda: ids_with(900)),
+        (lookup(lambda tf, ids: tf.reshape(ids, [-1])), lambda: ids_with(900)),
+        (lookup(lambda tf, ids: tf.unique(tf.reshape(ids, [-1]))[0]), lambda: ids_with(900)),
+        (lookup(lambda tf, ids: ids * 2), lambda: ids_with(300)),
+        (lambda tf, ids: tf.gather_nd(tf.zeros([465, 2]), ids[..., None]), lambda: ids_with(900)),
+        (
+            lambda tf, made: tf.io.parse_example(made, {"x": tf.io.FixedLenFeature([2], tf.float32)}),
+            lambda: texts(example(1, 2), example(1, 2, 3)),
+        ),
+        (lambda tf, lines: tf.io.decode_csv(lines, [[0.0], [0.0]]), lambda: texts(b"1,2", b"1,x")),
+        (lambda tf, lines: tf.io.decode_csv(lines, [[0.0], [0.0]]), lambda: texts(b"1,2", b"1")),
+        (lambda tf, raw: tf.io.decode_raw(raw, tf.float32), lambda: texts(b"1234", b"12345678")),
+        (lambda tf, text: tf.strings.substr(text, 2, 2), lambda: texts(b"abcd", b"a")),
+    ],
+    ids=[
+        *("lookup", "flat lookup", "unique lookup", "lookup of changed ids", "lookup by index"),
+        *("examples", "csv", "short csv", "raw", "substring"),
     ],
 )
-def test_call_that_has_the_row_is_blamed(error: str) -> None:
-    calls = floats(*[1] * 32)
-    assert blamed(calls, error) is calls[17]
-    calls = floats(10, 7, 1, 14)
-    assert blamed(calls, error) is calls[2]
+def test_call_is_blamed_by_what_tensorflow_says(
+    op: Callable[[Any, Any], Any], make: Callable[[], Array]
+) -> None:
+    import tensorflow as tf
+
+    array = make()
+    with pytest.raises(tf.errors.InvalidArgumentError) as failed:
+        op(tf, tf.constant(array))
+    of = signature(inputs={"x": (None, *array.shape[1:])}, dtype=array.dtype)
+    calls = [call(array[start:end], of) for start, end in ((0, 10), (10, 17), (17, 18), (18, 32))]
+    assert blamed(calls, failed.value.message) is calls[2]
 
 
 def ids(*values: int) -> Call:
