@@ -58,6 +58,10 @@ _OUTCOMES: Mapping[str, Callable[[Figures], int]] = {
 }
 _EVENTS = {
     "hotgraph_poison_calls": (Event.POISON, "Calls that failed alone after their batch had failed."),
+    "hotgraph_apart_calls": (
+        Event.APART,
+        "Calls that share no run because calls of their peer keep failing.",
+    ),
     "hotgraph_rerun_batches": (Event.RERUN, "Batches that failed and were run again in parts."),
     "hotgraph_out_of_memory": (Event.OUT_OF_MEMORY, "Runs that did not fit into memory."),
     "hotgraph_checked_calls": (Event.CHECKED, "Answers from batches that were compared with those alone."),
@@ -187,6 +191,7 @@ class ServerCollector(Collector):
         )
         for name, (event, help) in _EVENTS.items():
             yield _counter(name, help, by_signature, "", {"": _count_of(event)})
+        yield _suspects(versions)
         for name, help, bounds, counts, total in _HISTOGRAMS:
             histogram = HistogramMetricFamily(name, help, labels=_OF_SIGNATURE)
             for labels, of_one in by_signature:
@@ -248,6 +253,19 @@ def _batching(versions: Sequence[Version]) -> Metric:
             labels = (version.name, str(version.number), signature, reason or "")
             batching.add_metric(labels, float(reason is None))
     return batching
+
+
+def _suspects(versions: Sequence[Version]) -> Metric:
+    peers = GaugeMetricFamily(
+        "hotgraph_apart_peers",
+        "Connections whose calls share no run now because they keep failing.",
+        labels=_OF_SIGNATURE,
+    )
+    for version in versions:
+        suspects = version.suspects
+        for signature in sorted(version.signatures):
+            peers.add_metric((version.name, str(version.number), signature), suspects.get(signature, 0))
+    return peers
 
 
 def _plans(versions: Sequence[Version]) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.rules import joined_because
+from hotgraph_server.batching.rules import has_rows, joined_because
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.brought import Brings, nothing
@@ -156,6 +156,7 @@ class Version:
         self._kept: KeptAnswers | None = None
         self._clock = clock
         self._padded: Mapping[str, frozenset[tuple[str, int]]] = {}
+        self._without_rows: frozenset[str] = frozenset()
         self._default_timeout_s = settings.batch.default_timeout_ms / 1e3 or math.inf
         self._has_levels = settings.batch.priority_levels > 1
         self._has_policies = settings.batch.has_policies
@@ -188,6 +189,12 @@ class Version:
         """Calls that wait for a run now."""
         return len(self._queue)
 
+    @property
+    def suspects(self) -> Mapping[str, int]:
+        """How many connections there are whose calls share no run now because they keep failing, by
+        signature."""
+        return self._queue.suspects.at(self._clock())
+
     def start(self) -> None:
         """Load, warm up, become live.
 
@@ -208,6 +215,11 @@ class Version:
         self.plans = opened.plans
         self._padded = opened.padded
         self.proofs = opened.proofs
+        self._without_rows = frozenset(
+            name
+            for name, signature in opened.signatures.items()
+            if opened.alone[name] is not None and not has_rows(signature, opened.proofs.get(name))
+        )
         self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
@@ -288,6 +300,7 @@ class Version:
         rows: int = 0,
         nbytes: int = -1,
         company: Sequence[float] = (),
+        peer: Hashable = None,
     ) -> Call:
         """Hand a decoded call to the queue; its outcome lands in `slot`, by whatever thread ends it.
 
@@ -309,6 +322,8 @@ class Version:
             nbytes: that the call holds, if the caller knows; below 0: worked out from the arrays.
             company: of one that carries a row for each of several callers, and perhaps empty ones: when they
                 came, monotonic seconds. It shares no run.
+            peer: the connection that it comes by; calls of one that keep failing share no runs for a while
+                (batching/suspects.py). None: nobody knows.
 
         Raises:
             InvalidCall: it has more rows than the settings allow.
@@ -339,6 +354,9 @@ class Version:
             rows=rows,
             nbytes=nbytes,
         )
+        call.peer = peer
+        if signature.name in self._without_rows and not self._is_batch(signature):
+            call.rows = 1
         if company:
             call.rows, call.company = len(company), company[1:]
         if 0 < self._max_call_rows < call.rows:
@@ -356,6 +374,10 @@ class Version:
             return self.gate.put(functools.partial(self._placed, call))
         self._queue.put(call)
         return call
+
+    def _is_batch(self, signature: Signature) -> bool:
+        """Has the owner said that dimension 0 is the batch's?"""
+        return self.contract.batched and self.contract.signature == signature.name
 
     def ask(self, task: Callable[[Writes], Any]) -> Future[Any]:
         """Let the executor's thread do something, behind the calls that change state and have come before.

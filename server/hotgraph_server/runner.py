@@ -90,6 +90,7 @@ class Runner:
             clock,
             queue.limit_rows,
             row_caps,
+            queue.suspects,
         )
         self._pieces = Pieces(
             self._runs,
@@ -107,6 +108,7 @@ class Runner:
         """Run what the queue gave; an error that nobody expects ends its calls and nothing else."""
         try:
             self._run(batch)
+            self._runs.failing.settle(self._clock())
         except Exception:
             _LOG.exception("%s: a run of signature %r broke", self._title, batch[0].signature.name)
             for call in batch:

@@ -19,7 +19,9 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.checking import Checks
 from hotgraph_server.batching.joining import PLAIN, Joining, cut, join
 from hotgraph_server.batching.rerun import RowLimits
+from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
+from hotgraph_server.failing import Failing
 from hotgraph_server.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
@@ -81,10 +83,12 @@ class Runs:
         clock: monotonic seconds.
         limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
         row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
+        suspects: is told by `failing`; None: nobody asks.
 
     Attributes:
         limits: how many rows a run may have, by signature.
         checks: the call that is to be run again alone.
+        failing: is told of calls that fail by themselves, and of answers.
     """
 
     def __init__(
@@ -100,12 +104,14 @@ class Runs:
         clock: Callable[[], float],
         limit_rows: Callable[[str, int], None],
         row_caps: Mapping[str, int] | None = None,
+        suspects: Suspects | None = None,
     ) -> None:
         self._limit_rows = limit_rows
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
         self.checks = Checks(settings.check_one_in)
+        self.failing = Failing(title, suspects or Suspects())
         self._title = title
         self._graph = graph
         self._waiting = waiting
@@ -165,6 +171,7 @@ class Runs:
         """Count a run that went well."""
         arrivals = [call.arrived for call in calls if call.slot.begin()]
         arrivals += calls[0].company
+        self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
@@ -179,12 +186,14 @@ class Runs:
         arrivals = [call.arrived] if answer is not None and call.slot.begin() else []
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
+            self.failing.answered([call])
             finish([call], [answer])
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""
         self._count_ends(([call.arrived] if call.slot.begin() else []), call, rows, ran)
         error = ran.error
+        self.failing.failed(call, error)
         if isinstance(error, RunFailed):
             call.slot.finish(error)
         else:

@@ -119,11 +119,12 @@ def call(
     arrived: float = 0.0,
     deadline: float = math.inf,
     joinable: bool = True,
+    peer: str | None = None,
 ) -> Call:
     """A call of `of` with one row of ones, if nothing is said."""
     of = of or signature()
     arrays = rows(1) if inputs is None else inputs
-    return Call(
+    made = Call(
         of,
         [arrays] if isinstance(arrays, np.ndarray) else arrays,
         of.output_aliases if outputs is None else outputs,
@@ -132,6 +133,8 @@ def call(
         deadline=deadline,
         joinable=joinable,
     )
+    made.peer = peer
+    return made
 
 
 def doubled(inputs: Sequence[Array]) -> list[Array]:

@@ -103,6 +103,7 @@ def test_calls_are_counted_once_by_how_they_ended(scraped: Scraped) -> None:
     ("event", "name"),
     [
         (Event.POISON, "hotgraph_poison_calls_total"),
+        (Event.APART, "hotgraph_apart_calls_total"),
         (Event.RERUN, "hotgraph_rerun_batches_total"),
         (Event.OUT_OF_MEMORY, "hotgraph_out_of_memory_total"),
         (Event.CHECKED, "hotgraph_checked_calls_total"),

@@ -73,6 +73,7 @@ class Connection(Sending):
 
     Attributes:
         greeted: the peer has begun to speak HTTP/2.
+        peer: tells it from all other connections; whoever has the socket sets it.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Connection(Sending):
     ) -> None:
         super().__init__(on_output)
         self.greeted = False
+        self.peer = ""
         self._open_stream = open_stream
         self._most_streams = most_streams
         self._reader = HeaderReader()
