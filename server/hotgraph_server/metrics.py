@@ -164,6 +164,7 @@ class ServerCollector(Collector):
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield _batching(versions)
+        yield _trusted(versions)
         yield from _plans(versions)
         by_signature = [
             ((version.name, str(version.number), signature), of_one)
@@ -248,6 +249,18 @@ def _batching(versions: Sequence[Version]) -> Metric:
             labels = (version.name, str(version.number), signature, reason or "")
             batching.add_metric(labels, float(reason is None))
     return batching
+
+
+def _trusted(versions: Sequence[Version]) -> Metric:
+    trusted = GaugeMetricFamily(
+        "hotgraph_trusted_calls",
+        "Joined calls so far without a difference, of earlier starts too where that is kept.",
+        labels=_OF_SIGNATURE,
+    )
+    for version in versions:
+        for signature, trust in version.trust.items():
+            trusted.add_metric((version.name, str(version.number), signature), trust.joined)
+    return trusted
 
 
 def _plans(versions: Sequence[Version]) -> Iterator[Metric]:
