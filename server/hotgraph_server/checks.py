@@ -177,10 +177,10 @@ class Checks:
             found: str | None = f"it was answered from a batch and fails alone: {_first_line(alone.error)}"
         else:
             found = difference(call.outputs, answer, alone.answers[0])
-        self._runs.count_of(name, Event.CHECKED)
+        self._runs.count(call, Event.CHECKED)
         if found is None:
             return False
-        self._runs.count_of(name, Event.DIFFERED)
+        self._runs.count(call, Event.DIFFERED)
         found += self._where(name)
         ends = stops(self._settings, name)
         _LOG.warning(
@@ -220,6 +220,7 @@ class Checks:
             self._end(call, alone_ran)
 
     def _end(self, call: Call, ran: Ran) -> None:
+        self._runs.watched([call], ran)
         if ran.error is None:
             self._runs.deliver([call], ran)
         else:

@@ -128,7 +128,7 @@ class Runs:
             calls: of one lane, or a single one.
             joining: how; None: as their signature's calls are.
         """
-        return self._watched(calls, self._run(calls, joining or self.joining(calls[0])))
+        return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
 
     def run_alone(self, call: Call | Sample) -> Ran:
         """What a call is answered alone; nobody hears of this run."""
@@ -265,11 +265,7 @@ class Runs:
         name = calls[0].signature.name
         self._statistics.add_run(name, (), rows, ran.started, ran.ended, failed=True)
 
-    def count_of(self, name: str, event: Event) -> None:
-        """Count what has happened to a call of a signature, or to its run."""
-        self._statistics.count(name, event)
-
-    def count(self, call: Call, event: Event) -> None:
+    def count(self, call: Call | Sample, event: Event) -> None:
         """Count what has happened to `call`, or to the run that it was in."""
         self._statistics.count(call.signature.name, event)
 
@@ -304,18 +300,19 @@ class Runs:
             limit,
         )
 
+    def watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
+        """Tell whoever looks of a run that ends these calls."""
+        watcher = self._statistics.watcher
+        if watcher is not None:
+            watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
+        return ran
+
     def _is_filled_up(self, call: Call) -> bool:
         """Does this call, in a run of its own, run with more rows than it would alone?"""
         joining = self.joining(call)
         if not joining.buckets or call.signature.compiles:
             return False
         return rows_to_run(call.rows, joining) != call.rows
-
-    def _watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
-        watcher = self._statistics.watcher
-        if watcher is not None:
-            watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
-        return ran
 
     def _fit_buckets(self, name: str) -> None:
         """No bucket is larger than a run may be."""

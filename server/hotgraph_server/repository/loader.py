@@ -134,8 +134,8 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
         settings.name,
         number,
         identity,
-        _made_by(settings),
         has_company=may_be_several(settings.versions),
+        made_by=_made_by(settings),
     )
 
 

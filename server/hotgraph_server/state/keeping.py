@@ -47,19 +47,19 @@ class Keeping:
         model: its name.
         version: its number.
         identity: of its SavedModel; of no matter where no snapshots are taken.
-        made_by: what runs its graph, in words: what checks have learnt holds for that alone.
         files: where they go.
         has_company: other versions of the model may be served beside it; each goes on from its own snapshots
             then, if it has any.
+        made_by: what runs its graph, in words: what checks have learnt holds for that alone.
     """
 
     settings: StateSettings = field(default_factory=StateSettings)
     model: str = ""
     version: int = 0
     identity: str = ""
-    made_by: str = ""
     files: Files = field(default_factory=Disk)
     has_company: bool = False
+    made_by: str = ""
 
     @property
     def _root(self) -> Path:

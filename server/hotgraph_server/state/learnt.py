@@ -6,8 +6,8 @@ One small file beside the snapshots of the version, whose folder has the SavedMo
 
 Nothing hangs on it but a few checks more, so nothing that is wrong with it keeps a version from starting:
 what is damaged, or was learnt under another TensorFlow or with settings that run the graph otherwise, is not
-taken, and what cannot be written is a warning. A thread of its own writes, because disks may hang; it is there
-from the first thing to be written on.
+taken, and what cannot be written is a warning. A thread of its own writes, because disks may hang; it begins
+with the first thing to be written.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Memory:
         title: of the version, for the log and the thread.
         folder: where the file is; None: nothing is kept.
         made_by: what runs the graph; what something else has learnt is not taken.
-        files: where it is written.
+        files: where it lies.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Memory:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
-        self._thread = None
+        self._thread, self._closing = None, False
 
     def _main(self) -> None:
         while True:
@@ -165,11 +165,9 @@ class Memory:
 
     def _read(self, path: Path) -> dict[str, Learnt]:
         try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
+            return decode(self._files.read(path), self._made_by)
         except FileNotFoundError:
             return {}
-        return decode(data, self._made_by)
 
 
 def _one(name: str, about: object) -> Learnt:
