@@ -88,7 +88,10 @@ class BatchSettings:
         {}, "join for single signatures, by their names", kind=dict, flag=False
     )
     check_one_in: int = setting(
-        1000, "of so many joined calls one is run again alone to compare; 0: none", flag=False
+        1000,
+        "of so many joined calls one is run again alone to compare when nothing else waits, besides those that"
+        " are compared while trust grows; 0: none ever is",
+        flag=False,
     )
     on_difference: str = setting(
         "stop",
