@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,8 @@ from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement,
 from hotgraph_server.runner import Runner
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.statistics import Event, Figures, Statistics
+from hotgraph_server.state.learnt import Learnt, Memory
+from hotgraph_server.statistics import Event, Figures, Moments, Statistics
 from hotgraph_server.tensors import Array
 
 from .fakes import Caller, FakeClock, call, doubled, rows, signature
@@ -81,6 +82,7 @@ class Running:
         row_caps: dict[str, int] | None = None,
         checked_first: int = 0,
         proofs: dict[str, Judgement] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`checked_first`: see Trust.first; 0: nothing is checked."""
         self.graph = graph
@@ -106,6 +108,7 @@ class Running:
             row_caps=row_caps,
             trust=self.trust,
             proofs=proofs,
+            memory=memory,
         )
 
     def put(self, array: Array, of: Signature | None = None) -> Caller:
@@ -623,6 +626,81 @@ def test_calls_that_failed_together_and_were_answered_in_parts_are_compared_as_w
     running.run_all()
     assert isinstance(callers[8].error(), RunFailed)
     assert_as_alone(callers[:8], *values[:8])
+
+
+def test_parts_that_were_run_together_after_a_difference_was_found_are_run_alone_unseen() -> None:
+    running = Running(Graph(mixing), checked_first=1)
+    values = [POISON, *(float(number) for number in range(16))]
+    callers = [running.put(rows(value)) for value in values]
+    running.run_all()
+    assert isinstance(callers[0].error(), RunFailed)
+    assert_as_alone(callers[1:], *values[1:])
+    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (1, 1)
+
+
+def test_caller_who_leaves_while_another_is_compared_is_not_compared() -> None:
+    running = Running(Graph(), checked_first=64)
+    leaving = Caller()
+    leaver = call(rows(6), slot=leaving.slot)
+    running.put(rows(5))
+    running.queue.put(leaver)
+
+    def leave() -> None:
+        if len(running.graph.runs) == 2:
+            running.end_early(leaver, Cancelled(), Event.CANCELLED)
+
+    running.graph.during = leave
+    running.run_all()
+    assert running.run_rows == [2, 1]
+    assert running.count(Event.CHECKED) == 1
+
+
+def test_sample_of_a_signature_that_is_joined_no_more_is_not_run() -> None:
+    running = Running(Graph(mixing_above(100)), BatchSettings(check_one_in=3), checked_first=1)
+    put_together(running, 1, 2, 3)
+    put_together(running, 100, 101)
+    running.graph.runs.clear()
+    running.runner.check_if_due()
+    assert running.graph.runs == []
+    assert running.count(Event.DIFFERED) == 1
+
+
+def test_what_is_learnt_is_kept_whenever_trust_has_doubled_and_when_it_is_lost() -> None:
+    kept: list[tuple[int, bool]] = []
+
+    class Told(Memory):
+        def keep(self, learnt: Mapping[str, Learnt]) -> None:
+            kept.extend((one.joined, bool(one.difference)) for one in learnt.values())
+
+    running = Running(Graph(mixing_above(100)), checked_first=1, memory=Told("m"))
+    for _ in range(9):
+        put_together(running, 1, 2)
+    assert kept == [(2, False), (4, False), (8, False), (16, False)]
+    running.clock.now += AT_LEAST_EVERY_S
+    put_together(running, 1, 100)
+    assert kept[4:] == [(0, True)]
+
+
+def test_trace_of_a_call_that_was_run_apart_tells_of_that_run() -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Watching:
+        def queued(self, call: Call) -> None:
+            raise AssertionError("nothing is queued by a run")
+
+        def ran(self, calls: Sequence[Call], moments: Moments) -> None:
+            seen.append((len(calls), moments.started))
+
+    running = Running(Graph(mixing), checked_first=1)
+    running.statistics.watcher = Watching()
+
+    def pass_time() -> None:
+        running.clock.now += 1.0
+
+    running.graph.during = pass_time
+    started = running.clock.now
+    put_together(running, 1, 2)
+    assert seen == [(2, started), (1, started + 1), (1, started + 2)]
 
 
 def test_check_finds_no_other_cost_than_the_batch_has() -> None:

@@ -89,8 +89,8 @@ class BatchSettings:
     )
     check_one_in: int = setting(
         1000,
-        "of so many joined calls one is run again alone to compare when nothing else waits, besides those that"
-        " are compared while trust grows; 0: none ever is",
+        "of so many joined calls one is run again alone to compare when nothing else waits, besides those"
+        " that are compared while trust grows; 0: none ever is",
         flag=False,
     )
     on_difference: str = setting(
