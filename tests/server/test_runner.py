@@ -22,6 +22,7 @@ from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.batching.trust import AT_LEAST_EVERY_S, Trust
+from hotgraph_server.errand import Errand
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -729,6 +730,25 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
     running.graph.runs.clear()
     running.runner.check_if_due()
     assert running.graph.runs == []
+
+
+def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
+    running = Running(Graph(), BatchSettings(check_one_in=3), checked_first=1)
+    put_together(running, 1, 2, 3)
+    running.queue.put_errand(Errand(lambda _: None, arrived=running.clock.now, level=1))
+    running.run_next()
+    running.graph.runs.clear()
+    running.runner.check_if_due()
+    assert running.graph.runs == []
+
+
+def test_call_that_only_its_own_rows_fill_up_because_it_compiles_is_not_compared_with_itself() -> None:
+    joinings = {"serving_default": Joining(buckets=(2, 4))}
+    running = Running(Graph(), BatchSettings(max_batch_rows=4), joinings, checked_first=64)
+    running.put(rows(1), COMPILED)
+    running.run_all()
+    assert running.run_rows == [2]
+    assert running.trust["serving_default"].joined == 0
 
 
 def test_each_call_of_a_shared_run_that_writes_and_fails_is_counted() -> None:
