@@ -168,6 +168,7 @@ class ServerCollector(Collector):
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield _batching(versions)
+        yield _trusted(versions)
         yield from _plans(versions)
         by_signature = [
             ((version.name, str(version.number), signature), of_one)
@@ -266,6 +267,18 @@ def _suspects(versions: Sequence[Version]) -> Metric:
         for signature in sorted(version.signatures):
             peers.add_metric((version.name, str(version.number), signature), suspects.get(signature, 0))
     return peers
+
+
+def _trusted(versions: Sequence[Version]) -> Metric:
+    trusted = GaugeMetricFamily(
+        "hotgraph_trusted_calls",
+        "Joined calls so far without a difference, of earlier starts too where that is kept.",
+        labels=_OF_SIGNATURE,
+    )
+    for version in versions:
+        for signature, trust in version.trust.items():
+            trusted.add_metric((version.name, str(version.number), signature), trust.joined)
+    return trusted
 
 
 def _plans(versions: Sequence[Version]) -> Iterator[Metric]:

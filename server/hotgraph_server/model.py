@@ -18,6 +18,7 @@ from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import has_rows, joined_because
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.batching.timer import QueueTimer
+from hotgraph_server.batching.trust import Trust
 from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errand import Errand
 from hotgraph_server.errors import (
@@ -117,6 +118,7 @@ class Version:
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
         keeper: of what its signatures write.
+        trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         gate: before the calls that change state.
         contract: what its clients may count on; set by whoever loads it, before it can be called.
         sequences: takes the calls of the signature that the contract is about; None: they belong to none.
@@ -149,6 +151,7 @@ class Version:
         self.default_signature: Signature | None = None
         self.load_s = 0.0
         self.keeper: Keeper | None = None
+        self.trust: Mapping[str, Trust] = {}
         self.gate = Gate()
         self.contract = Contract(config=settings.config)
         self.sequences: Sequences | None = None
@@ -224,6 +227,7 @@ class Version:
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
         self.keeper = opened.keeper
+        self.trust = opened.trust
         if self._timer is not None:
             self._timer.start()
         self.state = State.LIVE

@@ -118,6 +118,12 @@ def test_event_that_ends_no_call_has_a_counter_of_its_own(scraped: Scraped, even
     assert not any(value for (name, _), value in scraped.scrape().items() if name == "hotgraph_calls_total")
 
 
+def test_trust_is_shown_where_joined_calls_are_checked(scraped: Scraped) -> None:
+    assert scraped.value("hotgraph_trusted_calls") == 0
+    scraped.version.trust["s"].take(12, 0.0)
+    assert scraped.value("hotgraph_trusted_calls") == 12
+
+
 def test_histograms_are_cumulative_and_end_with_all(scraped: Scraped) -> None:
     for rows in (1, 3, 3, 2000):
         scraped.version.statistics.add_run("s", [1.0, 2.0], rows=rows, started=2.5, ended=3.0)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tensorflow as tf
+
 from hotgraph_server.batching_parameters import in_version
 from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errors import LoadError
@@ -125,7 +127,7 @@ def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCach
 
 
 def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
-    """How what its signatures write is kept.
+    """How what its signatures write is kept, and what its checks learn.
 
     Raises:
         LoadError: the folder cannot be read.
@@ -135,5 +137,26 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
     except OSError as error:
         raise LoadError(str(folder), error.strerror or str(error)) from error
     return Keeping(
-        settings.state, settings.name, number, identity, has_company=may_be_several(settings.versions)
+        settings.state,
+        settings.name,
+        number,
+        identity,
+        has_company=may_be_several(settings.versions),
+        made_by=_made_by(settings),
     )
+
+
+def _made_by(settings: ModelSettings) -> str:
+    """What may make answers of the same SavedModel others. Not the plan that was found: it is found by
+    measuring, and its answers are those of the graph as saved."""
+    batch, session = settings.batch, settings.session
+    parts = {
+        "tensorflow": tf.__version__,
+        "device": session.canonical_device,
+        "plan": session.plan,
+        "xla": session.xla,
+        "row_buckets": batch.row_buckets,
+        "pad": dict(sorted(batch.pad.items())),
+        "cut": dict(sorted(batch.cut.items())),
+    }
+    return "; ".join(f"{name} {value}" for name, value in parts.items())
