@@ -1,6 +1,6 @@
 """Real models under load: no answer may be another than TensorFlow alone gives to that call by itself.
 
-The packages are fetched from their index once and kept in the user's cache, `hotgraph-tests`.
+The packages are fetched from their index once, 200 MB of them for `--all`, and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from hotgraph_client import Client
 
 from .command import serve
-from .real_models.archives import NotToBeHad
+from .real_models.archives import NotToBeHad, is_reached
 from .real_models.callers import Told
 from .real_models.cases import LARGE, ROOT, SMALL, Case
 
@@ -29,6 +29,8 @@ _ALONE_S = 240.0
 _LAST_CALLS_S = 120.0
 
 ABSENT: list[str] = []
+# Packages may be taken back by those who wrote them; a fetch may fail.
+MOST_ABSENT = 2
 
 
 @dataclass(frozen=True)
@@ -130,4 +132,7 @@ def test_no_batch_changes_an_answer(case: Case, tmp_path: Path) -> None:
 def test_every_package_could_be_had() -> None:
     # Its skip says in one line how much of the above was not tested.
     if ABSENT:
+        assert len(ABSENT) <= MOST_ABSENT or not is_reached(), (
+            f"not to be had, though the index is there: {ABSENT}"
+        )
         pytest.skip(f"{len(ABSENT)} models were not to be had: {ABSENT}")

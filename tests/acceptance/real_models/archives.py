@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import tarfile
-import urllib.error
 import urllib.request
 import zipfile
 from dataclasses import dataclass
@@ -24,6 +23,15 @@ class NotToBeHad(Exception):
 def cache() -> Path:
     """Where what was fetched and made is kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
+
+
+def is_reached() -> bool:
+    """Does the index answer?"""
+    try:
+        _got(f"{_index()}/pip/")
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Archive:
             kept.parent.mkdir(parents=True, exist_ok=True)
             try:
                 content = _got(self._url())
-            except (urllib.error.URLError, TimeoutError) as error:
+            except OSError as error:
                 raise NotToBeHad(f"{self.name}: {error}") from None
             found = hashlib.sha256(content).hexdigest()
             assert found == self.sha256, f"{self.name} has the SHA-256 {found}"
@@ -76,16 +84,23 @@ class Archive:
             target.write_bytes(content)
 
     def _url(self) -> str:
-        index = os.environ.get("PIP_INDEX_URL") or importlib.import_module("pip._internal.models.index").PyPI.simple_url
-        page = json.loads(_got(f"{index.rstrip('/')}/{self.project}/"))
+        page = json.loads(_got(f"{_index()}/{self.project}/"))
         found: list[dict[str, Any]] = [one for one in page["files"] if one["filename"] == self.name]
         if not found:
             raise NotToBeHad(f"the index has no {self.name}")
         return str(found[0]["url"])
 
 
+def _index() -> str:
+    """Where pip looks."""
+    given = os.environ.get("PIP_INDEX_URL")
+    return str(given or importlib.import_module("pip._internal.models.index").PyPI.simple_url).rstrip("/")
+
+
 def _got(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"Accept": "application/vnd.pypi.simple.v1+json, */*;q=0.1"})
+    request = urllib.request.Request(
+        url, headers={"Accept": "application/vnd.pypi.simple.v1+json, */*;q=0.1"}
+    )
     with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
         content: bytes = answer.read()
     return content

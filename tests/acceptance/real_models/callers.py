@@ -1,7 +1,7 @@
-"""Callers of one model, in a process of their own: each takes calls out of the pool and looks at every answer.
+"""Callers of one model, in a process of their own: each takes calls out of the pool and checks the answers.
 
-``python -m tests.acceptance.real_models.callers ADDRESS FILE CASE THREADS SECONDS PAUSE_MS SEED`` prints a `Told` as
-JSON; FILE is what alone.py wrote.
+``python -m tests.acceptance.real_models.callers ADDRESS FILE CASE THREADS SECONDS PAUSE_MS SEED`` prints a
+`Told` as JSON; FILE is what alone.py wrote.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import numpy as np
 from . import pools
 from .archives import Archive, cache
 from .pools import Pool
-from .texts import KOREAN, PROGRAMS
+from .texts import KOREAN, PROGRAMS, SENTENCES
 
 ROOT = Path(__file__).parents[3]
 _EXPORT_S = 120.0
@@ -101,7 +101,11 @@ def _quickspacer(number: int) -> Source:
     return _wheel("quickspacer-1.0.4", _QUICKSPACER, folder)
 
 
-_GUESSLANG = _wheel("guesslang-2.2.1", "36bd12130515ee0e637f7255340ba92ea919d53423743f4c1b0c73727a5499cb", "guesslang/data/model/")
+_GUESSLANG = _wheel(
+    "guesslang-2.2.1",
+    "36bd12130515ee0e637f7255340ba92ea919d53423743f4c1b0c73727a5499cb",
+    "guesslang/data/model/",
+)
 _KOREAN_TEXTS = pools.texts("texts", KOREAN)
 _KOREAN_TOKENS = pools.ids_of_free_width("tokens", (4, 9, 17), 1000, np.int32)
 
@@ -110,8 +114,13 @@ SMALL = (
     Case("quickspacer-1", _quickspacer(1), _KOREAN_TEXTS, joins=False),
     Case(
         "naampy",
-        _wheel("naampy-0.6.0", "2cba73229410a00b50387bf9ea4dec996847de90936febec451cfc09f63a2c78", "naampy/model/naampy_rmse/", tags=_BOTH),
-        pools.ids("input", 24, 30, np.int64),
+        _wheel(
+            "naampy-0.6.0",
+            "2cba73229410a00b50387bf9ea4dec996847de90936febec451cfc09f63a2c78",
+            "naampy/model/naampy_rmse/",
+            tags=_BOTH,
+        ),
+        pools.ids("input", 24, 28, np.int64),
         joins=True,
     ),
     Case("guesslang", _GUESSLANG, pools.texts("inputs", pools.ALL_TEXTS), joins=True),
@@ -125,7 +134,12 @@ LARGE = (
     Case("quickspacer-tokens", _quickspacer(1), _KOREAN_TOKENS, True, "model_inference"),
     Case(
         "basic-pitch",
-        _wheel("basic_pitch-0.4.0", "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0", "basic_pitch/saved_models/icassp_2022/nmp/", tags=_BOTH),
+        _wheel(
+            "basic_pitch-0.4.0",
+            "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+            "basic_pitch/saved_models/icassp_2022/nmp/",
+            tags=_BOTH,
+        ),
         pools.pool(pools.sound("input_2", 43844), calls=30, most=3),
         joins=True,
     ),
@@ -170,7 +184,7 @@ LARGE = (
             "textgenrnn/textgenrnn_weights.hdf5",
             "textgenrnn",
         ),
-        pools.ids("characters", 40, 465, np.float32, given=pools.SENTENCES),
+        pools.ids("characters", 40, 465, np.float32, given=SENTENCES),
         joins=True,
     ),
     Case(

@@ -1,7 +1,8 @@
 """Weights, frozen graphs and checkpoints as SavedModels, in a process of its own.
 
-``python -m tests.acceptance.real_models.exports HOW FROM TO``: HOW is a function of this module, FROM the folder
-of the data files, TO that of the SavedModel. Where a package keeps weights alone, its layers are built here anew.
+``python -m tests.acceptance.real_models.exports HOW FROM TO``: HOW is a function of this module, FROM the
+folder of the data files, TO that of the SavedModel. Where a package keeps weights alone, its layers are built
+here anew.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
-import keras
+import h5py  # type: ignore[import-untyped]
+import keras  # type: ignore[import-untyped]
 import numpy as np
 import tensorflow as tf
 from keras import layers
@@ -123,14 +124,23 @@ def _with_weights(model: Any, source: Path) -> Any:
 def _from_cudnn(kernel: Any, recurrent: Any, bias: Any) -> list[Any]:
     """The weights of a CuDNNLSTM as an LSTM has them."""
     kernels = [gate.T.reshape(gate.shape, order="F") for gate in np.hsplit(kernel, 4)]
-    return [np.hstack(kernels), np.hstack([gate.T for gate in np.hsplit(recurrent, 4)]), sum(np.split(bias, 2))]
+    return [
+        np.hstack(kernels),
+        np.hstack([gate.T for gate in np.hsplit(recurrent, 4)]),
+        sum(np.split(bias, 2)),
+    ]
 
 
 def deepbrain(source: Path, target: Path) -> None:
-    """Which parts of a head are brain, a frozen graph in 3-D; its input is fed where it had an iterator."""
+    """Which parts of a head are brain, a frozen graph in 3-D; its input is fed where it had an iterator.
+
+    It is told that it is not being trained, as its package tells it: it is saved with dropout on.
+    """
     graph_def = v1.GraphDef.FromString((source / "graph.pb").read_bytes())
     with tf.Graph().as_default(), v1.Session() as session:
-        image, found = tf.import_graph_def(graph_def, return_elements=["img:0", "prob:0"], name="")
+        not_training = {"training:0": tf.constant(False)}
+        names = ["img:0", "prob:0"]
+        image, found = tf.import_graph_def(graph_def, not_training, return_elements=names, name="")
         v1.saved_model.simple_save(session, str(target), {"image": image}, {"probability": found})
 
 
@@ -143,7 +153,7 @@ def cispliceai(source: Path, target: Path) -> None:
 
 
 def musicnn(source: Path, target: Path) -> None:
-    """Tags of music: the part of a training graph of TensorFlow 1 that answers, with a scalar that tells it so."""
+    """Tags of music: the part of a training graph of TensorFlow 1 that answers; a scalar tells it to."""
     meta_graph = v1.MetaGraphDef.FromString((source / ".meta").read_bytes())
     answers = v1.graph_util.extract_sub_graph(meta_graph.graph_def, ["model/Sigmoid"])
     for node in answers.node:
@@ -156,7 +166,10 @@ def musicnn(source: Path, target: Path) -> None:
         # the collection of variables holds those of the training too
         saver = v1.train.Saver({name: tensor(f"{name}:0") for name in names})
         saver.restore(session, f"{source}/")
-        inputs = {"spectrogram": tensor("model/Placeholder:0"), "is_training": tensor("model/Placeholder_2:0")}
+        inputs = {
+            "spectrogram": tensor("model/Placeholder:0"),
+            "is_training": tensor("model/Placeholder_2:0"),
+        }
         signature = v1.saved_model.predict_signature_def(inputs, {"tags": tensor("model/Sigmoid:0")})
         builder = v1.saved_model.Builder(str(target))
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature}, saver=saver)

@@ -46,9 +46,9 @@ def ids(alias: str, width: int, below: int, dtype: type, *, given: Sequence[str]
     """Rows of ids of characters, filled up with zeros; every tenth call has one that is out of range."""
 
     def rows(rng: Rng, count: int) -> Call:
-        array = np.zeros((count, width), dtype)
+        array: Any = np.zeros((count, width), dtype)
         for row in array:
-            word = given[rng.integers(0, len(given))]
+            word = given[int(rng.integers(0, len(given)))]
             row[: len(word)] = [1 + ord(character) % (below - 1) for character in word[:width]]
         if rng.random() < 0.1:
             array[rng.integers(0, count), rng.integers(0, width)] = below * 10
@@ -61,7 +61,7 @@ def ids_of_free_width(alias: str, widths: Sequence[int], below: int, dtype: type
     """As `ids`, with as many in a row as the call happens to have."""
 
     def rows(rng: Rng, count: int) -> Call:
-        array = rng.integers(1, below, (count, rng.choice(widths))).astype(dtype)
+        array: Any = rng.integers(1, below, (count, rng.choice(widths))).astype(dtype)
         for row in array:
             row[rng.integers(1, row.size + 1) :] = 0
         return {alias: array}
@@ -85,7 +85,7 @@ def one_hot_words(rng: Rng, count: int) -> Call:
 
 
 def heart_beats(rng: Rng, count: int) -> Call:
-    """Features of the heart in 36 columns over time; what has not been measured is -1, as it was in training."""
+    """Features of the heart in 36 columns over time; what has not been measured is -1."""
     steps = int(rng.choice([1, 10, 30, 60]))
     array = rng.normal(0, 2, (count, steps, 36)).astype(np.float32)
     array[rng.random((count, steps)) < 0.2] = -1
@@ -163,9 +163,7 @@ def dna(alias: str, lengths: Sequence[int]) -> Callable[[Rng, int], Call]:
 def peptides(rng: Rng, count: int) -> Call:
     """Atoms and acids of peptides of up to sixty acids, as four tables."""
     names = {"input_133": (60, 6), "input_134": (30, 6), "input_135": (55,), "input_136": (60, 20)}
-    call = {
-        name: rng.integers(0, 12, (count, *shape)).astype(np.float32) for name, shape in names.items()
-    }
+    call = {name: rng.integers(0, 12, (count, *shape)).astype(np.float32) for name, shape in names.items()}
     for row in range(count):
         length = rng.integers(0, 60)
         call["input_133"][row, length:] = 0

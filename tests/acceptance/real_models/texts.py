@@ -1,5 +1,8 @@
 """Texts that people write, in many scripts, and some that nobody should have written."""
 
+# ruff: noqa: RUF001
+# Letters of other scripts are what this is about.
+
 from __future__ import annotations
 
 SENTENCES = (
@@ -75,22 +78,22 @@ THAI = (
 
 PROGRAMS = (
     "def f(x):\n    return x + 1\n",
-    "#include <stdio.h>\nint main(void) { printf(\"hello\\n\"); return 0; }\n",
-    "package main\n\nimport \"fmt\"\n\nfunc main() {\n\tfmt.Println(\"hello\")\n}\n",
+    '#include <stdio.h>\nint main(void) { printf("hello\\n"); return 0; }\n',
+    'package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Println("hello")\n}\n',
     "SELECT name, count(*) FROM people WHERE age > 30 GROUP BY name ORDER BY 2 DESC;",
-    "fn main() {\n    let x: Vec<u8> = (0..10).collect();\n    println!(\"{:?}\", x);\n}\n",
+    'fn main() {\n    let x: Vec<u8> = (0..10).collect();\n    println!("{:?}", x);\n}\n',
     "<html><head><title>hello</title></head><body><p>world</p></body></html>",
     "body { margin: 0; font-family: sans-serif; }\n.a > .b { color: #fff }\n",
     "const f = async (x) => { await fetch(`/a/${x}`); };\nexport default f;\n",
     "public class Hello {\n    public static void main(String[] a) { System.out.println(1); }\n}\n",
-    "#!/bin/sh\nset -e\nfor f in *.txt; do echo \"$f\"; done\n",
+    '#!/bin/sh\nset -e\nfor f in *.txt; do echo "$f"; done\n',
     "main :: IO ()\nmain = mapM_ print [x * x | x <- [1 .. 10], odd x]\n",
     "module Foo\n  def bar(a, b = 2)\n    a.map { |x| x + b }\n  end\nend\n",
     "<?php echo strtoupper($_GET['name'] ?? 'nobody'); ?>",
     "(defn f [x] (reduce + (map inc (range x))))",
-    "%% comment\n-module(hello).\n-export([start/0]).\nstart() -> io:format(\"hi~n\").\n",
-    "x <- c(1, 2, 3)\nplot(density(x), main = \"d\")\n",
-    "{\"a\": [1, 2, {\"b\": null}]}",
+    '%% comment\n-module(hello).\n-export([start/0]).\nstart() -> io:format("hi~n").\n',
+    'x <- c(1, 2, 3)\nplot(density(x), main = "d")\n',
+    '{"a": [1, 2, {"b": null}]}',
     "a: 1\nb:\n  - c\n  - d: e\n",
     "\\documentclass{article}\\begin{document}$e^{i\\pi}=-1$\\end{document}",
     "local t = {}\nfor i = 1, 10 do t[#t + 1] = i end\nprint(#t)\n",
