@@ -116,7 +116,7 @@ def check(cases: Sequence[Case], phases: Sequence[Phase], file: Path) -> None:
                     assert runs < answers, f"{line}\n{inspected(folders[case.name])}"
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(240)
 def test_no_batch_changes_an_answer_of_small_models(tmp_path: Path) -> None:
     check(SMALL, [Phase(2), Phase(1, processes=1, threads=6, pause_ms=5)], tmp_path / "alone")
 

@@ -1,8 +1,8 @@
 """What TensorFlow alone says to each call of a pool, one at a time, in a process of its own.
 
 ``python -m tests.acceptance.real_models.alone FILE NAME=SAVED_MODEL ...``: NAMEs are those of cases; FILE
-gets the `Expected` of each, pickled, by name. Nothing of hotgraph is imported, and no call has shared a run with
-another.
+gets the `Expected` of each, pickled, by name. Nothing of hotgraph is imported, and no call has shared a run
+with another.
 """
 
 from __future__ import annotations

@@ -25,8 +25,6 @@ from .alone import Expected
 from .cases import CASES, Case
 
 _CALL_S = 60.0
-# Kernels may add in another order for many rows than for one.
-_CLOSE = 1e-4
 
 
 @dataclass
@@ -52,10 +50,10 @@ class Told:
         self.first = [*self.first, *other.first][:5]
 
 
-def difference(answer: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+def difference(answer: Mapping[str, Any], right: Mapping[str, Any], close: float) -> str:
     """How an answer is not the right one, in words; empty where it is.
 
-    Floats are compared within 1e-4 of each, and of the largest of them; everything else exactly.
+    Floats are compared within `close` of each, and of the largest of them; everything else exactly.
     """
     if answer.keys() != right.keys():
         return f"outputs {sorted(answer)}, not {sorted(right)}"
@@ -65,14 +63,18 @@ def difference(answer: Mapping[str, Any], right: Mapping[str, Any]) -> str:
             return f"{alias} is {found.dtype}{list(found.shape)}, not {value.dtype}{list(value.shape)}"
         if value.dtype.kind == "f":
             finite = np.abs(value[np.isfinite(value)])
-            atol = _CLOSE * float(finite.max(initial=0.0))
-            wrong = ~np.isclose(found, value, rtol=_CLOSE, atol=atol, equal_nan=True)
+            atol = close * float(finite.max(initial=0.0))
+            wrong = ~np.isclose(found, value, rtol=close, atol=atol, equal_nan=True)
         else:
             wrong = found != value
         if np.any(wrong):
             at = tuple(int(index) for index in np.argwhere(wrong)[0])
-            return f"{alias}{list(at)} of {list(value.shape)} is {found[at]!r}, not {value[at]!r}"
+            return f"{alias}{list(at)} of {list(value.shape)} is {_shown(found[at])}, not {_shown(value[at])}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else repr(value)
 
 
 class _Caller(threading.Thread):
@@ -103,7 +105,7 @@ class _Caller(threading.Thread):
             return Told(calls=1, differing=1, first=[f"failed: {error}"])
         if one.answer is None:
             return Told(calls=1, differing=1, first=[f"was answered, and fails alone: {one.error}"])
-        how = difference(answer, one.answer)
+        how = difference(answer, one.answer, self._case.close)
         return Told(calls=1, differing=1, first=[how]) if how else Told(calls=1)
 
 
