@@ -42,6 +42,7 @@ def expected(case: Case, folder: str) -> list[Expected]:
         fetches = {alias: info.name for alias, info in signature.outputs.items()}
         found = []
         for inputs in case.pool():
+            assert inputs.keys() == set(signature.inputs), list(signature.inputs)
             feeds = {signature.inputs[alias].name: value for alias, value in inputs.items()}
             try:
                 found.append(Expected(inputs, session.run(fetches, feeds)))
