@@ -441,9 +441,9 @@ def test_queue_knows_what_runs_cost_before_the_first_call() -> None:
 
 
 def large_mix(inputs: Sequence[Array]) -> list[Array]:
-    """Rows that the trial has not seen: one number makes rows influence each other."""
+    """Rows that the trial has not seen: two numbers make rows influence each other."""
     x = inputs[0]
-    return [x - x.mean(axis=0) if (x == 2000).any() else x]
+    return [x - x.mean(axis=0) if np.isin(x, (2000, 3000)).any() else x]
 
 
 class Checked:
@@ -545,7 +545,7 @@ def test_restart_joins_nothing_for_which_a_difference_was_found(tmp_path: Path) 
     third.stop()
 
 
-@pytest.mark.parametrize("batch", [{"on_difference": "warn"}, {"join": "always"}], ids=["warn", "always"])
+@pytest.mark.parametrize("batch", [{"on_difference": "warn"}, {"batching": "always"}], ids=["warn", "always"])
 def test_owner_who_joins_all_the_same_is_not_kept_from_it_by_what_was_learnt(
     batch: dict[str, str], tmp_path: Path
 ) -> None:
