@@ -358,6 +358,12 @@ class Executor:
             if last < math.inf and filled[-1] < joining.buckets[-1]:
                 joinings[name] = dataclasses.replace(joining, buckets=tuple(filled))
                 row_caps[name] = filled[-1]
+        for name, taken in first.taken.items():
+            # Larger runs than these nobody has tried, and joined calls shall not be the first: where an op
+            # asks for more than there is, or counts further than it can, the whole process may end.
+            fitting = taken.rows_within(self._warmup.warm_up_memory_mb << 20)
+            if first.alone[name] is None and fitting < self._settings.max_batch_rows:
+                row_caps[name] = min(fitting, row_caps.get(name, fitting))
         for name, timed in self._time_runs(graph, first, joinings).items():
             sizes.setdefault(name, timed)
         words = warmed(counts, sizes)

@@ -23,7 +23,7 @@ from typing import Protocol
 import grpc
 
 from hotgraph_server.batching.adversarial import adversarial_rows
-from hotgraph_server.batching.climbing import SHARE_FOR_PLAN, SHARE_FOR_TRIAL, Lone, climb
+from hotgraph_server.batching.climbing import SHARE_FOR_PLAN, SHARE_FOR_TRIAL, Lone, climb, says_nothing
 from hotgraph_server.batching.generated import RANGES, Kind, described, generate
 from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Taken, probe
 from hotgraph_server.batching.rules import is_proven, why_alone
@@ -183,7 +183,7 @@ class _First:
         if reason is not None:
             found.unusable[name] = reason
             return
-        found.alone[name] = alone
+        found.alone[name] = self._why_not_at_all(taken) if alone is None else alone
         if isinstance(taken, Taken):
             found.taken[name] = taken
             found.odd[name] = [one.inputs for one in lone]
@@ -194,6 +194,12 @@ class _First:
         else:
             found.warmed[name] = f"not warmed up: {_first_line(taken)}; {CURE}"
             _LOG.warning("%s is %s", self._title, found.warmed[name])
+
+    def _why_not_at_all(self, taken: Taken | RunFailed) -> str | None:
+        """Why not even what is proven is joined: a few rows were too much already."""
+        if isinstance(taken, Taken) or self._batching == "always" or not says_nothing(taken):
+            return None
+        return f"it is not known how many of its rows can be run at once: {_first_line(taken)}; {CURE}"
 
     def _probe(self, runs: BoundedRuns) -> Taken | RunFailed:
         taken = probe(self._signature, runs, ROWS) if self._is_joined else None

@@ -12,6 +12,7 @@ import pytest
 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.brought import Brought
@@ -19,6 +20,7 @@ from hotgraph_server.errors import Draining, InternalError, LoadError, RunFailed
 from hotgraph_server.executor import Executor, Opened, OpenGraph
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.settings import BatchSettings, SessionSettings, StateSettings, WarmupSettings
+from hotgraph_server.signatures import Signature
 from hotgraph_server.state.keeping import Keeping
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
@@ -680,3 +682,33 @@ def test_every_row_bucket_is_run_before_the_first_call(caplog: pytest.LogCapture
         start_with(graph, settings=settings)
     assert {3, 5, 11} <= {len(inputs[0]) for inputs in graph.runs}
     assert "3, 5, 11 generated rows for serving_default" in caplog.text
+
+
+class Large(FakeGraph):
+    """A run allocates 500 MiB for each row."""
+
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]:
+        run = super().bounded(signature, run_s)
+        return lambda inputs: run(inputs)._replace(nbytes=len(inputs[0]) * 500 * 2**20)
+
+
+def test_joined_calls_ask_for_no_more_memory_than_was_tried() -> None:
+    graph = Large()
+    graph.proofs = {"serving_default": PROVEN}
+    settings = BatchSettings(check_one_in=0)
+    queue = BatchQueue(NAME, settings)
+    executor = Executor(NAME, graph.open, queue, Statistics(), settings=settings)
+    executor.start()
+    graph.shut()
+    callers = [Caller() for _ in range(11)]
+    for number, caller in enumerate(callers):
+        queue.put(call(rows(number), graph.signatures["serving_default"], caller.slot))
+        if not number:
+            graph.wait_until_held()
+            graph.runs.clear()
+    graph.let_all_go()
+    for caller in callers:
+        caller.answer()
+    queue.close()
+    assert executor.stop(HANG_S)
+    assert max(len(run[0]) for run in graph.runs) == 4

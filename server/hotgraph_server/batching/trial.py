@@ -57,6 +57,7 @@ _MAX_MIXED = 8
 _MAX_REFUSED = 6
 
 _SHARE_OF_TIME = 1 / 4
+_SHARE_FOR_COPIES = 1 / 16
 
 CURE = (
     "warm-up records would show what it takes, or batching = 'always' says that its rows do not influence"
@@ -158,6 +159,9 @@ def rows_influence_each_other(
                 return difference
             if not trial.has_shown:
                 refusal = trial.refusal("it could not be tried: the graph refuses generated rows") or refusal
+        difference = _among_copies(trial, run, rows, _plain_rows(signature, rows.kind))
+        if difference is not None:
+            return difference
     if run.left_s <= 0:
         return NoEvidence(f"the time was over (warm-up-budget-s) before rows had been tried; {CURE}")
     difference = None if isinstance(rows.kind, str) else _in_odd_company(trial, run, real, rows)
@@ -233,6 +237,29 @@ class _Trial:
         self.has_run = True
         return self._difference(rows, answers)
 
+    def among_copies(self, row: Lone, count: int) -> str | None:
+        """What differs between a row alone and so many of it, where there are no neighbours to blame: kernels
+        add in another order for many rows than for one, and some graphs make much of that (a level that is
+        normalised by what little there is of it)."""
+        if isinstance(row.outcome, RunFailed):
+            return None
+        try:
+            answers = self._run(
+                [
+                    array if is_whole(spec) else np.concatenate([array] * count)
+                    for spec, array in zip(self._signature.inputs, row.inputs, strict=True)
+                ]
+            )
+        except RunFailed as error:
+            self._refusal = error
+            return None
+        for spec, whole, part in zip(self._signature.outputs, answers, row.outcome, strict=True):
+            if is_whole(spec) or whole.shape[:1] != (count,) or whole.shape[1:] != part.shape[1:]:
+                continue
+            if not alike(whole, np.concatenate([part] * count)):
+                return f"output {spec.alias!r} of a row changes with the number of rows"
+        return None
+
     def _difference(self, rows: Sequence[Lone], answers: Sequence[Array]) -> str | None:
         alone = [row.outcome for row in rows if not isinstance(row.outcome, RunFailed)]
         for index, spec in enumerate(self._signature.outputs):
@@ -279,6 +306,24 @@ class _Trial:
         )
 
 
+def _among_copies(
+    trial: _Trial, run: BoundedRuns, rows: Rows, plain: Iterator[Sequence[Array]]
+) -> str | None:
+    """Rows beside copies of themselves, as long as there is time; what differs."""
+    least_s = run.left_s * (1 - _SHARE_FOR_COPIES)
+    for inputs in plain:
+        before_s = run.left_s
+        row = trial.alone(inputs)
+        row_s = before_s - run.left_s
+        for count in dict.fromkeys((2, rows.most)):
+            if run.interrupted or run.left_s - row_s * count < least_s:
+                return None
+            difference = trial.among_copies(row, count) if count > 1 else None
+            if difference is not None:
+                return difference
+    return None
+
+
 def _in_odd_company(
     trial: _Trial, run: BoundedRuns, real: Sequence[Sequence[Sequence[Array]]], rows: Rows
 ) -> str | None:
@@ -319,6 +364,17 @@ def _varieties(signature: Signature, kind: Kind) -> Iterator[list[Array]]:
             yield generate(signature, ROWS, kind, seed=seed)
     for scalars in scalar_choices(signature):
         yield generate(signature, ROWS, kind, scalars=scalars)
+
+
+def _plain_rows(signature: Signature, kind: Kind) -> Iterator[list[Array]]:
+    """An ordinary row, and one of silence, or of a blank image."""
+    ordinary = generate(signature, 1, kind)
+    yield ordinary
+    if any(spec.dtype.kind == "f" and not is_whole(spec) for spec in signature.inputs):
+        yield [
+            np.zeros_like(array) if array.dtype.kind == "f" and not is_whole(spec) else array
+            for spec, array in zip(signature.inputs, ordinary, strict=True)
+        ]
 
 
 def single_rows(signature: Signature, inputs: Sequence[Array]) -> list[list[Array]]:

@@ -537,3 +537,20 @@ def test_slow_graph_is_tried_with_few_companies() -> None:
     assert clock() - began < 0.3 * 30
     assert 7 in sizes
     assert 64 not in sizes
+
+
+def test_row_that_answers_otherwise_beside_copies_of_itself_runs_alone_even_if_it_is_proven(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rounding differs with the number of rows, and a level that is normalised by itself makes much of it."""
+
+    def normalised(inputs: Sequence[Array]) -> Sequence[Array]:
+        x = inputs[0]
+        noise = np.where(x.any(axis=1, keepdims=True), 0, 0.01 * len(x))
+        return [(x + noise).astype(x.dtype)]
+
+    reason = why_not_joined(
+        signature(), bounded(normalised), "tried", Rows(kind=Kind(8, 1000), most=8), PROVEN
+    )
+    assert "changes with the number of rows" in (reason or "")
+    assert "by proof, and yet" in caplog.text
