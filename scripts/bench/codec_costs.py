@@ -96,6 +96,7 @@ class _Caller(Reply):
     """A reply that encodes when it is told to."""
 
     deadline = math.inf
+    peer = "127.0.0.1:1"
 
     def __init__(self) -> None:
         self.encode: Callable[[], Answered] = bytes

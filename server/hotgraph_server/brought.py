@@ -18,7 +18,7 @@ from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup import Samples
 
-# For the trial, which looks at a few rows of each shape.
+# Of each source, for the trial, which looks at a few rows of each shape.
 _MAX_LOOKED_AT = 64
 _MAX_SAMPLES = 8
 
@@ -55,13 +55,14 @@ def nothing(_signatures: Mapping[str, Signature], _unusable: Mapping[str, str]) 
     return iter(())
 
 
-def samples_of(calls: Iterable[Brought]) -> Samples:
-    """The first of `calls` that have the shapes of their signatures, for the trial."""
+def samples_of(*sources: Iterable[Brought]) -> Samples:
+    """The first calls of each source that have the shapes of their signatures, for the trial."""
     samples: dict[str, list[Sequence[Array]]] = {}
-    for call in islice(calls, _MAX_LOOKED_AT):
-        of_signature = samples.setdefault(call.signature.name, [])
-        if len(of_signature) < _MAX_SAMPLES and _has_rows(call):
-            of_signature.append(call.inputs)
+    for number, calls in enumerate(sources, 1):
+        for call in islice(calls, _MAX_LOOKED_AT):
+            of_signature = samples.setdefault(call.signature.name, [])
+            if len(of_signature) < number * _MAX_SAMPLES and _has_rows(call):
+                of_signature.append(call.inputs)
     return samples
 
 

@@ -25,7 +25,9 @@ from hotgraph_server.batching.padding import Padding, names_nobody_has, padding_
 from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.timing import BUDGET_S, time_runs
+from hotgraph_server.batching.trust import Trust
 from hotgraph_server.brought import Brings, nothing, replay, samples_of
+from hotgraph_server.checks import remembered, stops, trust_in
 from hotgraph_server.denormals import flush_to_zero
 from hotgraph_server.errors import LoadError
 from hotgraph_server.finisher import Finisher
@@ -36,6 +38,7 @@ from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.keeper import Keeper
 from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.learnt import Learnt
 from hotgraph_server.state.writes import Changing, Writes, begin
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
@@ -60,7 +63,9 @@ class OpenGraph(Changing, Protocol):
 
     def give_up(self, name: str, reason: str) -> None: ...
 
-    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]: ...
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> Mapping[str, Plan]: ...
 
     def close(self) -> None: ...
 
@@ -77,6 +82,7 @@ class Opened:
         proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
         keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
+        trust: how far the joined answers of a signature are trusted; not there where they are not checked.
     """
 
     signatures: Mapping[str, Signature]
@@ -89,6 +95,7 @@ class Opened:
     proofs: Mapping[str, Judgement] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     keeper: Keeper | None = None
+    trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
 class Executor:
@@ -104,6 +111,7 @@ class Executor:
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
         keeping: how what its signatures write is kept.
+        logged: calls that were asked before, for the trial.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class Executor:
         brings: Brings = nothing,
         warmup: WarmupSettings | None = None,
         keeping: Keeping | None = None,
+        logged: Brings = nothing,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -125,6 +134,7 @@ class Executor:
         self._clock = clock
         self._settings = settings or BatchSettings()
         self._brings = brings
+        self._logged = logged
         self._warmup = warmup or WarmupSettings()
         self._keeping = keeping or Keeping()
         self._opened: Future[Opened] = Future()
@@ -167,6 +177,7 @@ class Executor:
             # While the executor waits for the next batch, it must not keep this one's arrays alive.
             del batch
             runner.check_if_due()
+        runner.close()
         # What was written last is saved, and who waits for that is answered.
         writes.keeper.close()
         # When this thread has ended, every call that was taken has its answer.
@@ -177,9 +188,14 @@ class Executor:
         graph = self._open_graph()
         try:
             writes = begin(self._name, graph, self._keeping)
-            samples = samples_of(self._brings(graph.signatures, graph.unusable))
+            samples = samples_of(
+                self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
+            )
             first = self._first_runs(graph, samples)
-            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()})
+            memory = self._keeping.memory(self._name)
+            learnt = memory.recall()
+            self._heed(first, learnt)
+            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
             joinings = self._joinings(graph, first)
             row_caps = self._warm_up_as_in_service(graph, first, joinings)
             # Nobody has asked for what the calls that a model brings may have written.
@@ -187,6 +203,7 @@ class Executor:
         except BaseException:
             graph.close()
             raise
+        trust = trust_in(graph.signatures, first.alone, graph.proofs, joinings, self._settings, learnt)
         runner = Runner(
             self._name,
             graph,
@@ -199,6 +216,9 @@ class Executor:
             self._clock,
             writes,
             row_caps,
+            trust,
+            graph.proofs,
+            memory,
         )
         writes.keeper.start()
         padded = {
@@ -218,6 +238,7 @@ class Executor:
                 graph.proofs,
                 {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
                 writes.keeper,
+                trust,
             )
         )
         return graph, runner, writes
@@ -235,6 +256,7 @@ class Executor:
             samples,
             batch_writes=self._keeping.settings.state_batch_writes,
             settings=self._warmup,
+            max_rows=self._settings.max_batch_rows,
             clock=self._clock,
         )
         for name, reason in first.unusable.items():
@@ -251,6 +273,13 @@ class Executor:
                     signature.python_call,
                 )
         return first
+
+    def _heed(self, first: FirstRuns, learnt: Mapping[str, Learnt]) -> None:
+        """Join no calls of a signature for which an earlier run of the server has found a difference."""
+        for name, one in learnt.items():
+            if one.difference and stops(self._settings, name) and first.alone.get(name, "") is None:
+                reason = first.alone[name] = remembered(one.difference)
+                _LOG.warning("%s: calls of signature %r run alone: %s", self._name, name, reason)
 
     def _joinings(self, graph: OpenGraph, first: FirstRuns) -> dict[str, Joining]:
         """How calls are joined, for each signature where that is not the plain way.
@@ -329,6 +358,12 @@ class Executor:
             if last < math.inf and filled[-1] < joining.buckets[-1]:
                 joinings[name] = dataclasses.replace(joining, buckets=tuple(filled))
                 row_caps[name] = filled[-1]
+        for name, taken in first.taken.items():
+            # Larger runs than these nobody has tried, and joined calls shall not be the first: where an op
+            # asks for more than there is, or counts further than it can, the whole process may end.
+            fitting = taken.rows_within(self._warmup.warm_up_memory_mb << 20)
+            if first.alone[name] is None and fitting < self._settings.max_batch_rows:
+                row_caps[name] = min(fitting, row_caps.get(name, fitting))
         for name, timed in self._time_runs(graph, first, joinings).items():
             sizes.setdefault(name, timed)
         words = warmed(counts, sizes)

@@ -58,6 +58,10 @@ _OUTCOMES: Mapping[str, Callable[[Figures], int]] = {
 }
 _EVENTS = {
     "hotgraph_poison_calls": (Event.POISON, "Calls that failed alone after their batch had failed."),
+    "hotgraph_apart_calls": (
+        Event.APART,
+        "Calls that share no run because calls of their peer keep failing.",
+    ),
     "hotgraph_rerun_batches": (Event.RERUN, "Batches that failed and were run again in parts."),
     "hotgraph_out_of_memory": (Event.OUT_OF_MEMORY, "Runs that did not fit into memory."),
     "hotgraph_checked_calls": (Event.CHECKED, "Answers from batches that were compared with those alone."),
@@ -164,6 +168,7 @@ class ServerCollector(Collector):
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield _batching(versions)
+        yield _trusted(versions)
         yield from _plans(versions)
         by_signature = [
             ((version.name, str(version.number), signature), of_one)
@@ -187,6 +192,7 @@ class ServerCollector(Collector):
         )
         for name, (event, help) in _EVENTS.items():
             yield _counter(name, help, by_signature, "", {"": _count_of(event)})
+        yield _suspects(versions)
         for name, help, bounds, counts, total in _HISTOGRAMS:
             histogram = HistogramMetricFamily(name, help, labels=_OF_SIGNATURE)
             for labels, of_one in by_signature:
@@ -248,6 +254,31 @@ def _batching(versions: Sequence[Version]) -> Metric:
             labels = (version.name, str(version.number), signature, reason or "")
             batching.add_metric(labels, float(reason is None))
     return batching
+
+
+def _suspects(versions: Sequence[Version]) -> Metric:
+    peers = GaugeMetricFamily(
+        "hotgraph_apart_peers",
+        "Connections whose calls share no run now because they keep failing.",
+        labels=_OF_SIGNATURE,
+    )
+    for version in versions:
+        suspects = version.suspects
+        for signature in sorted(version.signatures):
+            peers.add_metric((version.name, str(version.number), signature), suspects.get(signature, 0))
+    return peers
+
+
+def _trusted(versions: Sequence[Version]) -> Metric:
+    trusted = GaugeMetricFamily(
+        "hotgraph_trusted_calls",
+        "Joined calls so far without a difference, of earlier starts too where that is kept.",
+        labels=_OF_SIGNATURE,
+    )
+    for version in versions:
+        for signature, trust in version.trust.items():
+            trusted.add_metric((version.name, str(version.number), signature), trust.joined)
+    return trusted
 
 
 def _plans(versions: Sequence[Version]) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.rules import joined_because
+from hotgraph_server.batching.rules import has_rows, joined_because
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.batching.timer import QueueTimer
+from hotgraph_server.batching.trust import Trust
 from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errand import Errand
 from hotgraph_server.errors import (
@@ -117,6 +118,7 @@ class Version:
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
         keeper: of what its signatures write.
+        trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         gate: before the calls that change state.
         contract: what its clients may count on; set by whoever loads it, before it can be called.
         sequences: takes the calls of the signature that the contract is about; None: they belong to none.
@@ -129,6 +131,7 @@ class Version:
         open_graph: Callable[[], OpenGraph],
         clock: Callable[[], float] = time.monotonic,
         brings: Brings = nothing,
+        logged: Brings = nothing,
         keeping: Keeping | None = None,
     ) -> None:
         self.name = settings.name
@@ -148,6 +151,7 @@ class Version:
         self.default_signature: Signature | None = None
         self.load_s = 0.0
         self.keeper: Keeper | None = None
+        self.trust: Mapping[str, Trust] = {}
         self.gate = Gate()
         self.contract = Contract(config=settings.config)
         self.sequences: Sequences | None = None
@@ -155,6 +159,7 @@ class Version:
         self._kept: KeptAnswers | None = None
         self._clock = clock
         self._padded: Mapping[str, frozenset[tuple[str, int]]] = {}
+        self._without_rows: frozenset[str] = frozenset()
         self._default_timeout_s = settings.batch.default_timeout_ms / 1e3 or math.inf
         self._has_levels = settings.batch.priority_levels > 1
         self._has_policies = settings.batch.has_policies
@@ -173,6 +178,7 @@ class Version:
             brings,
             settings.warmup,
             keeping or Keeping(settings.state, settings.name, number),
+            logged,
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
 
@@ -185,6 +191,12 @@ class Version:
     def waiting(self) -> int:
         """Calls that wait for a run now."""
         return len(self._queue)
+
+    @property
+    def suspects(self) -> Mapping[str, int]:
+        """How many connections there are whose calls share no run now because they keep failing, by
+        signature."""
+        return self._queue.suspects.at(self._clock())
 
     def start(self) -> None:
         """Load, warm up, become live.
@@ -206,10 +218,16 @@ class Version:
         self.plans = opened.plans
         self._padded = opened.padded
         self.proofs = opened.proofs
+        self._without_rows = frozenset(
+            name
+            for name, signature in opened.signatures.items()
+            if opened.alone[name] is not None and not has_rows(signature, opened.proofs.get(name))
+        )
         self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
         self.keeper = opened.keeper
+        self.trust = opened.trust
         if self._timer is not None:
             self._timer.start()
         self.state = State.LIVE
@@ -286,6 +304,7 @@ class Version:
         rows: int = 0,
         nbytes: int = -1,
         company: Sequence[float] = (),
+        peer: Hashable = None,
     ) -> Call:
         """Hand a decoded call to the queue; its outcome lands in `slot`, by whatever thread ends it.
 
@@ -307,6 +326,8 @@ class Version:
             nbytes: that the call holds, if the caller knows; below 0: worked out from the arrays.
             company: of one that carries a row for each of several callers, and perhaps empty ones: when they
                 came, monotonic seconds. It shares no run.
+            peer: the connection that it comes by; calls of one that keep failing share no runs for a while
+                (batching/suspects.py). None: nobody knows.
 
         Raises:
             InvalidCall: it has more rows than the settings allow.
@@ -337,6 +358,9 @@ class Version:
             rows=rows,
             nbytes=nbytes,
         )
+        call.peer = peer
+        if signature.name in self._without_rows and not self._is_batch(signature):
+            call.rows = 1
         if company:
             call.rows, call.company = len(company), company[1:]
         if 0 < self._max_call_rows < call.rows:
@@ -354,6 +378,10 @@ class Version:
             return self.gate.put(functools.partial(self._placed, call))
         self._queue.put(call)
         return call
+
+    def _is_batch(self, signature: Signature) -> bool:
+        """Has the owner said that dimension 0 is the batch's?"""
+        return self.contract.batched and self.contract.signature == signature.name
 
     def ask(self, task: Callable[[Writes], Any]) -> Future[Any]:
         """Let the executor's thread do something, behind the calls that change state and have come before.

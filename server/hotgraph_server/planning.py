@@ -2,8 +2,11 @@
 
 What it promises:
 
-* A plan proves itself first. Its answers on generated input equal those of the graph as saved in the
-  caller's thread (1e-4 for floats, exactly for the rest), or it is not used, however fast.
+* A plan proves itself first. Its answers on generated input and on odd rows equal those of the graph as
+  saved in the caller's thread (1e-4 for floats, exactly for the rest; what rounding does to odd ones is
+  excused, comparing.py), and what that refuses it refuses, or it is not used, however fast. An output that
+  is always empty shows nothing, nor do outputs that are all the same whatever goes in: then the graph runs
+  as saved.
 * It is faster by a margin, or the graph runs as saved. What is compared are pairs of runs that follow
   each other, so that a slow moment of the machine hits both, and of all pairs the median.
 * The time is limited. Nothing is begun for which, by what the graph as saved needs for a run, there is no
@@ -18,12 +21,15 @@ shape, so each is run often enough here that nothing is left to be compiled in s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from statistics import median
 
-from hotgraph_server.batching.trial import alike
+import numpy as np
+
+from hotgraph_server.batching.climbing import says_nothing
+from hotgraph_server.batching.comparing import alike, excused
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.signatures import Signature
@@ -33,6 +39,9 @@ Run = Callable[[Plan, Sequence[Array]], Sequence[Array]]
 """Runs a plan on inputs; raises RunFailed."""
 
 Clock = Callable[[], float]
+
+Outcome = tuple[Sequence[Array], Sequence[Array] | RunFailed]
+"""Inputs, and what the graph as saved makes of them."""
 
 # Less than this is noise on a shared machine, and not worth another form.
 _MARGIN = 0.95
@@ -50,14 +59,25 @@ _RUNS_TO_COMPILE = 3
 # Some ops take XLA's code for a CPU a hundred times as long, and more rows only make that worse.
 _HOPELESS = 3.0
 
+# Of the time, for running the graph as saved on inputs to compare with, and every other plan.
+_SHARE_OF_COMPARING = 1 / 4
+_WAYS = len(Form) * len(Threads)
+
+_NO_EVIDENCE = (
+    "its answers are empty, or the same for all inputs that were tried, so nothing shows that another form"
+    " gives them too"
+)
+
 
 def choose_plan(
     inputs: Sequence[Array],
     run: Run,
     *,
+    others: Sequence[Sequence[Array]] = (),
     can_freeze: bool,
     rows: int = 1,
     xla_inputs: Mapping[int, Sequence[Array]] | None = None,
+    repeat: Callable[[Sequence[Array], int], Sequence[Array]] | None = None,
     budget_s: float = 1.0,
     clock: Clock = time.perf_counter,
 ) -> Plan:
@@ -66,9 +86,11 @@ def choose_plan(
     Args:
         inputs: what the graph is known to take.
         run: runs a plan.
+        others: further inputs to compare plans on, as many as there is time for; the graph may refuse them.
         can_freeze: whether there is a frozen form.
         rows: of `inputs`.
         xla_inputs: by their number of rows, inputs to try XLA with.
+        repeat: makes so many rows of one of `others`, to compare XLA on; None: there is nothing to repeat.
         budget_s: seconds that the search may take; see above.
         clock: seconds.
 
@@ -83,16 +105,23 @@ def choose_plan(
         # Random numbers, say: then nothing can be shown to be the same.
         return replace(AS_SAVED, reason="its answers to the same input differ from run to run")
     run_s = clock() - started
+    affordable = int(budget_s * _SHARE_OF_COMPARING / (_WAYS * max(run_s, 1e-9)))
+    outcomes: list[Outcome] = [(inputs, expected)]
+    if clock() + (2 + 2 * _LEAST_ROUNDS) * run_s <= until:
+        outcomes += [(other, _outcome(other, run)) for other in others[: max(affordable, 1)]]
+        if not _shows(outcomes):
+            return replace(AS_SAVED, reason=_NO_EVIDENCE)
     candidates: list[Plan] = []
     notes = []
     prepared_s = run_s
     for plan in _candidates(can_freeze):
         # Its first run, and after it enough of each to compare.
         began = clock()
-        if began + prepared_s + _LEAST_ROUNDS * (len(candidates) + 2) * run_s > until:
+        compared_s = len(outcomes) * run_s
+        if began + prepared_s + compared_s + _LEAST_ROUNDS * (len(candidates) + 2) * run_s > until:
             notes.append(f"no time to try {plan.way}")
             continue
-        refusal = _refusal(plan, inputs, expected, run)
+        refusal = _refusal(plan, outcomes, run)
         if refusal:
             notes.append(f"{plan.form.value} {refusal}")
         else:
@@ -108,7 +137,15 @@ def choose_plan(
         as_saved_s=median(times_s[AS_SAVED]),
         gain=_gain(times_s[AS_SAVED], times_s[best]),
     )
-    chosen, more = _with_xla(chosen, xla_inputs or {}, run, until, clock)
+    compared = [one for one, _ in outcomes[1:]] if repeat is not None else []
+
+    def others_of(count: int) -> Iterator[Outcome]:
+        for one in compared:
+            assert repeat is not None
+            wide = repeat(one, count)
+            yield wide, _outcome(wide, run)
+
+    chosen, more = _with_xla(chosen, xla_inputs or {}, others_of, run, until, clock)
     return replace(chosen, reason="; ".join([_told(chosen), *dict.fromkeys((*notes, *more))]))
 
 
@@ -118,6 +155,14 @@ def rows_of(signature: Signature, inputs: Sequence[Array]) -> int:
         if spec.free_rows:
             return len(array)
     return 1
+
+
+def repeated(signature: Signature, inputs: Sequence[Array], rows: int) -> list[Array]:
+    """Inputs of one row, with that row so many times."""
+    return [
+        np.repeat(array, rows, axis=0) if spec.free_rows else array
+        for spec, array in zip(signature.inputs, inputs, strict=True)
+    ]
 
 
 def rows_to_compile(signature: Signature, row_buckets: Sequence[int]) -> tuple[tuple[int, ...], str]:
@@ -146,13 +191,46 @@ def _candidates(can_freeze: bool) -> list[Plan]:
     return [plan for plan in plans if plan != AS_SAVED]
 
 
-def _refusal(plan: Plan, inputs: Sequence[Array], expected: Sequence[Array], run: Run) -> str:
-    """Why `plan` must not be used; empty: its answers are as expected."""
+def _refusal(plan: Plan, outcomes: Iterable[Outcome], run: Run) -> str:
+    """Why `plan` must not be used; empty: what comes of it is as expected. The first inputs are ordinary."""
+    for index, (inputs, expected) in enumerate(outcomes):
+        try:
+            answers = run(plan, inputs)
+        except RunFailed as error:
+            if isinstance(expected, RunFailed) or (index and says_nothing(error)):
+                continue
+            return f"fails: {str(error).partition(chr(10))[0]}"
+        if isinstance(expected, RunFailed):
+            return "answers what the graph as saved refuses"
+        if not _same(answers, expected) and not _excused(inputs, answers, expected, run, odd=index > 0):
+            return "gives other answers"
+    return ""
+
+
+def _outcome(inputs: Sequence[Array], run: Run) -> Sequence[Array] | RunFailed:
     try:
-        answers = run(plan, inputs)
+        return run(AS_SAVED, inputs)
     except RunFailed as error:
-        return f"fails: {str(error).partition(chr(10))[0]}"
-    return "" if _same(answers, expected) else "gives other answers"
+        return error
+
+
+def _shows(outcomes: Sequence[Outcome]) -> bool:
+    """Would it be seen if another form gave other answers? Nothing is, of an output that is always empty."""
+    answers = [answer for _, answer in outcomes if not isinstance(answer, RunFailed)]
+    if any(all(one.size == 0 for one in ofs) for ofs in zip(*answers, strict=True)):
+        return False
+    return any(not _same(answer, answers[0]) for answer in answers[1:])
+
+
+def _excused(
+    inputs: Sequence[Array], answers: Sequence[Array], expected: Sequence[Array], run: Run, *, odd: bool
+) -> bool:
+    if any(
+        (one.shape, one.dtype) != (other.shape, other.dtype)
+        for one, other in zip(answers, expected, strict=True)
+    ):
+        return False
+    return excused(expected, answers, inputs, lambda near: run(AS_SAVED, near), odd=odd)
 
 
 def _same(answers: Sequence[Array], expected: Sequence[Array]) -> bool:
@@ -195,7 +273,12 @@ def _gain(slow_s: Sequence[float], fast_s: Sequence[float]) -> float:
 
 
 def _with_xla(
-    plan: Plan, inputs_by_rows: Mapping[int, Sequence[Array]], run: Run, until: float, clock: Clock
+    plan: Plan,
+    inputs_by_rows: Mapping[int, Sequence[Array]],
+    others_of: Callable[[int], Iterable[Outcome]],
+    run: Run,
+    until: float,
+    clock: Clock,
 ) -> tuple[Plan, list[str]]:
     """`plan` with XLA at those numbers of rows at which it pays, and what is to be said of the others."""
     gains: dict[int, float] = {}
@@ -216,6 +299,10 @@ def _with_xla(
         if run_s > _HOPELESS * _once(plan, inputs, run, clock):
             notes.append(f"XLA is far slower at {rows} rows, so with more it is not tried")
             break
+        refusal = _refusal(compiled, chain([(inputs, _outcome(inputs, run))], others_of(rows)), run)
+        if refusal:
+            notes.append(f"XLA {refusal}")
+            continue
         times_s = _times_in_turn([plan, compiled], inputs, run, until, clock)
         gain = _gain(times_s[plan], times_s[compiled])
         if _MARGIN * gain > 1.0:
@@ -230,11 +317,11 @@ def _with_xla(
 
 def _compile(compiled: Plan, inputs: Sequence[Array], run: Run, clock: Clock) -> tuple[str, float]:
     """Let TensorFlow compile, and compare. Returns why it must not be used, and seconds of the last run."""
-    expected = run(AS_SAVED, inputs)
+    outcomes: list[Outcome] = [(inputs, run(AS_SAVED, inputs))]
     refusal, run_s = "", 0.0
     for _ in range(_RUNS_TO_COMPILE):
         began = clock()
-        refusal = _refusal(compiled, inputs, expected, run)
+        refusal = _refusal(compiled, outcomes, run)
         run_s = clock() - began
         if refusal:
             break

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.hints import blamed
 from hotgraph_server.batching.joining import PLAIN
 from hotgraph_server.batching.rerun import Parts
 from hotgraph_server.pieces import Pieces
@@ -29,6 +30,7 @@ class Reruns:
 
     def after(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls, whose run together has failed, in other runs."""
+        self._runs.failing.begins()
         if len(calls) > 1:
             self._in_parts(calls, ran)
         elif self._runs.joining(calls[0]).buckets:
@@ -74,7 +76,9 @@ class Reruns:
             if not wanted:
                 continue
             if len(wanted) == 1:
-                if not self._alone(wanted[0]):
+                if self._alone(wanted[0]):
+                    parts.answered(wanted[0])
+                else:
                     runs.count(wanted[0], Event.POISON)
                     one_is_to_blame = True
                 continue
@@ -91,7 +95,7 @@ class Reruns:
         rows = sum(call.rows for call in calls)
         self._runs.count_failed(calls[0], rows, ran)
         if not ran.out_of_memory:
-            parts.failed(calls)
+            parts.failed(calls, blamed(calls, str(ran.error)))
             return 0
         self._runs.count(calls[0], Event.OUT_OF_MEMORY)
         parts.out_of_memory(calls)

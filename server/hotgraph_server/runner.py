@@ -8,8 +8,8 @@ answer or the error that it would have got alone. What it does for that:
 * A run that does not fit into memory is run again at half the rows, and so are all later ones.
 * A call larger than the row limit runs in pieces, others in between (pieces.py).
 * Calls that change state have a way of their own, which runs nothing twice (writing.py).
-* A sampled call is run again alone, and joining ends for its signature if the answers differ
-  (batching/checking.py).
+* Joined calls are run alone as well, some before any answer of their batch leaves and some later, and joining
+  ends for their signature if the answers differ (checks.py; which ones: batching/trust.py).
 
 It is the executor's own, in the executor's thread; see executor.py for what happens around it. The next batch
 is not joined beside a run, because that does not pay: 32 images (19 MB) join in 5 ms where they run for 800,
@@ -22,20 +22,22 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from hotgraph_server.batching.backlog import Batch
-from hotgraph_server.batching.checking import Sample, difference
-from hotgraph_server.batching.joining import Joining, cut, join
+from hotgraph_server.batching.joining import Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rerun import within_rows
+from hotgraph_server.batching.trust import Trust
+from hotgraph_server.checks import Checks
 from hotgraph_server.errand import Errand
-from hotgraph_server.errors import InternalError, RunFailed
+from hotgraph_server.errors import InternalError
 from hotgraph_server.finisher import Finisher
 from hotgraph_server.pieces import Pieces
 from hotgraph_server.reruns import Reruns
-from hotgraph_server.runs import OUT_OF_MEMORY, Runnable, Runs
+from hotgraph_server.row_independence.verdict import Judgement
+from hotgraph_server.runs import Runnable, Runs
 from hotgraph_server.settings import BatchSettings
+from hotgraph_server.state.learnt import Memory
 from hotgraph_server.state.writes import Writes, forgetting
-from hotgraph_server.statistics import Event, Statistics
-from hotgraph_server.tensors import Array
+from hotgraph_server.statistics import Statistics
 from hotgraph_server.writing import Writing
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ class Runner:
         clock: monotonic seconds.
         writes: keeps what runs write; None: nobody does.
         row_caps: see Runs.
+        trust: of the signatures whose joined calls are checked; None: none are.
+        proofs: what the structure of the graph says, for the log of a difference.
+        memory: keeps what the checks learn; None: nobody does.
     """
 
     def __init__(
@@ -71,11 +76,12 @@ class Runner:
         clock: Callable[[], float],
         writes: Writes | None = None,
         row_caps: Mapping[str, int] | None = None,
+        trust: Mapping[str, Trust] | None = None,
+        proofs: Mapping[str, Judgement] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._title = title
-        self._graph = graph
         self._queue = queue
-        self._statistics = statistics
         self._settings = settings
         self._alone = alone
         self._runs = Runs(
@@ -90,6 +96,8 @@ class Runner:
             clock,
             queue.limit_rows,
             row_caps,
+            queue.suspects,
+            trust,
         )
         self._pieces = Pieces(
             self._runs,
@@ -97,16 +105,28 @@ class Runner:
             split=settings.split,
             is_joined=lambda name: alone[name] is None,
         )
+        self._clock = clock
         self._reruns = Reruns(title, self._runs, self._pieces)
         self._writes = writes or forgetting(title)
         self._writing = Writing(title, self._runs, self._writes)
-        self._checks = self._runs.checks
-        self._clock = clock
+        self._checks = Checks(
+            title,
+            queue,
+            self._runs,
+            self._reruns,
+            settings,
+            alone,
+            trust or {},
+            proofs or {},
+            memory or Memory(title),
+        )
+        self._runs.may_leave = self._checks.may_leave
 
     def run(self, batch: Batch) -> None:
         """Run what the queue gave; an error that nobody expects ends its calls and nothing else."""
         try:
             self._run(batch)
+            self._runs.failing.settle(self._clock())
         except Exception:
             _LOG.exception("%s: a run of signature %r broke", self._title, batch[0].signature.name)
             for call in batch:
@@ -114,20 +134,23 @@ class Runner:
 
     def check_if_due(self) -> None:
         """Run the sampled call alone, if there is one and now is the time for it."""
-        if self._checks.waiting is None or not self._checks.is_due(not len(self._queue), self._clock()):
-            return
-        self._queue.done()
         try:
-            self._check()
+            self._checks.run_if_idle()
         except Exception:
             _LOG.exception("%s: a check broke", self._title)
+
+    def close(self) -> None:
+        """Keep what was learnt."""
+        self._checks.close()
 
     def _run(self, batch: Batch) -> None:
         first = batch[0]
         if isinstance(first, Errand):
+            self._checks.forget()
             first.run(self._writes)
             return
         if first.signature.writes:
+            self._checks.forget()
             self._writing.run(batch)
             return
         limit = self._runs.limits.of(first.signature.name)
@@ -158,39 +181,3 @@ class Runner:
         # What follows is no measure of what such a batch costs.
         self._queue.done()
         self._reruns.after(part, ran)
-
-    def _check(self) -> None:
-        sample = self._checks.take()
-        name = sample.signature.name
-        try:
-            alone = self._run_alone(sample)
-        except RunFailed as error:
-            if error.code == OUT_OF_MEMORY:
-                return
-            found: str | None = f"it was answered from a batch and fails alone: {error}".partition("\n")[0]
-        else:
-            found = difference(sample, alone)
-        self._statistics.count(name, Event.CHECKED)
-        if found is None:
-            return
-        self._statistics.count(name, Event.DIFFERED)
-        stops = self._settings.on_difference == "stop" and self._settings.batching_of(name) != "always"
-        _LOG.warning(
-            "%s: a call of signature %r was answered otherwise from a batch than alone: %s; %s",
-            self._title,
-            name,
-            found,
-            "its calls share no batches any more" if stops else "its calls go on sharing batches by setting",
-        )
-        if stops:
-            self._alone[name] = f"a check in service found a difference: {found}"
-
-    def _run_alone(self, sample: Sample) -> Sequence[Array]:
-        """Raises RunFailed."""
-        signature = sample.signature
-        if not signature.compiles:
-            return self._graph.run(signature, sample.outputs, sample.inputs)
-        # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
-        joining = self._runs.joining_of(signature.name)
-        outputs = self._graph.run(signature, sample.outputs, join([sample], joining))
-        return cut([sample], outputs, joining)[0]

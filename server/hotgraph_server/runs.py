@@ -16,10 +16,13 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.checking import Checks
-from hotgraph_server.batching.joining import PLAIN, Joining, cut, join
+from hotgraph_server.batching.checking import Sample
+from hotgraph_server.batching.joining import PLAIN, Joining, cut, join, rows_to_run
 from hotgraph_server.batching.rerun import RowLimits
+from hotgraph_server.batching.suspects import Suspects
+from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
+from hotgraph_server.failing import Failing
 from hotgraph_server.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
@@ -81,10 +84,14 @@ class Runs:
         clock: monotonic seconds.
         limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
         row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
+        suspects: is told by `failing`; None: nobody asks.
+        trust: of the signatures whose joined calls are checked.
 
     Attributes:
         limits: how many rows a run may have, by signature.
-        checks: the call that is to be run again alone.
+        failing: is told of calls that fail by themselves, and of answers.
+        may_leave: is asked before answers of joined calls leave of which one is due for a check; where it
+            says no, it has ended them. The runner sets it (checks.py).
     """
 
     def __init__(
@@ -100,12 +107,16 @@ class Runs:
         clock: Callable[[], float],
         limit_rows: Callable[[str, int], None],
         row_caps: Mapping[str, int] | None = None,
+        suspects: Suspects | None = None,
+        trust: Mapping[str, Trust] | None = None,
     ) -> None:
         self._limit_rows = limit_rows
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
-        self.checks = Checks(settings.check_one_in)
+        self.failing = Failing(title, suspects or Suspects())
+        self.may_leave: Callable[[Sequence[Call], Ran], bool] = lambda *_: True
+        self._trust = trust or {}
         self._title = title
         self._graph = graph
         self._waiting = waiting
@@ -123,11 +134,17 @@ class Runs:
             calls: of one lane, or a single one.
             joining: how; None: as their signature's calls are.
         """
+        return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
+
+    def run_alone(self, call: Call | Sample) -> Ran:
+        """What a call is answered alone; nobody hears of this run."""
+        # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
+        compiles = call.signature.compiles
+        return self._run([call], self.joining_of(call.signature.name) if compiles else PLAIN)
+
+    def _run(self, calls: Sequence[Call | Sample], joining: Joining) -> Ran:
         first = calls[0]
         signature = first.signature
-        joining = joining or self.joining(first)
-        if signature.writes:
-            self.checks.forget()
         started = joined = returned = self._clock()
         try:
             inputs = join(calls, joining)
@@ -141,19 +158,29 @@ class Runs:
             if len(calls) > 1 or joining is not PLAIN or isinstance(error, RunFailed):
                 # It travels without the frames that it came through: they hold the batch.
                 forget_traceback(error)
-            return self._watched(calls, Ran((), error, started, joined, returned, self._clock()))
-        return self._watched(calls, Ran(answers, None, started, joined, returned, self._clock()))
+            return Ran((), error, started, joined, returned, self._clock())
+        return Ran(answers, None, started, joined, returned, self._clock())
 
     def answer(self, calls: Sequence[Call], ran: Ran) -> None:
-        """End calls with their answers."""
+        """End calls with their answers, unless a check says otherwise."""
         name = calls[0].signature.name
         rows = sum([call.rows for call in calls])
         if self.limits.ran(name, rows):
             self._fit_buckets(name)
             self._limit_rows(name, self.limits.of(name))
             _LOG.info("%s: signature %r is tried with more rows a run again", self._title, name)
-        if len(calls) > 1 or self.joining(calls[0]).buckets:
-            self.checks.answered(calls, ran.answers, ran.ended)
+        trust = self._trust.get(name)
+        if (
+            trust is not None
+            and (len(calls) > 1 or self._is_filled_up(calls[0]))
+            and not trust.passes(len(calls), ran.ended)
+            and not self.may_leave(calls, ran)
+        ):
+            return
+        self.deliver(calls, ran)
+
+    def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls with their answers."""
         # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
         self.count_answered(calls, ran)
         if self._waiting() and ran.ended - ran.started > WORTH_A_HAND_OVER_S:
@@ -165,6 +192,7 @@ class Runs:
         """Count a run that went well."""
         arrivals = [call.arrived for call in calls if call.slot.begin()]
         arrivals += calls[0].company
+        self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
@@ -179,12 +207,14 @@ class Runs:
         arrivals = [call.arrived] if answer is not None and call.slot.begin() else []
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
+            self.failing.answered([call])
             finish([call], [answer])
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""
         self._count_ends(([call.arrived] if call.slot.begin() else []), call, rows, ran)
         error = ran.error
+        self.failing.failed(call, error)
         if isinstance(error, RunFailed):
             call.slot.finish(error)
         else:
@@ -238,7 +268,13 @@ class Runs:
         """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
         self._add_run(call, (), rows, ran)
 
-    def count(self, call: Call, event: Event) -> None:
+    def count_in_vain(self, calls: Sequence[Call], ran: Ran) -> None:
+        """Count a run that went well, and whose answers nobody gets."""
+        rows = sum([call.rows for call in calls])
+        name = calls[0].signature.name
+        self._statistics.add_run(name, (), rows, ran.started, ran.ended, failed=True)
+
+    def count(self, call: Call | Sample, event: Event) -> None:
         """Count what has happened to `call`, or to the run that it was in."""
         self._statistics.count(call.signature.name, event)
 
@@ -273,11 +309,19 @@ class Runs:
             limit,
         )
 
-    def _watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
+    def watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
+        """Tell whoever looks of a run that ends these calls."""
         watcher = self._statistics.watcher
         if watcher is not None:
             watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
         return ran
+
+    def _is_filled_up(self, call: Call) -> bool:
+        """Does this call, in a run of its own, run with more rows than it would alone?"""
+        joining = self.joining(call)
+        if not joining.buckets or call.signature.compiles:
+            return False
+        return rows_to_run(call.rows, joining) != call.rows
 
     def _fit_buckets(self, name: str) -> None:
         """No bucket is larger than a run may be."""

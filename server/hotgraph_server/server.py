@@ -81,7 +81,9 @@ class Server:
         self.repository = Repository(
             settings.repository,
             self._publish,
-            load=functools.partial(load_version, brings_of=tfs.records_in, cache=self._cache),
+            load=functools.partial(
+                load_version, brings_of=tfs.records_in, logged_of=tfs.logged_in, cache=self._cache
+            ),
             look=look_at,
             ended=lambda: self.control.wake(),
         )

@@ -67,10 +67,28 @@ class Content:
     Attributes:
         name: in words, for people: "JPEG images".
         samples: some that the graph can read.
+        others: some that are odd, and that it may refuse.
     """
 
     name: str
     samples: tuple[bytes, ...] = field(repr=False)
+    others: tuple[bytes, ...] = field(repr=False, default=())
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values that a graph treats apart, as its ops, tables and vocabularies tell: worth a try for any input.
+
+    Attributes:
+        numbers: sizes of what is looked up in, depths, boundaries, keys, what is compared with.
+        texts: words of vocabularies and tables, and what is compared with.
+    """
+
+    numbers: tuple[float, ...] = ()
+    texts: tuple[bytes, ...] = ()
+
+
+NO_VALUES = Values()
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,7 @@ class Signature:
         varies: running it twice on the same inputs may give two answers even where nothing is written: it
             draws random numbers, or reads files.
         contents: what the strings of an input hold, by alias; not there: texts of any kind.
+        values: what the graph tells of the values that it may be asked for.
         compiles: the op on the way that compiles anew for each shape that it gets (XLA); empty: none does.
         python_call: an op that a run may come to and that calls a Python function which is not in this
             process; such a run fails. Empty: there is none.
@@ -103,6 +122,7 @@ class Signature:
     other_state: frozenset[str] = frozenset()
     varies: bool = False
     contents: Mapping[str, Content] = field(default_factory=dict, repr=False)
+    values: Values = field(default=NO_VALUES, repr=False)
     compiles: str = ""
     python_call: str = ""
 

@@ -44,6 +44,7 @@ class Event(enum.Enum):
     EXPIRED = "its deadline passed before it was answered"
     CANCELLED = "its caller left"
     POISON = "it failed alone after the batch that it was in had failed"
+    APART = "it shares no run, because calls of its peer keep failing"
     RERUN = "a batch was run again in parts"
     OUT_OF_MEMORY = "a run did not fit into memory"
     CHECKED = "an answer from a batch was compared with the answer alone"

@@ -22,10 +22,12 @@ from typing import Protocol
 
 import grpc
 
+from hotgraph_server.batching.adversarial import adversarial_rows
+from hotgraph_server.batching.climbing import SHARE_FOR_PLAN, SHARE_FOR_TRIAL, Lone, climb, says_nothing
 from hotgraph_server.batching.generated import RANGES, Kind, described, generate
 from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Taken, probe
-from hotgraph_server.batching.rules import why_alone
-from hotgraph_server.batching.trial import CURE, ROWS, why_not_joined
+from hotgraph_server.batching.rules import is_proven, why_alone
+from hotgraph_server.batching.trial import CURE, ROWS, Rows, why_not_joined
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import WarmupSettings
@@ -71,12 +73,14 @@ class FirstRuns:
         taken: the generated input that it takes; not there: it takes none, or was not run.
         warmed: what it was run with, or why it was not, in words for people.
         unusable: why it cannot be called after all.
+        odd: inputs of one row that it has answered or refused within the limits, ordinary ones among them.
     """
 
     alone: dict[str, str | None] = field(default_factory=dict)
     warmed: dict[str, str] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, list[Sequence[Array]]] = field(default_factory=dict)
 
     def kind(self, name: str) -> Kind | None:
         """The kind of generated input that a signature takes."""
@@ -92,6 +96,7 @@ def warm_up(
     *,
     batch_writes: bool = False,
     settings: WarmupSettings | None = None,
+    max_rows: int = ROWS,
     clock: Clock = time.monotonic,
 ) -> FirstRuns:
     """Run every signature that can be run without a trace, and try which may be batched.
@@ -103,6 +108,7 @@ def warm_up(
         samples: what the model brings.
         batch_writes: as in rules.why_alone.
         settings: what the runs may take, and whether there are any.
+        max_rows: that a batch may have.
         clock: monotonic seconds.
     """
     settings = settings or WarmupSettings()
@@ -117,13 +123,16 @@ def warm_up(
             found.warmed[name] = "not warmed up: it may change state"
         elif not settings.warm_up:
             proof = graph.proofs.get(name)
-            found.alone[name] = why_not_joined(signature, _never, batching, (), "warm_up is off", proof)
+            never = BoundedRuns(_never, Limits(math.inf, 0), clock)
+            rows = Rows(kind="warm_up is off")
+            found.alone[name] = why_not_joined(signature, never, batching, rows, proof)
             found.warmed[name] = "not warmed up: warm_up is off"
         else:
             # Each has an equal part of what the ones before it have left.
             part_s = max(until - clock(), 0.0) / (1 + sum(not one.writes for one in left))
             limits = Limits(part_s, settings.warm_up_memory_mb << 20)
-            first = _First(graph, signature, where, batching, (samples or {}).get(name, ()), limits, clock)
+            of_it = (samples or {}).get(name, ())
+            first = _First(graph, signature, where, batching, of_it, limits, max_rows, clock)
             first.add_to(found)
     return found
 
@@ -139,6 +148,7 @@ class _First:
         batching: str,
         samples: Sequence[Sequence[Array]],
         limits: Limits,
+        max_rows: int,
         clock: Clock,
     ) -> None:
         self._graph = graph
@@ -148,6 +158,7 @@ class _First:
         self._proof = graph.proofs.get(signature.name)
         self._samples = samples
         self._limits = limits
+        self._max_rows = max_rows
         self._clock = clock
         self._has_run = False
         self._failures: list[RunFailed] = []
@@ -163,16 +174,19 @@ class _First:
         runs = BoundedRuns(self._noted(bounded), self._limits, self._clock)
         taken = self._probe(runs)
         kind = taken.kind if isinstance(taken, Taken) and taken.rows == ROWS else _why(taken)
-        alone = why_not_joined(signature, runs, self._batching, self._samples, kind, self._proof)
+        lone = self._climb(runs, taken)
+        rows = Rows(self._samples, kind, lone, self._most_rows(lone))
+        alone = why_not_joined(signature, runs, self._batching, rows, self._proof)
         if not self._has_run:
             self._run_others(runs)
         reason = self._why_unusable()
         if reason is not None:
             found.unusable[name] = reason
             return
-        found.alone[name] = alone
+        found.alone[name] = self._why_not_at_all(taken) if alone is None else alone
         if isinstance(taken, Taken):
             found.taken[name] = taken
+            found.odd[name] = [one.inputs for one in lone]
             what = described(signature, taken.kind)
             found.warmed[name] = f"warmed up with generated input{f': {what}' if what else ''}"
         elif self._has_run and self._samples:
@@ -181,6 +195,12 @@ class _First:
             found.warmed[name] = f"not warmed up: {_first_line(taken)}; {CURE}"
             _LOG.warning("%s is %s", self._title, found.warmed[name])
 
+    def _why_not_at_all(self, taken: Taken | RunFailed) -> str | None:
+        """Why not even what is proven is joined: a few rows were too much already."""
+        if isinstance(taken, Taken) or self._batching == "always" or not says_nothing(taken):
+            return None
+        return f"it is not known how many of its rows can be run at once: {_first_line(taken)}; {CURE}"
+
     def _probe(self, runs: BoundedRuns) -> Taken | RunFailed:
         taken = probe(self._signature, runs, ROWS) if self._is_joined else None
         if isinstance(taken, Taken) or runs.interrupted:
@@ -188,6 +208,21 @@ class _First:
             return taken
         # What is not joined, or takes no three rows, is warmed up with one.
         return probe(self._signature, runs, 1)
+
+    def _climb(self, runs: BoundedRuns, taken: Taken | RunFailed) -> list[Lone]:
+        """Odd rows alone, for the trial and for the search for a plan."""
+        # What values a part of a tensor may have depends on the other parts.
+        inputs = self._signature.inputs
+        if not isinstance(taken, Taken) or not inputs or any(spec.part is not None for spec in inputs):
+            return []
+        proven = is_proven(self._signature, self._proof)
+        share = SHARE_FOR_TRIAL if self._is_joined and not proven else SHARE_FOR_PLAN
+        return climb(adversarial_rows(self._signature, taken.kind), runs, taken.cost, share)
+
+    def _most_rows(self, lone: Sequence[Lone]) -> int:
+        """Rows whose run is harmless: the largest of them may make all others as large."""
+        largest = max((one.nbytes for one in lone), default=0)
+        return max(min(self._max_rows, self._limits.nbytes // max(largest, 1)), 1)
 
     @property
     def _is_joined(self) -> bool:
@@ -307,7 +342,7 @@ def _is_unfit(error: RunFailed) -> bool:
     return error.status in _UNFIT
 
 
-def _never(_: Sequence[Array]) -> Sequence[Array]:
+def _never(_: Sequence[Array]) -> Measured:
     raise AssertionError("nothing is run where warm_up is off")
 
 

@@ -57,11 +57,6 @@ def _rows_apart(request: Any) -> None:
     request.raw_input_contents[1] = bytes(24)
 
 
-def _no_rows(request: Any) -> None:
-    request.inputs[0].shape[0] = request.inputs[1].shape[0] = 0
-    request.raw_input_contents[0] = request.raw_input_contents[1] = b""
-
-
 def _without(request: Any) -> None:
     del request.inputs[1]
     del request.raw_input_contents[1]
@@ -165,7 +160,6 @@ BAD_REQUESTS = {
         "INVALID_ARGUMENT",
         "batch size does not match other inputs",
     ),
-    "no rows": (spoilt(_no_rows), "INVALID_ARGUMENT", "batch size 0"),
     "byte count": (
         spoilt(lambda request: request.raw_input_contents.__setitem__(0, bytes(8))),
         "INVALID_ARGUMENT",

@@ -119,11 +119,12 @@ def call(
     arrived: float = 0.0,
     deadline: float = math.inf,
     joinable: bool = True,
+    peer: str | None = None,
 ) -> Call:
     """A call of `of` with one row of ones, if nothing is said."""
     of = of or signature()
     arrays = rows(1) if inputs is None else inputs
-    return Call(
+    made = Call(
         of,
         [arrays] if isinstance(arrays, np.ndarray) else arrays,
         of.output_aliases if outputs is None else outputs,
@@ -132,6 +133,8 @@ def call(
         deadline=deadline,
         joinable=joinable,
     )
+    made.peer = peer
+    return made
 
 
 def doubled(inputs: Sequence[Array]) -> list[Array]:
@@ -178,7 +181,9 @@ class FakeGraph:
         if self._shut:
             self._entered.release()
             assert self._passes.acquire(timeout=HANG_S), "the test never let the run go on"
-        return self.compute(inputs)
+        # Of infinities and of what is no number TensorFlow makes something without a word.
+        with np.errstate(all="ignore"):
+            return self.compute(inputs)
 
     def read_variables(self) -> dict[str, Array]:
         return {}
@@ -194,7 +199,9 @@ class FakeGraph:
         del self.signatures[name]
         self.unusable[name] = reason
 
-    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
 
     def close(self) -> None:

@@ -18,9 +18,13 @@ _PLENTY = Limits(seconds=1e6, nbytes=2**40)
 
 def kind_of(signature: Signature, run: Run, rows: int = ROWS) -> Kind | str:
     """The widest kind of generated input that a graph takes, so many rows at once; or why it takes none."""
-    bounded = BoundedRuns(lambda inputs: Measured(run(inputs), 0), _PLENTY, FakeClock())
-    taken = probe(signature, bounded, rows)
+    taken = probe(signature, bounded(run), rows)
     return taken.kind if isinstance(taken, Taken) else str(taken).partition("\n")[0]
+
+
+def bounded(run: Run) -> BoundedRuns:
+    """Runs that may take all the time and memory there is."""
+    return BoundedRuns(lambda inputs: Measured(run(inputs), 0), _PLENTY, FakeClock())
 
 
 def kinds_of(graph: Graph) -> dict[str, Kind]:

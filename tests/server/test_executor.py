@@ -12,12 +12,16 @@ import pytest
 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.probing import Measured
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Slot
 from hotgraph_server.brought import Brought
 from hotgraph_server.errors import Draining, InternalError, LoadError, RunFailed
 from hotgraph_server.executor import Executor, Opened, OpenGraph
-from hotgraph_server.settings import BatchSettings, SessionSettings, WarmupSettings
+from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
+from hotgraph_server.settings import BatchSettings, SessionSettings, StateSettings, WarmupSettings
+from hotgraph_server.signatures import Signature
+from hotgraph_server.state.keeping import Keeping
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 
@@ -42,15 +46,21 @@ class WatchedQueue(BatchQueue):
         assert self.asked.acquire(timeout=HANG_S), "the executor never came back for more"
 
 
+UNCHECKED = BatchSettings(check_one_in=0)
+"""What is run is what was asked for and nothing else."""
+
+PROVEN = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN)}, "")
+
+
 class Running:
     """An executor with its queue, on a graph of the test's."""
 
-    def __init__(self, graph: FakeGraph) -> None:
+    def __init__(self, graph: FakeGraph, settings: BatchSettings = UNCHECKED) -> None:
         self.graph = graph
         self.queue = WatchedQueue()
         self.statistics = Statistics()
         self.clock = FakeClock()
-        self.executor = Executor(NAME, graph.open, self.queue, self.statistics, self.clock)
+        self.executor = Executor(NAME, graph.open, self.queue, self.statistics, self.clock, settings)
         self.opened = self.executor.start()
         self.queue.wait_until_asked()
         graph.runs.clear()
@@ -387,7 +397,7 @@ def test_padding_that_cannot_be_is_refused_at_start(
 
 def test_calls_of_different_lengths_share_a_run_and_each_is_answered_as_alone() -> None:
     pairs = signature(inputs={"x": (None, None)}, outputs={"y": (None, None)})
-    settings = BatchSettings(pad={"x.1": 0}, cut={"y.1": "x.1"}, row_buckets=(4, 64))
+    settings = BatchSettings(pad={"x.1": 0}, cut={"y.1": "x.1"}, row_buckets=(4, 64), check_one_in=0)
     graph = FakeGraph(pairs)
     queue = BatchQueue(NAME, settings)
     executor = Executor(NAME, graph.open, queue, Statistics(), settings=settings)
@@ -432,33 +442,157 @@ def test_queue_knows_what_runs_cost_before_the_first_call() -> None:
     assert not [name for name, _ in told if name == "write"]
 
 
-def test_check_in_service_runs_when_nothing_else_is_to_do_and_stops_joining() -> None:
-    """Rows that the trial has not seen: large ones influence each other."""
+def large_mix(inputs: Sequence[Array]) -> list[Array]:
+    """Rows that the trial has not seen: two numbers make rows influence each other."""
+    x = inputs[0]
+    return [x - x.mean(axis=0) if np.isin(x, (2000, 3000)).any() else x]
 
-    def compute(inputs: Sequence[Array]) -> list[Array]:
-        x = inputs[0]
-        return [x - x.mean(axis=0) if x.max() > 1000 else x]
 
-    settings = BatchSettings(check_one_in=2)
-    queue, graph, statistics = BatchQueue(NAME, settings), FakeGraph(compute=compute), Statistics()
+class Checked:
+    """An executor whose checks are on, and which keeps what they learn in `state_dir`."""
+
+    def __init__(self, state_dir: str = "", made_by: str = "", **batch: Any) -> None:
+        settings = BatchSettings(**batch)
+        keeping = Keeping(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
+        self.queue, self.graph = BatchQueue(NAME, settings), FakeGraph(compute=large_mix)
+        self.statistics = Statistics()
+        self.executor = Executor(
+            NAME, self.graph.open, self.queue, self.statistics, settings=settings, keeping=keeping
+        )
+        self.opened = self.executor.start()
+
+    @property
+    def alone(self) -> str | None:
+        return self.opened.alone["serving_default"]
+
+    def together(self, *values: float) -> list[list[Array]]:
+        """What calls are answered that the executor finds waiting when it is free."""
+        self.graph.shut()
+        of = self.graph.signatures["serving_default"]
+        callers = [Caller() for _ in range(len(values) + 1)]
+        self.queue.put(call(rows(0), of, callers[0].slot))
+        self.graph.wait_until_held()
+        self.graph.runs.clear()
+        for value, caller in zip(values, callers[1:], strict=True):
+            self.queue.put(call(rows(value), of, caller.slot, joinable=self.alone is None))
+        self.graph.let_all_go()
+        return [caller.answer() for caller in callers][1:]
+
+    def stop(self) -> None:
+        self.queue.close()
+        assert self.executor.stop(HANG_S)
+
+
+def test_check_in_service_finds_what_the_trial_did_not_before_anybody_is_answered() -> None:
+    checked = Checked()
+    assert checked.alone is None
+    for answer in checked.together(2000, 3000):
+        np.testing.assert_array_equal(answer[0], rows(0))
+    assert [len(run[0]) for run in checked.graph.runs] == [2, 1, 1]
+    assert "a check in service found a difference" in (checked.alone or "")
+    assert checked.statistics.by_signature()["serving_default"].events[Event.DIFFERED] == 1
+    checked.stop()
+
+
+def test_check_of_a_sampled_call_runs_when_nothing_else_is_to_do() -> None:
+    graph = FakeGraph()
+    graph.proofs = {"serving_default": PROVEN}
+    settings = BatchSettings(check_one_in=3)
+    queue, statistics = BatchQueue(NAME, settings), Statistics()
     executor = Executor(NAME, graph.open, queue, statistics, settings=settings)
-    opened = executor.start()
-    assert opened.alone["serving_default"] is None
-    graph.runs.clear()
+    executor.start()
     graph.shut()
-    callers = [Caller() for _ in range(3)]
-    for value, caller in zip((1, 2000, 3000), callers, strict=True):
+    callers = [Caller() for _ in range(4)]
+    for value, caller in enumerate(callers):
         queue.put(call(rows(value), graph.signatures["serving_default"], caller.slot))
-        if value == 1:
+        if value == 0:
             graph.wait_until_held()
+            graph.runs.clear()
     graph.let_all_go()
     for caller in callers:
         caller.answer()
     queue.close()
     assert executor.stop(HANG_S)
-    assert [len(run[0]) for run in graph.runs] == [1, 2, 1]
-    assert "a check in service found a difference" in (opened.alone["serving_default"] or "")
-    assert statistics.by_signature()["serving_default"].events[Event.DIFFERED] == 1
+    # The batch, its first and second call before its answers leave, and the third.
+    assert [run[0][:, 0].tolist() for run in graph.runs] == [[1, 2, 3], [1], [2], [3]]
+    assert statistics.by_signature()["serving_default"].events[Event.CHECKED] == 3
+
+
+def test_restart_goes_on_with_the_trust_that_there_was(tmp_path: Path) -> None:
+    first = Checked(str(tmp_path))
+    for _ in range(20):
+        first.together(1, 2, 3, 4)
+    first.stop()
+    second = Checked(str(tmp_path))
+    second.together(1, 2, 3, 4)
+    # One after the start, for nothing was compared within the last minute.
+    assert [len(run[0]) for run in second.graph.runs] == [4, 1]
+    assert second.opened.trust["serving_default"].joined == 84
+    second.stop()
+
+
+def test_restart_joins_nothing_for_which_a_difference_was_found(tmp_path: Path) -> None:
+    first = Checked(str(tmp_path))
+    first.together(2000, 3000)
+    first.stop()
+    second = Checked(str(tmp_path))
+    assert (second.alone or "").startswith(
+        "a check in an earlier run of the server found a difference: output"
+    )
+    second.together(1, 2)
+    assert [len(run[0]) for run in second.graph.runs] == [1, 1]
+    second.stop()
+    third = Checked(str(tmp_path))
+    assert third.alone == second.alone
+    third.stop()
+
+
+@pytest.mark.parametrize("batch", [{"on_difference": "warn"}, {"batching": "always"}], ids=["warn", "always"])
+def test_owner_who_joins_all_the_same_is_not_kept_from_it_by_what_was_learnt(
+    batch: dict[str, str], tmp_path: Path
+) -> None:
+    first = Checked(str(tmp_path))
+    first.together(2000, 3000)
+    first.stop()
+    second = Checked(str(tmp_path), **batch)
+    assert second.alone is None
+    second.stop()
+    third = Checked(str(tmp_path))
+    assert "earlier run" in (third.alone or "")
+    third.stop()
+
+
+def test_what_was_learnt_of_another_tensorflow_is_forgotten_and_nothing_is_kept_without_a_folder(
+    tmp_path: Path,
+) -> None:
+    first = Checked(str(tmp_path), "tensorflow 2.20.0")
+    first.together(2000, 3000)
+    first.stop()
+    for state_dir in (str(tmp_path), ""):
+        second = Checked(state_dir, "tensorflow 2.21.0")
+        assert second.alone is None
+        second.stop()
+
+
+def test_check_one_in_0_checks_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    checked = Checked(str(tmp_path), check_one_in=0)
+    checked.together(1, 2)
+    assert [len(run[0]) for run in checked.graph.runs] == [2]
+    checked.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("judgement", [None, PROVEN], ids=["unknown", "proven"])
+def test_only_where_nothing_is_proven_the_first_joined_calls_are_all_compared(
+    judgement: Judgement | None,
+) -> None:
+    graph = FakeGraph()
+    graph.proofs = {} if judgement is None else {"serving_default": judgement}
+    running = Running(graph, BatchSettings())
+    running.put_as_one_batch(*[rows(number) for number in range(5)])
+    running.end()
+    compared = [int(run[0][0, 0]) for run in graph.runs[2:]]
+    assert compared == ([0, 1, 3] if judgement else [0, 1, 2, 3, 4])
 
 
 def test_signature_is_warmed_up_before_start_comes_back() -> None:
@@ -548,3 +682,33 @@ def test_every_row_bucket_is_run_before_the_first_call(caplog: pytest.LogCapture
         start_with(graph, settings=settings)
     assert {3, 5, 11} <= {len(inputs[0]) for inputs in graph.runs}
     assert "3, 5, 11 generated rows for serving_default" in caplog.text
+
+
+class Large(FakeGraph):
+    """A run allocates 500 MiB for each row."""
+
+    def bounded(self, signature: Signature, run_s: float) -> Callable[[Sequence[Array]], Measured]:
+        run = super().bounded(signature, run_s)
+        return lambda inputs: run(inputs)._replace(nbytes=len(inputs[0]) * 500 * 2**20)
+
+
+def test_joined_calls_ask_for_no_more_memory_than_was_tried() -> None:
+    graph = Large()
+    graph.proofs = {"serving_default": PROVEN}
+    settings = BatchSettings(check_one_in=0)
+    queue = BatchQueue(NAME, settings)
+    executor = Executor(NAME, graph.open, queue, Statistics(), settings=settings)
+    executor.start()
+    graph.shut()
+    callers = [Caller() for _ in range(11)]
+    for number, caller in enumerate(callers):
+        queue.put(call(rows(number), graph.signatures["serving_default"], caller.slot))
+        if not number:
+            graph.wait_until_held()
+            graph.runs.clear()
+    graph.let_all_go()
+    for caller in callers:
+        caller.answer()
+    queue.close()
+    assert executor.stop(HANG_S)
+    assert max(len(run[0]) for run in graph.runs) == 4

@@ -103,6 +103,7 @@ def test_calls_are_counted_once_by_how_they_ended(scraped: Scraped) -> None:
     ("event", "name"),
     [
         (Event.POISON, "hotgraph_poison_calls_total"),
+        (Event.APART, "hotgraph_apart_calls_total"),
         (Event.RERUN, "hotgraph_rerun_batches_total"),
         (Event.OUT_OF_MEMORY, "hotgraph_out_of_memory_total"),
         (Event.CHECKED, "hotgraph_checked_calls_total"),
@@ -115,6 +116,12 @@ def test_event_that_ends_no_call_has_a_counter_of_its_own(scraped: Scraped, even
     scraped.version.statistics.count("s", event, 5)
     assert scraped.value(name) == 5
     assert not any(value for (name, _), value in scraped.scrape().items() if name == "hotgraph_calls_total")
+
+
+def test_trust_is_shown_where_joined_calls_are_checked(scraped: Scraped) -> None:
+    assert scraped.value("hotgraph_trusted_calls") == 0
+    scraped.version.trust["s"].take(12, 0.0)
+    assert scraped.value("hotgraph_trusted_calls") == 12
 
 
 def test_histograms_are_cumulative_and_end_with_all(scraped: Scraped) -> None:

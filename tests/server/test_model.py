@@ -22,13 +22,16 @@ from hotgraph_server.errors import (
     QueueFull,
     QueueTimedOut,
     RunFailed,
+    WouldBeLate,
 )
 from hotgraph_server.executor import OpenGraph
 from hotgraph_server.graph import Graph
 from hotgraph_server.model import State, Version
+from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.settings import BatchSettings, ModelSettings, QueuePolicy, SessionSettings
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.triton.contract import Contract
 
 from ..saved_models import SavedModels
 from .fakes import HANG_S, Caller, FakeClock, FakeGraph, doubled, rows, signature
@@ -50,8 +53,12 @@ class Serving:
 
     def hold_a_run(self) -> Visit:
         """From now on runs are held; one has begun, so that what comes now waits."""
+        return self.hold_a_run_of(rows(0))
+
+    def hold_a_run_of(self, array: Array) -> Visit:
+        """The same, with a call of this."""
         self.graph.shut()
-        first = self.call(rows(0))
+        first = self.call(array)
         self.graph.wait_until_held()
         return first
 
@@ -577,3 +584,71 @@ def test_call_with_more_rows_than_the_settings_allow_is_refused_in_tensorflow_se
         serving.call(rows(1, 2)).assert_right()
     finally:
         serving.end()
+
+
+# Dimension 0 that is time.
+
+
+AUDIO = signature(inputs={"x": (None,)}, outputs={"y": (None,)})
+SECONDS = np.zeros(100_000, np.float32)
+
+
+def audio(**batch: Any) -> Serving:
+    """A version whose dimension 0 is refuted as rows."""
+    graph = FakeGraph(AUDIO)
+    graph.proofs = {AUDIO.name: Judgement(Verdict.REFUTED, {}, "mean (Mean) goes over all rows")}
+    return Serving(graph, **batch)
+
+
+def test_long_call_is_one_row_for_every_limit_and_figure_where_dimension_0_is_time() -> None:
+    serving = audio(max_call_rows=4, max_queued_rows=64, max_batch_rows=16)
+    held = serving.hold_a_run_of(SECONDS)
+    waiting = [serving.call(SECONDS) for _ in range(64)]
+    # They are counted, all the same.
+    with pytest.raises(QueueFull, match="64 rows wait, the limit is 64"):
+        serving.call(SECONDS)
+    serving.graph.let_all_go()
+    for visit in (held, *waiting):
+        visit.assert_right()
+    figures = serving.version.statistics.snapshot()
+    assert (figures.rows, list(figures.by_rows)) == (65, [1])
+    assert Event.SPLIT not in {event for event, count in figures.events.items() if count}
+    serving.end()
+
+
+def test_how_long_a_run_takes_is_still_learnt_by_its_length() -> None:
+    serving = audio()
+
+    def slow(inputs: Sequence[Array]) -> Sequence[Array]:
+        serving.clock.now += len(inputs[0]) / 1000
+        return doubled(inputs)
+
+    serving.graph.compute = slow
+    for length in (1000, 2000, 4000) * 4:
+        serving.call(np.zeros(length, np.float32)).assert_right()
+    held = serving.hold_a_run_of(np.zeros(4000, np.float32))
+    # Four seconds are ahead of each: this one takes one more, and that one four.
+    short = serving.call(np.zeros(1000, np.float32), serving.clock.now + 7)
+    with pytest.raises(WouldBeLate):
+        serving.call(np.zeros(4000, np.float32), serving.clock.now + 7)
+    serving.graph.let_all_go()
+    held.assert_right()
+    short.assert_right()
+    serving.end()
+
+
+def test_owner_who_says_that_dimension_0_is_the_batch_is_believed() -> None:
+    serving = audio(max_call_rows=4)
+    serving.version.contract = Contract(None, AUDIO.name, batched=True, max_batch_size=8)
+    with pytest.raises(InvalidCall, match="Task size 5 is larger"):
+        serving.call(np.zeros(5, np.float32))
+    serving.end()
+
+
+def test_real_graph_that_means_over_time_takes_a_long_call_for_one_row(saved_models: SavedModels) -> None:
+    version = started(saved_models["batch_statistics"], max_call_rows=4, max_queued_rows=64)
+    assert version.proofs["serving_default"].verdict is Verdict.REFUTED
+    caller, _ = enter(version, "serving_default", [np.ones((1000, 4), np.float32)])
+    assert caller.answer()[0].shape == (1000, 4)
+    assert version.stop(HANG_S)
+    assert version.statistics.snapshot().rows == 1

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.checking import AT_THE_LATEST_S
 from hotgraph_server.batching.joining import Joining, joining_of
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.trust import AT_LEAST_EVERY_S, Trust
+from hotgraph_server.errand import Errand
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -32,10 +33,12 @@ from hotgraph_server.errors import (
     forget_traceback,
 )
 from hotgraph_server.finisher import Finisher
+from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.runner import Runner
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.statistics import Event, Figures, Statistics
+from hotgraph_server.state.learnt import Learnt, Memory
+from hotgraph_server.statistics import Event, Figures, Moments, Statistics
 from hotgraph_server.tensors import Array
 
 from .fakes import Caller, FakeClock, call, doubled, rows, signature
@@ -78,7 +81,11 @@ class Running:
         joinings: dict[str, Joining] | None = None,
         alone: dict[str, str | None] | None = None,
         row_caps: dict[str, int] | None = None,
+        checked_first: int = 0,
+        proofs: dict[str, Judgement] | None = None,
+        memory: Memory | None = None,
     ) -> None:
+        """`checked_first`: see Trust.first; 0: nothing is checked."""
         self.graph = graph
         self.settings = settings or BatchSettings()
         self.clock = FakeClock()
@@ -86,6 +93,9 @@ class Running:
         self.queue = BatchQueue("model 'm' version 1", self.settings, self.clock, self.statistics)
         self.finisher = Finisher("m")
         self.alone: dict[str, str | None] = {"serving_default": None} if alone is None else alone
+        one_in = self.settings.check_one_in
+        checked = self.alone if checked_first and one_in else ()
+        self.trust = {name: Trust(one_in, checked_first) for name in checked}
         self.runner = Runner(
             "model 'm' version 1",
             graph,
@@ -97,6 +107,9 @@ class Running:
             joinings or {},
             self.clock,
             row_caps=row_caps,
+            trust=self.trust,
+            proofs=proofs,
+            memory=memory,
         )
 
     def put(self, array: Array, of: Signature | None = None) -> Caller:
@@ -370,7 +383,7 @@ def test_no_number_of_rows_is_run_that_was_not_compiled(values: tuple[float, ...
     """Neither when a batch fails and is taken apart, nor in a check: one that compiles holds others up."""
     settings = BatchSettings(max_batch_rows=16, check_one_in=2)
     joinings = {"serving_default": Joining(buckets=(2, 4))}
-    running = Running(Graph(), settings, joinings, row_caps={"serving_default": 4})
+    running = Running(Graph(), settings, joinings, row_caps={"serving_default": 4}, checked_first=64)
     callers = [running.put(rows(value), COMPILED) for value in values]
     running.run_all()
     running.runner.check_if_due()
@@ -404,75 +417,338 @@ def mixing(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
     return [inputs[0] * 2 + len(inputs[0]) - 1]
 
 
-@pytest.mark.parametrize(
-    ("settings", "joins_after"),
-    [
-        (BatchSettings(check_one_in=2), False),
-        (BatchSettings(check_one_in=2, on_difference="warn"), True),
-        (BatchSettings(check_one_in=2, batching="always"), True),
-    ],
-    ids=["stop", "warn", "always"],
+def mixing_above(limit: float) -> Compute:
+    """Rows are wrong in company, if any is so large."""
+
+    def compute(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
+        mixes = inputs[0].max() >= limit
+        return [inputs[0] * 2 + (len(inputs[0]) - 1 if mixes else 0)]
+
+    return compute
+
+
+def several_only(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
+    if len(inputs[0]) < 2:
+        raise RunFailed(3, "at least two rows")
+    return doubled(inputs)
+
+
+UNKNOWN = Judgement(
+    Verdict.UNKNOWN,
+    {"y": OutputJudgement(Verdict.UNKNOWN)},
+    "pad_to_longest (RaggedTensorToTensor) pads to the longest",
 )
-def test_difference_in_service_is_told_and_ends_joining_unless_the_owner_says_otherwise(
-    settings: BatchSettings, joins_after: bool, caplog: pytest.LogCaptureFixture
+
+
+def put_together(running: Running, *values: float) -> list[Caller]:
+    callers = [running.put(rows(value)) for value in values]
+    running.run_all()
+    return callers
+
+
+def assert_as_alone(callers: Sequence[Caller], *values: float) -> None:
+    for caller, value in zip(callers, values, strict=True):
+        np.testing.assert_array_equal(caller.answer()[0], rows(2 * value))
+
+
+def test_nobody_gets_an_answer_that_changes_in_company_while_every_joined_call_is_compared(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    running = Running(Graph(mixing), settings)
-    running.put(rows(1))
-    running.put(rows(2))
-    running.run_next()
-    running.runner.check_if_due()
-    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (1, 1)
-    assert "signature 'serving_default' was answered otherwise from a batch than alone" in caplog.text
-    reason = running.alone["serving_default"]
-    assert (reason is None) == joins_after
-    assert joins_after or "output 'y' differs" in (reason or "")
+    running = Running(Graph(mixing_above(100)), checked_first=64, proofs={"serving_default": UNKNOWN})
+    assert_as_alone(put_together(running, 1, 2), 1, 2)
+    assert running.run_rows == [2, 1, 1]
+    running.graph.runs.clear()
+    # The third joined call shows it, and nobody gets what came out of its batch.
+    assert_as_alone(put_together(running, 3, 100), 3, 100)
+    assert running.run_rows == [2, 1, 1]
+    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (3, 1)
+    reason = running.alone["serving_default"] or ""
+    assert "output 'y' differs" in reason
+    assert "pad_to_longest (RaggedTensorToTensor)" in reason
+    assert "pad_to_longest (RaggedTensorToTensor)" in caplog.text
+    figures = running.statistics.by_signature()["serving_default"]
+    assert (figures.answered, figures.rows_answered, figures.runs, figures.failed_runs) == (4, 4, 4, 1)
     # Those that were in a lane already do not share a run any more either.
     running.graph.runs.clear()
-    running.put(rows(1))
-    running.put(rows(2))
-    running.run_all()
-    assert running.run_rows == ([2] if joins_after else [1, 1])
+    assert_as_alone(put_together(running, 5, 200), 5, 200)
+    assert running.run_rows == [1, 1]
+    assert running.trust["serving_default"].joined == 0
 
 
-def test_check_waits_until_nothing_else_is_to_do_but_not_for_ever() -> None:
-    running = Running(Graph(), BatchSettings(check_one_in=2))
-    for value in range(2):
-        running.put(rows(value))
-    running.run_next()
-    running.put(rows(5))
-    running.runner.check_if_due()
+@pytest.mark.parametrize("checked_first", [1, 64], ids=["proven", "unknown"])
+def test_joined_calls_are_compared_before_they_leave_as_trust_has_grown(checked_first: int) -> None:
+    running = Running(Graph(), BatchSettings(check_one_in=10**6), checked_first=checked_first)
+    for number in range(0, 256, 4):
+        assert_as_alone(put_together(running, *range(number, number + 4)), *range(number, number + 4))
+    compared = [int(run[0, 0]) + 1 for run in running.graph.runs if len(run) == 1]
+    assert compared == ([*range(1, 65), 128, 256] if checked_first == 64 else [2**n for n in range(9)])
+    assert running.count(Event.CHECKED) == len(compared)
+    # A run for a check answers nobody, and is none of the version's figures.
+    assert running.statistics.by_signature()["serving_default"].runs == 64
+
+
+def test_joined_call_is_compared_once_a_minute_whatever_the_load() -> None:
+    running = Running(Graph(), BatchSettings(check_one_in=10**6), checked_first=1)
+    for number in range(32):
+        put_together(running, number, number)
+    running.graph.runs.clear()
+    running.clock.now += AT_LEAST_EVERY_S - 1e-3
+    put_together(running, 1, 2)
     assert running.run_rows == [2]
-    running.clock.now += AT_THE_LATEST_S
+    running.clock.now += 2e-3
+    running.queue.put(call(rows(7)))
+    put_together(running, 1, 2)
+    put_together(running, 1, 2)
+    assert running.run_rows == [2, 3, 1, 2]
+
+
+def test_sampled_call_waits_until_nothing_else_is_to_do() -> None:
+    graph = Graph(lambda _, inputs: [inputs[0] * 2 + (inputs[0] == 3) * (len(inputs[0]) - 1)])
+    running = Running(graph, BatchSettings(check_one_in=3), checked_first=1)
+    put_together(running, 1, 2)
+    graph.runs.clear()
+    # The fourth of all is compared before they leave, and is right; the third is the one in three.
+    callers = put_together(running, 3, 0.5, 0.25)
+    running.put(rows(6))
     running.runner.check_if_due()
-    assert running.run_rows == [2, 1]
-    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (1, 0)
+    assert running.run_rows == [3, 1]
+    running.run_all()
+    running.runner.check_if_due()
+    assert running.run_rows == [3, 1, 1, 1]
+    np.testing.assert_array_equal(callers[0].answer()[0], rows(8))
+    assert "output 'y' differs" in (running.alone["serving_default"] or "")
 
 
-def test_call_that_a_batch_answered_and_the_graph_refuses_alone_is_a_difference() -> None:
-    def several_only(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
-        if len(inputs[0]) < 2:
-            raise RunFailed(3, "at least two rows")
+@pytest.mark.parametrize(
+    "settings",
+    [BatchSettings(on_difference="warn"), BatchSettings(batching="always")],
+    ids=["warn", "always"],
+)
+def test_owner_who_joins_all_the_same_is_told_and_those_found_different_get_their_own(
+    settings: BatchSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = Running(Graph(mixing), settings, checked_first=1)
+    callers = put_together(running, 1, 2, 3)
+    assert_as_alone(callers[:2], 1, 2)
+    np.testing.assert_array_equal(callers[2].answer()[0], rows(8))
+    assert "its calls go on sharing batches by setting" in caplog.text
+    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (2, 2)
+    running.graph.runs.clear()
+    put_together(running, 1, 2)
+    assert running.run_rows[0] == 2
+
+
+def test_call_that_a_batch_answered_and_the_graph_refuses_alone_gets_its_own_error() -> None:
+    running = Running(Graph(several_only), checked_first=1)
+    callers = put_together(running, 1, 2)
+    assert ["at least two rows" in str(caller.error()) for caller in callers] == [True, True]
+    assert "fails alone: at least two rows" in (running.alone["serving_default"] or "")
+
+
+def test_owner_who_joins_all_the_same_has_the_refused_call_refused_and_the_others_answered() -> None:
+    running = Running(Graph(several_only), BatchSettings(on_difference="warn"), checked_first=1)
+    first, second, third = put_together(running, 1, 2, 3)
+    assert [str(caller.error()) for caller in (first, second)] == ["at least two rows"] * 2
+    assert_as_alone([third], 3)
+
+
+def test_call_that_fails_alone_for_want_of_memory_tells_nothing_and_the_next_is_compared_instead() -> None:
+    greedy = True
+
+    def compute(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
+        if greedy and len(inputs[0]) == 1:
+            raise RunFailed(8, "OOM when allocating tensor")
         return doubled(inputs)
 
-    running = Running(Graph(several_only), BatchSettings(check_one_in=2))
-    running.put(rows(1))
-    running.put(rows(2))
-    running.run_next()
+    running = Running(Graph(compute), checked_first=1)
+    for number in range(8):
+        put_together(running, number, number)
+    running.graph.runs.clear()
+    assert running.count(Event.DIFFERED) == 0
+    greedy = False
+    assert_as_alone(put_together(running, 1, 2), 1, 2)
+    assert_as_alone(put_together(running, 1, 2), 1, 2)
+    assert running.run_rows == [2, 1, 2]
+    assert running.count(Event.CHECKED) == 1
+    assert running.alone["serving_default"] is None
+
+
+def test_caller_who_has_left_is_not_compared() -> None:
+    running = Running(Graph(), checked_first=64)
+    leaving, staying = Caller(), Caller()
+    leaver = call(rows(5), slot=leaving.slot)
+    running.queue.put(leaver)
+    running.queue.put(call(rows(6), slot=staying.slot))
+    running.graph.during = lambda: running.end_early(leaver, Cancelled(), Event.CANCELLED)
+    running.run_all()
+    assert_as_alone([staying], 6)
+    assert [run[:, 0].tolist() for run in running.graph.runs] == [[5, 6], [6]]
+    assert running.trust["serving_default"].joined == 1
+
+
+def test_caller_who_leaves_while_his_batch_is_run_apart_is_not_run() -> None:
+    running = Running(Graph(mixing), checked_first=64)
+    leaving, staying = Caller(), Caller()
+    leaver = call(rows(6), slot=leaving.slot)
+    running.queue.put(call(rows(5), slot=staying.slot))
+    running.queue.put(leaver)
+
+    def leave() -> None:
+        if len(running.graph.runs) == 2:
+            running.end_early(leaver, Cancelled(), Event.CANCELLED)
+
+    running.graph.during = leave
+    running.run_all()
+    assert_as_alone([staying], 5)
+    assert isinstance(leaving.error(), Cancelled)
+    assert running.run_rows == [2, 1]
+
+
+def test_rows_that_only_fill_up_are_company_too() -> None:
+    joinings = {"serving_default": Joining(buckets=(1, 4))}
+    settings = BatchSettings(max_batch_rows=4, row_buckets=(1, 4))
+    running = Running(Graph(mixing), settings, joinings, checked_first=64)
+    caller = running.put(rows(1, 2))
+    running.run_all()
+    # What the call gets alone, neighbours of its own included.
+    np.testing.assert_array_equal(caller.answer()[0], rows(3, 5))
+    assert running.run_rows == [4, 2]
+    exact = Running(Graph(), settings, joinings, checked_first=64)
+    exact.put(rows(1))
+    exact.run_all()
+    assert exact.run_rows == [1]
+
+
+def test_calls_that_failed_together_and_were_answered_in_parts_are_compared_as_well() -> None:
+    running = Running(Graph(mixing), checked_first=64)
+    values = [float(number) for number in range(9)]
+    values[8] = POISON
+    callers = [running.put(rows(value)) for value in values]
+    running.run_all()
+    assert isinstance(callers[8].error(), RunFailed)
+    assert_as_alone(callers[:8], *values[:8])
+
+
+def test_parts_that_were_run_together_after_a_difference_was_found_are_run_alone_unseen() -> None:
+    running = Running(Graph(mixing), checked_first=1)
+    values = [POISON, *(float(number) for number in range(16))]
+    callers = [running.put(rows(value)) for value in values]
+    running.run_all()
+    assert isinstance(callers[0].error(), RunFailed)
+    assert_as_alone(callers[1:], *values[1:])
+    assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (1, 1)
+
+
+def test_caller_who_leaves_while_another_is_compared_is_not_compared() -> None:
+    running = Running(Graph(), checked_first=64)
+    leaving = Caller()
+    leaver = call(rows(6), slot=leaving.slot)
+    running.put(rows(5))
+    running.queue.put(leaver)
+
+    def leave() -> None:
+        if len(running.graph.runs) == 2:
+            running.end_early(leaver, Cancelled(), Event.CANCELLED)
+
+    running.graph.during = leave
+    running.run_all()
+    assert running.run_rows == [2, 1]
+    assert running.count(Event.CHECKED) == 1
+
+
+def test_sample_of_a_signature_that_is_joined_no_more_is_not_run() -> None:
+    running = Running(Graph(mixing_above(100)), BatchSettings(check_one_in=3), checked_first=1)
+    put_together(running, 1, 2, 3)
+    put_together(running, 100, 101)
+    running.graph.runs.clear()
     running.runner.check_if_due()
-    assert "fails alone: at least two rows" in (running.alone["serving_default"] or "")
+    assert running.graph.runs == []
+    assert running.count(Event.DIFFERED) == 1
+
+
+def test_what_is_learnt_is_kept_whenever_trust_has_doubled_and_when_it_is_lost() -> None:
+    kept: list[tuple[int, bool]] = []
+
+    class Told(Memory):
+        def keep(self, learnt: Mapping[str, Learnt]) -> None:
+            kept.extend((one.joined, bool(one.difference)) for one in learnt.values())
+
+    running = Running(Graph(mixing_above(100)), checked_first=1, memory=Told("m"))
+    for _ in range(9):
+        put_together(running, 1, 2)
+    assert kept == [(2, False), (4, False), (8, False), (16, False)]
+    running.clock.now += AT_LEAST_EVERY_S
+    put_together(running, 1, 100)
+    assert kept[4:] == [(0, True)]
+
+
+def test_trace_of_a_call_that_was_run_apart_tells_of_that_run() -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Watching:
+        def queued(self, call: Call) -> None:
+            raise AssertionError("nothing is queued by a run")
+
+        def ran(self, calls: Sequence[Call], moments: Moments) -> None:
+            seen.append((len(calls), moments.started))
+
+    running = Running(Graph(mixing), checked_first=1)
+    running.statistics.watcher = Watching()
+
+    def pass_time() -> None:
+        running.clock.now += 1.0
+
+    running.graph.during = pass_time
+    started = running.clock.now
+    put_together(running, 1, 2)
+    assert seen == [(2, started), (1, started + 1), (1, started + 2)]
+
+
+def test_check_finds_no_other_cost_than_the_batch_has() -> None:
+    """The curve of costs is of batches: what the checks of one take must not be learnt as its own."""
+    running = Running(Graph(), checked_first=64)
+
+    def pass_time() -> None:
+        running.clock.now += 1.0
+
+    running.graph.during = pass_time
+    told: list[float] = []
+    running.queue.done = lambda: told.append(running.clock.now)  # type: ignore[method-assign]
+    started = running.clock.now
+    put_together(running, 1, 2)
+    assert told == [started + 1.0]
 
 
 def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
     writer = signature("write", writes=True)
-    running = Running(Graph(), BatchSettings(check_one_in=2), alone={"serving_default": None, "write": "w"})
-    running.put(rows(1))
-    running.put(rows(2))
-    running.run_next()
+    running = Running(
+        Graph(), BatchSettings(check_one_in=3), alone={"serving_default": None, "write": "w"}, checked_first=1
+    )
+    put_together(running, 1, 2, 3)
     running.queue.put(call(rows(3), writer, joinable=False))
     running.run_next()
     running.graph.runs.clear()
     running.runner.check_if_due()
     assert running.graph.runs == []
+
+
+def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
+    running = Running(Graph(), BatchSettings(check_one_in=3), checked_first=1)
+    put_together(running, 1, 2, 3)
+    running.queue.put_errand(Errand(lambda _: None, arrived=running.clock.now, level=1))
+    running.run_next()
+    running.graph.runs.clear()
+    running.runner.check_if_due()
+    assert running.graph.runs == []
+
+
+def test_call_that_only_its_own_rows_fill_up_because_it_compiles_is_not_compared_with_itself() -> None:
+    joinings = {"serving_default": Joining(buckets=(2, 4))}
+    running = Running(Graph(), BatchSettings(max_batch_rows=4), joinings, checked_first=64)
+    running.put(rows(1), COMPILED)
+    running.run_all()
+    assert running.run_rows == [2]
+    assert running.trust["serving_default"].joined == 0
 
 
 def test_each_call_of_a_shared_run_that_writes_and_fails_is_counted() -> None:
@@ -588,11 +864,19 @@ class Everything(RuleBasedStateMachine):
         buckets=st.booleans(),
         split=st.booleans(),
         one_in=st.sampled_from([0, 1, 3]),
+        checked_first=st.sampled_from([1, 5, 64]),
         memory_rows=st.sampled_from([1, 2, 5, 10**9, 10**9]),
         wait_us=st.sampled_from([0, 1000]),
     )
     def begin(
-        self, max_rows: int, buckets: bool, split: bool, one_in: int, memory_rows: int, wait_us: int
+        self,
+        max_rows: int,
+        buckets: bool,
+        split: bool,
+        one_in: int,
+        checked_first: int,
+        memory_rows: int,
+        wait_us: int,
     ) -> None:
         padding = padding_of(FREE, {"x.1": 0}, {"y.1": "x.1"})
         steps = tuple(sorted({1, max_rows})) if buckets else ()
@@ -611,6 +895,7 @@ class Everything(RuleBasedStateMachine):
             settings,
             {one.name: joining_of(one, padding if one is FREE else None, steps) for one in (FREE, SCALED)},
             {"free": None, "scaled": None, "writer": "it writes"},
+            checked_first=checked_first,
         )
         self.running.graph.during = self._during
         self.leave_in: dict[int, int] = {}

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.batching.generated import Kind
 from hotgraph_server.batching.probing import Measured
-from hotgraph_server.batching.trial import alike
 from hotgraph_server.errors import CallError, RunFailed
 from hotgraph_server.graph import Graph
 from hotgraph_server.model import Version
 from hotgraph_server.plan import Plan
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings
 from hotgraph_server.signatures import Signature
+from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import STRING, Array
 
 from ..saved_models import SavedModels
@@ -54,8 +55,10 @@ class Held:
     def give_up(self, name: str, reason: str) -> None:
         self._graph.give_up(name, reason)
 
-    def settle(self, kinds: Mapping[str, Kind]) -> Mapping[str, Plan]:
-        return self._graph.settle(kinds)
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> Mapping[str, Plan]:
+        return self._graph.settle(kinds, rows)
 
     def read_variables(self) -> dict[str, Array]:
         return self._graph.read_variables()
@@ -87,7 +90,8 @@ class Serving:
             self._graphs.append(Held(directory))
             return self._graphs[0]
 
-        settings = ModelSettings("m", directory, BatchSettings(**batch))
+        # A check would hide that they should not have been joined.
+        settings = ModelSettings("m", directory, BatchSettings(**{"check_one_in": 0, **batch}))
         self.version = Version(settings, 1, open_graph)
         self.version.start()
         (self.graph,) = self._graphs
@@ -268,3 +272,40 @@ def test_large_call_on_a_real_graph_is_answered_whole(serve: Callable[..., Servi
     assert alike(whole, np.concatenate(parts))
     # Nothing is ever run with another number of rows than its bucket's.
     assert set(serving.graph.rows[-30:]) == {8}
+
+
+def test_nobody_gets_a_wrong_answer_from_what_the_trial_has_let_through(
+    serve: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Six threads at once send texts that a graph pads to the longest; the empty one is NaN alone."""
+    monkeypatch.setattr("hotgraph_server.warmup.why_not_joined", lambda *_, **__: None)
+    serving = serve("padded_text", check_one_in=1000)
+    assert serving.version.alone["serving_default"] is None
+    every = [texts(b"abcdefgh"[:length] * repeats)[0] for repeats in (1, 3) for length in range(9)]
+    expected = [caller.answer()[0] for caller in serving.alone("serving_default", [[one] for one in every])]
+    answered: list[tuple[int, Caller]] = []
+    serving.graph.shut()
+    held = serving.call("serving_default", [every[1]])
+    serving.graph.wait_until_held()
+
+    def send(first: int) -> None:
+        for number in (*range(first, len(every)), *range(first)):
+            answered.append((number, serving.call("serving_default", [every[number]])))
+
+    threads = [threading.Thread(target=send, args=(3 * number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    serving.graph.let_go()
+    held.outcome()
+    assert len(answered) == 6 * len(every)
+    for number, caller in answered:
+        np.testing.assert_allclose(caller.answer()[0], expected[number], rtol=1e-5, equal_nan=True)
+    assert 64 in serving.graph.rows
+    events = serving.version.statistics.by_signature()["serving_default"].events
+    assert events[Event.DIFFERED] == 1
+    reason = serving.version.alone["serving_default"] or ""
+    assert "output 'mean_code' differs" in reason
+    assert "RaggedTensorToTensor" in reason
+    assert "RaggedTensorToTensor" in caplog.text

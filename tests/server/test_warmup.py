@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 import grpc
+import numpy as np
 import pytest
 
 from hotgraph_server.batching.generated import Kind
@@ -32,9 +33,11 @@ def failing(status: grpc.StatusCode) -> FakeGraph:
 
 def test_signature_that_passes_the_trial_is_batched() -> None:
     graph = opened(FakeGraph())
-    assert warm_up(graph, "m").alone == {"serving_default": None}
-    # Once to see what it takes; then together, and each row by itself, of other rows and with equals.
-    assert [len(inputs[0]) for inputs in graph.runs] == [3, *[3, 1, 1, 1] * 2]
+    assert warm_up(graph, "m", max_rows=16).alone == {"serving_default": None}
+    # Once to see what it takes; then odd rows alone; then all sizes together, and each row by itself.
+    sizes = [len(inputs[0]) for inputs in graph.runs]
+    assert sizes[:3] == [3, 1, 1]
+    assert set(sizes) >= {1, 2, 3, 7, 16}
 
 
 def test_signature_that_fails_the_trial_runs_alone_and_says_why() -> None:
@@ -49,11 +52,14 @@ def test_signature_that_changes_state_is_never_run() -> None:
     assert all("change the state" in (reason or "") for reason in reasons.values())
 
 
-def test_signature_that_runs_alone_anyway_is_run_once_with_one_row() -> None:
+def test_signature_that_runs_alone_anyway_is_run_with_one_row_only() -> None:
     graph = opened(FakeGraph(signature(inputs={"x": (1, 2)}), signature("read", inputs={})))
     graph.compute = lambda inputs: inputs or doubled(inputs)
     reasons = warm_up(graph, "m").alone
-    assert [[array.shape for array in inputs] for inputs in graph.runs] == [[(1, 2)], []]
+    assert {tuple(array.shape for array in inputs) for inputs in graph.runs} == {((1, 2),), ()}
+    # Odd values are for the search for a plan.
+    assert any(np.isnan(inputs[0]).any() for inputs in graph.runs if inputs)
+    assert graph.runs.count([]) == 1
     assert "no free dimension 0" in (reasons["serving_default"] or "")
     assert "no inputs" in (reasons["read"] or "")
 
@@ -63,7 +69,8 @@ def test_owners_word_decides_which_signatures_are_tried() -> None:
     reasons = warm_up(graph, "m", {"a": "never", "b": "tried"}.__getitem__).alone
     assert reasons == {"a": "the settings say so", "b": None}
     # The first is warmed all the same.
-    assert [len(inputs[0]) for inputs in graph.runs] == [1, 3, *[3, 1, 1, 1] * 2]
+    runs_of_the_first = next(n for n, inputs in enumerate(graph.runs) if len(inputs[0]) > 1)
+    assert 1 <= runs_of_the_first < len(graph.runs)
 
 
 def takes_only(value: float) -> FakeGraph:

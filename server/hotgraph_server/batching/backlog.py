@@ -31,6 +31,11 @@ AnyRefused = TypeVar("AnyRefused", bound=Refused)
 
 _MIB = 1 << 20
 
+# Of the edge in calls, those that run apart may take one part in so many: they are run slowly, and however
+# fast they come, there shall be room for the others. A guess.
+_APART_PART = 8
+_APART = "apart"
+
 
 class Backlog:
     """Calls that wait for one executor, and the run that it is busy with.
@@ -50,6 +55,7 @@ class Backlog:
         self._max_rows = settings.max_batch_rows
         self._max_wait_s = settings.max_wait_us / 1e6
         self._max_calls = settings.max_queued_calls
+        self._max_apart = max(self._max_calls // _APART_PART, 1)
         self._max_queued_rows = settings.max_queued_rows or math.inf
         self._max_bytes = settings.max_queued_mb * _MIB or math.inf
         self._preferred = settings.preferred_batch_rows
@@ -66,6 +72,8 @@ class Backlog:
         self._bytes = 0
         self._passed_over = 0
         self._yielding: Lane | None = None
+        self._apart = 0  # of the calls that wait
+        self._since_apart = decisions.BETWEEN_APART  # batches of others since the last that ran apart
         self._work = Work(self._levels, self._max_rows)
 
     def refusal(self, call: Call, now: float) -> Refused | None:
@@ -73,6 +81,8 @@ class Backlog:
         if self.calls:
             if self.calls >= self._max_calls:
                 return self._full(self.calls, self._max_calls, "calls")
+            if call.apart and self._apart >= self._max_apart:
+                return self._full(self._apart, self._max_apart, "calls of callers whose calls keep failing")
             if self._rows + call.rows > self._max_queued_rows:
                 return self._full(self._rows, int(self._max_queued_rows), "rows")
             if self._bytes + call.nbytes > self._max_bytes:
@@ -104,14 +114,16 @@ class Backlog:
                 key,
                 self._work.flow(call),
                 self._level_of(call),
-                joins=call.lane is not None,
+                joins=call.lane is not None and (not call.apart or self._is_large(call)),
+                apart=call.apart,
                 max_rows=self._max_rows_of(call),
             )
-        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.rows))
+        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.length))
         if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
         self._work.changed(lane)
         self.calls += 1
+        self._apart += call.apart
         self._rows += call.rows - call.rows_done
         self._bytes += call.nbytes
         if self._policies is not None:
@@ -191,6 +203,7 @@ class Backlog:
             preferred=self._preferred,
             passed_over=self._passed_over,
             yielding=self._yielding,
+            apart_waits=self._since_apart < decisions.BETWEEN_APART,
         )
 
     def take(self, lane: Lane, now: float, *, passes_over: bool) -> tuple[Batch, list[Call]]:
@@ -215,6 +228,7 @@ class Backlog:
             self._remove(lane, batch)
             self._remove(lane, expired)
         if batch:
+            self._since_apart = 0 if lane.apart else self._since_apart + 1
             if fills:
                 self._add_company(lane, batch, now)
             self._begin(lane, batch, now)
@@ -243,8 +257,8 @@ class Backlog:
         ends in `free_in_s`.
         """
         work_s = self._work.waiting_s(self._level_of(call))
-        if call.lane is None:
-            return work_s + self._work.flow(call).curve.predict(call.rows)
+        if call.lane is None or call.apart:
+            return work_s + self._work.flow(call).curve.predict(call.length)
         lane = self._lanes.get(self._key(call))
         if lane is None:
             flow, rows = self._work.flow(call), call.rows
@@ -257,11 +271,13 @@ class Backlog:
     def _key(self, call: Call) -> Hashable:
         """Of the lane that `call` waits in: nobody can join one that is larger than a batch, or was when
         its first piece ran."""
-        if call.rows > self._least_rows or call.rows_done:
-            is_large = call.rows_done or call.rows > self._max_rows_of(call)
-            if is_large and call.lane is not None:
-                return id(call)  # not the call itself, which knows its lane: that would be a cycle
-        return call.lane if self._levels == 1 else (self._level_of(call), call.lane)
+        if (call.rows > self._least_rows or call.rows_done) and self._is_large(call):
+            return id(call)  # not the call itself, which knows its lane: that would be a cycle
+        key = _APART if call.apart else call.lane
+        return key if self._levels == 1 else (self._level_of(call), key)
+
+    def _is_large(self, call: Call) -> bool:
+        return call.lane is not None and (call.rows_done > 0 or call.rows > self._max_rows_of(call))
 
     def _level_of(self, call: Call) -> int:
         """The queue's, from the call's."""
@@ -299,6 +315,7 @@ class Backlog:
         self._bytes -= nbytes - lane.nbytes
         removed = waiting - len(lane.calls)
         self.calls -= removed
+        self._apart -= removed if lane.apart else 0
         self._recount(lane)
         return removed
 
@@ -307,6 +324,7 @@ class Backlog:
         self._bytes -= lane.nbytes
         calls = lane.take_all()
         self.calls -= len(calls)
+        self._apart -= len(calls) if lane.apart else 0
         if self._policies is not None:
             self._policies.left(calls)
         self._recount(lane)
@@ -323,7 +341,7 @@ class Backlog:
             self._work.gone(lane, last=not self._lanes)
 
     def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
-        rows = batch[0].rows
+        rows = batch[0].length
         if lane.joins:
             rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
         self._work.begin(lane, batch[0], rows, now)

@@ -25,7 +25,9 @@ class Call:
         signature: what to run.
         outputs: the aliases that were asked for, in the caller's order.
         inputs: one array for each input of the signature, in the signature's order.
-        rows: size along dimension 0 where the call has one, else 1.
+        rows: size along dimension 0 where the call has one, else 1; also where that dimension is known not to
+            be rows.
+        length: size along dimension 0 where all inputs have one, else 1; it says how long the run takes.
         lane: calls with an equal key may share a batch; None: this call runs alone.
         deadline: monotonic seconds after which nobody wants the answer; infinite for none.
         queue_until: monotonic seconds until which it may wait for its run; infinite: as long as it takes. See
@@ -36,19 +38,24 @@ class Call:
         slot: where the outcome goes.
         rows_done: of a call that is run in pieces: the rows that are behind it.
         pieces: of such a call: what the executor keeps of them.
+        peer: the connection that it came by, for suspects.py; None: nobody knows.
+        apart: it shares no run for now, because calls of its peer keep failing.
         company: of one that carries rows of several callers: when those besides the first came.
         waits_in: the lane that it was put into last; the queue's, which alone sets it.
     """
 
     __slots__ = (
+        "apart",
         "arrived",
         "company",
         "deadline",
         "inputs",
         "lane",
+        "length",
         "level",
         "nbytes",
         "outputs",
+        "peer",
         "pieces",
         "queue_until",
         "rows",
@@ -97,12 +104,14 @@ class Call:
         self.rows_done = 0
         self.pieces: Any = None
         self.waits_in: Lane | None = None
+        self.peer: Hashable = None
+        self.apart = False
         if lane is not None and joinable:
-            self.rows = rows
+            self.rows = self.length = rows
             self.lane: LaneKey | None = lane
             return
         found = _common_rows(signature, inputs)
-        self.rows = 1 if found is None else found
+        self.rows = self.length = 1 if found is None else found
         self.lane = None
         if joinable and found:
             key = lane_key(signature, outputs, [array.shape for array in inputs], padded)

@@ -23,6 +23,10 @@ a deadline would be lost by its turn, twice as many."""
 MISFITS = 64
 """Calls that do not fit into a batch and are passed over before the search for smaller ones ends."""
 
+BETWEEN_APART = 3
+"""So many batches of the others go between two runs of calls that run apart, if they are there. With one run
+in four whoever keeps failing hears of it soon, and the others, who share theirs, hardly notice."""
+
 SLACK_S = 0.002
 """What waking up and answering take beside a run, seconds. A guess."""
 
@@ -51,6 +55,7 @@ def choose(
     preferred: Sequence[int] = (),
     passed_over: int = 0,
     yielding: Lane | None = None,
+    apart_waits: bool = False,
 ) -> Choice:
     """The lane that goes at `now`.
 
@@ -66,6 +71,8 @@ def choose(
         max_wait_s, preferred: see `goes_at`.
         passed_over: how many batches in a row have passed over the oldest call.
         yielding: goes only if no other may: a piece of its call has just been run.
+        apart_waits: so do lanes of calls that run apart: the last of them was run less than BETWEEN_APART
+            batches ago.
     """
     ready: list[Lane] = []
     wait_until = math.inf
@@ -77,6 +84,8 @@ def choose(
             wait_until = min(wait_until, at)
     if yielding is not None and len(ready) > 1:
         ready = [lane for lane in ready if lane is not yielding]
+    if apart_waits:
+        ready = [lane for lane in ready if not lane.apart] or ready
     if len(ready) < 2:
         return Choice(ready[0]) if ready else Choice(None, wait_until)
     level = min(lane.level for lane in ready)
@@ -319,7 +328,7 @@ def shared_work_s(rows: int, max_rows: int, flow: Flow, free_in_s: float) -> flo
     if not rest:
         return full_s
     if flow.gap_s > 0.0:
-        rest += min(max_rows - rest, int((free_in_s + full_s) / flow.gap_s))
+        rest += int(min(max_rows - rest, (free_in_s + full_s) / flow.gap_s))
     return full_s + flow.curve.predict(rest)
 
 

@@ -50,6 +50,7 @@ class Lane:
         key: of the queue's table of lanes.
         level: of the queue, from 1; 1 goes first. See backlog.Backlog.
         joins: may calls of this lane share a batch?
+        apart: are its calls those of peers whose calls keep failing?
         flow: what is known of its calls; of no use where they run alone, for they are of all kinds then.
         calls: in arrival order, and for each that runs alone the predicted seconds of its run.
         rows: that wait.
@@ -61,6 +62,7 @@ class Lane:
     """
 
     __slots__ = (
+        "apart",
         "calls",
         "counted_s",
         "flow",
@@ -81,11 +83,13 @@ class Lane:
         level: int = 1,
         *,
         joins: bool = True,
+        apart: bool = False,
         max_rows: int = sys.maxsize,
     ) -> None:
         self.key = key
         self.level = level
         self.joins = joins
+        self.apart = apart
         self.flow = flow
         self.calls: dict[Call, float] = {}
         self.rows = 0

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.rules import is_whole
-from hotgraph_server.batching.trial import Run, alike
+from hotgraph_server.batching.trial import Run
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array

@@ -65,6 +65,10 @@ Leaving. ``withdraw`` takes a call out that nobody wants any more; whoever ends 
 being run is seen by its slot; neighbours are never touched. Calls whose deadline has passed when they would
 be taken are not run: their slots end with DeadlineExceeded.
 
+Apart. Calls of a peer whose calls keep failing (suspects.py) share no batch for a while: they wait in a lane
+of their own, come out one by one, and between two of them go decisions.BETWEEN_APART batches of the others if
+they are there, of any priority. At most an eighth of ``max_queued_calls`` may be of that kind.
+
 Large calls. A call with a lane key and more than ``max_batch_rows`` rows is handed out by itself; where
 memory has taught that fewer rows of a signature fit (``limit_rows``), that stands for it here and above. If
 ``split`` is on, the executor runs ``max_batch_rows`` of its rows, adds them to its ``rows_done``, keeps
@@ -98,6 +102,7 @@ from typing import NamedTuple
 from hotgraph_server.batching.backlog import Backlog, Batch
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.ordering import Order
+from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.errors import (
     NOT_RUN,
     CallError,
@@ -139,7 +144,11 @@ class Look(NamedTuple):
 
 
 class BatchQueue:
-    """Bounded; `what` names the model in errors, `clock` gives monotonic seconds."""
+    """Bounded; `what` names the model in errors, `clock` gives monotonic seconds.
+
+    Attributes:
+        suspects: whose calls run apart; whoever runs them tells it what becomes of them.
+    """
 
     def __init__(
         self,
@@ -148,6 +157,7 @@ class BatchQueue:
         clock: Callable[[], float] = time.monotonic,
         statistics: Statistics | None = None,
     ) -> None:
+        self.suspects = Suspects()
         self._what = what
         self._title = f"the queue of {what}"
         self._refuse_with = settings.refuse_with
@@ -181,6 +191,8 @@ class BatchQueue:
             Draining: the queue is closed.
         """
         now = math.inf if call.deadline == math.inf else self._clock()
+        if call.arrived < self.suspects.over_at and call.lane is not None:
+            call.apart = self.suspects.is_one(call.peer, call.signature.name, call.arrived)
         with self._lock:
             refusal = Draining(self._what) if self._closed else self._backlog.refusal(call, now)
             if refusal is None:
@@ -190,6 +202,8 @@ class BatchQueue:
         if refusal is not None:
             self._count_refusal(call, refusal)
             raise refusal
+        if call.apart:
+            self._statistics.count(call.signature.name, Event.APART)
         if rings is not None:
             rings()
         # A thread that puts many in a row wakes the executor behind the last one: awake, it would only wait

@@ -1,17 +1,25 @@
 """What is run next when a run has failed. Pure: which calls go together, and how many rows at most.
 
-A run fails as a whole, and TensorFlow does not say whose row it was. Its calls are run again so that each
-gets what it would have got alone: in halves, and the failing halves in halves, because a group that succeeds
-proves all its members at once. One poisoned call among n costs some 2 log2(n / 4) + 4 runs more.
+A run fails as a whole. Its calls are run again so that each gets what it would have got alone: in halves, and
+the failing halves in halves, because a group that succeeds proves all its members at once. One poisoned call
+among n costs some 2 log2(n / 4) + 4 runs more.
 
-The effort is bounded. Groups of up to four go one by one, which costs no more. And when max(log2 n, n / 4)
-groups have failed, poison is the rule in this batch and not the exception: what is left goes one by one.
-So n calls never take more than n + 2 max(log2 n, n / 4) + 2 runs, whatever is in them.
+Often the error points at a call (hints.py). Then that one is run by itself and the others together: a hint
+that is right costs two runs, whatever n is. A hint is never believed, only tried: what ends a call is its own
+run, or one that has succeeded. If the call that was blamed runs well, the hint was wrong, which has cost this
+one run; the others are then known to fail and are taken in halves, and no more hints of this batch are taken.
+
+The effort is bounded, whatever is in the calls and whatever the errors say. Each call is run by itself once
+at most, and a run of several either ends all of them, two at least, which are then not run by themselves, or
+fails. When more than F = max(1 + floor(log2 n), n / 4) runs of several have failed, the first one counted,
+poison is the rule in this batch and not the exception: what is left goes one by one, and no group is run any
+more. So n calls never take more than n + F runs besides the first. (Groups of up to four without a hint go
+one by one, which costs no more.)
 
 Out of memory is another failure: nobody's row is to blame, but the number of them. The calls are run again
-in groups of half the rows, once; if one of these fails again, it is treated like any other failure. The limit
-is learnt only when no single call ran out of memory by itself: one that does (an input that asks the graph
-for a huge tensor) would otherwise take everybody's batches away.
+in groups of half the rows, once, which is one failed run more; if one of these fails again, it is treated
+like any other failure. The limit is learnt only when no single call ran out of memory by itself: one that
+does (an input that asks the graph for a huge tensor) would otherwise take everybody's batches away.
 """
 
 from __future__ import annotations
@@ -28,7 +36,7 @@ _TRY_MORE_AFTER = 1000
 
 
 class Parts:
-    """The parts of a failed batch that are still to be run, in arrival order.
+    """The parts of a failed batch that are still to be run; in arrival order, but for calls that are blamed.
 
     Args:
         calls: what was run together, at least two.
@@ -38,17 +46,33 @@ class Parts:
         self._waiting: list[list[Call]] = []  # the next one last
         self._failures_left = max(len(calls).bit_length(), len(calls) // 4)
         self._halved_rows = False
+        self._blamed: Call | None = None  # it goes by itself, and the next part is the others
+        self._hints = True
 
     def next(self) -> list[Call] | None:
         """The calls to run next; None: none are left."""
         return self._waiting.pop() if self._waiting else None
 
-    def failed(self, calls: Sequence[Call]) -> None:
-        """These calls, at least two, failed together: take them apart."""
+    def failed(self, calls: Sequence[Call], blamed: Call | None = None) -> None:
+        """These calls, at least two, failed together: take them apart. `blamed`: the one of them that the
+        error points at."""
         self._failures_left -= 1
         if self._failures_left < 0:
             self._waiting = [[call] for part in [*self._waiting, calls] for call in reversed(part)]
-        elif len(calls) <= _ONE_BY_ONE:
+        elif blamed is not None and self._hints:
+            self._blamed = blamed
+            self._waiting += [[call for call in calls if call is not blamed], [blamed]]
+        else:
+            self._halve(calls)
+
+    def answered(self, call: Call) -> None:
+        """This call ran well by itself."""
+        if call is self._blamed:
+            self._hints = False
+            self._halve(self._waiting.pop())
+
+    def _halve(self, calls: Sequence[Call]) -> None:
+        if len(calls) <= _ONE_BY_ONE:
             self._waiting += [[call] for call in reversed(calls)]
         else:
             middle = len(calls) // 2

@@ -50,6 +50,17 @@ def has_rows_to_join(signature: Signature) -> bool:
     return not signature.writes and _why_no_rows(signature) is None
 
 
+def has_rows(signature: Signature, proof: Judgement | None) -> bool:
+    """May dimension 0 of a call's inputs be a number of rows? If not, it is time, or anything else: a call is
+    one row, however long it is."""
+    if proof is not None and proof.verdict is Verdict.REFUTED:
+        return False
+    return all(
+        spec.part is None and (spec.free_rows or spec.shape is None or spec.shape == ())
+        for spec in signature.inputs
+    )
+
+
 def is_proven(signature: Signature, proof: Judgement | None) -> bool:
     """Is it proven that rows do not influence each other, and that outputs have rows where their shapes say
     so? By its shape an output is cut, or goes to everyone whole."""

@@ -75,7 +75,7 @@ class Work:
 
     def flow(self, call: Call) -> Flow:
         """What is known of calls like this one: their pace, and what they cost."""
-        if call.lane is None:
+        if call.lane is None or call.apart:
             return Flow(self._costs.curve(cost_key(call.signature.name, elements_of_a_row(call.inputs))))
         flow = self._flows.get(call.lane)
         if flow is None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from hotgraph_server.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.graph.encodings import Feature, examples, images, numbers, sounds, web_safe
-from hotgraph_server.signatures import Content
+from hotgraph_server.signatures import NO_VALUES, Content, Values
 
 _IMAGES = {
     **dict.fromkeys(("DecodeJpeg", "DecodeAndCropJpeg", "ExtractJpegShape", "DecodeImage"), "JPEG"),
@@ -59,16 +59,17 @@ class _Place(NamedTuple):
     node: str
 
 
-def contents_of(graph_def: Any, inputs: Mapping[str, str]) -> dict[str, Content]:
+def contents_of(graph_def: Any, inputs: Mapping[str, str], values: Values = NO_VALUES) -> dict[str, Content]:
     """What is known of the strings of some inputs, by alias.
 
     Args:
         graph_def: a GraphDef with its function library.
         inputs: tensor names, ``op:index``, by alias; of string inputs.
+        values: what the graph tells of values, for the odd ones among tf.Examples.
     """
     if not inputs or not _has_readers(graph_def):
         return {}
-    graph = _Flow(graph_def)
+    graph = _Flow(graph_def, values)
     found = {}
     for alias, tensor in inputs.items():
         content = graph.content_behind(_Place("", tensor.partition(":")[0]))
@@ -80,7 +81,8 @@ def contents_of(graph_def: Any, inputs: Mapping[str, str]) -> dict[str, Content]
 class _Flow:
     """Where each node's outputs go."""
 
-    def __init__(self, graph_def: Any) -> None:
+    def __init__(self, graph_def: Any, values: Values) -> None:
+        self._values = values
         self._bodies = {function.signature.name: function for function in graph_def.library.function}
         self._nodes: dict[_Place, Any] = {}
         self._followers: defaultdict[_Place, list[_Place]] = defaultdict(list)
@@ -111,7 +113,7 @@ class _Flow:
         if node.op == "StringToNumber":
             return numbers()
         features = self._features(place, node)
-        return examples(features) if features else None
+        return examples(features, self._values) if features else None
 
     def _features(self, place: _Place, node: Any) -> list[Feature]:
         """What a tf.Example must hold for an op that parses it."""
@@ -138,9 +140,10 @@ class _Flow:
             size = 1
             for dimension in shape.dim:
                 size *= max(dimension.size, 1)
-            found.append(Feature(key, dtype, size))
+            has_length = any(dimension.size < 0 for dimension in shape.dim)
+            found.append(Feature(key, dtype, size, has_length=has_length))
         found += [
-            Feature(key, dtype, 1)
+            Feature(key, dtype, 1, has_length=True)
             for key, dtype in zip(sparse_keys, node.attr["sparse_types"].list.type, strict=False)
         ]
         return _with_images(found, reader)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import constants
 
 from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varying_ops
+from hotgraph_server.graph.bounds import GraphValues
 from hotgraph_server.graph.compiling import compiling_op
 from hotgraph_server.graph.composites import flattened_inputs, is_composite, shape_of, spread
 from hotgraph_server.graph.contents import contents_of
@@ -23,12 +25,19 @@ from hotgraph_server.tensors import STRING, dtype_of
 _FOR_LOADERS = frozenset({constants.INIT_OP_SIGNATURE_KEY, constants.TRAIN_OP_SIGNATURE_KEY})
 
 
-def signatures_of(meta_graph: Any) -> tuple[dict[str, Signature], dict[str, str]]:
-    """The signatures of a MetaGraphDef that can be called, and why the others cannot; both by name."""
+def signatures_of(
+    meta_graph: Any, assets: Sequence[Path] = ()
+) -> tuple[dict[str, Signature], dict[str, str]]:
+    """The signatures of a MetaGraphDef that can be called, and why the others cannot; both by name.
+
+    Args:
+        assets: its files, which may be vocabularies.
+    """
     signatures, unusable = {}, {}
+    values = GraphValues(meta_graph.graph_def, assets)
     for name, definition in sorted(signature_defs_of(meta_graph).items()):
         try:
-            signatures[name] = _signature(name, definition, meta_graph)
+            signatures[name] = _signature(name, definition, meta_graph, values)
         except ValueError as error:
             unusable[name] = str(error)
     return signatures, unusable
@@ -75,7 +84,7 @@ def _are_handles(definition: Any, node: Any) -> Iterator[bool]:
         yield from (argument.is_ref or kind == tf.resource.as_datatype_enum for kind in types)
 
 
-def _signature(name: str, definition: Any, meta_graph: Any) -> Signature:
+def _signature(name: str, definition: Any, meta_graph: Any, values: GraphValues) -> Signature:
     """Raises ValueError: it cannot be called, with the reason."""
     if not definition.outputs:
         raise ValueError("it has no outputs")
@@ -99,6 +108,7 @@ def _signature(name: str, definition: Any, meta_graph: Any) -> Signature:
             " save it without tf.py_function and tf.numpy_function"
         )
     texts = {spec.alias: spec.tensor for spec in inputs if spec.dtype == STRING}
+    told = values.of(ends, fed)
     return Signature(
         name=name,
         inputs=inputs,
@@ -109,7 +119,8 @@ def _signature(name: str, definition: Any, meta_graph: Any) -> Signature:
         variables=variables,
         other_state=effects.others,
         varies=bool(varying_ops(graph_def, ends, fed)),
-        contents=contents_of(graph_def, texts),
+        contents=contents_of(graph_def, texts, told),
+        values=told,
         compiles=compiling_op(graph_def, ends, fed),
         python_call=call,
     )

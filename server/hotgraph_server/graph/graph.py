@@ -7,6 +7,7 @@ nothing else touching the session. Until `settle` it runs as saved; then each si
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ import tensorflow as tf
 from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.probing import Measured
 from hotgraph_server.errors import RunFailed
+from hotgraph_server.graph.bounds import asset_files
 from hotgraph_server.graph.callables import Callables, Key, Prepared
 from hotgraph_server.graph.definitions import signature_defs_of, signatures_of
 from hotgraph_server.graph.freezing import (
@@ -38,7 +40,7 @@ from hotgraph_server.graph.proofs import proofs_of
 from hotgraph_server.graph.refusals import run_failed, run_failed_unreadably
 from hotgraph_server.graph.variables import Variables
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
-from hotgraph_server.planning import choose_plan, rows_of, rows_to_compile
+from hotgraph_server.planning import choose_plan, repeated, rows_of, rows_to_compile
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Signature
@@ -51,6 +53,9 @@ _LOG = logging.getLogger(__name__)
 # for, so of its choices the latest are kept (callables.py).
 _MAX_CHOICES = 8
 _MAX_BYTES_PER_CHOICE = 2**20
+
+# What plans are compared with where nobody brings more.
+_SEEDS = (1, 2)
 
 
 class Graph:
@@ -72,6 +77,7 @@ class Graph:
         settings: SessionSettings,
         row_buckets: Sequence[int] = (),
         clock: Callable[[], float] = time.perf_counter,
+        assets: Sequence[Path] = (),
     ) -> None:
         self._owner = threading.get_ident()
         self._session = session
@@ -86,7 +92,7 @@ class Graph:
         self._usual: dict[str, Prepared] = {}
         # Copies, because a part of a message holds the memory of the whole.
         self.signature_defs: Mapping[str, Any] = copy.deepcopy(signature_defs_of(meta_graph))
-        self.signatures, self.unusable = signatures_of(meta_graph)
+        self.signatures, self.unusable = signatures_of(meta_graph, assets)
         self._as_saved = meta_graph.graph_def
         self.proofs: Mapping[str, Judgement] = proofs_of(self._as_saved, self.signatures)
         # What each prepared run has for itself, by the form and the signature.
@@ -117,7 +123,8 @@ class Graph:
             LoadError: there is no SavedModel, it is broken, or its initialisation fails.
         """
         started = time.monotonic()
-        opened = cls(*open_session(directory, settings), settings, row_buckets)
+        session, meta_graph = open_session(directory, settings)
+        opened = cls(session, meta_graph, settings, row_buckets, assets=asset_files(directory, meta_graph))
         _LOG.debug("opened %s in %.2f s", directory, time.monotonic() - started)
         return opened
 
@@ -195,18 +202,21 @@ class Graph:
         self._assert_owner()
         self._variables.write(values)
 
-    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]] | None = None
+    ) -> dict[str, Plan]:
         """Choose by trying how each signature is run from now on (planning.py); returns the plans.
 
         Args:
             kinds: the generated input that each signature takes; what is not there takes none.
+            rows: for each signature, inputs of one row that are harmless to run; it may refuse them.
         """
         self._assert_owner()
         if self._settings.plan == "as-saved" or not self._settings.plan_budget_s:
             why = "by setting" if self._settings.plan == "as-saved" else "plan-budget-s is 0"
             plans = {name: replace(AS_SAVED, reason=why) for name in self.signatures}
         else:
-            plans = self._search(kinds)
+            plans = self._search(kinds, rows or {})
         self._plans = plans
         for name, plan in plans.items():
             # Without XLA there is but one key. What was not run so far is not prepared either.
@@ -222,7 +232,9 @@ class Graph:
         self._callables.keep_only(set())
         self._session.close()
 
-    def _search(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+    def _search(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> dict[str, Plan]:
         """The plans, by trying; what is not needed for them is given back."""
         until = self._clock() + self._settings.plan_budget_s
         not_frozen = self._freeze(until)
@@ -231,7 +243,11 @@ class Graph:
         # of what the ones before it left.
         plans = {
             name: self._best_plan(
-                self.signatures[name], not_frozen, kinds.get(name), (until - self._clock()) / parts
+                self.signatures[name],
+                not_frozen,
+                kinds.get(name),
+                rows.get(name, ()),
+                (until - self._clock()) / parts,
             )
             for name, parts in zip(names, range(len(names), 0, -1), strict=True)
         }
@@ -303,7 +319,14 @@ class Graph:
         self._has_compiled = self._settings.xla and not why
         return why or without
 
-    def _best_plan(self, signature: Signature, not_frozen: str, kind: Kind | None, budget_s: float) -> Plan:
+    def _best_plan(
+        self,
+        signature: Signature,
+        not_frozen: str,
+        kind: Kind | None,
+        odd: Sequence[Sequence[Array]],
+        budget_s: float,
+    ) -> Plan:
         def run(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
             return self._run_as(plan, signature, signature.output_aliases, inputs)
 
@@ -311,6 +334,7 @@ class Graph:
             return replace(AS_SAVED, reason="it may change state, so nothing is tried")
         if kind is None:
             return replace(AS_SAVED, reason="it takes no generated input, so nothing could be tried")
+        others = odd or [generate(signature, 1, kind, seed=seed) for seed in _SEEDS]
         rows, notes = self._rows_to_compile(signature)
         if not_frozen:
             notes = [f"not frozen: {not_frozen}", *notes]
@@ -318,8 +342,10 @@ class Graph:
             plan = choose_plan(
                 generate(signature, 1, kind),
                 run,
+                others=others,
                 can_freeze=not not_frozen,
                 xla_inputs={count: generate(signature, count, kind) for count in rows},
+                repeat=functools.partial(repeated, signature),
                 budget_s=budget_s,
                 clock=self._clock,
             )

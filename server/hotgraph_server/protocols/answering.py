@@ -118,6 +118,7 @@ def hand_in(
             lane=lane,
             rows=rows,
             nbytes=nbytes,
+            peer=reply.peer,
         )
     else:
         assert version.sequences is not None

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tensorflow as tf
+
 from hotgraph_server.batching_parameters import in_version
 from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errors import LoadError
@@ -27,6 +29,9 @@ from hotgraph_server.warmup import summary
 
 _LOG = logging.getLogger(__name__)
 
+
+LoggedOf = Callable[[str], Brings]
+"""From the prefix of the files of a request log to the calls in it."""
 
 BringsOf = Callable[[Path], Brings]
 """From the folder of a SavedModel to the calls that it brings to be warmed up with."""
@@ -49,11 +54,13 @@ def load_version(
     folder: Path,
     brings_of: BringsOf = lambda _: nothing,
     cache: ResponseCache | None = None,
+    logged_of: LoggedOf = lambda _: nothing,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
 
     Args:
         cache: keeps answers, of models that want it; None: the server has none.
+        logged_of: finds the calls that were asked of it before.
 
     Raises:
         StartError: it cannot be served.
@@ -64,7 +71,9 @@ def load_version(
     open_graph = functools.partial(_open, folder, settings)
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
-    version = Version(settings, number, open_graph, brings=brings, keeping=_keeping(settings, number, folder))
+    logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
+    keeping = _keeping(settings, number, folder)
+    version = Version(settings, number, open_graph, brings=brings, logged=logged, keeping=keeping)
     version.start()
     _make_contract(version, settings)
     _keep_answers(version, settings, cache)
@@ -118,7 +127,7 @@ def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCach
 
 
 def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
-    """How what its signatures write is kept.
+    """How what its signatures write is kept, and what its checks learn.
 
     Raises:
         LoadError: the folder cannot be read.
@@ -128,5 +137,26 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
     except OSError as error:
         raise LoadError(str(folder), error.strerror or str(error)) from error
     return Keeping(
-        settings.state, settings.name, number, identity, has_company=may_be_several(settings.versions)
+        settings.state,
+        settings.name,
+        number,
+        identity,
+        has_company=may_be_several(settings.versions),
+        made_by=_made_by(settings),
     )
+
+
+def _made_by(settings: ModelSettings) -> str:
+    """What may make answers of the same SavedModel others. Not the plan that was found: it is found by
+    measuring, and its answers are those of the graph as saved."""
+    batch, session = settings.batch, settings.session
+    parts = {
+        "tensorflow": tf.__version__,
+        "device": session.canonical_device,
+        "plan": session.plan,
+        "xla": session.xla,
+        "row_buckets": batch.row_buckets,
+        "pad": dict(sorted(batch.pad.items())),
+        "cut": dict(sorted(batch.cut.items())),
+    }
+    return "; ".join(f"{name} {value}" for name, value in parts.items())

@@ -123,3 +123,7 @@ class _Kept:
 
     def expire_at(self, deadline: float) -> None:
         self._reply.expire_at(deadline)
+
+    @property
+    def peer(self) -> str:
+        return self._reply.peer

@@ -145,16 +145,21 @@ class App:
         self.calls.enter()
         try:
             begin = self._methods.calls[target.what]
-            answer = await self._call(functools.partial(begin, target, body), len(body), receive)
+            host, port = request.client or ("", 0)
+            answer = await self._call(
+                functools.partial(begin, target, body), len(body), receive, f"{host}:{port}"
+            )
             return await self._response(request, answer, JSON)
         finally:
             self._inside -= 1
             self.calls.leave()
 
-    async def _call(self, begin: Callable[[OpenCall], None], nbytes: int, receive: Receive) -> bytes:
+    async def _call(
+        self, begin: Callable[[OpenCall], None], nbytes: int, receive: Receive, peer: str
+    ) -> bytes:
         """The answer to a call."""
         timeout_ms = self._settings.rest_timeout_ms
-        call = OpenCall(time.monotonic() + timeout_ms / 1e3 if timeout_ms else float("inf"))
+        call = OpenCall(time.monotonic() + timeout_ms / 1e3 if timeout_ms else float("inf"), peer)
         await self._run(functools.partial(begin, call), nbytes > _LARGE_BYTES)
         encode = await call.answer(_disconnected(receive), self._ending)
         return await self._run(lambda: joined(encode()), call.nbytes_out > _LARGE_BYTES)

@@ -250,6 +250,10 @@ class _Translated:
     def expire_at(self, deadline: float) -> None:
         self._reply.expire_at(deadline)
 
+    @property
+    def peer(self) -> str:
+        return self._reply.peer
+
 
 def _no_signature(version: Version, name: str) -> InvalidCall:
     why = f" It cannot be called: {version.unusable[name]}." if name in version.unusable else ""

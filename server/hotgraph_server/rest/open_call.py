@@ -24,11 +24,13 @@ class OpenCall:
 
     Attributes:
         deadline: monotonic seconds; infinite for none.
+        peer: as a Reply's.
         nbytes_out: about how large the answer is, if whoever gives it says so.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, peer: str = "") -> None:
         self.deadline = deadline
+        self.peer = peer
         self.nbytes_out = 0
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Callable[[], Answered]] = self._loop.create_future()

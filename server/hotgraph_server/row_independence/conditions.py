@@ -56,7 +56,9 @@ def _by_row(op: Op, value: Value, turn: OneRow) -> Value:
 
 
 def _items_by_row(op: Op, items: Items, turn: OneRow) -> Items:
-    if items.element is None or items.by_row:
-        # Whether a row's element is written is decided by that row.
+    if items.element is None:
         return items
+    if items.by_row:
+        # Whether a row's element is written is decided by that row.
+        return replace(items, gaps=True)
     return replace(items, element=_by_row(op, items.element, turn))

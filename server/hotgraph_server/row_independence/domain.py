@@ -194,11 +194,13 @@ class Items:
         element: what any of its elements may be; None: nothing has been put in.
         by_row: element i is made from row i alone; its place is that of OneRow, whatever the loop.
         length: how many there are; None: not known.
+        gaps: of some rows there may be none, for what is in a row decides whether its element is written.
     """
 
     element: Value | None = None
     by_row: bool = False
     length: Dim | None = None
+    gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,4 +355,5 @@ def _joined_items(one: Items | None, other: Items | None, why: Why) -> Items:
         return replace(filled, length=length)
     if one.by_row != other.by_row:
         return Items(Value(Unknown(why)), False, length)
-    return Items(join(one.element, other.element, why, keeps_sure=True), one.by_row, length)
+    element = join(one.element, other.element, why, keeps_sure=True)
+    return Items(element, one.by_row, length, one.gaps or other.gaps)

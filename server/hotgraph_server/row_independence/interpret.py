@@ -14,7 +14,7 @@ from typing import Any
 from hotgraph_server.row_independence import conditions, loops
 from hotgraph_server.row_independence.domain import Unknown, Value, Why, join
 from hotgraph_server.row_independence.scopes import MISSING, Library, OpDefs, Scope, Source
-from hotgraph_server.row_independence.switches import Switches
+from hotgraph_server.row_independence.switches import DEAD, Switches, is_dead
 from hotgraph_server.row_independence.table import Op
 from hotgraph_server.row_independence.transfer import transfer
 
@@ -96,7 +96,9 @@ class Interpreter:
                 # Its turn comes when what it is made of is known.
                 continue
             op = Op(step.node, inputs, scope.function, path)
-            if step.node.op in switches.OPS:
+            if is_dead(op):
+                outputs = [DEAD] * (step.count or 1)
+            elif step.node.op in switches.OPS:
                 outputs = switches.outputs(position, op, value_of)
             else:
                 outputs = self._outputs(op, step.count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hotgraph_server.row_independence.dimensions import BATCH, Dim, counts_rows
+from hotgraph_server.row_independence.dimensions import BATCH, Dim, counts_rows, named
 from hotgraph_server.row_independence.domain import (
     HELD,
     NO_ROWS,
@@ -235,10 +235,13 @@ def _stack_rows(op: Op, items: Items, element: Value, ordered: bool) -> Value:
         return op.unknown("takes rows in an order that is not known")
     if items.length != BATCH or not isinstance(place, OneRow):
         return op.unknown("stacks rows that are not known to be all")
-    if element.dims is None or None in element.dims:
+    if element.dims is None or (items.gaps and None in element.dims):
+        # A gap would be filled with zeros of the shape that other rows have.
         return op.unknown("stacks rows whose shapes are not known to be equal")
+    # Rows of different shapes fail the run. In one that does not, each is as large as it is alone.
+    dims = [named(f"{op.key}.{axis}") if dim is None else dim for axis, dim in enumerate(element.dims, 1)]
     content = Content.NUMBERED if place.numbered else Content.OWN
-    return rows_value(Rows(content=content), (BATCH, *element.dims))
+    return rows_value(Rows(content=content), (BATCH, *dims))
 
 
 @rule("TensorListLength", takes_parts=True)

@@ -215,6 +215,11 @@ def _where(op: Op) -> Value:
     laid_out = isinstance(place, Rows) and (place.is_plain or place.ragged is not None)
     if isinstance(place, Rows) and laid_out and value.rank == 1 and place.content <= Content.OWN:
         return Value(Kept(op.key, place), (None, ONE))
+    plain = isinstance(place, Rows) and place.is_plain and not place.axis and place.content <= Content.OWN
+    if plain and value.rank is not None and value.rank > 1:
+        # Row by row, and each place begins with the number of its row.
+        partition = Partition(op.key)
+        return Value(Rows(content=Content.KEYED, ragged=partition), (None, const(value.rank)))
     return op.mixed("lists the places of what is true in all rows, as many as there are", extent=True)
 
 
@@ -232,10 +237,12 @@ _SPARSE = ("SparseSegmentSum", "SparseSegmentMean", "SparseSegmentSqrtN")
 
 
 def _stretches_of(data: Value, numbers: Value) -> Partition | None:
-    """The stretches that these numbers are of, if they are those that the rows of `data` lie in."""
+    """The stretches that these numbers are of, if they are those that the rows of `data` lie in, which are
+    made of no numbers of rows themselves."""
     partition = _stretches(numbers)
-    laid_out = isinstance(data.place, Rows) and data.place.ragged == partition and not data.place.axis
-    return partition if laid_out else None
+    place = data.place
+    laid_out = isinstance(place, Rows) and place.ragged == partition and not place.axis
+    return partition if laid_out and isinstance(place, Rows) and place.content <= Content.OWN else None
 
 
 @rule(*_SEGMENTS)

@@ -1,8 +1,9 @@
 """Branches and loops of TensorFlow 1: Switch, Merge, and in loops Enter, Exit and NextIteration.
 
 A Merge that closes no circle is the end of branches: what comes out of it is one of its inputs, chosen by
-the Switches before it. Those before it by control inputs count too, for a branch may give a constant. A Merge
-that closes a circle is where the turns of a loop begin.
+the Switches before it. Those before it by control inputs count too, for a branch may give a constant. Where a
+constant decides a Switch, the other branch is never run: what is made of its tensors is dead, as TensorFlow
+calls it, up to the Merge that leaves it out. A Merge that closes a circle is where the turns of a loop begin.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import heapq
 from collections.abc import Callable, Iterator
 
 from hotgraph_server.row_independence import conditions, loops
-from hotgraph_server.row_independence.domain import Value, join
+from hotgraph_server.row_independence.domain import Unknown, Value, Why, join
 from hotgraph_server.row_independence.scopes import Scope, Source
 from hotgraph_server.row_independence.table import Op
 
 ValueOf = Callable[[Source], Value | None]
 """What is known of an input; None: nothing yet."""
 
+DEAD = Value(Unknown(Why("", "", "", "what is fetched is in a branch that is never taken")))
+"""Of a tensor that there never is; compared by identity, and unknown to whoever does not ask."""
+
+_MERGES = frozenset({"Merge", "RefMerge"})
 _PASSING = ("Identity", "RefIdentity", "NextIteration", "RefNextIteration")
+
+
+def is_dead(op: Op) -> bool:
+    """Is it never run, because a branch that it needs is never taken?"""
+    dead = [value is DEAD for value in op.inputs]
+    return any(dead) and (op.type not in _MERGES or all(dead))
 
 
 class Agenda(Iterator[int]):
@@ -105,7 +116,8 @@ class Switches:
         value, decider = op.inputs
         loop = self._loop_of(position)
         if loop is None:
-            return [value, value]
+            taken = conditions.taken(decider, 2, is_case=False)
+            return [value if branch in taken else DEAD for branch in (0, 1)]
         merge = self._scope.steps[position].inputs[0].step
         changed = not self._is_unchanged(merge)
         return [
@@ -134,7 +146,7 @@ class Switches:
             known = join(known, begun, why, keeps_sure=True)
         for origin in self._scope.steps[position].back:
             later = value_of(Source(origin, 0))
-            if later is not None:
+            if later is not None and later is not DEAD:
                 known = loops.again(op, loop, known, later)
         self._turns[position] = known
         return known
@@ -167,8 +179,8 @@ class Switches:
         return True
 
     def _merged(self, position: int, op: Op, value_of: ValueOf) -> Value:
-        value = op.inputs[0]
-        for other in op.inputs[1:]:
+        value, *others = [value for value in op.inputs if value is not DEAD]
+        for other in others:
             value = join(value, other, op.why("gives rows laid out in one way or in another"))
         for switch in sorted(self._before[position]):
             decider = value_of(self._scope.steps[switch].inputs[1])

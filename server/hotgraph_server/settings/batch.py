@@ -97,7 +97,10 @@ class BatchSettings:
         former=Former("join_by_signature", _FORMER_WORDS),
     )
     check_one_in: int = setting(
-        1000, "of so many joined calls one is run again alone to compare; 0: none", flag=False
+        1000,
+        "of so many joined calls one is run again alone to compare when nothing else waits, besides those"
+        " that are compared while trust grows; 0: none ever is",
+        flag=False,
     )
     on_difference: str = setting(
         "stop",

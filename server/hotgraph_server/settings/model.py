@@ -35,7 +35,10 @@ class WarmupSettings:
         flag=False,
     )
     warm_up_memory_mb: int = setting(
-        2048, "what the ops of one such run may allocate, all together, in MB", flag=False
+        2048,
+        "what the ops of one such run may allocate, all together, in MB; runs of joined calls have no more"
+        " rows than keep within it",
+        flag=False,
     )
     warmup_records: bool = setting(
         True,

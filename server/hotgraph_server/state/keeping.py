@@ -12,6 +12,7 @@ from hotgraph_server.settings import StateSettings
 from hotgraph_server.state.files import Disk, Files
 from hotgraph_server.state.identity import folder_name, folder_of
 from hotgraph_server.state.keeper import Keeper
+from hotgraph_server.state.learnt import Memory
 from hotgraph_server.state.ledger import Promise, Values
 from hotgraph_server.state.snapshot import Header, Snapshot
 from hotgraph_server.state.store import Found, Store
@@ -49,6 +50,7 @@ class Keeping:
         files: where they go.
         has_company: other versions of the model may be served beside it; each goes on from its own snapshots
             then, if it has any.
+        made_by: what runs its graph, in words: what checks have learnt holds for that alone.
     """
 
     settings: StateSettings = field(default_factory=StateSettings)
@@ -57,17 +59,26 @@ class Keeping:
     identity: str = ""
     files: Files = field(default_factory=Disk)
     has_company: bool = False
+    made_by: str = ""
 
     @property
     def _root(self) -> Path:
         return Path(os.path.expanduser(self.settings.state_dir))
 
+    @property
+    def _folder(self) -> Path:
+        return folder_of(self._root, self.model, self.version, self.identity)
+
     def store(self) -> Store | None:
         """Of this version's snapshots; None: none are taken."""
         if not self.settings.state_dir:
             return None
-        folder = folder_of(self._root, self.model, self.version, self.identity)
-        return Store(folder, self.settings.state_keep, self.files)
+        return Store(self._folder, self.settings.state_keep, self.files)
+
+    def memory(self, title: str) -> Memory:
+        """Of what the checks in service learn; without a `state_dir` it keeps nothing."""
+        folder = self._folder if self.settings.state_dir else None
+        return Memory(title, folder, self.made_by, self.files)
 
     def beginning(self, saved_with_model: Mapping[str, Array]) -> Beginning:
         """Which values a version begins with, as far as disks tell.
@@ -116,10 +127,9 @@ class Keeping:
     def _of_another_version(self) -> tuple[Snapshot, Path] | None:
         """The newest whole snapshot that another version of this model has left."""
         root = self._root / folder_name(self.model)
-        own = folder_of(self._root, self.model, self.version, self.identity)
         newest: tuple[Snapshot, Path] | None = None
         for name in self.files.names(root):
-            if root / name == own:
+            if root / name == self._folder:
                 continue
             for found in self._found_in(root / name):
                 if found.snapshot is None:

@@ -193,6 +193,10 @@ class _TracedReply:
     def expire_at(self, deadline: float) -> None:
         self._reply.expire_at(deadline)
 
+    @property
+    def peer(self) -> str:
+        return self._reply.peer
+
     def end(self) -> None:
         """The trace is complete; once."""
         try:

@@ -170,6 +170,7 @@ class _WaitingReply:
 
     def __init__(self, context: grpc.ServicerContext) -> None:
         self.deadline = monotonic_deadline(context.time_remaining())
+        self.peer = context.peer()
         self._context = context
         # Taken until there is something to send; the cheapest one-shot event there is.
         self._finished = threading.Lock()
@@ -255,6 +256,10 @@ class _Stream:
         self._outgoing.put(error)
         # Who is held shall hear of it.
         self._may_go_on.set()
+
+    @property
+    def peer(self) -> str:
+        return self._context.peer()
 
     def header(self, name: str) -> str | None:
         for key, value in self._context.invocation_metadata() or ():

@@ -40,9 +40,13 @@ class Reply(Protocol):
 
     Attributes:
         deadline: monotonic seconds; infinite if the caller set none.
+        peer: tells the connection that it came by from all others; in logs it is the caller's address.
     """
 
     deadline: float
+
+    @property
+    def peer(self) -> str: ...
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """Send what `encode` returns, or the CallError that it raises.
@@ -135,6 +139,10 @@ class StreamOfCalls(OpenStream, Protocol):
     Each is taken and let go of, so that a server that stops waits for them, and the caller can be held, so
     that no more of them come than are answered.
     """
+
+    @property
+    def peer(self) -> str:
+        """See Reply."""
 
     def header(self, name: str) -> str | None:
         """What the caller's header of that name says, in lower case; None: there is none."""

@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import LEAST_MARGIN
-from hotgraph_server.batching.decisions import PASS_OVER, SLACK_S
+from hotgraph_server.batching.decisions import BETWEEN_APART, PASS_OVER, SLACK_S
 from hotgraph_server.batching.queue import BatchQueue
+from hotgraph_server.batching.suspects import APART_AT, FIRST_S
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining, QueueFull, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
@@ -72,6 +73,7 @@ def assert_keeps_nothing(queue: BatchQueue) -> None:
     # Private, but a lane or a sum that stayed behind is a leak that no public behaviour shows.
     assert not queue._backlog._lanes
     assert not queue._backlog._work._uncounted
+    assert queue._backlog._apart == 0
     assert (queue._backlog._rows, queue._backlog._bytes, set(queue._backlog._work._waiting_s)) == (
         0,
         0,
@@ -879,3 +881,96 @@ class TestLearntRowLimit:
         calls = [call(rows(value)) for value in range(4)]
         put(queue, *calls)
         assert queue.take() == calls
+
+
+# Callers whose calls keep failing.
+
+
+def suspect(queue: BatchQueue, clock: FakeClock, peer: str = "bad") -> None:
+    for _ in range(APART_AT):
+        queue.suspects.ended(peer, "serving_default", 1, 0, clock.now)
+
+
+def from_peer(peer: str, clock: FakeClock, count: int = 1, **more: Any) -> Call:
+    return call(rows(*range(count)), arrived=clock.now, peer=peer, **more)
+
+
+def next_batch(queue: BatchQueue) -> Batch:
+    batch = queue.poll().batch
+    assert batch is not None
+    return batch
+
+
+def test_calls_of_a_suspect_go_one_by_one_and_between_them_batches_of_the_others(clock: FakeClock) -> None:
+    statistics = Statistics()
+    queue = queue_of(clock, statistics)
+    suspect(queue, clock)
+    bad = [from_peer("bad", clock) for _ in range(3)]
+    put(queue, *bad)
+    seen: list[Any] = []
+    for _ in range(9):
+        put(queue, *[from_peer("good", clock) for _ in range(5)])
+        batch = next_batch(queue)
+        seen.append(bad.index(batch[0]) if batch[0] in bad else len(batch))
+    assert seen == [0, 5 * 2, 5, 5, 1, 5 * 2, 5, 5, 2]
+    assert BETWEEN_APART == 3
+    assert events_of(statistics) == {Event.APART: 3}
+    next_batch(queue)
+    assert_keeps_nothing(queue)
+
+
+def test_suspect_waits_for_nobody_where_nobody_else_is(clock: FakeClock) -> None:
+    queue = queue_of(clock)
+    suspect(queue, clock)
+    bad = [from_peer("bad", clock) for _ in range(3)]
+    put(queue, *bad)
+    assert [next_batch(queue) for _ in bad] == [[one] for one in bad]
+    assert_keeps_nothing(queue)
+
+
+def test_suspect_shares_batches_again_when_its_time_is_over(clock: FakeClock) -> None:
+    queue = queue_of(clock)
+    suspect(queue, clock)
+    clock.now += FIRST_S
+    put(queue, from_peer("bad", clock), from_peer("good", clock))
+    assert len(next_batch(queue)) == 2
+
+
+def test_suspect_fills_an_eighth_of_the_queue_and_no_more(clock: FakeClock) -> None:
+    queue = queue_of(clock, max_queued_calls=16)
+    suspect(queue, clock)
+    bad = [from_peer("bad", clock) for _ in range(2)]
+    put(queue, *bad)
+    with pytest.raises(
+        QueueFull, match="full: 2 calls of callers whose calls keep failing wait, the limit is 2"
+    ):
+        queue.put(from_peer("bad", clock))
+    put(queue, from_peer("good", clock))
+    queue.withdraw(bad[0])
+    put(queue, from_peer("bad", clock))
+    queue.abandon(Draining("m"))
+    assert_keeps_nothing(queue)
+
+
+def test_large_call_of_a_suspect_is_still_handed_out_to_be_run_in_pieces(clock: FakeClock) -> None:
+    queue = queue_of(clock, max_batch_rows=4)
+    suspect(queue, clock)
+    large, good = from_peer("bad", clock, 10), from_peer("good", clock)
+    put(queue, large)
+    assert next_batch(queue) == [large]
+    put(queue, good)
+    large.rows_done = 4
+    queue.put_back(large)
+    assert next_batch(queue) == [good]
+    assert next_batch(queue) == [large]
+    assert_keeps_nothing(queue)
+
+
+def test_work_ahead_of_a_suspect_with_a_deadline_is_counted(clock: FakeClock) -> None:
+    queue, statistics = slow_queue(clock)
+    suspect(queue, clock)
+    put(queue, from_peer("bad", clock))
+    with pytest.raises(WouldBeLate):
+        queue.put(from_peer("bad", clock, deadline=clock.now + 1.5))
+    put(queue, from_peer("bad", clock, deadline=clock.now + 10))
+    assert events_of(statistics) == {Event.APART: 2, Event.REFUSED_LATE: 1}

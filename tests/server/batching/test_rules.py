@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.rules import joined_because, whole_outputs, why_alone
+from hotgraph_server.batching.rules import has_rows, joined_because, whole_outputs, why_alone
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
@@ -118,3 +118,26 @@ def test_proven_only_joins_nothing_that_is_not_proven() -> None:
 def test_it_is_said_what_sharing_batches_rests_on(batching: str, verdict: Verdict, words: str) -> None:
     proof = Judgement(verdict, {"y": OutputJudgement(verdict)}, "")
     assert joined_because(signature(), batching, proof) == words
+
+
+@pytest.mark.parametrize(
+    ("inputs", "verdict", "expected"),
+    [
+        ({"a": (None, 2), "k": ()}, None, True),
+        ({"a": None}, None, True),
+        ({"a": (None,)}, Verdict.UNKNOWN, True),
+        ({"a": (None,)}, Verdict.REFUTED, False),
+        ({"a": (16000,)}, None, False),
+        ({"a": (None, 2), "table": (7, 2)}, None, False),
+    ],
+)
+def test_dimension_0_is_rows_unless_it_is_fixed_or_the_graph_shows_that_it_is_not(
+    inputs: dict[str, Shape | None], verdict: Verdict | None, expected: bool
+) -> None:
+    proof = None if verdict is None else Judgement(verdict, {}, "")
+    assert has_rows(signature(inputs=inputs), proof) is expected
+
+
+def test_dimension_0_of_a_part_is_no_rows() -> None:
+    part = TensorSpec("p/values", "p:0", np.dtype(np.float32), (None,), Part("p", "values"))
+    assert not has_rows(replace(signature(), inputs=(part,)), None)

@@ -6,26 +6,48 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.adversarial import adversarial_rows
+from hotgraph_server.batching.climbing import climb
 from hotgraph_server.batching.generated import Kind, generate
+from hotgraph_server.batching.probing import BoundedRuns, Cost, Limits, Measured
 from hotgraph_server.batching.rules import is_proven
-from hotgraph_server.batching.trial import ROWS, NoEvidence, Run, rows_influence_each_other, why_not_joined
+from hotgraph_server.batching.trial import (
+    ROWS,
+    NoEvidence,
+    Rows,
+    Run,
+    rows_influence_each_other,
+    why_not_joined,
+)
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
-from ..fakes import signature
-from ..probed import kind_of
+from ..fakes import FakeClock, signature
+from ..probed import bounded, kind_of
 
 Compute = Callable[[Array], Array]
 
 
 def tried(one: Signature, run: Run, samples: Sequence[Sequence[Array]] = ()) -> str | None:
-    return rows_influence_each_other(one, run, samples, kind_of(one, run))
+    """With generated rows, and what is given; not with odd ones."""
+    return rows_influence_each_other(one, bounded(run), Rows(samples, kind_of(one, run)))
+
+
+def tried_hard(
+    one: Signature, run: Run, most: int = 16, samples: Sequence[Sequence[Array]] = ()
+) -> str | None:
+    """With odd rows as well."""
+    kind = kind_of(one, run)
+    assert isinstance(kind, Kind)
+    lone = climb(adversarial_rows(one, kind), bounded(run), Cost(0.001, 0), 1 / 8)
+    with np.errstate(all="ignore"):
+        return rows_influence_each_other(one, bounded(run), Rows(samples, kind, lone, most))
 
 
 def joined(one: Signature, run: Run, batching: str = "tried") -> str | None:
-    return why_not_joined(one, run, batching, (), kind_of(one, run))
+    return why_not_joined(one, bounded(run), batching, Rows(kind=kind_of(one, run)))
 
 
 def verdict(compute: Compute, one: Signature | None = None) -> str | None:
@@ -78,9 +100,11 @@ def test_what_is_proven_needs_no_evidence_and_is_held_to_what_the_trial_finds(
     def refuses(_: Sequence[Array]) -> Sequence[Array]:
         raise RunFailed(3, "not that")
 
-    assert why_not_joined(signature(), refuses, "tried", (), Kind(8, 1000), PROVEN) is None
+    rows = Rows(kind=Kind(8, 1000))
+    assert why_not_joined(signature(), bounded(refuses), "tried", rows, PROVEN) is None
     assert not caplog.records
-    reason = why_not_joined(signature(), lambda x: [np.roll(x[0], 1, 0)], "tried", (), Kind(8, 1000), PROVEN)
+    rolled = bounded(lambda x: [np.roll(x[0], 1, 0)])
+    reason = why_not_joined(signature(), rolled, "tried", rows, PROVEN)
     assert "changes with its neighbours" in (reason or "")
     assert "by proof, and yet" in caplog.text
 
@@ -90,9 +114,8 @@ def test_proof_of_other_outputs_than_the_shapes_say_is_none() -> None:
     whole = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN, has_rows=False)}, "")
     assert not is_proven(signature(), whole)
     assert is_proven(signature(outputs={"y": ()}), whole)
-    assert (
-        why_not_joined(signature(outputs={"y": ()}), lambda x: [np.ones(())], "tried", (), "", whole) is None
-    )
+    ones = bounded(lambda x: [np.ones(())])
+    assert why_not_joined(signature(outputs={"y": ()}), ones, "tried", Rows(), whole) is None
 
 
 def test_neighbours_that_shift_small_probabilities_are_found() -> None:
@@ -339,8 +362,8 @@ def test_owner_who_says_never_spares_the_trial() -> None:
     def never_run(_: Sequence[Array]) -> Sequence[Array]:
         raise AssertionError("it is run")
 
-    assert why_not_joined(signature(), never_run, "never") is not None
-    assert why_not_joined(signature(writes=True), never_run, "always") is not None
+    assert why_not_joined(signature(), bounded(never_run), "never") is not None
+    assert why_not_joined(signature(writes=True), bounded(never_run), "always") is not None
 
 
 def test_data_that_the_model_brings_finds_what_generated_rows_do_not() -> None:
@@ -375,3 +398,159 @@ def test_rows_of_other_shapes_are_not_tried_together() -> None:
 
     samples = [[np.ones((1, size), np.float32)] for size in (3, 5, 3)]
     assert tried(free, total, samples) is None
+
+
+# Odd rows.
+
+
+@pytest.mark.parametrize(
+    "is_special",
+    [
+        lambda x: x.max() > 1000,
+        lambda x: x.max() > 1e20,
+        lambda x: x.min() < -1e4,
+        lambda x: np.isnan(x).any(),
+        lambda x: np.isinf(x).any(),
+        lambda x: (x == 0).all(axis=1).any(),
+        lambda x: len(x) > 3,
+        lambda x: len(x) == 2,
+    ],
+    ids=["large", "huge", "negative", "nan", "infinite", "zeros", "many rows", "two rows"],
+)
+def test_influence_that_shows_only_where_one_row_is_odd_is_found(is_special: Callable[[Array], bool]) -> None:
+    def compute(inputs: Sequence[Array]) -> list[Array]:
+        x = inputs[0]
+        return [np.roll(x, 1, axis=0) if is_special(x) else x]
+
+    assert tried(signature(), compute) is None
+    assert "changes with its neighbours" in (tried_hard(signature(), compute) or "")
+
+
+def test_ids_that_only_large_ones_mix_are_found() -> None:
+    def compute(inputs: Sequence[Array]) -> list[Array]:
+        return [inputs[0] + (inputs[0].max() > 5000)]
+
+    assert tried_hard(signature(dtype=np.dtype(np.int64)), compute) is not None
+
+
+def test_row_that_fails_alone_must_fail_in_company() -> None:
+    def strict(inputs: Sequence[Array]) -> list[Array]:
+        if (inputs[0] > 1e3).any():
+            raise RunFailed(3, "too large")
+        return [inputs[0] * 2]
+
+    def lenient(inputs: Sequence[Array]) -> list[Array]:
+        if (inputs[0] > 1e3).all():
+            raise RunFailed(3, "too large")
+        return [np.minimum(inputs[0], 1e3)]
+
+    assert tried_hard(signature(), strict) is None
+    assert "a row that fails alone is answered among others" in (tried_hard(signature(), lenient) or "")
+
+
+def test_rows_that_are_answered_alone_must_be_answered_together() -> None:
+    def crowded(inputs: Sequence[Array]) -> list[Array]:
+        if len(inputs[0]) > 8:
+            raise RunFailed(3, "too many\nat node 7")
+        return [inputs[0] * 2]
+
+    assert tried_hard(signature(), crowded) == "rows that are answered alone fail together: too many"
+
+
+@pytest.mark.parametrize("code", [4, 8])
+def test_run_that_has_no_time_or_memory_says_nothing(code: int) -> None:
+    def crowded(inputs: Sequence[Array]) -> list[Array]:
+        if len(inputs[0]) > 8:
+            raise RunFailed(code, "no more")
+        return [inputs[0] * 2]
+
+    assert tried_hard(signature(), crowded) is None
+
+
+def test_rounding_of_odd_rows_refutes_nothing() -> None:
+    """Another order of sums, sines of large numbers, ties of classes, overflows."""
+
+    def rounding(inputs: Sequence[Array]) -> list[Array]:
+        wide = inputs[0].astype(np.float32) * np.float32(1 + 1e-7 * len(inputs[0]))
+        product = wide @ np.array([[1, -1, 3], [2, 5, -3]], np.float32)
+        return [np.sin(product), np.argmax(product, axis=1), wide * wide - wide * wide]
+
+    outputs = {"y": (None, 3), "z": (None,), "o": (None, 2)}
+    one = signature(outputs=outputs)
+    with np.errstate(all="ignore"):
+        reason = tried_hard(one, rounding)
+    # Of the difference of equals nothing is shown.
+    assert isinstance(reason, NoEvidence)
+    assert "output 'o'" in reason
+
+
+def test_every_output_must_show_something_or_be_proven() -> None:
+    one = signature(outputs={"y": (None, 2), "empty": (None, 0), "same": (None,)})
+
+    def run(inputs: Sequence[Array]) -> list[Array]:
+        return [inputs[0], inputs[0][:, :0], np.ones(len(inputs[0]), np.float32)]
+
+    assert "output 'empty' is empty" in (tried_hard(one, run) or "")
+    rows = Rows(kind=kind_of(one, run))
+    for proven, missing in (({"empty"}, "'same'"), ({"empty", "same"}, None)):
+        reason = rows_influence_each_other(one, bounded(run), rows, frozenset(proven))
+        assert (missing in (reason or "")) if missing else reason is None
+
+
+def test_real_rows_meet_odd_ones() -> None:
+    def secret(inputs: Sequence[Array]) -> list[Array]:
+        x = inputs[0]
+        return [np.roll(x, 1, axis=0) if (x == 777).any() and np.isnan(x).any() else x]
+
+    samples = [[np.full((1, 2), value, np.float32)] for value in (776, 777, 778)]
+    assert tried_hard(signature(), secret) is None
+    assert tried_hard(signature(), secret, samples=samples) is not None
+
+
+def test_time_that_is_over_before_rows_were_tried_is_no_evidence() -> None:
+    clock = FakeClock()
+
+    def slow(inputs: Sequence[Array]) -> Measured:
+        clock.now += 2.0
+        return Measured([inputs[0]], 0)
+
+    runs = BoundedRuns(slow, Limits(9.0, 2**30), clock)
+    reason = rows_influence_each_other(signature(), runs, Rows(kind=Kind(8, 1000)))
+    assert isinstance(reason, NoEvidence)
+    assert "the time was over" in reason
+
+
+def test_slow_graph_is_tried_with_few_companies() -> None:
+    clock = FakeClock()
+    sizes: list[int] = []
+
+    def slow(inputs: Sequence[Array]) -> Measured:
+        clock.now += 0.1 * len(inputs[0])
+        sizes.append(len(inputs[0]))
+        return Measured([inputs[0]], 0)
+
+    runs = BoundedRuns(slow, Limits(30.0, 2**30), clock)
+    kind = Kind(8, 1000)
+    lone = climb(adversarial_rows(signature(), kind), runs, Cost(0.3, 0), 1 / 8)
+    began = clock()
+    assert rows_influence_each_other(signature(), runs, Rows((), kind, lone, 64)) is None
+    assert clock() - began < 0.3 * 30
+    assert 7 in sizes
+    assert 64 not in sizes
+
+
+def test_row_that_answers_otherwise_beside_copies_of_itself_runs_alone_even_if_it_is_proven(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rounding differs with the number of rows, and a level that is normalised by itself makes much of it."""
+
+    def normalised(inputs: Sequence[Array]) -> Sequence[Array]:
+        x = inputs[0]
+        noise = np.where(x.any(axis=1, keepdims=True), 0, 0.01 * len(x))
+        return [(x + noise).astype(x.dtype)]
+
+    reason = why_not_joined(
+        signature(), bounded(normalised), "tried", Rows(kind=Kind(8, 1000), most=8), PROVEN
+    )
+    assert "changes with the number of rows" in (reason or "")
+    assert "by proof, and yet" in caplog.text

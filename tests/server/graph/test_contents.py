@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,29 @@ def test_images_differ_from_row_to_row_in_size_and_content(tmp_path: Path) -> No
     shapes = {tuple(tf.io.decode_jpeg(sample).shape) for sample in samples}
     assert len(shapes) == len(samples) > ROWS
     graph.close()
+
+
+def test_examples_differ_in_how_many_values_they_have_where_they_may() -> None:
+    import tensorflow as tf
+
+    from hotgraph_server.graph.encodings import Feature, examples
+    from hotgraph_server.signatures import Values
+
+    features = [Feature("ids", 9, 1, has_length=True), Feature("x", 1, 3), Feature("word", 7, 1)]
+    content = examples(features, Values(numbers=(40_000.0,), texts=(b"amber",)))
+
+    def parsed(samples: Sequence[bytes]) -> list[Any]:
+        return [tf.train.Example.FromString(sample).features.feature for sample in samples]
+
+    usual = parsed(content.samples)
+    assert len({len(one["ids"].int64_list.value) for one in usual}) > 2
+    odd = parsed([sample for sample in content.others if len(sample) > 20])
+    assert {0, 9} <= {len(one["ids"].int64_list.value) for one in odd}
+    assert any(39_999 in one["ids"].int64_list.value for one in odd)
+    assert any(np.isnan(one["x"].float_list.value).any() for one in odd)
+    assert {len(one["x"].float_list.value) for one in odd} == {3}
+    assert any(b"amber" in one["word"].bytes_list.value[0] for one in odd)
+    assert b"" in content.others
 
 
 def test_base64_is_the_web_safe_one() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server import planning
-from hotgraph_server.batching.trial import alike
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph
 from hotgraph_server.graph import graph as graph_module

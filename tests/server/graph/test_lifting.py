@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.trial import alike
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing, lifting
 from hotgraph_server.graph import graph as graph_module

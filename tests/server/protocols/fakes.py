@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,9 @@ class FakeGraph:
     def give_up(self, name: str, reason: str) -> None:
         raise AssertionError(f"{name}: {reason}")
 
-    def settle(self, kinds: Mapping[str, Kind]) -> dict[str, Plan]:
+    def settle(
+        self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
+    ) -> dict[str, Plan]:
         return dict.fromkeys(self.signatures, AS_SAVED)
 
     def read_variables(self) -> dict[str, Array]:
@@ -90,6 +92,7 @@ class FakeReply:
 
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
+        self.peer = "127.0.0.1:1"
         self.expires: float | None = None
         self.leave: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None
@@ -149,6 +152,7 @@ class RecordingVersion(Version):
         rows: int = 0,
         nbytes: int = -1,
         company: Sequence[float] = (),
+        peer: Hashable = None,
     ) -> Call:
         if self.refusal is not None:
             raise self.refusal
@@ -165,6 +169,7 @@ class RecordingVersion(Version):
             rows=rows,
             nbytes=nbytes,
         )
+        call.peer = peer
         self.calls.append(call)
         return call
 

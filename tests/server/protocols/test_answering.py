@@ -111,3 +111,10 @@ def test_call_that_is_refused_leaves_its_reply_alone() -> None:
         hand_in_one(model, reply)
     assert reply.leave is None
     assert reply.expires is None
+
+
+def test_call_knows_the_connection_that_it_came_by() -> None:
+    model, reply = version(), FakeReply()
+    reply.peer = "10.0.0.1:7"
+    hand_in_one(model, reply)
+    assert [call.peer for call in model.calls] == ["10.0.0.1:7"]

@@ -42,6 +42,7 @@ class Answered:
 
     def __init__(self) -> None:
         self.deadline = 7.0
+        self.peer = "127.0.0.1:1"
         self.answer: service.Answered | None = None
         self.left: list[Any] = []
 

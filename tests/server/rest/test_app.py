@@ -7,16 +7,18 @@ import gzip
 import json
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
-from hotgraph_server.errors import QueueFull
+from hotgraph_server.batching.suspects import APART_AT
+from hotgraph_server.errors import QueueFull, RunFailed
 from hotgraph_server.settings import BatchSettings, RestSettings
 from hotgraph_server.statistics import Event
+from hotgraph_server.tensors import Array
 
-from ..fakes import HANG_S, FakeGraph, signature
+from ..fakes import HANG_S, FakeGraph, doubled, signature
 from .serving import Answer, Rest, ask
 
 PREDICT = "/v1/models/m:predict"
@@ -259,3 +261,18 @@ def test_more_calls_than_may_be_inside_are_refused(rest_with: Callable[..., Rest
         # Whoever asks how it goes is answered all the same.
         assert rest.get("/v1/models/m").code == 200
     assert answers[0].json == ANSWER
+
+
+def test_connection_whose_calls_keep_failing_is_told_from_others(rest: Rest) -> None:
+    def refusing(inputs: Sequence[Array]) -> Sequence[Array]:
+        if np.any(inputs[0] == 666):
+            raise RunFailed(3, "no such id")
+        return doubled(inputs)
+
+    version = rest.serve(FakeGraph(compute=refusing))
+    with contextlib.closing(rest.connect()) as bad, contextlib.closing(rest.connect()) as good:
+        for _ in range(APART_AT):
+            assert version.suspects == {}
+            assert ask(bad, "POST", PREDICT, {"instances": [[666, 1]]}).code == 400
+            assert ask(good, "POST", PREDICT, BODY).json == ANSWER
+    assert version.suspects == {"serving_default": 1}

@@ -75,6 +75,11 @@ def test_numbers_that_are_not_finite_go_in_and_come_out(rest: Rest) -> None:
     assert math.isnan(row[0])
 
 
+def test_columns_of_no_rows_are_answered(rest: Rest) -> None:
+    rest.serve(FakeGraph(signature("serving_default", {"x": (None,)}, {"y": (None,)})))
+    assert rest.post("/v1/models/m:predict", {"inputs": []}).json == {"outputs": []}
+
+
 def test_version_is_the_latest_or_the_one_that_the_path_names(rest: Rest) -> None:
     def times(factor: int) -> FakeGraph:
         return FakeGraph(compute=lambda inputs: [inputs[0] * factor])

@@ -16,6 +16,7 @@ from hotgraph_server.row_independence.domain import (
     Counts,
     Mixed,
     NoRows,
+    Partition,
     Place,
     Rows,
     Unknown,
@@ -69,6 +70,14 @@ TABLE: dict[str, tuple[Build, Place | str]] = {
     "a vector of rows against the last axis": (lambda tf, x, m, v: m + v, MIXED),
     "rows against rows": (lambda tf, x, m, v: m[:, tf.newaxis] - m, MIXED),
     "made for three rows": (lambda tf, x, m, v: m + W[:3, :4], MIXED),
+    "places of what is true": (
+        lambda tf, x, m, v: tf.where(m > 0),
+        Rows(content=Content.KEYED, ragged=Partition("Where")),
+    ),
+    "places of what is true, rows not in front": (
+        lambda tf, x, m, v: tf.where(tf.transpose(m) > 0),
+        MIXED,
+    ),
     "choice": (lambda tf, x, m, v: tf.where(m > 0, m, 0.0), rows()),
     "number of rows": (lambda tf, x, m, v: m / tf.cast(tf.shape(m)[0], tf.float32), MIXED),
     "bias": (lambda tf, x, m, v: tf.nn.bias_add(m, W[:, 0]), rows()),
@@ -219,6 +228,36 @@ def test_free_inner_sizes_have_names(tf: Any) -> None:
 def test_a_condition_on_the_number_of_rows_is_decided_where_any_number_decides_it(tf: Any) -> None:
     assert after(tf, lambda tf, x, m, v: tf.shape(m)[0] > 0).elements == (const(1),)
     assert isinstance(after(tf, lambda tf, x, m, v: tf.shape(m)[0] > 1).place, Counts)
+
+
+def _rows_of_own_width(tf: Any, m: Any, *, always: bool) -> Any:
+    """Of each row as much as it says, written one by one."""
+    count = tf.shape(m)[0]
+    given = tf.TensorArray(tf.float32, count).unstack(m)
+
+    def turn(step: Any, kept: Any) -> Any:
+        row = given.read(step)
+        part = row[: tf.cast(row[0], tf.int32)]
+        written = (
+            kept.write(step, part)
+            if always
+            else tf.cond(row[1] > 0, lambda: kept.write(step, part), lambda: kept)
+        )
+        return step + 1, written
+
+    kept = tf.TensorArray(tf.float32, count, infer_shape=False, element_shape=[None])
+    return tf.while_loop(lambda step, _: step < count, turn, [0, kept])[1].stack()
+
+
+def test_rows_of_shapes_of_their_own_are_rows_where_all_are_written(tf: Any) -> None:
+    # Unequal ones fail the run. One that is not written would be filled up to the shape of the others.
+    value = after(tf, lambda tf, x, m, v: _rows_of_own_width(tf, m, always=True))
+    assert value.place == Rows()
+    assert value.dims is not None
+    assert value.dims[0] == BATCH
+    assert value.dims[1] is not None
+    value = after(tf, lambda tf, x, m, v: _rows_of_own_width(tf, m, always=False))
+    assert isinstance(value.place, Unknown)
 
 
 def test_the_first_op_on_the_way_is_the_reason(tf: Any) -> None:

@@ -37,6 +37,24 @@ def trailers(error: Any) -> dict[str, str]:
     return {key: value for key, value in error.trailing_metadata() or ()}
 
 
+def test_peer_tells_a_connection_from_all_others(server: GrpcServer, toys: Toys) -> None:
+    # Without that option channels to one address share a connection.
+    channels = [
+        grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)
+    ]
+    peers = []
+    for channel in (channels[0], channels[0], channels[1]):
+        call = hot(channel, "Hold").future(b"")
+        reply = toys.next_held()
+        peers.append(reply.peer)
+        toys.release(reply)
+        call.result(PATIENCE_S)
+    for channel in channels:
+        channel.close()
+    assert peers[0] == peers[1] != peers[2]
+    assert "127.0.0.1:" in peers[0]
+
+
 class TestAnswers:
     @pytest.mark.parametrize("message", [b"", b"\0", b"answer me"])
     def test_hot_call_is_answered_from_another_thread(self, channel: grpc.Channel, message: bytes) -> None:

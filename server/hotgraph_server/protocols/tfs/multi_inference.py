@@ -139,6 +139,7 @@ class _Joined:
                         slot,
                         deadline=reply.deadline,
                         nbytes=self._nbytes,
+                        peer=reply.peer,
                     )
                 )
             except CallError as error:

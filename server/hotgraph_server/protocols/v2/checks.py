@@ -156,7 +156,8 @@ def _check_empty(shape: tuple[int, ...], spec: TensorSpec, model: str) -> None:
 
 
 def check_rows(specs: Sequence[TensorSpec], arrays: Sequence[Array], model: str, most: int = 0) -> None:
-    """Do all inputs of a call have the same rows, at least one and not too many?
+    """Do all inputs of a call have the same rows, and not too many? None are as good as any: what comes of
+    that is the graph's to say.
 
     Args:
         specs: of the inputs, as the graph takes them.
@@ -179,7 +180,5 @@ def check_rows(specs: Sequence[TensorSpec], arrays: Sequence[Array], model: str,
                 f"input '{spec.alias}' batch size does not match other inputs: "
                 f"{array.shape[0]} rows, '{first}' has {rows}"
             )
-        if not rows:
-            raise InvalidCall(f"input '{spec.alias}' has batch size 0, expected at least one row")
     if most and rows > most:
         raise InvalidCall(f"inference request batch-size must be <= {most} for '{model}', got {rows}")

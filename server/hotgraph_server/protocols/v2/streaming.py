@@ -253,6 +253,11 @@ class _Part:
             self.finish(lambda: _raise(failure))
 
     @property
+    def peer(self) -> str:
+        """See Reply."""
+        return self._stream.peer
+
+    @property
     def finished(self) -> bool:
         """Is there an answer?"""
         return self._encode is not None

@@ -98,6 +98,11 @@ class Call(Stream):
             self.deadline = lane.arrived_at + head.timeout_s
             lane.expire_later(self)
 
+    @property
+    def peer(self) -> str:
+        """See Reply and StreamOfCalls."""
+        return self.connection.peer
+
     def when_gone(self, leave: Callable[[], Left]) -> None:
         """See Reply and OpenStream."""
         self._leave = leave

@@ -76,6 +76,7 @@ class Connection(Requests):
 
     Attributes:
         greeted: the peer has begun to speak HTTP/2.
+        peer: tells it from all other connections; whoever has the socket sets it.
         held_bytes: of its calls; see inflight.Inflight.
         unfinished: the last `receive` left frames that it could have used.
     """
@@ -90,6 +91,7 @@ class Connection(Requests):
     ) -> None:
         super().__init__(open_stream, most_streams, on_output, clock, max_header_bytes)
         self.greeted = False
+        self.peer = ""
         self.held_bytes = 0
         self.unfinished = False
         self._clock = clock

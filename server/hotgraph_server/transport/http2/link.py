@@ -31,6 +31,9 @@ _WORTH_LISTING = 64 * 1024
 # What systems take in one call; POSIX promises 16, Linux and macOS have 1024.
 _PIECES = 512
 
+# Those that have no address: callers on Unix sockets.
+_nameless = itertools.count(1)
+
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -67,6 +70,7 @@ class Link:
             functools.partial(dirty.append, self),
             max_header_bytes=max_header_bytes,
         )
+        self.connection.peer = _peer_of(sock)
         self.closing = False
         self.registered = _READ
         self._accepted_at = time.monotonic()
@@ -228,3 +232,11 @@ class Link:
             raise LinkLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
         self._shaking = False
         return True
+
+
+def _peer_of(sock: socket.socket) -> str:
+    try:
+        address = sock.getpeername()
+    except OSError:  # It has gone as it came.
+        address = ""
+    return "{}:{}".format(*address) if isinstance(address, tuple) else f"unix:{next(_nameless)}"

@@ -41,6 +41,7 @@ class FakeStream:
     """
 
     def __init__(self, refusal: CallError | None = None, **headers: str) -> None:
+        self.peer = "127.0.0.1:1"
         self.answers: list[pb.ModelStreamInferResponse] = []
         self.ends: list[CallError | None] = []
         self.owed = 0
@@ -453,6 +454,7 @@ class Unheard:
     """A Reply that nobody waits for."""
 
     deadline = math.inf
+    peer = "127.0.0.1:1"
 
     def finish(self, encode: Callable[[], Any]) -> None:
         pass

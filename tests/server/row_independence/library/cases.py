@@ -171,10 +171,10 @@ class Built:
         finally:
             if case.old:
                 tf.compat.v1.enable_control_flow_v2()
-        self._fed = {name: tensor.name for name, tensor in fed.items()}
-        self._outputs = [tensor.name for tensor in outputs]
-        self._session = tf.compat.v1.Session(graph=self.graph)
-        self._session.run(start)
+        self.fed = {name: tensor.name for name, tensor in fed.items()}
+        self.outputs = [tensor.name for tensor in outputs]
+        self.session = tf.compat.v1.Session(graph=self.graph)
+        self.session.run(start)
 
     def judged(self, *, shapes: bool = True) -> Judgement:
         """What is said of it; `shapes`: with what TensorFlow knows of shapes written into the graph."""
@@ -182,14 +182,14 @@ class Built:
 
         inputs = [
             Input(name, tensor, (None, *given.inner) if given.rows else given.inner, given.rows)
-            for (name, tensor), given in zip(self._fed.items(), self.case.inputs.values(), strict=True)
+            for (name, tensor), given in zip(self.fed.items(), self.case.inputs.values(), strict=True)
         ]
-        outputs = {f"y{index}": tensor for index, tensor in enumerate(self._outputs)}
+        outputs = {f"y{index}": tensor for index, tensor in enumerate(self.outputs)}
         return judge(self.graph.as_graph_def(add_shapes=shapes), inputs, outputs, op_def_registry.get)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        fed = dict(zip(self._fed.values(), arrays, strict=True))
-        return [np.asarray(answer) for answer in self._session.run(self._outputs, fed)]
+        fed = dict(zip(self.fed.values(), arrays, strict=True))
+        return [np.asarray(answer) for answer in self.session.run(self.outputs, fed)]
 
     def draw(self, rng: np.random.Generator, rows: int) -> list[Array]:
         return [given.draw(rng, rows) for given in self.case.inputs.values()]

@@ -193,6 +193,26 @@ def map_over_rows(tf: Any, x: Any) -> Any:
     return tf.map_fn(lambda row: row / (1.0 + tf.reduce_sum(tf.abs(row))), x)
 
 
+@honest(text=texts())
+def map_to_a_length_that_is_not_written_down(tf: Any, text: Any) -> Any:
+    """Each text is cut and filled to four bytes, which no shape says."""
+
+    def four(one: Any) -> Any:
+        found = tf.strings.bytes_split(one)[:4]
+        return tf.concat([found, tf.fill([4 - tf.size(found)], "")], axis=0)
+
+    letters = tf.strings.to_hash_bucket_fast(tf.map_fn(four, text, fn_output_signature=tf.string), 7)
+    return tf.reduce_sum(tf.gather(weights(7, 3), letters), axis=1)
+
+
+@honest(x=ints(4))
+def sparse_ids_of_dense_ones(tf: Any, x: Any) -> Any:
+    """What a feature column makes of a dense input."""
+    places = tf.where(tf.not_equal(x, 0))
+    ids = tf.SparseTensor(places, tf.gather_nd(x, places), tf.shape(x, tf.int64))
+    return tf.nn.safe_embedding_lookup_sparse(variable(tf, 5, 3), ids, combiner="mean")
+
+
 @honest(old=True, x=floats(4))
 def map_over_rows_of_old(tf: Any, x: Any) -> Any:
     return map_over_rows(tf, x)
@@ -230,6 +250,12 @@ def branch_by_a_scalar_input(tf: Any, x: Any, training: Any) -> Any:
 @honest(old=True, x=floats(4), training=scalar(0, "bool"))
 def branch_of_old(tf: Any, x: Any, training: Any) -> Any:
     return tf.cond(training, lambda: x * 3.0, lambda: tf.nn.relu(x))
+
+
+@honest(old=True, x=floats(4))
+def dropout_of_old_that_nobody_asks_for(tf: Any, x: Any) -> Any:
+    training = tf.compat.v1.placeholder_with_default(False, ())
+    return tf.cond(training, lambda: tf.nn.dropout(x - tf.reduce_mean(x, axis=0), 0.5), lambda: x) * 2.0
 
 
 @honest(text=texts())

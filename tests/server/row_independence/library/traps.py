@@ -30,6 +30,19 @@ def batch_norm_by_a_scalar_input(tf: Any, x: Any, training: Any) -> Any:
     return tf.cond(training, lambda: x - tf.reduce_mean(x, axis=0), lambda: x - 1.0)
 
 
+@trap(old=True, x=floats(4))
+def batch_norm_of_old_unless_asked(tf: Any, x: Any) -> Any:
+    training = tf.compat.v1.placeholder_with_default(True, ())
+    return tf.cond(training, lambda: x - tf.reduce_mean(x, axis=0), lambda: x - 1.0)
+
+
+@trap(old=True, x=floats(4), training=scalar(1, "bool"))
+def batch_norm_of_old_by_a_scalar_input(tf: Any, x: Any, training: Any) -> Any:
+    """The constant is of a branch within another, whose own is not known."""
+    mean = tf.cond(tf.constant(True), lambda: tf.reduce_mean(x, axis=0), lambda: tf.zeros(4))
+    return tf.cond(training, lambda: x - mean, lambda: x - 1.0)
+
+
 @trap(text=texts())
 def text_padded_to_the_longest(tf: Any, text: Any) -> Any:
     codes = tf.strings.unicode_decode(text, "UTF-8").to_tensor(0)
@@ -282,6 +295,17 @@ def rows_read_by_the_turn_before(tf: Any, x: Any) -> Any:
 @trap(x=floats(4))
 def map_with_all_rows(tf: Any, x: Any) -> Any:
     return tf.map_fn(lambda row: row - tf.reduce_mean(x, axis=0), x)
+
+
+@trap(x=floats(4))
+def what_is_positive_in_all_rows(tf: Any, x: Any) -> Any:
+    return x - tf.reduce_max(tf.gather_nd(x, tf.where(x > 0.0)))
+
+
+@trap(x=floats(4))
+def numbers_of_the_rows_of_what_is_positive(tf: Any, x: Any) -> Any:
+    numbers = tf.where(x > -99.0)[:, 0]
+    return tf.math.unsorted_segment_sum(numbers, numbers, tf.shape(x, tf.int64)[0])
 
 
 @trap(x=floats(4))

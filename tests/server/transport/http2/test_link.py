@@ -316,3 +316,11 @@ class TestTls:
         assert isinstance(stream, Kept)
         assert len(stream.data) == 480_000
         assert taken_out(tls.link.connection) == b""
+
+
+def test_callers_without_an_address_are_told_apart() -> None:
+    first, second = Ends(), Ends()
+    assert first.link.connection.peer.startswith("unix:")
+    assert first.link.connection.peer != second.link.connection.peer
+    first.close()
+    second.close()

@@ -1,0 +1,66 @@
+"""Who is run with whom in a trial: companies of rows in which a difference would show. Pure.
+
+What costs little and tells much comes first: every odd row in some company with ordinary ones, then as many
+rows as a batch may have, then each odd row beside two ordinary ones only (one that is no number hides what a
+large one would do), then pairs, then rows that fail alone. Each row comes to be first, last and between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from typing import TypeVar
+
+_Row = TypeVar("_Row")
+
+_SEVERAL = 7
+
+
+def companies(
+    ordinary: Sequence[_Row], odd: Sequence[_Row], failing: Sequence[_Row], most: int
+) -> Iterator[list[_Row]]:
+    """Companies of 1, 2, 3, 7 and `most` rows.
+
+    Args:
+        ordinary: rows that were answered alone; two at least.
+        odd: others that were, the most telling first.
+        failing: rows that were refused alone.
+        most: rows in one company; two at least.
+    """
+    everyone = [*ordinary, *odd]
+    # One alone is the same again, unless the graph draws random numbers.
+    yield list(ordinary[:1])
+    yield list(ordinary[:most])
+    yield from _groups(ordinary, odd, min(_SEVERAL, most))
+    yield list(islice(cycle(everyone), most))
+    yield list(islice(cycle(reversed(everyone)), most))
+    if most > 2:
+        for number, row in enumerate(odd):
+            yield _beside(row, ordinary, number)
+    for number, (one, other) in enumerate(zip(odd, [*odd[1:], *ordinary[:1]], strict=False)):
+        yield [one, other] if number % 2 else [other, one]
+    for number, row in enumerate(failing):
+        yield _beside(row, ordinary, number)[:most] if most > 2 else [row, ordinary[0]]
+    if failing:
+        yield [*islice(cycle(everyone), most - 1), failing[0]]
+
+
+def _groups(ordinary: Sequence[_Row], odd: Sequence[_Row], size: int) -> Iterator[list[_Row]]:
+    """Each odd row in one of them; an ordinary one is first in one, last in the next, between in another."""
+    step = max(size - 2, 1)
+    for number, start in enumerate(range(0, len(odd), step)):
+        group = list(odd[start : start + step])
+        one, other = (ordinary[(2 * number + index) % len(ordinary)] for index in range(2))
+        middle = len(group) // 2
+        company = [
+            [one, *group, other],
+            [*group[:middle], one, *group[middle:], other],
+            [one, other, *group],
+        ][number % 3]
+        yield company[:size]
+
+
+def _beside(row: _Row, ordinary: Sequence[_Row], number: int) -> list[_Row]:
+    company = [ordinary[number % len(ordinary)], ordinary[(number + 1) % len(ordinary)]]
+    company.insert(number % 3, row)
+    return company
