@@ -25,6 +25,7 @@ from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.request_log.request_logs import RequestLogs
 from hotgraph_server.response_cache import ResponseCache
+from hotgraph_server.rest.apart import Apart
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
@@ -268,7 +269,7 @@ class Server:
             prediction,
             models,
             self._request_logs.may_write,
-            settings.rest_processes,
+            Apart(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
         page = MetricsPage(self.registry, lambda: self.state is State.LIVE)

@@ -31,7 +31,8 @@ _MOST_SHOWN = 256
 # begins or ends a string. JSON has no such bytes.
 _BACKSLASH, _QUOTE = b"\0", b"\1"
 
-# TensorFlow Serving's spellings to the standard library's, one after the other. A NaN has no sign worth keeping.
+# TensorFlow Serving's spellings to the standard library's, one after the other. A NaN has no sign worth
+# keeping.
 _SPELLINGS = ((b"-NaN", b"NaN"), (b"Infinity", b"Inf"), (b"Inf", b"Infinity"))
 
 # A whole number beyond these is read as a float, as the fast reader does it.
@@ -133,8 +134,8 @@ def _read_with_constants(body: bytes | bytearray | memoryview, error: orjson.JSO
 
 
 def respelled(body: bytes) -> bytes | None:
-    """The text with every NaN and infinity outside of strings as the standard library reads it; None: there is
-    none, or it is no JSON."""
+    """The text with every NaN and infinity outside of strings as the standard library reads it; None: there
+    is none, or it is no JSON."""
     if not (b"NaN" in body or b"Inf" in body) or _BACKSLASH in body or _QUOTE in body:
         return None
     parts = body.replace(rb"\\", _BACKSLASH).replace(rb"\"", _QUOTE).split(b'"')

@@ -108,12 +108,13 @@ class RestServer:
         if thread is None or running is None:
             return True
         answered = self._app.calls.wait_until_none(timeout_s)
+        # First, so that whoever waits for a process is told.
+        self._methods.close()
         running.end()
         thread.join(_STOP_S)
         if thread.is_alive():
             _LOG.warning("thread %r has not ended after %.1f s", thread.name, _STOP_S)
         self._threads.shutdown(wait=False)
-        self._methods.close()
         self._thread = self._uvicorn = None
         return answered
 
