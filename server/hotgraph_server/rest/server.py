@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import uvicorn
 
+from hotgraph_server.accepting import Acceptor
 from hotgraph_server.errors import StartError
 from hotgraph_server.listening import listen, written
 from hotgraph_server.model import State
@@ -148,9 +149,19 @@ class _Uvicorn(uvicorn.Server):
         loop.call_soon_threadsafe(self._end)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn's, and tell that it is done."""
-        await super().startup(sockets)
+        """uvicorn's, with a way of our own to accept connections; and tell that it is done."""
+        await super().startup([])
+        self._acceptor = Acceptor(sockets or [], self._protocol)
+        self._acceptor.open()
         self.looping.set_result(asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's."""
+        self._acceptor.close()
+        await super().shutdown([])
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def _serve_until_the_end(self) -> None:
         self._app.begin()
