@@ -254,7 +254,7 @@ class Server:
         port = self._settings.admin.admin_port
         if not port:
             return
-        pages = Pages(self.registry, self.repository.models, lambda: self.state)
+        pages = Pages(self.registry, self.repository.models, lambda: self.state, lost=self._lost)
         admin = AdminServer(self._settings.listen.host, port, pages.answer)
         admin.start()
         self._admin = admin
@@ -272,11 +272,14 @@ class Server:
             Apart(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
-        page = MetricsPage(self.registry, lambda: self.state is State.LIVE)
+        page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)
         rest = RestServer(self._settings.listen, settings, methods, lambda: self.state, page.text)
         rest.start()
         self._rest = rest
         _LOG.info("REST port: http://%s/v1/models/", rest.address)
+
+    def _lost(self) -> Mapping[str, int]:
+        return {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
 
     def _load_models(self, loading: Callable[[], object]) -> None:
         """Returns when all models are live.

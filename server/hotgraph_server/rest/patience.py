@@ -37,8 +37,8 @@ _PIECE_BYTES = 16 * 1024
 _MOST_WAITING = 16
 # Who is refused has so long, and so many bytes, to stop sending and hear of it: closed at once, a socket that
 # still gets something takes its last words back.
-_LINGER_S = 2.0
-_LINGER_BYTES = 16 * 2**20
+_LINGER_S = 10.0
+_LINGER_BYTES = 512 * 2**20
 
 
 class _Wrong(Exception):

@@ -18,8 +18,8 @@ PATIENCE_S = 60.0
 
 
 class Disk:
-    """Files in memory. With the gate shut, writing waits; with `broken` set, no file is made; with `room` for so
-    many records, flushing more fails after half of the next one."""
+    """Files in memory. With the gate shut, writing waits; with `broken` set, no file is made; with `room` for
+    so many records, flushing more fails after half of the next one."""
 
     def __init__(self) -> None:
         self.files: dict[str, list[bytes]] = {}

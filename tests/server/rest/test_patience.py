@@ -267,9 +267,10 @@ def test_requests_before_one_that_is_refused_are_answered_first() -> None:
 def test_who_is_refused_and_sends_on_is_cut_off() -> None:
     protocol, loop, transport = connected()
     protocol.data_received(b"nonsense\r\n\r\n")
-    for _ in range(17):
+    megabyte = bytes(2**20)
+    for _ in range(513):
         assert not transport.aborted
-        protocol.data_received(bytes(2**20))
+        protocol.data_received(megabyte)
     assert transport.aborted
     protocol, loop, transport = connected()
     protocol.data_received(b"nonsense\r\n\r\n")
