@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeadlineExceeded, Draining, InvalidCall, NotReady
-from hotgraph_server.rest import json_predict, json_process
+from hotgraph_server.rest import json_predict
 from hotgraph_server.rest.apart import Apart
 from hotgraph_server.signatures import Signature, TensorSpec
 
@@ -35,6 +36,11 @@ needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Li
 def never_ends() -> None:
     # One C function, which lets nothing else in its process have the interpreter.
     sum(iter(int, 1))
+
+
+def says_so_and_never_ends() -> None:
+    os.write(1, b"begun\n")
+    never_ends()
 
 
 def dies() -> None:
@@ -174,7 +180,7 @@ def test_machine_that_allows_no_processes_is_told_once_and_everything_runs_here(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(json_process.multiprocessing, "get_context", refuse)
+    monkeypatch.setattr(multiprocessing, "get_context", refuse)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert there(apart, os.getpid) == os.getpid()
@@ -189,7 +195,7 @@ def test_server_without_files_refuses_for_now_and_reads_nothing_here(
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(json_process.multiprocessing, "get_context", full)
+        patch.setattr(multiprocessing, "get_context", full)
         with pytest.raises(NotReady, match="cannot be read now"):
             there(apart, os.getpid)
     assert there(apart, os.getpid) != os.getpid()
@@ -213,23 +219,25 @@ def test_after_the_stop_nothing_is_taken(apart: Apart) -> None:
 SERVER = """
 import os, sys
 from hotgraph_server.rest.apart import Apart
-from tests.server.rest.test_apart import never_ends
+from tests.server.rest.test_apart import says_so_and_never_ends
 
 if __name__ == "__main__":
     apart = Apart(1)
     print(apart.submit(lambda: apart.run(os.getpid), 1, "").result(), flush=True)
-    apart.submit(lambda: apart.run(never_ends), 1, "").result()
+    apart.submit(lambda: apart.run(says_so_and_never_ends), 1, "").result()
 """
 
 
 @needs_pidfd
 @pytest.mark.parametrize("busy", [True, False])
 def test_process_does_not_outlive_a_server_that_is_killed(busy: bool) -> None:
-    script = SERVER if busy else SERVER.replace("apart.run(never_ends)", "sys.stdin.read()")
+    script = SERVER if busy else SERVER.replace("apart.run(says_so_and_never_ends)", "sys.stdin.read()")
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         process = int(server.stdout.readline())
+        if busy:
+            assert server.stdout.readline() == b"begun\n"
         with os.fdopen(os.pidfd_open(process)) as watched:
             server.kill()
             assert select.select([watched], [], [], HANG_S)[0], "it is still there"

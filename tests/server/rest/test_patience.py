@@ -93,7 +93,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 def connected() -> tuple[PatientProtocol, Loop, Transport]:
     loop, transport = Loop(), Transport()
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
-    protocol = PatientProtocol(config, ServerState(), {}, _loop=loop)  # type: ignore[arg-type]
+    protocol = PatientProtocol(config, ServerState(), {}, _loop=loop)
     protocol.connection_made(transport)  # type: ignore[arg-type]
     return protocol, loop, transport
 
