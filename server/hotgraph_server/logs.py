@@ -1,8 +1,12 @@
-"""What is logged, and how it looks: on the handlers that the process has.
+"""What is logged, how much of it, and how it looks: on the handlers that the process has.
 
 Three switches (info, warning, error) and one level of verbosity, as Triton has them. Information and what is
 more verbose is ours alone; warnings and errors are anybody's in this process that go through the same
 handlers.
+
+What callers can cause they can cause a million times. So of the lines from one place in the code (a kind:
+what they say may be theirs) so many are written in a while, and the others counted and told of in one line.
+That begins when calls are answered: what a start has to say is the owner's, and so is what verbosity adds.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 DEFAULT = "default"
@@ -18,6 +22,14 @@ ISO8601 = "ISO8601"
 FORMATS = (DEFAULT, ISO8601)
 
 _OURS = "hotgraph_server"
+WHILE_S = 10.0
+MOST_LINES = {logging.ERROR: 10, logging.WARNING: 10, logging.INFO: 1000}
+"""So many lines of a kind are written in a while, by what they are at least. A guess: of models that come and
+go there may be hundreds, and each has a line of its own."""
+
+_TOLD = "tells_of_others"
+_MOST_QUOTED = 200
+
 _LINE = "%(asctime)s %(levelname).1s %(message)s"
 
 
@@ -83,6 +95,83 @@ class Logs:
         for handler, formatter in handlers:
             handler.removeFilter(self._switches)
             handler.setFormatter(formatter)
+
+
+class Limit(logging.Filter):
+    """Lets through so many lines of a kind in a while; for one handler. Any thread may call it.
+
+    Args:
+        handler: writes how many there were besides.
+        later: calls a function after so many seconds.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        handler: logging.Handler,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._handler = handler
+        self._later = later or _later
+        self._clock = clock
+        self._lock = threading.Lock()  # guards what follows
+        self._kinds: dict[tuple[str, int, str, int], _Kind] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        most = MOST_LINES.get(_rank(record.levelno))
+        if most is None or getattr(record, _TOLD, False):
+            return True
+        key = (record.name, record.levelno, record.pathname, record.lineno)
+        now = self._clock()
+        with self._lock:
+            kind = self._kinds.get(key)
+            if kind is None or (now >= kind.until and not kind.others):
+                kind = self._kinds[key] = _Kind(now + WHILE_S)
+            kind.lines += 1
+            if kind.lines <= most:
+                return True
+            kind.others += 1
+            first = kind.others == 1
+            kind.last = record
+            rest_s = max(kind.until - now, 0.0)
+        if first:
+            self._later(rest_s, lambda: self._tell(key))
+        return False
+
+    def _tell(self, key: tuple[str, int, str, int]) -> None:
+        with self._lock:
+            kind = self._kinds.pop(key)
+        last = kind.last
+        assert last is not None
+        line = last.getMessage().partition("\n")[0][:_MOST_QUOTED]
+        told = logging.LogRecord(
+            *(last.name, last.levelno, last.pathname, last.lineno),
+            *("... %s more of these: %s", (f"{kind.others:,}", line), None),
+        )
+        setattr(told, _TOLD, True)
+        self._handler.handle(told)
+
+
+@dataclass
+class _Kind:
+    """What there was of a kind: `until` when lines are counted, and what came after too many."""
+
+    until: float
+    lines: int = 0
+    others: int = 0
+    last: logging.LogRecord | None = None
+
+
+def _rank(level: int) -> int:
+    return next((rank for rank in (logging.ERROR, logging.WARNING, logging.INFO) if level >= rank), 0)
+
+
+def _later(seconds: float, act: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, act)
+    timer.name, timer.daemon = "log lines", True
+    timer.start()
 
 
 class _Switches(logging.Filter):

@@ -115,11 +115,22 @@ def versions_of_packages() -> dict[str, str]:
     return found
 
 
-def prometheus_registry(models: Registry, ready: Callable[[], bool]) -> CollectorRegistry:
+Lost = Callable[[], Mapping[str, int]]
+"""How much of what is written to files was lost so far, by what it is."""
+
+
+def nothing_lost() -> Mapping[str, int]:
+    """For a server that writes neither calls nor traces."""
+    return {"request_log": 0, "trace": 0}
+
+
+def prometheus_registry(
+    models: Registry, ready: Callable[[], bool], lost: Lost = nothing_lost
+) -> CollectorRegistry:
     """All that /metrics shows: the models, the server, this process. Not the package's global registry,
     so that two servers in one process do not meet."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ServerCollector(models, ready))
+    registry.register(ServerCollector(models, ready, lost=lost))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -132,6 +143,7 @@ class ServerCollector(Collector):
     Args:
         models: which versions there are.
         ready: are calls answered?
+        lost: see Lost.
         clock: monotonic seconds.
         give_way: called between metrics, with seconds to sleep.
     """
@@ -142,9 +154,11 @@ class ServerCollector(Collector):
         ready: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         give_way: Callable[[float], object] = time.sleep,
+        lost: Lost = nothing_lost,
     ) -> None:
         self._models = models
         self._ready = ready
+        self._lost = lost
         self._clock = clock
         self._give_way = give_way
         self._packages = versions_of_packages()
@@ -165,6 +179,14 @@ class ServerCollector(Collector):
     ) -> Iterator[Metric]:
         yield InfoMetricFamily("hotgraph_build", "What is installed.", value=self._packages)
         yield GaugeMetricFamily("hotgraph_ready", "1 while calls are answered.", value=float(self._ready()))
+        lost = CounterMetricFamily(
+            "hotgraph_lost_records",
+            "Calls and traces that could not be written to their file.",
+            labels=["kind"],
+        )
+        for kind, count in self._lost().items():
+            lost.add_metric((kind,), count)
+        yield lost
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield _batching(versions)

@@ -16,6 +16,7 @@ from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.local_paths import local_path
+from hotgraph_server.logs import Limit
 from hotgraph_server.model_settings import OfRepositories, in_folder, model
 from hotgraph_server.reloading import Reloading
 from hotgraph_server.repository import memory
@@ -150,6 +151,7 @@ def serve_until_stopped(server: Server, stop: Stop, reloading: Reloading) -> int
         server.start(loading)
         stop.from_now_on_a_request()
         say(f"serving on {server.address}")
+        limit_logging()
         stop.wait()
     stopped = server.stop()
     if stopped.answered:
@@ -251,3 +253,9 @@ def set_up_logging(verbose: bool) -> None:
         datefmt="%H:%M:%S",
     )
     logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def limit_logging() -> None:
+    """From now on callers have a say in what is logged, and so it has an end."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Limit(handler))

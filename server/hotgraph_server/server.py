@@ -25,6 +25,7 @@ from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.request_log.request_logs import RequestLogs
 from hotgraph_server.response_cache import ResponseCache
+from hotgraph_server.rest.apart import Apart
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
@@ -255,7 +256,7 @@ class Server:
         port = self._settings.admin.admin_port
         if not port:
             return
-        pages = Pages(self.registry, self.repository.models, lambda: self.state)
+        pages = Pages(self.registry, self.repository.models, lambda: self.state, lost=self._lost)
         admin = AdminServer(self._settings.listen.host, port, pages.answer)
         admin.start()
         self._admin = admin
@@ -270,14 +271,17 @@ class Server:
             prediction,
             models,
             self._request_logs.may_write,
-            settings.rest_processes,
+            Apart(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
-        page = MetricsPage(self.registry, lambda: self.state is State.LIVE)
+        page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)
         rest = RestServer(self._settings.listen, settings, methods, lambda: self.state, page.text)
         rest.start()
         self._rest = rest
         _LOG.info("REST port: http://%s/v1/models/", rest.address)
+
+    def _lost(self) -> Mapping[str, int]:
+        return {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
 
     def _load_models(self, loading: Callable[[], object]) -> None:
         """Returns when all models are live.

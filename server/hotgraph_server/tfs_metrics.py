@@ -25,7 +25,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from hotgraph_server.metrics import prometheus_registry
+from hotgraph_server.metrics import Lost, nothing_lost, prometheus_registry
 from hotgraph_server.model import Version
 from hotgraph_server.registry import Registry
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Event, Figures
@@ -127,14 +127,15 @@ def counters(models: Registry) -> dict[str, Mapping[tuple[str, int, str], int]]:
 class MetricsPage:
     """The page that TensorFlow Serving has at its Prometheus path: its names, and then ours."""
 
-    def __init__(self, models: Registry, ready: Callable[[], bool]) -> None:
+    def __init__(self, models: Registry, ready: Callable[[], bool], lost: Lost = nothing_lost) -> None:
         """
         Args:
             models: which versions there are.
             ready: are calls answered?
+            lost: see there.
         """
         self._theirs = TfsCollector(models)
-        self._ours = prometheus_registry(models, ready)
+        self._ours = prometheus_registry(models, ready, lost)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format; in one thread at a time."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from hotgraph_server.logs import ISO8601, LogConfig, Logs
+from hotgraph_server.logs import ISO8601, MOST_LINES, WHILE_S, Limit, LogConfig, Logs
 
 OURS = logging.getLogger("hotgraph_server.test_logs")
 OTHERS = logging.getLogger("somebody.else")
@@ -97,3 +97,78 @@ def test_restored_log_is_as_it_was(written: Written) -> None:
     assert written.handler.formatter is formatter
     assert not written.handler.filters
     written.logs.restore()
+
+
+class Limited:
+    """A handler with a limit, whose time is the test's."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.now = 0.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+        handler = logging.StreamHandler(self.stream)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.addFilter(Limit(handler, self._later, lambda: self.now))
+        self.log = logging.Logger("limited")
+        self.log.addHandler(handler)
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        self.due.append((self.now + seconds, act))
+
+    def until(self, now: float) -> None:
+        self.now = now
+        for moment, act in list(self.due):
+            if moment <= now:
+                self.due.remove((moment, act))
+                act()
+
+    def lines(self) -> list[str]:
+        found = self.stream.getvalue().splitlines()
+        self.stream.truncate(0)
+        self.stream.seek(0)
+        return found
+
+
+MOST = MOST_LINES[logging.WARNING]
+
+
+def test_lines_of_one_place_are_limited_and_the_rest_is_one_line() -> None:
+    limited = Limited()
+    for number in range(MOST + 1234):
+        limited.log.warning("caller %d", number)
+    limited.log.warning("of another place")
+    assert limited.lines() == [
+        *(f"WARNING caller {number}" for number in range(MOST)),
+        "WARNING of another place",
+    ]
+    limited.until(WHILE_S)
+    assert limited.lines() == [f"WARNING ... 1,234 more of these: caller {MOST + 1233}"]
+    limited.until(10 * WHILE_S)
+    assert limited.lines() == []
+
+
+def test_lines_whose_text_is_the_callers_are_of_one_kind() -> None:
+    limited = Limited()
+    for number in range(MOST + 2):
+        limited.log.error(f"{number}\nand a stack")
+    limited.until(WHILE_S)
+    assert limited.lines()[-1] == f"ERROR ... 2 more of these: {MOST + 1}"
+
+
+def test_each_while_has_its_lines() -> None:
+    limited = Limited()
+    for begin in range(3):
+        limited.until(begin * WHILE_S)
+        for _ in range(MOST):
+            limited.log.warning("again")
+    assert limited.lines() == ["WARNING again"] * 3 * MOST
+    assert not limited.due
+
+
+def test_information_has_more_room_and_verbosity_all_of_it() -> None:
+    limited = Limited()
+    for _ in range(2 * MOST):
+        limited.log.info("a model")
+    for _ in range(2 * MOST_LINES[logging.INFO]):
+        limited.log.debug("more")
+    assert len(limited.lines()) == 2 * MOST + 2 * MOST_LINES[logging.INFO]

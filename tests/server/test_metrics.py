@@ -244,6 +244,13 @@ def test_build_and_process_are_shown(scraped: Scraped) -> None:
     assert {"python_info", "python_gc_collections"} <= set(families)
 
 
+def test_what_was_lost_on_its_way_to_a_file_is_counted(scraped: Scraped) -> None:
+    shown = prometheus_registry(scraped.models, lambda: True, lambda: {"request_log": 3, "trace": 0})
+    text = generate_latest(shown).decode()
+    assert 'hotgraph_lost_records_total{kind="request_log"} 3.0' in text
+    assert 'hotgraph_lost_records_total{kind="trace"} 0.0' in text
+
+
 def families_shown(scraped: Scraped) -> set[str]:
     text = generate_latest(prometheus_registry(scraped.models, lambda: True)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}

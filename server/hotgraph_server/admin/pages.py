@@ -22,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from hotgraph_server.admin.http import HTML, JSON, Request, Response, text
 from hotgraph_server.admin.state import PREFIX, answer_state
 from hotgraph_server.admin.status import status
-from hotgraph_server.metrics import prometheus_registry, versions_of_packages
+from hotgraph_server.metrics import Lost, nothing_lost, prometheus_registry, versions_of_packages
 from hotgraph_server.model import State
 from hotgraph_server.registry import Registry
 from hotgraph_server.triton_metrics import TritonCollector
@@ -45,6 +45,7 @@ class Pages:
         names: the models that shall be served; what of them is not there yet is loading.
         state: of the server: loading, live, draining or closed.
         clock: monotonic seconds.
+        lost: see metrics.py.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Pages:
         names: Callable[[], Sequence[str]],
         state: Callable[[], State],
         clock: Callable[[], float] = time.monotonic,
+        lost: Lost = nothing_lost,
     ) -> None:
         self._models = models
         self._names = names
@@ -60,7 +62,7 @@ class Pages:
         self._clock = clock
         self._started = clock()
         self._packages = versions_of_packages()
-        self._metrics = prometheus_registry(models, lambda: state() is State.LIVE)
+        self._metrics = prometheus_registry(models, lambda: state() is State.LIVE, lost)
         self._metrics.register(TritonCollector(models))
         self._pages: Mapping[str, Callable[[Request], Response]] = {
             "/": self._page,

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from http import HTTPStatus
 
+from hotgraph_server.accepting import Acceptor
 from hotgraph_server.admin.http import BadRequest, Request, Response, read_request, text, write_response
 from hotgraph_server.errors import StartError
 from hotgraph_server.listening import listen, written
@@ -98,18 +99,18 @@ class AdminServer:
     async def _main(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        servers = [
-            await asyncio.start_server(self._serve, sock=listener, limit=_MAX_HEAD)
-            for listener in self._sockets
-        ]
+        acceptor = Acceptor(self._sockets, self._protocol)
+        acceptor.open()
         self._looping.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
-        for server in servers:
-            server.close()
+        acceptor.close()
         for writer in self._open:
             _abort(writer)
         if talking := [task for task in self._open.values() if task]:
             await asyncio.wait(talking)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(_MAX_HEAD), self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= _MAX_CONNECTIONS:

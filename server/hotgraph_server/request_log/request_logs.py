@@ -60,6 +60,11 @@ class RequestLogs:
             self._running = False
             self._writer.stop(_STOP_S)
 
+    @property
+    def lost(self) -> int:
+        """How many records were not written so far."""
+        return self._writer.lost
+
     def may_write(self, model: str) -> bool:
         """Has the model of that name a log?"""
         return model in self._logs

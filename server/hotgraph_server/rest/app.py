@@ -1,8 +1,8 @@
 """The ASGI application: HTTP in, HTTP out, in one event loop.
 
 What is small is read and written in the loop itself; a large body is given to a thread, so that others get
-their answers meanwhile. While Python reads JSON it holds the interpreter's lock wherever it does so:
-the limit on a body's size is what bounds the wait of calls over gRPC.
+their answers meanwhile, and a very large one to another process (apart.py): while Python reads JSON it holds
+the interpreter's lock wherever it does so, and calls over gRPC would wait as well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hotgraph_server.errors import LOADING, Draining, NotReady, QueueFull, forget_traceback
+from hotgraph_server.errors import LOADING, Cancelled, Draining, NotReady, QueueFull, forget_traceback
 from hotgraph_server.model import State
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.methods import Methods
@@ -37,6 +37,10 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 # The JSON of as many bytes is read in a tenth of a millisecond, which a thread costs as well.
 _LARGE_BYTES = 16 * 1024
+# Three milliseconds of the interpreter; sending it to another process and back takes one.
+_VERY_LARGE_BYTES = 256 * 1024
+# gzip makes a thousand times as much of what it is given.
+_LARGE_ZIPPED_BYTES = 1024
 # What is smaller fits into a packet or two as it is.
 _WORTH_ZIPPING_BYTES = 1024
 _CORS = {
@@ -145,24 +149,27 @@ class App:
         self.calls.enter()
         try:
             begin = self._methods.calls[target.what]
-            host, port = request.client or ("", 0)
-            answer = await self._call(
-                functools.partial(begin, target, body), len(body), receive, f"{host}:{port}"
-            )
+            answer = await self._call(functools.partial(begin, target, body), len(body), request, receive)
             return await self._response(request, answer, JSON)
         finally:
             self._inside -= 1
             self.calls.leave()
 
     async def _call(
-        self, begin: Callable[[OpenCall], None], nbytes: int, receive: Receive, peer: str
+        self, begin: Callable[[OpenCall], None], nbytes: int, request: Request, receive: Receive
     ) -> bytes:
         """The answer to a call."""
         timeout_ms = self._settings.rest_timeout_ms
-        call = OpenCall(time.monotonic() + timeout_ms / 1e3 if timeout_ms else float("inf"), peer)
-        await self._run(functools.partial(begin, call), nbytes > _LARGE_BYTES)
-        encode = await call.answer(_disconnected(receive), self._ending)
-        return await self._run(lambda: joined(encode()), call.nbytes_out > _LARGE_BYTES)
+        host, port = request.client or ("", 0)
+        call = OpenCall(time.monotonic() + timeout_ms / 1e3 if timeout_ms else float("inf"), f"{host}:{port}")
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            job = functools.partial(begin, call)
+            await self._run(job, nbytes, request, deadline=call.deadline, unless=(gone, self._ending))
+            encode = await call.answer(gone, self._ending)
+            return await self._run(lambda: joined(encode()), call.nbytes_out, request, deadline=call.deadline)
+        finally:
+            gone.cancel()
 
     async def _body(self, request: Request) -> bytes:
         """The body, unzipped.
@@ -190,9 +197,8 @@ class App:
                 late.cancel()
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("gzip", "x-gzip"):
-            whole = await self._run(
-                functools.partial(unzipped, body, self._max_bytes), len(body) > _LARGE_BYTES
-            )
+            unzip = functools.partial(self._methods.apart.run, unzipped, body, self._max_bytes)
+            whole = await self._run(unzip, len(body), request, large_bytes=_LARGE_ZIPPED_BYTES)
             if whole is None:
                 raise self._too_large()
             return whole
@@ -224,12 +230,39 @@ class App:
     async def _response(self, request: Request, body: bytes, kind: str) -> Response:
         headers = self._headers
         if len(body) > _WORTH_ZIPPING_BYTES and takes_gzip(request.headers.get("accept-encoding", "")):
-            body = await self._run(functools.partial(zipped, body), len(body) > _LARGE_BYTES)
+            zip_ = functools.partial(zipped, body)
+            body = zip_() if len(body) <= _LARGE_BYTES else await self._in_thread(zip_)
             headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return Response(body, headers=headers, media_type=kind)
 
-    async def _run(self, what: Callable[[], T], in_thread: bool) -> T:
-        return await self._in_thread(what) if in_thread else what()
+    async def _run(
+        self,
+        job: Callable[[], T],
+        nbytes: int,
+        request: Request,
+        *,
+        large_bytes: int = _LARGE_BYTES,
+        deadline: float = float("inf"),
+        unless: Sequence[asyncio.Future[Any]] = (),
+    ) -> T:
+        """What a job returns, wherever one of its size belongs.
+
+        Args:
+            unless: if one of these is done before a very large one begins, it does not.
+        """
+        apart = self._methods.apart
+        if nbytes <= large_bytes:
+            return job()
+        if nbytes <= _VERY_LARGE_BYTES or not apart.processes:
+            return await self._in_thread(job)
+        caller = request.client.host if request.client is not None else ""
+        submitted = apart.submit(job, nbytes, caller, deadline)
+        done: asyncio.Future[Any] = asyncio.wrap_future(submitted)
+        await asyncio.wait((done, *unless), return_when=asyncio.FIRST_COMPLETED)
+        if not done.done() and submitted.cancel():
+            raise Draining("this server") if self._ending.done() else Cancelled
+        found: T = await done
+        return found
 
     async def _in_thread(self, what: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, what)

@@ -5,7 +5,8 @@ values say: numbers with a point or an exponent are floats, those without, true 
 strings and ``{"b64": "..."}`` are bytes; a list is of one kind. ``context`` is an example too, whose features
 all the others share.
 
-Messages come in as arguments: they are TensorFlow Serving's, and nothing here needs to know where from.
+Requests are written as the bytes of TensorFlow Serving's messages, without their classes: those bring
+TensorFlow with them, and very large JSON is read in a process that has none. Results come in as messages.
 """
 
 from __future__ import annotations
@@ -16,34 +17,35 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.protocols.wire import header, varint
 from hotgraph_server.rest.json_tensors import is_b64, read_b64, read_string
-from hotgraph_server.rest.json_text import kind_of, shown, write
+from hotgraph_server.rest.json_text import kind_of, read, shown, signature_name, write
+
+# Field numbers: of a request's input; of Input, ExampleList and ExampleListWithContext; of Example, Features
+# and an entry of its map; of Feature, and of the list that it is.
+_INPUT = 2
+_LIST, _LIST_WITH_CONTEXT, _EXAMPLE, _CONTEXT = 1, 2, 1, 2
+_FEATURES, _ENTRY, _KEY, _VALUE = 1, 1, 1, 2
+_BYTES, _FLOATS, _INTEGERS, _ITEM = 1, 2, 3, 1
 
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _INT64 = range(-(2**63), 2**63)
 
 
-def fill_input(body: Mapping[str, Any], input_: Any) -> None:
-    """Put the examples of a request, and the context if it has one, into an empty tensorflow.serving.Input.
+def read_request(body: bytes) -> tuple[str, bytes]:
+    """A Classify or Regress request from its body.
+
+    Returns:
+        The signature that it names, and the bytes of a ClassificationRequest or RegressionRequest that has
+        its examples alone.
 
     Raises:
-        InvalidCall: there are none, or one is no example.
+        InvalidCall: it is no JSON, or there are no examples, or one is none.
     """
-    filled = input_.example_list
-    if "context" in body:
-        filled = input_.example_list_with_context
-        _fill_example(body["context"], filled.context)
-    if "examples" not in body:
-        raise InvalidCall(
-            f"JSON Value: {shown(body)} When method is classify, key 'examples' is expected and was not found"
-        )
-    examples = body["examples"]
-    if not isinstance(examples, list):
-        raise InvalidCall(f"JSON Value: {shown(body)} Expecting 'examples' value to be an list/array")
-    if not examples:
-        raise InvalidCall(f"JSON Value: {shown(body)} 'examples' value is an empty array")
-    for example in examples:
-        _fill_example(example, filled.examples.add())
+    request = read(body)
+    name = signature_name(request)
+    read_string(name)  # what no protobuf string can hold must not get into one
+    return name, _field(_INPUT, _input(request))
 
 
 def write_classes(result: Any) -> bytes:
@@ -71,35 +73,67 @@ def write_values(result: Any) -> bytes:
     return write({"results": values}, finite=bool(np.isfinite(values).all()))
 
 
-def _fill_example(value: Any, example: Any) -> None:
+def _input(body: Mapping[str, Any]) -> bytes:
+    """A tensorflow.serving.Input."""
+    context = _field(_CONTEXT, _example(body["context"])) if "context" in body else b""
+    if "examples" not in body:
+        raise InvalidCall(
+            f"JSON Value: {shown(body)} When method is classify, key 'examples' is expected and was not found"
+        )
+    examples = body["examples"]
+    if not isinstance(examples, list):
+        raise InvalidCall(f"JSON Value: {shown(body)} Expecting 'examples' value to be an list/array")
+    if not examples:
+        raise InvalidCall(f"JSON Value: {shown(body)} 'examples' value is an empty array")
+    listed = b"".join([_field(_EXAMPLE, _example(example)) for example in examples])
+    return _field(_LIST_WITH_CONTEXT if context else _LIST, listed + context)
+
+
+def _example(value: Any) -> bytes:
+    """A tensorflow.Example."""
     if not isinstance(value, dict):
         raise InvalidCall(f"Example must be JSON object but got JSON {kind_of(value)}")
-    features = example.features.feature
+    features = []
     for name, content in value.items():
-        read_string(name)  # what no protobuf string can hold must not get into one
+        key = _field(_KEY, read_string(name))
         # Also a feature without values is there.
-        _fill_feature(name, content if isinstance(content, list) else [content], features[name])
+        feature = _feature(name, content if isinstance(content, list) else [content])
+        features.append(_field(_ENTRY, key + _field(_VALUE, feature)))
+    return _field(_FEATURES, b"".join(features))
 
 
-def _fill_feature(name: str, values: Sequence[Any], feature: Any) -> None:
+def _feature(name: str, values: Sequence[Any]) -> bytes:
+    """A tensorflow.Feature."""
+    found: list[Any] = []
     kind = ""
     for value in values:
         before, kind = kind, _kind_of_feature(name, value)
         if before and kind != before:
             raise InvalidCall(f"Unexpected element type in feature: {name} expecting type: {before}")
         if kind == "bytes":
-            found = read_b64(value) if isinstance(value, dict) else read_string(value)
-            feature.bytes_list.value.append(found)
+            found.append(read_b64(value) if isinstance(value, dict) else read_string(value))
         elif kind == "float":
             if _LARGEST_FLOAT < abs(value) < float("inf"):
                 raise InvalidCall(
                     f"Cannot convert JSON value: {shown(value)} to float without loss of precision."
                 )
-            feature.float_list.value.append(value)
+            found.append(value)
         else:
             if value not in _INT64:
                 raise InvalidCall(f"Feature: {name} has uint64 element. Only int64 is supported.")
-            feature.int64_list.value.append(int(value))  # protobuf takes no bool
+            found.append(int(value))
+    if kind == "bytes":
+        return _field(_BYTES, b"".join([_field(_ITEM, one) for one in found]))
+    if kind == "float":
+        return _field(_FLOATS, _field(_ITEM, np.array(found, "<f4").tobytes()))
+    if kind == "int64":
+        # Negative ones as the 64 bits that they are.
+        return _field(_INTEGERS, _field(_ITEM, b"".join([varint(one % 2**64) for one in found])))
+    return b""
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return header(number, len(value)) + value
 
 
 def _kind_of_feature(name: str, value: Any) -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -34,7 +33,10 @@ _finfo: Any = ml_dtypes.finfo
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _BYTES_SUFFIX = "_bytes"
 _B64 = "b64"
-_BLANKS = re.compile(r"[ \t\r\n\v\f]")
+_BLANKS = b" \t\r\n\v\f"
+
+# As many as numpy's arrays can have. TensorFlow knows 254.
+_MOST_DIMENSIONS = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 
 
 class Mismatch(Exception):
@@ -83,8 +85,8 @@ def read_b64(value: Any) -> bytes:
         try:
             return base64.b64decode(value[_B64], validate=True)
         except binascii.Error:
-            text = _BLANKS.sub("", value[_B64]).rstrip("=")
-            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+            text = value[_B64].encode("ascii").translate(None, _BLANKS).rstrip(b"=")
+            return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except ValueError as error:
         raise InvalidCall("Unable to base64 decode") from error
 
@@ -106,7 +108,7 @@ def convert_tensor(value: Any, dtype: np.dtype[Any]) -> Array:
 
     Raises:
         Mismatch: it is none; `check_tensor` says why.
-        InvalidCall: a string in it is none, or no base64.
+        InvalidCall: a string in it is none, or no base64; or it has too many dimensions.
     """
     return _shaped(value, dtype, _shape(value))
 
@@ -122,13 +124,19 @@ def _shaped(value: Any, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
 
 
 def _shape(value: Any) -> list[int]:
-    """By the first element of each list, as long as there is one."""
-    shape = []
-    while isinstance(value, list):
-        shape.append(len(value))
-        if not value:
+    """By the first element of each list, as long as there is one. Raises InvalidCall: those are too many."""
+    shape: list[int] = []
+    first = value
+    while isinstance(first, list):
+        shape.append(len(first))
+        if len(shape) > _MOST_DIMENSIONS:
+            raise InvalidCall(
+                f"JSON Value: {shown(value)} has more dimensions than a tensor can have here:"
+                f" {_MOST_DIMENSIONS}"
+            )
+        if not first:
             break
-        value = value[0]
+        first = first[0]
     return shape
 
 
@@ -213,12 +221,13 @@ def _check_level(value: Any, dtype: np.dtype[Any], shape: Sequence[int], level: 
 
 def _check_list(values: Sequence[Any], dtype: np.dtype[Any], shape: Sequence[int], level: int) -> None:
     """Find the first wrong one by halves: value by value, a million of them would take seconds."""
+    if len(values) == 1:
+        # Dimension by dimension of size 1, all that is inside would be looked at as often.
+        _check_level(values[0], dtype, shape, level)
+        return
     try:
         _shaped(values, dtype, (len(values), *shape[level:]))
     except (Mismatch, InvalidCall):
-        if len(values) == 1:
-            _check_level(values[0], dtype, shape, level)
-            return
         half = len(values) // 2
         _check_list(values[:half], dtype, shape, level)
         _check_list(values[half:], dtype, shape, level)

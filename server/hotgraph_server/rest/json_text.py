@@ -5,6 +5,10 @@ and clients of TensorFlow Serving expect them. The standard library could do bot
 as long to read a large array and twenty times as long to write one, with the interpreter's lock
 held for all of it; so it is left to texts and answers that have such numbers.
 
+Reading takes time in proportion to the text, whoever wrote it: both readers are libraries that bound how
+deep values may lie in each other, and what respells numbers for the second one is a fixed number of passes
+over the bytes. No regular expression may run over a body.
+
 What is not UTF-8 is no JSON; bytes travel as base64.
 """
 
@@ -12,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +27,13 @@ from hotgraph_server.errors import InvalidCall
 # What errors show of a value: enough to find it.
 _MOST_SHOWN = 256
 
-# Strings are passed over, so that only what stands outside of them is seen.
-_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?)(NaN|Inf(?:inity)?)\b', re.DOTALL)
+# Stand for an escaped backslash and an escaped quote while numbers are respelled: then every other quote
+# begins or ends a string. JSON has no such bytes.
+_BACKSLASH, _QUOTE = b"\0", b"\1"
+
+# TensorFlow Serving's spellings to the standard library's, one after the other. A NaN has no sign worth
+# keeping.
+_SPELLINGS = ((b"-NaN", b"NaN"), (b"Infinity", b"Inf"), (b"Inf", b"Infinity"))
 
 # A whole number beyond these is read as a float, as the fast reader does it.
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
@@ -77,13 +85,20 @@ def signature_name(request: Mapping[str, Any]) -> str:
     return name
 
 
+_SHOWING = json.JSONEncoder(indent=4, ensure_ascii=False)
+
+
 def shown(value: Any) -> str:
     """A value of JSON's as errors show it; long ones are cut."""
-    # The whole text of a large value would be made to be thrown away; a long list or string is cut first.
-    if isinstance(value, (list, str)) and len(value) > _MOST_SHOWN:
+    # Of a large value no more text is made than is shown; a long string would be written whole.
+    if isinstance(value, str):
         value = value[:_MOST_SHOWN]
+    text = ""
     try:
-        text = json.dumps(value, indent=4, ensure_ascii=False)
+        for part in _SHOWING.iterencode(value):
+            text += part
+            if len(text) > _MOST_SHOWN:
+                break
     except RecursionError:
         text = "(too deep)"
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
@@ -109,25 +124,29 @@ _KINDS = {
 def _read_with_constants(body: bytes | bytearray | memoryview, error: orjson.JSONDecodeError) -> Any:
     """What the fast reader has refused, if it is JSON with NaN and its like."""
     refusal = InvalidCall(f"JSON Parse error: {error.msg} at offset: {error.pos}")
+    text = respelled(bytes(body))
+    if text is None:
+        raise refusal from error
     try:
-        text = bytes(body).decode()
-        found = False
-
-        def spelled(match: re.Match[str]) -> str:
-            nonlocal found
-            if match[2] is None:
-                return match[0]
-            found = True
-            # A NaN has no sign worth keeping, and the standard library reads none.
-            return "NaN" if match[2] == "NaN" else f"{match[1]}Infinity"
-
-        text = _NOT_FINITE.sub(spelled, text)
-        if not found:
-            raise refusal from error
-        value = json.loads(text, parse_int=_whole, parse_float=_float)
+        return json.loads(text.decode(), parse_int=_whole, parse_float=_float)
     except (ValueError, RecursionError) as second:
         raise refusal from second
-    return value
+
+
+def respelled(body: bytes) -> bytes | None:
+    """The text with every NaN and infinity outside of strings as the standard library reads it; None: there
+    is none, or it is no JSON."""
+    if not (b"NaN" in body or b"Inf" in body) or _BACKSLASH in body or _QUOTE in body:
+        return None
+    parts = body.replace(rb"\\", _BACKSLASH).replace(rb"\"", _QUOTE).split(b'"')
+    # Every second part is a string. The others have no quote in them, so they can be taken together.
+    outside = b'"'.join(parts[::2])
+    if not (b"NaN" in outside or b"Inf" in outside):
+        return None
+    for theirs, ours in _SPELLINGS:
+        outside = outside.replace(theirs, ours)
+    parts[::2] = outside.split(b'"')
+    return b'"'.join(parts).replace(_QUOTE, rb"\"").replace(_BACKSLASH, rb"\\")
 
 
 def _whole(text: str) -> int | float:

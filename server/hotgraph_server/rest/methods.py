@@ -26,17 +26,13 @@ from hotgraph_server.model import State, Version
 from hotgraph_server.protocols.answering import Answer, Place, hand_in
 from hotgraph_server.protocols.tfs import codec, model_spec
 from hotgraph_server.registry import Registry
-from hotgraph_server.rest import json_examples, json_predict, json_tensors, json_text
+from hotgraph_server.rest import json_examples, json_predict, json_text
 from hotgraph_server.rest.apart import Apart
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
-
-# Three milliseconds of the interpreter; sending it to another process and back takes one.
-_VERY_LARGE_BYTES = 256 * 1024
-_HERE = Apart(0)
 
 Begin = Callable[[Target, bytes, OpenCall], None]
 About = Callable[[Target], bytes]
@@ -49,6 +45,7 @@ class Methods:
         calls: begin a call with its target, its body and where its answer goes; raise CallError instead
             of using the reply.
         about: answer at once, or raise CallError.
+        apart: what is called in its threads is read and written apart.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class Methods:
         prediction: Service,
         models: Service,
         is_logged: Callable[[str], bool] = lambda model: False,
-        processes: int = 0,
+        apart: Apart | None = None,
         *,
         strict_shapes: bool = True,
     ) -> None:
@@ -67,7 +64,7 @@ class Methods:
             prediction: tensorflow.serving.PredictionService.
             models: tensorflow.serving.ModelService.
             is_logged: may calls of the model of that name be written down?
-            processes: that read and write very large JSON; 0: that happens here.
+            apart: reads and writes very large JSON; None: that happens here.
             strict_shapes: does Predict refuse inputs whose shape contradicts the signature?
         """
         self._registry = registry
@@ -75,7 +72,7 @@ class Methods:
         self._models = models
         self._is_logged = is_logged
         self._strict_shapes = strict_shapes
-        self._apart = Apart(processes)
+        self.apart = apart or Apart(0)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
             What.CLASSIFY: self._classify,
@@ -85,7 +82,7 @@ class Methods:
 
     def close(self) -> None:
         """End what was started for the calls so far."""
-        self._apart.stop()
+        self.apart.stop()
 
     def _predict(self, target: Target, body: bytes, call: OpenCall) -> None:
         # A broken request for an unknown model is told that it is broken.
@@ -94,8 +91,7 @@ class Methods:
             version = self._version(target)
         except CallError as error:
             refusal = error
-        apart = self._apart if len(body) > _VERY_LARGE_BYTES else _HERE
-        request = apart.run(
+        request = self.apart.run(
             json_predict.read_request,
             body,
             dict(version.signatures) if version else {},
@@ -115,7 +111,7 @@ class Methods:
             self._predict_by_message(version, signature, inputs, request.rows, call)
             return
         outputs = signature.output_aliases
-        answer = _Predicted(call, outputs, request.rows, self._apart)
+        answer = _Predicted(call, outputs, request.rows, self.apart)
         hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=Place())
 
     def _predict_by_message(
@@ -131,7 +127,9 @@ class Methods:
             arrays = [codec.decode_tensor(alias, response.outputs[alias]) for alias in outputs]
             return json_predict.write_outputs(outputs, arrays, rows=rows)
 
-        self._hand_on("Predict", request, _Translated(reply, predict_pb2.PredictResponse, write))
+        self._hand_on(
+            "Predict", request.SerializeToString(), _Translated(reply, predict_pb2.PredictResponse, write)
+        )
 
     def _classify(self, target: Target, body: bytes, call: OpenCall) -> None:
         request = self._request_with_examples(classification_pb2.ClassificationRequest, target, body)
@@ -151,19 +149,17 @@ class Methods:
             _Translated(call, response, lambda found: json_examples.write_values(found.result)),
         )
 
-    def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> Any:
-        read = json_text.read(body)
+    def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> bytes:
+        name, examples = self.apart.run(json_examples.read_request, body)
         request = kind()
-        name = json_text.signature_name(read)
-        json_tensors.read_string(name)  # what no protobuf string can hold must not get into one
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
-        json_examples.fill_input(read, request.input)
         self._check_number(target)
-        return request
+        # Messages may be concatenated.
+        return bytes(request.SerializeToString()) + examples
 
-    def _hand_on(self, method: str, request: Any, reply: Reply) -> None:
-        self._prediction.hot[method](request.SerializeToString(), reply)
+    def _hand_on(self, method: str, request: bytes, reply: Reply) -> None:
+        self._prediction.hot[method](request, reply)
 
     def _status(self, target: Target) -> bytes:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -219,8 +215,7 @@ class _Predicted(Answer):
         super().deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        apart = self._apart if self._call.nbytes_out > _VERY_LARGE_BYTES else _HERE
-        return apart.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
+        return self._apart.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
 
 
 class _Translated:

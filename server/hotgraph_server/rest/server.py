@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import uvicorn
 
+from hotgraph_server.accepting import Acceptor
 from hotgraph_server.errors import StartError
 from hotgraph_server.listening import listen, written
 from hotgraph_server.model import State
@@ -108,12 +109,13 @@ class RestServer:
         if thread is None or running is None:
             return True
         answered = self._app.calls.wait_until_none(timeout_s)
+        # First, so that whoever waits for a process is told.
+        self._methods.close()
         running.end()
         thread.join(_STOP_S)
         if thread.is_alive():
             _LOG.warning("thread %r has not ended after %.1f s", thread.name, _STOP_S)
         self._threads.shutdown(wait=False)
-        self._methods.close()
         self._thread = self._uvicorn = None
         return answered
 
@@ -147,9 +149,19 @@ class _Uvicorn(uvicorn.Server):
         loop.call_soon_threadsafe(self._end)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn's, and tell that it is done."""
-        await super().startup(sockets)
+        """uvicorn's, with a way of our own to accept connections; and tell that it is done."""
+        await super().startup([])
+        self._acceptor = Acceptor(sockets or [], self._protocol)
+        self._acceptor.open()
         self.looping.set_result(asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's."""
+        self._acceptor.close()
+        await super().shutdown([])
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def _serve_until_the_end(self) -> None:
         self._app.begin()

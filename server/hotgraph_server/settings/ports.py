@@ -86,7 +86,15 @@ class RestSettings:
     )
     rest_threads: int = setting(2, "threads that read and write the JSON of large REST calls", flag=False)
     rest_processes: int = setting(
-        1, "processes that read and write very large JSON apart from the server; 0: none", flag=False
+        2,
+        "processes that read and write very large JSON apart from the server, of several one for what is"
+        " below 4 MiB; 0: none",
+        flag=False,
+    )
+    rest_json_s: float = setting(
+        20.0,
+        "time that reading or writing the JSON of one call may take in such a process, seconds",
+        flag=False,
     )
     rest_cors: bool = setting(False, "let web pages from anywhere call the REST port", flag=False)
     rest_max_body_mb: int = setting(
@@ -109,6 +117,10 @@ class RestSettings:
         check(1 <= self.rest_threads <= 10_000, f"rest-threads must be 1 to 10000, got {self.rest_threads}")
         check(
             0 <= self.rest_processes <= 1000, f"rest-processes must be 0 to 1000, got {self.rest_processes}"
+        )
+        check(
+            0 < self.rest_json_s <= 86_400,
+            f"rest-json-s must be above 0 and at most 86400 (a day), got {self.rest_json_s}",
         )
         check(
             1 <= self.rest_max_body_mb <= 65_536,

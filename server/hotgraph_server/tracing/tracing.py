@@ -70,6 +70,11 @@ class Tracing:
         if self._writer is not None:
             self._writer.stop(_STOP_S)
 
+    @property
+    def lost(self) -> int:
+        """How many traces were not written so far."""
+        return self._writer.lost if self._writer is not None else 0
+
     def config(self, model: str = "") -> TraceConfig:
         """What holds for a model, or for those of which nothing was said."""
         with self._lock:

@@ -1,19 +1,22 @@
 """The thread that writes traces to files, and what may wait for it.
 
 What it promises: `offer` takes no lock, never waits and never raises; what it does not take, because too
-much waits, is counted and told in the log. A file is one JSON array and complete whenever nothing waits. A
-file that cannot be written is told once; its traces are lost, and the next one tries again. Files of the same
-name from an earlier time are replaced.
+much waits, is counted and told in the log. A file is one JSON array and complete after every trace, also
+where the disk is full in the middle of one: what of it was written is taken back, and a file with none is
+removed. That a file cannot be written is told once, its traces are lost, and each next one tries again; when
+one could be written, the log says how many were not. Files of that name from an earlier time are replaced.
 
 What waits is bounded by credits (credits.py): a trace takes one, and one more for every 64 KiB of tensors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import queue
+import stat
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -24,11 +27,18 @@ from hotgraph_server.tracing.trace import Trace
 
 _LOG = logging.getLogger(__name__)
 
+_END = b"\n]\n"
+
 
 class TraceWriter:
-    """See the head of this file; `path` is the name of the file, or what comes before its number."""
+    """See the head of this file; `path` is the name of the file, or what comes before its number.
+
+    Attributes:
+        lost: how many were not written, whyever.
+    """
 
     def __init__(self, path: str, credits: int = CREDITS) -> None:
+        self.lost = 0
         self._path = path
         self._credits = Credits(credits)
         self._queue: queue.SimpleQueue[tuple[Trace, int] | None] = queue.SimpleQueue()
@@ -36,7 +46,7 @@ class TraceWriter:
         self._whole: _ArrayFile | None = None
         self._numbered: dict[str, _ArrayFile] = {}
         self._opened = 0
-        self._failing = False
+        self._unwritten = 0  # since the last that could be written
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
     def start(self) -> None:
@@ -79,41 +89,48 @@ class TraceWriter:
             if self._queue.empty():
                 self._tell_lost()
         self._tell_lost()
+        self._tell_unwritten()
         for file in (*self._numbered.values(), *filter(None, [self._whole])):
             file.close()
 
     def _tell_lost(self) -> None:
         lost = self._credits.refused()
         if lost:
+            self.lost += lost
             _LOG.warning("%d traces were not written, because too many waited", lost)
 
     def _write(self, trace: Trace) -> None:
+        of, numbered = trace.drawn.of, trace.drawn.log_frequency > 0
         try:
-            file = self._file_for(trace)
+            file = self._numbered.get(of) if numbered else self._whole
+            if file is None:
+                file = _ArrayFile(f"{self._path}.{self._opened}" if numbered else self._path)
             file.add(trace.entries())
-            if 0 < trace.drawn.log_frequency <= file.traces:
-                del self._numbered[trace.drawn.of]
-                file.close()
-            self._failing = False
         except Exception as error:
             # No trace is worth the thread.
-            if not self._failing:
+            self._unwritten += 1
+            self.lost += 1
+            if self._unwritten == 1:
                 _LOG.error("traces are lost: %s: %s", self._path, error)
-            self._failing = True
+            return
+        self._tell_unwritten()
+        if not numbered:
+            self._whole = file
+            return
+        # A number is used up with the first trace under it.
+        self._opened += file.traces == 1
+        self._numbered[of] = file
+        if file.traces >= trace.drawn.log_frequency:
+            self._numbered.pop(of).close()
 
-    def _file_for(self, trace: Trace) -> _ArrayFile:
-        of = trace.drawn.of
-        if not trace.drawn.log_frequency:
-            self._whole = self._whole or _ArrayFile(self._path)
-            return self._whole
-        if of not in self._numbered:
-            self._numbered[of] = _ArrayFile(f"{self._path}.{self._opened}")
-            self._opened += 1
-        return self._numbered[of]
+    def _tell_unwritten(self) -> None:
+        if self._unwritten:
+            _LOG.warning("%d traces were lost while %s could not be written", self._unwritten, self._path)
+            self._unwritten = 0
 
 
 class _ArrayFile:
-    """A file with one JSON array, which is whole after every `add`.
+    """A file with one JSON array, which is whole after every `add`, or not there.
 
     Attributes:
         traces: how often something was added.
@@ -121,21 +138,46 @@ class _ArrayFile:
 
     def __init__(self, path: str) -> None:
         self.traces = 0
+        self._path = path
         # Open for as long as the server runs.
-        self._file = open(path, "wb")  # noqa: SIM115
-        self._file.write(b"[")
-        self._end = 1
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._end = 0
 
     def add(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Append entries."""
+        """Append entries.
+
+        Raises:
+            OSError: they could not be written; the file is as before, and removed if it has none.
+        """
         text = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in entries)
-        self._file.seek(self._end)
-        self._file.write(((",\n" if self.traces else "\n") + text).encode())
-        self._end = self._file.tell()
-        self._file.write(b"\n]\n")
-        self._file.flush()
+        added = ((",\n" if self.traces else "[\n") + text).encode()
+        try:
+            self._write(added + _END)
+        except OSError:
+            self._take_back()
+            raise
+        self._end += len(added)
         self.traces += 1
 
     def close(self) -> None:
         """Nothing comes any more."""
         self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        """At the end of what is whole."""
+        at, left = self._end, memoryview(data)
+        while left:
+            written = os.pwrite(self._file.fileno(), left, at)
+            at, left = at + written, left[written:]
+
+    def _take_back(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.traces:
+                # Where this lay there is room for it.
+                self._write(_END)
+                self._file.truncate(self._end + len(_END))
+                return
+            self.close()
+            # Nobody's device, if that is what the file is.
+            if stat.S_ISREG(os.stat(self._path).st_mode):
+                os.unlink(self._path)

@@ -12,14 +12,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotgraph_server.request_log import writer
 from hotgraph_server.request_log.writer import MOST_RECORDS, LogWriter, RecordFile
 
 PATIENCE_S = 60.0
 
 
 class Disk:
-    """Files in memory. With the gate shut, writing waits; with `broken` set, it fails."""
+    """Files in memory. With the gate shut, writing waits; with `broken` set, no file is made; with `room` for
+    so many records, flushing more fails after half of the next one."""
 
     def __init__(self) -> None:
         self.files: dict[str, list[bytes]] = {}
@@ -29,12 +29,23 @@ class Disk:
         self.gate.set()
         self.entered = threading.Event()
         self.broken = False
+        self.room = 10**9
+        self.now = 0.0
 
     def open(self, name: str) -> RecordFile:
         if self.broken:
             raise OSError(28, "no space left on device")
         self.files[name] = []
         return _File(self, name)
+
+    def size(self, name: str) -> int:
+        return len(self.files[name])
+
+    def cut(self, name: str, size: int) -> None:
+        assert name in self.closed
+        del self.files[name][size:]
+        if not size:
+            del self.files[name]
 
     @property
     def records(self) -> list[bytes]:
@@ -44,17 +55,25 @@ class Disk:
 class _File:
     def __init__(self, disk: Disk, name: str) -> None:
         self.disk, self.name = disk, name
+        self.buffer: list[bytes] = []
 
     def write(self, record: bytes) -> None:
         self.disk.entered.set()
         assert self.disk.gate.wait(PATIENCE_S)
-        self.disk.files[self.name].append(record)
+        self.buffer.append(record)
 
     def flush(self) -> None:
+        while self.buffer:
+            if not self.disk.room:
+                self.disk.files[self.name].append(b"half")
+                raise OSError(28, "no space left on device")
+            self.disk.room -= 1
+            self.disk.files[self.name].append(self.buffer.pop(0))
         self.disk.flushed.set()
 
     def close(self) -> None:
         self.disk.closed.append(self.name)
+        self.flush()
 
 
 def making(record: bytes) -> Callable[[], bytes]:
@@ -67,7 +86,7 @@ def disk() -> Disk:
 
 
 def started(disk: Disk, credits: int = 1024) -> LogWriter:
-    made = LogWriter(disk.open, now=lambda: 0.0, credits=credits)
+    made = LogWriter(disk, now=lambda: 0.0, credits=credits, clock=lambda: disk.now)
     made.start()
     return made
 
@@ -147,12 +166,82 @@ def test_disk_that_fails_is_told_once_and_tried_again(disk: Disk, caplog: pytest
             while not log.offer("/a", 1, making(b"lost")):
                 pass
         disk.broken = False
+        disk.now = 1.0
         while not log.offer("/a", 1, making(b"kept")):
             pass
         log.stop(PATIENCE_S)
     assert disk.records == [b"kept"] or disk.records == [b"lost", b"kept"]
     (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert told.startswith("request log /a: records are lost: ")
+
+
+def one_by_one(log: LogWriter, *records: bytes) -> None:
+    """Offer records, each when the one before is dealt with; the log has a single credit."""
+    for record in records:
+        while not log.offer("/a", 1, making(record)):
+            pass
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [record.getMessage() for record in caplog.records]
+    return [line for line in lines if "too many waited" not in line]
+
+
+FULL = "request log /a: records are lost: [Errno 28] no space left on device"
+
+
+def test_full_disk_leaves_no_empty_files_and_is_told_once_with_what_it_cost(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.room = 0
+    log = started(disk, credits=1)
+    with caplog.at_level(logging.WARNING):
+        for second in range(5):
+            disk.now = float(second)
+            one_by_one(log, b"lost", b"lost", b"lost")
+        while not log.offer("/b", 1, making(b"lost too")):
+            pass
+        log.stop(PATIENCE_S)
+    assert disk.files == {}
+    assert told(caplog) == [
+        FULL,
+        FULL.replace("/a", "/b"),
+        "request log /a: 15 records were lost while it could not be written",
+        "request log /b: 1 records were lost while it could not be written",
+    ]
+
+
+def test_file_keeps_what_was_whole_and_goes_on_when_there_is_room(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.room = 1
+    log = started(disk, credits=1)
+    with caplog.at_level(logging.WARNING):
+        one_by_one(log, b"kept")
+        assert disk.flushed.wait(PATIENCE_S)
+        one_by_one(log, b"lost", b"lost", b"lost")
+        while not log.offer("/other", 1, making(b"lost")):
+            pass
+        disk.room, disk.now = 10, 1.0
+        one_by_one(log, b"again")
+        log.stop(PATIENCE_S)
+    first, second = (records for name, records in disk.files.items() if name.startswith("/a"))
+    assert (first, second) == ([b"kept"], [b"again"])
+    assert [line for line in told(caplog) if "/a" in line] == [
+        FULL,
+        "request log /a: 3 records were lost while it could not be written",
+    ]
+
+
+def test_what_cannot_be_flushed_is_counted_record_by_record(disk: Disk) -> None:
+    disk.gate.clear()
+    disk.room = 0
+    log = started(disk)
+    for _ in range(7):
+        assert log.offer("/a", 1, making(b"lost"))
+    disk.gate.set()
+    log.stop(PATIENCE_S)
+    assert (log.lost, disk.files) == (7, {})
 
 
 def test_record_that_cannot_be_made_ends_nothing(disk: Disk) -> None:
@@ -193,7 +282,7 @@ def test_files_are_tfrecords(records: list[bytes], tmp_path_factory: pytest.Temp
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
-    log = LogWriter(writer.open_tfrecord)
+    log = LogWriter()
     log.start()
     log.offer(str(tmp_path / "file" / "log"), 1, making(b"lost"))
     with caplog.at_level(logging.ERROR):

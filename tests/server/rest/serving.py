@@ -15,6 +15,7 @@ import numpy as np
 from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.protocols import tfs
 from hotgraph_server.registry import Registry
+from hotgraph_server.rest.apart import Apart
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
@@ -117,7 +118,7 @@ class Rest:
                 self.registry,
                 prediction,
                 models,
-                processes=settings.rest_processes,
+                apart=Apart(settings.rest_processes),
                 strict_shapes=self.strict_shapes,
             ),
             lambda: self.state,

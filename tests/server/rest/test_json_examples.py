@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.json_examples import fill_input, write_classes, write_values
+from hotgraph_server.rest.json_examples import read_request, write_classes, write_values
 
 
 def filled(body: dict[str, Any]) -> Any:
-    found = input_pb2.Input()
-    fill_input(body, found)
-    return found
+    """The tensorflow.serving.Input of a request."""
+    _, examples = read_request(json.dumps(body).encode())
+    return classification_pb2.ClassificationRequest.FromString(examples).input
 
 
 def features(example: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_context_is_an_example_beside_the_others() -> None:
         ({"examples": [{"a": 2**63}]}, "Feature: a has uint64 element. Only int64 is supported."),
         ({"examples": [{"a": 1e39}]}, "Cannot convert JSON value: 1e+39 to float without loss of precision."),
         ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
-        ({"examples": [{"\ud800": 1}]}, "is no valid Unicode"),
+        ({"examples": [{"\ud800": 1}], "also": math.nan}, "is no valid Unicode"),
     ],
 )
 def test_wrong_examples_are_refused_in_known_words(body: dict[str, Any], text: str) -> None:

@@ -195,3 +195,26 @@ def test_base64_may_have_blanks_and_lack_its_padding(data: bytes) -> None:
 def test_what_is_no_base64_is_refused(text: str) -> None:
     with pytest.raises(InvalidCall, match="Unable to base64 decode"):
         read_b64({"b64": text})
+
+
+@pytest.mark.parametrize("depth", [65, 300, 900])
+@pytest.mark.parametrize("inner", [1, None, [], [1, 2], [[1], 2]])
+def test_more_dimensions_than_an_array_has_are_refused(depth: int, inner: Any) -> None:
+    value = inner
+    for _ in range(depth):
+        value = [value]
+    for read in (read_tensor, check_tensor):
+        with pytest.raises(InvalidCall, match="has more dimensions than a tensor can have here"):
+            read(value, np.dtype(np.float32))
+
+
+def test_as_many_dimensions_as_an_array_has_are_read() -> None:
+    value: Any = 1
+    for _ in range(32):
+        value = [value]
+    assert read_tensor(value, np.dtype(np.float32)).shape == (1,) * 32
+    value = None
+    for _ in range(32):
+        value = [value, 1]
+    with pytest.raises(InvalidCall, match="Type: Null is not of expected type"):
+        read_tensor(value, np.dtype(np.float32))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,72 @@ def test_nan_and_infinity_are_written_by_name_wherever_they_are() -> None:
     assert write(value, finite=False).decode() == (
         '{"a":[[NaN],[0.1]],"b":-Infinity,"c":[Infinity,3,true],"é":"é"}'
     )
+
+
+# What a text could be hard to read by, and what strings could be taken apart at.
+PIECES = st.sampled_from(["\\", '"', "NaN", "Inf", "Infinity", "-", "é", "a", " ", "\n", ",", "\0", "\1"])
+
+
+@given(st.dictionaries(st.lists(PIECES).map("".join), st.lists(PIECES).map("".join), max_size=4))
+def test_strings_keep_what_looks_like_a_number(value: dict[str, str]) -> None:
+    text = json.dumps({**value, "number": 1}).replace(": 1}", ": -Inf}")
+    assert read(text.encode()) == {**value, "number": -math.inf}
+    raw = json.dumps({**value, "number": math.inf}, ensure_ascii=False)
+    assert read(raw.encode()) == {**value, "number": math.inf}
+
+
+@given(st.lists(st.sampled_from(["{", "}", "[", "]", ":", ",", "1", '"a"', '"\\', '"', "NaN", "-", "Inf"])))
+def test_pieces_of_json_are_read_as_the_standard_library_does_or_refused(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    try:
+        expected = json.loads(text.replace("Inf", "Infinity").replace("-NaN", "NaN"))
+    except ValueError:
+        expected = None
+    if "Inf" in text and '"' in text:
+        # Strings would have been changed as well; that nothing else than a refusal comes is still to be seen.
+        with contextlib.suppress(InvalidCall):
+            read(text.encode())
+        return
+    try:
+        found = read(text.encode())
+    except InvalidCall:
+        assert not isinstance(expected, dict)
+        return
+    assert repr(found) == repr(expected)
+
+
+def steps(body: bytes) -> int:
+    """Functions called, of Python and of C, for reading a body."""
+    counted = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        with contextlib.suppress(InvalidCall):
+            read(body)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b'{"a": "', b'\\"'),
+        (b'{"a": NaN, "b": "', b'\\"'),
+        (b'{"a": NaN, "b": ', b'"\\'),
+        (b'{"a": [', b"NaN,"),
+        (b'{"a": [', b"-Inf,1,0.5,"),
+        (b'{"a": ', b"["),
+        (b'{"a": NaN', b"\\"),
+    ],
+)
+def test_twice_the_text_takes_twice_the_steps_and_no_more(start: bytes, piece: bytes) -> None:
+    once, twice = steps(start + piece * 2000), steps(start + piece * 4000)
+    assert twice <= 2 * once
 
 
 def test_shown_values_are_cut() -> None:

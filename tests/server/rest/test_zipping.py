@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
+import random
+import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.rest import zipping
 from hotgraph_server.rest.zipping import takes_gzip, unzipped, zipped
 
 
@@ -34,6 +39,58 @@ def test_cut_off_is_refused(data: bytes, at: st.DataObject) -> None:
     cut = at.draw(st.integers(1, len(packed) - 1))
     with pytest.raises(InvalidCall, match="no gzip"):
         unzipped(packed[:cut], len(data))
+
+
+@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000)), st.integers(0, 9))
+def test_any_split_into_members_is_read(data: bytes, cuts: list[int], level: int) -> None:
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    parts = [data[begin:end] for begin, end in itertools.pairwise(edges)]
+    packed = b"".join(gzip.compress(part, level) for part in parts)
+    assert unzipped(packed, len(data)) == data == gzip.decompress(packed)
+    if data:
+        assert unzipped(packed, len(data) - 1) is None
+
+
+class Counting:
+    """Stands for zlib, and counts members and the bytes that it is given."""
+
+    MAX_WBITS = zlib.MAX_WBITS
+    error = zlib.error
+
+    def __init__(self) -> None:
+        self.members = self.nbytes = 0
+
+    def decompressobj(self, window: int) -> Any:
+        self.members += 1
+        unpacker, counting = zlib.decompressobj(window), self
+
+        class Unpacker:
+            eof = property(lambda self: unpacker.eof)
+            unused_data = property(lambda self: unpacker.unused_data)
+
+            def decompress(self, piece: memoryview, most: int) -> bytes:
+                counting.nbytes += len(piece)
+                return unpacker.decompress(piece, most)
+
+        return Unpacker()
+
+
+@pytest.mark.parametrize("member", [b"", b"a", bytes(1000), random.Random(1).randbytes(200)])
+def test_twice_the_members_take_twice_the_bytes_and_no_more(
+    member: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    packed = gzip.compress(member)
+    for count in (1000, 2000):
+        counting = Counting()
+        monkeypatch.setattr(zipping, "zlib", counting)
+        assert unzipped(packed * count, 10**9) == member * count
+        assert counting.members == count
+        given.append(counting.nbytes)
+    # The last member has none behind it.
+    assert given[1] <= 2 * given[0] + 1000
+    # What a member does not need of the last piece is handed over again.
+    assert given[1] <= 4 * 2000 * len(packed)
 
 
 @given(st.binary())

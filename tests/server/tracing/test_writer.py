@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,82 @@ def test_file_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest
         writer.offer(trace(2))
         writer.stop(HANG_S)
     assert caplog.text.count("traces are lost") == 1
+
+
+def end(writer: TraceWriter) -> None:
+    """Of one that had no thread so far."""
+    writer.start()
+    writer.stop(HANG_S)
+
+
+class FullDisk:
+    """Stands for os.pwrite on a disk with so many bytes of room beyond what files have already."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = 0
+        self._write = os.pwrite
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+
+    def pwrite(self, file: int, data: memoryview, at: int) -> int:
+        fits = os.fstat(file).st_size - at + self.room
+        if fits <= 0:
+            raise OSError(28, "No space left on device")
+        before = os.fstat(file).st_size
+        written = self._write(file, data[:fits], at)
+        self.room -= os.fstat(file).st_size - before
+        return written
+
+
+@pytest.mark.parametrize("log_frequency", [0, 2])
+def test_full_disk_leaves_no_file_is_told_once_and_traces_go_on_when_there_is_room(
+    tmp_path: Path, log_frequency: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FullDisk(monkeypatch)
+    writer = TraceWriter(str(tmp_path / "t"))
+    with caplog.at_level(logging.WARNING):
+        for number in range(3):
+            writer._write(trace(number, log_frequency))
+        assert list(tmp_path.iterdir()) == []
+        disk.room = 10**6
+        writer._write(trace(3, log_frequency))
+        end(writer)
+    (file,) = tmp_path.iterdir()
+    assert file.name == ("t.0" if log_frequency else "t")
+    assert numbers(file) == [3]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"traces are lost: {tmp_path / 't'}: [Errno 28] No space left on device",
+        f"3 traces were lost while {tmp_path / 't'} could not be written",
+    ]
+    assert writer.lost == 3
+
+
+def test_disk_that_is_full_in_the_middle_of_a_trace_leaves_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(monkeypatch)
+    disk.room = 10**6
+    writer = TraceWriter(str(tmp_path / "t"))
+    writer._write(trace(1))
+    size = (tmp_path / "t").stat().st_size
+    for room in range(size):
+        disk.room = room
+        writer._write(trace(2))
+        assert numbers(tmp_path / "t") in ([1], [1, 2])
+        if numbers(tmp_path / "t") == [1, 2]:
+            break
+    disk.room = 10**6
+    writer._write(trace(3))
+    end(writer)
+    assert numbers(tmp_path / "t") == [1, 2, 3]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+def test_device_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "t").symlink_to("/dev/full")
+    writer = TraceWriter(str(tmp_path / "t"))
+    writer._write(trace(1))
+    assert (writer.lost, (tmp_path / "t").is_symlink()) == (1, True)
+    assert os.path.exists("/dev/full")
 
 
 @pytest.mark.parametrize("name", ["nonesuch/t", "."])

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import selectors
 import socket
 import ssl
 from collections.abc import Sequence
 
-_LOG = logging.getLogger(__name__)
+from hotgraph_server.accepting import NO_MORE_FILES, PAUSE_S
 
-_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# When the process has no file left for a connection, the next try is made after so long.
-_PAUSE_S = 0.5
+_LOG = logging.getLogger(__name__)
 
 # The system tries so long to get bytes across to a peer that answers nothing, not even by TCP.
 _DEAD_PEER_MS = 60_000
@@ -39,6 +36,7 @@ class Doors:
         self._sockets = list(sockets)
         self._tls = tls
         self._selector = selector
+        self._full = False  # nothing could be accepted the last time
 
     def open(self) -> None:
         """Let connections come."""
@@ -52,13 +50,18 @@ class Doors:
         try:
             sock, _ = listener.accept()
         except OSError as error:
-            if error.errno in _NO_MORE_FILES:
+            if error.errno in NO_MORE_FILES:
                 # The caller stays in the backlog; to be told of it again at once would help nobody.
-                _LOG.warning("no more connections can be accepted for now: %s", error.strerror)
+                if not self._full:
+                    self._full = True
+                    _LOG.warning("no more connections can be accepted for now: %s", error.strerror)
                 self._shut()
-                self.paused_until = now + _PAUSE_S
+                self.paused_until = now + PAUSE_S
             # Otherwise the caller has changed its mind.
             return None
+        if self._full:
+            self._full = False
+            _LOG.info("connections are accepted again")
         try:
             sock.setblocking(False)
             _tune(sock)

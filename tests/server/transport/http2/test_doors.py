@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
+from hotgraph_server.accepting import PAUSE_S
 from hotgraph_server.listening import listen
-from hotgraph_server.transport.http2 import doors
 from hotgraph_server.transport.http2.doors import Doors
 
 from ..conftest import PATIENCE_S
@@ -92,7 +92,7 @@ def test_process_without_files_pauses_and_every_listener_at_once(
         # Both listeners were ready in the round that hears of it.
         for _ in listeners:
             assert at_the_door.accept(full, 100.0) is None  # type: ignore[arg-type]
-    assert at_the_door.paused_until == 100.0 + doors._PAUSE_S
+    assert at_the_door.paused_until == 100.0 + PAUSE_S
     assert watched(selector) == []
     assert "no more connections" in caplog.text
     at_the_door.open()
