@@ -49,7 +49,7 @@ _NEXT: tuple[tuple[type[HotgraphError], str], ...] = (
     (Unreachable, "check HOST:PORT and whether the server is up (hotgraph serve prints 'serving on ...')"),
     (TooLate, "allow more time with --timeout-s"),
     (NotFound, "check MODEL, --version and --signature"),
-    (AccessDenied, "check --key-file, or the environment's HOTGRAPH_KEY"),
+    (AccessDenied, "check --key-file or HOTGRAPH_KEY, and --tls-ca, --tls-cert and --tls-key"),
 )
 _KEY = "HOTGRAPH_KEY"
 

@@ -6,7 +6,8 @@
     [groups.admin]
     closed = true
 
-A group that is not named is open. A key that shall open several groups is listed in each.
+A group that is not named is open; a file that names none is refused. A key that shall open several groups is
+listed in each.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ def rules_in(text: str, where: str) -> Rules:
     tables = content.get(_GROUPS, {})
     if not isinstance(tables, dict):
         raise SettingsError(f"{where}: groups are tables [groups.NAME], got something else")
+    if not tables:
+        # It may be one that is being written; who wants no rules names no file.
+        raise SettingsError(f"{where}: no rules are in it: [groups.NAME] with keys, or with closed = true")
     keys = {}
     for name, table in tables.items():
         if name not in _NAMES:
