@@ -19,9 +19,8 @@ class AccessSettings:
     )
     grpc_restricted_protocol: tuple[str, ...] = setting(
         (),
-        "answer these protocols of Triton's (health, metadata, inference, shared-memory, model-config,"
-        " model-repository, statistics, trace, logging) over gRPC only to calls with the header"
-        " triton-grpc-protocol-KEY: VALUE; may be given again for others",
+        "a header that calls over gRPC need, by what they do (health, metadata, inference, trace and so on):"
+        " the flag of Triton's of this name; may be given again for others",
         kind=list,
         metavar="PROTOCOL[,PROTOCOL]:KEY=VALUE",
     )
