@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from hotgraph_server.access.groups import PROTOCOLS
 from hotgraph_server.access.restricted import restricted_in
+from hotgraph_server.access.rules import Header
 from hotgraph_server.errors import ProtocolRestricted, SettingsError
+
+NONE: Header = dict[str, str]().get
 
 
 def test_protocols_of_an_option_need_its_header() -> None:
@@ -15,8 +18,8 @@ def test_protocols_of_an_option_need_its_header() -> None:
     header = {"triton-grpc-protocol-admin-key": "admin-value"}.get
     assert restricted.refusal("health", header) is None
     assert restricted.refusal("metadata", header) is None
-    assert restricted.refusal("trace", {}.get) is None
-    assert restricted.refusal("", {}.get) is None
+    assert restricted.refusal("trace", NONE) is None
+    assert restricted.refusal("", NONE) is None
     refusal = restricted.refusal("inference", header)
     assert isinstance(refusal, ProtocolRestricted)
     assert refusal.status is grpc.StatusCode.UNAVAILABLE
@@ -66,7 +69,7 @@ def test_what_is_given_is_what_is_asked_for(protocols: list[str], key: str, valu
     header = {f"triton-grpc-protocol-{key.lower()}": value}
     for protocol in PROTOCOLS:
         assert restricted.refusal(protocol, header.get) is None
-        assert (restricted.refusal(protocol, {}.get) is None) == (protocol not in protocols)
+        assert (restricted.refusal(protocol, NONE) is None) == (protocol not in protocols)
 
 
 @given(st.lists(st.text() | st.text("health,trace:=k"), max_size=3))

@@ -88,7 +88,7 @@ def test_folder_that_is_none_is_told(tmp_path: Path) -> None:
 
 @given(
     st.text(min_size=1)
-    | st.lists(st.sampled_from(["..", ".", "a", "", "/", "~"]), min_size=1).map("/".join).filter(None)
+    | st.lists(st.sampled_from(["..", ".", "a", "", "/", "~"]), min_size=1).map("/".join).filter(bool)
 )
 def test_no_prefix_leads_elsewhere(prefix: str) -> None:
     folder = Path("/nowhere/at/all")
