@@ -92,6 +92,12 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
     ("hotgraph_protos",): ("hotgraph_server", "hotgraph_client", "tensorflow", "tensorflow_serving", "grpc"),
     ("hotgraph_client",): ("hotgraph_server", "tensorflow", "tensorflow_serving", "ml_dtypes"),
     ("hotgraph_server",): ("hotgraph_client",),
+    # Who may call what is decided by names of methods and headers, whoever carries them.
+    ours("access"): (
+        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *ours("rest", "admin", "request_log"),
+        *("grpc", "google", "tensorflow", "threading", "hotgraph_protos", *SERVING),
+    ),
     # Batches are made from calls and arrays; nothing here knows who sent them or who runs them.
     ours("batching"): (
         *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport", "warmup"),

@@ -43,11 +43,12 @@ class AsyncClient:
         retries: int = 3,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
         channel_options: Sequence[ChannelOption] = (),
     ) -> None:
         self._timeout_s = protocol.checked_timeout_s(timeout_s)
         self._route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
-        self._headers = protocol.checked_headers(headers)
+        self._headers = protocol.checked_headers(headers, key)
         self._known: dict[tuple[str, str], ModelMetadata] = {}
         self._closed = False
         self._credentials = None if tls is None else tls.credentials()

@@ -41,7 +41,9 @@ class Client:
         timeout_s: seconds that a call may take unless it says otherwise.
         retries: 0 to 4.
         tls: how to encrypt; None for plain text.
-        headers: sent with each call, such as {"authorization": "Bearer ..."}.
+        headers: sent with each call, such as {"x-tenant": "a"}.
+        key: the key that the server's owner has given, sent with each call as a bearer token. Without TLS
+            whoever is on the way can read it.
         channel_options: gRPC's own channel options, for proxies with special wishes.
 
     Raises:
@@ -57,11 +59,12 @@ class Client:
         retries: int = 3,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
         channel_options: Sequence[ChannelOption] = (),
     ) -> None:
         self._timeout_s = protocol.checked_timeout_s(timeout_s)
         self._route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
-        self._headers = protocol.checked_headers(headers)
+        self._headers = protocol.checked_headers(headers, key)
         self._known: dict[tuple[str, str], ModelMetadata] = {}
         self._closed = False
         self._channel = (

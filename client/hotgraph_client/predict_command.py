@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ examples:
   hotgraph predict 127.0.0.1:8500 sentiment --input 'text=["good", "bad"]' --output score
   hotgraph predict 127.0.0.1:8500 detector --input image=cat.npy --save answer.npz
   hotgraph predict models.example:443 digits --input images.npy --tls --version 3
+  hotgraph predict models.example:443 digits --input images.npy --tls --key-file key.txt
 
 The answer is one JSON object, output by output; long arrays are shortened unless --full. Bytes that are
 not text look like {"b64": "..."}, on the way in too.
@@ -47,8 +49,9 @@ _NEXT: tuple[tuple[type[HotgraphError], str], ...] = (
     (Unreachable, "check HOST:PORT and whether the server is up (hotgraph serve prints 'serving on ...')"),
     (TooLate, "allow more time with --timeout-s"),
     (NotFound, "check MODEL, --version and --signature"),
-    (AccessDenied, "check --tls-ca, --tls-cert and --tls-key"),
+    (AccessDenied, "check --key-file or HOTGRAPH_KEY, and --tls-ca, --tls-cert and --tls-key"),
 )
+_KEY = "HOTGRAPH_KEY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="save to FILE.npz, or to a directory as NAME.npy, and do not print",
     )
     parser.add_argument("--full", action="store_true", help="print every element")
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the key that the server asks for (default: the environment's {_KEY}, if it is set)",
+    )
     tls = parser.add_argument_group("encryption")
     tls.add_argument("--tls", action="store_true", help="use TLS, trusting the usual certificate authorities")
     tls.add_argument("--tls-ca", metavar="FILE", help="use TLS, trusting the authority in this PEM file")
@@ -101,7 +110,12 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         inputs = _inputs(arguments.inputs)
-        client = Client(arguments.address, timeout_s=arguments.timeout_s, tls=_tls(arguments))
+        client = Client(
+            arguments.address,
+            timeout_s=arguments.timeout_s,
+            tls=_tls(arguments),
+            key=_key(arguments.key_file),
+        )
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     with client:
@@ -159,6 +173,13 @@ def _inputs(texts: Sequence[str]) -> Any:
 def _tls(arguments: argparse.Namespace) -> Tls | None:
     files = (arguments.tls_ca, arguments.tls_key, arguments.tls_cert)
     return Tls.from_files(*files) if arguments.tls or any(files) else None
+
+
+def _key(file: Path | None) -> str | None:
+    key = os.environ.get(_KEY, "") if file is None else file.read_text(encoding="utf-8").strip()
+    if file is not None and not key:
+        raise ValueError(f"{file} holds no key")
+    return key or None
 
 
 def _seconds(text: str) -> float:

@@ -7,6 +7,7 @@ is built here and hand back what is read here, so that both behave alike.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -32,6 +33,9 @@ _DEFAULT_SIGNATURE = "serving_default"
 _NUMERIC = {"BOOL", "FP16", "BF16", "FP32", "FP64"} | {
     f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
+
+_AUTHORIZATION = "authorization"
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 
 # A server that is starting answers in one of these ways; anything else will not go away by waiting.
 PASSING = (Unreachable, NotFound, TooLate)
@@ -105,16 +109,24 @@ def left_s(deadline: float, now: float) -> float:
     return max(deadline - now, 0.001)
 
 
-def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    """Headers in gRPC's form, names in lower case as HTTP/2 wants them.
+def checked_headers(headers: Mapping[str, str] | None, key: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Headers in gRPC's form, names in lower case as HTTP/2 wants them; a key as a bearer token among them.
 
     Raises:
-        ValueError: a name or value that is no str.
+        ValueError: a name or value that is no str; a key that no header can have, which the text does not
+            show, or that a header gives as well.
     """
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise ValueError(f"headers are str to str, got {name!r}: {value!r}")
-    return tuple((name.lower(), value) for name, value in (headers or {}).items())
+    sent = tuple((name.lower(), value) for name, value in (headers or {}).items())
+    if key is None:
+        return sent
+    if not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise ValueError("a key is a str of letters, digits and - . _ ~ + /, and may end with =")
+    if any(name == _AUTHORIZATION for name, _ in sent):
+        raise ValueError("give a key, or an authorization header, but not both")
+    return (*sent, (_AUTHORIZATION, f"Bearer {key}"))
 
 
 def infer_request(

@@ -27,6 +27,7 @@ _COMMANDS = {
         "hotgraph_server.inspect_command",
         "show what a SavedModel takes and gives, and how to call it",
     ),
+    "auth": ("hotgraph_server.access.command", "make keys that callers send, and hashes of them"),
     "state": ("hotgraph_server.state.command", "list, take, restore and export snapshots of variables"),
     "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
 }

@@ -22,6 +22,9 @@
         ├── NotAvailable          UNKNOWN               ours: models that did not become available
         ├── LoadFailed            INTERNAL              ours: a model that was asked for cannot be served
         ├── ControlOff            UNAVAILABLE           the caller's: nobody may load or unload here
+        ├── Unauthenticated       UNAUTHENTICATED       the caller's: no key, or none that is known
+        ├── AccessDenied          PERMISSION_DENIED     the caller's: what it asks for is not open to it
+        ├── ProtocolRestricted    UNAVAILABLE           the caller's: a header is missing, as Triton says it
         ├── Refused               RESOURCE_EXHAUSTED    the load's: worth another try later
         │   ├── QueueFull         RESOURCE_EXHAUSTED    too many wait
         │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
@@ -298,6 +301,41 @@ class ControlOff(CallError):
 
     def __init__(self) -> None:
         super().__init__("explicit model load / unload is not allowed if polling is enabled")
+
+
+class Unauthenticated(CallError):
+    """The group of methods has keys, and the caller gives none of this server's."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+
+    def __init__(self, group: str, *, given: bool) -> None:
+        self.group = group
+        why = "the key that came is none of this server's" if given else "none came"
+        super().__init__(f"methods of the group '{group}' need a key (authorization: Bearer KEY), and {why}")
+
+
+class AccessDenied(CallError):
+    """The group of methods is closed, or the caller's key is for other groups."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+    def __init__(self, group: str, *, closed: bool) -> None:
+        self.group = group
+        super().__init__(
+            f"the group '{group}' of methods is closed on this server"
+            if closed
+            else f"the key that came is for other groups of methods than '{group}'"
+        )
+
+
+class ProtocolRestricted(CallError):
+    """A header is missing or wrong. Status and words are Triton's."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+        super().__init__(f"This protocol is restricted, expecting header '{header}'")
 
 
 class Draining(CallError):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hotgraph_server.access.gate import gate_of
 from hotgraph_server.builtin import digits_model
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.imports import GRPC_EXPERIMENTS, import_tensorflow
@@ -22,10 +23,12 @@ from hotgraph_server.reloading import Reloading
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.repository.offers import offers_of
+from hotgraph_server.request_log.placing import checked_folder
 from hotgraph_server.setting_flags import add_flags
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
+    AccessSettings,
     AdminSettings,
     ControlSettings,
     InferenceSettings,
@@ -71,7 +74,7 @@ examples:
       max_batch_rows = 16
 
 The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
-calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the file is read
+calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the files are read
 again, the folders are looked at, models come, go and change, and no call fails over it.
 """
 
@@ -111,6 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
     stop = Stop()
     stop.start()
+    gate_of(settings.access)
+    checked_folder(settings.access.request_log_dir)
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
     for one in settings.models if settings.repository.exit_on_error else ():
         versions_in(one.path, one.folder)
@@ -122,6 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
     server = Server(settings)
 
     def reload(_: bool) -> None:
+        # First: nothing else that is wrong shall keep a key that was taken back.
+        server.renew_access()
         now = settings_from(vars(arguments))
         server.renew(now)
         if changed := for_the_next_start(settings, now):
@@ -203,6 +210,7 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
         ops=build(OpsSettings, values),
+        access=build(AccessSettings, values),
     )
 
 

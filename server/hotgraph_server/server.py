@@ -10,6 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from hotgraph_server.access import exposure
+from hotgraph_server.access.gate import gate_of
+from hotgraph_server.access.rules import Rules
+from hotgraph_server.admin.guard import guarded
 from hotgraph_server.admin.pages import Pages
 from hotgraph_server.admin.server import AdminServer
 from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
@@ -23,6 +27,7 @@ from hotgraph_server.repository.control import ModelControl
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
+from hotgraph_server.request_log.placing import checked_folder, placed
 from hotgraph_server.request_log.request_logs import RequestLogs
 from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.rest.apart import Apart
@@ -75,7 +80,12 @@ class Server:
         Args:
             settings: see there.
             like: what a model is like that a caller names in a new list of models; None: none may.
+
+        Raises:
+            SettingsError: a rule of access cannot be read, or the folder for callers' logs is none.
         """
+        self._gate = gate_of(settings.access)
+        self._log_folder = checked_folder(settings.access.request_log_dir)
         self.registry = Registry()
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
         # What has ended may leave files behind that nobody needs any more.
@@ -145,7 +155,7 @@ class Server:
 
         models = tfs.model_service(
             self.repository,
-            self.reconfigure,
+            self._reconfigure_for_a_caller,
             self._like,
             functools.partial(counters, self.registry),
             is_starting,
@@ -167,10 +177,12 @@ class Server:
         services = [inference, prediction, models]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
-        self._grpc = GrpcServer(self._settings.listen, services)
+        self._grpc = GrpcServer(self._settings.listen, services, self._gate.of_path if self._gate else None)
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
             self._cache.start()
+        for line in exposure.warnings(self._settings, self._gate.rules if self._gate else Rules()):
+            _LOG.warning("%s", line)
         try:
             self._tracing.start()
             self._start_admin()
@@ -200,6 +212,11 @@ class Server:
         with self._reconfiguring:
             self.repository.configure(models, anew)
             self._request_logs.configure(models)
+
+    def renew_access(self) -> None:
+        """Read again who may call what. Rules that cannot be read change nothing, and the log says why."""
+        if self._gate is not None:
+            self._gate.renew()
 
     def renew(self, settings: ServerSettings) -> None:
         """Serve the models of other settings from now on, and look at all folders and repositories; returns
@@ -252,12 +269,20 @@ class Server:
         self._grpc = None
         return Stopped(answered, ended)
 
+    def _reconfigure_for_a_caller(self, models: Sequence[ModelSettings]) -> None:
+        """Raises ConfigError: that cannot be, and why; nothing has changed."""
+        self.reconfigure(placed(models, self._log_folder))
+
     def _start_admin(self) -> None:
         port = self._settings.admin.admin_port
         if not port:
             return
         pages = Pages(self.registry, self.repository.models, lambda: self.state, lost=self._lost)
-        admin = AdminServer(self._settings.listen.host, port, pages.answer)
+        host = self._settings.listen.host
+        answer = guarded(
+            pages.answer, self._gate.of if self._gate else None, loopback=exposure.is_loopback(host)
+        )
+        admin = AdminServer(host, port, answer)
         admin.start()
         self._admin = admin
         _LOG.info("admin port: http://%s/", admin.address)
@@ -275,7 +300,14 @@ class Server:
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
         page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)
-        rest = RestServer(self._settings.listen, settings, methods, lambda: self.state, page.text)
+        rest = RestServer(
+            self._settings.listen,
+            settings,
+            methods,
+            lambda: self.state,
+            page.text,
+            self._gate.of if self._gate else None,
+        )
         rest.start()
         self._rest = rest
         _LOG.info("REST port: http://%s/v1/models/", rest.address)

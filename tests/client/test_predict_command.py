@@ -348,3 +348,27 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
         parse("--help")
     shown = capsys.readouterr().out
     assert "examples:\n  hotgraph predict 127.0.0.1:8500 digits --input images.npy" in shown
+
+
+def test_key_comes_from_a_file_or_else_from_the_environment(
+    predict: Predict, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTGRAPH_KEY", "of-the-environment")
+    Path("key.txt").write_text("of-the-file\n")
+    assert predict("double", "--input", "x=[1]") == 0
+    assert {headers["authorization"] for headers in server.headers} == {"Bearer of-the-environment"}
+    server.headers.clear()
+    assert predict("double", "--input", "x=[1]", "--key-file", "key.txt") == 0
+    assert {headers["authorization"] for headers in server.headers} == {"Bearer of-the-file"}
+
+
+@pytest.mark.parametrize("content", [None, "", "two words"])
+def test_key_file_that_holds_no_key_fails_in_one_line(
+    predict: Predict, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    if content is not None:
+        Path("key.txt").write_text(content)
+    assert predict("double", "--input", "x=[1]", "--key-file", "key.txt") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "words" not in told

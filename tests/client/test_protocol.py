@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_client import InvalidCall, ModelMetadata, NotFound, ServerFault, TensorMetadata
-from hotgraph_client.protocol import infer_request, probe_pauses_s, read_answer
+from hotgraph_client.protocol import checked_headers, infer_request, probe_pauses_s, read_answer
 from hotgraph_protos import open_inference as oip
 
 
@@ -204,3 +204,20 @@ def test_probes_are_quick_at_first_and_never_far_apart() -> None:
     assert pauses[0] <= 0.05
     assert pauses == sorted(pauses)
     assert pauses[-1] == 0.5
+
+
+def test_key_is_sent_as_a_bearer_token() -> None:
+    assert checked_headers({"X-A": "b"}, "key-1=") == (("x-a", "b"), ("authorization", "Bearer key-1="))
+    assert checked_headers(None, None) == ()
+
+
+@pytest.mark.parametrize("key", ["", "a b", "secret\n", "sécret", b"secret", 7])
+def test_key_that_no_header_can_have_is_refused_and_not_shown(key: Any) -> None:
+    with pytest.raises(ValueError, match="a key is a str of letters") as error:
+        checked_headers(None, key)
+    assert "cret" not in str(error.value)
+
+
+def test_key_and_header_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="but not both"):
+        checked_headers({"Authorization": "Bearer a"}, "b")

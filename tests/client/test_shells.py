@@ -329,6 +329,13 @@ def test_dead_address_among_several_does_not_cost_a_call(connect: Connect, serve
     assert len(server.calls("ModelInfer")) == 10
 
 
+def test_key_goes_with_every_call(connect: Connect, server: FakeServer) -> None:
+    client = connect(server.address, key="k")
+    client.predict("double", [1])
+    client.is_ready()
+    assert {headers["authorization"] for headers in server.headers} == {"Bearer k"}
+
+
 def test_headers_go_with_every_call(connect: Connect, server: FakeServer) -> None:
     client = connect(server.address, headers={"Authorization": "Bearer t"})
     client.is_live()

@@ -413,3 +413,17 @@ def test_caller_may_leave_a_reload_whose_model_still_loads(start: Callable[..., 
     while life.server.registry.find("n") is None:
         pass
     assert health(life.server.address, "n") == SERVING
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", 0), ("127.1", 1)])
+def test_open_groups_are_told_once_where_the_host_is_not_plainly_this_machine(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, host: str, told: int
+) -> None:
+    # The second is the first, in a form that nobody takes for it: no test listens on a network.
+    life = Life(monkeypatch, free_port(), ListenSettings(host, port=0))
+    life.may_load.set_result(None)
+    life.server.start()
+    life.server.stop()
+    lines = [one for one in caplog.records if "open: whoever reaches this server" in one.getMessage()]
+    assert len(lines) == told
+    assert all(one.levelname == "WARNING" and "--auth FILE" in one.getMessage() for one in lines)

@@ -33,12 +33,17 @@ class Request:
 
     Attributes:
         path: decoded, without the query.
-        accept: the media types that the client takes, as it says it; empty: it does not say.
+        headers: by name in lower case; what comes more than once is a list with commas (RFC 9110, 5.3).
     """
 
     method: str
     path: str
-    accept: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def accept(self) -> str:
+        """The media types that the client takes, as it says it; empty: it does not say."""
+        return self.headers.get("accept", "")
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,12 @@ def read_request(head: bytes) -> Request:
         if line is None or not all(fields):
             raise BadRequest("not HTTP/1.1")
         method, target = line.groups()
-        accepts = [one[2] for one in fields if one is not None and one[1].lower() == "accept"]
-        return Request(method, unquote(urlsplit(target).path), ", ".join(accepts))
+        headers: dict[str, str] = {}
+        for one in fields:
+            assert one is not None
+            name, value = one[1].lower(), one[2]
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return Request(method, unquote(urlsplit(target).path), headers)
     except ValueError as error:
         # What urlsplit thinks of a target such as //[.
         raise BadRequest(f"bad target: {error}") from error

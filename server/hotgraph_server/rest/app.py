@@ -18,7 +18,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hotgraph_server.errors import LOADING, Cancelled, Draining, NotReady, QueueFull, forget_traceback
+from hotgraph_server.access import groups
+from hotgraph_server.access.groups import Group
+from hotgraph_server.access.rules import Header
+from hotgraph_server.errors import (
+    LOADING,
+    CallError,
+    Cancelled,
+    Draining,
+    NotReady,
+    QueueFull,
+    Unauthenticated,
+    forget_traceback,
+)
 from hotgraph_server.model import State
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.methods import Methods
@@ -31,6 +43,8 @@ from hotgraph_server.transport.service import joined
 from hotgraph_server.transport.status import as_call_error
 
 T = TypeVar("T")
+
+Admit = Callable[[Group, Header], CallError | None]
 
 JSON = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,6 +62,7 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class _Refused(Exception):
@@ -73,6 +88,7 @@ class App:
         metrics: Callable[[], bytes],
         threads: Executor,
         max_calls: int,
+        admit: Admit | None = None,
     ) -> None:
         """
         Args:
@@ -81,6 +97,7 @@ class App:
             metrics: the text at `prometheus_path`.
             threads: for what takes long.
             max_calls: that may be inside at once.
+            admit: why a request may not have what is of a group; None: all may.
         """
         self.calls = OpenCalls()
         self._settings = settings
@@ -92,6 +109,9 @@ class App:
         self._inside = 0
         self._max_bytes = settings.rest_max_body_mb * 2**20
         self._headers = _CORS if settings.rest_cors else {}
+        self._admit = admit
+        if admit is not None and settings.rest_cors:
+            self._headers = {**_CORS, "Access-Control-Allow-Headers": "Content-Type, Authorization"}
         self._scraping = asyncio.Lock()
         # Done when no call is waited for any longer.
         self._ending: asyncio.Future[None]
@@ -121,19 +141,22 @@ class App:
             )
         except Exception as error:
             known = as_call_error(error)
-            response = Response(error_body(str(known)), http_code(known), self._headers, JSON)
+            headers = {**self._headers, **_CHALLENGE} if isinstance(known, Unauthenticated) else self._headers
+            response = Response(error_body(str(known)), http_code(known), headers, JSON)
             forget_traceback(error)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request, receive: Receive) -> Response:
         method, path = request.method, _path(request.scope)
         if self._settings.prometheus and path == self._settings.prometheus_path and method == "GET":
+            self._check(Group.ADMIN, request)
             async with self._scraping:
                 page = await self._in_thread(self._metrics)
             return await self._response(request, page, TEXT)
         if method == "OPTIONS" and self._settings.rest_cors:
             return Response(headers=self._headers)
         target = read_path(method, path)
+        self._check(groups.REST[target.what.value], request)
         state = self._state()
         if state is State.LOADING and target.what is not What.STATUS:
             raise NotReady(LOADING)
@@ -154,6 +177,12 @@ class App:
         finally:
             self._inside -= 1
             self.calls.leave()
+
+    def _check(self, group: Group, request: Request) -> None:
+        """Before anything of a body is read. Raises CallError."""
+        refusal = None if self._admit is None else self._admit(group, request.headers.get)
+        if refusal is not None:
+            raise refusal
 
     async def _call(
         self, begin: Callable[[OpenCall], None], nbytes: int, request: Request, receive: Receive

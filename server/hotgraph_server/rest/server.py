@@ -20,7 +20,7 @@ from hotgraph_server.accepting import Acceptor
 from hotgraph_server.errors import StartError
 from hotgraph_server.listening import listen, written
 from hotgraph_server.model import State
-from hotgraph_server.rest.app import App
+from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.patience import PatientProtocol
 from hotgraph_server.settings import ListenSettings, RestSettings
@@ -45,6 +45,7 @@ class RestServer:
         methods: Methods,
         state: Callable[[], State],
         metrics: Callable[[], bytes],
+        admit: Admit | None = None,
     ) -> None:
         """
         Args:
@@ -52,12 +53,13 @@ class RestServer:
             methods: what can be asked of models; closed by `stop`.
             state: of the server.
             metrics: the text at `prometheus_path`; called in one thread at a time.
+            admit: see App.
         """
         self._methods = methods
         self._host = listening.host
         self._port = settings.rest_port
         self._threads = ThreadPoolExecutor(settings.rest_threads, "REST JSON")
-        self._app = App(settings, methods, state, metrics, self._threads, listening.max_calls)
+        self._app = App(settings, methods, state, metrics, self._threads, listening.max_calls, admit)
         self._thread: threading.Thread | None = None
         self._uvicorn: _Uvicorn | None = None
 

@@ -6,6 +6,7 @@ its name (`key_of`). What few people ever set has ``flag=False`` and is a key on
 files or the environment.
 """
 
+from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
@@ -37,6 +38,7 @@ __all__ = [
     "PER_MODEL",
     "PER_SERVER",
     "TENSORFLOW",
+    "AccessSettings",
     "AdminSettings",
     "AllVersions",
     "BatchSettings",

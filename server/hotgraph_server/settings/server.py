@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
@@ -71,6 +72,7 @@ class ServerSettings:
     inference: InferenceSettings = dataclasses.field(default_factory=InferenceSettings)
     tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
     ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)
+    access: AccessSettings = dataclasses.field(default_factory=AccessSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -102,6 +104,7 @@ PER_SERVER: tuple[type, ...] = (
     InferenceSettings,
     TraceSettings,
     OpsSettings,
+    AccessSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

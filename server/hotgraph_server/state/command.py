@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from hotgraph_server.access.keys import key_fault
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.state.files import Disk
 from hotgraph_server.state.identity import folder_of
 from hotgraph_server.state.snapshot import Damaged, Header, Snapshot, decode
 from hotgraph_server.state.store import Found, Store, name_of
+from hotgraph_server.text_files import text_of
 
 DESCRIPTION = """\
 Look at snapshots of variables that a served model's signatures write, take one, go back to an older one, or
@@ -23,12 +26,14 @@ EXAMPLES = """\
 examples:
   hotgraph state list /var/lib/hotgraph                 all snapshots in a state-dir
   hotgraph state save 127.0.0.1:8501 flowers            a running server takes one now (its admin port)
+  hotgraph state save 127.0.0.1:8501 flowers --key-file KEY      one whose group state has keys
   hotgraph state restore DIR/flowers/1-0a1b2c3d4e5f/00000000000000000400.snapshot
                                                         the next start begins with this one
   hotgraph state export SNAPSHOT ~/models/flowers/1 ~/models/flowers/2
 """
 
 _SAVE_S = 120.0
+_KEY = "HOTGRAPH_KEY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     saving.add_argument("address", metavar="HOST:PORT", help="of its admin port")
     saving.add_argument("model", help="its name")
     saving.add_argument("--version", type=int, help="a version's number (default: the highest)")
+    saving.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the key that the server's group state asks for (default: the environment's {_KEY}, if set)",
+    )
     restoring = actions.add_parser("restore", help="let the next start begin with an older snapshot")
     restoring.add_argument("snapshot", type=Path, help="the file; newer ones beside it are set aside")
     exporting = actions.add_parser("export", help="write a SavedModel with the values of a snapshot")
@@ -58,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments.folder)
     if arguments.action == "save":
-        print(_save(arguments.address, arguments.model, arguments.version))
+        print(_save(arguments.address, arguments.model, arguments.version, _key(arguments.key_file)))
     elif arguments.action == "restore":
         print(_restore(arguments.snapshot))
     else:
@@ -100,14 +111,24 @@ def _line(found: Found) -> str:
     )
 
 
-def _save(address: str, model: str, version: int | None) -> str:
+def _key(file: Path | None) -> str:
+    """Empty: none is sent. Raises StartError: it cannot be one."""
+    key = os.environ.get(_KEY, "") if file is None else text_of(file).strip()
+    fault = key_fault(key) if key or file is not None else None
+    if fault is not None:
+        raise StartError(f"{file or _KEY}: {fault}")
+    return key
+
+
+def _save(address: str, model: str, version: int | None, key: str) -> str:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     which = "latest" if version is None else str(version)
     try:
         connection = http.client.HTTPConnection(address, timeout=_SAVE_S)
     except http.client.InvalidURL as error:
         raise StartError(f"{address!r} is no HOST:PORT: {error}") from error
     try:
-        connection.request("POST", f"/api/state/{quote(model, safe='')}/{which}/save")
+        connection.request("POST", f"/api/state/{quote(model, safe='')}/{which}/save", headers=headers)
         response = connection.getresponse()
         text = response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:

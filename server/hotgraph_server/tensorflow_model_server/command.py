@@ -105,6 +105,9 @@ def _reloading(given: Given, server: Server, like: Like) -> Reloading:
     path, poll_s = given.text("model_config_file"), given.number("model_config_file_poll_wait_seconds")
 
     def act(asked: bool) -> None:
+        if asked:
+            # First: nothing else that is wrong shall keep a key that was taken back.
+            server.renew_access()
         found = models_in(Path(path), like, again=True) if path else models(given, like)
         server.reconfigure(found, [model.name for model in found] if asked else ())
 

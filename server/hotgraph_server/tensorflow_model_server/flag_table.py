@@ -12,6 +12,7 @@ GROUPS = {
     "batch": "batches",
     "run": "TensorFlow",
     "answer": "answers",
+    "access": "who may call what",
     "watch": "monitoring",
     "none": "taken, and without a meaning here",
 }
@@ -183,6 +184,19 @@ _ALL = (
         False,
         "refuse inputs whose shape contradicts the signature, on REST and Predict; =false: on neither; where"
         " the flag is not given REST does; TensorFlow Serving does not have this flag",
+    ),
+    _flag(
+        "access",
+        "auth",
+        "",
+        "TOML file that closes groups of methods or gives them keys; read again on SIGHUP; ours alone",
+    ),
+    _flag(
+        "access",
+        "request_log_dir",
+        "",
+        "folder that a logging_config in HandleReloadConfigRequest may have calls written down in; such a"
+        " request is refused without it; ours alone",
     ),
     _flag(
         "watch",

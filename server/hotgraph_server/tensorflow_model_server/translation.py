@@ -16,11 +16,14 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from hotgraph_protos.tensorflow_serving_files import MonitoringConfig, SSLConfig
 from hotgraph_server import batching_parameters, text_files
+from hotgraph_server.access.gate import gate_of
 from hotgraph_server.errors import ConfigError, SettingsError
 from hotgraph_server.local_paths import local_path
 from hotgraph_server.repository import changes
+from hotgraph_server.request_log.placing import checked_folder
 from hotgraph_server.settings import (
     TENSORFLOW,
+    AccessSettings,
     AdminSettings,
     BatchSettings,
     Like,
@@ -50,7 +53,9 @@ def check(given: Given) -> None:
         SettingsError: they do not, or cannot; the text names them.
     """
     _check_flags(given)
-    server_settings(given, [])
+    access = server_settings(given, []).access
+    gate_of(access)
+    checked_folder(access.request_log_dir)
     like(given)
     if path := given.text("model_config_file"):
         text_files.read(Path(path), ModelServerConfig)
@@ -77,6 +82,7 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
             strict_shapes=given.is_on("strict_shapes") if "strict_shapes" in given.named else None,
         ),
         ops=ops(given),
+        access=AccessSettings(auth=given.text("auth"), request_log_dir=given.text("request_log_dir")),
     )
 
 

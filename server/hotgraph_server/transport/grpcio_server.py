@@ -14,7 +14,7 @@ from hotgraph_server.listening import clear, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.handlers import HotGate, Pools, generic_handler
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Service
+from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.tls import server_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -46,10 +46,16 @@ class GrpcioServer:
         StartError: the address cannot be bound, or a certificate cannot be read or used.
     """
 
-    def __init__(self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls) -> None:
+    def __init__(
+        self,
+        settings: ListenSettings,
+        services: Sequence[Service],
+        calls: OpenCalls,
+        admit: Admit | None = None,
+    ) -> None:
         credentials = server_credentials(settings)
         self._pools = Pools(settings.max_calls, calls)
-        self._gate = HotGate(list(services), self._pools)
+        self._gate = HotGate(list(services), self._pools, admit)
         self._server = grpc.server(
             self._pools.refusals, interceptors=[self._gate], options=_options(settings)
         )

@@ -31,6 +31,7 @@ from hotgraph_server.errors import CallError, DeadlineExceeded, QueueFull, forge
 from hotgraph_server.transport.http2.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import (
+    Admit,
     Answered,
     HotMethod,
     Left,
@@ -105,15 +106,16 @@ class _CountingPool(ThreadPoolExecutor):
 
 
 class HotGate(grpc.ServerInterceptor):
-    """Refuses calls at the door: hot ones when too many are inside and when the server is stopping, and all
-    but early ones before it is open.
+    """Refuses calls at the door: those that may not be made, hot ones when too many are inside and when the
+    server is stopping, and all but early ones before it is open.
 
     Attributes:
         not_yet: what these are refused with; None: the server is open.
     """
 
-    def __init__(self, services: list[Service], pools: Pools) -> None:
+    def __init__(self, services: list[Service], pools: Pools, admit: Admit | None = None) -> None:
         self.not_yet: CallError | None = None
+        self._admit = admit
         self._late = frozenset[str]().union(*(service.late_paths for service in services))
         self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
         self._pools = pools
@@ -125,6 +127,11 @@ class HotGate(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
+        if self._admit is not None:
+            headers = dict(handler_call_details.invocation_metadata or ())
+            refusal = self._admit(handler_call_details.method, headers.get)
+            if refusal is not None:
+                return _refusal(refusal, self._pools.refusals)
         not_yet = self.not_yet
         if not_yet is not None and handler_call_details.method in self._late:
             return _refusal(not_yet, self._pools.refusals)

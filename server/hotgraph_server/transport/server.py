@@ -12,10 +12,14 @@ from hotgraph_server.listening import SocketFile, listen, written
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.grpcio_server import GrpcioServer
 from hotgraph_server.transport.health import Health
+from hotgraph_server.transport.http2.calls import RefusedCall
+from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.lane import FastLane
+from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
-from hotgraph_server.transport.service import Service
+from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.tls import server_context
 
 # How long the port stays open for refusals while calls are inside.
@@ -60,13 +64,24 @@ class GrpcServer:
         StartError: the address cannot be bound, or a certificate cannot be read or used.
     """
 
-    def __init__(self, settings: ListenSettings, services: Sequence[Service]) -> None:
+    def __init__(
+        self, settings: ListenSettings, services: Sequence[Service], admit: Admit | None = None
+    ) -> None:
+        """
+        Args:
+            admit: says which calls may not be made, health's and reflection's among them; None: all may.
+        """
         self.health = Health()
         self._calls = OpenCalls()
         services = [*services, self.health.service]
         services += reflection_services(services)
-        make = _Lane if settings.fast_lane else GrpcioServer
-        self._transport: Transport = make(settings, services, self._calls)
+        self._transport: Transport
+        if not settings.fast_lane:
+            self._transport = GrpcioServer(settings, services, self._calls, admit)
+        elif admit is not None:
+            self._transport = _GuardedLane(settings, services, self._calls, admit)
+        else:
+            self._transport = _Lane(settings, services, self._calls)
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -141,3 +156,21 @@ class _Lane(FastLane):
             if close:
                 self._file.sock.close()
             self._file.remove()
+
+
+class _GuardedLane(_Lane):
+    """The lane with somebody at its door, for whom the other one has no line: most calls pass nobody."""
+
+    def __init__(
+        self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls, admit: Admit
+    ) -> None:
+        super().__init__(settings, services, calls)
+        self._admit = admit
+
+    def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
+        # What is too large, or no gRPC, is refused for that.
+        if not head.too_large and head.http_status == 200:
+            refusal = self._admit(head.path, head.fields.get)
+            if refusal is not None:
+                return RefusedCall(connection, number, head, self, refusal)
+        return super()._open_stream(connection, number, head)

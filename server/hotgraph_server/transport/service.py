@@ -68,6 +68,11 @@ class Reply(Protocol):
         thread that the method was called in, before it returns."""
 
 
+Admit = Callable[[str, Callable[[str], str | None]], CallError | None]
+"""Why a call may not be made, by its path (``/SERVICE/METHOD``) and what its headers say, by their names in
+lower case; None: it may. Asked before the call's message is read, in the thread that serves: it must not
+wait."""
+
 Message = bytes | bytearray | memoryview
 """A request's bytes. They belong to the method: nobody else changes or keeps them."""
 

@@ -9,17 +9,21 @@ from hypothesis import strategies as st
 from hotgraph_server.admin.http import BadRequest, Request, Response, read_request, text, write_response
 
 HEAD = b"GET /metrics?name=x HTTP/1.1\r\nHost: localhost:8501\r\nACCEPT:  text/plain \r\n\r\n"
+HEADERS = {"host": "localhost:8501", "accept": "text/plain"}
 
 
 @pytest.mark.parametrize(
     ("head", "request_"),
     [
-        (HEAD, Request("GET", "/metrics", "text/plain")),
+        (HEAD, Request("GET", "/metrics", HEADERS)),
         (b"HEAD / HTTP/1.0\r\n\r\n", Request("HEAD", "/")),
         (b"GET http://localhost:8501/readyz HTTP/1.1\r\n\r\n", Request("GET", "/readyz")),
         (b"GET /a%20b#c HTTP/1.1\r\n\r\n", Request("GET", "/a b")),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", Request("POST", "/")),
-        (b"GET / HTTP/1.1\r\nAccept: a\r\nEmpty:\r\naccept: b\r\n\r\n", Request("GET", "/", "a, b")),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", Request("POST", "/", {"content-length": "5"})),
+        (
+            b"GET / HTTP/1.1\r\nAccept: a\r\nEmpty:\r\naccept: b\r\n\r\n",
+            Request("GET", "/", {"accept": "a, b", "empty": ""}),
+        ),
     ],
 )
 def test_request_is_read(head: bytes, request_: Request) -> None:

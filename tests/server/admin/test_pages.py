@@ -35,7 +35,7 @@ class Shown:
         self.pages = Pages(models, lambda: ["late", "m"], lambda: self.state, self.clock)
 
     def get(self, path: str, accept: str = "", method: str = "GET") -> Response:
-        response = self.pages.answer(Request(method, path, accept))
+        response = self.pages.answer(Request(method, path, {"accept": accept}))
         assert isinstance(response, Response)
         return response
 

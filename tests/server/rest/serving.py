@@ -16,6 +16,7 @@ from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.protocols import tfs
 from hotgraph_server.registry import Registry
 from hotgraph_server.rest.apart import Apart
+from hotgraph_server.rest.app import Admit
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
@@ -100,6 +101,7 @@ class Rest:
     strict_shapes: bool = True
     state: State = State.LIVE
     metrics: Callable[[], bytes] = lambda: b"figures 1\n"
+    admit: Admit | None = None
 
     def __post_init__(self) -> None:
         self.registry = Registry()
@@ -123,6 +125,7 @@ class Rest:
             ),
             lambda: self.state,
             lambda: self.metrics(),
+            self.admit,
         )
         self.server.start()
 

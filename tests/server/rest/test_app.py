@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
+from hotgraph_server.access.groups import Group
+from hotgraph_server.access.rules import Header
 from hotgraph_server.batching.suspects import APART_AT
-from hotgraph_server.errors import QueueFull, RunFailed
+from hotgraph_server.errors import AccessDenied, CallError, QueueFull, RunFailed, Unauthenticated
 from hotgraph_server.settings import BatchSettings, RestSettings
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import Array
@@ -276,3 +278,58 @@ def test_connection_whose_calls_keep_failing_is_told_from_others(rest: Rest) -> 
             assert ask(bad, "POST", PREDICT, {"instances": [[666, 1]]}).code == 400
             assert ask(good, "POST", PREDICT, BODY).json == ANSWER
     assert version.suspects == {"serving_default": 1}
+
+
+def keys(group: Group, header: Header) -> CallError | None:
+    """Each group has its name as key."""
+    given = header("authorization")
+    if given is None:
+        return Unauthenticated(group.value, given=False)
+    return None if given == group.value else AccessDenied(group.value, closed=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "group"),
+    [
+        ("POST", PREDICT, "infer"),
+        ("POST", "/v1/models/m:classify", "infer"),
+        ("POST", "/V1/MODELS/m:REGRESS", "infer"),
+        ("GET", "/v1/models/m", "metadata"),
+        ("GET", "/v1/models/m/metadata", "metadata"),
+        ("GET", "/figures", "admin"),
+    ],
+)
+def test_what_is_asked_for_needs_the_key_of_its_group(
+    rest_with: Callable[..., Rest], method: str, path: str, group: str
+) -> None:
+    settings = RestSettings(rest_processes=0, prometheus=True, prometheus_path="/figures")
+    rest = rest_with(settings, admit=keys)
+    rest.serve(FakeGraph())
+    # What is wrong with a body is not told to whoever may not send one.
+    refused = rest.ask(method, path, b"{" if method == "POST" else None)
+    assert refused.code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert f"'{group}'" in refused.error
+    denied = rest.ask(method, path, b"{" if method == "POST" else None, {"Authorization": "other"})
+    assert denied.code == 403
+    assert "www-authenticate" not in denied.headers
+    allowed = rest.ask(method, path, BODY if method == "POST" else None, {"Authorization": group})
+    assert allowed.code not in (401, 403)
+
+
+def test_refused_request_leaves_its_connection_in_order(rest_with: Callable[..., Rest]) -> None:
+    rest = rest_with(admit=keys)
+    rest.serve(FakeGraph())
+    with contextlib.closing(rest.connect()) as connection:
+        for _ in range(3):
+            body = b"POST /v1/models/m:predict HTTP/1.1\r\n\r\n" * 1000
+            assert ask(connection, "POST", PREDICT, body).code == 401
+            assert ask(connection, "POST", PREDICT, BODY, {"Authorization": "infer"}).json == ANSWER
+
+
+def test_pages_may_send_keys_where_they_may_call(rest_with: Callable[..., Rest]) -> None:
+    rest = rest_with(RestSettings(rest_processes=0, rest_cors=True), admit=keys)
+    asked = rest.ask("OPTIONS", PREDICT)
+    assert asked.code == 200
+    assert asked.headers["access-control-allow-headers"] == "Content-Type, Authorization"
+    assert rest.post(PREDICT, BODY).headers["access-control-allow-origin"] == "*"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hotgraph_server import cli
+from hotgraph_server.access.keys import new_key
+from hotgraph_server.admin.http import Request, Response, text
 from hotgraph_server.admin.pages import Pages
 from hotgraph_server.admin.server import AdminServer
 from hotgraph_server.model import State, Version
@@ -149,3 +152,43 @@ def test_no_thread_is_left_when_the_version_has_closed(version: Version) -> None
     assert any(thread.name == f"state {version.title}" for thread in threading.enumerate())
     version.stop(10)
     assert not any(thread.name == f"state {version.title}" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("by", ["file", "environment"])
+def test_save_sends_the_key_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, came = new_key(), []
+
+    def answer(request: Request) -> Response:
+        came.append(request.headers.get("authorization"))
+        return text(HTTPStatus.OK, "saved")
+
+    server = AdminServer("127.0.0.1", 0, answer)
+    server.start()
+    words = ["state", "save", server.address, "m"]
+    try:
+        assert cli.main(words) == 0
+        if by == "file":
+            (tmp_path / "key").write_text(f"{key}\n")
+            words += ["--key-file", str(tmp_path / "key")]
+        else:
+            monkeypatch.setenv("HOTGRAPH_KEY", key)
+        assert cli.main(words) == 0
+    finally:
+        server.stop()
+    assert came == [None, f"Bearer {key}"]
+    assert key not in capsys.readouterr().out
+
+
+def test_what_is_no_key_is_not_sent_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOTGRAPH_KEY", "se\ncret" * 9)
+    assert cli.main(["state", "save", "127.0.0.1:1", "m"]) == 1
+    (tmp_path / "key").write_text("secret")
+    assert cli.main(["state", "save", "127.0.0.1:1", "m", "--key-file", str(tmp_path / "key")]) == 1
+    told = capsys.readouterr().err
+    assert "HOTGRAPH_KEY: a key has letters" in told
+    assert "key: a key has at least 32 characters" in told
+    assert "cret" not in told

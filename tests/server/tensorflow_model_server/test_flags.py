@@ -67,7 +67,14 @@ DEFAULTS: dict[str, Any] = {
     "enable_grpc_healthcheck_service": False,
     "enable_serialization_as_tensor_content": False,
 }
-OURS = {"host": "0.0.0.0", "import": (), "load_op_library": (), "strict_shapes": False}
+OURS = {
+    "host": "0.0.0.0",
+    "import": (),
+    "load_op_library": (),
+    "strict_shapes": False,
+    "auth": "",
+    "request_log_dir": "",
+}
 
 # By type: words after the flag's name, and the value that they stand for.
 FORMS: dict[type, list[tuple[str, Any]]] = {

@@ -13,7 +13,7 @@ from google.protobuf import wrappers_pb2
 
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.server import GrpcServer
-from hotgraph_server.transport.service import PlainMethod, Reply, Service
+from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
@@ -103,12 +103,13 @@ def toys() -> Iterator[Toys]:
 
 @pytest.fixture
 def serve(lane: dict[str, Any], toys: Toys) -> Iterator[Serve]:
-    """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given."""
+    """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
+    `admit` at their door if that is."""
     servers: list[GrpcServer] = []
 
-    def start(*services: Service, **listen: Any) -> GrpcServer:
+    def start(*services: Service, admit: Admit | None = None, **listen: Any) -> GrpcServer:
         settings = ListenSettings(**{"port": 0, **lane, **listen})
-        server = GrpcServer(settings, services or [toys.service])
+        server = GrpcServer(settings, services or [toys.service], admit)
         servers.append(server)
         server.start()
         return server

@@ -14,13 +14,94 @@ import pytest
 import trustme
 from google.protobuf import wrappers_pb2
 
-from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, Draining, InvalidCall
+from hotgraph_server.errors import (
+    NOT_RUN,
+    AccessDenied,
+    CallError,
+    DeadlineExceeded,
+    Draining,
+    InvalidCall,
+    Unauthenticated,
+)
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class TestAdmission:
+    """What the one at the door says, it says before a message is read, and of every kind of method."""
+
+    @pytest.fixture
+    def asked(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def guarded(self, serve: Serve, toys: Toys, asked: list[str]) -> GrpcServer:
+        streams = Service(
+            "test.Streams",
+            wrappers_pb2.DESCRIPTOR,
+            streaming={"Listen": StreamingMethod(lambda stream: lambda message: stream.end())},
+        )
+
+        def admit(path: str, header: Callable[[str], str | None]) -> CallError | None:
+            asked.append(path)
+            given = header("authorization")
+            if given is None:
+                return Unauthenticated("toys", given=False)
+            return None if given == "Bearer k" else AccessDenied("toys", closed=False)
+
+        return serve(toys.service, streams, admit=admit)
+
+    def test_every_kind_of_method_asks(
+        self, guarded: GrpcServer, connect: Connect, toys: Toys, asked: list[str]
+    ) -> None:
+        channel = connect(guarded)
+        listen: Any = channel.stream_stream("/test.Streams/Listen")
+        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        calls: dict[str, Callable[[Any], Any]] = {
+            "/test.Toys/Echo": lambda sent: hot(channel, "Echo")(b"x", PATIENCE_S, sent),
+            "/test.Toys/Plain": lambda sent: plain(channel)(wrappers_pb2.StringValue(), PATIENCE_S, sent),
+            "/test.Streams/Listen": lambda sent: list(listen(iter([b""]), PATIENCE_S, sent)),
+            "/grpc.health.v1.Health/Check": lambda sent: check(b"", PATIENCE_S, sent),
+        }
+        for path, call in calls.items():
+            for sent, code in (
+                (None, grpc.StatusCode.UNAUTHENTICATED),
+                ([("authorization", "Bearer x")], grpc.StatusCode.PERMISSION_DENIED),
+            ):
+                with pytest.raises(grpc.RpcError) as error:
+                    call(sent)
+                assert error.value.code() is code
+                assert "toys" in str(error.value.details())
+            call([("authorization", "Bearer k")])
+            assert asked == [path] * 3
+            asked.clear()
+
+    def test_refused_call_need_not_send_its_message(self, guarded: GrpcServer, connect: Connect) -> None:
+        """Nor is one read that goes on and on."""
+        more = threading.Event()
+
+        def messages() -> Iterator[bytes]:
+            more.wait(PATIENCE_S)
+            yield b""
+
+        for path in ("/test.Toys/Echo", "/test.Streams/Listen"):
+            method: Any = connect(guarded).stream_unary(path)
+            error = method.future(messages(), timeout=PATIENCE_S).exception()
+            assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        more.set()
+
+    def test_refused_calls_leave_nothing_behind(self, guarded: GrpcServer, connect: Connect) -> None:
+        channel = connect(guarded)
+        for _ in range(20):
+            error = hot(channel, "Hold").future(b"x" * 100_000, timeout=PATIENCE_S).exception()
+            assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        sent = [("authorization", "Bearer k")]
+        assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S, metadata=sent) == b"well"
+        assert guarded.stop(PATIENCE_S)
 
 
 class TestCompression:

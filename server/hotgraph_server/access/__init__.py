@@ -1,0 +1,1 @@
+"""Who may call what: groups of methods, and the keys that open them."""
