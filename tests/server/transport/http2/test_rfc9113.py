@@ -13,18 +13,20 @@ and all of them are sent whole, by the byte, and (test_..._of_a_live_lane) to a 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import hpack
 import pytest
 
+from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.http2 import calm, frames
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code, frame, rst_stream, settings, window_update
 from hotgraph_server.transport.http2.mistakes import ConnectionBroken
+from hotgraph_server.transport.server import GrpcServer
 
-from .conftest import PATIENCE_S, Lane
+from .conftest import PATIENCE_S, Lane, Toys
 from .peer import REQUEST, Feeder, Kept, every, greeting, parse_frames, prefixed, taken_out
 
 END_HEADERS, END_STREAM, PADDED, PRIORITY = (
@@ -494,6 +496,66 @@ def test_malformed_request_of_a_live_lane_is_reset_and_the_next_one_answered(lan
                     assert one.stream_id == 5, "a malformed request was answered"
                     status = dict(decoder.decode(one.data)).get("grpc-status")
     assert (reset, status) == (Code.PROTOCOL_ERROR, "0")
+
+
+SMALLER = "it announces smaller frames than we do"
+PADDING = "it knows no padding"
+STRICTER_THAN_THE_RFC = {
+    "4.2 a frame as large as was announced": SMALLER,
+    "4.2 DATA as large as was announced": SMALLER,
+    "4.2 GOAWAY with a long farewell": SMALLER,
+    "6.1 DATA with padding": PADDING,
+    "6.1 DATA all padding": PADDING,
+    "6.2 HEADERS with padding": PADDING,
+    "8.3.1 no :authority": "it wants one of every call",
+}
+"""What grpc's own server refuses, and why."""
+
+
+@pytest.fixture(scope="module")
+def grpcio() -> Iterator[GrpcServer]:
+    server = GrpcServer(ListenSettings(port=0, fast_lane=False), [Toys().service])
+    server.start()
+    yield server
+    server.stop(PATIENCE_S)
+
+
+def answered_by(address: str, wire: bytes) -> bool:
+    """Does a server answer the last call of these bytes, by and by?"""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), PATIENCE_S) as sock:
+        sock.sendall(greeting() + wire)
+        received, decoder = b"", hpack.Decoder()
+        # It says so by ending the connection, or by answering this.
+        sock.sendall(frame(frames.PING, 0, 0, b"the last"))
+        fields: dict[str, str] = {}
+        while True:
+            try:
+                piece = sock.recv(65_536)
+            except ConnectionError:
+                return False
+            if not piece:
+                return False
+            received += piece
+            while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3], "big"):
+                length = 9 + int.from_bytes(received[:3], "big")
+                (one,) = parse_frames(received[:length])
+                received = received[length:]
+                if one.type == frames.HEADERS:
+                    fields.update(decoder.decode(one.data))
+                if one.type in (frames.RST_STREAM, frames.GOAWAY) and one.error_code:
+                    return False
+                if "grpc-status" in fields:
+                    return fields["grpc-status"] == "0"
+
+
+ANSWERED = [name for name, (_, expected) in CASES.items() if expected.startswith("answered")]
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_grpcs_own_server_answers_what_the_lane_answers(grpcio: GrpcServer, name: str) -> None:
+    """We are no more lenient than it, but where it asks for more than the RFC."""
+    assert answered_by(grpcio.address, CASES[name][0]) == (name not in STRICTER_THAN_THE_RFC)
 
 
 FLOODS = {
