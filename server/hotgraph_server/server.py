@@ -37,6 +37,7 @@ from hotgraph_server.settings import Like, ModelSettings, ServerSettings
 from hotgraph_server.shared_memory import Regions
 from hotgraph_server.tfs_metrics import MetricsPage, counters
 from hotgraph_server.tracing.tracing import Tracing
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
 
@@ -177,7 +178,11 @@ class Server:
         services = [inference, prediction, models]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
-        self._grpc = GrpcServer(self._settings.listen, services, self._gate.of_path if self._gate else None)
+        # One for both ports: it is the process's memory.
+        self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)
+        self._grpc = GrpcServer(
+            self._settings.listen, services, self._gate.of_path if self._gate else None, self._inflight
+        )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
             self._cache.start()
@@ -307,6 +312,7 @@ class Server:
             lambda: self.state,
             page.text,
             self._gate.of if self._gate else None,
+            self._inflight,
         )
         rest.start()
         self._rest = rest

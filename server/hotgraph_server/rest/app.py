@@ -12,6 +12,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -38,6 +39,7 @@ from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import What, read_path
 from hotgraph_server.rest.zipping import takes_gzip, unzipped, zipped
 from hotgraph_server.settings import RestSettings
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import joined
 from hotgraph_server.transport.status import as_call_error
@@ -73,6 +75,27 @@ class _Refused(Exception):
         super().__init__(text)
 
 
+class _Held:
+    """What a request holds of the budget for messages; its connection has no other meanwhile."""
+
+    def __init__(self, budget: Inflight) -> None:
+        self.held_bytes = 0
+        self._budget = budget
+        self._connection = _Connection()
+
+    def take(self, nbytes: int) -> None:
+        """Raises TooMuchInside."""
+        self._budget.take(self, self._connection, nbytes)
+
+    def end(self) -> None:
+        self._budget.end(self, self._connection)
+
+
+@dataclass
+class _Connection:
+    held_bytes: int = 0
+
+
 class App:
     """Answers requests; all but `calls` belongs to the loop's thread, `begin` before the first request.
 
@@ -88,6 +111,7 @@ class App:
         metrics: Callable[[], bytes],
         threads: Executor,
         max_calls: int,
+        inflight: Inflight,
         admit: Admit | None = None,
     ) -> None:
         """
@@ -97,6 +121,7 @@ class App:
             metrics: the text at `prometheus_path`.
             threads: for what takes long.
             max_calls: that may be inside at once.
+            inflight: the budget for bodies.
             admit: why a request may not have what is of a group; None: all may.
         """
         self.calls = OpenCalls()
@@ -106,6 +131,7 @@ class App:
         self._metrics = metrics
         self._threads = threads
         self._max_calls = max_calls
+        self._inflight = inflight
         self._inside = 0
         self._max_bytes = settings.rest_max_body_mb * 2**20
         self._headers = _CORS if settings.rest_cors else {}
@@ -165,14 +191,23 @@ class App:
             return await self._response(request, about(target), JSON)
         if state is not State.LIVE:
             raise Draining("this server")
-        body = await self._body(request)
+        held = _Held(self._inflight)
+        try:
+            body = await self._body(request, held)
+            begin = functools.partial(self._methods.calls[target.what], target, body)
+            return await self._answer(begin, len(body), request, receive)
+        finally:
+            held.end()
+
+    async def _answer(
+        self, begin: Callable[[OpenCall], None], nbytes: int, request: Request, receive: Receive
+    ) -> Response:
         if self._inside >= self._max_calls:
             raise QueueFull("the server", self._inside, self._max_calls)
         self._inside += 1
         self.calls.enter()
         try:
-            begin = self._methods.calls[target.what]
-            answer = await self._call(functools.partial(begin, target, body), len(body), request, receive)
+            answer = await self._call(begin, nbytes, request, receive)
             return await self._response(request, answer, JSON)
         finally:
             self._inside -= 1
@@ -200,10 +235,11 @@ class App:
         finally:
             gone.cancel()
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, held: _Held) -> bytes:
         """The body, unzipped.
 
         Raises:
+            TooMuchInside: other calls hold too much already.
             _Refused: it is too large, or too slow, or zipped in a way that we do not know.
             InvalidCall: it is not zipped as it says.
             Draining: the server has ended before it was there.
@@ -214,7 +250,7 @@ class App:
         limit_s = self._settings.rest_body_s
         late = asyncio.get_running_loop().call_later(limit_s, reading.cancel) if limit_s else None
         try:
-            body = await self._whole(request)
+            body = await self._whole(request, held)
         except asyncio.CancelledError:
             if self._ending.done():
                 raise Draining("this server") from None
@@ -230,12 +266,13 @@ class App:
             whole = await self._run(unzip, len(body), request, large_bytes=_LARGE_ZIPPED_BYTES)
             if whole is None:
                 raise self._too_large()
+            held.take(len(whole))
             return whole
         if encoding not in ("identity", ""):
             raise _Refused(415, f"Content-Encoding {encoding} is not known; gzip is")
         return body
 
-    async def _whole(self, request: Request) -> bytes:
+    async def _whole(self, request: Request, held: _Held) -> bytes:
         """The body as it was sent."""
         parts: list[bytes] = []
         size = 0
@@ -248,6 +285,7 @@ class App:
             if size > most:
                 raise self._too_large()
             if size <= self._max_bytes:
+                held.take(len(part))
                 parts.append(part)
         if size > self._max_bytes:
             raise self._too_large()

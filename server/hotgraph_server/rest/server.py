@@ -24,6 +24,7 @@ from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.patience import PatientProtocol
 from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.transport.inflight import Inflight
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class RestServer:
         state: Callable[[], State],
         metrics: Callable[[], bytes],
         admit: Admit | None = None,
+        inflight: Inflight | None = None,
     ) -> None:
         """
         Args:
@@ -54,12 +56,14 @@ class RestServer:
             state: of the server.
             metrics: the text at `prometheus_path`; called in one thread at a time.
             admit: see App.
+            inflight: the budget for bodies; None: one of its own.
         """
         self._methods = methods
         self._host = listening.host
         self._port = settings.rest_port
         self._threads = ThreadPoolExecutor(settings.rest_threads, "REST JSON")
-        self._app = App(settings, methods, state, metrics, self._threads, listening.max_calls, admit)
+        limits = listening.max_calls, inflight or Inflight(listening.max_inflight_mb << 20)
+        self._app = App(settings, methods, state, metrics, self._threads, *limits, admit)
         self._thread: threading.Thread | None = None
         self._uvicorn: _Uvicorn | None = None
 

@@ -17,6 +17,7 @@ from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.lane import FastLane
 from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
@@ -65,12 +66,18 @@ class GrpcServer:
     """
 
     def __init__(
-        self, settings: ListenSettings, services: Sequence[Service], admit: Admit | None = None
+        self,
+        settings: ListenSettings,
+        services: Sequence[Service],
+        admit: Admit | None = None,
+        inflight: Inflight | None = None,
     ) -> None:
         """
         Args:
             admit: says which calls may not be made, health's and reflection's among them; None: all may.
+            inflight: the budget for messages, which grpc's own server knows nothing of; None: one of its own.
         """
+        inflight = inflight or Inflight(settings.max_inflight_mb << 20)
         self.health = Health()
         self._calls = OpenCalls()
         services = [*services, self.health.service]
@@ -79,9 +86,9 @@ class GrpcServer:
         if not settings.fast_lane:
             self._transport = GrpcioServer(settings, services, self._calls, admit)
         elif admit is not None:
-            self._transport = _GuardedLane(settings, services, self._calls, admit)
+            self._transport = _GuardedLane(settings, services, self._calls, inflight, admit)
         else:
-            self._transport = _Lane(settings, services, self._calls)
+            self._transport = _Lane(settings, services, self._calls, inflight)
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -120,7 +127,9 @@ class GrpcServer:
 class _Lane(FastLane):
     """The lane with what it owns here: its sockets, and threads to decode in."""
 
-    def __init__(self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls) -> None:
+    def __init__(
+        self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls, inflight: Inflight
+    ) -> None:
         tls = server_context(settings)
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None
         try:
@@ -136,7 +145,7 @@ class _Lane(FastLane):
             tls,
             max_calls=settings.max_calls,
             max_message_bytes=settings.max_message_mb * 2**20,
-            max_inflight_bytes=settings.max_inflight_mb * 2**20,
+            inflight=inflight,
             max_header_bytes=settings.max_metadata_kb * 2**10,
             decoders=ThreadPoolExecutor(_DECODING_THREADS, "decoding"),
             open_calls=calls,
@@ -162,9 +171,14 @@ class _GuardedLane(_Lane):
     """The lane with somebody at its door, for whom the other one has no line: most calls pass nobody."""
 
     def __init__(
-        self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls, admit: Admit
+        self,
+        settings: ListenSettings,
+        services: Sequence[Service],
+        calls: OpenCalls,
+        inflight: Inflight,
+        admit: Admit,
     ) -> None:
-        super().__init__(settings, services, calls)
+        super().__init__(settings, services, calls, inflight)
         self._admit = admit
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:

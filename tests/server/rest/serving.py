@@ -22,6 +22,7 @@ from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
+from hotgraph_server.transport.inflight import Inflight
 
 from ..fakes import HANG_S, FakeGraph
 
@@ -102,6 +103,7 @@ class Rest:
     state: State = State.LIVE
     metrics: Callable[[], bytes] = lambda: b"figures 1\n"
     admit: Admit | None = None
+    inflight: Inflight | None = None
 
     def __post_init__(self) -> None:
         self.registry = Registry()
@@ -126,6 +128,7 @@ class Rest:
             lambda: self.state,
             lambda: self.metrics(),
             self.admit,
+            self.inflight,
         )
         self.server.start()
 

@@ -19,6 +19,7 @@ from hotgraph_server.errors import AccessDenied, CallError, QueueFull, RunFailed
 from hotgraph_server.settings import BatchSettings, RestSettings
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.inflight import Inflight
 
 from ..fakes import HANG_S, FakeGraph, doubled, signature
 from .serving import Answer, Rest, ask
@@ -263,6 +264,19 @@ def test_more_calls_than_may_be_inside_are_refused(rest_with: Callable[..., Rest
         # Whoever asks how it goes is answered all the same.
         assert rest.get("/v1/models/m").code == 200
     assert answers[0].json == ANSWER
+
+
+def test_body_that_finds_no_room_in_the_budget_of_all_calls_is_refused_and_what_was_held_given_back(
+    rest_with: Callable[..., Rest],
+) -> None:
+    inflight = Inflight(2000)
+    rest = rest_with(inflight=inflight)
+    rest.serve(FakeGraph())
+    refused = rest.post(PREDICT, {"instances": [[1, 2]] * 500})
+    assert refused.code == 429
+    assert "calls of one connection that are inside hold" in refused.error
+    assert rest.post(PREDICT, BODY).json == ANSWER
+    assert inflight.nbytes == 0
 
 
 def test_connection_whose_calls_keep_failing_is_told_from_others(rest: Rest) -> None:

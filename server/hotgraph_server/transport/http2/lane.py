@@ -104,7 +104,7 @@ class FastLane:
         tls: wraps every connection; None: no TLS.
         max_calls: hot calls that may be inside; further ones are refused.
         max_message_bytes: of a request.
-        max_inflight_bytes: of the messages of all calls that are inside.
+        inflight: the budget for the messages of all calls that are inside.
         max_header_bytes: of a call's headers; see Connection.
         decoders: the threads that large messages are decoded in.
         open_calls: counts the calls that a stop waits for.
@@ -123,14 +123,14 @@ class FastLane:
         *,
         max_calls: int,
         max_message_bytes: int,
-        max_inflight_bytes: int,
+        inflight: Inflight,
         max_header_bytes: int = MAX_HEADER_LIST_BYTES,
         decoders: ThreadPoolExecutor,
         open_calls: OpenCalls,
     ) -> None:
         self.refusal: CallError | None = None
         self.max_message_bytes = max_message_bytes
-        self.inflight = Inflight(max_inflight_bytes)
+        self.inflight = inflight
         self.arrived_at = time.monotonic()
         self.decoders = decoders
         self._max_header_bytes = max_header_bytes

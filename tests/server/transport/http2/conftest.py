@@ -16,6 +16,7 @@ from google.protobuf import wrappers_pb2
 from hotgraph_server.listening import listen
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.lane import FastLane
+from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
 
@@ -81,7 +82,7 @@ class Lane:
             tls,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),
-            max_inflight_bytes=options.get("max_inflight_bytes", 512 * 2**20),
+            inflight=Inflight(options.get("max_inflight_bytes", 512 * 2**20)),
             decoders=self.decoders,
             open_calls=self.calls,
         )

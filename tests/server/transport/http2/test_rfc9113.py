@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -419,7 +420,7 @@ class Answering:
     """
 
     def __init__(self) -> None:
-        self.connection = Connection(self._open, 3, lambda: None)
+        self.connection = Connection(self._open, 3, lambda: None, time.monotonic)
         self.answered: list[int] = []
         self._streams: list[Kept] = []
         self._feeder = Feeder(self.connection)
