@@ -41,11 +41,11 @@ from pathlib import Path
 
 from hotgraph_server import processors
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
+from hotgraph_server.giving_way import giving_way
 from hotgraph_server.handing_over import hand_over, shares_snapshots
 from hotgraph_server.model import State, Version, VersionStatus
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
-from hotgraph_server.repository.giving_way import giving_way
 from hotgraph_server.repository.layout import Interest, Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s

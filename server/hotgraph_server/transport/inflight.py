@@ -1,6 +1,11 @@
 """The bytes of all calls that are inside: one budget for all of them, so that no number of callers can ask
-for
-more memory than the owner gives."""
+for more memory than the owner gives.
+
+What a connection may hold is never more than what is free then: one alone gets half, two get a third each,
+and a ninth is left when eight have taken what they could. So whoever comes finds room, whatever the others
+do, and none of them has to be told to give something back. (Switches share their buffers among ports by the
+same rule, as "dynamic thresholds".)
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,6 @@ from hotgraph_server.errors import CallError
 
 _MIB = 1 << 20
 
-# No connection may have more of it than this part: the others shall find room whatever one of them does.
-_A_CONNECTION = 0.5
 _TRY_AGAIN_MS = 100
 
 _OVER = -1
@@ -25,10 +28,8 @@ class TooMuchInside(CallError):
 
     status = grpc.StatusCode.RESOURCE_EXHAUSTED
 
-    def __init__(self, limit: int, whose: str) -> None:
-        super().__init__(
-            f"calls of {whose} that are inside hold {limit / _MIB:.4g} MiB of messages, and may hold no more"
-        )
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
         self.retry_after_ms = _TRY_AGAIN_MS
 
 
@@ -42,12 +43,11 @@ class Inflight:
     """The budget. Thread-safe: bytes are counted by whoever receives them, and by those that inflate.
 
     Args:
-        limit: bytes; one connection may hold half of it.
+        limit: bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._share = int(limit * _A_CONNECTION)
         self._lock = threading.Lock()  # the sums are read and written back, and must agree
         self._nbytes = 0
 
@@ -64,12 +64,18 @@ class Inflight:
             TooMuchInside: there is no room for them.
         """
         with self._lock:
-            if call.held_bytes == _OVER:
+            if call.held_bytes == _OVER or not nbytes:
                 return
-            if self._nbytes + nbytes > self._limit:
-                raise TooMuchInside(self._limit, "this server")
-            if connection.held_bytes + nbytes > self._share:
-                raise TooMuchInside(self._share, "one connection")
+            free, held = self._limit - self._nbytes - nbytes, connection.held_bytes + nbytes
+            if free < 0:
+                raise TooMuchInside(
+                    f"the messages of all calls may hold {self._limit / _MIB:.4g} MiB, and too little is free"
+                )
+            if held > free:
+                raise TooMuchInside(
+                    f"the calls of this connection would hold {held / _MIB:.4g} MiB of messages, and leave"
+                    f" {free / _MIB:.4g} MiB to others"
+                )
             self._nbytes += nbytes
             call.held_bytes += nbytes
             connection.held_bytes += nbytes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import grpc
 import pytest
 from hypothesis import given
@@ -15,20 +17,31 @@ class Holding:
         self.held_bytes = 0
 
 
-def test_connection_may_hold_half_and_all_together_the_whole() -> None:
-    budget, connections = Inflight(100), [Holding(), Holding(), Holding()]
-    calls = [Holding(), Holding(), Holding()]
-    budget.take(calls[0], connections[0], 50)
-    with pytest.raises(TooMuchInside, match="calls of one connection") as raised:
+def test_connection_may_hold_what_it_leaves_to_others() -> None:
+    budget, connections, calls = Inflight(120), [Holding(), Holding()], [Holding() for _ in range(3)]
+    budget.take(calls[0], connections[0], 60)
+    with pytest.raises(TooMuchInside, match="this connection would hold") as raised:
         budget.take(calls[0], connections[0], 1)
     assert raised.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert raised.value.retry_after_ms
-    budget.take(calls[1], connections[1], 50)
-    with pytest.raises(TooMuchInside, match="calls of this server"):
-        budget.take(calls[2], connections[2], 1)
+    budget.take(calls[1], connections[1], 30)
+    with pytest.raises(TooMuchInside, match="this connection would hold"):
+        budget.take(calls[1], connections[1], 1)
+    with pytest.raises(TooMuchInside, match="the messages of all calls may hold"):
+        budget.take(calls[2], Holding(), 31)
+    budget.take(calls[0], connections[0], 0)
     budget.end(calls[0], connections[0])
-    budget.take(calls[2], connections[2], 50)
-    assert budget.nbytes == 100
+    budget.take(calls[1], connections[1], 30)
+    assert budget.nbytes == 60
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2**20)), max_size=200))
+def test_who_comes_finds_room_whatever_eight_others_have_taken(takes: list[tuple[int, int]]) -> None:
+    budget, connections, calls = Inflight(2**20), [Holding() for _ in range(8)], [Holding() for _ in range(8)]
+    for index, nbytes in takes:
+        with contextlib.suppress(TooMuchInside):
+            budget.take(calls[index], connections[index], nbytes)
+    budget.take(Holding(), Holding(), 2**20 // 18)
 
 
 def test_call_that_is_over_holds_nothing_whoever_still_works_for_it() -> None:

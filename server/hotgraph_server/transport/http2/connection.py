@@ -246,7 +246,9 @@ class Connection(Requests):
             self._give_room()
         stream = self.streams.get(number)
         if stream is None:
-            self._spend()
+            # Whoever is refused in the middle of a large message has more of it on its way.
+            if length < calm.WORTH_BYTES:
+                self._spend()
             if not self.numbers.sent(number, length):
                 raise ConnectionBroken(
                     Code.FLOW_CONTROL_ERROR,
@@ -305,6 +307,8 @@ class Connection(Requests):
         if ends:
             self._worked = True
             self._allowance.earn(calm.CALL)
+        elif len(data) >= calm.WORTH_BYTES:
+            self._allowance.earn(calm.DATA)
         stream.on_data(data, ends)
 
     # Leaving

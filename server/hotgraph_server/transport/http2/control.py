@@ -21,17 +21,15 @@ class ControlFrames(Sending):
     """A connection as far as it is controlled by its peer.
 
     Args:
-        on_output: see Sending.
-        clock: monotonic seconds.
+        on_output, clock: see Sending.
 
     Attributes:
         turn: counts the pieces that were received.
     """
 
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
-        super().__init__(on_output)
+        super().__init__(on_output, clock)
         self.turn = 0
-        self._allowance = calm.Allowance(clock)
         self._heard_settings = False
         self._control = {
             frames.PRIORITY: self._on_priority,
@@ -69,7 +67,7 @@ class ControlFrames(Sending):
             self.numbers.done(number)
             self._spend()
             return
-        is_rapid = not stream._peer_done or stream._born == self.turn
+        is_rapid = stream.in_a_message or stream._born == self.turn
         stream._peer_done = True
         self._close(stream, gone=True)
         self._spend(calm.RAPID_RESET if is_rapid else 1)

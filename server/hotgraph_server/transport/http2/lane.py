@@ -40,12 +40,10 @@ Guarantees
       a millisecond of it).
     * What one connection does wrong costs that connection; an exception while it is served is logged, and
       closes it, never the loop.
-    * A connection is served for a share of two milliseconds at a time, then the others have their turn,
-    whatever
-      it has sent.
+    * Connections are served for some five milliseconds, all together, then answers are sent and those that
+      were not served come first; a connection that has sent much is served for its share of that.
     * A peer that does not read, or does not speak, is cut off after a time; its calls are told. So is a
-    stream
-      on which nothing moves; its neighbours go on.
+      stream on which nothing moves; its neighbours go on.
     * What all calls hold of their messages has a limit (transport/inflight.py).
 """
 
@@ -64,6 +62,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
+from hotgraph_server.giving_way import giving_way
 from hotgraph_server.together import at_the_end, together
 from hotgraph_server.transport.http2.calls import Call, HeadersTooLarge, HotCall, RefusedCall, StreamingCall
 from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
@@ -87,6 +86,9 @@ _LOOKING_S = 10.0  # how often that is looked at
 # What connections that have more to be looked at share, before those that have come meanwhile have their
 # turn.
 _TURN_S = 0.002
+
+# All connections that have come; so many callers with a call each are served at once.
+_WHOLE_TURN_S = 0.005
 
 # For the last bytes of a lane that ends.
 _LAST_WORDS_S = 1.0
@@ -156,7 +158,10 @@ class FastLane:
         self._changed: list[Link] = []  # wait for something else than the selector was told
         self._gone: list[Link] = []  # for the selector to forget
         self._unfinished: dict[Link, None] = {}  # there was no time for all that they have received
+        self._passed_over: list[Link] = []  # they were ready, and there was no time for them at all
         self._share_s = _TURN_S  # of each connection, when they take turns
+        self._gives_way = False
+        self._giving_way = contextlib.ExitStack()
         # Thread-safe by themselves.
         self._outbox: deque[Call] = deque()
         self._deadlines: Deadlines[Call | Alarm] = Deadlines()
@@ -316,31 +321,53 @@ class FastLane:
             self._close_everything()
 
     def _attend_all(self, ready: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
-        """Every connection that has something is served once: those that have just come, then those that had
-        more than there was time for. Requires the turn."""
+        """Every connection that has something is served once, as far as there is time: those that were passed
+        over the last time, those that have just come, then those that had more than there was time for.
+        Requires the turn."""
         late, self._unfinished = self._unfinished, {}
-        self._share_s = _TURN_S / max(len(late), 1)
+        come, self._passed_over = dict.fromkeys(self._passed_over), []
         for key, _ in ready:
-            late.pop(key.data, None)
-            self._attend(key)
-        for link in late:
+            if key.data is not None:
+                come[key.data] = None
+            else:
+                self._attend_others(key)
+        now = time.monotonic()
+        ends_at = now + _WHOLE_TURN_S
+        self._share_s = min(_TURN_S / max(len(late), 1), _WHOLE_TURN_S / max(len(come), 1))
+        turns = [*come, *(link for link in late if link not in come)]
+        for index, link in enumerate(turns):
+            if index and time.monotonic() >= ends_at:
+                self._pass_over(turns[index:], late)
+                break
             if link.reads and link in self._links:
                 self._take_turn(link)
+            if link in come:
+                # That it can be written to is all that a link with output waits for.
+                self._write(link)
+        self._give_way(bool(self._unfinished or self._passed_over))
+
+    def _pass_over(self, links: Sequence[Link], late: dict[Link, None]) -> None:
+        """Leave some for the next time, and have them first then. Requires the turn."""
+        self._passed_over = [link for link in links if link not in late]
+        self._unfinished = dict.fromkeys(link for link in links if link in late) | self._unfinished
+
+    def _give_way(self, gives_way: bool) -> None:
+        """While there is always more to do, the threads that answer must not wait for the interpreter."""
+        if gives_way is not self._gives_way:
+            self._gives_way = gives_way
+            if gives_way:
+                self._giving_way.enter_context(giving_way())
+            else:
+                self._giving_way.close()
 
     def _take_turn(self, link: Link) -> None:
         self._guard(link, self._read)
         if link.unfinished:
             self._unfinished[link] = None
 
-    def _attend(self, key: selectors.SelectorKey) -> None:
-        """A socket that is ready. Requires the turn."""
-        if key.data is not None:
-            link = key.data
-            if link.reads and link in self._links:
-                self._take_turn(link)
-            # That it can be written to is all that a link with output waits for.
-            self._write(link)
-        elif key.fileobj is self._alarm:
+    def _attend_others(self, key: selectors.SelectorKey) -> None:
+        """A socket that is ready, and no connection's. Requires the turn."""
+        if key.fileobj is self._alarm:
             with contextlib.suppress(BlockingIOError):
                 self._alarm.recv(4096)
         else:
@@ -452,7 +479,7 @@ class FastLane:
 
     def _time_to_wait(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing is. Requires the turn."""
-        if self._dirty or self._gone or self._unfinished:
+        if self._dirty or self._gone or self._unfinished or self._passed_over:
             return 0.0
         due = [self._deadlines.next, self._look_at if self._links else math.inf]
         due += [moment for moment in (self._doors.paused_until, self._ending_at) if moment is not None]
@@ -470,6 +497,7 @@ class FastLane:
     def _close_everything(self) -> None:
         """The end, in the serving thread or in place of it."""
         with self._turn:
+            self._give_way(False)
             for link in list(self._links):
                 self._drop(link)
             for link in self._gone:

@@ -26,6 +26,10 @@ RECEIVE_BYTES = 256 * 1024
 # With so much unsent we stop reading from a peer: each thing that it says could add to it.
 _MOST_UNSENT_BYTES = 8 * 2**20
 
+# What one connection is sent at a time; a peer that reads as fast as we write would be served for as long as
+# its answer is. It is copied to the system at some GB/s.
+_MOST_A_WRITE = 4 * 2**20
+
 # Up to here joining pieces and one send is cheaper than handing the system a list of them.
 _WORTH_LISTING = 64 * 1024
 # What systems take in one call; POSIX promises 16, Linux and macOS have 1024.
@@ -173,7 +177,8 @@ class Link:
         self._unsent_bytes += connection.out_bytes
         connection.out, connection.out_bytes = [], 0
         try:
-            while self._unsent and self._write_once():
+            most = self._unsent_bytes - _MOST_A_WRITE
+            while self._unsent and self._write_once() and self._unsent_bytes > most:
                 pass
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass

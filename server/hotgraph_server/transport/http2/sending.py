@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.http2 import calm, frames
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
 from hotgraph_server.transport.http2.header_blocks import HeaderWriter
 from hotgraph_server.transport.http2.numbers import StreamNumbers
@@ -22,6 +22,7 @@ class Sending:
 
     Args:
         on_output: called when `out` is no longer empty.
+        clock: monotonic seconds.
 
     Attributes:
         out: bytes to send, in order; whoever sends takes them away.
@@ -32,7 +33,7 @@ class Sending:
         initial_window: of a new stream, for sending.
     """
 
-    def __init__(self, on_output: Callable[[], None]) -> None:
+    def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
         self.out: list[bytes | memoryview] = []
         self.out_bytes = 0
         self.streams: dict[int, Stream] = {}
@@ -40,6 +41,7 @@ class Sending:
         self.headers = HeaderWriter()
         self.initial_window = frames.DEFAULT_WINDOW
         self._on_output = on_output
+        self._allowance = calm.Allowance(clock)
         self._credit = frames.DEFAULT_WINDOW  # bytes that we may still send, on all streams
         self._room_grew = False  # since those that are blocked were looked at
         self._peer_frame_bytes = frames.LEAST_FRAME_SIZE
@@ -173,7 +175,11 @@ class Sending:
         self._send(piece)
         if len(piece) < len(payload):
             waiting[0] = (payload[room:], True)
+            # A peer that opens its windows byte by byte gets nothing for it.
+            if len(piece) >= calm.WORTH_BYTES:
+                self._allowance.earn(calm.DATA)
             return True
+        self._allowance.earn(calm.DATA)
         waiting.popleft()
         if waiting and not waiting[0][1]:
             # The end needs no room.

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hotgraph_server.repository.giving_way import GivingWay
+from hotgraph_server.giving_way import GivingWay
 
 
 def test_threads_change_often_until_the_last_one_has_left() -> None:
