@@ -30,25 +30,28 @@ class Allowance:
 
     Args:
         clock: monotonic seconds.
+
+    Attributes:
+        left: of it; more than MOST it never is, and to earn then is in vain.
     """
 
-    __slots__ = ("_clock", "_filled_at", "_left")
+    __slots__ = ("_clock", "_filled_at", "left")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._left = MOST
+        self.left = MOST
         self._filled_at = clock()
 
     def spend(self, amount: float = 1) -> bool:
         """Returns whether there was so much."""
-        self._left -= amount
-        if self._left >= 0:
+        self.left -= amount
+        if self.left >= 0:
             return True
         now = self._clock()
         self.earn((now - self._filled_at) * PER_S)
         self._filled_at = now
-        return self._left >= 0
+        return self.left >= 0
 
     def earn(self, amount: float) -> None:
         """Something useful has come, or gone."""
-        self._left = min(self._left + amount, MOST)
+        self.left = min(self.left + amount, MOST)

@@ -85,7 +85,10 @@ class Requests(ControlFrames):
         if not number or not number & 1:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, f"a caller cannot open stream {number}")
         if begins:
-            numbers.opened(number)
+            if number == numbers.last + 2:
+                numbers.last = number
+            else:
+                numbers.opened(number)
             self._on_request(number, head, ends)
         elif number in self.streams:
             self._on_trailers(self.streams[number], head, ends)
