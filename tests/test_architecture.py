@@ -275,7 +275,7 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
         "hotgraph_server.reloading",
         "hotgraph_server.signals",
         "hotgraph_server.sequences.timer",
-        "hotgraph_server.state.keeper",
+        *("hotgraph_server.state.keeper", "hotgraph_server.state.learnt"),
         *("hotgraph_server.repository.watcher", "hotgraph_server.repository.threads"),
         "hotgraph_server.request_log.writer",
         "hotgraph_server.tracing.writer",

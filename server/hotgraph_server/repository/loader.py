@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import tensorflow as tf
 
 from hotgraph_server.batching_parameters import in_version
 from hotgraph_server.brought import Brings, nothing
@@ -151,7 +150,7 @@ def _made_by(settings: ModelSettings) -> str:
     measuring, and its answers are those of the graph as saved."""
     batch, session = settings.batch, settings.session
     parts = {
-        "tensorflow": tf.__version__,
+        "tensorflow": importlib.metadata.version("tensorflow"),
         "device": session.canonical_device,
         "plan": session.plan,
         "xla": session.xla,
