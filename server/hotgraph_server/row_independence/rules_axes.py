@@ -262,16 +262,25 @@ def _convolution(op: Op) -> Value:
     others = [one for one in op.inputs if one is not value]
     if op.has_no_rows:
         return Value(NO_ROWS)
-    if not isinstance(value.place, Rows) or isinstance(filters.place, Rows):
+    if not isinstance(value.place, Rows) or not isinstance(filters.place, NoRows):
         return op.unknown("has filters that depend on the batch")
     if value.place.axis != 0:
-        return op.mixed("slides over the rows of the batch")
+        return _slides(op, value.place.axis, () if filters.dims is None else (None, *filters.dims[:-2]))
     place = replace(value.place, content=op.content())
     if backwards:
         return _backwards(op, place)
     if any(not isinstance(other.place, NoRows) for other in others):
         return op.unknown("has a setting that depends on the batch")
     return rows_value(place, _convolved(op, value, filters))
+
+
+def _slides(op: Op, axis: int, windows: Dims) -> Value:
+    """A window is moved over the axis of rows: one that is wider than a row joins several."""
+    place = axis - op.text("data_format").startswith("NC")
+    window = windows[place] if 0 < place < len(windows) else None
+    if window is not None and window.is_constant and window != ONE:
+        return op.mixed("slides over the rows of the batch")
+    return op.unknown("has the rows of the batch along an axis of its images")
 
 
 def _backwards(op: Op, place: Rows) -> Value:
@@ -333,8 +342,11 @@ def _pool(op: Op) -> Value:
     value, *others = op.inputs
     if not isinstance(value.place, Rows) or others:
         return Value(NO_ROWS) if op.has_no_rows else op.unknown("has a setting that depends on the batch")
-    if value.place.axis != 0 or op.integers("ksize")[:1] != (1,):
+    windows = op.integers("ksize")
+    if not 0 <= value.place.axis < len(windows) or windows[value.place.axis] != 1:
         return op.mixed("slides over the rows of the batch")
+    if value.place.axis:
+        return op.unknown("has the rows of the batch along an axis of its images")
     place, dims = replace(value.place, content=op.content()), value.dims
     if dims is None or len(op.integers("ksize")) != len(dims):
         return rows_value(place, None)

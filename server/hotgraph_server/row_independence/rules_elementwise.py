@@ -52,8 +52,7 @@ UNARY = (
     *("StaticRegexReplace", "StaticRegexFullMatch", "EncodeBase64", "DecodeBase64", "UnicodeTranscode"),
     *("UnicodeScript", "DecodeCompressed", "DecodeJSONExample", "Print", "Copy", "CopyHost"),
     *("FakeQuantWithMinMaxArgs", "Bucketize", "RegexReplace", "RegexFullMatch"),
-    *("FakeQuantWithMinMaxVars", "QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3"),
-    *("QuantizeAndDequantizeV4",),
+    "FakeQuantWithMinMaxVars",
 )
 PASSING = (
     *("Identity", "StopGradient", "Snapshot", "PreventGradient", "EnsureShape", "DeepCopy"),
@@ -211,6 +210,24 @@ def _batch_norm(op: Op) -> Value:
     if op.flag("is_training", True):
         return op.mixed("normalises by the mean and variance of the batch (is_training=True)")
     return _per_channel(op, value, parameters)
+
+
+@rule("QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4")
+def _quantised(op: Op) -> Value:
+    """To levels between two bounds, of all elements or of each slice along an axis. Bounds that are not given
+    are the least and the greatest of what comes in."""
+    value, *settings = op.inputs
+    if any(not isinstance(setting.place, NoRows) for setting in settings):
+        return op.unknown("has a setting that depends on the batch")
+    if not isinstance(value.place, Rows):
+        return Value(value.place, value.dims)
+    by_row = op.integer("axis", -1) == value.place.axis
+    given = op.flag("range_given", op.type == "QuantizeAndDequantizeV3")
+    if given and by_row:
+        return op.unknown("has bounds that are made for a fixed number of rows")
+    if not given and not by_row:
+        return op.mixed("takes the least and the greatest of all rows for its bounds")
+    return Value(replace(value.place, content=op.content()), value.dims)
 
 
 @rule("BatchNormWithGlobalNormalization")

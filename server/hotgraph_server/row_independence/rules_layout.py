@@ -367,9 +367,11 @@ def _padded(dim: Dim | None, before: Element, after: Element) -> Dim | None:
 
 @rule("SpaceToBatchND", "BatchToSpaceND")
 def _space_and_batch(op: Op) -> Value:
-    value, block, _ = op.inputs
+    value, block, edges = op.inputs
     if op.has_no_rows:
         return Value(NO_ROWS)
+    if not isinstance(edges.place, NoRows):
+        return op.unknown("cuts or pads images by what depends on the batch")
     place = value.place
     if not isinstance(place, Rows) or block.constants is None or place.axis or place.ragged:
         return op.unknown("moves parts of images to where rows are in a way that is not known")

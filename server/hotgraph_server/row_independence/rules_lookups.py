@@ -320,7 +320,7 @@ def _counted(op: Op) -> Value:
         return op.mixed("counts over the rows of the batch")
     if not isinstance(size.place, NoRows):
         return op.mixed("counts as many as depends on the batch", extent=True)
-    if isinstance(weights[0].place, Rows) and replace(weights[0].place, content=Content.OWN) != Rows():
+    if weights[0].place != NO_ROWS and weights[0].place not in (Rows(), Rows(content=Content.SAME)):
         return op.unknown("has weights whose rows are laid out in another way")
     return rows_value(
         replace(values.place, content=op.content()),

@@ -125,6 +125,8 @@ def _einsum(op: Op) -> Value:
     assert out is not None
     if label not in out:
         return over_rows(op)
+    if out.count(label) > 1:
+        return op.unknown("makes a diagonal of rows")
     moved = replace(place, axis=out.index(label), content=op.content())
     return rows_value(moved, _einsum_dims(op, operands, result))
 
@@ -228,8 +230,11 @@ def _patches(op: Op) -> Value:
     value = op.inputs[0]
     if not isinstance(value.place, Rows):
         return Value(value.place)
-    if value.place.axis or op.integers("ksizes")[:1] != (1,):
+    windows = op.integers("ksizes")
+    if value.place.axis >= len(windows) or windows[value.place.axis] != 1:
         return op.mixed("slides over the rows of the batch")
+    if value.place.axis:
+        return op.unknown("has the rows of the batch along an axis of its images")
     return rows_value(replace(value.place, content=op.content()), None)
 
 

@@ -19,12 +19,16 @@ from hotgraph_server.row_independence.domain import (
     NO_ROWS,
     Content,
     Counts,
+    Distinct,
     Element,
+    Kept,
     Mixed,
     NoRows,
     OneRow,
+    Pick,
     Place,
     Rows,
+    Splits,
     Unknown,
     Value,
     place_of_elements,
@@ -130,8 +134,8 @@ def _size_unknown(op: Op, value: Value, axis: int) -> Element:
         if place.ragged is not None and axis == place.axis:
             return Mixed(op.why("asks how much there is in all rows together"))
         return NO_ROWS
-    if isinstance(place, NoRows | Counts):
-        return NO_ROWS
+    if isinstance(place, Distinct | Kept | Pick | Splits):
+        return Mixed(op.why("asks how much there is in all rows together"))
     return place
 
 

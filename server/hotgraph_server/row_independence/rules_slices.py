@@ -51,7 +51,9 @@ def _strided_slice(op: Op) -> Value:
     value, *bounds = op.inputs
     if isinstance(value.place, Splits):
         return _of_splits(op, value.place, bounds)
-    cuts = None if value.rank is None and op.integer("ellipsis_mask") else list(_cuts(op, value.rank))
+    cuts, count = None, _count(op)
+    if count is not None and (value.rank is not None or not op.integer("ellipsis_mask")):
+        cuts = list(_cuts(op, value.rank, count))
     if cuts and None in [cut.axis for cut in cuts if cut.axis is not None]:
         cuts = None
     return sliced(op, cuts)
@@ -76,14 +78,17 @@ def _end(begin: Element, size: Element) -> Element:
     return size if isinstance(size, type(NO_ROWS)) else place_of_element(size)
 
 
-def _cuts(op: Op, rank: int | None) -> Iterator[Cut]:
+def _count(op: Op) -> int | None:
+    """How many axes are named; None: it is not known."""
+    sizes = [value.dims[0] for value in op.inputs[1:] if value.dims]
+    return next((size.coefficient for size in sizes if size is not None and size.is_constant), None)
+
+
+def _cuts(op: Op, rank: int | None, count: int) -> Iterator[Cut]:
     begins, ends, strides = (value.elements for value in op.inputs[1:])
     masks = {
         name: op.integer(f"{name}_mask") for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
     }
-    count = next((len(one) for one in (begins, ends, strides) if one is not None), 0)
-    if not count and op.inputs[1].dims and op.inputs[1].dims[0] is not None:
-        count = op.inputs[1].dims[0].coefficient
     axis = 0
     for position in range(count):
         bit = 1 << position

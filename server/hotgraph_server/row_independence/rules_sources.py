@@ -66,8 +66,16 @@ def _shape_of_variable(op: Op) -> Value:
     return Value(NO_ROWS, (const(len(elements)),), elements)
 
 
-@rule("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "MutableDenseHashTable")
-@rule("MutableDenseHashTableV2", "AnonymousHashTable", "LookupTableSizeV2", "LookupTableExportV2")
+@rule("MutableDenseHashTable", "MutableDenseHashTableV2")
+def _dense_table(op: Op) -> Value:
+    shapes = op.node.attr["value_shape"].shape.dim if op.has("value_shape") else ()
+    if op.inputs[0].dims != () or shapes:
+        return op.unknown("has keys or values that are no scalars")
+    return Value(NO_ROWS)
+
+
+@rule("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2")
+@rule("AnonymousHashTable", "LookupTableSizeV2", "LookupTableExportV2")
 def _table(op: Op) -> Value | list[Value]:
     return [Value(NO_ROWS)] * 2 if op.type == "LookupTableExportV2" else Value(NO_ROWS)
 

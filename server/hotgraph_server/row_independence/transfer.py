@@ -58,7 +58,8 @@ _MAY_UNDO = frozenset(
         *("SparseSegmentMeanWithNumSegments", "SparseSegmentSqrtNWithNumSegments", "Unique", "UniqueV2"),
         *("ReverseSequence", "DenseBincount", "Bincount", "Where", "InTopK", "InTopKV2", "MatrixBandPart"),
         *("DynamicPartition", "CombinedNonMaxSuppression", "CropAndResize", "MulNoNan", "Minimum", "Maximum"),
-        *("ClipByValue", "StringNGrams"),
+        *("ClipByValue", "StringNGrams", "ReverseV2", "Roll", "MatrixDiagPart", "MatrixDiagPartV2"),
+        "MatrixDiagPartV3",
     }
 )
 # They give what is as long as depends on the rows the same length.

@@ -34,7 +34,12 @@ def test_most_honest_graphs_are_proven() -> None:
     }
     assert len(HONEST) + len(TRAPS) >= 60
     assert len(TRAPS) >= len(HONEST)
-    assert set(unknown) == {"dynamic_rnn_with_lengths", "text_padded_and_masked", "sorted_and_put_back"}
+    assert len(unknown) < len(HONEST) / 5
+    assert set(unknown) == {
+        *("dynamic_rnn_with_lengths", "text_padded_and_masked", "sorted_and_put_back", "reversed_and_back"),
+        *("diagonal_of_similarities", "rows_as_channels", "rows_as_the_height_of_an_image"),
+        "table_without_scalars",
+    }
 
 
 @pytest.mark.parametrize("name", HONEST)

@@ -410,3 +410,56 @@ def time_major_and_back(tf: Any, x: Any) -> Any:
     shape = tf.shape(x)
     flat = tf.reshape(tf.transpose(x, [1, 0, 2]), [-1, 4]) @ weights(4, 2)
     return tf.transpose(tf.reshape(flat, [shape[1], shape[0], 2]), [1, 0, 2])
+
+
+@honest(x=floats(4))
+def quantised_between_bounds(tf: Any, x: Any) -> Any:
+    return tf.quantization.quantize_and_dequantize_v2(x, -1.0, 1.0, range_given=True)
+
+
+@honest(x=floats(4))
+def quantised_by_its_own_greatest(tf: Any, x: Any) -> Any:
+    return tf.quantization.quantize_and_dequantize_v2(x, [0.0], [0.0], range_given=False, axis=0)
+
+
+@honest(x=floats(4))
+def reversed_and_back(tf: Any, x: Any) -> Any:
+    return tf.roll(tf.reverse(tf.nn.relu(tf.reverse(tf.roll(x, 1, 0), [0])), [0]), -1, 0)
+
+
+@honest(x=floats(4), y=floats(4))
+def diagonal_of_similarities(tf: Any, x: Any, y: Any) -> Any:
+    return tf.linalg.diag_part(tf.matmul(x, y, transpose_b=True))
+
+
+@honest(x=floats(6, 3))
+def rows_as_the_height_of_an_image(tf: Any, x: Any) -> Any:
+    y = tf.nn.conv2d(x[tf.newaxis], weights(1, 3, 3, 2), 1, "SAME")
+    return tf.nn.max_pool2d(y, [1, 2], [1, 2], "VALID")[0]
+
+
+@honest(x=floats(6, 6))
+def rows_as_channels(tf: Any, x: Any) -> Any:
+    y = tf.nn.max_pool2d(tf.transpose(x, [1, 2, 0])[tf.newaxis], 2, 2, "VALID")
+    return tf.transpose(y[0], [2, 0, 1])
+
+
+@honest(x=floats(5, 3))
+def beams(tf: Any, x: Any) -> Any:
+    """The two best ways through five steps."""
+    scores, ways = tf.math.top_k(tf.nn.log_softmax(x[:, 0] @ weights(3, 6)), 2)
+    for step in range(1, 5):
+        following = tf.nn.log_softmax(x[:, step] @ weights(3, 6))[:, tf.newaxis]
+        scores, best = tf.math.top_k(tf.reshape(following + scores[:, :, tf.newaxis], [-1, 12]), 2)
+        ways = tf.gather(ways, best // 6, batch_dims=1) * 6 + best % 6
+    return ways, scores
+
+
+@honest(x=ints())
+def table_without_scalars(tf: Any, x: Any) -> Any:
+    keys = {"empty_key": [-1, -1], "deleted_key": [-2, -2]}
+    table = tf.raw_ops.MutableDenseHashTableV2(**keys, value_dtype=tf.float32, value_shape=[3])
+    found = tf.raw_ops.LookupTableFindV2(
+        table_handle=table, keys=tf.stack([x, x], 1), default_value=[0.0, 1.0, 2.0]
+    )
+    return tf.nn.softmax(found + tf.cast(x, tf.float32)[:, tf.newaxis])

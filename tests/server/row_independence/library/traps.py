@@ -399,3 +399,52 @@ def words_of_all_rows(tf: Any, text: Any) -> Any:
 @trap(text=texts())
 def all_texts_joined(tf: Any, text: Any) -> Any:
     return tf.strings.reduce_join(text, 0)
+
+
+@trap(x=floats(4))
+def quantised_by_the_greatest(tf: Any, x: Any) -> Any:
+    """The bounds that are written down are not looked at."""
+    return tf.quantization.quantize_and_dequantize_v2(x, -1.0, 1.0, range_given=False)
+
+
+@trap(x=floats(4))
+def quantised_by_the_greatest_of_a_column(tf: Any, x: Any) -> Any:
+    bounds = [0.0] * 4
+    return tf.quantization.quantize_and_dequantize_v2(x, bounds, bounds, range_given=False, axis=1)
+
+
+@trap(x=floats(4))
+def divided_by_how_many_pass(tf: Any, x: Any) -> Any:
+    passing = tf.squeeze(tf.where(x[:, 0] > 0.0), 1)
+    return x / (1.0 + tf.cast(tf.size(passing), tf.float32))
+
+
+@trap(x=ints())
+def multiplied_by_how_many_differ(tf: Any, x: Any) -> Any:
+    return x * tf.size(tf.unique(x)[0])
+
+
+@trap(x=floats(4))
+def each_row_on_a_diagonal(tf: Any, x: Any) -> Any:
+    return tf.raw_ops.Einsum(inputs=[x], equation="bi->bbi")
+
+
+@trap(x=floats(4, 4, 3))
+def transposed_convolution_by_the_number_of_rows(tf: Any, x: Any) -> Any:
+    count = tf.shape(x)[0]
+    filters = weights(3, 3, 2, 3) / tf.cast(count, tf.float32)
+    return tf.nn.conv2d_transpose(x, filters, tf.stack([count, 4, 4, 2]), 1, "SAME")
+
+
+@trap(x=floats(4, 4, 1))
+def as_much_padding_as_there_are_rows(tf: Any, x: Any) -> Any:
+    padding = tf.stack([tf.stack([0, 2 * tf.shape(x)[0]]), tf.stack([0, 0])])
+    parts = tf.space_to_batch(x, [2, 2], padding)
+    return tf.reduce_mean(tf.batch_to_space(parts, [2, 2], [[0, 0], [0, 0]]), axis=[1, 2])
+
+
+@trap(x=floats(4))
+def cut_by_bounds_of_unknown_number(tf: Any, x: Any) -> Any:
+    begin = tf.io.decode_raw(b"\1\0\0\0", tf.int32)
+    end = tf.raw_ops.Bincount(arr=[0, 0], size=1, weights=tf.constant([500, 500]))
+    return tf.strided_slice(x, begin, end, end // end)
