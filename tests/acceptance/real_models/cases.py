@@ -199,7 +199,7 @@ LARGE = (
         joins=True,
         # Forty steps of two LSTMs magnify rounding: in TensorFlow alone, 5 of 1719 calls in 200 batches were
         # answered otherwise than by themselves, by up to 8.6e-4 of the largest number of their row. No
-        # generated row shows it, so calls are joined.
+        # generated row shows it, so calls are joined until a check in service meets such a row.
         close=1e-3,
     ),
     Case(
