@@ -76,7 +76,7 @@ class Case:
         name: of the model that is served for it.
         source: its SavedModel.
         pool: its calls.
-        joins: do calls share batches with default settings?
+        joins: do calls share batches with default settings? None: a machine must be fast for that.
         signature: its name.
         close: how far floats may be from those alone, of each and of the largest: kernels may add in another
             order for many rows than for one. Where it is more than a check in service allows, one may
@@ -87,7 +87,7 @@ class Case:
     name: str
     source: Source
     pool: Pool
-    joins: bool
+    joins: bool | None
     signature: str = "serving_default"
     close: float = CLOSE
     deadline_s: float = 60.0
@@ -284,7 +284,8 @@ LARGE = (
         pools.pool(pools.spectrograms, calls=30, most=3),
         joins=False,
     ),
-    # A run takes seconds, and 32 callers wait for each other.
+    # A run takes seconds, and 32 callers wait for each other. Where three rows are not tried in the time that
+    # there is for a run, nobody knows how many fit into memory.
     Case(
         "deepbrain",
         _wheel(
@@ -294,7 +295,7 @@ LARGE = (
             "deepbrain",
         ),
         pools.pool(pools.heads, calls=4, most=1),
-        joins=False,
+        joins=None,
         deadline_s=600.0,
     ),
 )
