@@ -7,6 +7,8 @@ live, and only if the answers agree may its calls share a batch.
 
 * Real data, where there is some, is tried first; then generated rows of the widest kind that the graph takes
   (probing.py). If the time is over before these are done, nothing has been shown.
+* An ordinary row, and one of silence, must be answered beside copies of themselves as alone: there are no
+  neighbours to blame, but kernels round otherwise for many rows, and some graphs make much of that.
 * Then the trial refutes as hard as it can in a quarter of the time that is left: odd rows (adversarial.py),
   which have been run alone already (climbing.py), in companies of 2 rows to as many as a batch may have
   (companies.py). Nothing more is begun for which there is no time. Where structure has proven that rows are
@@ -238,9 +240,8 @@ class _Trial:
         return self._difference(rows, answers)
 
     def among_copies(self, row: Lone, count: int) -> str | None:
-        """What differs between a row alone and so many of it, where there are no neighbours to blame: kernels
-        add in another order for many rows than for one, and some graphs make much of that (a level that is
-        normalised by what little there is of it)."""
+        """What differs between a row alone and so many of it (a level that is normalised by what little there
+        is of it may)."""
         if isinstance(row.outcome, RunFailed):
             return None
         try:
@@ -309,18 +310,26 @@ class _Trial:
 def _among_copies(
     trial: _Trial, run: BoundedRuns, rows: Rows, plain: Iterator[Sequence[Array]]
 ) -> str | None:
-    """Rows beside copies of themselves, as long as there is time; what differs."""
+    """Rows beside a copy of themselves, all of them first, and beside many as long as there is time; what
+    differs."""
     least_s = run.left_s * (1 - _SHARE_FOR_COPIES)
+    alone = []
     for inputs in plain:
+        if run.interrupted:
+            return None
         before_s = run.left_s
         row = trial.alone(inputs)
-        row_s = before_s - run.left_s
-        for count in dict.fromkeys((2, rows.most)):
-            if run.interrupted or run.left_s - row_s * count < least_s:
-                return None
-            difference = trial.among_copies(row, count) if count > 1 else None
-            if difference is not None:
-                return difference
+        difference = trial.among_copies(row, 2)
+        if difference is not None:
+            return difference
+        # Of a row, a third of what all three took.
+        alone.append((row, (before_s - run.left_s) / 3))
+    for row, row_s in alone if rows.most > 2 else ():
+        if run.interrupted or run.left_s - row_s * rows.most < least_s:
+            return None
+        difference = trial.among_copies(row, rows.most)
+        if difference is not None:
+            return difference
     return None
 
 

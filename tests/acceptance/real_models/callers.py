@@ -24,8 +24,6 @@ from hotgraph_client import Client, HotgraphError
 from .alone import Expected
 from .cases import CASES, Case
 
-_CALL_S = 60.0
-
 
 @dataclass
 class Told:
@@ -115,7 +113,7 @@ def main() -> None:
     case = next(case for case in CASES if case.name == name)
     pool = pickle.loads(Path(file).read_bytes())[name]
     # Few channels, as callers that share one have them.
-    clients = [Client(address, timeout_s=_CALL_S, retries=0) for _ in range(2)]
+    clients = [Client(address, timeout_s=case.deadline_s, retries=0) for _ in range(2)]
     until = time.monotonic() + seconds
     callers = [
         _Caller(clients[number % 2], case, pool, until, pause_ms / 1000, 1000 * seed + number)

@@ -539,18 +539,33 @@ def test_slow_graph_is_tried_with_few_companies() -> None:
     assert 64 not in sizes
 
 
+def normalised(inputs: Sequence[Array]) -> Sequence[Array]:
+    """Rounding differs with the number of rows, and a level that is normalised by itself makes much of it."""
+    x = inputs[0]
+    noise = np.where(x.any(axis=1, keepdims=True), 0, 0.01 * len(x))
+    return [(x + noise).astype(x.dtype)]
+
+
 def test_row_that_answers_otherwise_beside_copies_of_itself_runs_alone_even_if_it_is_proven(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Rounding differs with the number of rows, and a level that is normalised by itself makes much of it."""
-
-    def normalised(inputs: Sequence[Array]) -> Sequence[Array]:
-        x = inputs[0]
-        noise = np.where(x.any(axis=1, keepdims=True), 0, 0.01 * len(x))
-        return [(x + noise).astype(x.dtype)]
-
     reason = why_not_joined(
         signature(), bounded(normalised), "tried", Rows(kind=Kind(8, 1000), most=8), PROVEN
     )
     assert "changes with the number of rows" in (reason or "")
     assert "by proof, and yet" in caplog.text
+
+
+def test_silence_is_tried_beside_a_copy_of_itself_though_there_is_no_time_for_many() -> None:
+    clock = FakeClock()
+    sizes = []
+
+    def slow(inputs: Sequence[Array]) -> Measured:
+        clock.now += 0.1 * len(inputs[0])
+        sizes.append(len(inputs[0]))
+        return Measured(normalised(inputs), 0)
+
+    runs = BoundedRuns(slow, Limits(30.0, 2**30), clock)
+    reason = why_not_joined(signature(), runs, "tried", Rows(kind=Kind(8, 1000), most=64), PROVEN)
+    assert "changes with the number of rows" in (reason or "")
+    assert 64 not in sizes
