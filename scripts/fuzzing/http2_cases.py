@@ -86,7 +86,7 @@ class Http2Cases:
         chance = random.Random(f"{self._seed} http2 {number}")
         sent = self.conversation(chance)
         for _ in range(chance.choice((0, 1, 1, 1, 1, 2, 2, 4))):
-            sent = chance.choice(_OPERATIONS)(sent, chance)
+            sent = changed(sent, chance)
         greeting = frames.PREFACE + frames.settings(
             {frames.INITIAL_WINDOW_SIZE: chance.choice((65_535, 100))}
         )
@@ -159,6 +159,22 @@ class Http2Cases:
         return sent
 
 
+def changed(sent: list[Frame], chance: random.Random) -> list[Frame]:
+    """The frames with one thing wrong with them."""
+    return chance.choice(_OPERATIONS)(sent, chance)
+
+
+def frames_in(data: bytes) -> list[Frame]:
+    """Bytes as frames; the last one may be cut off."""
+    found, at = [], 0
+    while at + frames.HEADER_BYTES <= len(data):
+        word, flags, stream = frames.FRAME_HEADER.unpack_from(data, at)
+        at += frames.HEADER_BYTES
+        found.append(Frame(word & 0xFF, flags, stream, data[at : at + (word >> 8)]))
+        at += word >> 8
+    return found
+
+
 def _headers(number: int, block: bytes, chance: random.Random) -> list[Frame]:
     places = sorted(chance.randrange(len(block) + 1) for _ in range(chance.choice((0, 0, 0, 1, 3))))
     parts = [block[at:end] for at, end in zip([0, *places], [*places, len(block)], strict=True)]
@@ -202,13 +218,13 @@ Change = Callable[[list[Frame], random.Random], list[Frame]]
 
 
 def _at_one(change: Callable[[Frame, random.Random], Frame]) -> Change:
-    def changed(sent: list[Frame], chance: random.Random) -> list[Frame]:
+    def change_one(sent: list[Frame], chance: random.Random) -> list[Frame]:
         if not sent:
             return sent
         at = chance.randrange(len(sent))
         return [*sent[:at], change(sent[at], chance), *sent[at + 1 :]]
 
-    return changed
+    return change_one
 
 
 def _drop(sent: list[Frame], chance: random.Random) -> list[Frame]:

@@ -146,7 +146,7 @@ class RestCases:
         value = copy.deepcopy(request.body)
         if value is not None:
             for _ in range(chance.choice((0, 1, 1, 1, 1, 2, 3))):
-                value = _changed(value, chance)
+                value = changed(value, chance)
         body = b"" if value is None else text_of(value)
         if chance.random() < 0.25:
             body = wire_mutation.mutate(body, chance)
@@ -164,11 +164,11 @@ def text_of(value: Any) -> bytes:
     if _RAW in text:
         for number, raw in enumerate(_TEXTS):
             text = text.replace(f'"{_RAW}{number}"', raw)
-    return text.encode()
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _changed(value: Any, chance: random.Random) -> Any:
-    """With one place in it that is something else."""
+def changed(value: Any, chance: random.Random) -> Any:
+    """A value of JSON with one place in it that is something else; it may be changed itself."""
     if chance.random() < 0.25 or not isinstance(value, dict | list) or not value:
         return copy.deepcopy(chance.choice(_VALUES))
     if isinstance(value, list):
@@ -179,7 +179,7 @@ def _changed(value: Any, chance: random.Random) -> Any:
         elif what == 1:
             value += [value[at]] * (1 if isinstance(value[at], list) else chance.choice((1, 1, 200)))
         else:
-            value[at] = _changed(value[at], chance)
+            value[at] = changed(value[at], chance)
         return value
     key = chance.choice(list(value))
     what = chance.randrange(6)
@@ -190,7 +190,7 @@ def _changed(value: Any, chance: random.Random) -> Any:
     elif what == 2:
         value[chance.choice(_KEYS)] = copy.deepcopy(chance.choice(_VALUES))
     else:
-        value[key] = _changed(value[key], chance)
+        value[key] = changed(value[key], chance)
     return value
 
 

@@ -8,8 +8,8 @@ from fuzzing.models import FAILING
 
 # What a bug of the server's is told as (errors.InternalError); the details are in its log.
 _BUG = "internal error; the server's log has the details"
-# INTERNAL is TensorFlow's to say, it is what Triton's clients expect of shared memory and of loading, and what
-# gRPC says of content that is no message.
+# INTERNAL is TensorFlow's to say; it is what Triton's clients expect of shared memory and of loading, and
+# what gRPC says of content that is no message.
 _MAY_BE_INTERNAL = re.compile(
     r"(\[request id: [^\n]*\] )?"
     r"(Unable to (open|read|write to) shared memory region|shared memory size specified with the request"
