@@ -31,7 +31,7 @@ class Said(NamedTuple):
 def exchange(
     address: str,
     pieces: Sequence[bytes],
-    is_whole: Callable[[bytes], bool],
+    is_whole: Callable[[bytearray], bool],
     patience_s: float,
     linger_s: float,
 ) -> Said:

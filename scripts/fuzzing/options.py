@@ -15,6 +15,8 @@ swapped, enlarged, made extreme or taken from another one, and then perhaps with
 that lie, fields out of order or unknown, the end missing. A server is started for them, with thirteen small
 models; building those takes some seconds.
 
+Two parts speak to the ports in bytes instead: http2 and rest, below.
+
 Every case must get a status. INTERNAL is TensorFlow's to say (and what Triton's clients know of shared memory
 and of loading); UNKNOWN, silence and a broken connection are nobody's. A good call in between must always be
 answered, and rightly. At the end the process must hold as much memory, as many threads and as many files as
