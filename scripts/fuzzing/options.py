@@ -103,6 +103,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     parts = PARTS if given.part is None else tuple(given.part)
     if only is not None:
         parts = only[:1]
+    if given.no_fast_lane and parts == ("http2",):
+        parser.error("http2 is for the fast lane; grpc's own server has an HTTP/2 that is not ours")
     return Options(
         given.count, given.seed, given.senders, not given.no_fast_lane, given.memory_mib, only, parts
     )
