@@ -6,6 +6,7 @@ cannot be imported. A private pool keeps ours out of everybody's way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
@@ -13,6 +14,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
+
+# protobuf itself forgets a nested class when garbage is collected while no message has one, makes it anew for
+# the next, and fails in between if it is asked for by its descriptor.
+_NESTED: list[Any] = []
 
 
 def load(name: str) -> tuple[Any, dict[str, Any]]:
@@ -39,7 +44,16 @@ def declared(file: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: GetMessageClass(message) for name, message in file.message_types_by_name.items()
     }
+    for message in file.message_types_by_name.values():
+        _NESTED.extend(_nested(message))
     for name, enum in file.enum_types_by_name.items():
         found[name] = EnumTypeWrapper(enum)
         found.update((value.name, value.number) for value in enum.values)
     return found
+
+
+def _nested(message: Any) -> Iterator[Any]:
+    """The classes of all that is declared in a message."""
+    for nested in message.nested_types:
+        yield GetMessageClass(nested)
+        yield from _nested(nested)

@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.saved_models import SavedModels
 
 from fuzzing import calls
-from fuzzing.campaign import Part, Tally, run, stream, unary
+from fuzzing.campaign import Judged, Part, Tally, Traffic, run, stream, unary
+from fuzzing.edges import EDGES, Http2Part, RestPart
 from fuzzing.models import GOOD, make_repository
 from fuzzing.options import Options, parse
 from fuzzing.sending import Sender
@@ -67,6 +68,11 @@ def _fuzz_calls(options: Options, good: Path, work: Path) -> list[str]:
         for part, share in zip(_parts(options, key, work / "repository"), (1, 10, 50), strict=True):
             if part.name in options.parts:
                 faults += _run(options, part, options.count // share, target)
+        # HTTP/2 is grpc's own affair where it serves.
+        edges = (Http2Part(target.address, options.seed), RestPart(target.rest, options.seed))
+        for edge in edges if options.fast_lane else edges[1:]:
+            if edge.name in options.parts:
+                faults += _run(options, edge, options.count, target)
     return faults
 
 
@@ -100,10 +106,11 @@ def _parts(options: Options, key: str, repository: Path) -> list[Part]:
     ]
 
 
-def _run(options: Options, part: Part, count: int, target: Target, versions: str = "") -> list[str]:
+def _run(options: Options, part: Traffic, count: int, target: Target, versions: str = "") -> list[str]:
     """Send a part's cases; returns what was wrong."""
     if options.only is not None:
         return _send_one(options.only[1], part, target)
+    slack = _SLACK if options.fast_lane else _POOLED
     began = time.monotonic()
     seen: list[Burden] = [target.burden()]
 
@@ -125,11 +132,15 @@ def _run(options: Options, part: Part, count: int, target: Target, versions: str
     senders = 1 if part.name in ("management", "reloading") else options.senders
     tally = run(part, count, target.address, senders, progress, restore)
     _show("")
-    end = target.burden()
     start = seen[-1]
+    end = target.settled(start, _SLACK)
     took = time.monotonic() - began
     codes = ", ".join(f"{code} {number}" for code, number in tally.codes.most_common())
     print(f"{part.name}: {tally.cases} cases in {took:.0f} s, {tally.good} good calls in between: {codes}")
+    if isinstance(part, Http2Part):
+        print(
+            "  streams: " + ", ".join(f"{status} {number}" for status, number in part.statuses.most_common())
+        )
     print(
         f"  memory {seen[0].resident_mib:.0f} -> {start.resident_mib:.0f} -> {end.resident_mib:.0f} MiB, "
         f"threads {seen[0].threads} -> {start.threads} -> {end.threads}, "
@@ -139,20 +150,31 @@ def _run(options: Options, part: Part, count: int, target: Target, versions: str
     )
     wrong = [f"{name} {text[:500]}" for name, text in tally.faults]
     wrong += [f"{part.name}: log: {line}" for line in alarms(target.log())]
-    if part.name in ("inference", "prediction"):
+    if part.name in ("inference", "prediction", *EDGES):
         if end.resident_mib - start.resident_mib > options.memory_mib:
             wrong.append(
                 f"{part.name}: memory grew from {start.resident_mib:.0f} to {end.resident_mib:.0f} MiB"
             )
         for what in ("threads", "files"):
-            slack = _POOLED if what == "threads" and not options.fast_lane else _SLACK
-            if getattr(end, what) - getattr(start, what) > slack:
+            if getattr(end, what) - getattr(start, what) > (slack if what == "threads" else _SLACK):
                 wrong.append(f"{part.name}: {what} grew from {getattr(start, what)} to {getattr(end, what)}")
     return wrong
 
 
-def _send_one(number: int, part: Part, target: Target) -> list[str]:
+def _send_one(number: int, part: Traffic, target: Target) -> list[str]:
     """Send one case and tell all about it; returns what was wrong."""
+    if isinstance(part, Http2Part | RestPart):
+        judged = [part.judge(number)]
+        print(f"{judged[0][0].name}, {len(judged[0][0].message)} bytes: {judged[0][0].message[:4000]!r}")
+    else:
+        assert isinstance(part, Part)
+        judged = _send_call(number, part, target)
+    for _, outcome, _ in judged:
+        print(f"{outcome.code} {outcome.text[:2000]!r} after {outcome.waited_s:.3f} s")
+    return [found for _, _, found in judged if found] + alarms(target.log())
+
+
+def _send_call(number: int, part: Part, target: Target) -> Judged:
     kind, case = part.case(number)
     print(f"{case.name} {case.method}, {len(case.message)} bytes: {case.message[:4000]!r}")
     try:
@@ -163,9 +185,7 @@ def _send_one(number: int, part: Part, target: Target) -> list[str]:
     sender = Sender(target.address)
     judged = (stream if kind.streamed else lambda sender, cases, _: unary(sender, cases))(sender, [case], 1)
     sender.close()
-    for _, outcome, _ in judged:
-        print(f"{outcome.code} {outcome.text[:2000]!r} after {outcome.waited_s:.3f} s")
-    return [found for _, _, found in judged if found] + alarms(target.log())
+    return judged
 
 
 def _show(text: str) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import classification_pb2, inference_pb2
@@ -59,8 +60,26 @@ class Tally:
         return self.codes.total()
 
 
+Judged = list[tuple[Case, Outcome, str | None]]
+"""Cases, each with its outcome and what is wrong with that."""
+
+
+class Traffic(Protocol):
+    """Cases of one kind, by their numbers.
+
+    Attributes:
+        name: one of options.PARTS.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def judged(self, sender: Sender, number: int) -> Judged:
+        """Send the cases `number * BLOCK` and on, whichever way is theirs. Any number of threads call it."""
+
+
 class Part:
-    """The cases of one kind of traffic.
+    """The cases that are calls of one service or another.
 
     Args:
         name: one of options.PARTS.
@@ -86,13 +105,18 @@ class Part:
         at = number // BLOCK % len(self._kinds)
         return self._kinds[at], self._case(self._kinds[at], at, number)
 
+    def judged(self, sender: Sender, number: int) -> Judged:
+        """Send a block of cases."""
+        kind, cases = self.block(number)
+        return stream(sender, cases, number) if kind.streamed else unary(sender, cases)
+
     def _case(self, kind: Kind, at: int, number: int) -> Case:
         message = self._mutators[at].case(random.Random(f"{self._seed} {self.name} {number}"))
         return Case(f"{self.name}:{number}", kind.method, message)
 
 
 def run(
-    part: Part,
+    part: Traffic,
     count: int,
     address: str,
     senders: int,
@@ -113,8 +137,7 @@ def run(
     def send(number: int) -> None:
         with lock:
             sender = idle.pop()
-        kind, cases = part.block(number)
-        judged = stream(sender, cases, number) if kind.streamed else unary(sender, cases)
+        judged = part.judged(sender, number)
         wrong = None
         try:
             restore(sender)
@@ -130,7 +153,7 @@ def run(
                     tally.faults.append((case.name, found))
             tally.good += 2 * (wrong is None)
             if wrong is not None:
-                tally.faults.append((cases[-1].name, wrong))
+                tally.faults.append((judged[-1][0].name, wrong))
             progress(tally)
 
     try:
@@ -141,9 +164,6 @@ def run(
         for sender in everyone:
             sender.close()
     return tally
-
-
-Judged = list[tuple[Case, Outcome, str | None]]
 
 
 def unary(sender: Sender, cases: Sequence[Case]) -> Judged:

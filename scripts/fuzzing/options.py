@@ -15,6 +15,8 @@ swapped, enlarged, made extreme or taken from another one, and then perhaps with
 that lie, fields out of order or unknown, the end missing. A server is started for them, with thirteen small
 models; building those takes some seconds.
 
+Two parts speak to the ports in bytes instead: http2 and rest, below.
+
 Every case must get a status. INTERNAL is TensorFlow's to say (and what Triton's clients know of shared memory
 and of loading); UNKNOWN, silence and a broken connection are nobody's. A good call in between must always be
 answered, and rightly. At the end the process must hold as much memory, as many threads and as many files as
@@ -29,17 +31,23 @@ what is sent:
   management   a fiftieth: load with configurations and files, unload, index, statistics, configuration,
                shared memory, trace and log settings
   reloading    a two-hundredth: HandleReloadConfigRequest, to a server that takes it
+  http2        COUNT connections: frames of calls left out, doubled, swapped, spoiled, cut, with lengths,
+               flags and streams that lie, header blocks with anything that HPACK knows; each ends with a PING
+  rest         COUNT requests of TensorFlow Serving's REST, each on a connection of its own: JSON with values,
+               keys and text that are wrong, gzip, chunks, paths and heads of all kinds
 
 A case is its number and the seed, nothing else: the same everywhere, and --only sends one of them again.
 
 examples:
-  scripts/fuzz                              10 000 cases, about a minute
+  scripts/fuzz                              10 000 cases of each, some minutes
   scripts/fuzz 100000 --seed 7              more, and others
-  scripts/fuzz --no-fast-lane               over grpc's own server in place of the fast lane
-  scripts/fuzz --only inference:4711        what became of this one? Shows the message too"""
+  scripts/fuzz 100000 --part http2          frames alone; --part rest, REST alone
+  scripts/fuzz --no-fast-lane               over grpc's own server in place of the fast lane, without http2
+  scripts/fuzz --only inference:4711        what became of this one? Shows the message too
+  scripts/fuzz coverage --help              the other way: what parses bytes, led by coverage"""
 
 
-PARTS = ("inference", "prediction", "management", "reloading")
+PARTS = ("inference", "prediction", "management", "reloading", "http2", "rest")
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     parts = PARTS if given.part is None else tuple(given.part)
     if only is not None:
         parts = only[:1]
+    if given.no_fast_lane and parts == ("http2",):
+        parser.error("http2 is for the fast lane; grpc's own server has an HTTP/2 that is not ours")
     return Options(
         given.count, given.seed, given.senders, not given.no_fast_lane, given.memory_mib, only, parts
     )

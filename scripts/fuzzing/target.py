@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import Launch, NoLine, Server
+from bench.processes import Launch, NoLine, Server, free_port
 from fuzzing.calls import REGION_BYTES
 from fuzzing.models import GOOD
 
 _START_S = 120.0
+_SETTLE_S = 15.0
 SHM = Path("/dev/shm")
 PREFIX = "hotgraph-fuzz-"
 """The only shared memory objects that clients of the server may use."""
@@ -38,11 +40,13 @@ class Target:
 
     Attributes:
         address: of its gRPC port.
+        rest: the address of its REST port.
         pid: of its process.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, rest: str = "") -> None:
         self._server = server
+        self.rest = rest
         self.pid = server.pid
         try:
             self.address = server.wait_for_line("serving on ", _START_S)
@@ -61,6 +65,17 @@ class Target:
             len(os.listdir(process / "task")),
             len(os.listdir(process / "fd")),
         )
+
+    def settled(self, before: Burden, slack: int) -> Burden:
+        """What it holds when what came and went has gone: connections close, and threads end, a little later
+        than their callers have seen. Waits for that some seconds at most."""
+        ends = time.monotonic() + _SETTLE_S
+        while True:
+            now = self.burden()
+            calm = now.threads <= before.threads + slack and now.files <= before.files + slack
+            if calm or time.monotonic() > ends:
+                return now
+            time.sleep(0.1)
 
     def log(self) -> str:
         """All that it has said."""
@@ -88,26 +103,28 @@ def serving(
     settings = work / "fuzz.toml"
     settings.write_text(f'client_shm_prefix = "{PREFIX}"\nmax_client_shm_mb = 16\n')
     words = [f"{GOOD}={good}", "--config", str(settings), "--port", "0", "--admin-port", "0"]
+    rest_port = free_port()
+    words += ["--rest-port", str(rest_port)]
     words += ["--repository", str(repository), "--model-control", "explicit", "--load-model", "*"]
     words += ["--allow-client-shm", "--cache-mb", "8", "--trace-file", str(work / "traces.json")]
     memory = SHM / key
     memory.write_bytes(bytes(REGION_BYTES))
     try:
-        with running(["serve", *words, *flags], work) as target:
+        with running(["serve", *words, *flags], work, f"127.0.0.1:{rest_port}") as target:
             yield target, key
     finally:
         memory.unlink(missing_ok=True)
 
 
 @contextmanager
-def running(words: Sequence[str], work: Path) -> Iterator[Target]:
-    """A `hotgraph` command that serves, in a folder of its own."""
+def running(words: Sequence[str], work: Path, rest: str = "") -> Iterator[Target]:
+    """A `hotgraph` command that serves, in a folder of its own; `rest` is where it was told to serve REST."""
     temporary = work / "temporary"
     temporary.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "hotgraph_server", *words]
     # As a file of our own: the folder may be used for several servers, one after the other.
     server = Server(Launch(command, {"TMPDIR": str(temporary)}, work), work / f"{words[0]}.log")
     try:
-        yield Target(server)
+        yield Target(server, rest)
     finally:
         server.stop()

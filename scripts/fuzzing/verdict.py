@@ -8,11 +8,14 @@ from fuzzing.models import FAILING
 
 # What a bug of the server's is told as (errors.InternalError); the details are in its log.
 _BUG = "internal error; the server's log has the details"
-# INTERNAL is TensorFlow's to say, and it is what Triton's clients expect of shared memory and of loading.
+# INTERNAL is TensorFlow's to say; it is what Triton's clients expect of shared memory and of loading, and
+# what gRPC says of content that is no message.
 _MAY_BE_INTERNAL = re.compile(
     r"(\[request id: [^\n]*\] )?"
     r"(Unable to (open|read|write to) shared memory region|shared memory size specified with the request"
-    r"|failed to load )",
+    r"|failed to load |the call ended in the middle of a message|a message('s flag is| does not decompress"
+    r"| says that it is compressed| ends in the middle| of \d+ bytes inflates)"
+    r"|something follows a message's compressed bytes)",
     re.DOTALL,
 )
 # Nobody cancels a call here; but where one call of a sequence is too late, all behind it are cancelled.
@@ -60,6 +63,19 @@ def fault_of_stream_error(text: str) -> str | None:
     INTERNAL cannot be told apart from others here but for the server's own bugs.
     """
     return text if text.endswith(_BUG) else None
+
+
+def fault_of_rest(status: int, error: str | None) -> str | None:
+    """What is wrong with a response of REST; None: nothing.
+
+    Args:
+        status: of HTTP.
+        error: what its body tells as the error; None: it tells none in the form that we have for it.
+    """
+    if status >= 400 and error is None:
+        # HTTP's own server refuses what is no HTTP, in its own words.
+        return None if status == 400 else f"HTTP {status} without an error that says why"
+    return error if error is not None and error.endswith(_BUG) else None
 
 
 # What a server never says in its log unless something of its own went wrong.

@@ -79,6 +79,9 @@ def parse(text: str, kind: type[M], where: str) -> M:
         raise SettingsError(
             f"{where}:{line}:{column}: {f'in {field}: ' if field else ''}{_said(error)}{_words(kind)}"
         ) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        # What protobuf's reader lets through: the number of an enum's value that no 32 bits hold.
+        raise SettingsError(f"{where}: {' '.join(str(error).split())}{_words(kind)}") from error
     return message
 
 

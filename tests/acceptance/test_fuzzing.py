@@ -1,4 +1,5 @@
-"""A small run of scripts/fuzz: mutated calls of every kind against a live server, which nothing may hurt."""
+"""Small runs of scripts/fuzz: mutated calls, frames and requests of REST against a live server, which
+nothing may hurt; and of scripts/fuzz coverage, over what parses bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fuzzing import coverage
 from fuzzing.models import make_repository
 from fuzzing.options import Options
+from fuzzing.targets import WHERE
 
 from ..saved_models import SavedModels
 
@@ -20,6 +23,29 @@ def test_no_mutated_call_hurts_the_server(
     from fuzzing.__main__ import fuzz
 
     make_repository(saved_models, tmp_path / "repository")
-    options = Options(3000, seed=2, senders=2, fast_lane=fast_lane, memory_mib=256.0, only=None)
+    parts = ("inference", "prediction", "management", "reloading")
+    options = Options(3000, seed=2, senders=2, fast_lane=fast_lane, memory_mib=256.0, only=None, parts=parts)
     status = fuzz(options, saved_models["two_in_two_out"], tmp_path)
     assert status == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["http2", "rest"])
+def test_nothing_that_comes_to_a_port_in_bytes_hurts_the_server(
+    saved_models: SavedModels, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    from fuzzing.__main__ import fuzz
+
+    make_repository(saved_models, tmp_path / "repository")
+    options = Options(2000, seed=2, senders=2, fast_lane=True, memory_mib=256.0, only=None, parts=(part,))
+    status = fuzz(options, saved_models["two_in_two_out"], tmp_path)
+    assert status == 0, capsys.readouterr().out
+
+
+@pytest.mark.skipif(not coverage.is_installed(), reason=coverage.MISSING)
+@pytest.mark.parametrize("name", WHERE)
+def test_a_fuzzer_led_by_coverage_finds_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the same seed it makes the same inputs, and so many runs take a second or two.
+    found = coverage.fuzz(name, ["-runs=1500", "-seed=1"], tmp_path / "corpus", tmp_path / "found")
+    assert not found, capsys.readouterr().out

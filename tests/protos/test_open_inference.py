@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 from google.protobuf import descriptor_pool
@@ -131,3 +133,14 @@ def test_field_that_is_not_declared_is_kept() -> None:
     """Clients of other versions send more than we declare; it must not be lost on the way through."""
     undeclared = b"\xfa\x7f\x03abc"
     assert oip.ModelInferRequest.FromString(undeclared).SerializeToString() == undeclared
+
+
+def test_classes_of_nested_messages_outlive_their_messages() -> None:
+    def used() -> weakref.ref[type]:
+        request = oip.ModelInferRequest()
+        request.inputs.add(name="x")
+        return weakref.ref(type(request.inputs[0]))
+
+    kept = used()
+    gc.collect()
+    assert kept() is not None

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from hotgraph_protos.model_config import ModelConfig
 from hotgraph_server import text_files
 from hotgraph_server.errors import SettingsError
 
@@ -31,6 +32,13 @@ def test_file_may_begin_with_a_mark_and_its_lines_end_as_on_another_system(tmp_p
     file.write_bytes(b"\xef\xbb\xbfmodel_config_list {\r\n oops: 1\r\n}")
     with pytest.raises(SettingsError, match=":2:2: in model_config_list: "):
         text_files.read(file, ModelServerConfig)
+
+
+@pytest.mark.parametrize("number", ["9" * 11, "-" + "9" * 30, "0x" + "f" * 20])
+def test_a_number_that_no_enum_can_have_is_a_mistake_as_others_are(number: str) -> None:
+    text = f"instance_group {{ kind: {number} }}"
+    with pytest.raises(SettingsError, match=r"^w: .*\(Error parsing text-format inference.ModelConfig\)"):
+        text_files.parse(text, ModelConfig, "w")
 
 
 # Text, place and field of the mistake, and what is said of it.

@@ -148,12 +148,19 @@ def _values(variables: list[dict[str, Any]], data: memoryview) -> Iterator[tuple
             array = np.empty(count, STRING)
             array[:] = texts
         else:
-            dtype = _NAMED.get(said["dtype"]) or np.dtype(said["dtype"]).newbyteorder("<")
+            dtype = _dtype_of(said["dtype"])
             array = np.frombuffer(data, dtype, count, start) if count else np.empty(0, dtype)
             start += array.nbytes
         yield str(said["name"]), array.reshape(shape)
     if start != len(data):
         raise ValueError(f"{len(data) - start} bytes belong to no variable")
+
+
+def _dtype_of(name: object) -> np.dtype[Any]:
+    # numpy reads more than names: lists of them, shapes, and whatever Python's parser makes of those.
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"a dtype of {name!r}")
+    return _NAMED.get(name) or np.dtype(name).newbyteorder("<")
 
 
 def _name_of(dtype: np.dtype[Any]) -> str:

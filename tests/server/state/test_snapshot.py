@@ -85,6 +85,18 @@ VARIABLE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("dtype", [",float16", "(1,", "f4,f8", "2f4", "{}", "a b", None, ["f4"], {"f": "f4"}])
+def test_dtype_that_is_more_than_a_name_is_damage(dtype: Any) -> None:
+    # numpy would read some of these with Python's own parser, and raise what that raises.
+    said = {"name": "v", "dtype": dtype, "shape": [0]}
+    header = json.dumps(
+        {"model": "m", "version": 1, "identity": "", "writes": 1, "taken_at": 0, "variables": [said]}
+    ).encode()
+    body = MAGIC + len(header).to_bytes(4, "little") + header
+    with pytest.raises(Damaged, match="a dtype of"):
+        decode(body + hashlib.blake2b(body, digest_size=32).digest())
+
+
 @given(st.fixed_dictionaries({"writes": JSON, "variables": st.lists(VARIABLE, max_size=2) | JSON}))
 def test_header_of_somebody_else_whose_checksum_holds_is_damaged_too(said: dict[str, Any]) -> None:
     header = json.dumps({"model": "m", "version": 1, "identity": "", "taken_at": 0, **said}).encode()

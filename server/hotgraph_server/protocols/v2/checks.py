@@ -133,13 +133,17 @@ def checked_shape(tensor: Any, spec: TensorSpec, wanted: Shape | None, model: st
             _check_empty(shape, spec, model)
         return shape
     if not shape and wanted and wanted[0] is None:
-        raise InvalidCall(
-            f"input '{spec.alias}' has no shape but model requires batch dimension for model '{model}'"
-        )
+        raise _no_rows(spec, model)
     expected = ",".join("-1" if size is None else str(size) for size in wanted)
     raise InvalidCall(
         f"unexpected shape for input '{spec.alias}' for model '{model}'. "
         f"Expected [{expected}], got [{','.join(map(str, shape))}]"
+    )
+
+
+def _no_rows(spec: TensorSpec, model: str) -> InvalidCall:
+    return InvalidCall(
+        f"input '{spec.alias}' has no shape but model requires batch dimension for model '{model}'"
     )
 
 
@@ -173,6 +177,9 @@ def check_rows(specs: Sequence[TensorSpec], arrays: Sequence[Array], model: str,
         if spec.shape == ():
             # One value for the whole call: it has no rows, and joins what has.
             continue
+        if not array.shape:
+            # Of a tensor of unknown rank the shape was not looked at.
+            raise _no_rows(spec, model)
         if first is None:
             first, rows = spec.alias, array.shape[0]
         if array.shape[0] != rows:

@@ -36,6 +36,12 @@ def decoded(request: pb.ModelInferRequest, rules: Contract, signature: Signature
 
 
 class TestRows:
+    def test_a_scalar_has_none_though_nobody_knows_the_rank(self) -> None:
+        unknown = Signature("serving_default", (TensorSpec("x", "x:0", np.dtype(np.float32), None),), ())
+        rules = contract(max_batch_size=4, inputs={"x": TensorContract(None)})
+        with pytest.raises(InvalidCall, match="input 'x' has no shape but model requires batch dimension"):
+            decoded(one(), rules, unknown)
+
     @pytest.mark.parametrize("rows", [1, 4])
     def test_as_many_as_the_model_allows(self, rows: int) -> None:
         assert decoded(one(rows, 2, 3), contract(max_batch_size=4))[0].shape == (rows, 2, 3)
