@@ -43,7 +43,7 @@ def fields(method: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
 
 def opening(number: int, method: str, *more: tuple[str, str], encoder: hpack.Encoder | None = None) -> bytes:
     """Headers that open a stream."""
-    block = (encoder or hpack.Encoder()).encode(fields(method, *more))
+    block = (encoder or hpack.Encoder()).encode(fields(method, *more), huffman=False)
     return frame(frames.HEADERS, END_HEADERS, number, block)
 
 
@@ -62,7 +62,7 @@ def data(number: int, content: bytes, flags: int = 0) -> bytes:
 def again(*parts: bytes) -> Wire:
     """The first parts, and the last one again and again."""
     *first, repeated = parts
-    chunk = repeated * (_CHUNK_BYTES // len(repeated))
+    chunk = repeated * max(_CHUNK_BYTES // len(repeated), 1)
     return lambda: itertools.chain(first, itertools.repeat(chunk))
 
 
@@ -131,6 +131,26 @@ class Peer:
         self._unread = self._unread[at:]
         return True
 
+    def send_until(self, wire: Wire, done: Callable[[], object]) -> None:
+        """Send, and read meanwhile, until something has come; fails if it never does."""
+        reader = threading.Thread(target=self.read_on)
+        reader.start()
+        ends_at = time.monotonic() + PATIENCE_S
+        for part in wire():
+            if done() or not self.send(part):
+                break
+            assert time.monotonic() < ends_at, f"nothing came; resets {self.resets}"
+        while not done():
+            assert time.monotonic() < ends_at, f"nothing came; resets {self.resets}"
+            time.sleep(0.01)
+        self.close()
+        reader.join()
+
+    def read_on(self) -> None:
+        """Until the connection ends."""
+        while self.read():
+            pass
+
     def read_until(self, done: Callable[[], bool]) -> None:
         """Read until something has come; fails if the connection ends or nothing comes."""
         while not done():
@@ -161,9 +181,7 @@ def _reset(number: int, encoder: hpack.Encoder) -> bytes:
 
 
 def _churn(number: int, encoder: hpack.Encoder) -> bytes:
-    # The same stream's trailers again would end it; so each is a stream, which is given up in the next step.
-    more = [(f"x-{number}-{index}", "y" * 20) for index in range(20)]
-    return opening(number, "ServerLive", *more, encoder=encoder)
+    return opening(number, "ServerLive", (f"x-{number}", "y"), (f"z-{number}", "y"), encoder=encoder)
 
 
 def _fragments() -> Iterator[bytes]:
@@ -218,6 +236,7 @@ class Flood:
         count: of the connections.
         for_s: how long.
         comes_back: whoever is cut off makes a new connection.
+        reads: what is sent back.
         tls: wraps every connection.
 
     Attributes:
@@ -232,13 +251,14 @@ class Flood:
         for_s: float,
         *,
         comes_back: bool = False,
+        reads: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.told: list[int | None] = []
         self._connect = functools.partial(Peer, address, tls=tls)
         self._wire = wire
         self._ends_at = time.monotonic() + for_s
-        self._comes_back = comes_back
+        self._comes_back, self._reads = comes_back, reads
         self._threads = [threading.Thread(target=self._run) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -250,20 +270,29 @@ class Flood:
 
     def _run(self) -> None:
         while True:
-            peer = self._connect()
-            reader = threading.Thread(target=lambda peer=peer: [None for _ in iter(peer.read, False)])
-            reader.start()
-            timer = threading.Timer(max(self._ends_at - time.monotonic(), 0.0), peer.close)
-            timer.start()
-            for part in self._wire():
-                if time.monotonic() > self._ends_at or not peer.send(part):
-                    break
-            over = time.monotonic() >= self._ends_at
-            if not over:
-                reader.join()  # what it was told
-                self.told.append(peer.gone_away)
-            timer.cancel()
-            peer.close()
-            reader.join()
+            over = not self._once()
             if over or not self._comes_back:
                 return
+
+    def _once(self) -> bool:
+        """One connection. Returns whether it ended before its time."""
+        peer = self._connect()
+        reader = threading.Thread(target=peer.read_on)
+        if self._reads:
+            reader.start()
+        # Wakes a send for which there is no room, too.
+        timer = threading.Timer(max(self._ends_at - time.monotonic(), 0.0), peer.close)
+        timer.start()
+        for part in self._wire():
+            if not peer.send(part):
+                break
+        cut_off = time.monotonic() < self._ends_at
+        if cut_off and self._reads:
+            reader.join()
+            self.told.append(peer.gone_away)
+        timer.cancel()
+        timer.join()
+        peer.close()
+        if self._reads:
+            reader.join()
+        return cut_off

@@ -34,9 +34,18 @@ class TooMuchInside(CallError):
 
 
 class Holder(Protocol):
-    """A call, or a connection; `held_bytes` is the budget's to change."""
+    """A call, a message of one, or a connection; `held_bytes` is the budget's to change."""
 
     held_bytes: int
+
+
+class Held:
+    """A message that its call does not hold any more: whoever works on it does."""
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
 
 
 class Inflight:
@@ -80,13 +89,15 @@ class Inflight:
             call.held_bytes += nbytes
             connection.held_bytes += nbytes
 
-    def give_back(self, call: Holder, connection: Holder) -> None:
-        """A call holds nothing of what it held."""
+    def settle(self, call: Holder, connection: Holder, nbytes: int) -> None:
+        """A call holds just so many bytes now, which were taken before, or are its answers': those are not
+        refused, but while they lie here its connection takes in less."""
         with self._lock:
             if call.held_bytes != _OVER:
-                self._nbytes -= call.held_bytes
-                connection.held_bytes -= call.held_bytes
-                call.held_bytes = 0
+                more = nbytes - call.held_bytes
+                self._nbytes += more
+                connection.held_bytes += more
+                call.held_bytes = nbytes
 
     def end(self, call: Holder, connection: Holder) -> None:
         """The same, and it is over."""

@@ -49,14 +49,12 @@ def test_call_that_is_over_holds_nothing_whoever_still_works_for_it() -> None:
     budget.take(call, connection, 10)
     budget.end(call, connection)
     budget.take(call, connection, 10)
-    budget.give_back(call, connection)
+    budget.settle(call, connection, 5)
     budget.end(call, connection)
     assert (budget.nbytes, connection.held_bytes) == (0, 0)
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["take", "give back", "end"]), st.integers(0, 60)))
-)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["take", "settle", "end"]), st.integers(0, 60))))
 def test_sums_are_those_of_the_calls(steps: list[tuple[int, str, int]]) -> None:
     budget, connections, calls = Inflight(200), [Holding(), Holding()], [Holding() for _ in range(4)]
     for index, step, nbytes in steps:
@@ -67,7 +65,7 @@ def test_sums_are_those_of_the_calls(steps: list[tuple[int, str, int]]) -> None:
             elif step == "end":
                 budget.end(call, connection)
             else:
-                budget.give_back(call, connection)
+                budget.settle(call, connection, 5)
         except TooMuchInside:
             pass
         held = [max(one.held_bytes, 0) for one in calls]

@@ -10,6 +10,7 @@ and `when_gone` come from anywhere: they only note what is to be done, and tell 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
@@ -39,7 +40,7 @@ from hotgraph_server.transport.http2.messages import (
     unpacked,
 )
 from hotgraph_server.transport.http2.stream import Stream
-from hotgraph_server.transport.inflight import TooMuchInside
+from hotgraph_server.transport.inflight import Held, TooMuchInside
 from hotgraph_server.transport.service import Answered, HotMethod, Left, StreamingMethod
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
@@ -284,6 +285,9 @@ class HotCall(Call):
         else:
             self.connection.answer(self, message)
             self.lane.answered(self)
+            if self.open:
+                # It waits for the caller's windows, and the message that it answers is done with.
+                self.lane.inflight.settle(self, self.connection, self.unsent_bytes)
 
     def on_sent(self) -> None:
         # The call behind a reply refers to it, and the reply to the call: a cycle that would keep both,
@@ -353,10 +357,12 @@ class StreamingCall(Call):
         "_ended",
         "_holds",
         "_inflated",
+        "_inside",
         "_method",
         "_on_read",
         "_outgoing",
         "_packed",
+        "_packed_bytes",
         "_receive",
     )
 
@@ -374,7 +380,10 @@ class StreamingCall(Call):
         # order: messages with their flags, and None behind the last. They put it into `_inflated`, one at a
         # time.
         self._packed: deque[tuple[int, Message] | None] = deque()
+        self._packed_bytes = 0
         self._inflated: deque[Message | Exception | None] = deque()
+        # Of a method that lets go of them: the messages that it has, the oldest first.
+        self._inside: deque[Held] = deque()
         self._on_read: Callable[[], None] | None = None
 
     def on_open(self) -> None:
@@ -399,11 +408,20 @@ class StreamingCall(Call):
 
     def take(self) -> CallError | None:
         """See StreamOfCalls."""
-        return self.lane.take_part()
+        refusal = self.lane.take_part()
+        if refusal is not None:
+            self._end_oldest()
+        return refusal
 
     def let_go(self) -> None:
         """See StreamOfCalls."""
+        self._end_oldest()
         self.lane.let_part_go()
+
+    def _end_oldest(self) -> None:
+        # Which of them it is does not matter. There is none when the call is over.
+        with contextlib.suppress(IndexError):
+            self.lane.inflight.end(self._inside.popleft(), self.connection)
 
     @property
     def unread(self) -> int:
@@ -460,6 +478,8 @@ class StreamingCall(Call):
         self.on_room()
 
     def on_room(self) -> None:
+        if not self._packed:
+            self._settle()
         if self._on_read is not None and not self.unread:
             act, self._on_read = self._on_read, None
             act()
@@ -468,29 +488,50 @@ class StreamingCall(Call):
         self._leave = self._receive = self._on_read = None
         self._packed.clear()
         super().on_sent()
+        while self._inside:
+            self._end_oldest()
 
     def on_data(self, data: memoryview, ends: bool) -> None:
         super().on_data(data, ends)
-        if not self._packed and not self.in_a_message:
-            # All that has come is the method's now.
-            self.lane.inflight.give_back(self, self.connection)
+        if not self._packed:
+            self._settle()
+
+    def _settle(self) -> None:
+        """What came and is the method's now, it holds; this call holds what is between. Not while a message
+        of it is inflated: of that only the budget knows how large it is."""
+        nbytes = self._packed_bytes + self.unsent_bytes
+        if self._reader is not None:
+            nbytes += self._reader.received
+        if nbytes != self.held_bytes and self.open:
+            self.lane.inflight.settle(self, self.connection, nbytes)
 
     def _on_message(self, flag: int, message: Message) -> None:
         if not self._method.paced and self.unread > _MOST_UNREAD:
             raise NotRead
         if flag == 1 or self._packed:
             self._inflate_later((flag, message))
-        elif self._receive is not None:
-            self._receive(self._unpacked(flag, message))
+        else:
+            self._hand_over(self._unpacked(flag, message))
 
     def _on_last(self) -> None:
         if self._packed:
             self._inflate_later(None)
-        elif self._receive is not None:
-            self._receive(None)
+        else:
+            self._hand_over(None)
+
+    def _hand_over(self, message: Message | None) -> None:
+        if self._receive is None:
+            return
+        if message is not None and self._method.paced:
+            held = Held()
+            self.lane.inflight.settle(held, self.connection, len(message))
+            self._inside.append(held)
+        self._receive(message)
 
     def _inflate_later(self, what: tuple[int, Message] | None) -> None:
         self._packed.append(what)
+        if what is not None:
+            self._packed_bytes += len(what[1])
         if len(self._packed) == 1:
             self.lane.decoders.submit(functools.partial(self._inflate, what))
 
@@ -509,24 +550,24 @@ class StreamingCall(Call):
         inflated = self._inflated.popleft()
         if not self._packed:
             return  # the call is over
-        self._packed.popleft()
+        done = self._packed.popleft()
+        if done is not None:
+            self._packed_bytes -= len(done[1])
         if isinstance(inflated, Exception):
             self._packed.clear()
             self._left()
             self._on_mistake(inflated)
             return
         try:
-            if self._receive is not None:
-                self._receive(inflated)
+            self._hand_over(inflated)
         except Exception as error:
             self._packed.clear()
             self._left()
             self._on_mistake(error)
             return
+        self._settle()
         if self._packed:
             self.lane.decoders.submit(functools.partial(self._inflate, self._packed[0]))
-        elif not self.in_a_message:
-            self.lane.inflight.give_back(self, self.connection)
 
     def _on_mistake(self, error: Exception) -> None:
         # Behind the answers to what it said before.

@@ -67,6 +67,13 @@ class MessageReader:
         """May the stream end here?"""
         return self._message is None and not self._head
 
+    @property
+    def received(self) -> int:
+        """Bytes of the message whose end has not come."""
+        if self._message is None:
+            return len(self._head)
+        return PREFIX_BYTES + len(self._message) - (self._missing if self._whole else 0)
+
     def feed(self, data: memoryview) -> list[tuple[int, Message]]:
         """The messages that these bytes complete, each with its flag, for `unpacked`.
 

@@ -61,6 +61,11 @@ class Stream:
         return len(self._waiting) if self._waiting else 0
 
     @property
+    def unsent_bytes(self) -> int:
+        """How many bytes they have."""
+        return sum(len(piece) for piece, _ in self._waiting) if self._waiting else 0
+
+    @property
     def in_a_message(self) -> bool:
         """Must more come before anything can be done with what has come?"""
         return False
