@@ -40,3 +40,11 @@ def test_very_large_calls_are_not_remembered() -> None:
 def test_difference_names_the_output(batched: Array, alone: Array, text: str | None) -> None:
     found = difference(("y",), [batched], [alone])
     assert found is None if text is None else text in (found or "")
+
+
+def test_large_row_of_a_call_hides_nothing_of_a_small_one() -> None:
+    alone = np.array([[1.0, 2.0], [1e6, 2e6]], np.float32)
+    other = np.array([[2.0, 2.0], [1e6, 2e6]], np.float32)
+    assert difference(("y",), [alone], [other]) is not None
+    rounded = alone + np.array([[1e-6, 0], [1.0, 0]], np.float32)
+    assert difference(("y",), [alone], [rounded]) is None
