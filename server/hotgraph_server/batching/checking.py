@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.comparing import alike, alike_by_row, scale_of
@@ -46,7 +46,7 @@ def _alike(one: Array, other: Array) -> bool:
     if one.ndim == 0 or len(one) < 2:
         return alike(one, other)
     # A large row of a call must not hide what has become of a small one.
-    return all(alike_by_row(one, other, median(scale_of(row) for row in other)))
+    return all(alike_by_row(one, other, median_low([scale_of(row) for row in other])))
 
 
 def difference(outputs: Sequence[str], answer: Sequence[Array], alone: Sequence[Array]) -> str | None:
