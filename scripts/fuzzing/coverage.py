@@ -96,7 +96,12 @@ def fuzz(name: str, limits: Sequence[str], corpus: Path, found: Path) -> list[Pa
     command += [f"-rss_limit_mb={_MEMORY_MIB}", "-print_final_stats=1", str(corpus)]
     child = subprocess.run(
         command,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

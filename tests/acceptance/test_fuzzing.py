@@ -29,6 +29,8 @@ def test_no_mutated_call_hurts_the_server(
     assert status == 0, capsys.readouterr().out
 
 
+# On a machine that is busy with other things, connections that wait for nothing wait longer.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", ["http2", "rest"])
 def test_nothing_that_comes_to_a_port_in_bytes_hurts_the_server(
     saved_models: SavedModels, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
@@ -47,5 +49,5 @@ def test_a_fuzzer_led_by_coverage_finds_nothing(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Of the same seed it makes the same inputs, and so many runs take a second or two.
-    found = coverage.fuzz(name, ["-runs=1500", "-seed=1"], tmp_path / "corpus", tmp_path / "found")
+    found = coverage.fuzz(name, ["-runs=1000", "-seed=1"], tmp_path / "corpus", tmp_path / "found")
     assert not found, capsys.readouterr().out
