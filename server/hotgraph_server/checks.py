@@ -19,6 +19,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.checking import Sample, difference, sample_of
+from hotgraph_server.batching.comparing import OF_PROVEN, TOLERANCE
 from hotgraph_server.batching.joining import PLAIN, Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import is_proven
@@ -167,6 +168,12 @@ class Checks:
             self._keep()
         self._memory.close()
 
+    def _tolerance(self, signature: Signature) -> float:
+        """Where it is proven that nobody is to blame, rounding may go further; that padding changes nothing
+        is never proven."""
+        proven = is_proven(signature, self._proofs.get(signature.name))
+        return OF_PROVEN if proven and self._runs.joining_of(signature.name).padding is None else TOLERANCE
+
     def _compare(self, call: Call | Sample, answer: Sequence[Array], alone: Ran) -> bool:
         """Returns whether they differ; what follows from that is done, but for calls to be ended."""
         name = call.signature.name
@@ -176,7 +183,7 @@ class Checks:
         if alone.error is not None:
             found: str | None = f"it was answered from a batch and fails alone: {_first_line(alone.error)}"
         else:
-            found = difference(call.outputs, answer, alone.answers[0])
+            found = difference(call.outputs, answer, alone.answers[0], self._tolerance(call.signature))
         self._runs.count(call, Event.CHECKED)
         if found is None:
             return False

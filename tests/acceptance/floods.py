@@ -16,6 +16,7 @@ import hpack
 
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.frames import END_HEADERS, END_STREAM, HEADER_BYTES, frame
+from hotgraph_server.transport.http2.header_blocks import literal
 
 KSERVE = "/inference.GRPCInferenceService/"
 GREETING = frames.PREFACE + frames.settings({})
@@ -131,16 +132,16 @@ class Peer:
         self._unread = self._unread[at:]
         return True
 
-    def send_until(self, wire: Wire, done: Callable[[], object]) -> None:
+    def send_until(self, wire: Wire, done: Callable[[Peer], object]) -> None:
         """Send, and read meanwhile, until something has come; fails if it never does."""
         reader = threading.Thread(target=self.read_on)
         reader.start()
         ends_at = time.monotonic() + PATIENCE_S
         for part in wire():
-            if done() or not self.send(part):
+            if done(self) or not self.send(part):
                 break
             assert time.monotonic() < ends_at, f"nothing came; resets {self.resets}"
-        while not done():
+        while not done(self):
             assert time.monotonic() < ends_at, f"nothing came; resets {self.resets}"
             time.sleep(0.01)
         self.close()
@@ -151,9 +152,9 @@ class Peer:
         while self.read():
             pass
 
-    def read_until(self, done: Callable[[], bool]) -> None:
+    def read_until(self, done: Callable[[Peer], object]) -> None:
         """Read until something has come; fails if the connection ends or nothing comes."""
-        while not done():
+        while not done(self):
             assert self.read(), f"statuses {self.statuses}, resets {self.resets}, GOAWAY {self.gone_away}"
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ class Peer:
         elif kind == frames.RST_STREAM:
             self.resets[number] = frames.read_number(payload)
         elif kind == frames.HEADERS:
-            found = dict(self._decoder.decode(payload))
+            found = {str(name): str(value) for name, value in self._decoder.decode(payload)}
             if flags & END_STREAM:
                 self.statuses[number] = int(found["grpc-status"])
 
@@ -180,8 +181,12 @@ def _reset(number: int, encoder: hpack.Encoder) -> bytes:
     return opening(number, "ModelInfer", encoder=encoder) + frames.rst_stream(number, frames.Code.CANCEL)
 
 
+_LITERAL = b"".join(literal(*field) for field in fields("ServerLive"))
+
+
 def _churn(number: int, encoder: hpack.Encoder) -> bytes:
-    return opening(number, "ServerLive", (f"x-{number}", "y"), (f"z-{number}", "y"), encoder=encoder)
+    entry = b"\x40" + literal(f"x-{number}", "y" * 50)[1:]
+    return frame(frames.HEADERS, END_HEADERS, number, _LITERAL + entry)
 
 
 def _fragments() -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import socket
 import struct
 import threading
@@ -37,6 +38,9 @@ FLOOR_S = 0.05
 
 RESOURCE_EXHAUSTED = 8
 
+# More than what is left when half of the budget is held.
+LARGE_ROWS = BUDGET_MIB * MIB * 5 // 16 // 784 // 4
+
 
 def request(rows: int = 1) -> Any:
     """Of digits."""
@@ -64,6 +68,14 @@ class Attacked:
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self.stub.ModelInfer(ONE, timeout=PATIENCE_S)
         self.quiet_s = self.calls(CALLS)
+
+    def refusal(self, what: Any) -> str:
+        """Why a call is refused; empty: it is not."""
+        try:
+            self.stub.ModelInfer(what, timeout=PATIENCE_S)
+        except grpc.RpcError as error:
+            return str(error.details())
+        return ""
 
     def calls(self, at_least: int, over: threading.Event | None = None) -> list[float]:
         """Twenty a second, so many and until the event: what each took, seconds."""
@@ -193,11 +205,11 @@ def test_call_with_much_metadata_ends_and_its_neighbours_go_on(attacked: Attacke
         peer.send(opening(3, "ModelInfer"))
         for number in range(5, 25, 2):
             peer.send(large_opening(number, 17_000))
-        peer.read_until(lambda: len(peer.statuses) == 10)
+        peer.read_until(lambda peer: len(peer.statuses) == 10)
         assert set(peer.statuses.values()) == {RESOURCE_EXHAUSTED}
         peer.send(data(3, message(ONE.SerializeToString()), END_STREAM))
         peer.send(opening(25, "ServerLive") + data(25, message(b""), END_STREAM))
-        peer.read_until(lambda: {3, 25} <= set(peer.statuses))
+        peer.read_until(lambda peer: {3, 25} <= set(peer.statuses))
         assert (peer.statuses[3], peer.statuses[25], 1 in peer.statuses) == (0, 0, False)
         assert peer.gone_away is None
 
@@ -207,7 +219,7 @@ def test_more_metadata_than_anybody_reads_ends_the_connection_and_no_other(attac
         too_much = large_opening(1, 70_000)
         for peer in found:
             peer.send(too_much)
-            peer.read_until(lambda peer=peer: peer.gone_away is not None)
+            peer.read_until(lambda peer: peer.gone_away is not None)
             assert peer.gone_away == Code.ENHANCE_YOUR_CALM
 
 
@@ -224,7 +236,7 @@ def test_message_that_inflates_without_measure_is_refused_before_it_has(
         for peer in found:
             peer.send(opening(1, method, ("grpc-encoding", "gzip")) + data(1, message(BOMB, 1), END_STREAM))
         for peer in found:
-            peer.read_until(lambda peer=peer: 1 in peer.statuses)
+            peer.read_until(lambda peer: 1 in peer.statuses)
             assert peer.statuses[1] != 0
     grown = attacked.resident_mib() - before
     assert grown < 2 * BUDGET_MIB, f"{grown:.0f} MiB; {attacked.told(waited_s)}"
@@ -235,24 +247,94 @@ def test_half_messages_have_one_budget_and_leave_room_in_it(attacked: Attacked, 
     half = struct.pack(">BI", 0, 6 * MIB) + bytes(3 * MIB)
     with attacked.good_caller(), peers(attacked, count) as found:
         for peer in found:
-            for number in range(1, 2 * BUDGET_MIB // 3 + 2, 2):
+            for number in range(1, 4 * BUDGET_MIB // 3 // count, 2):
                 peer.send(opening(number, "ModelInfer") + data(number, half))
-        for peer in found:
-            peer.read_until(lambda peer=peer: RESOURCE_EXHAUSTED in peer.statuses.values())
+        # The first ones may have taken what was free then.
+        found[-1].read_until(lambda peer: RESOURCE_EXHAUSTED in peer.statuses.values())
         attacked.calls(CALLS)
-    # They have gone, and what they held with them.
-    attacked.stub.ModelInfer(request(BUDGET_MIB // 2 * MIB // 784 // 4 - 1), timeout=PATIENCE_S)
+    # They have gone, and what they held with them, once that is seen.
+    ends_at = time.monotonic() + PATIENCE_S
+    while (refused := attacked.refusal(request(LARGE_ROWS))) and time.monotonic() < ends_at:
+        time.sleep(PERIOD_S)
+    assert not refused
+
+
+CLOSED = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0})
+
+
+def unknown(size: int) -> bytes:
+    """A request whose answer, an error, is as long."""
+    return bytes(service_pb2.ModelInferRequest(model_name="digits", id="x" * size).SerializeToString())
 
 
 @pytest.mark.parametrize("count", [1, 8])
 def test_peer_that_sends_more_than_windows_allow_is_stopped(attacked: Attacked, count: int) -> None:
-    closed = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0})
-    bad = service_pb2.ModelInferRequest(model_name="digits", id="x" * MIB).SerializeToString()
-    wire = again(opening(1, "ModelStreamInfer"), data(1, message(bad)))
-    before = attacked.resident_mib()
-    with attacked.good_caller() as waited_s, peers(attacked, count, closed) as found:
+    wire = again(opening(1, "ModelStreamInfer"), data(1, message(unknown(2000))))
+    with attacked.good_caller() as waited_s, peers(attacked, count, CLOSED) as found:
         for peer in found:
-            peer.send_until(wire, lambda peer=peer: peer.resets or peer.gone_away)
-            assert Code.FLOW_CONTROL_ERROR in (peer.resets.get(1), peer.gone_away)
+            peer.send_until(wire, lambda peer: peer.resets or peer.gone_away)
+            codes = (peer.resets.get(1), peer.gone_away)
+            assert Code.FLOW_CONTROL_ERROR in codes, attacked.told(waited_s)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_answers_that_nobody_reads_count_too(attacked: Attacked, count: int) -> None:
+    wire = itertools.chain(
+        [opening(1, "ModelStreamInfer")],
+        itertools.repeat(data(1, message(unknown(MIB))), 4 * BUDGET_MIB // count),
+    )
+    before = attacked.resident_mib()
+    with attacked.good_caller() as waited_s, peers(attacked, count, CLOSED) as found:
+        for part in wire:
+            for peer in found:
+                peer.send(part)
     grown = attacked.resident_mib() - before
     assert grown < 2 * BUDGET_MIB, f"{grown:.0f} MiB; {attacked.told(waited_s)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("name", CUT_OFF | BORNE)
+def test_good_caller_waits_little_longer_beside_a_flood(attacked: Attacked, name: str, count: int) -> None:
+    """Whoever is cut off comes back at once."""
+    quiet_s: list[float] = []
+    waited_s: list[float] = []
+    for _ in range(3):
+        quiet_s += attacked.calls(2 * CALLS)
+        flood = Flood(attacked.address, (CUT_OFF | BORNE)[name], count, 5 * CALLS * PERIOD_S, comes_back=True)
+        waited_s += attacked.calls(3 * CALLS)
+        flood.wait()
+    told = f"p99 {p99_s(waited_s) * 1e3:.1f} ms, in peace {p99_s(quiet_s) * 1e3:.1f} ms"
+    assert p99_s(waited_s) < max(FACTOR * p99_s(quiet_s), FLOOR_S), told
+
+
+@pytest.mark.slow
+def test_peers_that_do_nothing_are_cut_off_whatever_they_send_to_look_alive(attacked: Attacked) -> None:
+    """After a minute, or the next look after it."""
+    ping = frame(frames.PING, 0, 0, bytes(8))
+    with peers(attacked, 1, frames.PREFACE[:1]) as (dribbles,), peers(attacked, 3, CLOSED) as found:
+        unread, half, neighbour = found
+        unread.send(opening(1, "ModelMetadata") + data(1, message(b"\x0a\x06digits"), END_STREAM))
+        half.send(opening(1, "ModelInfer") + data(1, struct.pack(">BI", 0, MIB)))
+        neighbour.send(
+            opening(1, "ModelMetadata")
+            + data(1, message(b"\x0a\x06digits"), END_STREAM)
+            + opening(3, "/grpc.health.v1.Health/Watch")
+            + data(3, message(b""), END_STREAM)
+            + frames.window_update(3, 1000)
+        )
+        readers = [threading.Thread(target=peer.read_on) for peer in (dribbles, *found)]
+        for reader in readers:
+            reader.start()
+        begun = time.monotonic()
+        while time.monotonic() - begun < 85.0 and not (dribbles.lost and unread.lost and half.lost):
+            dribbles.send(frames.PREFACE[1:2] if time.monotonic() - begun < 5 else b"")
+            for peer in found:
+                peer.send(ping)
+            time.sleep(1.0)
+        assert (dribbles.lost, unread.lost, half.lost) == (True, True, True)
+        assert (neighbour.lost, set(neighbour.resets)) == (False, {1})
+        for peer in (dribbles, *found):
+            peer.close()
+        for reader in readers:
+            reader.join()

@@ -38,7 +38,7 @@ def test_nothing_that_comes_to_a_port_in_bytes_hurts_the_server(
     from fuzzing.__main__ import fuzz
 
     make_repository(saved_models, tmp_path / "repository")
-    options = Options(2000, seed=2, senders=2, fast_lane=True, memory_mib=256.0, only=None, parts=(part,))
+    options = Options(500, seed=2, senders=2, fast_lane=True, memory_mib=256.0, only=None, parts=(part,))
     status = fuzz(options, saved_models["two_in_two_out"], tmp_path)
     assert status == 0, capsys.readouterr().out
 
@@ -48,6 +48,6 @@ def test_nothing_that_comes_to_a_port_in_bytes_hurts_the_server(
 def test_a_fuzzer_led_by_coverage_finds_nothing(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Of the same seed it makes the same inputs, and so many runs take a second or two.
-    found = coverage.fuzz(name, ["-runs=1000", "-seed=1"], tmp_path / "corpus", tmp_path / "found")
+    # Of the same seed it makes the same inputs, and so many runs take a second.
+    found = coverage.fuzz(name, ["-runs=300", "-seed=1"], tmp_path / "corpus", tmp_path / "found")
     assert not found, capsys.readouterr().out

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.comparing import alike, alike_by_row, scale_of
+from hotgraph_server.batching.comparing import TOLERANCE, alike, alike_by_row, scale_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
@@ -42,19 +42,25 @@ def sample_of(call: Call, answer: Sequence[Array]) -> Sample | None:
     )
 
 
-def _alike(one: Array, other: Array) -> bool:
+def _alike(one: Array, other: Array, tolerance: float) -> bool:
     if one.ndim == 0 or len(one) < 2:
-        return alike(one, other)
+        return alike(one, other, tolerance=tolerance)
     # A large row of a call must not hide what has become of a small one.
-    return all(alike_by_row(one, other, median_low([scale_of(row) for row in other])))
+    usual = median_low([scale_of(row) for row in other])
+    return all(alike_by_row(one, other, usual, tolerance))
 
 
-def difference(outputs: Sequence[str], answer: Sequence[Array], alone: Sequence[Array]) -> str | None:
-    """How the answer of a batch differs from that of the call alone; None: it does not (floats within 1e-4 of
-    the largest of their row, everything else exactly)."""
+def difference(
+    outputs: Sequence[str],
+    answer: Sequence[Array],
+    alone: Sequence[Array],
+    tolerance: float = TOLERANCE,
+) -> str | None:
+    """How the answer of a batch differs from that of the call alone; None: it does not (floats within
+    `tolerance` of the largest of their row, everything else exactly)."""
     for alias, one, other in zip(outputs, answer, alone, strict=True):
         if one.shape != other.shape:
             return f"output {alias!r} has shape {list(one.shape)} from a batch and {list(other.shape)} alone"
-        if not _alike(one, other):
+        if not _alike(one, other, tolerance):
             return f"output {alias!r} differs between a batch and the call alone"
     return None

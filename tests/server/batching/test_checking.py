@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.checking import _MAX_BYTES, difference, sample_of
+from hotgraph_server.batching.comparing import OF_PROVEN
 from hotgraph_server.tensors import STRING, Array
 
 from ..fakes import call, rows
@@ -40,6 +41,13 @@ def test_very_large_calls_are_not_remembered() -> None:
 def test_difference_names_the_output(batched: Array, alone: Array, text: str | None) -> None:
     found = difference(("y",), [batched], [alone])
     assert found is None if text is None else text in (found or "")
+
+
+def test_rounding_may_go_further_where_it_is_said_so() -> None:
+    alone, moved = np.array([[0.5, 0.1]], np.float32), np.array([[0.5004, 0.1]], np.float32)
+    assert difference(("y",), [moved], [alone]) is not None
+    assert difference(("y",), [moved], [alone], OF_PROVEN) is None
+    assert difference(("y",), [moved + 0.002], [alone], OF_PROVEN) is not None
 
 
 def test_large_row_of_a_call_hides_nothing_of_a_small_one() -> None:

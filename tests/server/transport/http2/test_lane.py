@@ -411,6 +411,17 @@ class TestBadCallers:
         order = [bytes(toys.held.get(timeout=PATIENCE_S)[0]) for _ in range(51)]
         assert order.index(b"modest") <= 5
 
+    def test_everybody_has_a_turn_however_many_there_are(
+        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where a whole turn is time for one of them only."""
+        monkeypatch.setattr(lane_module, "_WHOLE_TURN_S", 0.0)
+        callers = [connect(lane) for _ in range(8)]
+        for _ in range(3):
+            numbers = [[caller.call("Echo", b"well") for _ in range(5)] for caller in callers]
+            for caller, calls in zip(callers, numbers, strict=True):
+                assert [caller.answer(number).messages for number in calls] == [[b"well"]] * 5
+
     def test_flood_of_pings_by_a_peer_that_does_not_read_is_not_kept(
         self, lane: Lane, connect: Connect, well: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -28,8 +28,9 @@ from hotgraph_server.transport.http2.frames import Code, frame, rst_stream, sett
 from hotgraph_server.transport.http2.mistakes import ConnectionBroken
 from hotgraph_server.transport.server import GrpcServer
 
-from .conftest import PATIENCE_S, Lane, Toys
-from .peer import REQUEST, Feeder, Kept, every, greeting, parse_frames, prefixed, taken_out
+from ..conftest import PATIENCE_S
+from .conftest import Lane, Toys
+from .peer import REQUEST, Feeder, Kept, decoded, every, greeting, parse_frames, prefixed, taken_out
 
 END_HEADERS, END_STREAM, PADDED, PRIORITY = (
     frames.END_HEADERS,
@@ -40,6 +41,11 @@ END_HEADERS, END_STREAM, PADDED, PRIORITY = (
 MESSAGE = prefixed(b"hello")
 
 Fields = list[tuple[str, str]]
+
+
+def frames_of(wire: bytes) -> list[Any]:
+    """As hyperframe reads them, each of its own kind."""
+    return list(parse_frames(wire))
 
 
 def text(value: str) -> bytes:
@@ -455,10 +461,10 @@ def outcome(wire: bytes, size: int, begin: bytes) -> str:
     one = Answering()
     code = one.feed_all(every(size, begin + wire))
     if code is not None:
-        (*_, away) = parse_frames(taken_out(one.connection))
+        (*_, away) = frames_of(taken_out(one.connection))
         assert away.error_code == code
         return f"broken {code.name}"
-    resets = [each for each in parse_frames(taken_out(one.connection)) if each.type == frames.RST_STREAM]
+    resets = [each for each in frames_of(taken_out(one.connection)) if each.type == frames.RST_STREAM]
     one.answer()
     if resets:
         return f"reset {resets[-1].stream_id} {Code(resets[-1].error_code).name}"
@@ -490,13 +496,13 @@ def test_malformed_request_of_a_live_lane_is_reset_and_the_next_one_answered(lan
             received += piece
             while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3], "big"):
                 length = 9 + int.from_bytes(received[:3], "big")
-                (one,) = parse_frames(received[:length])
+                (one,) = frames_of(received[:length])
                 received = received[length:]
                 if one.type == frames.RST_STREAM and one.stream_id == 3:
                     reset = one.error_code
                 elif one.type == frames.HEADERS:
                     assert one.stream_id == 5, "a malformed request was answered"
-                    status = dict(decoder.decode(one.data)).get("grpc-status")
+                    status = decoded(list(decoder.decode(one.data))).get("grpc-status")
     assert (reset, status) == (Code.PROTOCOL_ERROR, "0")
 
 
@@ -540,10 +546,10 @@ def answered_by(address: str, wire: bytes) -> bool:
             received += piece
             while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3], "big"):
                 length = 9 + int.from_bytes(received[:3], "big")
-                (one,) = parse_frames(received[:length])
+                (one,) = frames_of(received[:length])
                 received = received[length:]
                 if one.type == frames.HEADERS:
-                    fields.update(decoder.decode(one.data))
+                    fields.update(decoded(list(decoder.decode(one.data))))
                 if one.type in (frames.RST_STREAM, frames.GOAWAY) and one.error_code:
                     return False
                 if "grpc-status" in fields:
