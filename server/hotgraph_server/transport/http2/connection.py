@@ -37,7 +37,6 @@ Threads. None here, no lock: whoever has the lane's turn (lane.py) may call anyt
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +85,7 @@ class Connection(Requests):
         open_stream: Callable[[Any, int, Head], Stream],
         most_streams: int,
         on_output: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
         max_header_bytes: int = MAX_HEADER_LIST_BYTES,
     ) -> None:
         super().__init__(open_stream, most_streams, on_output, clock, max_header_bytes)

@@ -72,6 +72,7 @@ class Link:
             open_stream,
             most_streams,
             functools.partial(dirty.append, self),
+            time.monotonic,
             max_header_bytes=max_header_bytes,
         )
         self.connection.peer = _peer_of(sock)

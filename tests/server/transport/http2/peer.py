@@ -4,6 +4,7 @@ with ours."""
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Sequence
 
 import hpack
@@ -211,7 +212,7 @@ class Pair:
         self, *, size: int = 0, most_streams: int = 100, settings: dict[int, int] | None = None
     ) -> None:
         self.outputs = 0
-        self.connection = Connection(Kept, most_streams, self._on_output)
+        self.connection = Connection(Kept, most_streams, self._on_output, time.monotonic)
         self.client = Client(settings)
         self.streams: dict[int, Kept] = {}
         self._feeder = Feeder(self.connection)

@@ -69,7 +69,7 @@ class StillLane:
         self.error: Exception | None = None
         self.opened: list[OpenStream] = []
         self._kind = kind
-        self.connection = Connection(self._open, 100, lambda: None)
+        self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
         self.client = Client({frames.INITIAL_WINDOW_SIZE: settings.get("window", 65_535)})
         self._feeder = Feeder(self.connection)
         self.exchange()

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,7 @@ class Bare:
 
     def __init__(self, most_streams: int = 100) -> None:
         self.streams: dict[int, Kept] = {}
-        self.connection = Connection(self._open, most_streams, lambda: None)
+        self.connection = Connection(self._open, most_streams, lambda: None, time.monotonic)
         self._feeder = Feeder(self.connection)
 
     def _open(self, connection: Connection, number: int, head: Any) -> Kept:

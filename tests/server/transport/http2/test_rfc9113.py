@@ -13,6 +13,7 @@ and all of them are sent whole, by the byte, and (test_..._of_a_live_lane) to a 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -416,7 +417,7 @@ class Answering:
     """
 
     def __init__(self) -> None:
-        self.connection = Connection(self._open, 3, lambda: None)
+        self.connection = Connection(self._open, 3, lambda: None, time.monotonic)
         self.answered: list[int] = []
         self._streams: list[Kept] = []
         self._feeder = Feeder(self.connection)
