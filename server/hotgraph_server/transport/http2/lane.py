@@ -50,6 +50,7 @@ Guarantees
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import selectors
@@ -89,6 +90,9 @@ _TURN_S = 0.002
 
 # All connections that have come; so many callers with a call each are served at once.
 _WHOLE_TURN_S = 0.005
+
+# For a peer that broke the protocol to hear of it.
+_LINGER_S = 0.5
 
 # For the last bytes of a lane that ends.
 _LAST_WORDS_S = 1.0
@@ -423,9 +427,16 @@ class FastLane:
             # It was not served while it took nothing.
             self._unfinished[link] = None
         if link.closing and not link.has_output:
-            self._drop(link)
-        elif link.interest != link.registered:
+            self._see_out(link)
+        if link in self._links and link.interest != link.registered:
             self._changed.append(link)
+
+    def _see_out(self, link: Link) -> None:
+        """Be done with a link that has said all, at once or after a moment. Requires the turn."""
+        if not link.has_ended and link.lingers:
+            self.expire_later(Alarm(time.monotonic() + _LINGER_S, functools.partial(self._drop, link)))
+        if not link.lingers or not link.pass_over(self._view):
+            self._drop(link)
 
     def _guard(self, link: Link, act: Callable[[Link], None]) -> None:
         """Do something with a link; what goes wrong closes it. Requires the turn."""
@@ -433,7 +444,7 @@ class FastLane:
             act(link)
         except ConnectionBroken as error:
             _LOG.debug("a connection is closed: %s", error)
-            link.closing = True
+            link.closing = link.lingers = True
             self._dirty.append(link)
         except LinkLost as error:
             _LOG.debug("a connection is gone: %s", error)
@@ -443,7 +454,9 @@ class FastLane:
             self._drop(link)
 
     def _drop(self, link: Link) -> None:
-        """Be done with a link. Requires the turn."""
+        """Be done with a link, if that is not so already. Requires the turn."""
+        if link not in self._links:
+            return
         self._links.discard(link)
         self._gone.append(link)
         # Whose thread this is may hold locks that those who are told need.

@@ -30,6 +30,9 @@ _MOST_UNSENT_BYTES = 8 * 2**20
 # its answer is. It is copied to the system at some GB/s.
 _MOST_A_WRITE = 4 * 2**20
 
+# A peer that goes on for so long does not listen.
+_MOST_PASSED_OVER_BYTES = 16 * 2**20
+
 # Up to here joining pieces and one send is cheaper than handing the system a list of them.
 _WORTH_LISTING = 64 * 1024
 # What systems take in one call; POSIX promises 16, Linux and macOS have 1024.
@@ -56,6 +59,8 @@ class Link:
 
     Attributes:
         closing: nothing is read any more, and it shall be closed once all is sent.
+        lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
+            that closes a connection with something unread in it may take back what was sent last.
         registered: the events that the selector was told; who registers it keeps it.
     """
 
@@ -77,6 +82,8 @@ class Link:
         )
         self.connection.peer = _peer_of(sock)
         self.closing = False
+        self.lingers = False
+        self._passed_over = -1  # bytes, since the end was said; below zero: it was not
         self.registered = _READ
         self._accepted_at = time.monotonic()
         self._stuck_since = math.inf  # since when the system takes nothing of what is to be sent
@@ -163,6 +170,25 @@ class Link:
             if self.connection.unfinished or time.monotonic() >= ends_at:
                 self._tls_has_more = True
                 return
+
+    @property
+    def has_ended(self) -> bool:
+        """Has it said its end, and lingers?"""
+        return self._passed_over >= 0
+
+    def pass_over(self, view: memoryview) -> bool:
+        """Say the end, and read what still comes for nobody. Returns whether more may come."""
+        try:
+            if self._passed_over < 0:
+                self._passed_over = 0
+                self.sock.shutdown(socket.SHUT_WR)
+            count = self.sock.recv_into(view[:RECEIVE_BYTES])
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return True
+        except OSError:
+            return False
+        self._passed_over += count
+        return count > 0 and self._passed_over < _MOST_PASSED_OVER_BYTES
 
     def write(self) -> None:
         """Write as much as goes.

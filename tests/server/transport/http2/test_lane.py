@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import hyperframe.frame
 import pytest
 import trustme
 
@@ -27,7 +28,7 @@ from hotgraph_server.transport.service import OpenStream, Reply, Service, Stream
 
 from ..conftest import PATIENCE_S, hot
 from .conftest import Caller, Lane, Toys
-from .peer import prefixed
+from .peer import parse_frames, prefixed
 
 Connect = Callable[..., Caller]
 Serve = Callable[..., Lane]
@@ -358,6 +359,20 @@ class TestBadCallers:
         caller.sock.sendall(frames.frame(frames.PUSH_PROMISE, 0, 1))
         caller.until_closed()
         assert gone.wait(PATIENCE_S)
+        assert well()
+
+    def test_peer_that_broke_the_protocol_hears_of_it_though_it_goes_on(
+        self, lane: Lane, well: Callable[[], bool]
+    ) -> None:
+        with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as sock:
+            wrong = frames.frame(frames.PUSH_PROMISE, 0, 1, bytes(4))
+            sock.sendall(frames.PREFACE + frames.settings({}) + wrong + bytes(2**20))
+            received = b""
+            while piece := sock.recv(2**16):
+                received += piece
+        away = parse_frames(received)[-1]
+        assert isinstance(away, hyperframe.frame.GoAwayFrame)
+        assert away.error_code == Code.PROTOCOL_ERROR
         assert well()
 
     def test_peer_that_is_stuck_is_cut_off(
