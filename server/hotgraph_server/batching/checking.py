@@ -46,7 +46,7 @@ def _alike(one: Array, other: Array, tolerance: float) -> bool:
     if one.ndim == 0 or len(one) < 2:
         return alike(one, other, tolerance=tolerance)
     # A large row of a call must not hide what has become of a small one.
-    usual = median_low([scale_of(row) for row in other])
+    usual = median_low([scale_of(other[row : row + 1]) for row in range(len(other))])
     return all(alike_by_row(one, other, usual, tolerance))
 
 

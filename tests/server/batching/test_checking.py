@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,17 @@ def test_large_row_of_a_call_hides_nothing_of_a_small_one() -> None:
     assert difference(("y",), [alone], [other]) is not None
     rounded = alone + np.array([[1e-6, 0], [1.0, 0]], np.float32)
     assert difference(("y",), [alone], [rounded]) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[b"a", b"bc"], [1.0, 2.0], [1, 2], [True, False], [1 + 2j, 3]],
+    ids=["texts", "floats", "integers", "bools", "complex"],
+)
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (1, 2)])
+def test_rows_of_every_kind_are_compared(values: list[Any], shape: tuple[int, ...]) -> None:
+    dtype = object if isinstance(values[0], bytes) else None
+    one = np.array(values, dtype).reshape(shape)
+    other = np.array(values[::-1], dtype).reshape(shape)
+    assert difference(("y",), [one], [one.copy()]) is None
+    assert difference(("y",), [other], [one]) is not None
