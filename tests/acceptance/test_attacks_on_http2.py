@@ -145,7 +145,7 @@ def peers(attacked: Attacked, count: int, greeting: bytes = GREETING) -> Iterato
             peer.close()
 
 
-@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 8])
 @pytest.mark.parametrize("name", CUT_OFF)
 def test_flood_that_carries_no_calls_is_told_to_be_calm(attacked: Attacked, name: str, count: int) -> None:
     with attacked.good_caller() as waited_s:
