@@ -274,7 +274,7 @@ def test_body_that_finds_no_room_in_the_budget_of_all_calls_is_refused_and_what_
     rest.serve(FakeGraph())
     refused = rest.post(PREDICT, {"instances": [[1, 2]] * 500})
     assert refused.code == 429
-    assert "that are inside hold" in refused.error
+    assert "the messages of all calls may hold" in refused.error
     assert rest.post(PREDICT, BODY).json == ANSWER
     assert inflight.nbytes == 0
 
