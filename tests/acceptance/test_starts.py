@@ -174,6 +174,4 @@ def test_large_json_is_read_where_there_is_no_shared_memory(saved_models: SavedM
         serving.process.send_signal(signal.SIGTERM)
         assert serving.status() == 0
         serving.wait_for_text("all calls answered")
-        assert (
-            "".join(serving.lines).count("large JSON of REST calls is read in the server's own process") == 1
-        )
+        assert "is read in the server's own process" not in "".join(serving.lines)

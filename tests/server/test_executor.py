@@ -291,7 +291,7 @@ def test_arrays_of_the_last_batch_are_not_kept_alive_while_the_executor_waits(
 
     running.graph.compute = compute
     # pytest keeps what is logged, with the traceback, and that holds the arrays.
-    with caplog.at_level(logging.CRITICAL):
+    with caplog.at_level(logging.CRITICAL, logger="hotgraph_server"):
         running.queue.put(call(rows(1), slot=Slot(lambda _: None)))
         running.queue.wait_until_asked()
     assert made
