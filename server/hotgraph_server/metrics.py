@@ -190,7 +190,12 @@ class ServerCollector(Collector):
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield _batching(versions)
-        yield _trusted(versions)
+        yield _by_signature(
+            "hotgraph_trusted_calls",
+            "Joined calls so far without a difference, of earlier starts too where that is kept.",
+            versions,
+            _trusted,
+        )
         yield from _plans(versions)
         by_signature = [
             ((version.name, str(version.number), signature), of_one)
@@ -214,7 +219,12 @@ class ServerCollector(Collector):
         )
         for name, (event, help) in _EVENTS.items():
             yield _counter(name, help, by_signature, "", {"": _count_of(event)})
-        yield _suspects(versions)
+        yield _by_signature(
+            "hotgraph_apart_peers",
+            "Connections whose calls share no run now because they keep failing.",
+            versions,
+            _suspects,
+        )
         for name, help, bounds, counts, total in _HISTOGRAMS:
             histogram = HistogramMetricFamily(name, help, labels=_OF_SIGNATURE)
             for labels, of_one in by_signature:
@@ -278,29 +288,24 @@ def _batching(versions: Sequence[Version]) -> Metric:
     return batching
 
 
-def _suspects(versions: Sequence[Version]) -> Metric:
-    peers = GaugeMetricFamily(
-        "hotgraph_apart_peers",
-        "Connections whose calls share no run now because they keep failing.",
-        labels=_OF_SIGNATURE,
-    )
+def _by_signature(
+    name: str, help: str, versions: Sequence[Version], figures: Callable[[Version], Mapping[str, float]]
+) -> Metric:
+    """A gauge of what `figures` says of a version's signatures, by their names."""
+    gauge = GaugeMetricFamily(name, help, labels=_OF_SIGNATURE)
     for version in versions:
-        suspects = version.suspects
-        for signature in sorted(version.signatures):
-            peers.add_metric((version.name, str(version.number), signature), suspects.get(signature, 0))
-    return peers
+        for signature, figure in figures(version).items():
+            gauge.add_metric((version.name, str(version.number), signature), figure)
+    return gauge
 
 
-def _trusted(versions: Sequence[Version]) -> Metric:
-    trusted = GaugeMetricFamily(
-        "hotgraph_trusted_calls",
-        "Joined calls so far without a difference, of earlier starts too where that is kept.",
-        labels=_OF_SIGNATURE,
-    )
-    for version in versions:
-        for signature, trust in version.trust.items():
-            trusted.add_metric((version.name, str(version.number), signature), trust.joined)
-    return trusted
+def _suspects(version: Version) -> dict[str, float]:
+    suspects = version.suspects
+    return {signature: suspects.get(signature, 0) for signature in sorted(version.signatures)}
+
+
+def _trusted(version: Version) -> dict[str, float]:
+    return {signature: trust.joined for signature, trust in version.trust.items()}
 
 
 def _plans(versions: Sequence[Version]) -> Iterator[Metric]:
