@@ -310,7 +310,7 @@ class FastLane:
                     if self._ending_at is not None and (now > self._ending_at or not self._links):
                         return
                     timeout_s = self._time_to_wait(now)
-                    nap_s = self._crowd.nap_s(now, self._open_hot) if not self._unfinished else 0.0
+                    nap_s = self._crowd.nap_s(now, self._open_hot)
                     if timeout_s is not None:
                         nap_s = min(nap_s, timeout_s)
                     self._naps = nap_s > 0.0

@@ -85,10 +85,7 @@ class Requests(ControlFrames):
         if not number or not number & 1:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, f"a caller cannot open stream {number}")
         if begins:
-            if number == numbers.last + 2:
-                numbers.last = number
-            else:
-                numbers.opened(number)
+            numbers.opened(number)
             self._on_request(number, head, ends)
         elif number in self.streams:
             self._on_trailers(self.streams[number], head, ends)
