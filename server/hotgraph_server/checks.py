@@ -24,6 +24,7 @@ from hotgraph_server.batching.joining import PLAIN, Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import is_proven
 from hotgraph_server.batching.trust import FIRST, Trust
+from hotgraph_server.errors import first_line
 from hotgraph_server.reruns import Reruns
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.runs import Ran, Runs
@@ -181,7 +182,7 @@ class Checks:
             self._trust[name].put_off()
             return False
         if alone.error is not None:
-            found: str | None = f"it was answered from a batch and fails alone: {_first_line(alone.error)}"
+            found: str | None = f"it was answered from a batch and fails alone: {first_line(alone.error)}"
         else:
             found = difference(call.outputs, answer, alone.answers[0], self._tolerance(call.signature))
         self._runs.count(call, Event.CHECKED)
@@ -239,7 +240,3 @@ class Checks:
 
 def _is_by_owner(settings: BatchSettings, name: str) -> bool:
     return settings.batching_of(name) == "always"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -388,6 +388,12 @@ class InternalError(CallError):
         super().__init__("internal error; the server's log has the details")
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, for one line of a log or a reason: what follows it in TensorFlow's texts is the
+    node and its traceback."""
+    return str(error).partition("\n")[0]
+
+
 def forget_traceback(error: BaseException) -> None:
     """Cut an error that has been answered off from the frames it came through.
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from hotgraph_server.batching.climbing import says_nothing
 from hotgraph_server.batching.comparing import alike, excused
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -199,7 +199,7 @@ def _refusal(plan: Plan, outcomes: Iterable[Outcome], run: Run) -> str:
         except RunFailed as error:
             if isinstance(expected, RunFailed) or (index and says_nothing(error)):
                 continue
-            return f"fails: {str(error).partition(chr(10))[0]}"
+            return f"fails: {first_line(error)}"
         if isinstance(expected, RunFailed):
             return "answers what the graph as saved refuses"
         if not _same(answers, expected) and not _excused(inputs, answers, expected, run, odd=index > 0):

@@ -28,7 +28,7 @@ from hotgraph_server.batching.generated import RANGES, Kind, described, generate
 from hotgraph_server.batching.probing import BoundedRuns, Limits, Measured, Taken, probe
 from hotgraph_server.batching.rules import is_proven, why_alone
 from hotgraph_server.batching.trial import CURE, ROWS, Rows, why_not_joined
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import WarmupSettings
 from hotgraph_server.signatures import Signature
@@ -169,7 +169,7 @@ class _First:
         try:
             bounded = self._graph.bounded(signature, self._limits.run_s)
         except RunFailed as error:
-            found.unusable[name] = f"TensorFlow cannot prepare a run of it: {_first_line(error)}"
+            found.unusable[name] = f"TensorFlow cannot prepare a run of it: {first_line(error)}"
             return
         runs = BoundedRuns(self._noted(bounded), self._limits, self._clock)
         taken = self._probe(runs)
@@ -192,14 +192,14 @@ class _First:
         elif self._has_run and self._samples:
             found.warmed[name] = "warmed up with what it brings"
         else:
-            found.warmed[name] = f"not warmed up: {_first_line(taken)}; {CURE}"
+            found.warmed[name] = f"not warmed up: {first_line(taken)}; {CURE}"
             _LOG.warning("%s is %s", self._title, found.warmed[name])
 
     def _why_not_at_all(self, taken: Taken | RunFailed) -> str | None:
         """Why not even what is proven is joined: a few rows were too much already."""
         if isinstance(taken, Taken) or self._batching == "always" or not says_nothing(taken):
             return None
-        return f"it is not known how many of its rows can be run at once: {_first_line(taken)}; {CURE}"
+        return f"it is not known how many of its rows can be run at once: {first_line(taken)}; {CURE}"
 
     def _probe(self, runs: BoundedRuns) -> Taken | RunFailed:
         taken = probe(self._signature, runs, ROWS) if self._is_joined else None
@@ -258,7 +258,7 @@ class _First:
         """Why it can never be called; None: it can, or what it was given may be to blame."""
         if self._has_run or not self._failures:
             return None
-        lines = {_first_line(error) for error in self._failures}
+        lines = {first_line(error) for error in self._failures}
         if not self._signature.inputs:
             return f"it fails, and takes nothing that could be to blame: {min(lines)}"
         if len(lines) == 1 and all(_is_unfit(error) for error in self._failures):
@@ -349,9 +349,4 @@ def _never(_: Sequence[Array]) -> Measured:
 def _why(refusal: Taken | RunFailed) -> str:
     if isinstance(refusal, Taken):
         return f"the graph takes no {ROWS} generated rows at once"
-    return _first_line(refusal)
-
-
-def _first_line(error: Exception) -> str:
-    # What follows it in TensorFlow's texts is the node and its traceback.
-    return str(error).partition("\n")[0]
+    return first_line(refusal)

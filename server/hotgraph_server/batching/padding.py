@@ -20,7 +20,7 @@ from hotgraph_server.batching.comparing import alike
 from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.rules import is_whole
 from hotgraph_server.batching.trial import Run
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
@@ -143,7 +143,7 @@ def why_not_padded(signature: Signature, padding: Padding, run: Run, kind: Kind 
         together = run(_joined(signature, calls, padding))
         alone = [run(call) for call in calls]
     except RunFailed as error:
-        return f"the graph refuses generated inputs, so padding could not be tried: {_first(error)}"
+        return f"the graph refuses generated inputs, so padding could not be tried: {first_line(error)}"
     return _difference(signature, calls, together, alone, padding)
 
 
@@ -218,7 +218,3 @@ def _value(spec: TensorSpec, value: Any, key: str) -> Any:
     if not fits and not (isinstance(value, float) and spec.dtype.kind in "fcV"):
         raise ValueError(f"{key}: {value!r} is no {spec.dtype.name}, which {spec.alias!r} is")
     return spec.dtype.type(value)
-
-
-def _first(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -38,7 +38,7 @@ from hotgraph_server.batching.comparing import alike_by_row, excused, is_extreme
 from hotgraph_server.batching.generated import Kind, generate, scalar_choices
 from hotgraph_server.batching.probing import BoundedRuns
 from hotgraph_server.batching.rules import is_proven, is_whole, whole_outputs, why_alone
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array
@@ -202,7 +202,7 @@ class _Trial:
 
     def refusal(self, what: str) -> str:
         """Words for the last refusal; empty: there was none."""
-        return f"{what}: {_first_line(self._refusal)}; {CURE}" if self._refusal is not None else ""
+        return f"{what}: {first_line(self._refusal)}; {CURE}" if self._refusal is not None else ""
 
     def what_is_not_shown(self, proven: frozenset[str]) -> str | None:
         """None: each output has shown that it changes with what goes in, and not with neighbours."""
@@ -233,9 +233,9 @@ class _Trial:
             self._refusal = error
             if refused or says_nothing(error):
                 return None
-            return f"rows that are answered alone fail together: {_first_line(error)}"
+            return f"rows that are answered alone fail together: {first_line(error)}"
         if refused:
-            return f"a row that fails alone is answered among others: {_first_line(refused[0])}"
+            return f"a row that fails alone is answered among others: {first_line(refused[0])}"
         self.has_run = True
         return self._difference(rows, answers)
 
@@ -420,7 +420,3 @@ def _proven_outputs(proof: Judgement | None) -> frozenset[str]:
     if proof is None:
         return frozenset()
     return frozenset(alias for alias, one in proof.outputs.items() if one.verdict is Verdict.PROVEN)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.probing import Measured
-from hotgraph_server.errors import RunFailed
+from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.graph.bounds import asset_files
 from hotgraph_server.graph.callables import Callables, Key, Prepared
 from hotgraph_server.graph.definitions import signature_defs_of, signatures_of
@@ -350,7 +350,7 @@ class Graph:
                 clock=self._clock,
             )
         except RunFailed as error:
-            first = str(error).partition("\n")[0]
+            first = first_line(error)
             return replace(
                 AS_SAVED, reason=f"it refuses a single generated row, so nothing could be tried: {first}"
             )
