@@ -20,11 +20,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.slot import Slot
-from hotgraph_server.model import State, Version
+from hotgraph_server.batching.completion import Slot
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.protocols.v2.inference import Infer
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Outcome, Slot
 from hotgraph_server.errors import CallError
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
 

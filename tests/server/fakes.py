@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.generated import Kind
-from hotgraph_server.batching.probing import Measured
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Outcome, Slot
 from hotgraph_server.errors import CallError
-from hotgraph_server.plan import AS_SAVED, Plan
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.plan import AS_SAVED, Plan
+from hotgraph_server.warmup.probing import Measured
+from hotgraph_server.warmup.synthetic_inputs import Kind
 
 HANG_S = 30.0
 """Only a test that fails anyway waits this long, seconds."""

@@ -12,9 +12,9 @@ from fuzzing.targets import Target
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2 import frames, messages
 from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
-from hotgraph_server.transport.http2.field_decoder import BadHeaders, TooManyHeaders
 from hotgraph_server.transport.http2.header_blocks import Head, HeaderReader
-from hotgraph_server.transport.http2.mistakes import ConnectionBroken
+from hotgraph_server.transport.http2.hpack_decoder import BadHeaders, TooManyHeaders
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.http2.stream import Stream
 
 _MOST_STREAMS = 4

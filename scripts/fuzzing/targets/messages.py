@@ -19,12 +19,12 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.protocols.template import learn
 from hotgraph_server.protocols.tfs import codec as tfs_codec
 from hotgraph_server.protocols.tfs import examples, predict_rules
-from hotgraph_server.protocols.tfs import gaps as tfs_gaps
-from hotgraph_server.protocols.v2 import codec, gaps, outputs
+from hotgraph_server.protocols.tfs import spans as tfs_gaps
+from hotgraph_server.protocols.v2 import codec, outputs, spans
 from hotgraph_server.protocols.v2.parameters import read_parameters
-from hotgraph_server.protocols.wire import WORTH_CUTTING, Gap, MalformedMessage
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import WORTH_CUTTING, Gap, MalformedMessage
 
 # Large values are cut out of a message before it is parsed.
 _LARGE_BYTES = 2 * WORTH_CUTTING
@@ -126,7 +126,7 @@ def _read_infer(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str
     signature = _SIGNATURES.get(request.model_name) or _SIGNATURES["numbers"]
     arrays = codec.decode_inputs(request, signature, "m", batched=len(request.id) % 2 == 0, raw=raw)
     outputs.wanted_outputs(request, signature, "m", None, None)
-    return signature, arrays, gaps.tensor_gaps(message, request), gaps.id_gap(message)
+    return signature, arrays, spans.tensor_gaps(message, request), spans.id_gap(message)
 
 
 def _predict() -> Target:

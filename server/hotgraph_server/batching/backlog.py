@@ -1,5 +1,6 @@
 """What waits in a queue, in lanes, and who of it goes. The queue's bookkeeping: no thread, no lock, no clock;
-queue.py has the contract and holds its lock around everything here, work.py knows how long it all takes.
+queue.py has the contract and holds its lock around everything here, load_estimate.py knows how long it all
+takes.
 
 Sums of calls, rows and bytes are kept and not taken anew, because each call asks for them.
 
@@ -18,8 +19,8 @@ from hotgraph_server.batching import decisions
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import MOST_MARGIN
 from hotgraph_server.batching.lane import Lane
+from hotgraph_server.batching.load_estimate import Work
 from hotgraph_server.batching.policies import DELAYED, Policies
-from hotgraph_server.batching.work import Work
 from hotgraph_server.errors import QueueFull, Refused, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.tensors import Array

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Slot
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 

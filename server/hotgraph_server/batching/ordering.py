@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Outcome, Slot
 
 
 class Order:

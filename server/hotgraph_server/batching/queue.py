@@ -117,7 +117,7 @@ from hotgraph_server.errors import (
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.together import at_the_end
+from hotgraph_server.threads.coalescing import at_the_end
 
 _NOBODY: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.completion import Outcome as SlotOutcome
+from hotgraph_server.batching.completion import Slot
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.slot import Outcome as SlotOutcome
-from hotgraph_server.batching.slot import Slot
 from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature

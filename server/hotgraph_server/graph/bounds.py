@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl
 
-from hotgraph_server.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.graph import rewriting
+from hotgraph_server.row_independence.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.signatures import Values
 
 _MOST_NUMBERS = 24

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hotgraph_server.effects import variable_name
+from hotgraph_server.row_independence.effects import variable_name
 from hotgraph_server.tensors import Array
 
 LARGE_BYTES = 2**16

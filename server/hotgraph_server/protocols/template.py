@@ -36,8 +36,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from hotgraph_server.protocols.wire import Gap, Message
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Gap, Message
 
 Meaning = TypeVar("Meaning")
 

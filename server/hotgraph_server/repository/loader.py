@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hotgraph_server.batching_parameters import in_version
-from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
-from hotgraph_server.model import State, Version
+from hotgraph_server.model_config.batching_parameters import in_version
+from hotgraph_server.model_config.completion import contract_of
+from hotgraph_server.model_config.warmup import with_warmup
+from hotgraph_server.models.response_cache import ResponseCache
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.repository.plain_paths import plain
-from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.settings.model import may_be_several
 from hotgraph_server.state.identity import identity_of
-from hotgraph_server.state.keeping import Keeping
-from hotgraph_server.triton.completion import contract_of
-from hotgraph_server.triton.warmup import with_warmup
-from hotgraph_server.warmup import summary
+from hotgraph_server.state.restore import Keeping
+from hotgraph_server.warmup.first_runs import summary
+from hotgraph_server.warmup.warmup_calls import Brings, nothing
 
 _LOG = logging.getLogger(__name__)
 

@@ -20,14 +20,14 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from hotgraph_server.batching.slot import Outcome
+from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
-from hotgraph_server.model import State, Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
+from hotgraph_server.protocols.submission import Answer, Place, hand_in
 from hotgraph_server.protocols.tfs import codec, model_spec
-from hotgraph_server.registry import Registry
 from hotgraph_server.rest import json_examples, json_predict, json_text
-from hotgraph_server.rest.apart import Apart
+from hotgraph_server.rest.json_process_pool import Apart
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature

@@ -16,15 +16,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import uvicorn
 
-from hotgraph_server.accepting import Acceptor
 from hotgraph_server.errors import StartError
-from hotgraph_server.listening import listen, written
-from hotgraph_server.model import State
+from hotgraph_server.models.version import State
 from hotgraph_server.rest.app import Admit, App
+from hotgraph_server.rest.header_timeout import PatientProtocol
 from hotgraph_server.rest.methods import Methods
-from hotgraph_server.rest.patience import PatientProtocol
 from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.transport.accepting import Acceptor
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.listening import listen, written
 
 _LOG = logging.getLogger(__name__)
 

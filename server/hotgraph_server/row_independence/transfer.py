@@ -15,19 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 # Each of these enters its rules into the table.
-from hotgraph_server.row_independence import (  # noqa: F401
-    rules_axes,
-    rules_elementwise,
-    rules_layout,
-    rules_lists,
-    rules_lookups,
-    rules_products,
-    rules_reshape,
-    rules_shapes,
-    rules_slices,
-    rules_sources,
-    rules_texts,
-)
 from hotgraph_server.row_independence.domain import (
     COUNTS,
     NO_ROWS,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Slot
 from hotgraph_server.tensors import Array
 
 SequenceId = int | str

@@ -21,7 +21,7 @@ _CARRIED_BY_NOTHING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True)
 class WarmupSettings:
-    """What a version is warmed up with before it is live; owned by warmup.py."""
+    """What a version is warmed up with before it is live; owned by warmup/first_runs.py."""
 
     warm_up: bool = setting(
         True,

@@ -13,7 +13,7 @@ SAMPLES = (
     f"{SERVING};f (hotgraph_server/transport/fast_lane.py:1);epoll_wait (libc.so.6) 50\n"
     "thread (32): executor x;run (threading.py:975) 2\n"
     "thread (32): executor x;take (hotgraph_server/batching/queue.py:7) 90\n"
-    "thread (33): MainThread;main (hotgraph_server/cli.py:3);Condition.wait (threading.py:327) 90\n"
+    "thread (33): MainThread;main (hotgraph_server/commands/cli.py:3);Condition.wait (threading.py:327) 90\n"
 )
 
 
@@ -33,7 +33,7 @@ def test_sample_belongs_to_the_innermost_line_of_ours() -> None:
 
 def test_rooms_are_folders_or_modules() -> None:
     assert Spot("t", "hotgraph_server/protocols/v2/codec.py", "f", 1).room == "protocols"
-    assert Spot("t", "hotgraph_server/executor.py", "f", 1).room == "executor"
+    assert Spot("t", "hotgraph_server/execution/executor.py", "f", 1).room == "executor"
     assert Spot("t", "", "", 0).room == "none of our code"
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotgraph_server.batching.completion import Outcome, Slot
 from hotgraph_server.batching.ordering import Order, Turn
-from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, InternalError
 
 from ..fakes import HANG_S, switching_often

@@ -24,7 +24,7 @@ from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.simulator import Arrival, simulate
 from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
-from hotgraph_server.executor import Executor
+from hotgraph_server.execution.executor import Executor
 from hotgraph_server.settings import BatchSettings, QueuePolicy
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array

@@ -13,8 +13,8 @@ from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing, lifting
 from hotgraph_server.graph import graph as graph_module
-from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
 from ...saved_models import BUILDERS, SavedModels
 from ...saved_models.tf2 import function, save

@@ -12,9 +12,9 @@ import pytest
 from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
 from hotgraph_server.graph.exporting import export
-from hotgraph_server.model import Version
-from hotgraph_server.plan import Form, Plan, Threads
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, SessionSettings
+from hotgraph_server.warmup.plan import Form, Plan, Threads
 
 from ...saved_models import SavedModels
 from ...saved_models.learning import build_regression

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hotgraph_server.protocols import template
 from hotgraph_server.protocols.template import Template, learn
-from hotgraph_server.protocols.wire import Gap, Message
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Gap, Message
 
 from .fakes import strings
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
-from hotgraph_server.model import State
+from hotgraph_server.models.response_cache import ResponseCache
+from hotgraph_server.models.version import State
 from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
-from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import KeptSettings, ModelSettings, SessionSettings
 
 from ...saved_models import SavedModels

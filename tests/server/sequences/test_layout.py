@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Slot
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.sequences.call import LiveSequence, SequenceCall, SequenceId
 from hotgraph_server.sequences.layout import Layout
+from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules, StateTensor
 
 FLOAT32, INT32, BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Outcome, Slot
 from hotgraph_server.errors import (
     CallError,
     Cancelled,

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import NOT_RUN, CallError, NotDurable, Refused, RunFailed
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, StateSettings
-from hotgraph_server.state.keeper import Keeper
-from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.restore import Keeping
+from hotgraph_server.state.snapshotter import Keeper
 
 from ..fakes import Caller, FakeClock
 from .simulated import Adding, PowerCut, SimulatedDisk
@@ -86,7 +86,10 @@ class History:
         self.version = Version(settings, 1, self.graph.open, self.clock, keeping=keeping)
         executor = self.version._executor
         # On a clock that stands still, runs would be timed for ever.
-        with patch.object(Keeper, "start"), patch("hotgraph_server.executor.time_runs", lambda *_: ()):
+        with (
+            patch.object(Keeper, "start"),
+            patch("hotgraph_server.execution.executor.time_runs", lambda *_: ()),
+        ):
             _, self.runner, self.writes = executor._open()
         with patch.object(executor, "start", executor._opened.result):
             self.version.start()

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
-from hotgraph_server.handing_over import hand_over
-from hotgraph_server.model import Version
+from hotgraph_server.models.state_transfer import hand_over
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.restore import Keeping
 
 from ..fakes import Caller
 from .simulated import READ, Adding, spec

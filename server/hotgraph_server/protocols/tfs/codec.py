@@ -23,7 +23,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.wire import (
+from hotgraph_server.tensors import DT_STRING, MOST_EMPTY, STRING, Array, dtype_of, number_of
+from hotgraph_server.transport.message_fields import (
     LENGTH_DELIMITED,
     WORTH_CUTTING,
     MalformedMessage,
@@ -34,7 +35,6 @@ from hotgraph_server.protocols.wire import (
     read_varint,
     whole_or_pieces,
 )
-from hotgraph_server.tensors import DT_STRING, MOST_EMPTY, STRING, Array, dtype_of, number_of
 
 _DT_HALF, _DT_BFLOAT16 = 19, 14
 

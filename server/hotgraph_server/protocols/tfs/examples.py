@@ -21,8 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 from tensorflow_serving.apis import model_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.wire import Message
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import Message
 
 # A message of some megabytes can say "this megabyte, before each of a million examples". As much as a tensor
 # may be filled with by one value (codec.py).

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.model import Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.submission import Answer, Place, hand_in
 from hotgraph_server.protocols.tfs import classify, examples, model_spec, regress
 from hotgraph_server.protocols.tfs.predict_rules import why_unusable
-from hotgraph_server.protocols.wire import Message, header
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array, tensorflow_name
+from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import Reply
 
 

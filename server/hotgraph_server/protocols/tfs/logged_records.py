@@ -15,10 +15,10 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from hotgraph_server.brought import Brings, Brought
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.protocols.tfs.warmup_records import calls_of, read_records
 from hotgraph_server.signatures import Signature
+from hotgraph_server.warmup.warmup_calls import Brings, Brought
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _MOST_BYTES = 4 * 2**20
 
 
 def logged_in(prefix: str) -> Brings:
-    """What the latest local file whose name begins so holds (request_log/writer.py names them)."""
+    """What the latest local file whose name begins so holds; request_log/writer.py names them."""
     return functools.partial(_logged, prefix)
 
 

@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Outcome, Slot
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.model import Version
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import examples, model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Task, task_of
-from hotgraph_server.protocols.wire import Message, header
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import Reply
 
 _KINDS = {kind.method_name: kind for kind in (CLASSIFY, REGRESS)}

@@ -16,13 +16,13 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from hotgraph_server.brought import Brings, Brought
 from hotgraph_server.errors import CallError, LoadError, Unsupported
 from hotgraph_server.protocols.tfs import examples, model_spec, predict_rules
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Kind, Task, named_task
 from hotgraph_server.protocols.tfs.multi_inference import tasks_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.warmup_calls import Brings, Brought
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 """Where it is in a SavedModel's folder."""

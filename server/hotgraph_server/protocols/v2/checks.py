@@ -15,9 +15,9 @@ from typing import Any
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.models.contract import Contract
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import MOST_EMPTY, Array
-from hotgraph_server.triton.contract import Contract
 
 # What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
 # zero as a one when it looks whether a shape's bytes overflow.

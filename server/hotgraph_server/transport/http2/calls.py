@@ -20,15 +20,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from hotgraph_server.errors import (
-    CallError,
-    Cancelled,
-    DeadlineExceeded,
-    Unsupported,
-    forget_traceback,
-)
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Unsupported, forget_traceback
+from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.deadlines import Alarm
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import (
@@ -45,7 +39,7 @@ from hotgraph_server.transport.service import Answered, HotMethod, Left, Streami
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 if TYPE_CHECKING:
-    from hotgraph_server.transport.http2.lane import FastLane
+    from hotgraph_server.transport.http2.server import FastLane
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall, NotFound, RegionBroken, Unsupported
+from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.outputs import wanted_outputs
-from hotgraph_server.registry import Registry
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.settings import SharedMemorySettings
-from hotgraph_server.shared_memory import Regions
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 from ..fakes import FakeReply, RecordingVersion, spec, strings
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from google.protobuf import wrappers_pb2
 
-from hotgraph_server.listening import listen
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.lane import FastLane
+from hotgraph_server.transport.http2.server import FastLane
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
 
