@@ -15,7 +15,7 @@ from hotgraph_server.access.gate import gate_of
 from hotgraph_server.access.rules import Rules
 from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
 from hotgraph_server.model_control.control import ModelControl
-from hotgraph_server.model_control.model_factory import OfRepositories
+from hotgraph_server.model_control.model_factory import ModelFactory
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.version import State, Unavailable, Version
@@ -33,7 +33,7 @@ from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.rest.json_process_pool import Apart
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
@@ -102,7 +102,7 @@ class Server:
         self.control = ModelControl(
             settings.control,
             settings.models,
-            settings.offered or OfRepositories(),
+            settings.offered or ModelFactory(),
             self.repository,
             self.reconfigure,
             poll_s=settings.repository.poll_s,
@@ -232,7 +232,7 @@ class Server:
             CallError: that cannot be, and why; nothing has changed.
         """
         done: Future[CallError | None] = Future()
-        self.control.renew(settings.models, settings.offered or OfRepositories(), done.set_result)
+        self.control.renew(settings.models, settings.offered or ModelFactory(), done.set_result)
         if (error := done.result()) is not None:
             raise error
 
@@ -301,7 +301,7 @@ class Server:
             prediction,
             models,
             self._request_logs.may_write,
-            Apart(settings.rest_processes, settings.rest_json_s),
+            JsonProcessPool(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
         page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)

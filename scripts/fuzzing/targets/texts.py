@@ -27,7 +27,7 @@ from hotgraph_server.settings import file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 
-_MOST_BYTES = 100_000
+_MAX_BYTES = 100_000
 
 
 def _signature(name: str, **dtypes: Any) -> Signature:
@@ -112,8 +112,8 @@ def _gzip() -> Target:
 
 def _run_gzip(data: bytes) -> None:
     with contextlib.suppress(CallError):
-        whole = gzip_coding.unzipped(data, _MOST_BYTES)
-        assert whole is None or (len(whole) <= _MOST_BYTES and gzip.decompress(data) == whole)
+        whole = gzip_coding.unzipped(data, _MAX_BYTES)
+        assert whole is None or (len(whole) <= _MAX_BYTES and gzip.decompress(data) == whole)
 
 
 def _paths() -> Target:

@@ -2,9 +2,9 @@
 
 Guarantees:
 
-* Answer, error, deadline and cancellation race for the slot; the first one takes it, every later one
+* Answer, error, deadline and cancellation race for the completion; the first one takes it, every later one
   does nothing. Each is told by the return value whether it was the one.
-* The outcome is delivered in the thread of the finisher that took the slot, outside every lock of
+* The outcome is delivered in the thread of the finisher that took the completion, outside every lock of
   ours, exactly once.
 * A delivery that raises harms nobody: it is logged, and the finisher goes on to the next call.
 * Whoever must know that it will be a run's outcome that lands here, calls `begin`, before the run or when it
@@ -30,7 +30,7 @@ Outcome = Sequence[Array] | CallError
 """The arrays of the outputs that the call asked for, in its order, or why there are none."""
 
 
-class Slot:
+class Completion:
     """One-shot; any thread may finish it.
 
     Attributes:
@@ -49,7 +49,8 @@ class Slot:
         self.taken = False
 
     def begin(self) -> bool:
-        """Keep the slot for the outcome of a run that is about to begin, or has ended. Returns whether it is
+        """Keep the completion for the outcome of a run that is about to begin, or has ended. Returns whether
+        it is
         kept; False: the call had ended."""
         if self._begun is not None:
             return not self.taken

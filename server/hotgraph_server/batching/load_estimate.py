@@ -21,7 +21,7 @@ from hotgraph_server.tensors import Array
 _MAX_FLOWS = 1024
 
 
-class Work:
+class LoadEstimate:
     """The present run and the work of the lanes of one backlog, and the cost curves that say how much it is.
 
     Args:

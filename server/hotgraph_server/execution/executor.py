@@ -32,9 +32,9 @@ from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.learnt import Learnt
-from hotgraph_server.state.restore import Keeping
+from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.session_state import Changing, Writes, begin
-from hotgraph_server.state.snapshotter import Keeper
+from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.calibration import BUDGET_S, time_runs
@@ -42,7 +42,7 @@ from hotgraph_server.warmup.first_runs import FirstRuns, Samples, warm_up, warm_
 from hotgraph_server.warmup.plan import Plan
 from hotgraph_server.warmup.probing import Measured
 from hotgraph_server.warmup.synthetic_inputs import Kind
-from hotgraph_server.warmup.warmup_calls import Brings, nothing, replay, samples_of
+from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing, replay, samples_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Opened:
     warmed: Mapping[str, str] = field(default_factory=dict)
     proofs: Mapping[str, Judgement] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    keeper: Keeper | None = None
+    keeper: Snapshotter | None = None
     trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
@@ -122,10 +122,10 @@ class Executor:
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
         settings: BatchSettings | None = None,
-        brings: Brings = nothing,
+        brings: WarmupSource = nothing,
         warmup: WarmupSettings | None = None,
-        keeping: Keeping | None = None,
-        logged: Brings = nothing,
+        keeping: StateRestore | None = None,
+        logged: WarmupSource = nothing,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -136,7 +136,7 @@ class Executor:
         self._brings = brings
         self._logged = logged
         self._warmup = warmup or WarmupSettings()
-        self._keeping = keeping or Keeping()
+        self._keeping = keeping or StateRestore()
         self._opened: Future[Opened] = Future()
         self._finisher = Finisher(name)
         # A daemon, so that a run which never ends cannot keep the process from ending.

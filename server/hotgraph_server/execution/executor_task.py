@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.session_state import Writes
@@ -20,7 +20,7 @@ from hotgraph_server.state.session_state import Writes
 _SIGNATURE = Signature("(errand)", (), (), writes=True)
 
 
-class Errand(Call):
+class ExecutorTask(Call):
     """Waits in the queue until `run`.
 
     Args:
@@ -37,17 +37,17 @@ class Errand(Call):
     def __init__(self, task: Callable[[Writes], Any], *, arrived: float, level: int) -> None:
         self.done: Future[Any] = Future()
         self._task = task
-        super().__init__(_SIGNATURE, (), (), Slot(self._deliver), arrived=arrived, level=level)
+        super().__init__(_SIGNATURE, (), (), Completion(self._deliver), arrived=arrived, level=level)
 
     def run(self, writes: Writes) -> None:
         """In the executor's thread."""
-        if not self.slot.begin():
+        if not self.completion.begin():
             return
         try:
             self.done.set_result(self._task(writes))
         except Exception as error:
             self.done.set_exception(error)
-        self.slot.finish(())
+        self.completion.finish(())
 
     def _deliver(self, outcome: Outcome) -> None:
         if isinstance(outcome, CallError):

@@ -31,11 +31,11 @@ WORTH_A_HAND_OVER_S = 0.001
 
 
 def finish(calls: Sequence[Call], answers: Answers) -> None:
-    """End each call with its answer; one that has ended already is passed over by its slot."""
+    """End each call with its answer; one that has ended already is passed over by its completion."""
     # Callers on one connection get their answers in one write.
     with together():
         for call, answer in zip(calls, answers, strict=True):
-            call.slot.finish(answer)
+            call.completion.finish(answer)
 
 
 class Finisher:

@@ -26,7 +26,7 @@ from hotgraph_server.batching.joining import Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import InternalError
-from hotgraph_server.execution.executor_task import Errand
+from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.large_calls import Pieces
 from hotgraph_server.execution.retries import Reruns
@@ -130,7 +130,7 @@ class Runner:
         except Exception:
             _LOG.exception("%s: a run of signature %r broke", self._title, batch[0].signature.name)
             for call in batch:
-                call.slot.finish(InternalError())
+                call.completion.finish(InternalError())
 
     def check_if_due(self) -> None:
         """Run the sampled call alone, if there is one and now is the time for it."""
@@ -145,7 +145,7 @@ class Runner:
 
     def _run(self, batch: Batch) -> None:
         first = batch[0]
-        if isinstance(first, Errand):
+        if isinstance(first, ExecutorTask):
             self._checks.forget()
             first.run(self._writes)
             return

@@ -3,8 +3,8 @@
 One step of the runner's work at a time: run calls together, end them with what came out, count it. What is
 run next when a run fails is decided elsewhere (retries.py, large_calls.py).
 
-A call is counted once by how it ended. Whoever ends it early counts it (model.Version.leave), so a run
-counts only those whose slots it gets when it ends (Slot.begin). It takes them before it answers, because a
+A call is counted once by how it ended. Whoever ends it early counts it (model.Version.leave), so a run counts
+only those whose completions it gets when it ends (Slot.begin). It takes them before it answers, because a
 caller who has its answer shall find it counted; one who leaves between the two has been answered.
 """
 
@@ -190,7 +190,7 @@ class Runs:
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
         """Count a run that went well."""
-        arrivals = [call.arrived for call in calls if call.slot.begin()]
+        arrivals = [call.arrived for call in calls if call.completion.begin()]
         arrivals += calls[0].company
         self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
@@ -204,7 +204,7 @@ class Runs:
             ran: its run.
             answer: of the whole call; None: pieces are left.
         """
-        arrivals = [call.arrived] if answer is not None and call.slot.begin() else []
+        arrivals = [call.arrived] if answer is not None and call.completion.begin() else []
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
             self.failing.answered([call])
@@ -212,21 +212,21 @@ class Runs:
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""
-        self._count_ends(([call.arrived] if call.slot.begin() else []), call, rows, ran)
+        self._count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
         error = ran.error
         self.failing.failed(call, error)
         if isinstance(error, RunFailed):
-            call.slot.finish(error)
+            call.completion.finish(error)
         else:
             _LOG.error("%s: signature %r broke", self._title, call.signature.name, exc_info=error)
-            call.slot.finish(InternalError())
+            call.completion.finish(InternalError())
             assert error is not None
             forget_traceback(error)
 
     def end_all_failed(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls with the error of the one run that they were in, which is not tried again."""
         first = calls[0]
-        arrivals = [call.arrived for call in calls if call.slot.begin()]
+        arrivals = [call.arrived for call in calls if call.completion.begin()]
         self._count_ends(arrivals, first, sum([call.rows for call in calls]), ran)
         error = ran.error
         if not isinstance(error, RunFailed):
@@ -234,7 +234,7 @@ class Runs:
         for call in calls:
             # An error of its own for each: whoever sends one changes it.
             own = RunFailed(error.code, str(error)) if isinstance(error, RunFailed) else InternalError()
-            call.slot.finish(own)
+            call.completion.finish(own)
         assert error is not None
         forget_traceback(error)
 
@@ -262,7 +262,7 @@ class Runs:
 
     def may_begin(self, call: Call) -> bool:
         """Shall this call, which changes state, be run now? If so, nobody can leave it any more."""
-        return self.is_wanted(call) and call.slot.begin()
+        return self.is_wanted(call) and call.completion.begin()
 
     def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
@@ -281,10 +281,10 @@ class Runs:
     def is_wanted(self, call: Call) -> bool:
         """Time has passed, and callers may have left."""
         if call.deadline <= self._clock():
-            if call.slot.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
+            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
                 self.count(call, Event.EXPIRED)
             return False
-        return not call.slot.taken
+        return not call.completion.taken
 
     def joining(self, call: Call) -> Joining:
         """How this call is joined with others."""

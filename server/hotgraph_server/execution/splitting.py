@@ -2,8 +2,8 @@
 
 A piece is the next rows of the call, run like any other call. Between two pieces the call goes back to the
 queue, and others have their turn (queue.py says how), so it never holds the executor longer than one full
-batch. `rows_done` and `pieces` of the call say how far it is; its slot stays its own, so that leaving and
-deadlines go on as before.
+batch. `rows_done` and `pieces` of the call say how far it is; its completion stays its own, so that leaving
+and deadlines go on as before.
 
 What may be cut in pieces is what may be joined, where the outputs asked for all have rows: what a piece says
 without rows is said about the piece. A call that fails in one piece fails, with that piece's error.
@@ -28,7 +28,7 @@ def may_split(call: Call, joining: Joining) -> bool:
 def next_piece(call: Call, max_rows: int, joining: Joining) -> Call:
     """The next rows of `call`, at most `max_rows`, as a call to be run; its inputs are views.
 
-    It has the slot of the whole and must not end it.
+    It has the completion of the whole and must not end it.
     """
     rows = slice(call.rows_done, min(call.rows_done + max_rows, call.rows))
     inputs = [
@@ -38,7 +38,7 @@ def next_piece(call: Call, max_rows: int, joining: Joining) -> Call:
         call.signature,
         inputs,
         call.outputs,
-        call.slot,
+        call.completion,
         arrived=call.arrived,
         deadline=call.deadline,
         joinable=True,

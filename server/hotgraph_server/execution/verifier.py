@@ -120,7 +120,7 @@ class Checks:
             self._run_each_alone(calls, ran, {})
             return False
         # Who has left gets no answer, and proves none.
-        wanted = [place for place, call in enumerate(calls) if not call.slot.taken]
+        wanted = [place for place, call in enumerate(calls) if not call.completion.taken]
         if not wanted:
             return True
         due = trust.take(len(wanted), ran.ended)
@@ -131,7 +131,7 @@ class Checks:
         differing: list[Call] = []
         for place in [wanted[index] for index in due.before]:
             call = calls[place]
-            if call.slot.taken:
+            if call.completion.taken:
                 continue
             alone[call] = self._runs.run_alone(call)
             if self._compare(call, ran.answers[place], alone[call]):

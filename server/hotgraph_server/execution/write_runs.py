@@ -1,10 +1,10 @@
 """Runs that change state: in the order of arrival, each exactly once, and each caller hears what came of it.
 
-A call is run only if its slot could be kept for the run's outcome: who had left before is never run, who
-leaves later is answered all the same. Nothing is run a second time, in parts, or at fewer rows. A run that
-fails is undone before anything else is run (state/session_state.py), so that no reader sees half of it. A run
-that went well is answered when the promise of what a crash costs allows it (state/durability.py), often in
-another thread and after later runs.
+A call is run only if its completion could be kept for the run's outcome: who had left before is never run,
+who leaves later is answered all the same. Nothing is run a second time, in parts, or at fewer rows. A run
+that fails is undone before anything else is run (state/session_state.py), so that no reader sees half of it.
+A run that went well is answered when the promise of what a crash costs allows it (state/durability.py), often
+in another thread and after later runs.
 
 The executor's own, in the executor's thread.
 """
@@ -53,4 +53,4 @@ class Writing:
             finish(calls, ran.answers)
             return
         for call in calls:
-            call.slot.finish(NotDurable(self._title, problem))
+            call.completion.finish(NotDurable(self._title, problem))

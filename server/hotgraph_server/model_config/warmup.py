@@ -25,14 +25,14 @@ from hotgraph_server.models.contract import Contract
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.warmup.warmup_calls import Brings, Brought
+from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
 
 FOLDER = "warmup"
 """In a model's folder, where files of warm-up data lie."""
 
 _KIND = "model_warmup"
 # Of one call, all inputs together.
-_MOST_BYTES = 2 * 1024**3
+_MAX_BYTES = 2 * 1024**3
 _MAX_RANK = 32
 # What a string costs at least: a pointer, and the object of an empty one.
 _STRING_BYTES = 8 + 33
@@ -41,7 +41,7 @@ _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz", np.uint8)
 _STRING_LENGTH = 8
 
 
-def with_warmup(settings: ModelSettings, where: str, others: Brings) -> Brings:
+def with_warmup(settings: ModelSettings, where: str, others: WarmupSource) -> WarmupSource:
     """What a model brings: the calls of its configuration, then `others`.
 
     What contradicts the SavedModel is found before any of them is made.
@@ -104,8 +104,8 @@ def _row(
     shape = tuple(tensor.dims)
     each = _STRING_BYTES + _STRING_LENGTH if spec.dtype == STRING else spec.dtype.itemsize
     # A size of 0 makes the rest cost nothing, and numpy refuses it all the same where that is large.
-    if math.prod(max(size, 1) for size in shape) * rows * each > _MOST_BYTES or len(shape) > _MAX_RANK:
-        raise LoadError(where, f"{rows} rows of {list(shape)} are more than {_MOST_BYTES} bytes")
+    if math.prod(max(size, 1) for size in shape) * rows * each > _MAX_BYTES or len(shape) > _MAX_RANK:
+        raise LoadError(where, f"{rows} rows of {list(shape)} are more than {_MAX_BYTES} bytes")
     wanted = _model_shape(spec, contract, shape, where)
     given = tensor.WhichOneof("input_data_type")
     if given == "input_data_file":
@@ -176,7 +176,7 @@ def _random(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
 
 def _from_file(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], files: OwnFiles, where: str) -> Array:
     path = f"{FOLDER}/{name}"
-    content = files.read(path, where, _MOST_BYTES)
+    content = files.read(path, where, _MAX_BYTES)
     try:
         return wire.decode_raw(wire.datatype_of(dtype) or "", shape, content)
     except ValueError as error:

@@ -44,9 +44,9 @@ from hotgraph_server.errors import (
     StartError,
 )
 from hotgraph_server.model_control import index, safe_paths
-from hotgraph_server.model_control.discovery import Offers
+from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.load_requests import Translation
-from hotgraph_server.model_control.stability import Arrivals
+from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow
 from hotgraph_server.models.version import Unavailable
@@ -56,7 +56,7 @@ from hotgraph_server.threads.periodic import Watcher
 
 _LOG = logging.getLogger(__name__)
 
-Tell = Callable[[CallError | None], None]
+Callback = Callable[[CallError | None], None]
 """Told how a request ended, once; None: well. Must not wait."""
 
 
@@ -114,11 +114,11 @@ class ModelControl:
         self._clock = clock
         self._watcher = Watcher(self.tick, "model control")
         self._winding_down = False
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Tell]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Callback]] = queue.SimpleQueue()
         self._next_look = math.inf
-        self._offers = Offers()
+        self._offers = Discovery()
         self._warned: Mapping[str, str] = {}
-        self._arrivals = Arrivals()
+        self._arrivals = StabilityCheck()
         self._loads = 0
         self._latest_load: dict[str, int] = {}
         # Swapped, never changed.
@@ -127,7 +127,7 @@ class ModelControl:
 
     # Any thread.
 
-    def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Tell) -> None:
+    def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Callback) -> None:
         """Load a model, or load it anew if it is served; returns at once.
 
         Args:
@@ -152,7 +152,7 @@ class ModelControl:
             )
         self._put(functools.partial(self._load, name, config, found, tell), tell)
 
-    def unload(self, name: str, tell: Tell) -> None:
+    def unload(self, name: str, tell: Callback) -> None:
         """Serve a model no longer; returns at once. Calls that were taken are answered. What is not served is
         none to be unloaded, and well so.
 
@@ -166,7 +166,7 @@ class ModelControl:
         self._check_explicit()
         self._put(functools.partial(self._unload, name, tell), tell)
 
-    def renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Tell) -> None:
+    def renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Callback) -> None:
         """Serve other models that do not come from a repository, and look at everything now; returns at once.
 
         Under none and poll the repositories are looked at too, and what they offer is served as it is found,
@@ -258,7 +258,7 @@ class ModelControl:
 
     # What follows is for the thread alone.
 
-    def _put(self, job: Callable[[], None], tell: Tell) -> None:
+    def _put(self, job: Callable[[], None], tell: Callback) -> None:
         self._jobs.put((job, tell))
         self._watcher.wake()
 
@@ -310,7 +310,7 @@ class ModelControl:
         self._warned = self._offers.refused
 
     def _load(
-        self, name: str, config: str | None, files: Mapping[safe_paths.Parts, bytes], tell: Tell
+        self, name: str, config: str | None, files: Mapping[safe_paths.Parts, bytes], tell: Callback
     ) -> None:
         if name in self._fixed:
             raise InvalidCall(f"failed to load '{name}', it is a model of the command line")
@@ -337,7 +337,12 @@ class ModelControl:
             raise LoadFailed(name, f"its files cannot be written: {error.strerror or error}") from error
 
     def _loaded(
-        self, name: str, this: int, before: ModelSettings | None, unavailable: list[Unavailable], tell: Tell
+        self,
+        name: str,
+        this: int,
+        before: ModelSettings | None,
+        unavailable: list[Unavailable],
+        tell: Callback,
     ) -> None:
         """A load has ended; `before`: the settings that were in force when it was asked for."""
         if self._latest_load.get(name) == this:
@@ -353,7 +358,7 @@ class ModelControl:
         else:
             tell(None if name in self._served else LoadFailed(name, "it was unloaded meanwhile"))
 
-    def _unload(self, name: str, tell: Tell) -> None:
+    def _unload(self, name: str, tell: Callback) -> None:
         if name in self._fixed:
             raise InvalidCall(f"failed to unload '{name}', it is a model of the command line")
         self._latest_load.pop(name, None)
@@ -362,7 +367,7 @@ class ModelControl:
             self._serve({one: model for one, model in self._served.items() if one != name})
         tell(None)
 
-    def _renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Tell) -> None:
+    def _renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Callback) -> None:
         before = self._fixed, self._translation, self._offers
         self._fixed = {model.name: model for model in fixed}
         self._translation = Translation(self._settings, self._fixed, make)

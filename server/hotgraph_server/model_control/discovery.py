@@ -48,7 +48,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Offers:
+class Discovery:
     """What a look at the repositories found.
 
     Attributes:
@@ -60,7 +60,7 @@ class Offers:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out: bool = True) -> Offers:
+def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out: bool = True) -> Discovery:
     """What they offer now.
 
     Args:
@@ -89,7 +89,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
                 if out is not None:
                     refused[name] = f"{out} is a link out of {repository}"
                 found[name] = offer
-    return Offers({name: offer for name, offer in found.items() if name not in refused}, refused)
+    return Discovery({name: offer for name, offer in found.items() if name not in refused}, refused)
 
 
 def _written_out(name: str) -> str:

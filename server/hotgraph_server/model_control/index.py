@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from hotgraph_server.model_control.discovery import Offers
+from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.models.status import IndexRow
 from hotgraph_server.models.version import State, VersionStatus
 
@@ -25,7 +25,7 @@ class Models(Protocol):
 
 
 def rows(
-    models: Models, served: Collection[str], offers: Offers, faults: Mapping[str, str]
+    models: Models, served: Collection[str], offers: Discovery, faults: Mapping[str, str]
 ) -> list[IndexRow]:
     """What there is of every model, by name, of each the highest version first.
 
@@ -49,7 +49,7 @@ def all_well(models: Models, served: Collection[str], faults: Collection[str]) -
 
 
 def _rows(
-    name: str, models: Models, is_served: bool, offers: Offers, faults: Mapping[str, str]
+    name: str, models: Models, is_served: bool, offers: Discovery, faults: Mapping[str, str]
 ) -> list[IndexRow]:
     statuses = models.statuses(name)
     if statuses:

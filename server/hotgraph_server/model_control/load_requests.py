@@ -12,7 +12,7 @@ from typing import Any
 from hotgraph_server.errors import InvalidCall, LoadError, LoadFailed, SettingsError, StartError
 from hotgraph_server.model_config import config_file
 from hotgraph_server.model_control import safe_paths
-from hotgraph_server.model_control.discovery import Offer, Offers, offers_of
+from hotgraph_server.model_control.discovery import Discovery, Offer, offers_of
 from hotgraph_server.settings import ControlSettings, FolderSettings, LikeConfigured, ModelSettings
 from hotgraph_server.settings.control import EVERY_MODEL, EXPLICIT, POLL
 
@@ -39,7 +39,7 @@ class Translation:
         self._explicit = settings.model_control == EXPLICIT
         self._polled = settings.model_control == POLL
 
-    def look(self) -> Offers:
+    def look(self) -> Discovery:
         """What the repositories offer now.
 
         Raises:
@@ -49,9 +49,9 @@ class Translation:
         offers = offers_of(self._repositories, name, links_out=self._settings.follow_links)
         also = dict.fromkeys(offers.models.keys() & set(self._fixed), "the command line has this model too")
         models = {name: offer for name, offer in offers.models.items() if name not in also}
-        return Offers(models, {**offers.refused, **also})
+        return Discovery(models, {**offers.refused, **also})
 
-    def chosen(self, offers: Offers) -> dict[str, Offer]:
+    def chosen(self, offers: Discovery) -> dict[str, Offer]:
         """Those to be served from the start.
 
         Raises:
@@ -76,7 +76,7 @@ class Translation:
         return self._made(offer, config, links_out=self._settings.follow_links)
 
     def again(
-        self, offers: Offers, served: Mapping[str, ModelSettings]
+        self, offers: Discovery, served: Mapping[str, ModelSettings]
     ) -> tuple[dict[str, ModelSettings], dict[str, str]]:
         """The settings of all that is offered, and why some have none. These go on as they are `served`, if
         they are; and so do those whose names are refused from now on."""
@@ -92,7 +92,9 @@ class Translation:
                     found[name] = served[name]
         return found, faults
 
-    def asked_for(self, name: str, config: str | None, folder: Path | None, offers: Offers) -> ModelSettings:
+    def asked_for(
+        self, name: str, config: str | None, folder: Path | None, offers: Discovery
+    ) -> ModelSettings:
         """The settings that a request to load amounts to.
 
         Args:

@@ -16,7 +16,7 @@ from hotgraph_server.model_control import safe_paths
 from hotgraph_server.settings import (
     PER_MODEL,
     BatchSettings,
-    KeptSettings,
+    CacheSettings,
     ModelSettings,
     SequenceSettings,
     SessionSettings,
@@ -41,7 +41,7 @@ def model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
         build(SessionSettings, values),
         warmup=build(WarmupSettings, values),
         state=build(StateSettings, values),
-        kept=build(KeptSettings, values),
+        kept=build(CacheSettings, values),
         sequences=build(SequenceSettings, values),
     )
 
@@ -63,7 +63,7 @@ def in_folder(
     config = own_config(path)
     if config is None:
         return model(name, path, {**values, **(table or {})})
-    made = OfRepositories(values, {name: table or {}})(name, path, config)
+    made = ModelFactory(values, {name: table or {}})(name, path, config)
     made = dataclasses.replace(made, folder=dataclasses.replace(made.folder, linked_files=True))
     if not config.default_model_filename:
         return made
@@ -90,7 +90,7 @@ def own_config(path: Path) -> ModelConfig | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class OfRepositories:
+class ModelFactory:
     """Makes models that repositories offer; see settings.LikeConfigured.
 
     Attributes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hotgraph_server.model_control.discovery import Offer, Offers
+from hotgraph_server.model_control.discovery import Discovery, Offer
 from hotgraph_server.repository.tree import Tree, tree_of
 
 
-class Arrivals:
+class StabilityCheck:
     """What was seen of each model.
 
     A model that is new is taken when two looks have found the same files in it, and a configuration when two
@@ -29,7 +29,7 @@ class Arrivals:
         """This one is taken as it is."""
         self._taken[offer.name] = offer
 
-    def look(self, offers: Offers) -> tuple[list[Offer], set[str]]:
+    def look(self, offers: Discovery) -> tuple[list[Offer], set[str]]:
         """What is to be taken up, new or changed, and the names of those taken that are gone."""
         before, self._coming = self._coming, {}
         ready = []

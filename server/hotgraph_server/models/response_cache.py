@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.cache_key import key_of
 from hotgraph_server.signatures import Signature
@@ -77,11 +77,11 @@ def why_not_kept(signature: Signature, signatures: Mapping[str, Signature]) -> s
 class _Entry(NamedTuple):
     arrays: tuple[Array, ...]
     nbytes: int
-    owner: KeptAnswers
+    owner: VersionCache
 
 
 class _ToKeep(NamedTuple):
-    owner: KeptAnswers
+    owner: VersionCache
     signature: str
     key: bytes
     arrays: Sequence[Array]
@@ -129,7 +129,7 @@ class ResponseCache:
 
     def answers_of(
         self, title: str, signatures: Mapping[str, Signature], statistics: Statistics
-    ) -> KeptAnswers:
+    ) -> VersionCache:
         """A place for the answers of a version that has just been loaded.
 
         Args:
@@ -142,7 +142,7 @@ class ResponseCache:
             if reason is not None:
                 _LOG.warning("%s: answers of signature %r are not kept: %s", title, name, reason)
         kept = frozenset(name for name, reason in reasons.items() if reason is None)
-        return KeptAnswers(self, f"{next(_loadings)} {title}".encode(), kept, statistics, self._clock)
+        return VersionCache(self, f"{next(_loadings)} {title}".encode(), kept, statistics, self._clock)
 
     def find(self, key: bytes) -> tuple[Array, ...] | None:
         """The answer under `key`, which is used by this; read-only, because others get the same arrays."""
@@ -153,7 +153,7 @@ class ResponseCache:
             self._entries.move_to_end(key)
             return entry.arrays
 
-    def keep_later(self, owner: KeptAnswers, signature: str, key: bytes, arrays: Sequence[Array]) -> None:
+    def keep_later(self, owner: VersionCache, signature: str, key: bytes, arrays: Sequence[Array]) -> None:
         """Let the thread copy an answer and keep it; returns at once."""
         nbytes = _nbytes_of(arrays)
         with self._lock:
@@ -162,7 +162,7 @@ class ResponseCache:
             self._nbytes_waiting += nbytes
         self._to_keep.put(_ToKeep(owner, signature, key, arrays, nbytes))
 
-    def forget(self, owner: KeptAnswers) -> None:
+    def forget(self, owner: VersionCache) -> None:
         """Drop what is kept of a version, and keep nothing of it any more."""
         with self._lock:
             owner.closed = True
@@ -208,7 +208,7 @@ class ResponseCache:
         return entry
 
 
-class KeptAnswers:
+class VersionCache:
     """The answers of one loaded version; made by ResponseCache.answers_of.
 
     Attributes:
@@ -238,7 +238,7 @@ class KeptAnswers:
         is kept.
 
         Args:
-            call: not in the queue yet. Its slot is replaced by one that passes the outcome on.
+            call: not in the queue yet. Its completion is replaced by one that passes the outcome on.
 
         Returns:
             whether the call has ended.
@@ -252,18 +252,18 @@ class KeptAnswers:
         seconds = self._clock() - started
         if arrays is None:
             self.statistics.add_cache_miss(name, seconds)
-            call.slot = Slot(functools.partial(self._answered, call.slot, name, key))
+            call.completion = Completion(functools.partial(self._answered, call.completion, name, key))
             return False
         self.statistics.add_cache_hit(name, seconds)
-        call.slot.finish(arrays)
+        call.completion.finish(arrays)
         return True
 
     def forget(self) -> None:
         """Drop them all, for ever."""
         self._cache.forget(self)
 
-    def _answered(self, slot: Slot, signature: str, key: bytes, outcome: Outcome) -> None:
-        slot.finish(outcome)
+    def _answered(self, completion: Completion, signature: str, key: bytes, outcome: Outcome) -> None:
+        completion.finish(outcome)
         if not isinstance(outcome, CallError):
             self._cache.keep_later(self, signature, key, outcome)
 

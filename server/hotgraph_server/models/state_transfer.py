@@ -78,14 +78,14 @@ class Gate:
             held, self._held = self._held or [], None
             refused = [(call, error) for call, put in held if (error := _put(call, put)) is not None]
         for call, error in refused:
-            call.slot.leave(error)
+            call.completion.leave(error)
 
     def forget(self) -> None:
         """The new version does not take over: end what was held back, and let calls go as before."""
         with self._lock:
             held, self._held, self._end = self._held or [], None, None
         for call, _ in held:
-            call.slot.leave(NotReady("the next version could not take over; the call was not run"))
+            call.completion.leave(NotReady("the next version could not take over; the call was not run"))
 
 
 def hand_over(old: Version, new: Version, *, replaced: bool) -> None:
@@ -176,7 +176,7 @@ def _take_over(state: Writes, values: Values, writes: int) -> list[str]:
 
 
 def _put(call: Call, put: Callable[[Call], object]) -> CallError | None:
-    if call.slot.taken:
+    if call.completion.taken:
         return None
     try:
         put(call)

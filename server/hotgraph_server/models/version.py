@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
-from hotgraph_server.batching.completion import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import has_rows, joined_because
@@ -30,9 +30,9 @@ from hotgraph_server.errors import (
     StartError,
 )
 from hotgraph_server.execution.executor import Executor, OpenGraph
-from hotgraph_server.execution.executor_task import Errand
+from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.models.contract import Contract
-from hotgraph_server.models.response_cache import KeptAnswers, ResponseCache
+from hotgraph_server.models.response_cache import ResponseCache, VersionCache
 from hotgraph_server.models.state_transfer import Gate, same_call
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.sequences.batcher import Sequences
@@ -40,13 +40,13 @@ from hotgraph_server.sequences.call import SequenceCall
 from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, default_signature
-from hotgraph_server.state.restore import Keeping
+from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.session_state import Writes
-from hotgraph_server.state.snapshotter import Keeper
+from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.plan import Plan
-from hotgraph_server.warmup.warmup_calls import Brings, nothing
+from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 Left = CallError | bool | None
 """What leaving a call has come to; see Version.leave, and transport.service.Left, which is the same."""
@@ -130,9 +130,9 @@ class Version:
         number: int,
         open_graph: Callable[[], OpenGraph],
         clock: Callable[[], float] = time.monotonic,
-        brings: Brings = nothing,
-        logged: Brings = nothing,
-        keeping: Keeping | None = None,
+        brings: WarmupSource = nothing,
+        logged: WarmupSource = nothing,
+        keeping: StateRestore | None = None,
     ) -> None:
         self.name = settings.name
         self.number = number
@@ -150,13 +150,13 @@ class Version:
         self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
         self.load_s = 0.0
-        self.keeper: Keeper | None = None
+        self.keeper: Snapshotter | None = None
         self.trust: Mapping[str, Trust] = {}
         self.gate = Gate()
         self.contract = Contract(config=settings.config)
         self.sequences: Sequences | None = None
         self._settings = settings
-        self._kept: KeptAnswers | None = None
+        self._kept: VersionCache | None = None
         self._clock = clock
         self._padded: Mapping[str, frozenset[tuple[str, int]]] = {}
         self._without_rows: frozenset[str] = frozenset()
@@ -177,7 +177,7 @@ class Version:
             settings.batch,
             brings,
             settings.warmup,
-            keeping or Keeping(settings.state, settings.name, number),
+            keeping or StateRestore(settings.state, settings.name, number),
             logged,
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
@@ -295,7 +295,7 @@ class Version:
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         deadline: float = math.inf,
         timeout_s: float = math.inf,
@@ -306,7 +306,7 @@ class Version:
         company: Sequence[float] = (),
         peer: Hashable = None,
     ) -> Call:
-        """Hand a decoded call to the queue; its outcome lands in `slot`, by whatever thread ends it.
+        """Hand a decoded call to the queue; its outcome lands in `completion`, by whatever thread ends it.
 
         Whoever has a timer calls `leave` at the call's `deadline`, which may be earlier than the one given.
 
@@ -314,7 +314,7 @@ class Version:
             signature: one of `signatures`.
             inputs: one array for each input, in the signature's order, with exactly its dtype.
             outputs: aliases of the outputs wanted, each once.
-            slot: not yet taken.
+            completion: not yet taken.
             deadline: monotonic seconds; infinite: the settings' default, if there is one.
             timeout_s: seconds that the caller wants to wait at most; infinite: it does not say. Where the
                 model has queue policies, they say what that means for the time before the run; where it has
@@ -348,7 +348,7 @@ class Version:
             signature,
             inputs,
             outputs,
-            slot,
+            completion,
             arrived=arrived,
             deadline=deadline,
             joinable=self.alone[signature.name] is None and not company,
@@ -390,7 +390,7 @@ class Version:
             Draining: this version takes nothing any more.
         """
         level = self._settings.batch.level_of(0) if self._has_levels else 1
-        errand = Errand(task, arrived=self._clock(), level=level)
+        errand = ExecutorTask(task, arrived=self._clock(), level=level)
         self._queue.put_errand(errand)
         return errand.done
 
@@ -414,7 +414,7 @@ class Version:
             other,
             call.inputs,
             call.outputs,
-            call.slot,
+            call.completion,
             arrived=call.arrived,
             deadline=call.deadline,
             joinable=end.alone[other.name] is None and not call.company,
@@ -449,14 +449,14 @@ class Version:
         if self.gate.end is not None and call.signature is not self.signatures.get(call.signature.name):
             # It went on to the next version, whose queue alone knows it.
             return self.gate.end.leave(call, expired=expired)
-        if call.slot.taken:
+        if call.completion.taken:
             return None
         if expired is None:
             expired = call.deadline <= self._clock()
         writes = call.signature.writes
         note = NOT_RUN if writes else ""
         error = DeadlineExceeded(note) if expired else Cancelled(note)
-        if not call.slot.leave(error):
+        if not call.completion.leave(error):
             return True if writes else None
         self._queue.withdraw(call)
         self.statistics.count(call.signature.name, Event.EXPIRED if expired else Event.CANCELLED)

@@ -23,12 +23,12 @@ FORMATS = (DEFAULT, ISO8601)
 
 _OURS = "hotgraph_server"
 WHILE_S = 10.0
-MOST_LINES = {logging.ERROR: 10, logging.WARNING: 10, logging.INFO: 1000}
+MAX_LINES = {logging.ERROR: 10, logging.WARNING: 10, logging.INFO: 1000}
 """So many lines of a kind are written in a while, by what they are at least. A guess: of models that come and
 go there may be hundreds, and each has a line of its own."""
 
 _TOLD = "tells_of_others"
-_MOST_QUOTED = 200
+_MAX_QUOTED = 200
 
 _LINE = "%(asctime)s %(levelname).1s %(message)s"
 
@@ -120,7 +120,7 @@ class Limit(logging.Filter):
         self._kinds: dict[tuple[str, int, str, int], _Kind] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        most = MOST_LINES.get(_rank(record.levelno))
+        most = MAX_LINES.get(_rank(record.levelno))
         if most is None or getattr(record, _TOLD, False):
             return True
         key = (record.name, record.levelno, record.pathname, record.lineno)
@@ -145,7 +145,7 @@ class Limit(logging.Filter):
             kind = self._kinds.pop(key)
         last = kind.last
         assert last is not None
-        line = last.getMessage().partition("\n")[0][:_MOST_QUOTED]
+        line = last.getMessage().partition("\n")[0][:_MAX_QUOTED]
         told = logging.LogRecord(
             *(last.name, last.levelno, last.pathname, last.lineno),
             *("... %s more of these: %s", (f"{kind.others:,}", line), None),

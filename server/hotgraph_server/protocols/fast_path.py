@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import Place, place_of
+from hotgraph_server.protocols.submission import QueueHints, place_of
 from hotgraph_server.protocols.template import Template, learn
 from hotgraph_server.protocols.template_cache import KnownTemplates
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.message_fields import Gap, MalformedMessage, Message
+from hotgraph_server.transport.message_fields import MalformedMessage, Message, Span
 from hotgraph_server.transport.service import Reply
 
 
@@ -37,19 +37,19 @@ class Meant(Protocol):
     @property
     def aliases(self) -> tuple[str, ...]: ...
     @property
-    def place(self) -> Place: ...
+    def place(self) -> QueueHints: ...
     @property
     def _replace(self) -> Callable[..., Any]: ...
 
 
 Asked = TypeVar("Asked", bound=Meant)
 
-Gaps = Callable[[], tuple[Mapping[str, Gap], Gap | None]]
+Gaps = Callable[[], tuple[Mapping[str, Span], Span | None]]
 """Where the tensors lie in a message, by alias, and where its one string lies, if it has one that differs
 from message to message. Raises MalformedMessage: it cannot be walked through."""
 
 
-class TwoWays(Generic[Asked]):
+class FastPath(Generic[Asked]):
     """Any number of threads may call it."""
 
     def __init__(self) -> None:

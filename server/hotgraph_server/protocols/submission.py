@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hotgraph_server.batching.call import Call, LaneKey
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.version import Version
 from hotgraph_server.sequences.call import SequenceCall
@@ -18,7 +18,7 @@ from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Reply
 
 
-class Place(NamedTuple):
+class QueueHints(NamedTuple):
     """A call's place in the queue, as Version.call takes it; by default it is worked out there."""
 
     lane: LaneKey | None = None
@@ -28,19 +28,19 @@ class Place(NamedTuple):
 
 def place_of(
     version: Version, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
-) -> Place:
+) -> QueueHints:
     """Where all calls with inputs of these shapes have their place, as far as shapes tell it."""
     nbytes = sum(array.nbytes for array in inputs)
     shapes = [array.shape for array in inputs]
     sizes = {shape[0] if shape else 0 for shape in shapes}
     if len(sizes) != 1 or 0 in sizes:
-        return Place(nbytes=nbytes)
+        return QueueHints(nbytes=nbytes)
     lane = version.lane_key(signature, outputs, shapes)
-    return Place(nbytes=nbytes) if lane is None else Place(lane, sizes.pop(), nbytes)
+    return QueueHints(nbytes=nbytes) if lane is None else QueueHints(lane, sizes.pop(), nbytes)
 
 
 class Answer:
-    """What comes of one call: its slot delivers the outcome here, the transport encodes when it likes."""
+    """What comes of one call: its completion brings the outcome, the transport encodes when it likes."""
 
     __slots__ = ("_outcome", "_reply")
 
@@ -49,8 +49,9 @@ class Answer:
         self._outcome: Outcome | None = None
 
     def deliver(self, outcome: Outcome) -> None:
-        """Once, as slots do."""
-        # The reply knows how to leave the call, whose slot knows this: a cycle, if it were not cut here.
+        """Once, as completions do."""
+        # The reply knows how to leave the call, whose completion knows this: a cycle, if it were not cut
+        # here.
         reply, self._reply = self._reply, None
         self._outcome = outcome
         assert reply is not None
@@ -89,7 +90,7 @@ def hand_in(
     reply: Reply,
     *,
     deadline: float,
-    place: Place,
+    place: QueueHints,
     timeout_s: float = math.inf,
     priority: int = 0,
     sequence: InSequence | None = None,
@@ -103,7 +104,7 @@ def hand_in(
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    slot = Slot(answer.deliver)
+    completion = Completion(answer.deliver)
     call: Call | SequenceCall
     if sequence is None:
         lane, rows, nbytes = place
@@ -111,7 +112,7 @@ def hand_in(
             signature,
             inputs,
             outputs,
-            slot,
+            completion,
             deadline=deadline,
             timeout_s=timeout_s,
             priority=priority,
@@ -126,7 +127,7 @@ def hand_in(
             signature,
             inputs,
             outputs,
-            slot,
+            completion,
             sequence_id=sequence.sequence_id,
             start=sequence.start,
             end=sequence.end,

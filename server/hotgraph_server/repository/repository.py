@@ -48,7 +48,7 @@ from hotgraph_server.repository.layout import Interest, Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s
 from hotgraph_server.repository.records import REMEMBERED, Entry, Record
-from hotgraph_server.repository.waiting import Tell, Waiter, Waiting
+from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
 from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
 from hotgraph_server.threads import processors
 from hotgraph_server.threads.one_shot import Threads
@@ -178,7 +178,7 @@ class Repository:
     def when_settled(
         self,
         names: Collection[str],
-        tell: Tell,
+        tell: Callback,
         *,
         patient: bool = False,
         all_of_them: bool = True,

@@ -25,7 +25,7 @@ from hotgraph_server.rest.codes import error_body
 HEAD_S = 30.0
 """For the head of a request to come, from the opening of the connection or its first byte, seconds."""
 
-MOST_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 """Of a head that is not complete, and of anything else between two bytes of a body."""
 
 STUCK_S = 60.0
@@ -34,7 +34,7 @@ STUCK_S = 60.0
 # The parser is given so much at a time, and a limit looked at in between.
 _PIECE_BYTES = 16 * 1024
 # Of requests behind the one that is answered so many are parsed; one piece more can bring some hundreds.
-_MOST_WAITING = 16
+_MAX_WAITING = 16
 # Who is refused has so long, and so many bytes, to stop sending and hear of it: closed at once, a socket that
 # still gets something takes its last words back.
 _LINGER_S = 10.0
@@ -57,7 +57,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class PatientProtocol(HttpToolsProtocol):
+class HeaderTimeoutProtocol(HttpToolsProtocol):
     """uvicorn's, with an end to its patience."""
 
     flow: _Flow
@@ -151,22 +151,22 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """What has come, as far as requests may wait."""
-        while self._held and len(self.pipeline) <= _MOST_WAITING and not self._is_over():
+        while self._held and len(self.pipeline) <= _MAX_WAITING and not self._is_over():
             data = memoryview(self._held.popleft())
             while data:
-                if self._bare_bytes >= MOST_HEAD_BYTES:
+                if self._bare_bytes >= MAX_HEAD_BYTES:
                     self._refuse(
                         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                        f"the head of the request is larger than {MOST_HEAD_BYTES} bytes",
+                        f"the head of the request is larger than {MAX_HEAD_BYTES} bytes",
                     )
                     return
-                piece = data[: min(_PIECE_BYTES, MOST_HEAD_BYTES - self._bare_bytes)]
+                piece = data[: min(_PIECE_BYTES, MAX_HEAD_BYTES - self._bare_bytes)]
                 data = data[len(piece) :]
                 self._bare_bytes += len(piece)
                 super().data_received(bytes(piece))
                 if self._is_over():
                     return
-                if data and len(self.pipeline) > _MOST_WAITING:
+                if data and len(self.pipeline) > _MAX_WAITING:
                     self._held.appendleft(bytes(data))
                     break
         self.flow.holding = bool(self._held)

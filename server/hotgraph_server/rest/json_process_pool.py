@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 # A second of a process at worst.
 _SMALL_BYTES = 4 * 2**20
 # That may wait, of small jobs and of large ones each.
-_MOST_BYTES = 2**30
+_MAX_BYTES = 2**30
 
 _FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
@@ -49,7 +49,7 @@ class _Job(Generic[T]):
     deadline: float
 
 
-class Apart:
+class JsonProcessPool:
     """See the head of this file. Any thread may call everything; the constructor starts nothing."""
 
     def __init__(self, processes: int, limit_s: float = 20.0) -> None:
@@ -61,7 +61,7 @@ class Apart:
         self.processes = processes
         self._limit_s = limit_s
         self._changed = threading.Condition()  # guards what follows
-        self._queue: FairQueue[_Job[Any]] = FairQueue(_SMALL_BYTES, _MOST_BYTES)
+        self._queue: FairQueue[_Job[Any]] = FairQueue(_SMALL_BYTES, _MAX_BYTES)
         self._workers: list[JsonProcess] = []
         # One that takes what is small is idle.
         self._reserved_is_free = processes > 1

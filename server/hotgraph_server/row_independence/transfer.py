@@ -24,7 +24,7 @@ from hotgraph_server.row_independence.domain import (
     Mixed,
     NoRows,
     OneRow,
-    Place,
+    QueueHints,
     Rows,
     Unknown,
     Value,
@@ -165,7 +165,7 @@ def _spoiled(op: Op) -> Value:
     return Value(_through(op, place))
 
 
-def _through(op: Op, place: Mixed) -> Place:
+def _through(op: Op, place: Mixed) -> QueueHints:
     if op.type not in RULES:
         return unsure(place)
     if place.extent and op.type in ("Gather", "GatherV2", "ResourceGather"):

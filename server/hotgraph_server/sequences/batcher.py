@@ -44,7 +44,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -78,7 +78,7 @@ class HandIn(Protocol):
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         deadline: float,
         priority: int,
@@ -167,7 +167,7 @@ class Sequences:
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         sequence_id: SequenceId = 0,
         start: bool = False,
@@ -175,14 +175,14 @@ class Sequences:
         deadline: float = math.inf,
         priority: int = 0,
     ) -> Any:
-        """Take in a call; its outcome lands in `slot`, as with model.Version.call.
+        """Take in a call; its outcome lands in `completion`, as with model.Version.call.
 
         Args:
             signature: of the version.
             inputs: one array for each input that clients send, in the signature's order, with exactly its
                 dtype; of another signature than `signature`: one for each of its inputs.
             outputs: aliases of the outputs wanted, each once.
-            slot: not yet taken.
+            completion: not yet taken.
             sequence_id: an integer of 64 bits or a string; 0 and "" are none.
             start, end: is it the first, the last of its sequence?
             deadline: monotonic seconds; infinite: the settings' default, if there is one.
@@ -199,7 +199,7 @@ class Sequences:
         """
         if signature.name != self._layout.signature.name:
             return self._hand_in(
-                signature, inputs, outputs, slot, deadline=deadline, priority=priority, company=()
+                signature, inputs, outputs, completion, deadline=deadline, priority=priority, company=()
             )
         self._layout.check(sequence_id, inputs, self._model)
         arrived = self._clock()
@@ -208,7 +208,7 @@ class Sequences:
             sequence_id if isinstance(sequence_id, str) else sequence_id % 2**64,
             inputs,
             outputs,
-            slot,
+            completion,
             start=start,
             end=end,
             arrived=arrived,
@@ -236,11 +236,11 @@ class Sequences:
             call: from `call`.
             expired: has its deadline passed, or has the caller left? None: the clock tells.
         """
-        if call.slot.taken:
+        if call.completion.taken:
             return
         if expired is None:
             expired = call.deadline <= self._clock()
-        if not call.slot.finish(DeadlineExceeded() if expired else Cancelled()):
+        if not call.completion.finish(DeadlineExceeded() if expired else Cancelled()):
             return
         self._count(Event.EXPIRED if expired else Event.CANCELLED)
         with self._lock:
@@ -290,13 +290,13 @@ class Sequences:
             for run in work.withdrawn:
                 # A run that is just being handed in by another thread has no call yet, and is run in vain.
                 if run.call is not None and self._withdraw(run.call):
-                    run.call.slot.finish(Cancelled())
+                    run.call.completion.finish(Cancelled())
             for run in work.runs:
                 refused = self._run(run)
                 if refused is not None:
                     left.append(refused)
             for call, outcome, ended_here in work.outcomes:
-                if call.slot.finish(outcome) and ended_here:
+                if call.completion.finish(outcome) and ended_here:
                     self._count_ended(outcome)
         with self._lock:
             due = self._table.due()
@@ -314,7 +314,7 @@ class Sequences:
                 self._layout.signature,
                 self._layout.inputs(run.members),
                 self._layout.inner_outputs(first.outputs),
-                Slot(functools.partial(self._over, run)),
+                Completion(functools.partial(self._over, run)),
                 # As long as anybody waits for it.
                 deadline=max([call.deadline for call in run.members]),
                 priority=first.priority,

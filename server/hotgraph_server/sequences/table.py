@@ -226,7 +226,7 @@ class Table:
             if sequence.waiting and not expired:
                 self._cut(sequence, work)
             assert call.run is not None
-            if all(member.slot.taken for member in call.run.members):
+            if all(member.completion.taken for member in call.run.members):
                 work.withdrawn.append(call.run)
         self._settle(sequence, now, work)
         self._go_on(now, work)
@@ -458,7 +458,7 @@ class Table:
     def _take_back(self, call: SequenceCall, now: float, work: Work) -> None:
         sequence = call.sequence
         assert sequence is not None
-        if call.slot.taken:
+        if call.completion.taken:
             self._not_run(call, Cancelled(), work, counts=False)
             return
         sequence.running = None

@@ -1,8 +1,8 @@
 """What was written, what of it is on disk, and who waits for that. Bookkeeping: no thread, no lock, no disk.
 
-The promise. A write counts once its run has ended well. Its caller gets the answer when `Promise.may_answer`
-says so: under ``every_write`` when a snapshot has it, with ``every_writes = n`` when no more than n writes
-would be lost by a crash now, else at once. So a crash costs
+The promise. A write counts once its run has ended well. Its caller gets the answer when
+`DurabilityPolicy.may_answer` says so: under ``every_write`` when a snapshot has it, with ``every_writes = n``
+when no more than n writes would be lost by a crash now, else at once. So a crash costs
 
     every_write          no write that was answered
     every_writes = n     at most n of those that were answered
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from hotgraph_server.tensors import Array
 
 Values = Mapping[str, Array]
-Tell = Callable[[str | None], None]
+Callback = Callable[[str | None], None]
 """Told once: None, or why it could not be saved."""
 
 # A disk that is full stays so for longer than this; a guess.
@@ -34,7 +34,7 @@ RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Promise:
+class DurabilityPolicy:
     """When a snapshot is due, and which writes may be answered without one.
 
     Attributes:
@@ -78,7 +78,7 @@ class Ledger:
         saved: how many of them are on disk.
     """
 
-    def __init__(self, promise: Promise, values: Values, writes: int = 0, saved: int = 0) -> None:
+    def __init__(self, promise: DurabilityPolicy, values: Values, writes: int = 0, saved: int = 0) -> None:
         self.values = values
         self.writes = writes
         self.saved = saved
@@ -87,10 +87,10 @@ class Ledger:
         self._since = math.inf if writes == saved else -math.inf
         self._since_taken = math.inf
         self._not_before = -math.inf
-        self._held: deque[tuple[int, Tell]] = deque()
-        self._asked: list[tuple[int, Tell]] = []
+        self._held: deque[tuple[int, Callback]] = deque()
+        self._asked: list[tuple[int, Callback]] = []
 
-    def wrote(self, values: Values, tell: Tell, now: float) -> bool:
+    def wrote(self, values: Values, tell: Callback, now: float) -> bool:
         """One more write has led to `values`. Returns whether it may be answered now; if not, `tell` is
         among those that `took` and `failed` return later."""
         self.values = values
@@ -112,7 +112,7 @@ class Ledger:
         self.saved = self.writes
         self._asked.clear()
 
-    def ask(self, tell: Tell) -> bool:
+    def ask(self, tell: Callback) -> bool:
         """A snapshot of what is now is wanted. Returns whether there is one; if not, as in `wrote`."""
         if self.writes == self.saved:
             return True
@@ -130,7 +130,7 @@ class Ledger:
         self._since_taken, self._since = min(self._since, self._since_taken), math.inf
         return self.writes, self.values
 
-    def took(self, writes: int) -> list[Tell]:
+    def took(self, writes: int) -> list[Callback]:
         """The snapshot with so many writes is on disk. Returns who is to be told."""
         self._since_taken = math.inf
         self.saved = writes
@@ -141,7 +141,7 @@ class Ledger:
         self._asked = [one for one in self._asked if one[0] > writes]
         return told
 
-    def failed(self, writes: int, now: float) -> list[Tell]:
+    def failed(self, writes: int, now: float) -> list[Callback]:
         """The snapshot with so many writes could not be written. Returns who waited for it."""
         told = [tell for wanted, tell in (*self._held, *self._asked) if wanted <= writes]
         self._held = deque(one for one in self._held if one[0] > writes)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.settings import StateSettings
-from hotgraph_server.state.durability import Promise, Values
+from hotgraph_server.state.durability import DurabilityPolicy, Values
 from hotgraph_server.state.files import Disk, Files
 from hotgraph_server.state.identity import folder_name, folder_of
 from hotgraph_server.state.learnt import Memory
 from hotgraph_server.state.snapshot import Header, Snapshot
-from hotgraph_server.state.snapshotter import Keeper
+from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.state.store import Found, Store
 from hotgraph_server.tensors import Array
 
@@ -39,7 +39,7 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class StateRestore:
     """Of one version.
 
     Attributes:
@@ -110,15 +110,15 @@ class Keeping:
             {name: snapshot.values[name] for name in saved_with_model}, writes, writes, str(path)
         )
 
-    def keeper(self, title: str, beginning: Beginning, *, keeps: bool) -> Keeper:
+    def keeper(self, title: str, beginning: Beginning, *, keeps: bool) -> Snapshotter:
         """The one that keeps it from now on, not started; without `keeps` it takes no snapshots."""
         settings = self.settings
         every_write = settings.state_sync == "every_write"
-        return Keeper(
+        return Snapshotter(
             title,
             Header(self.model, self.version, self.identity, 0, 0.0),
             self.store() if keeps else None,
-            Promise(settings.state_every_writes, settings.state_every_s, every_write),
+            DurabilityPolicy(settings.state_every_writes, settings.state_every_s, every_write),
             beginning.values,
             beginning.writes,
             beginning.saved,

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hotgraph_server.errors import LoadError, RunFailed
-from hotgraph_server.state.durability import Tell, Values
-from hotgraph_server.state.restore import Beginning, Keeping
-from hotgraph_server.state.snapshotter import Keeper
+from hotgraph_server.state.durability import Callback, Values
+from hotgraph_server.state.restore import Beginning, StateRestore
+from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)
@@ -37,14 +37,16 @@ class Writes:
         keeper: that of its values; any thread may ask it.
     """
 
-    def __init__(self, title: str, graph: Changing, keeper: Keeper, *, reads: bool, undoes: bool) -> None:
+    def __init__(
+        self, title: str, graph: Changing, keeper: Snapshotter, *, reads: bool, undoes: bool
+    ) -> None:
         self.keeper = keeper
         self._title = title
         self._graph = graph
         self._reads = reads
         self._undoes = undoes
 
-    def ended_well(self, tell: Tell) -> None:
+    def ended_well(self, tell: Callback) -> None:
         """A run has written. `tell` is told, by whatever thread, when that may be answered, or why not."""
         values: Values = {}
         if self._reads:
@@ -93,11 +95,11 @@ class _Unchanging:
 
 def forgetting(title: str) -> Writes:
     """For a graph whose variables nobody reads or writes but its own runs."""
-    keeper = Keeping().keeper(title, Beginning({}), keeps=False)
+    keeper = StateRestore().keeper(title, Beginning({}), keeps=False)
     return Writes(title, _Unchanging(), keeper, reads=False, undoes=False)
 
 
-def begin(title: str, graph: Changing, keeping: Keeping) -> Writes:
+def begin(title: str, graph: Changing, keeping: StateRestore) -> Writes:
     """Give a graph the values that it shall begin with, and keep what becomes of them.
 
     Raises:
@@ -119,7 +121,7 @@ def begin(title: str, graph: Changing, keeping: Keeping) -> Writes:
     return Writes(title, graph, keeper, reads=reads, undoes=reads and settings.state_undo)
 
 
-def _restored(title: str, graph: Changing, keeping: Keeping, values: Values) -> Beginning:
+def _restored(title: str, graph: Changing, keeping: StateRestore, values: Values) -> Beginning:
     try:
         beginning = keeping.beginning(values)
     except OSError as error:

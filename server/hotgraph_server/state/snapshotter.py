@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotgraph_server.state.durability import Ledger, Promise, Tell, Values
+from hotgraph_server.state.durability import Callback, DurabilityPolicy, Ledger, Values
 from hotgraph_server.state.snapshot import Header, Snapshot
 from hotgraph_server.state.store import Store
 
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
+class SnapshotStatus:
     """How things are.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kept:
     folder: Path | None
 
 
-class Keeper:
+class Snapshotter:
     """Of one version.
 
     Args:
@@ -61,7 +61,7 @@ class Keeper:
         title: str,
         header: Header,
         store: Store | None,
-        promise: Promise,
+        promise: DurabilityPolicy,
         values: Values,
         writes: int = 0,
         saved: int = 0,
@@ -74,7 +74,7 @@ class Keeper:
         self._clock = clock
         self._wall_clock = wall_clock
         self._changed = threading.Condition(threading.Lock())  # guards what follows
-        self._ledger = Ledger(promise if store else Promise(), values, writes, saved)
+        self._ledger = Ledger(promise if store else DurabilityPolicy(), values, writes, saved)
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -99,11 +99,11 @@ class Keeper:
             _LOG.warning("%s: its last writes are not saved: %s", self._title, problem)
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> SnapshotStatus:
         """How things are now."""
         with self._changed:
             folder = self._store.folder if self._store is not None else None
-            return Kept(self._ledger.writes, self._ledger.saved, folder)
+            return SnapshotStatus(self._ledger.writes, self._ledger.saved, folder)
 
     @property
     def values(self) -> Values:
@@ -111,7 +111,7 @@ class Keeper:
         with self._changed:
             return self._ledger.values
 
-    def wrote(self, values: Values, tell: Tell) -> None:
+    def wrote(self, values: Values, tell: Callback) -> None:
         """One more write has led to `values`; `tell` is told, by this thread or the keeper's, when its
         caller may have the answer, or why it is not saved."""
         with self._changed:
@@ -170,7 +170,7 @@ class Keeper:
             writes, values = self._ledger.take()
         problem = self._save(writes, values)
         with self._changed:
-            told: Sequence[Tell]
+            told: Sequence[Callback]
             if problem is None:
                 told = self._ledger.took(writes)
             else:

@@ -13,7 +13,7 @@ CREDIT_BYTES = 64 * 1024
 """What one credit stands for. A guess, as their number is: together they are 64 MiB."""
 
 
-class Credits:
+class WriteBudget:
     """So many of them. Any thread may call everything."""
 
     def __init__(self, credits: int = CREDITS) -> None:

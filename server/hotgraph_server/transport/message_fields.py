@@ -38,7 +38,7 @@ class MalformedMessage(ValueError):
     """The bytes are no message; protobuf's own parser would say so too."""
 
 
-class Gap(NamedTuple):
+class Span(NamedTuple):
     """Where a value lies in a message: its first byte, and how many there are."""
 
     at: int
@@ -50,7 +50,7 @@ class Gap(NamedTuple):
         return self.at + self.length
 
 
-def values_of(message: memoryview, field: int, within: Gap | None = None) -> list[Gap]:
+def values_of(message: memoryview, field: int, within: Span | None = None) -> list[Span]:
     """Where the values of a length-delimited field lie, in their order.
 
     Args:
@@ -62,7 +62,7 @@ def values_of(message: memoryview, field: int, within: Gap | None = None) -> lis
     """
     start, end = (within.at, within.end) if within else (0, len(message))
     return [
-        Gap(start + value_start, value_end - value_start)
+        Span(start + value_start, value_end - value_start)
         for number, wire_type, _, value_start, value_end in fields(message[start:end])
         if number == field and wire_type == LENGTH_DELIMITED
     ]

@@ -14,7 +14,7 @@ from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.calls import RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.header_blocks import Head
-from hotgraph_server.transport.http2.server import FastLane
+from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
@@ -124,7 +124,7 @@ class GrpcServer:
         return answered
 
 
-class _Lane(FastLane):
+class _Lane(Http2Server):
     """The lane with what it owns here: its sockets, and threads to decode in."""
 
     def __init__(

@@ -24,7 +24,7 @@ from hotgraph_server.signatures import Signature, TensorSpec, Values
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
-MOST_ROWS = 56
+MAX_ROWS = 56
 """So many are made of a signature; a model of many inputs would have no end of them."""
 
 _ORDINARY = 3
@@ -76,7 +76,7 @@ class Row(NamedTuple):
 
 
 def adversarial_rows(signature: Signature, kind: Kind) -> list[Row]:
-    """Rows for a signature, MOST_ROWS at most: ordinary ones, and then the most telling first. Inputs that
+    """Rows for a signature, MAX_ROWS at most: ordinary ones, and then the most telling first. Inputs that
     have no rows are the same in all, where rows could be joined.
 
     Args:
@@ -103,7 +103,7 @@ def adversarial_rows(signature: Signature, kind: Kind) -> list[Row]:
         pairs = zip_longest(rows, (row for row in single if row is not None))
         rows = [row for pair in pairs for row in pair if row is not None]
     usual = [Row(row, _magnitude(row), odd=False) for row in _ordinary(signature, kind, ordinary)]
-    return [*usual, *(Row(row, _magnitude(row)) for row in rows[: MOST_ROWS - len(usual)])]
+    return [*usual, *(Row(row, _magnitude(row)) for row in rows[: MAX_ROWS - len(usual)])]
 
 
 def _ordinary(signature: Signature, kind: Kind, like: Sequence[Array]) -> list[list[Array]]:

@@ -28,7 +28,7 @@ SHARE_FOR_TRIAL, SHARE_FOR_PLAN = 1 / 8, 1 / 32
 """Of the time that is left for a signature: where a trial is to follow, and where only plans are compared."""
 
 # Fewer are not worth the time that they would take from what has to be tried.
-_LEAST_ROWS = 6
+_MIN_ROWS = 6
 
 # Of the memory that a run may take, for what is kept.
 _SHARE_OF_MEMORY = 1 / 8
@@ -78,7 +78,7 @@ def climb(rows: Sequence[Row], run: BoundedRuns, cost: Cost, share: float) -> li
     """
     least_s = run.left_s * (1 - share)
     affordable = int(run.left_s * share / max(cost.seconds, 1e-6))
-    if affordable < _LEAST_ROWS:
+    if affordable < _MIN_ROWS:
         return []
     found: dict[int, Lone] = {}
     growth = _Growth(cost.nbytes)

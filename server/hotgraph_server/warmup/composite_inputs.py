@@ -16,7 +16,7 @@ from hotgraph_server.tensors import Array
 
 # What is taken where nobody knows the rank of a sparse tensor, and how many values a row has at most.
 _UNKNOWN: Shape = (None, None)
-_MOST_IN_ROW = 4
+_MAX_IN_ROW = 4
 
 
 class Composites(NamedTuple):
@@ -65,7 +65,7 @@ def _add_sparse(
     known = parts[0][1].shape
     wanted = _UNKNOWN if known is None else known
     shape = [length if length is not None else size if axis else rows for axis, length in enumerate(wanted)]
-    per_row = 0 if 0 in shape else _MOST_IN_ROW
+    per_row = 0 if 0 in shape else _MAX_IN_ROW
     # Drawn one by one: nobody can shuffle a row of 2**40 columns.
     places = [np.repeat(np.arange(length), per_row) for length in shape[:1]]
     places += [random.integers(0, length, shape[0] * per_row) for length in shape[1:] if per_row]
@@ -85,7 +85,7 @@ def _add_ragged(
     count = known[0] if known and known[0] is not None else rows
     for index, part in sorted(parts, key=lambda numbered: numbered[1].level):
         if part.role == "row_splits":
-            lengths = random.integers(1, _MOST_IN_ROW + 1, count)
+            lengths = random.integers(1, _MAX_IN_ROW + 1, count)
             made.arrays[index] = np.concatenate([[0], np.cumsum(lengths)])
             count = int(lengths.sum())
     made.sizes.update(((index, 0), count) for index, part in parts if part.role == "flat_values")

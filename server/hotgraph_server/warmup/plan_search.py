@@ -49,9 +49,9 @@ _MARGIN = 0.95
 _POOL_MARGIN = 0.85
 
 # Of a graph that is quick many runs are compared, of a slow one a few, and without time fewer.
-_LEAST_ROUNDS = 3
+_MIN_ROUNDS = 3
 _ROUNDS = 7
-_MOST_ROUNDS = 201
+_MAX_ROUNDS = 201
 _ENOUGH_S = 0.3
 
 # The first run of a shape is interpreted, the second compiles; the third shows what it is worth.
@@ -107,7 +107,7 @@ def choose_plan(
     run_s = clock() - started
     affordable = int(budget_s * _SHARE_OF_COMPARING / (_WAYS * max(run_s, 1e-9)))
     outcomes: list[Outcome] = [(inputs, expected)]
-    if clock() + (2 + 2 * _LEAST_ROUNDS) * run_s <= until:
+    if clock() + (2 + 2 * _MIN_ROUNDS) * run_s <= until:
         outcomes += [(other, _outcome(other, run)) for other in others[: max(affordable, 1)]]
         if not _shows(outcomes):
             return replace(AS_SAVED, reason=_NO_EVIDENCE)
@@ -118,7 +118,7 @@ def choose_plan(
         # Its first run, and after it enough of each to compare.
         began = clock()
         compared_s = len(outcomes) * run_s
-        if began + prepared_s + compared_s + _LEAST_ROUNDS * (len(candidates) + 2) * run_s > until:
+        if began + prepared_s + compared_s + _MIN_ROUNDS * (len(candidates) + 2) * run_s > until:
             notes.append(f"no time to try {plan.way}")
             continue
         refusal = _refusal(plan, outcomes, run)
@@ -240,17 +240,17 @@ def _same(answers: Sequence[Array], expected: Sequence[Array]) -> bool:
 def _times_in_turn(
     plans: Sequence[Plan], inputs: Sequence[Array], run: Run, until: float, clock: Clock
 ) -> dict[Plan, list[float]]:
-    """What runs of each plan took, seconds: as many of each, taken in turn; at least _LEAST_ROUNDS."""
+    """What runs of each plan took, seconds: as many of each, taken in turn; at least _MIN_ROUNDS."""
     times_s: dict[Plan, list[float]] = {plan: [] for plan in plans}
     started = clock()
-    for rounds in range(1, _MOST_ROUNDS + 1):
+    for rounds in range(1, _MAX_ROUNDS + 1):
         began = clock()
         for plan in plans:
             before = clock()
             run(plan, inputs)
             times_s[plan].append(clock() - before)
         now = clock()
-        late = rounds >= _LEAST_ROUNDS and now + (now - began) > until
+        late = rounds >= _MIN_ROUNDS and now + (now - began) > until
         if late or (rounds >= _ROUNDS and now - started >= _ENOUGH_S):
             break
     return times_s

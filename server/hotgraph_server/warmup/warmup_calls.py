@@ -42,7 +42,7 @@ class Brought(NamedTuple):
     check: Callable[[Sequence[Array]], object]
 
 
-Brings = Callable[[Mapping[str, Signature], Mapping[str, str]], Iterator[Brought]]
+WarmupSource = Callable[[Mapping[str, Signature], Mapping[str, str]], Iterator[Brought]]
 """From a version's signatures by name, and why the others cannot be called, to its calls; LoadError where
 they cannot be read. May be asked more than once."""
 

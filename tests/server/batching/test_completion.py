@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import Cancelled, DeadlineExceeded
 
 from ..fakes import HANG_S, Caller, rows, switching_often
@@ -17,12 +17,12 @@ from ..fakes import HANG_S, Caller, rows, switching_often
 
 def test_first_finisher_takes_the_slot_and_later_ones_do_nothing() -> None:
     caller = Caller()
-    assert not caller.slot.taken
+    assert not caller.completion.taken
     first = Cancelled()
-    assert caller.slot.finish(first)
-    assert caller.slot.taken
-    assert not caller.slot.finish(DeadlineExceeded())
-    assert not caller.slot.finish([rows(1)])
+    assert caller.completion.finish(first)
+    assert caller.completion.taken
+    assert not caller.completion.finish(DeadlineExceeded())
+    assert not caller.completion.finish([rows(1)])
     assert caller.outcomes == [first]
 
 
@@ -37,7 +37,7 @@ def test_exactly_one_of_many_racing_finishers_wins_and_delivers_in_its_own_threa
     def race(number: int) -> None:
         threads[number] = threading.get_ident()
         together.wait(HANG_S)
-        won[number].extend(caller for caller in callers if caller.slot.finish(errors[number]))
+        won[number].extend(caller for caller in callers if caller.completion.finish(errors[number]))
 
     racers = [threading.Thread(target=race, args=(number,)) for number in range(finishers)]
     with switching_often():
@@ -60,17 +60,17 @@ def finish_with_another_in_between(caller: Caller, step: int) -> list[bool]:
     steps, won = itertools.count(), []
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code is not Slot.finish.__code__:
+        if frame.f_code is not Completion.finish.__code__:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode" and next(steps) == step:
-            won.append(caller.slot.finish(Cancelled()))
+            won.append(caller.completion.finish(Cancelled()))
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        won.append(caller.slot.finish(DeadlineExceeded()))
+        won.append(caller.completion.finish(DeadlineExceeded()))
     finally:
         sys.settrace(before)
     return won
@@ -93,42 +93,42 @@ def test_delivery_that_raises_is_logged_and_counts_as_delivered(caplog: pytest.L
         delivered.append(outcome)
         raise RuntimeError("the wire has gone")
 
-    slot = Slot(broken)
+    completion = Completion(broken)
     with caplog.at_level(logging.ERROR):
-        assert slot.finish([rows(1)])
-    assert not slot.finish(Cancelled())
+        assert completion.finish([rows(1)])
+    assert not completion.finish(Cancelled())
     assert len(delivered) == 1
     assert "the wire has gone" in caplog.text
 
 
 def test_slot_is_seen_as_taken_by_its_own_delivery() -> None:
     seen: list[bool] = []
-    slot = Slot(lambda _: seen.append(slot.taken))
-    slot.finish(Cancelled())
+    completion = Completion(lambda _: seen.append(completion.taken))
+    completion.finish(Cancelled())
     assert seen == [True]
 
 
 def test_delivery_may_finish_the_slot_again_without_waiting_for_itself() -> None:
     again: list[bool] = []
-    slot = Slot(lambda _: again.append(slot.finish(Cancelled())))
-    assert slot.finish(Cancelled())
+    completion = Completion(lambda _: again.append(completion.finish(Cancelled())))
+    assert completion.finish(Cancelled())
     assert again == [False]
 
 
 def test_slot_that_is_kept_for_a_run_cannot_be_left_and_is_finished_once() -> None:
     delivered: list[Any] = []
-    slot = Slot(delivered.append)
-    assert slot.begin()
-    assert slot.begin(), "for the same run"
-    assert not slot.leave(Cancelled())
-    assert not slot.taken
-    assert slot.finish([])
-    assert not slot.finish(Cancelled())
-    assert not slot.begin()
+    completion = Completion(delivered.append)
+    assert completion.begin()
+    assert completion.begin(), "for the same run"
+    assert not completion.leave(Cancelled())
+    assert not completion.taken
+    assert completion.finish([])
+    assert not completion.finish(Cancelled())
+    assert not completion.begin()
     assert delivered == [[]]
 
 
 def test_slot_that_was_left_is_not_kept() -> None:
-    slot = Slot(lambda _: None)
-    assert slot.leave(Cancelled())
-    assert not slot.begin()
+    completion = Completion(lambda _: None)
+    assert completion.leave(Cancelled())
+    assert not completion.begin()

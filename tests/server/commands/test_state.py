@@ -18,7 +18,7 @@ from hotgraph_server.observability.admin.http import Request, Response, text
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
 from hotgraph_server.settings import ModelSettings, StateSettings
-from hotgraph_server.state.restore import Keeping
+from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.snapshot import Header, Snapshot
 from hotgraph_server.state.store import Store
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def version(tmp_path: Path) -> Iterator[Version]:
     settings = StateSettings(state_dir=str(tmp_path))
     graph = Adding()
-    keeping = Keeping(settings, "m", 1, "0" * 32)
+    keeping = StateRestore(settings, "m", 1, "0" * 32)
     version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, keeping=keeping)
     version.start()
     yield version
@@ -123,7 +123,7 @@ def test_save_returns_when_the_snapshot_is_on_disk(
     admin: str, version: Version, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caller = Caller()
-    version.call(version.signatures["add"], [np.array(4)], ("total",), caller.slot)
+    version.call(version.signatures["add"], [np.array(4)], ("total",), caller.completion)
     caller.answer()
     assert cli.main(["state", "save", admin, "m"]) == 0
     assert "model 'm' version 1: 1 writes are saved in " in capsys.readouterr().out

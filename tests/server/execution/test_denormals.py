@@ -60,7 +60,7 @@ def test_answers_to_denormals_are_those_of_tensorflows_own_threads(tmp_path: Pat
     version.start()
     try:
         caller, signature = Caller(), version.signatures["serving_default"]
-        version.call(signature, [x], ("y",), caller.slot)
+        version.call(signature, [x], ("y",), caller.completion)
         (answer,) = caller.answer()
     finally:
         version.stop(timeout_s=HANG_S)

@@ -12,14 +12,14 @@ import pytest
 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.completion import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.errors import Draining, InternalError, LoadError, RunFailed
 from hotgraph_server.execution.executor import Executor, Opened, OpenGraph
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.settings import BatchSettings, SessionSettings, StateSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.state.restore import Keeping
+from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.probing import Measured
@@ -69,7 +69,7 @@ class Running:
         """One call for each of `inputs`."""
         callers = [Caller() for _ in inputs]
         for array, caller in zip(inputs, callers, strict=True):
-            self.queue.put(call(array, self.graph.signatures["serving_default"], caller.slot))
+            self.queue.put(call(array, self.graph.signatures["serving_default"], caller.completion))
         return callers
 
     def put_as_one_batch(self, *inputs: Array) -> list[Caller]:
@@ -209,7 +209,7 @@ def test_call_that_left_during_a_failed_run_is_not_run_again(running: Running) -
 
     def leave_and_fail(inputs: Sequence[Array]) -> list[Array]:
         if len(inputs[0]) > 1:
-            callers[1].slot.finish(Draining("m"))
+            callers[1].completion.finish(Draining("m"))
             raise RunFailed(3, "no such id")
         return doubled(inputs)
 
@@ -267,7 +267,7 @@ def test_delivery_that_raises_harms_neither_neighbours_nor_thread(running: Runni
     running.put(rows(0))
     running.graph.wait_until_held()
     for caller in (broken, neighbour):
-        running.queue.put(call(rows(1), running.graph.signatures["serving_default"], caller.slot))
+        running.queue.put(call(rows(1), running.graph.signatures["serving_default"], caller.completion))
     running.graph.let_all_go()
     np.testing.assert_array_equal(neighbour.answer()[0], rows(2))
     np.testing.assert_array_equal(broken.answer()[0], rows(2))
@@ -292,7 +292,7 @@ def test_arrays_of_the_last_batch_are_not_kept_alive_while_the_executor_waits(
     running.graph.compute = compute
     # pytest keeps what is logged, with the traceback, and that holds the arrays.
     with caplog.at_level(logging.CRITICAL, logger="hotgraph_server"):
-        running.queue.put(call(rows(1), slot=Slot(lambda _: None)))
+        running.queue.put(call(rows(1), completion=Completion(lambda _: None)))
         running.queue.wait_until_asked()
     assert made
     assert all(array() is None for array in made)
@@ -408,10 +408,10 @@ def test_calls_of_different_lengths_share_a_run_and_each_is_answered_as_alone() 
     callers = [Caller() for _ in inputs]
     padded = opened.padded["serving_default"]
     held = Caller()
-    queue.put(call(inputs[0], pairs, held.slot, joinable=False))
+    queue.put(call(inputs[0], pairs, held.completion, joinable=False))
     graph.wait_until_held()
     for array, caller in zip(inputs, callers, strict=True):
-        one = Call(pairs, [array], ("y",), caller.slot, arrived=0.0, joinable=True, padded=padded)
+        one = Call(pairs, [array], ("y",), caller.completion, arrived=0.0, joinable=True, padded=padded)
         queue.put(one)
     graph.let_all_go()
     for array, caller in zip(inputs, callers, strict=True):
@@ -453,7 +453,7 @@ class Checked:
 
     def __init__(self, state_dir: str = "", made_by: str = "", **batch: Any) -> None:
         settings = BatchSettings(**batch)
-        keeping = Keeping(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
+        keeping = StateRestore(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
         self.queue, self.graph = BatchQueue(NAME, settings), FakeGraph(compute=large_mix)
         self.statistics = Statistics()
         self.executor = Executor(
@@ -470,11 +470,11 @@ class Checked:
         self.graph.shut()
         of = self.graph.signatures["serving_default"]
         callers = [Caller() for _ in range(len(values) + 1)]
-        self.queue.put(call(rows(0), of, callers[0].slot))
+        self.queue.put(call(rows(0), of, callers[0].completion))
         self.graph.wait_until_held()
         self.graph.runs.clear()
         for value, caller in zip(values, callers[1:], strict=True):
-            self.queue.put(call(rows(value), of, caller.slot, joinable=self.alone is None))
+            self.queue.put(call(rows(value), of, caller.completion, joinable=self.alone is None))
         self.graph.let_all_go()
         return [caller.answer() for caller in callers][1:]
 
@@ -504,7 +504,7 @@ def test_check_of_a_sampled_call_runs_when_nothing_else_is_to_do() -> None:
     graph.shut()
     callers = [Caller() for _ in range(4)]
     for value, caller in enumerate(callers):
-        queue.put(call(rows(value), graph.signatures["serving_default"], caller.slot))
+        queue.put(call(rows(value), graph.signatures["serving_default"], caller.completion))
         if value == 0:
             graph.wait_until_held()
             graph.runs.clear()
@@ -702,7 +702,7 @@ def test_joined_calls_ask_for_no_more_memory_than_was_tried() -> None:
     graph.shut()
     callers = [Caller() for _ in range(11)]
     for number, caller in enumerate(callers):
-        queue.put(call(rows(number), graph.signatures["serving_default"], caller.slot))
+        queue.put(call(rows(number), graph.signatures["serving_default"], caller.completion))
         if not number:
             graph.wait_until_held()
             graph.runs.clear()

@@ -18,7 +18,9 @@ from ..fakes import Caller, FakeClock, FakeGraph, call, rows
 def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
     finisher = Finisher("model 'm' version 1")
     callers = [Caller() for _ in range(3)]
-    finisher.hand_over([call(slot=caller.slot) for caller in callers], [[rows(n)] for n in range(3)])
+    finisher.hand_over(
+        [call(completion=caller.completion) for caller in callers], [[rows(n)] for n in range(3)]
+    )
     assert [caller.answer()[0][0, 0] for caller in callers] == [0, 1, 2]
     assert {caller.thread for caller in callers}.isdisjoint({None, threading.get_ident()})
     finisher.stop()
@@ -28,7 +30,7 @@ def test_everything_handed_over_is_finished_before_it_stops() -> None:
     finisher = Finisher("m")
     callers = [Caller() for _ in range(100)]
     for caller in callers:
-        finisher.hand_over([call(slot=caller.slot)], [[rows(1)]])
+        finisher.hand_over([call(completion=caller.completion)], [[rows(1)]])
     finisher.stop()
     assert all(caller.outcomes for caller in callers)
 
@@ -65,9 +67,9 @@ class _Runs:
     def thread_of_first_of_two(self) -> tuple[int | None, int | None]:
         """The threads that finish a call while another waits, and one while none does."""
         first, second = Caller(), Caller()
-        self.queue.put(call(slot=first.slot))
+        self.queue.put(call(completion=first.completion))
         self.graph.wait_until_held()
-        self.queue.put(call(slot=second.slot))
+        self.queue.put(call(completion=second.completion))
         self.graph.let_all_go()
         first.answer()
         second.answer()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.completion import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.suspects import FIRST_S
 from hotgraph_server.errors import CallError, RunFailed
 from hotgraph_server.signatures import Signature
@@ -79,7 +79,7 @@ class Load:
 
         array = rows(POISON if poisoned else caller)
         now = self.running.clock.now
-        self.running.queue.put(call(array, slot=Slot(hear), arrived=now, peer=self._peer(caller)))
+        self.running.queue.put(call(array, completion=Completion(hear), arrived=now, peer=self._peer(caller)))
 
     @property
     def rows_a_good_run(self) -> float:

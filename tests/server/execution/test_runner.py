@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.completion import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.joining import Joining, joining_of
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.queue import BatchQueue
@@ -31,7 +31,7 @@ from hotgraph_server.errors import (
     RunFailed,
     forget_traceback,
 )
-from hotgraph_server.execution.executor_task import Errand
+from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.runner import Runner
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
@@ -114,7 +114,7 @@ class Running:
 
     def put(self, array: Array, of: Signature | None = None) -> Caller:
         caller = Caller()
-        self.queue.put(call(array, of or signature(), caller.slot, arrived=self.clock.now))
+        self.queue.put(call(array, of or signature(), caller.completion, arrived=self.clock.now))
         return caller
 
     def run_next(self) -> bool:
@@ -132,7 +132,7 @@ class Running:
 
     def end_early(self, call: Call, error: CallError, event: Event) -> None:
         """As a version does it."""
-        if call.slot.finish(error):
+        if call.completion.finish(error):
             self.queue.withdraw(call)
             self.statistics.count(call.signature.name, event)
 
@@ -168,7 +168,7 @@ def test_call_that_expires_while_its_batch_is_run_again_is_not_run() -> None:
     running.put(rows(POISON))
     now = running.clock.now
     for one, deadline in ((caller, math.inf), (expired, now + 1)):
-        running.queue.put(call(rows(5), slot=one.slot, arrived=now, deadline=deadline))
+        running.queue.put(call(rows(5), completion=one.completion, arrived=now, deadline=deadline))
 
     def pass_time() -> None:
         running.clock.now += 2
@@ -204,12 +204,12 @@ def test_caller_who_leaves_during_the_run_is_not_counted_as_answered_or_failed_t
 ) -> None:
     running = Running(Graph(), BatchSettings(max_batch_rows=4))
     leaving, staying = Caller(), Caller()
-    leaver = call(rows(*range(1 if count == 2 else count)), slot=leaving.slot)
+    leaver = call(rows(*range(1 if count == 2 else count)), completion=leaving.completion)
     if poison:
         leaver.inputs[0][-1] = POISON
     running.queue.put(leaver)
     if count == 2:
-        running.queue.put(call(rows(1), slot=staying.slot))
+        running.queue.put(call(rows(1), completion=staying.completion))
 
     def leave() -> None:
         if leaver.rows - leaver.rows_done <= 4:
@@ -251,7 +251,7 @@ def test_caller_who_leaves_while_a_batch_runs_within_its_learnt_limit_is_not_run
     stays, also_stays, leaves = (running.put(rows(value)) for value in (1, 2, 3))
 
     def leave() -> None:
-        leaves.slot.finish(Cancelled())
+        leaves.completion.finish(Cancelled())
 
     running.graph.during = leave
     running.run_all()
@@ -292,7 +292,7 @@ def test_single_call_that_does_not_fit_is_answered_from_runs_of_half_its_rows() 
 def test_single_call_of_a_signature_that_runs_alone_gets_the_error_and_is_run_once() -> None:
     running = Running(Graph(memory_rows=4), alone={"serving_default": "its rows influence each other"})
     caller = Caller()
-    running.queue.put(call(rows(*range(8)), slot=caller.slot, joinable=False))
+    running.queue.put(call(rows(*range(8)), completion=caller.completion, joinable=False))
     running.run_all()
     error = caller.error()
     assert isinstance(error, RunFailed)
@@ -332,7 +332,7 @@ def test_large_call_whose_caller_leaves_between_pieces_runs_no_further() -> None
     running = Running(Graph(), BatchSettings(max_batch_rows=2))
     large = running.put(rows(*range(6)))
     running.run_next()
-    large.slot.finish(Cancelled())
+    large.completion.finish(Cancelled())
     running.run_all()
     assert running.run_rows == [2]
     assert isinstance(large.error(), Cancelled)
@@ -576,9 +576,9 @@ def test_call_that_fails_alone_for_want_of_memory_tells_nothing_and_the_next_is_
 def test_caller_who_has_left_is_not_compared() -> None:
     running = Running(Graph(), checked_first=64)
     leaving, staying = Caller(), Caller()
-    leaver = call(rows(5), slot=leaving.slot)
+    leaver = call(rows(5), completion=leaving.completion)
     running.queue.put(leaver)
-    running.queue.put(call(rows(6), slot=staying.slot))
+    running.queue.put(call(rows(6), completion=staying.completion))
     running.graph.during = lambda: running.end_early(leaver, Cancelled(), Event.CANCELLED)
     running.run_all()
     assert_as_alone([staying], 6)
@@ -589,8 +589,8 @@ def test_caller_who_has_left_is_not_compared() -> None:
 def test_caller_who_leaves_while_his_batch_is_run_apart_is_not_run() -> None:
     running = Running(Graph(mixing), checked_first=64)
     leaving, staying = Caller(), Caller()
-    leaver = call(rows(6), slot=leaving.slot)
-    running.queue.put(call(rows(5), slot=staying.slot))
+    leaver = call(rows(6), completion=leaving.completion)
+    running.queue.put(call(rows(5), completion=staying.completion))
     running.queue.put(leaver)
 
     def leave() -> None:
@@ -642,7 +642,7 @@ def test_parts_that_were_run_together_after_a_difference_was_found_are_run_alone
 def test_caller_who_leaves_while_another_is_compared_is_not_compared() -> None:
     running = Running(Graph(), checked_first=64)
     leaving = Caller()
-    leaver = call(rows(6), slot=leaving.slot)
+    leaver = call(rows(6), completion=leaving.completion)
     running.put(rows(5))
     running.queue.put(leaver)
 
@@ -735,7 +735,7 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
 def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
     running = Running(Graph(), BatchSettings(check_one_in=3), checked_first=1)
     put_together(running, 1, 2, 3)
-    running.queue.put_errand(Errand(lambda _: None, arrived=running.clock.now, level=1))
+    running.queue.put_errand(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
     running.run_next()
     running.graph.runs.clear()
     running.runner.check_if_due()
@@ -836,7 +836,7 @@ class Visit:
             one,
             inputs,
             one.output_aliases,
-            Slot(self._deliver),
+            Completion(self._deliver),
             arrived=clock.now,
             deadline=self.deadline,
             joinable=not one.writes,
@@ -929,7 +929,7 @@ class Everything(RuleBasedStateMachine):
                 self.running.queue.put(visit.call)
             except CallError as error:
                 forget_traceback(error)
-                visit.call.slot.finish(error)
+                visit.call.completion.finish(error)
 
     @precondition(lambda self: any(not visit.outcomes for visit in self.visits))
     @rule(data=st.data())

@@ -32,7 +32,12 @@ def test_pieces_are_the_rows_in_order_and_the_answer_is_whole(count: int, max_ro
 def test_piece_belongs_to_the_same_caller_and_lane() -> None:
     one = call(rows(1, 2, 3), deadline=5.0, arrived=1.0)
     piece = next_piece(one, 2, PLAIN)
-    assert (piece.slot, piece.lane, piece.deadline, piece.arrived) == (one.slot, one.lane, 5.0, 1.0)
+    assert (piece.completion, piece.lane, piece.deadline, piece.arrived) == (
+        one.completion,
+        one.lane,
+        5.0,
+        1.0,
+    )
 
 
 def test_input_without_rows_is_in_every_piece() -> None:

@@ -42,7 +42,7 @@ def served(directory: Path, **warmup: Any) -> Version:
 def answer(version: Version, *inputs: Any) -> Any:
     caller, one = Caller(), version.signatures["serving_default"]
     arrays = [np.asarray(value, spec.dtype) for value, spec in zip(inputs, one.inputs, strict=True)]
-    version.call(one, arrays, one.output_aliases, caller.slot)
+    version.call(one, arrays, one.output_aliases, caller.completion)
     return caller.answer()[0].tolist()
 
 

@@ -21,7 +21,7 @@ from hotgraph_server.errors import (
     StartError,
 )
 from hotgraph_server.model_control.control import ModelControl
-from hotgraph_server.model_control.model_factory import OfRepositories
+from hotgraph_server.model_control.model_factory import ModelFactory
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow
 from hotgraph_server.models.version import State, Version
@@ -83,7 +83,7 @@ class World:
         self.control = ModelControl(
             ControlSettings(**settings),
             fixed,
-            OfRepositories(tables=settings.pop("tables", {})),
+            ModelFactory(tables=settings.pop("tables", {})),
             self.repository,
             self.repository.configure,
             poll_s=poll_s,
@@ -200,7 +200,7 @@ class TestNone:
         world = World(tmp_path, model_control="none")
         world.put("a", max_batch_size=5)
         world.put("b", max_batch_size=5)
-        world.control._translation._make = OfRepositories(tables=tables)
+        world.control._translation._make = ModelFactory(tables=tables)
         world.begin()
         assert (world.version("a").max_batch_rows, world.version("b").max_batch_rows) == (5, 3)
 
@@ -318,9 +318,9 @@ class TestNone:
 class TestRenew:
     """Somebody asks for the configuration to be taken again."""
 
-    def renew(self, world: World, *fixed: ModelSettings, make: OfRepositories | None = None) -> Any:
+    def renew(self, world: World, *fixed: ModelSettings, make: ModelFactory | None = None) -> Any:
         told: list[CallError | None] = []
-        world.control.renew(fixed, make or OfRepositories(), told.append)
+        world.control.renew(fixed, make or ModelFactory(), told.append)
         world.go()
         (error,) = told
         return error
@@ -349,7 +349,7 @@ class TestRenew:
         assert before.stopped
 
     def test_changed_table_is_followed(self, world: World) -> None:
-        assert self.renew(world, make=OfRepositories(tables={"b": {"max_batch_rows": 3}})) is None
+        assert self.renew(world, make=ModelFactory(tables={"b": {"max_batch_rows": 3}})) is None
         assert (world.version("b").max_batch_rows, world.loads) == (3, 3)
 
     def test_what_has_not_changed_is_not_loaded_again(self, world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hotgraph_server.model_control.discovery import Offers
+from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.index import all_well, rows
 from hotgraph_server.models.status import IndexRow
 from hotgraph_server.models.version import State, VersionStatus
@@ -33,7 +33,7 @@ def test_rows_are_by_name_and_say_why_a_version_does_not_answer() -> None:
     models = FakeModels(
         b=[status(State.LIVE, 2), status(State.CLOSED, 1)], a=[status(State.FAILED, 3, "broken")]
     )
-    assert rows(models, {"a", "b"}, Offers(), {}) == [
+    assert rows(models, {"a", "b"}, Discovery(), {}) == [
         IndexRow("a", 3, State.FAILED, "broken"),
         IndexRow("b", 2, State.LIVE),
         IndexRow("b", 1, State.CLOSED, "unloaded"),
@@ -42,7 +42,7 @@ def test_rows_are_by_name_and_say_why_a_version_does_not_answer() -> None:
 
 def test_model_without_versions_tells_what_is_known_of_it() -> None:
     models = FakeModels(nothing="no version", empty=[])
-    offers = Offers({}, {"refused": "two of them"})
+    offers = Discovery({}, {"refused": "two of them"})
     assert rows(models, {"empty"}, offers, {"fault": "broken"}) == [
         IndexRow("empty", None, State.FAILED, "no version"),
         IndexRow("fault", None, State.FAILED, "broken"),
@@ -51,7 +51,7 @@ def test_model_without_versions_tells_what_is_known_of_it() -> None:
 
 
 def test_model_that_nobody_has_looked_at_yet_is_loading() -> None:
-    assert rows(FakeModels(new=[]), {"new"}, Offers(), {}) == [IndexRow("new", None, State.LOADING)]
+    assert rows(FakeModels(new=[]), {"new"}, Discovery(), {}) == [IndexRow("new", None, State.LOADING)]
 
 
 @pytest.mark.parametrize(

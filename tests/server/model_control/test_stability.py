@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.model_control.discovery import Offer, Offers
-from hotgraph_server.model_control.stability import Arrivals
+from hotgraph_server.model_control.discovery import Discovery, Offer
+from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.repository.tree import Tree
 
 ROOT = Path("/r")
@@ -18,14 +18,14 @@ def offer(name: str, stamp: int = 0) -> Offer:
     return Offer(name, ROOT / name, ROOT, ROOT / name / "config.pbtxt", (1, stamp, 1))
 
 
-def offers(*found: Offer, refused: tuple[str, ...] = ()) -> Offers:
-    return Offers({one.name: one for one in found}, dict.fromkeys(refused, "why"))
+def offers(*found: Offer, refused: tuple[str, ...] = ()) -> Discovery:
+    return Discovery({one.name: one for one in found}, dict.fromkeys(refused, "why"))
 
 
 class Disk:
     def __init__(self) -> None:
         self.trees: dict[str, int] = {}
-        self.arrivals = Arrivals(self._tree)
+        self.arrivals = StabilityCheck(self._tree)
 
     def _tree(self, folder: Path) -> Tree:
         return Tree(frozenset({("file", self.trees.get(folder.name, 0), 0)}))

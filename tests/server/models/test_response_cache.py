@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import Cancelled, QueueFull, RunFailed
-from hotgraph_server.models.response_cache import KeptAnswers, ResponseCache, why_not_kept
+from hotgraph_server.models.response_cache import ResponseCache, VersionCache, why_not_kept
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature
@@ -56,7 +56,7 @@ class Kept:
         self.statistics = Statistics()
         self.answers = self.of()
 
-    def of(self, title: str = "model 'm' version 1", *signatures: Signature) -> KeptAnswers:
+    def of(self, title: str = "model 'm' version 1", *signatures: Signature) -> VersionCache:
         known = {one.name: one for one in signatures or (signature(),)}
         return self.cache.answers_of(title, known, self.statistics)
 
@@ -65,7 +65,7 @@ class Kept:
         self.cache.stop()
         self.cache.start()
 
-    def ask(self, value: float, answers: KeptAnswers | None = None, size: int = 1) -> Asked:
+    def ask(self, value: float, answers: VersionCache | None = None, size: int = 1) -> Asked:
         return Asked(answers or self.answers, value, size)
 
     @property
@@ -77,16 +77,16 @@ class Kept:
 class Asked(Caller):
     """A call that was looked for in the cache."""
 
-    def __init__(self, answers: KeptAnswers, value: float, size: int) -> None:
+    def __init__(self, answers: VersionCache, value: float, size: int) -> None:
         super().__init__()
         self._size = size
-        self.call: Call = call(np.full((size, 2), value, np.float32), slot=self.slot)
+        self.call: Call = call(np.full((size, 2), value, np.float32), completion=self.completion)
         self.hit = answers.answer(self.call)
 
     def run(self) -> None:
         """What the executor does: a row of the batch's answer."""
         whole = np.concatenate([self.call.inputs[0] * 2, rows(666)])
-        self.call.slot.finish([whole[: self._size]])
+        self.call.completion.finish([whole[: self._size]])
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_is_kept_is_a_copy_that_nobody_can_change(kept: Kept) -> None:
     whole = np.zeros((64, 2), np.float32).view(Watched)
     gone = weakref.ref(whole)
     one = kept.ask(1)
-    one.call.slot.finish([whole[:1]])
+    one.call.completion.finish([whole[:1]])
     one.outcomes.clear()
     kept.settle()
     del whole
@@ -145,7 +145,7 @@ def test_errors_are_not_kept(kept: Kept) -> None:
     for error in (RunFailed(3, "no"), Cancelled(), QueueFull("q", 1, 1)):
         one = kept.ask(1)
         assert not one.hit
-        one.call.slot.finish(error)
+        one.call.completion.finish(error)
         assert one.error() is error
     kept.settle()
     assert len(kept.cache) == 0
@@ -153,8 +153,8 @@ def test_errors_are_not_kept(kept: Kept) -> None:
 
 def test_a_caller_who_leaves_a_miss_ends_it_once_and_nothing_is_kept(kept: Kept) -> None:
     one = kept.ask(1)
-    assert one.call.slot.finish(Cancelled())
-    assert one.call.slot.taken
+    assert one.call.completion.finish(Cancelled())
+    assert one.call.completion.taken
     one.run()
     assert isinstance(one.error(), Cancelled)
     kept.settle()
@@ -165,7 +165,7 @@ def test_signatures_that_must_not_be_kept_are_left_alone(kept: Kept) -> None:
     answers = kept.of("m", random("serving_default"))
     one = kept.ask(1, answers)
     assert not one.hit
-    assert one.call.slot is one.slot
+    assert one.call.completion is one.completion
     assert kept.totals == (0, 0)
 
 
@@ -224,7 +224,7 @@ def test_never_more_is_kept_than_the_limit_and_the_books_are_right(sizes: list[t
 
 def test_strings_count_with_their_bytes(kept: Kept) -> None:
     one = kept.ask(1)
-    one.call.slot.finish([np.array([b"x" * 10_000, b"", b"y" * 20_000], STRING)])
+    one.call.completion.finish([np.array([b"x" * 10_000, b"", b"y" * 20_000], STRING)])
     kept.settle()
     assert 30_000 < kept.cache.nbytes < 32_000
     assert kept.ask(1).answer()[0].tolist() == [b"x" * 10_000, b"", b"y" * 20_000]
@@ -266,7 +266,7 @@ def test_a_flood_of_answers_waits_within_the_limit_and_the_rest_is_not_kept() ->
 
 def hand_in(version: Version, value: float) -> Caller:
     caller = Caller()
-    version.call(version.signatures["serving_default"], [rows(value)], ("y",), caller.slot)
+    version.call(version.signatures["serving_default"], [rows(value)], ("y",), caller.completion)
     return caller
 
 
@@ -304,8 +304,8 @@ def test_a_version_that_keeps_nothing_has_no_cache_to_ask() -> None:
     one = version.signatures["serving_default"]
     for _ in range(2):
         caller = Caller()
-        made = version.call(one, [rows(1)], ("y",), caller.slot)
-        assert made.slot is caller.slot
+        made = version.call(one, [rows(1)], ("y",), caller.completion)
+        assert made.completion is caller.completion
         caller.answer()
     assert version.statistics.snapshot().cache_miss.count == 0
     assert version.stop(HANG_S)

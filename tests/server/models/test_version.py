@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.completion import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -83,7 +83,7 @@ class Visit(Caller):
         one = version.signatures[name]
         self._version = version
         self._array = array
-        self.waiting = version.call(one, [array], one.output_aliases, self.slot, deadline=deadline)
+        self.waiting = version.call(one, [array], one.output_aliases, self.completion, deadline=deadline)
 
     def leave(self) -> None:
         self._version.leave(self.waiting)
@@ -286,7 +286,7 @@ def test_without_a_default_a_call_may_wait_for_ever(serving: Serving) -> None:
 def test_priority_that_is_no_level_is_the_one_in_the_middle(levels: int, priority: int, level: int) -> None:
     serving = Serving(FakeGraph(), priority_levels=levels)
     caller, one = Caller(), serving.version.signatures["serving_default"]
-    call = serving.version.call(one, [rows(1)], ("y",), caller.slot, priority=priority)
+    call = serving.version.call(one, [rows(1)], ("y",), caller.completion, priority=priority)
     assert call.level == level
     caller.answer()
     serving.end()
@@ -297,7 +297,7 @@ def test_calls_that_change_state_run_in_their_order_whatever_their_priority() ->
     serving.hold_a_run()
     one, callers = serving.version.signatures["write"], [Caller() for _ in range(3)]
     for priority, caller in zip((3, 1, 2), callers, strict=True):
-        serving.version.call(one, [rows(priority)], ("y",), caller.slot, priority=priority)
+        serving.version.call(one, [rows(priority)], ("y",), caller.completion, priority=priority)
     serving.graph.runs.clear()
     serving.graph.let_all_go()
     for caller in callers:
@@ -310,7 +310,7 @@ def test_call_that_brings_its_lane_joins_those_that_do_not(serving: Serving) -> 
     first = serving.hold_a_run()
     one, caller = serving.version.signatures["serving_default"], Caller()
     key = serving.version.lane_key(one, ("y",), [(1, 2)])
-    serving.version.call(one, [rows(5)], ("y",), caller.slot, lane=key, rows=1, nbytes=8)
+    serving.version.call(one, [rows(5)], ("y",), caller.completion, lane=key, rows=1, nbytes=8)
     plain = serving.call(rows(6))
     serving.graph.let_one_go()
     assert serving.graph.wait_until_held()[0].tolist() == [[5, 5], [6, 6]]
@@ -323,7 +323,7 @@ def test_call_that_brings_its_lane_joins_those_that_do_not(serving: Serving) -> 
 def test_lane_that_is_brought_is_of_no_use_to_a_signature_that_runs_alone(serving: Serving) -> None:
     one, caller = serving.version.signatures["alone"], Caller()
     key = serving.version.lane_key(one, ("y",), [(1, 2)])
-    assert serving.version.call(one, [rows(5)], ("y",), caller.slot, lane=key, rows=1).lane is None
+    assert serving.version.call(one, [rows(5)], ("y",), caller.completion, lane=key, rows=1).lane is None
 
 
 def test_lane_that_depends_on_values_is_not_known_by_shapes() -> None:
@@ -456,7 +456,7 @@ def started(directory: Path, **batch: Any) -> Version:
 def enter(version: Version, name: str, inputs: Sequence[Array]) -> tuple[Caller, Callable[[], object]]:
     """A caller, and what it does to leave."""
     caller, one = Caller(), version.signatures[name]
-    call = version.call(one, inputs, one.output_aliases, caller.slot, deadline=math.inf)
+    call = version.call(one, inputs, one.output_aliases, caller.completion, deadline=math.inf)
     return caller, lambda: version.leave(call)
 
 
@@ -504,7 +504,7 @@ def test_call_ends_when_its_queue_policy_says_though_the_executor_is_busy() -> N
     waiting = serving.call(rows(1))
     hasty = Caller()
     one = serving.version.signatures["serving_default"]
-    serving.version.call(one, [rows(2)], one.output_aliases, hasty.slot, timeout_s=0.02)
+    serving.version.call(one, [rows(2)], one.output_aliases, hasty.completion, timeout_s=0.02)
     serving.clock.now += 0.02
     assert isinstance(hasty.error(), QueueTimedOut)
     assert waiting.outcomes == []
@@ -520,9 +520,9 @@ def test_call_ends_when_its_queue_policy_says_though_the_executor_is_busy() -> N
 def test_without_queue_policies_a_timeout_is_a_deadline(serving: Serving) -> None:
     one = serving.version.signatures["serving_default"]
     now = serving.clock.now
-    sooner = serving.version.call(one, [rows(2)], one.output_aliases, Caller().slot, timeout_s=0.5)
+    sooner = serving.version.call(one, [rows(2)], one.output_aliases, Caller().completion, timeout_s=0.5)
     later = serving.version.call(
-        one, [rows(2)], one.output_aliases, Caller().slot, deadline=now + 0.25, timeout_s=0.5
+        one, [rows(2)], one.output_aliases, Caller().completion, deadline=now + 0.25, timeout_s=0.5
     )
     assert (sooner.deadline, later.deadline) == (now + 0.5, now + 0.25)
     assert sooner.queue_until == math.inf
@@ -563,8 +563,8 @@ def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> Non
 
     for number in range(9):
         # Two lanes in turn, so that runs take every other call.
-        slot = Slot(partial(note, number))
-        serving.version.call(two, [rows(number)], (two.output_aliases[number % 2],), slot)
+        completion = Completion(partial(note, number))
+        serving.version.call(two, [rows(number)], (two.output_aliases[number % 2],), completion)
     serving.graph.let_all_go()
     assert ended.wait(HANG_S)
     assert order == list(range(9))

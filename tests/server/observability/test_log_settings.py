@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hotgraph_server.observability.log_settings import ISO8601, MOST_LINES, WHILE_S, Limit, LogConfig, Logs
+from hotgraph_server.observability.log_settings import ISO8601, MAX_LINES, WHILE_S, Limit, LogConfig, Logs
 
 OURS = logging.getLogger("hotgraph_server.test_logs")
 OTHERS = logging.getLogger("somebody.else")
@@ -129,46 +129,46 @@ class Limited:
         return found
 
 
-MOST = MOST_LINES[logging.WARNING]
+MAX = MAX_LINES[logging.WARNING]
 
 
 def test_lines_of_one_place_are_limited_and_the_rest_is_one_line() -> None:
     limited = Limited()
-    for number in range(MOST + 1234):
+    for number in range(MAX + 1234):
         limited.log.warning("caller %d", number)
     limited.log.warning("of another place")
     assert limited.lines() == [
-        *(f"WARNING caller {number}" for number in range(MOST)),
+        *(f"WARNING caller {number}" for number in range(MAX)),
         "WARNING of another place",
     ]
     limited.until(WHILE_S)
-    assert limited.lines() == [f"WARNING ... 1,234 more of these: caller {MOST + 1233}"]
+    assert limited.lines() == [f"WARNING ... 1,234 more of these: caller {MAX + 1233}"]
     limited.until(10 * WHILE_S)
     assert limited.lines() == []
 
 
 def test_lines_whose_text_is_the_callers_are_of_one_kind() -> None:
     limited = Limited()
-    for number in range(MOST + 2):
+    for number in range(MAX + 2):
         limited.log.error(f"{number}\nand a stack")
     limited.until(WHILE_S)
-    assert limited.lines()[-1] == f"ERROR ... 2 more of these: {MOST + 1}"
+    assert limited.lines()[-1] == f"ERROR ... 2 more of these: {MAX + 1}"
 
 
 def test_each_while_has_its_lines() -> None:
     limited = Limited()
     for begin in range(3):
         limited.until(begin * WHILE_S)
-        for _ in range(MOST):
+        for _ in range(MAX):
             limited.log.warning("again")
-    assert limited.lines() == ["WARNING again"] * 3 * MOST
+    assert limited.lines() == ["WARNING again"] * 3 * MAX
     assert not limited.due
 
 
 def test_information_has_more_room_and_verbosity_all_of_it() -> None:
     limited = Limited()
-    for _ in range(2 * MOST):
+    for _ in range(2 * MAX):
         limited.log.info("a model")
-    for _ in range(2 * MOST_LINES[logging.INFO]):
+    for _ in range(2 * MAX_LINES[logging.INFO]):
         limited.log.debug("more")
-    assert len(limited.lines()) == 2 * MOST + 2 * MOST_LINES[logging.INFO]
+    assert len(limited.lines()) == 2 * MAX + 2 * MAX_LINES[logging.INFO]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call, LaneKey
-from hotgraph_server.batching.completion import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import State, Version
@@ -143,7 +143,7 @@ class RecordingVersion(Version):
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         deadline: float = math.inf,
         timeout_s: float = math.inf,
@@ -160,7 +160,7 @@ class RecordingVersion(Version):
             signature,
             inputs,
             outputs,
-            slot,
+            completion,
             arrived=0.0,
             deadline=min(deadline, time.monotonic() + timeout_s),
             joinable=self.alone[signature.name] is None,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.submission import Answer, Place, hand_in, place_of
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in, place_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
@@ -45,7 +45,7 @@ def test_place_tells_lane_rows_and_bytes_where_shapes_tell_them() -> None:
     model = version()
     signature = model.signatures["serving_default"]
     place = place_of(model, signature, ("sum",), [floats(3, 2), floats(3, 2)])
-    assert place == Place(model.lane_key(signature, ("sum",), [(3, 2), (3, 2)]), 3, 48)
+    assert place == QueueHints(model.lane_key(signature, ("sum",), [(3, 2), (3, 2)]), 3, 48)
     assert place.lane is not None
 
 
@@ -63,28 +63,28 @@ def test_place_tells_lane_rows_and_bytes_where_shapes_tell_them() -> None:
 def test_place_is_left_open_where_more_than_shapes_counts(name: str, inputs: list[Array]) -> None:
     model = version()
     place = place_of(model, model.signatures[name], ("y",), inputs)
-    assert place == Place(nbytes=sum(array.nbytes for array in inputs))
+    assert place == QueueHints(nbytes=sum(array.nbytes for array in inputs))
 
 
 def hand_in_one(model: RecordingVersion, reply: FakeReply) -> Spelled:
     answer = Spelled(reply)
     signature = model.signatures["serving_default"]
     inputs = [floats(1, 2), floats(1, 2)]
-    hand_in(model, signature, inputs, ("sum",), answer, reply, deadline=reply.deadline, place=Place())
+    hand_in(model, signature, inputs, ("sum",), answer, reply, deadline=reply.deadline, place=QueueHints())
     return answer
 
 
 def test_outcome_is_encoded_when_the_transport_asks() -> None:
     model, reply = version(), FakeReply()
     hand_in_one(model, reply)
-    model.calls[0].slot.finish([floats(1, 2)])
+    model.calls[0].completion.finish([floats(1, 2)])
     assert reply.answer() == b"1"
 
 
 def test_error_is_worded_by_the_protocol() -> None:
     model, reply = version(), FakeReply()
     hand_in_one(model, reply)
-    model.calls[0].slot.finish(InvalidCall("no"))
+    model.calls[0].completion.finish(InvalidCall("no"))
     with pytest.raises(InvalidCall, match=r"^worded: no$"):
         reply.answer()
 
@@ -93,7 +93,7 @@ def test_call_that_has_ended_is_no_cycle_though_its_reply_can_leave_it() -> None
     """A cycle per call would be a leak between two collections."""
     model, reply = version(), FakeReply()
     answer = weakref.ref(hand_in_one(model, reply))
-    model.calls.pop().slot.finish([])
+    model.calls.pop().completion.finish([])
     gc.disable()
     try:
         assert reply.leave is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.protocols.template import Template, learn
 from hotgraph_server.protocols.template_cache import MAX_OF_A_LENGTH, MAX_TEMPLATES, KnownTemplates
-from hotgraph_server.transport.message_fields import Gap
+from hotgraph_server.transport.message_fields import Span
 
 from ..fakes import HANG_S, switching_often
 
@@ -22,7 +22,7 @@ def form(name: str, values: int = 1) -> bytes:
 
 def template(message: bytes, meaning: str, values: int = 1) -> Template[str]:
     at = len(message) - values
-    found = learn(message, meaning, [np.zeros(values, np.uint8)], [Gap(at, values)])
+    found = learn(message, meaning, [np.zeros(values, np.uint8)], [Span(at, values)])
     assert found is not None
     return found
 

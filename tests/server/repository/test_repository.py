@@ -462,7 +462,7 @@ class TestSwap:
         unloader = threading.Thread(target=unload)
         unloader.start()
         caller = Caller()
-        old.call(old.signatures["serving_default"], [rows(1)], ("y",), caller.slot)
+        old.call(old.signatures["serving_default"], [rows(1)], ("y",), caller.completion)
         assert (caller.answer()[0] == rows(2)).all()
         assert (graph.closed, old.state) == (0, V)
         assert world.repository.stop(HANG_S)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from hotgraph_server.rest.header_timeout import MOST_HEAD_BYTES, PatientProtocol
+from hotgraph_server.rest.header_timeout import MAX_HEAD_BYTES, HeaderTimeoutProtocol
 
 HEAD = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
 
@@ -90,10 +90,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("not begun")
 
 
-def connected() -> tuple[PatientProtocol, Loop, Transport]:
+def connected() -> tuple[HeaderTimeoutProtocol, Loop, Transport]:
     loop, transport = Loop(), Transport()
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
-    protocol = PatientProtocol(config, ServerState(), {}, _loop=loop)
+    protocol = HeaderTimeoutProtocol(config, ServerState(), {}, _loop=loop)
     protocol.connection_made(transport)  # type: ignore[arg-type]
     return protocol, loop, transport
 
@@ -134,7 +134,7 @@ def test_connection_that_has_gone_leaves_no_timer() -> None:
     assert not loop.waits()
 
 
-def refusal(protocol: PatientProtocol, transport: Transport, *sent: bytes) -> bytes:
+def refusal(protocol: HeaderTimeoutProtocol, transport: Transport, *sent: bytes) -> bytes:
     """The status line with which what is sent is refused."""
     for data in sent:
         assert not transport.sent, "refused too early"
@@ -156,7 +156,7 @@ def test_head_without_an_end_is_refused_at_its_limit(begin: bytes, size: int) ->
     fill = b"\r\n" * (2**16) if begin.strip() == b"" else b"x" * (2**17)
     if begin == START:
         fill = b"".join(FIELD % number for number in range(130))
-    whole = (begin + fill)[: MOST_HEAD_BYTES + 1]
+    whole = (begin + fill)[: MAX_HEAD_BYTES + 1]
     pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
     if begin == b"G":
         # No method goes on like that.
@@ -168,7 +168,7 @@ def test_head_without_an_end_is_refused_at_its_limit(begin: bytes, size: int) ->
 
 def test_head_just_within_the_limit_is_read() -> None:
     head = START + b"X: "
-    head += b"a" * (MOST_HEAD_BYTES - len(head) - 4) + b"\r\n\r\n"
+    head += b"a" * (MAX_HEAD_BYTES - len(head) - 4) + b"\r\n\r\n"
     for pieces in ([head], [head[:40000], head[40000:]]):
         protocol, loop, transport = connected()
         for piece in pieces:

@@ -21,7 +21,7 @@ import pytest
 
 from hotgraph_server.errors import DeadlineExceeded, Draining, InvalidCall, NotReady
 from hotgraph_server.rest import json_predict
-from hotgraph_server.rest.json_process_pool import Apart
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.signatures import Signature, TensorSpec
 
 from ..fakes import HANG_S, signature
@@ -52,29 +52,31 @@ def fails_for_want_of_a_file() -> None:
 
 
 @pytest.fixture
-def apart() -> Iterator[Apart]:
-    found = Apart(1)
+def apart() -> Iterator[JsonProcessPool]:
+    found = JsonProcessPool(1)
     yield found
     found.stop()
 
 
-def there(apart: Apart, function: Callable[..., T], *args: Any, nbytes: int = SMALL, **kwargs: Any) -> T:
+def there(
+    apart: JsonProcessPool, function: Callable[..., T], *args: Any, nbytes: int = SMALL, **kwargs: Any
+) -> T:
     """What a function returns in the process."""
     return apart.submit(lambda: apart.run(function, *args, **kwargs), nbytes, "caller").result(HANG_S)
 
 
-def test_function_runs_in_another_process_that_stays(apart: Apart) -> None:
+def test_function_runs_in_another_process_that_stays(apart: JsonProcessPool) -> None:
     other = there(apart, os.getpid)
     assert other != os.getpid()
     assert there(apart, os.getpid) == other
 
 
-def test_what_is_not_submitted_runs_here(apart: Apart) -> None:
+def test_what_is_not_submitted_runs_here(apart: JsonProcessPool) -> None:
     assert apart.run(os.getpid) == os.getpid()
-    assert Apart(0).run(os.getpid) == os.getpid()
+    assert JsonProcessPool(0).run(os.getpid) == os.getpid()
 
 
-def test_request_and_response_are_the_same_as_here(apart: Apart) -> None:
+def test_request_and_response_are_the_same_as_here(apart: JsonProcessPool) -> None:
     of = Signature(
         "serving_default",
         (TensorSpec("x", "x:0", np.dtype(np.float32), None), TensorSpec("t", "t:0", np.dtype(object), None)),
@@ -101,12 +103,12 @@ def test_request_and_response_are_the_same_as_here(apart: Apart) -> None:
     ],
     ids=["all kinds", "many", "one", "none", "mixed"],
 )
-def test_strings_come_back_as_they_went(apart: Apart, strings: np.ndarray[Any, Any]) -> None:
+def test_strings_come_back_as_they_went(apart: JsonProcessPool, strings: np.ndarray[Any, Any]) -> None:
     found = there(apart, np.asarray, strings)
     assert (found.shape, found.tolist()) == (strings.shape, strings.tolist())
 
 
-def test_error_comes_back_as_what_it_is(apart: Apart) -> None:
+def test_error_comes_back_as_what_it_is(apart: JsonProcessPool) -> None:
     with pytest.raises(InvalidCall) as error:
         there(apart, json_predict.read_request, b"{}", {"serving_default": signature()})
     assert str(error.value) == "Missing 'inputs' or 'instances' key"
@@ -116,7 +118,7 @@ def test_error_comes_back_as_what_it_is(apart: Apart) -> None:
     assert there(apart, os.getpid) != os.getpid()
 
 
-def test_process_that_dies_takes_its_job_with_it_and_no_other(apart: Apart) -> None:
+def test_process_that_dies_takes_its_job_with_it_and_no_other(apart: JsonProcessPool) -> None:
     first = there(apart, os.getpid)
     with pytest.raises(NotReady, match="has ended"):
         there(apart, dies)
@@ -130,13 +132,13 @@ def test_process_that_dies_takes_its_job_with_it_and_no_other(apart: Apart) -> N
 
 
 def test_job_that_takes_too_long_is_ended_with_its_process() -> None:
-    apart = Apart(1, limit_s=0.001)
+    apart = JsonProcessPool(1, limit_s=0.001)
     with pytest.raises(DeadlineExceeded, match=r"its JSON has taken longer than 0.001 s"):
         there(apart, never_ends)
     apart.stop()
 
 
-def test_job_is_ended_at_its_calls_deadline(apart: Apart) -> None:
+def test_job_is_ended_at_its_calls_deadline(apart: JsonProcessPool) -> None:
     soon = apart.submit(lambda: apart.run(never_ends), 1, "caller", time.monotonic() + 0.01)
     with pytest.raises(DeadlineExceeded):
         soon.result(HANG_S)
@@ -146,7 +148,7 @@ def test_job_is_ended_at_its_calls_deadline(apart: Apart) -> None:
 
 
 def test_large_job_does_not_keep_out_small_ones() -> None:
-    apart = Apart(2)
+    apart = JsonProcessPool(2)
     stuck = [apart.submit(lambda: apart.run(never_ends), LARGE, "attacker") for _ in range(3)]
     for _ in range(3):
         assert there(apart, os.getpid) != os.getpid()
@@ -157,7 +159,7 @@ def test_large_job_does_not_keep_out_small_ones() -> None:
             future.result(HANG_S)
 
 
-def test_job_that_is_given_up_while_it_waits_never_runs(apart: Apart) -> None:
+def test_job_that_is_given_up_while_it_waits_never_runs(apart: JsonProcessPool) -> None:
     begun, go = threading.Event(), threading.Event()
 
     def held() -> None:
@@ -175,7 +177,10 @@ def test_job_that_is_given_up_while_it_waits_never_runs(apart: Apart) -> None:
 
 @pytest.mark.parametrize("error", [PermissionError(13, "not allowed"), ImportError("no sem_open")])
 def test_machine_that_allows_no_processes_is_told_once_and_everything_runs_here(
-    apart: Apart, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    apart: JsonProcessPool,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(*_: object) -> None:
         raise error
@@ -189,7 +194,7 @@ def test_machine_that_allows_no_processes_is_told_once_and_everything_runs_here(
 
 
 def test_server_without_files_refuses_for_now_and_reads_nothing_here(
-    apart: Apart, monkeypatch: pytest.MonkeyPatch
+    apart: JsonProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -201,14 +206,14 @@ def test_server_without_files_refuses_for_now_and_reads_nothing_here(
     assert there(apart, os.getpid) != os.getpid()
 
 
-def test_process_outlives_what_a_closing_terminal_sends(apart: Apart) -> None:
+def test_process_outlives_what_a_closing_terminal_sends(apart: JsonProcessPool) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         other = there(apart, os.getpid)
         os.kill(other, number)
         assert there(apart, os.getpid) == other
 
 
-def test_after_the_stop_nothing_is_taken(apart: Apart) -> None:
+def test_after_the_stop_nothing_is_taken(apart: JsonProcessPool) -> None:
     assert there(apart, os.getpid) != os.getpid()
     apart.stop()
     apart.stop()

@@ -139,7 +139,7 @@ class Visit(Caller):
             self.version.signatures["serving_default"],
             [np.array([[value]], np.float32)],
             ("sum",),
-            self.slot,
+            self.completion,
             sequence_id=sequence_id,
             **how,
         )

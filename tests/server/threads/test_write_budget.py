@@ -7,11 +7,11 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.threads.write_budget import Credits
+from hotgraph_server.threads.write_budget import WriteBudget
 
 
 def test_all_or_none_are_taken_and_a_refusal_is_told_once() -> None:
-    credits = Credits(3)
+    credits = WriteBudget(3)
     assert credits.take(2)
     assert not credits.take(2)
     assert credits.take(1)
@@ -21,7 +21,7 @@ def test_all_or_none_are_taken_and_a_refusal_is_told_once() -> None:
 
 @given(st.lists(st.integers(0, 6), max_size=30))
 def test_never_more_are_out_than_there_are(wanted: list[int]) -> None:
-    credits, out = Credits(5), 0
+    credits, out = WriteBudget(5), 0
     for number in wanted:
         assert credits.take(number) is (out + number <= 5)
         out += number if out + number <= 5 else 0
@@ -30,7 +30,7 @@ def test_never_more_are_out_than_there_are(wanted: list[int]) -> None:
 
 
 def test_threads_that_take_and_give_back_lose_none() -> None:
-    credits = Credits(4)
+    credits = WriteBudget(4)
 
     def work() -> None:
         for _ in range(2000):

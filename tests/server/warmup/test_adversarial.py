@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.signatures import Content, Signature, TensorSpec, Values
 from hotgraph_server.tensors import STRING
-from hotgraph_server.warmup.adversarial import MOST_ROWS, Row, adversarial_rows, odd_texts
+from hotgraph_server.warmup.adversarial import MAX_ROWS, Row, adversarial_rows, odd_texts
 from hotgraph_server.warmup.synthetic_inputs import Kind
 
 from ..fakes import FLOAT32, signature
@@ -33,7 +33,7 @@ def odd(rows: list[Row]) -> list[Row]:
 def test_rows_of_every_dtype_are_single_rows_of_it(kind: type) -> None:
     dtype = np.dtype(kind)
     rows = adversarial_rows(of(dtype), KIND)
-    assert 3 < len(rows) <= MOST_ROWS
+    assert 3 < len(rows) <= MAX_ROWS
     assert [row.odd for row in rows[:4]] == [False, False, False, True]
     for row in rows:
         assert (row.inputs[0].dtype, row.inputs[0].shape) == (dtype, (1, 3))
@@ -102,7 +102,7 @@ def test_of_several_inputs_each_is_odd_by_itself_too() -> None:
 @given(st.integers(1, 60))
 def test_many_inputs_make_no_more_rows(count: int) -> None:
     rows = adversarial_rows(of(FLOAT32, None, **{f"x{index}": (None, 1) for index in range(count)}), KIND)
-    assert len(rows) <= MOST_ROWS
+    assert len(rows) <= MAX_ROWS
 
 
 @given(st.floats(width=32), st.floats(width=32))

@@ -195,7 +195,7 @@ def answers_of_tensorflow(
 def hand_in(version: Version, name: str, inputs: Mapping[str, Array]) -> Caller:
     signature, caller = version.signatures[name], Caller()
     arrays = [inputs[spec.alias] for spec in signature.inputs]
-    version.call(signature, arrays, signature.output_aliases, caller.slot)
+    version.call(signature, arrays, signature.output_aliases, caller.completion)
     return caller
 
 

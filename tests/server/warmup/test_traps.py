@@ -98,7 +98,7 @@ class Serving:
 
     def call(self, name: str, inputs: Sequence[Array]) -> Caller:
         caller, one = Caller(), self.version.signatures[name]
-        self.version.call(one, inputs, one.output_aliases, caller.slot, deadline=math.inf)
+        self.version.call(one, inputs, one.output_aliases, caller.completion, deadline=math.inf)
         return caller
 
     def alone(self, name: str, every: Sequence[Sequence[Array]]) -> list[Caller]:

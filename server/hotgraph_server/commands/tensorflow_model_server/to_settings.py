@@ -44,7 +44,7 @@ from hotgraph_server.settings.local_paths import local_path
 # TensorFlow Serving's, of which only those are said that differ from ours.
 _MAX_MESSAGE = "grpc.max_receive_message_length"
 _MIB = 2**20
-_MOST_MESSAGE_MB = 2047
+_MAX_MESSAGE_MB = 2047
 
 
 def check(given: Given) -> None:
@@ -266,13 +266,13 @@ def _channel_arguments(given: Given) -> dict[str, str]:
 def _message_mb(given: Given) -> int:
     text = _channel_arguments(given).get(_MAX_MESSAGE)
     if text is None:
-        return _MOST_MESSAGE_MB
+        return _MAX_MESSAGE_MB
     try:
         length = int(text)
     except ValueError:
         raise SettingsError(f"{_MAX_MESSAGE} must be a number of bytes, got {text!r}") from None
     # -1 is gRPC's "no limit".
-    return _MOST_MESSAGE_MB if length < 0 else min(max(-(-length // _MIB), 1), _MOST_MESSAGE_MB)
+    return _MAX_MESSAGE_MB if length < 0 else min(max(-(-length // _MIB), 1), _MAX_MESSAGE_MB)
 
 
 def _rest(given: Given) -> RestSettings:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import struct
 
-from hotgraph_server.transport.message_fields import Gap, MalformedMessage, Message, header, values_of, varint
+from hotgraph_server.transport.message_fields import (
+    MalformedMessage,
+    Message,
+    Span,
+    header,
+    values_of,
+    varint,
+)
 
 # Field numbers of tensorflow.serving.PredictionLog, by the method that was called.
 _LOGS = {"Classify": 2, "Regress": 3, "MultiInference": 4, "Predict": 6}
@@ -67,13 +74,13 @@ def _field(number: int, value: bytes | memoryview) -> bytes:
     return header(number, len(value)) + value
 
 
-def _last(view: memoryview, path: list[int]) -> Gap | None:
+def _last(view: memoryview, path: list[int]) -> Span | None:
     """The nested message at a path of field numbers; of several the last one, which is what counts.
 
     Raises:
         MalformedMessage: there is none that could be read.
     """
-    found: Gap | None = None
+    found: Span | None = None
     for number in path:
         values = values_of(view, number, found)
         if not values:

@@ -24,14 +24,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, Credits
+from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, WriteBudget
 
 _LOG = logging.getLogger(__name__)
 
-MOST_RECORDS = 1000
+MAX_RECORDS = 1000
 """In one file."""
 
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 # A file that cannot be written is tried again after so long.
 _RETRY_S = 1.0
 
@@ -107,7 +107,7 @@ class LogWriter:
         self._disk = disk or TensorFlowDisk()
         self._now = now
         self._clock = clock
-        self._credits = Credits(credits)
+        self._credits = WriteBudget(credits)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         # The rest belongs to the thread.
         self._files: dict[str, _Open] = {}
@@ -183,7 +183,7 @@ class LogWriter:
             if failing is not None:
                 # Whether there is room shows when it is on disk, and no sooner.
                 self._flush(prefix, file)
-            if file.records >= MOST_RECORDS or file.nbytes >= _MOST_BYTES:
+            if file.records >= MAX_RECORDS or file.nbytes >= _MAX_BYTES:
                 self._flush(prefix, file)
                 del self._files[prefix]
                 file.file.close()

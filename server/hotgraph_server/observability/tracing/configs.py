@@ -17,7 +17,7 @@ TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"
 LEVELS = (TIMESTAMPS, TENSORS)
 
-_MOST = 2**31 - 1
+_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def _number(least: int) -> Callable[[str, Sequence[str]], int]:
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdecimal()):
             raise InvalidCall(f"Unable to parse '{name}', got: {text}")
-        if len(digits) > 10 or not -_MOST - 1 <= int(text) <= _MOST:
+        if len(digits) > 10 or not -_MAX - 1 <= int(text) <= _MAX:
             raise InvalidCall(
-                f"Unable to parse '{name}', value is out of range [ {least}, {_MOST} ], got: {text}"
+                f"Unable to parse '{name}', value is out of range [ {least}, {_MAX} ], got: {text}"
             )
         value = int(text)
         if value < least:

@@ -24,7 +24,7 @@ from typing import Any
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.observability.tracing.trace import Trace
-from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, Credits
+from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, WriteBudget
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class TraceWriter:
     def __init__(self, path: str, credits: int = CREDITS) -> None:
         self.lost = 0
         self._path = path
-        self._credits = Credits(credits)
+        self._credits = WriteBudget(credits)
         self._queue: queue.SimpleQueue[tuple[Trace, int] | None] = queue.SimpleQueue()
         # The rest belongs to the thread.
         self._whole: _ArrayFile | None = None

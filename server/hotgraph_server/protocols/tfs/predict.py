@@ -1,4 +1,4 @@
-"""Predict: bytes in, a call into a version's queue, bytes out when its slot ends (protocols/fast_path.py)."""
+"""Predict: bytes in, a call into a version's queue, bytes out when its completion ends; see fast_path.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.fast_path import TwoWays
-from hotgraph_server.protocols.submission import Answer, Place, hand_in
+from hotgraph_server.protocols.fast_path import FastPath
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template
 from hotgraph_server.protocols.tfs import codec, model_spec, predict_rules, spans
 from hotgraph_server.protocols.tfs.model_spec import Wanted
@@ -34,10 +34,10 @@ class Asked(NamedTuple):
     version: weakref.ref[Version]
     signature: Signature
     aliases: tuple[str, ...]
-    place: Place = Place()
+    place: QueueHints = QueueHints()
 
 
-class Predict(TwoWays[Asked]):
+class Predict(FastPath[Asked]):
     """The hot method over a registry. Any number of threads may call it."""
 
     def __init__(self, registry: Registry, settings: PredictionSettings | None = None) -> None:

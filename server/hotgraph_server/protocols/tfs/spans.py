@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorflow_serving.apis import predict_pb2
 
-from hotgraph_server.transport.message_fields import Gap, Message, values_of
+from hotgraph_server.transport.message_fields import Message, Span, values_of
 
 _INPUTS = predict_pb2.PredictRequest.INPUTS_FIELD_NUMBER
 # Every map on the wire is a row of entries with these two fields.
@@ -17,7 +17,7 @@ _CONTENT = 4
 _PACKED = {1: 5, 2: 6}
 
 
-def tensor_gaps(message: Message, request: Any) -> dict[str, Gap]:
+def tensor_gaps(message: Message, request: Any) -> dict[str, Span]:
     """By alias, where the one value lies that holds its tensor; inputs without such a value are left out.
 
     Args:
@@ -31,7 +31,7 @@ def tensor_gaps(message: Message, request: Any) -> dict[str, Gap]:
     if len(entries) != len(request.inputs):
         # An alias twice: which one counts is not worth the thought here.
         return {}
-    gaps: dict[str, Gap] = {}
+    gaps: dict[str, Span] = {}
     for entry in entries:
         keys, tensors = values_of(view, _KEY, entry), values_of(view, _VALUE, entry)
         if len(keys) == len(tensors) == 1:

@@ -22,7 +22,7 @@ from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Kind, Tas
 from hotgraph_server.protocols.tfs.multi_inference import tasks_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.warmup_calls import Brings, Brought
+from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 """Where it is in a SavedModel's folder."""
@@ -33,7 +33,7 @@ MAX_RECORDS = 1000
 _AROUND_A_RECORD = 8 + 4 + 4
 
 
-def records_in(directory: Path) -> Brings:
+def records_in(directory: Path) -> WarmupSource:
     """What the SavedModel in `directory` brings; nothing if it has no such file."""
     return functools.partial(_brought, directory / FILE)
 

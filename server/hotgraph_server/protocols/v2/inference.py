@@ -1,4 +1,4 @@
-"""ModelInfer: bytes in, a call into a version's queue, bytes out when its slot ends; see fast_path.py."""
+"""ModelInfer: bytes in, a call into a version's queue, bytes out when it completes (fast_path.py)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsuppor
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import State, Version
-from hotgraph_server.protocols.fast_path import TwoWays
-from hotgraph_server.protocols.submission import Answer, Place, hand_in
+from hotgraph_server.protocols.fast_path import FastPath
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template
 from hotgraph_server.protocols.v2 import codec, models, spans
 from hotgraph_server.protocols.v2.outputs import Wanted, treated, wanted_outputs
@@ -46,10 +46,10 @@ class Asked(NamedTuple):
     wanted: Wanted
     aliases: tuple[str, ...]
     parameters: Parameters
-    place: Place = Place()
+    place: QueueHints = QueueHints()
 
 
-class Infer(TwoWays[Asked]):
+class Infer(FastPath[Asked]):
     """The hot method over a registry. Any number of threads may call it.
 
     Args:

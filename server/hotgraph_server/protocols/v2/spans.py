@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest
-from hotgraph_server.transport.message_fields import Gap, Message, values_of
+from hotgraph_server.transport.message_fields import Message, Span, values_of
 
 _INPUTS = ModelInferRequest.INPUTS_FIELD_NUMBER
 _RAW = ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
@@ -17,7 +17,7 @@ _PACKED = {
 }
 
 
-def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Gap]:
+def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Span]:
     """By input, where the one value lies that holds its tensor; inputs without such a value are left out.
 
     Args:
@@ -32,7 +32,7 @@ def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Gap]:
         # Values too many are ignored by whoever reads them, and not worth the thought here.
         named = len(raw) == len(request.inputs)
         return {tensor.name: gap for tensor, gap in zip(request.inputs, raw, strict=True)} if named else {}
-    gaps: dict[str, Gap] = {}
+    gaps: dict[str, Span] = {}
     inputs = values_of(view, _INPUTS)
     for tensor, place in zip(request.inputs, inputs, strict=False):
         contents = values_of(view, _CONTENTS, place)
@@ -44,7 +44,7 @@ def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Gap]:
     return gaps
 
 
-def id_gap(message: Message) -> Gap | None:
+def id_gap(message: Message) -> Span | None:
     """Where the request's id lies: the last one counts; None if it has none.
 
     Raises:

@@ -45,7 +45,7 @@ from hotgraph_server.transport.service import (
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 # Threads that wait cost little, but each has a stack; beyond these, calls wait without a thread.
-_MOST_HOT_THREADS = 512
+_MAX_HOT_THREADS = 512
 # One would do for the work. The others are for callers who open a call and never send its message.
 _PLAIN_THREADS = 64
 _STREAM_THREADS = 256
@@ -62,7 +62,7 @@ class Pools:
     """
 
     def __init__(self, max_calls: int, calls: OpenCalls) -> None:
-        self.hot = _CountingPool(min(max_calls, _MOST_HOT_THREADS), "hot call", calls)
+        self.hot = _CountingPool(min(max_calls, _MAX_HOT_THREADS), "hot call", calls)
         self.refusals = ThreadPoolExecutor(_REFUSING_THREADS, "refusal")
         self.streams = ThreadPoolExecutor(_STREAM_THREADS, "stream")
         self.max_calls = max_calls
@@ -211,7 +211,7 @@ class _WaitingReply:
                 raise left if isinstance(left, CallError) else DeadlineExceeded
             # It has begun what cannot be left any more, and its caller shall hear what came of it.
             self._finished.acquire()
-        # The way to leave knows the call, whose slot knows this: a cycle, if it were not cut here.
+        # The way to leave knows the call, whose completion knows this: a cycle, if it were not cut here.
         self._leave = None
         assert self._encode is not None
         return joined(self._encode())

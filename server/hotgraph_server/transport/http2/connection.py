@@ -55,7 +55,7 @@ _FRAME_BYTES = 2**20
 _CONTROL_FRAME_BYTES = HARD_HEADER_LIST_BYTES
 _GO_AWAY_BYTES = 8  # of it is read; what follows is for people
 
-MOST_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
+MAX_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 """What `receive` may leave for the next time, at most, unless it is unfinished."""
 
 # The clock is looked at after a call, and after so many frames.
@@ -335,9 +335,9 @@ class Connection(Requests):
         allowance = self._allowance
         if ends:
             self._worked = True
-            if allowance.left < flood_limits.MOST:
+            if allowance.left < flood_limits.MAX:
                 allowance.earn(flood_limits.CALL)
-        elif allowance.left < flood_limits.MOST and len(data) >= flood_limits.WORTH_BYTES:
+        elif allowance.left < flood_limits.MAX and len(data) >= flood_limits.WORTH_BYTES:
             allowance.earn(flood_limits.DATA)
         stream.on_data(data, ends)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-MOST = 10_000.0
+MAX = 10_000.0
 PER_S = 330.0
 
 RAPID_RESET = 10
@@ -32,14 +32,14 @@ class Allowance:
         clock: monotonic seconds.
 
     Attributes:
-        left: of it; more than MOST it never is, and to earn then is in vain.
+        left: of it; more than MAX it never is, and to earn then is in vain.
     """
 
     __slots__ = ("_clock", "_filled_at", "left")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.left = MOST
+        self.left = MAX
         self._filled_at = clock()
 
     def spend(self, amount: float = 1) -> bool:
@@ -54,4 +54,4 @@ class Allowance:
 
     def earn(self, amount: float) -> None:
         """Something useful has come, or gone."""
-        self.left = min(self.left + amount, MOST)
+        self.left = min(self.left + amount, MAX)

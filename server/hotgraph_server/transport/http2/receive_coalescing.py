@@ -27,7 +27,7 @@ LONGEST_S = 0.004
 """A tenth of what callers notice, and of the deadlines of those who measure."""
 
 
-class Crowd:
+class ReceiveCoalescer:
     """Counts arrivals and answers; for one thread at a time.
 
     Attributes:

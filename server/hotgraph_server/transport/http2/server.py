@@ -68,11 +68,11 @@ from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.acceptor import Doors
 from hotgraph_server.transport.http2.calls import Call, HeadersTooLarge, HotCall, RefusedCall, StreamingCall
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.receive_coalescing import Crowd
-from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, Link, LinkLost
+from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
+from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, LinkLost, SocketIO
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
@@ -101,7 +101,7 @@ _LAST_WORDS_S = 1.0
 _SPARE_STREAMS = 128
 
 
-class FastLane:
+class Http2Server:
     """Serves services on sockets that listen already.
 
     Args:
@@ -152,17 +152,17 @@ class FastLane:
         # Each call is an entry in some tables, so a peer may have many; refused in kind are only hot ones.
         self._max_streams = max_calls + _SPARE_STREAMS
         self._turn = threading.Lock()  # guards what follows; see above
-        self._links: set[Link] = set()
+        self._links: set[SocketIO] = set()
         self._open_hot = 0
         self._ending_at: float | None = None  # when the lane ends, whatever is left
         self._port_closed = False
-        self._crowd = Crowd()
+        self._crowd = ReceiveCoalescer()
         self._naps = False  # the serving thread lets arrivals lie
-        self._dirty: list[Link] = []  # have something new to write
-        self._changed: list[Link] = []  # wait for something else than the selector was told
-        self._gone: list[Link] = []  # for the selector to forget
-        self._unfinished: dict[Link, None] = {}  # there was no time for all that they have received
-        self._passed_over: list[Link] = []  # they were ready, and there was no time for them at all
+        self._dirty: list[SocketIO] = []  # have something new to write
+        self._changed: list[SocketIO] = []  # wait for something else than the selector was told
+        self._gone: list[SocketIO] = []  # for the selector to forget
+        self._unfinished: dict[SocketIO, None] = {}  # there was no time for all that they have received
+        self._passed_over: list[SocketIO] = []  # they were ready, and there was no time for them at all
         self._share_s = _TURN_S  # of each connection, when they take turns
         self._gives_way = False
         self._giving_way = contextlib.ExitStack()
@@ -172,7 +172,7 @@ class FastLane:
         # Of the serving thread alone.
         self._selector = selectors.DefaultSelector()
         self._doors = Doors(sockets, tls, self._selector)
-        self._buffer = bytearray(RECEIVE_BYTES + MOST_UNUSED_BYTES)
+        self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
         self._view = memoryview(self._buffer)
         self._look_at = 0.0
         self._alarm, self._bell = socket.socketpair()
@@ -350,7 +350,7 @@ class FastLane:
                 self._write(link)
         self._give_way(bool(self._unfinished or self._passed_over))
 
-    def _pass_over(self, links: Sequence[Link], late: dict[Link, None]) -> None:
+    def _pass_over(self, links: Sequence[SocketIO], late: dict[SocketIO, None]) -> None:
         """Leave some for the next time, and have them first then. Requires the turn."""
         self._passed_over = [link for link in links if link not in late]
         self._unfinished = dict.fromkeys(link for link in links if link in late) | self._unfinished
@@ -364,7 +364,7 @@ class FastLane:
             else:
                 self._giving_way.close()
 
-    def _take_turn(self, link: Link) -> None:
+    def _take_turn(self, link: SocketIO) -> None:
         self._guard(link, self._read)
         if link.unfinished:
             self._unfinished[link] = None
@@ -380,7 +380,7 @@ class FastLane:
     def _accept(self, listener: socket.socket) -> None:
         sock = self._doors.accept(listener, time.monotonic())
         if sock is not None:
-            link = Link(sock, self._open_stream, self._max_streams, self._dirty, self._max_header_bytes)
+            link = SocketIO(sock, self._open_stream, self._max_streams, self._dirty, self._max_header_bytes)
             self._links.add(link)
             self._selector.register(sock, link.registered, link)
 
@@ -400,7 +400,7 @@ class FastLane:
                 return StreamingCall(connection, number, head, self, streaming)
         return RefusedCall(connection, number, head, self, Unsupported("Method not found!"))
 
-    def _read(self, link: Link) -> None:
+    def _read(self, link: SocketIO) -> None:
         link.read(self._buffer, self._view, time.monotonic() + self._share_s)
 
     def _deliver(self) -> None:
@@ -416,11 +416,11 @@ class FastLane:
         while dirty:
             self._write(dirty.pop())
 
-    def _write(self, link: Link) -> None:
+    def _write(self, link: SocketIO) -> None:
         """Write what goes, and see what the link waits for then. Requires the turn."""
         if link not in self._links:
             return
-        self._guard(link, Link.write)
+        self._guard(link, SocketIO.write)
         if link not in self._links:
             return
         if link.unfinished and link.reads:
@@ -431,14 +431,14 @@ class FastLane:
         if link in self._links and link.interest != link.registered:
             self._changed.append(link)
 
-    def _see_out(self, link: Link) -> None:
+    def _see_out(self, link: SocketIO) -> None:
         """Be done with a link that has said all, at once or after a moment. Requires the turn."""
         if not link.has_ended and link.lingers:
             self.expire_later(Alarm(time.monotonic() + _LINGER_S, functools.partial(self._drop, link)))
         if not link.lingers or not link.pass_over(self._view):
             self._drop(link)
 
-    def _guard(self, link: Link, act: Callable[[Link], None]) -> None:
+    def _guard(self, link: SocketIO, act: Callable[[SocketIO], None]) -> None:
         """Do something with a link; what goes wrong closes it. Requires the turn."""
         try:
             act(link)
@@ -453,7 +453,7 @@ class FastLane:
             _LOG.exception("a connection is closed after an unexpected error")
             self._drop(link)
 
-    def _drop(self, link: Link) -> None:
+    def _drop(self, link: SocketIO) -> None:
         """Be done with a link, if that is not so already. Requires the turn."""
         if link not in self._links:
             return

@@ -24,14 +24,14 @@ from hotgraph_server.transport.http2.stream import Stream
 RECEIVE_BYTES = 256 * 1024
 
 # With so much unsent we stop reading from a peer: each thing that it says could add to it.
-_MOST_UNSENT_BYTES = 8 * 2**20
+_MAX_UNSENT_BYTES = 8 * 2**20
 
 # What one connection is sent at a time; a peer that reads as fast as we write would be served for as long as
 # its answer is. It is copied to the system at some GB/s.
-_MOST_A_WRITE = 4 * 2**20
+_MAX_A_WRITE = 4 * 2**20
 
 # A peer that goes on for so long does not listen.
-_MOST_PASSED_OVER_BYTES = 16 * 2**20
+_MAX_PASSED_OVER_BYTES = 16 * 2**20
 
 # Up to here joining pieces and one send is cheaper than handing the system a list of them.
 _WORTH_LISTING = 64 * 1024
@@ -48,7 +48,7 @@ class LinkLost(Exception):
     """The peer, or the way to it, is gone."""
 
 
-class Link:
+class SocketIO:
     """A socket with its connection.
 
     Args:
@@ -69,7 +69,7 @@ class Link:
         sock: socket.socket,
         open_stream: Callable[[Connection, int, Head], Stream],
         most_streams: int,
-        dirty: list[Link],
+        dirty: list[SocketIO],
         max_header_bytes: int = MAX_HEADER_LIST_BYTES,
     ) -> None:
         self.sock = sock
@@ -128,7 +128,7 @@ class Link:
         if not self.has_output:
             return _READ
         unsent = self._unsent_bytes + self.connection.out_bytes
-        return _WRITE if self.closing or unsent > _MOST_UNSENT_BYTES else _READ | _WRITE
+        return _WRITE if self.closing or unsent > _MAX_UNSENT_BYTES else _READ | _WRITE
 
     def read(self, buffer: bytearray, view: memoryview, ends_at: float = math.inf) -> None:
         """Read once, or as often as TLS has more, and take it in, as far as there is time.
@@ -188,7 +188,7 @@ class Link:
         except OSError:
             return False
         self._passed_over += count
-        return count > 0 and self._passed_over < _MOST_PASSED_OVER_BYTES
+        return count > 0 and self._passed_over < _MAX_PASSED_OVER_BYTES
 
     def write(self) -> None:
         """Write as much as goes.
@@ -203,7 +203,7 @@ class Link:
         self._unsent_bytes += connection.out_bytes
         connection.out, connection.out_bytes = [], 0
         try:
-            most = self._unsent_bytes - _MOST_A_WRITE
+            most = self._unsent_bytes - _MAX_A_WRITE
             while self._unsent and self._write_once() and self._unsent_bytes > most:
                 pass
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):

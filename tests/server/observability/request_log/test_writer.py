@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotgraph_server.observability.request_log.writer import MOST_RECORDS, LogWriter, RecordFile
+from hotgraph_server.observability.request_log.writer import MAX_RECORDS, LogWriter, RecordFile
 
 PATIENCE_S = 60.0
 
@@ -113,11 +113,11 @@ def test_each_prefix_has_its_own_file(disk: Disk) -> None:
 
 
 def test_file_has_as_many_records_as_a_warm_up_may_have_and_the_next_one_begins(disk: Disk) -> None:
-    log = started(disk, credits=2 * MOST_RECORDS)
-    for number in range(MOST_RECORDS + 1):
+    log = started(disk, credits=2 * MAX_RECORDS)
+    for number in range(MAX_RECORDS + 1):
         assert log.offer("/a", 1, making(str(number).encode()))
     log.stop(PATIENCE_S)
-    assert [len(records) for records in disk.files.values()] == [MOST_RECORDS, 1]
+    assert [len(records) for records in disk.files.values()] == [MAX_RECORDS, 1]
     assert len(disk.closed) == 2
 
 

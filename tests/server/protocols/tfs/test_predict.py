@@ -135,7 +135,7 @@ def outcome(hot: Predict, message: Message, *versions: RecordingVersion) -> tupl
     ((number, call),) = [(index, call) for index, one in enumerate(versions) for call in one.calls]
     inputs = [held(array) for array in call.inputs]
     place = (call.lane, call.rows, call.nbytes, call.level)
-    call.slot.finish([answer_for(call.signature.outputs_by_alias[alias]) for alias in call.outputs])
+    call.completion.finish([answer_for(call.signature.outputs_by_alias[alias]) for alias in call.outputs])
     return (number, call.signature.name, call.outputs, inputs, place, reply.expires, reply.answer())
 
 

@@ -158,7 +158,7 @@ def outcome(hot: Infer, message: Message, *versions: RecordingVersion) -> tuple[
     inputs = [held(array) for array in call.inputs]
     place = (call.lane, call.rows, call.nbytes, call.level)
     outputs = [call.signature.outputs_by_alias[alias] for alias in call.outputs]
-    call.slot.finish(
+    call.completion.finish(
         [
             np.full([2] * len(one.shape or ()), b"w" if one.dtype == STRING else 0, one.dtype)
             for one in outputs

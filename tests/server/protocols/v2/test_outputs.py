@@ -52,7 +52,7 @@ class Scene:
         reply = FakeReply()
         self.infer(request.SerializeToString(), reply)
         call = self.version.calls.pop()
-        call.slot.finish(arrays)
+        call.completion.finish(arrays)
         return pb.ModelInferResponse.FromString(reply.answer())
 
 
@@ -174,7 +174,7 @@ class TestSharedMemory:
         scene.infer(request("scores", **self.PLACE).SerializeToString(), reply)
         assert scene.regions is not None
         scene.regions.unregister_all()
-        scene.version.calls[0].slot.finish([SCORES])
+        scene.version.calls[0].completion.finish([SCORES])
         reply.answer()
         assert (tmp_path / "object").read_bytes()[32:56] == SCORES.tobytes()
         with pytest.raises(NotFound, match="Unable to find shared memory region: 'out'"):

@@ -7,7 +7,7 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.protocols.v2.spans import id_gap, tensor_gaps
-from hotgraph_server.transport.message_fields import Gap, MalformedMessage, header
+from hotgraph_server.transport.message_fields import MalformedMessage, Span, header
 
 VALUES = np.array([1, 2], np.float32)
 
@@ -86,7 +86,7 @@ def test_the_last_id_counts() -> None:
 
 def test_request_without_id_has_no_place_for_one() -> None:
     assert id_gap(raw("a").SerializeToString()) is None
-    assert id_gap(header(3, 0)) == Gap(2, 0)
+    assert id_gap(header(3, 0)) == Span(2, 0)
 
 
 def test_message_cut_short_is_malformed() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.flood_limits import MOST, PER_S, WORTH_BYTES, Allowance
+from hotgraph_server.transport.http2.flood_limits import MAX, PER_S, WORTH_BYTES, Allowance
 from hotgraph_server.transport.http2.frames import END_HEADERS, Code, frame
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 
@@ -16,7 +16,7 @@ from .peer import Feeder, Kept, greeting, request_block, taken_out
 def test_allowance_is_spent_and_comes_back_with_time() -> None:
     now = [100.0]
     allowance = Allowance(lambda: now[0])
-    assert all(allowance.spend() for _ in range(int(MOST)))
+    assert all(allowance.spend() for _ in range(int(MAX)))
     assert not allowance.spend()
     now[0] += 1.0
     assert sum(allowance.spend() for _ in range(2 * int(PER_S))) in (int(PER_S) - 1, int(PER_S))
@@ -24,8 +24,8 @@ def test_allowance_is_spent_and_comes_back_with_time() -> None:
 
 def test_what_is_earned_is_no_more_than_there_was() -> None:
     allowance = Allowance(lambda: 100.0)
-    allowance.earn(5 * MOST)
-    assert allowance.spend(MOST)
+    allowance.earn(5 * MAX)
+    assert allowance.spend(MAX)
     assert not allowance.spend()
 
 
@@ -48,7 +48,7 @@ def test_caller_of_one_long_stream_may_open_windows_and_ping_for_each_answer() -
     talk = Talk()
     answer = bytes(3 * WORTH_BYTES)
     room = frames.window_update(1, len(answer) + 5) + frames.window_update(0, len(answer) + 5)
-    for _ in range(int(MOST)):
+    for _ in range(int(MAX)):
         talk.connection.send(talk.stream, answer)
         talk.feed(room + frame(frames.PING, 0, 0, bytes(8)))
     assert not talk.stream.unsent
@@ -56,9 +56,9 @@ def test_caller_of_one_long_stream_may_open_windows_and_ping_for_each_answer() -
 
 def test_windows_that_are_opened_byte_by_byte_earn_nothing() -> None:
     talk = Talk()
-    talk.connection.send(talk.stream, bytes(4 * int(MOST)))
+    talk.connection.send(talk.stream, bytes(4 * int(MAX)))
     with pytest.raises(ConnectionBroken) as raised:
-        talk.feed(*[frames.window_update(1, 1)] * (2 * int(MOST)))
+        talk.feed(*[frames.window_update(1, 1)] * (2 * int(MAX)))
     assert raised.value.code is Code.ENHANCE_YOUR_CALM
 
 

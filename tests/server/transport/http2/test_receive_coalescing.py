@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.transport.http2.receive_coalescing import CROWD, LONGEST_S, PART, SHORTEST_S, Crowd
+from hotgraph_server.transport.http2.receive_coalescing import (
+    CROWD,
+    LONGEST_S,
+    PART,
+    SHORTEST_S,
+    ReceiveCoalescer,
+)
 
 
-def crowd_of(arrivals: int, now: float = 0.0) -> Crowd:
-    crowd = Crowd()
+def crowd_of(arrivals: int, now: float = 0.0) -> ReceiveCoalescer:
+    crowd = ReceiveCoalescer()
     crowd.answers += 1
     crowd.nap_s(now, 1)
     for _ in range(arrivals):
@@ -52,7 +58,7 @@ def test_those_before_the_answer_do_not_count_afterwards() -> None:
 def test_no_nap_is_longer_than_the_longest_or_shorter_than_can_be_slept(
     steps: list[tuple[str, float]],
 ) -> None:
-    crowd, now = Crowd(), 0.0
+    crowd, now = ReceiveCoalescer(), 0.0
     for step, passes in steps:
         now += passes
         if step == "arrived":

@@ -441,8 +441,8 @@ class TestBadCallers:
     def test_flood_of_pings_by_a_peer_that_does_not_read_is_not_kept(
         self, lane: Lane, connect: Connect, well: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(socket_io, "_MOST_UNSENT_BYTES", 2**16)
-        monkeypatch.setattr(flood_limits, "MOST", math.inf)
+        monkeypatch.setattr(socket_io, "_MAX_UNSENT_BYTES", 2**16)
+        monkeypatch.setattr(flood_limits, "MAX", math.inf)
         flooding = connect(lane)
         flooding.ping()
         (flooded,) = [

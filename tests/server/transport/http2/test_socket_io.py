@@ -13,9 +13,9 @@ import pytest
 import trustme
 
 from hotgraph_server.transport.http2 import flood_limits, frames, socket_io
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, Link, LinkLost
+from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, LinkLost, SocketIO
 
 from .peer import Client, Kept, parse_frames, prefixed, taken_out
 
@@ -35,11 +35,11 @@ class Ends:
             self.theirs = tls[1].wrap_socket(
                 self.theirs, server_hostname="localhost", do_handshake_on_connect=False
             )
-        self.dirty: list[Link] = []
-        self.link = Link(ours, Kept, 100, self.dirty)
+        self.dirty: list[SocketIO] = []
+        self.link = SocketIO(ours, Kept, 100, self.dirty)
         self.client = Client()
         self.back = b""
-        self._buffer = bytearray(RECEIVE_BYTES + MOST_UNUSED_BYTES)
+        self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
 
     def read(self) -> None:
         self.link.read(self._buffer, memoryview(self._buffer))
@@ -150,8 +150,8 @@ class TestInterest:
         self, ends: Ends, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each of its pings would be an answer more to keep."""
-        monkeypatch.setattr(socket_io, "_MOST_UNSENT_BYTES", 2**18)
-        monkeypatch.setattr(flood_limits, "MOST", math.inf)
+        monkeypatch.setattr(socket_io, "_MAX_UNSENT_BYTES", 2**18)
+        monkeypatch.setattr(flood_limits, "MAX", math.inf)
         ping = frames.frame(frames.PING, 0, 0, bytes(8)) * 240
         ends.link.connection._allowance.earn(math.inf)
         ends.send(frames.PREFACE + frames.settings({}))
@@ -160,10 +160,10 @@ class TestInterest:
             ends.send(ping)
             ends.link.write()
             taken += len(ping)
-            assert taken < 2 * socket_io._MOST_UNSENT_BYTES
+            assert taken < 2 * socket_io._MAX_UNSENT_BYTES
         assert ends.link.interest == WRITE
         assert not ends.link.reads
-        assert ends.link._unsent_bytes < 2 * socket_io._MOST_UNSENT_BYTES
+        assert ends.link._unsent_bytes < 2 * socket_io._MAX_UNSENT_BYTES
         # Once it reads, it is read from.
         while ends.link.has_output:
             ends.drain()
