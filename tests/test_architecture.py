@@ -414,8 +414,7 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
         "hotgraph_server.sequences.timer",
         *("hotgraph_server.state.snapshotter", "hotgraph_server.state.learnt"),
         *("hotgraph_server.threads.periodic", "hotgraph_server.threads.one_shot"),
-        "hotgraph_server.observability.request_log.writer",
-        "hotgraph_server.observability.tracing.writer",
+        "hotgraph_server.threads.budgeted_writer",
     }
 
 

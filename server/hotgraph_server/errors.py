@@ -29,7 +29,8 @@
         │   ├── QueueFull         RESOURCE_EXHAUSTED    too many wait
         │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
         │   ├── QueueTimedOut     UNAVAILABLE           it has waited too long for a queue policy
-        │   └── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
+        │   ├── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
+        │   └── StreamFull        RESOURCE_EXHAUSTED    a stream's caller sends far more than it is answered
         ├── NotReady              UNAVAILABLE           ours: the version is loading or leaving
         ├── Draining              UNAVAILABLE           ours: this server is going, another may answer
         ├── NotDurable            INTERNAL              ours: a write has happened, a crash may undo it
@@ -244,6 +245,14 @@ class WouldBeLate(Refused):
         # Then as much less waits, and a call with as much time as this one had is in time.
         self.retry_after_ms = max(1, math.ceil(late_by_s * 1000))
         super().__init__(f"{what} is busy: the answer would come {self.retry_after_ms} ms past the deadline")
+
+
+class StreamFull(Refused):
+    """A caller sends far more calls than it can get answers to."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"more than {limit} requests of this stream wait")
 
 
 class ConfigError(CallError):

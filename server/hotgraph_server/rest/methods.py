@@ -32,7 +32,8 @@ from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
+from hotgraph_server.transport.forwarding import ForwardingReply
+from hotgraph_server.transport.service import Answered, Reply, Service, joined
 
 Begin = Callable[[Target, bytes, OpenCall], None]
 About = Callable[[Target], bytes]
@@ -128,7 +129,9 @@ class Methods:
             return json_predict.write_outputs(outputs, arrays, rows=rows)
 
         self._hand_on(
-            "Predict", request.SerializeToString(), _Translated(reply, predict_pb2.PredictResponse, write)
+            "Predict",
+            request.SerializeToString(),
+            _TranslatedReply(reply, predict_pb2.PredictResponse, write),
         )
 
     def _classify(self, target: Target, body: bytes, call: OpenCall) -> None:
@@ -137,7 +140,7 @@ class Methods:
         self._hand_on(
             "Classify",
             request,
-            _Translated(call, response, lambda found: json_examples.write_classes(found.result)),
+            _TranslatedReply(call, response, lambda found: json_examples.write_classes(found.result)),
         )
 
     def _regress(self, target: Target, body: bytes, call: OpenCall) -> None:
@@ -146,7 +149,7 @@ class Methods:
         self._hand_on(
             "Regress",
             request,
-            _Translated(call, response, lambda found: json_examples.write_values(found.result)),
+            _TranslatedReply(call, response, lambda found: json_examples.write_values(found.result)),
         )
 
     def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> bytes:
@@ -218,12 +221,11 @@ class _Predicted(Answer):
         return self._apart.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
 
 
-class _Translated:
+class _TranslatedReply(ForwardingReply):
     """A Reply to a gRPC method, which hands its response on as JSON."""
 
     def __init__(self, reply: Reply, response: Any, write: Callable[[Any], bytes]) -> None:
-        self.deadline = reply.deadline
-        self._reply = reply
+        super().__init__(reply)
         self._response = response
         self._write = write
 
@@ -238,16 +240,6 @@ class _Translated:
             return write(read)
 
         self._reply.finish(translate)
-
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self._reply.when_gone(leave)
-
-    def expire_at(self, deadline: float) -> None:
-        self._reply.expire_at(deadline)
-
-    @property
-    def peer(self) -> str:
-        return self._reply.peer
 
 
 def _no_signature(version: Version, name: str) -> InvalidCall:

@@ -24,6 +24,7 @@ from hotgraph_server.observability.tracing.trace import Trace
 from hotgraph_server.observability.tracing.writer import TraceWriter
 from hotgraph_server.settings import TraceSettings
 from hotgraph_server.statistics import Moments
+from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, values_of
 from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, joined
 
@@ -157,13 +158,12 @@ class _Watcher:
                 found[1].ran(moments)
 
 
-class _TracedReply:
+class _TracedReply(ForwardingReply):
     """A reply whose call is traced to its end."""
 
     def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter) -> None:
-        self.deadline = reply.deadline
+        super().__init__(reply)
         self._trace = trace
-        self._reply = reply
         self._writer = writer
         # Taken once, by whoever ends the trace: the caller may leave while its answer is written.
         self._to_end = collections.deque([None])
@@ -194,13 +194,6 @@ class _TracedReply:
             return told
 
         self._reply.when_gone(left)
-
-    def expire_at(self, deadline: float) -> None:
-        self._reply.expire_at(deadline)
-
-    @property
-    def peer(self) -> str:
-        return self._reply.peer
 
     def end(self) -> None:
         """The trace is complete; once."""

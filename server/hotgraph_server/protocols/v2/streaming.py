@@ -36,20 +36,25 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.errors import CallError, InternalError, Refused, forget_traceback
+from hotgraph_server.errors import CallError, InternalError, StreamFull, forget_traceback
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.transport.message_fields import Message, header
-from hotgraph_server.transport.service import Answered, HotMethod, StreamingMethod, StreamOfCalls, joined
+from hotgraph_server.transport.service import (
+    LARGE_MESSAGE,
+    Answered,
+    HotMethod,
+    StreamingMethod,
+    StreamOfCalls,
+    failing,
+    joined,
+)
 
 _LOG = logging.getLogger(__name__)
 
 MAX_AT_WORK = 256
 """Calls of one stream that are on their way at a time; enough for several of the largest batches."""
-
-LARGE_MESSAGE = 256 * 1024
-"""Bytes. The reading of a larger one may take seconds, if it holds many strings. A guess."""
 
 MAX_WAITING = 65536
 """Messages of one stream that wait for these."""
@@ -62,13 +67,6 @@ _RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 _final = pb.ModelInferResponse()
 _final.parameters["triton_final_response"].bool_param = True
 _FINAL = _final.SerializeToString()
-
-
-class StreamFull(Refused):
-    """A caller sends far more calls than it can get answers to."""
-
-    def __init__(self) -> None:
-        super().__init__(f"more than {MAX_WAITING} requests of this stream wait")
 
 
 def methods(
@@ -112,7 +110,7 @@ class Conversation:
             if message is None:
                 self._said_all = True
             elif len(self._waiting) >= MAX_WAITING:
-                raise StreamFull
+                raise StreamFull(MAX_WAITING)
             else:
                 self._waiting.append(message)
         self._go_on()
@@ -242,9 +240,7 @@ class _Part:
                 raise self._refusal
             infer(message, self)
         except Exception as error:
-            # Bound here, since Python forgets the name at the end of the block.
-            failure = error
-            self.finish(lambda: _raise(failure))
+            self.finish(failing(error))
 
     @property
     def peer(self) -> str:
@@ -313,10 +309,6 @@ class _Part:
         forget, self._forget_alarm = self._forget_alarm, None
         if forget is not None:
             forget()
-
-
-def _raise(error: Exception) -> bytes:
-    raise error
 
 
 def _unexpected(error: Exception) -> CallError:
