@@ -1,1 +1,4 @@
-"""Who may call what: groups of methods, and the keys that open them."""
+"""Who may call what: groups of methods, and the keys that open them.
+
+Here it is decided by names of methods and headers. Nothing here knows what a method does, or what carries it.
+"""

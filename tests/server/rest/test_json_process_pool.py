@@ -223,7 +223,7 @@ def test_after_the_stop_nothing_is_taken(apart: JsonProcessPool) -> None:
 
 SERVER = """
 import os, sys
-from hotgraph_server.rest.apart import Apart
+from hotgraph_server.rest.json_process_pool import Apart
 from tests.server.rest.test_apart import says_so_and_never_ends
 
 if __name__ == "__main__":

@@ -1,9 +1,5 @@
-"""TensorFlow Serving's protocol, as its clients speak it."""
+"""TensorFlow Serving's protocol, as its clients speak it.
 
-from hotgraph_server.protocols.tfs.logged_records import logged_in
-from hotgraph_server.protocols.tfs.prediction import service as prediction_service
-from hotgraph_server.protocols.tfs.status import not_available
-from hotgraph_server.protocols.tfs.status import service as model_service
-from hotgraph_server.protocols.tfs.warmup_records import records_in
-
-__all__ = ["logged_in", "model_service", "not_available", "prediction_service", "records_in"]
+Here are its services, one module for each method or what several of them share, and what a SavedModel brings
+in its messages. Nothing here knows the other protocol.
+"""

@@ -1,5 +1,5 @@
-"""The Open Inference Protocol (KServe v2), as Triton's and KServe's clients speak it."""
+"""The Open Inference Protocol (KServe v2), as Triton's and KServe's clients speak it.
 
-from hotgraph_server.protocols.v2.service import service
-
-__all__ = ["service"]
+Here are its methods, one module for each or for what several of them share; service.py puts them together.
+Nothing here knows the other protocol.
+"""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from hotgraph_server.protocols.tfs import logged_in
 from hotgraph_server.protocols.tfs import logged_records as module
+from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.warmup.warmup_calls import Brought
 
 from .test_warmup_records import SIGNATURES, UNUSABLE, floats, log

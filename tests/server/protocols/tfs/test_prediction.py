@@ -26,7 +26,7 @@ from hotgraph_server.errors import (
     WrongSignature,
 )
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs import prediction
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -74,7 +74,7 @@ def version(models: Models, graph: FakeGraph) -> Version:
 
 @pytest.fixture
 def service(models: Models, version: Version) -> Service:
-    return tfs.prediction_service(models.registry)
+    return prediction.service(models.registry)
 
 
 def request(
@@ -126,7 +126,7 @@ class TestPredict:
     def test_answer_is_in_tensor_content_where_the_settings_say_so(
         self, models: Models, version: Version
     ) -> None:
-        service = tfs.prediction_service(models.registry, PredictionSettings(tensor_content=True))
+        service = prediction.service(models.registry, PredictionSettings(tensor_content=True))
         outputs = predict(service, request(5, 3)).outputs
         assert outputs["sum"].tensor_content == np.array([8, 8], np.float32).tobytes()
         assert not outputs["sum"].float_val
@@ -136,7 +136,7 @@ class TestPredict:
         self, models: Models, version: Version
     ) -> None:
         """The fakes' signatures have no method name at all."""
-        service = tfs.prediction_service(models.registry, PredictionSettings(check_method_names=True))
+        service = prediction.service(models.registry, PredictionSettings(check_method_names=True))
         with pytest.raises(WrongMethod) as raised:
             hand_in(service, request())
         assert raised.value.status is grpc.StatusCode.INTERNAL

@@ -26,7 +26,7 @@ from hotgraph_server.errors import (
 )
 from hotgraph_server.models.contract import Contract, TensorContract
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols import v2
+from hotgraph_server.protocols.v2 import service as v2
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import ENDINGS, Event
 from hotgraph_server.tensors import Array
