@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import has_rows, joined_because
