@@ -308,7 +308,7 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
         *ours("graph", "execution.executor", "repository", "batching.queue", "batching.lane"),
         *("grpc", *SERVING),
     ),
-    ours("protocols.v2.codec", "protocols.tfs.codec"): (
+    ours("protocols.v2.codec", "protocols.tfs.decode", "protocols.tfs.encode"): (
         *ours("models.version", "models.registry", "batching", "transport.service"),
         *("threading", "time", "socket", "concurrent"),
     ),

@@ -156,6 +156,7 @@ def _made_by(settings: ModelSettings) -> str:
         "xla": session.xla,
         "row_buckets": batch.row_buckets,
         "pad": dict(sorted(batch.pad.items())),
-        "cut": dict(sorted(batch.cut.items())),
+        # As what is on disk already has it, which this is compared with.
+        "cut": dict(sorted(batch.unpad.items())),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())

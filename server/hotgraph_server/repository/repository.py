@@ -397,11 +397,11 @@ class Repository:
             LoadError: it could not.
         """
         state = entry.settings.state
-        if not (state.state_carry or state.state_dir):
+        if not (state.transfer_state or state.state_dir):
             return
         with self._lock:
             before = model.before(entry)
-        if before is not None and (state.state_carry or shares_snapshots(before[0], version)):
+        if before is not None and (state.transfer_state or shares_snapshots(before[0], version)):
             hand_over(before[0], version, replaced=before[1])
 
     def _let_go(self, version: Version | None) -> None:

@@ -100,7 +100,7 @@ def test_restore_of_a_copy_where_no_start_looks_is_refused(
     assert (folder / "00000000000000000002.snapshot").exists()
 
 
-def test_restore_names_snapshots_of_other_versions_that_state_carry_would_take(
+def test_restore_names_snapshots_of_other_versions_that_transfer_state_would_take(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(folder.parent / "2-bbbbbbbbbbbb", 9).save(

@@ -550,7 +550,7 @@ def test_caller_who_leaves_when_his_answer_is_being_counted_is_counted_once(
 def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> None:
     two = signature(outputs={"y": (None, 2), "z": (None, 2)})
     both = FakeGraph(two, compute=lambda inputs: doubled(inputs) * 2)
-    serving = Serving(both, preserve_ordering=True, check_one_in=0)
+    serving = Serving(both, preserve_ordering=True, verify_one_in=0)
     both.compute = doubled
     serving.graph.shut()
     order: list[int] = []
