@@ -48,8 +48,7 @@ from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.load_requests import Translation
 from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.model_control.uploads import Uploads
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import Unavailable
+from hotgraph_server.models.status import IndexRow, Unavailable
 from hotgraph_server.settings import ControlSettings, LikeConfigured, ModelSettings
 from hotgraph_server.settings.control import EXPLICIT, POLL
 from hotgraph_server.threads.periodic import PeriodicThread

@@ -41,7 +41,8 @@ from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
 from hotgraph_server.models.state_transfer import hand_over, shares_snapshots
-from hotgraph_server.models.version import State, Version, VersionStatus
+from hotgraph_server.models.status import State, VersionStatus
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
 from hotgraph_server.repository.layout import Interest, Look, look_at

@@ -13,7 +13,8 @@ import pytest
 from hotgraph_server.access.keys import new_key
 from hotgraph_server.commands import cli
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.http import Request, Response, text
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer

@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
-from hotgraph_server.models.version import State, Unavailable, Version
+from hotgraph_server.models.status import State, Unavailable
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
