@@ -33,7 +33,7 @@ from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.learnt import Learnt
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.state.session_state import Changing, Writes, begin
+from hotgraph_server.state.session_state import SessionState, StatefulGraph, begin
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
@@ -47,7 +47,7 @@ from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing, replay, s
 _LOG = logging.getLogger(__name__)
 
 
-class OpenGraph(Changing, Protocol):
+class OpenGraph(StatefulGraph, Protocol):
     """What graph.Graph is to the executor."""
 
     signatures: dict[str, Signature]
@@ -81,7 +81,7 @@ class Opened:
         warmed: what each signature was run with before, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
-        keeper: of the values that its signatures write; None: it was opened by somebody who keeps none.
+        snapshotter: of the values that its signatures write; None: none is taken.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
     """
 
@@ -94,7 +94,7 @@ class Opened:
     warmed: Mapping[str, str] = field(default_factory=dict)
     proofs: Mapping[str, Judgement] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    keeper: Snapshotter | None = None
+    snapshotter: Snapshotter | None = None
     trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
@@ -110,7 +110,7 @@ class Executor:
         settings: of the model.
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
-        keeping: how what its signatures write is kept.
+        restore: what its state begins with, and where its snapshots go.
         logged: calls that were asked before, for the trial.
     """
 
@@ -124,7 +124,7 @@ class Executor:
         settings: BatchSettings | None = None,
         brings: WarmupSource = nothing,
         warmup: WarmupSettings | None = None,
-        keeping: StateRestore | None = None,
+        restore: StateRestore | None = None,
         logged: WarmupSource = nothing,
     ) -> None:
         self._name = name
@@ -136,7 +136,7 @@ class Executor:
         self._brings = brings
         self._logged = logged
         self._warmup = warmup or WarmupSettings()
-        self._keeping = keeping or StateRestore()
+        self._restore = restore or StateRestore()
         self._opened: Future[Opened] = Future()
         self._finisher = Finisher(name)
         # A daemon, so that a run which never ends cannot keep the process from ending.
@@ -179,20 +179,20 @@ class Executor:
             runner.check_if_due()
         runner.close()
         # What was written last is saved, and who waits for that is answered.
-        writes.keeper.close()
+        writes.snapshotter.close()
         # When this thread has ended, every call that was taken has its answer.
         self._finisher.stop()
         graph.close()
 
-    def _open(self) -> tuple[OpenGraph, Runner, Writes]:
+    def _open(self) -> tuple[OpenGraph, Runner, SessionState]:
         graph = self._open_graph()
         try:
-            writes = begin(self._name, graph, self._keeping)
+            writes = begin(self._name, graph, self._restore)
             samples = samples_of(
                 self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
             )
             first = self._first_runs(graph, samples)
-            memory = self._keeping.memory(self._name)
+            memory = self._restore.memory(self._name)
             learnt = memory.recall()
             self._heed(first, learnt)
             plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
@@ -220,7 +220,7 @@ class Executor:
             graph.proofs,
             memory,
         )
-        writes.keeper.start()
+        writes.snapshotter.start()
         padded = {
             name: joining.padding.dimensions
             for name, joining in joinings.items()
@@ -237,7 +237,7 @@ class Executor:
                 first.warmed,
                 graph.proofs,
                 {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
-                writes.keeper,
+                writes.snapshotter,
                 trust,
             )
         )
@@ -254,7 +254,7 @@ class Executor:
             self._name,
             self._settings.batching_of,
             samples,
-            batch_writes=self._keeping.settings.state_batch_writes,
+            batch_writes=self._restore.settings.state_batch_writes,
             settings=self._warmup,
             max_rows=self._settings.max_batch_rows,
             clock=self._clock,

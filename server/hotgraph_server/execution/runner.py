@@ -37,7 +37,7 @@ from hotgraph_server.execution.write_runs import Writing
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.learnt import Memory
-from hotgraph_server.state.session_state import Writes, forgetting
+from hotgraph_server.state.session_state import SessionState, untracked
 from hotgraph_server.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Runner:
         alone: MutableMapping[str, str | None],
         joinings: dict[str, Joining],
         clock: Callable[[], float],
-        writes: Writes | None = None,
+        writes: SessionState | None = None,
         row_caps: Mapping[str, int] | None = None,
         trust: Mapping[str, Trust] | None = None,
         proofs: Mapping[str, Judgement] | None = None,
@@ -107,7 +107,7 @@ class Runner:
         )
         self._clock = clock
         self._reruns = Reruns(title, self._runs, self._pieces)
-        self._writes = writes or forgetting(title)
+        self._writes = writes or untracked(title)
         self._writing = Writing(title, self._runs, self._writes)
         self._checks = Checks(
             title,

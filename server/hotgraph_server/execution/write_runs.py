@@ -18,7 +18,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import NotDurable
 from hotgraph_server.execution.finisher import finish
 from hotgraph_server.execution.runs import Ran, Runs
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 
 
 class Writing:
@@ -30,7 +30,7 @@ class Writing:
         writes: keeps what they write.
     """
 
-    def __init__(self, title: str, runs: Runs, writes: Writes) -> None:
+    def __init__(self, title: str, runs: Runs, writes: SessionState) -> None:
         self._title = title
         self._runs = runs
         self._writes = writes
