@@ -16,7 +16,7 @@ from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_k
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.rules import has_rows, joined_because
+from hotgraph_server.warmup.batching_rules import has_rows, joined_because
 from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import (
