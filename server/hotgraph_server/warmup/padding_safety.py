@@ -82,7 +82,7 @@ def _difference(
             if mine.shape != answer[index].shape:
                 return (
                     f"the shape of output {spec.alias!r} follows the longest call:"
-                    f" {list(mine.shape)} for {list(answer[index].shape)} alone; cut names its dimensions"
+                    f" {list(mine.shape)} for {list(answer[index].shape)} alone; unpad names its dimensions"
                 )
             if not alike(mine, answer[index]):
                 return f"output {spec.alias!r} changes when its call is padded"
