@@ -85,7 +85,7 @@ class ControlFrames(Sending):
             if identifier == frames.INITIAL_WINDOW_SIZE:
                 self._set_initial_window(value)
             elif identifier == frames.MAX_FRAME_SIZE:
-                if not frames.MIN_FRAME_SIZE <= value <= frames.MAX_FRAME_SIZE:
+                if not frames.MIN_FRAME_BYTES <= value <= frames.MAX_FRAME_BYTES:
                     raise ConnectionBroken(Code.PROTOCOL_ERROR, f"MAX_FRAME_SIZE of {value}")
                 self._peer_frame_bytes = value
             elif identifier == frames.HEADER_TABLE_SIZE:

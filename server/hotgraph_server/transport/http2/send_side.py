@@ -44,7 +44,7 @@ class Sending:
         self._allowance = flood_limits.Allowance(clock)
         self._credit = frames.DEFAULT_WINDOW  # bytes that we may still send, on all streams
         self._room_grew = False  # since those that are blocked were looked at
-        self._peer_frame_bytes = frames.MIN_FRAME_SIZE
+        self._peer_frame_bytes = frames.MIN_FRAME_BYTES
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
     def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
