@@ -25,6 +25,10 @@ _SHARES = {**dict.fromkeys(_NARROW, 0.4), **dict.fromkeys(_WIDE, 0.92)}
 _LETTER = 0.62
 
 
+Arrow = tuple[str, str]
+"""Who imports, and whom."""
+
+
 @dataclass(frozen=True)
 class Box:
     """A room on the page, pixels from the upper left corner; `lines` are its text, broken to its width."""
@@ -65,7 +69,7 @@ class Layout:
 def laid_out(
     floors: Sequence[Sequence[str]],
     texts: Mapping[str, str],
-    arrows: Sequence[tuple[str, str]],
+    arrows: Sequence[Arrow],
     top: float,
 ) -> Layout:
     """Place the rooms of these floors and the arrows between them, from `top` on downwards.
@@ -79,7 +83,7 @@ def laid_out(
     position = {name: number for floor in floors for number, name in enumerate(floor)}
     gaps = {arrow: _gaps_passed(arrow, floors, position, level) for arrow in arrows}
     boxes: list[list[Box]] = []
-    lanes: list[list[list[tuple[str, str]]]] = []
+    lanes: list[list[list[Arrow]]] = []
     y = top
     for number, floor in enumerate(floors):
         passing = [
@@ -136,7 +140,7 @@ def _row(floor: Sequence[str], texts: Mapping[str, str], passing: Sequence[int],
 
 
 def _gaps_passed(
-    arrow: tuple[str, str],
+    arrow: Arrow,
     floors: Sequence[Sequence[str]],
     position: Mapping[str, int],
     level: Mapping[str, int],
@@ -169,27 +173,27 @@ def _gaps_passed(
 
 
 def _route(
-    arrow: tuple[str, str],
-    arrows: Sequence[tuple[str, str]],
+    arrow: Arrow,
+    arrows: Sequence[Arrow],
     placed: Mapping[str, Box],
     boxes: Sequence[Sequence[Box]],
-    lanes: Sequence[Sequence[Sequence[tuple[str, str]]]],
-    gaps: Mapping[tuple[str, str], Mapping[int, int]],
+    lanes: Sequence[Sequence[Sequence[Arrow]]],
+    gaps: Mapping[Arrow, Mapping[int, int]],
 ) -> Route:
     source, target = (placed[name] for name in arrow)
 
-    def lane(one: tuple[str, str], number: int) -> float:
+    def lane(one: Arrow, number: int) -> float:
         gap = gaps[one][number]
         floor, here = boxes[number], lanes[number][gap]
         left = floor[gap - 1].left + floor[gap - 1].width if gap else GUTTER - _GAP / 2
         right = floor[gap].left if gap < len(floor) else WIDTH - GUTTER + _GAP / 2
         return left + (right - left) * (here.index(one) + 1) / (len(here) + 1)
 
-    def next_x(one: tuple[str, str]) -> float:
+    def next_x(one: Arrow) -> float:
         """Where an arrow that leaves goes to first."""
         return lane(one, min(gaps[one])) if gaps[one] else placed[one[1]].middle
 
-    def last_x(one: tuple[str, str]) -> float:
+    def last_x(one: Arrow) -> float:
         """Where an arrow that comes was last."""
         return lane(one, max(gaps[one])) if gaps[one] else placed[one[0]].middle
 

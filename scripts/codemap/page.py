@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 
+from codemap.layout import Arrow
 from codemap.picture import svg
 from codemap.rules import Floors, forbidding, reachable
 from codemap.sources import Package, When, sentences
@@ -44,7 +45,7 @@ def filled(page: str, package: Package, floors: Floors) -> str:
     return "\n".join([before + begin, *_table(package, floors), end + after])
 
 
-def arrows(package: Package, floors: Floors) -> list[tuple[str, str]]:
+def arrows(package: Package, floors: Floors) -> list[Arrow]:
     """Who imports whom among the rooms, from the top to the bottom: downwards only, and without arrows that
     others imply.
     """
@@ -56,7 +57,7 @@ def arrows(package: Package, floors: Floors) -> list[tuple[str, str]]:
     return _reduced(down)
 
 
-def _reduced(arrows: Mapping[str, Collection[str]]) -> list[tuple[str, str]]:
+def _reduced(arrows: Mapping[str, Collection[str]]) -> list[Arrow]:
     """a -> c goes where there is a way from a to c by way of others."""
     return [
         (source, target)

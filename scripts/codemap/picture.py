@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-from codemap.layout import GUTTER, TEXT_SIZE, WIDTH, Box, Route, laid_out, row
+from codemap.layout import GUTTER, TEXT_SIZE, WIDTH, Arrow, Box, Route, laid_out, row
 
 _TOP, _BOTTOM = 52, 20
 _PLATE_HEAD, _PLATE_FOOT, _PLATE_ROW_GAP = 30, 12, 12
@@ -29,7 +29,7 @@ def svg(
     floors: Sequence[Sequence[str]],
     base: Sequence[Sequence[str]],
     texts: Mapping[str, str],
-    arrows: Mapping[tuple[str, str], bool],
+    arrows: Mapping[Arrow, bool],
 ) -> str:
     """The picture.
 
