@@ -29,11 +29,6 @@ LONG = {
     "errors": "one tree of errors, which is drawn at its head",
     "batching.queue": "a quarter of it is the contract that callers read",
     "sequences.batcher": "a quarter of it is the contract that callers read",
-    "row_independence.domain": "the words in which all rules of ops are written",
-    "row_independence.rules_axes": "a table: rules of one family of ops",
-    "row_independence.rules_integers": "a table: rules of one family of ops",
-    "row_independence.rules_layout": "a table: rules of one family of ops",
-    "row_independence.rules_lookups": "a table: rules of one family of ops",
 }
 """Modules of the server with more lines than `MAX_LINES`, and why they are not split."""
 
@@ -44,7 +39,6 @@ KNOWN: dict[str, set[str]] = {
         "hotgraph_server.batching.padding -> hotgraph_server.warmup.synthetic_inputs",
     },
     "circles of modules": {
-        "hotgraph_server.batching.call, hotgraph_server.batching.lane",
         "hotgraph_server.models.state_transfer, hotgraph_server.models.version",
         "hotgraph_server.transport.http2.calls, hotgraph_server.transport.http2.server",
         "hotgraph_server.transport.http2.connection, "
@@ -62,7 +56,6 @@ KNOWN: dict[str, set[str]] = {
         "hotgraph_server.model_control.control has more than 350 lines",
         "hotgraph_server.models.version has more than 350 lines",
         "hotgraph_server.observability.metrics.prometheus has more than 350 lines",
-        "hotgraph_server.protocols.tfs.codec has more than 350 lines",
         "hotgraph_server.repository.records has more than 350 lines",
         "hotgraph_server.repository.repository has more than 350 lines",
         "hotgraph_server.sequences.table has more than 350 lines",
@@ -107,7 +100,7 @@ BLOCKING = (
 PURE = (
     *("access", "model_config", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
-    *("protocols.tfs.codec", "protocols.v2.codec"),
+    *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
     *("rest.fair_queue", "rest.gzip_coding", "rest.json_examples", "rest.json_predict", "rest.json_tensors"),
     *("rest.json_text", "rest.paths"),
     *("sequences.layout", "sequences.table"),
@@ -127,7 +120,8 @@ WITHIN: dict[str, tuple[str, ...]] = {
     # Each protocol can be read without the other, and its codec without calls.
     "protocols.tfs": ("protocols.v2",),
     "protocols.v2": ("protocols.tfs",),
-    "protocols.tfs.codec": ("batching", "models.registry", "models.version", "transport.service"),
+    "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
+    "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.codec": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.regions": ("batching", "models", "transport"),
     # JSON is made of values.
@@ -148,10 +142,10 @@ WITHIN: dict[str, tuple[str, ...]] = {
 """Parts of the server that may not know of others, where the floors would let them."""
 
 THREADS = {
-    *("batching.timer", "commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
     *("models.response_cache", "observability.admin.server", "observability.request_log.writer"),
     *("observability.tracing.writer", "rest.json_process", "rest.json_process_pool", "rest.server"),
-    *("sequences.timer", "state.learnt", "state.snapshotter", "threads.one_shot", "threads.periodic"),
+    *("state.learnt", "state.snapshotter", "threads.one_shot", "threads.periodic"),
     *("transport.grpcio.handlers", "transport.http2.server", "transport.server"),
 }
 """Modules that start threads: each owns them, and stops them."""
