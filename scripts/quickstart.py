@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from drawing import digit_picture, histogram, probability_bars, side_by_side
 from hotgraph_client import Client, HotgraphError, ModelStatistics
-from hotgraph_server.builtin import DIGITS, digits_model, heldout_digits
+from hotgraph_server.commands.builtin import DIGITS, digits_model, heldout_digits
 from quickstart_calls import (
     CALL_S,
     Load,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hotgraph_client import Client
-from hotgraph_server.builtin import DIGITS, digits_model
+from hotgraph_server.commands.builtin import DIGITS, digits_model
 
 CALL_S = 30.0
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the model that ships with the server: MNIST digits, 784 -> 10 softmax.
 
-    .venv/bin/python scripts/train_digits.py              # writes server/hotgraph_server/digits, in seconds
+    .venv/bin/python scripts/train_digits.py  # writes server/hotgraph_server/commands/digits, in seconds
     .venv/bin/python scripts/train_digits.py --out DIR    # ... or DIR
 
 The graph is built once, one session holds the variables, and only the data changes from step to step: the
@@ -37,7 +37,7 @@ PIXELS = 784
 CLASSES = 10
 HELDOUT_PER_CLASS = 50
 SEED = 20
-DIGITS_DIR = Path(__file__).resolve().parent.parent / "server" / "hotgraph_server" / "digits"
+DIGITS_DIR = Path(__file__).resolve().parent.parent / "server" / "hotgraph_server" / "commands" / "digits"
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,18 @@ def ours(*names: str) -> tuple[str, ...]:
 
 
 SERVING = ours(
-    *("server", "cli", "__main__", "serve_command", "inspect_command", "settings_file"),
-    "tensorflow_model_server",
+    *("server", "commands.cli", "__main__", "commands.serve", "commands.inspect", "settings.file"),
+    "commands.tensorflow_model_server",
 )
 
 # Whoever may know TensorFlow Serving's messages.
-TF_SERVING = ours("protocols.tfs", "rest.methods", "tensorflow_model_server", "request_log", "repository")
+TF_SERVING = ours(
+    "protocols.tfs",
+    "rest.methods",
+    "commands.tensorflow_model_server",
+    "observability.request_log",
+    "repository",
+)
 
 # Who -> what it may not import, neither at module level nor later.
 FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -94,124 +100,251 @@ FORBIDDEN: dict[tuple[str, ...], tuple[str, ...]] = {
     ("hotgraph_server",): ("hotgraph_client",),
     # Who may call what is decided by names of methods and headers, whoever carries them.
     ours("access"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
-        *ours("rest", "admin", "request_log"),
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
+        *ours("rest", "observability.admin", "observability.request_log"),
         *("grpc", "google", "tensorflow", "threading", "hotgraph_protos", *SERVING),
     ),
     # Batches are made from calls and arrays; nothing here knows who sent them or who runs them.
     ours("batching"): (
-        *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport", "warmup"),
+        *ours(
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+            "warmup.first_runs",
+        ),
         *("grpc", "google", "hotgraph_protos", *SERVING),
     ),
-    ours("signatures", "tensors", "errors", "settings", "statistics", "effects"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+    ours("signatures", "tensors", "errors", "settings", "statistics", "graph.effects"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *("hotgraph_protos", "google", *SERVING),
     ),
     # What is proven of a graph is told by its messages alone, to whoever wants to know.
     ours("row_independence"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *("grpc", "google", "tensorflow", "threading", "time", "hotgraph_protos", *SERVING),
     ),
     # Of batching, a graph knows how inputs for a trial are made, and nothing of calls.
     ours("graph"): (
-        *ours("batching.call", "batching.queue", "batching.lane", "batching.slot", "batching.joining"),
-        *ours("executor", "model", "registry", "repository", "protocols", "transport"),
+        *ours("batching.call", "batching.queue", "batching.lane", "batching.completion", "batching.joining"),
+        *ours(
+            "execution.executor", "models.version", "models.registry", "repository", "protocols", "transport"
+        ),
     ),
-    ours("warmup", "brought", "plan", "planning"): ours(
-        "graph", "executor", "model", "registry", "repository", "protocols", "transport"
+    ours("warmup.first_runs", "warmup.warmup_calls", "warmup.plan", "warmup.plan_search"): ours(
+        "graph",
+        "execution.executor",
+        "models.version",
+        "models.registry",
+        "repository",
+        "protocols",
+        "transport",
     ),
-    ours("executor"): (
-        *ours("graph", "model", "registry", "repository", "protocols", "transport"),
+    ours("execution.executor"): (
+        *ours("graph", "models.version", "models.registry", "repository", "protocols", "transport"),
         *("grpc", "hotgraph_protos", *SERVING),
     ),
     # Of models, sequences know a version's signature, and a queue that takes calls.
     ours("sequences"): (
-        *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+        *ours(
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *ours("batching.queue", "batching.lane"),
         *("grpc", "google", "hotgraph_protos", *SERVING),
     ),
     # What is kept of variables knows values and files, and neither calls nor who runs them.
     ours("state"): (
-        *ours("batching", "executor", "model", "registry", "repository", "protocols", "transport", "runner"),
+        *ours(
+            "batching",
+            "execution.executor",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+            "execution.runner",
+        ),
         *("grpc", "google", "tensorflow", "hotgraph_protos", *SERVING),
     ),
-    ours("state.ledger", "state.snapshot"): ("threading", "time", "os", "pathlib"),
-    ours("model", "registry"): (
+    ours("state.durability", "state.snapshot"): ("threading", "time", "os", "pathlib"),
+    ours("models.version", "models.registry"): (
         *ours("graph", "repository", "protocols", "transport"),
         *("grpc", "hotgraph_protos", *SERVING),
     ),
-    ours("response_cache", "response_key"): (
-        *ours("executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+    ours("models.response_cache", "models.cache_key"): (
+        *ours(
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *("grpc", "google", "hotgraph_protos", *SERVING),
     ),
-    ours("shared_memory"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+    ours("protocols.v2.regions"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *("grpc", "google", "hotgraph_protos", *SERVING),
     ),
-    ours("repository"): (*ours("registry", "protocols", "transport"), "grpc", *SERVING),
-    ours("text_files", "batching_parameters"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols", "transport"),
+    ours("repository"): (*ours("models.registry", "protocols", "transport"), "grpc", *SERVING),
+    ours("text_proto", "model_config.batching_parameters"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *SERVING,
     ),
     # A model's configuration is translated, and completed from what a version knows of itself.
-    ours("triton"): (
-        *ours("batching", "executor", "graph", "registry", "repository", "protocols", "transport"),
+    ours("model_config"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.registry",
+            "repository",
+            "protocols",
+            "transport",
+        ),
         *("grpc", "tensorflow", "tensorflow_serving", "threading", "time", *SERVING),
     ),
     # What everybody may read of it is plain values.
-    ours("triton.contract", "triton.sequence_rules", "triton.reshaping"): (
-        *ours("model", "settings", "errors", "brought"),
+    ours("models.contract", "sequences.rules", "models.reshaping"): (
+        *ours("models.version", "settings", "errors", "warmup.warmup_calls"),
         *("hotgraph_protos", "google"),
     ),
     # What writes calls down sees a service's face and its bytes.
-    ours("request_log"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols.tfs"),
+    ours("observability.request_log"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols.tfs",
+        ),
         *("grpc", "google", "tensorflow_serving", *SERVING),
     ),
     # What traces calls sees a service's face, bytes, and calls as a watcher of the figures does.
-    ours("tracing"): (
-        *ours("batching", "executor", "graph", "model", "repository", "protocols.v2", "protocols.tfs"),
+    ours("observability.tracing"): (
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "repository",
+            "protocols.v2",
+            "protocols.tfs",
+        ),
         *("grpc", "tensorflow", *SERVING),
     ),
-    ours("logs"): (*ours("model", "registry", "protocols", "transport", "batching"), "grpc", *SERVING),
+    ours("observability.log_settings"): (
+        *ours("models.version", "models.registry", "protocols", "transport", "batching"),
+        "grpc",
+        *SERVING,
+    ),
     # What shows figures reads them, and takes no part in a call.
-    ours("metrics", "tfs_metrics", "triton_metrics", "admin"): (
-        *ours("batching", "executor", "graph", "protocols", "repository", "transport"),
+    ours("observability.metrics", "observability.admin"): (
+        *ours("batching", "execution", "graph", "protocols", "repository"),
         *("grpc", "google", "tensorflow", *SERVING),
     ),
-    ours("admin.http", "admin.server"): ours("model", "registry", "metrics", "statistics", "signatures"),
+    ours("observability.admin.http", "observability.admin.server"): ours(
+        "models.version", "models.registry", "observability.metrics.prometheus", "statistics", "signatures"
+    ),
     # A protocol sees the transport's face only, and codecs see nothing but values.
     ours("protocols"): (
-        *ours("graph", "executor", "repository", "batching.queue", "batching.lane"),
+        *ours("graph", "execution.executor", "repository", "batching.queue", "batching.lane"),
         *("grpc", *SERVING),
     ),
     ours("protocols.v2.codec", "protocols.tfs.codec"): (
-        *ours("model", "registry", "batching", "transport"),
+        *ours("models.version", "models.registry", "batching", "transport.service"),
         *("threading", "time", "socket", "concurrent"),
     ),
     ours("protocols.v2"): ours("protocols.tfs"),
     ours("protocols.tfs"): (*ours("protocols.v2"), "hotgraph_protos"),
     # REST is a protocol with a transport of its own; what it says of models it asks the gRPC services.
     ours("rest"): (
-        *ours("graph", "executor", "repository", "batching.queue", "batching.lane", "protocols.v2"),
+        *ours("graph", "execution.executor", "repository", "batching.queue", "batching.lane", "protocols.v2"),
         *("tensorflow", *SERVING),
     ),
-    ours(*(f"rest.{name}" for name in ("paths", "json_text", "json_tensors", "json_predict", "zipping"))): (
-        *ours("model", "registry", "batching", "transport", "protocols"),
+    ours(
+        *(f"rest.{name}" for name in ("paths", "json_text", "json_tensors", "json_predict", "gzip_coding"))
+    ): (
+        *ours("models.version", "models.registry", "batching", "transport", "protocols.tfs", "protocols.v2"),
         *("threading", "time", "socket", "concurrent", "asyncio"),
         *("tensorflow_serving", "starlette", "uvicorn"),
     ),
     # It writes messages, by what every protocol knows of their bytes.
     ours("rest.json_examples"): (
-        *ours("model", "registry", "batching", "transport"),
-        *ours("protocols.tfs", "protocols.v2", "protocols.answering"),
+        *ours("models.version", "models.registry", "batching", "transport.service"),
+        *ours("protocols.tfs", "protocols.v2", "protocols.submission"),
         *("threading", "time", "socket", "concurrent", "asyncio"),
         *("tensorflow_serving", "starlette", "uvicorn"),
     ),
     ours("rest.fair_queue"): ("threading", "time", "socket", "concurrent", "asyncio"),
     # The transport moves bytes; which protocols and models there are is none of its business.
     ours("transport"): (
-        *ours("batching", "executor", "graph", "model", "registry", "repository", "protocols"),
+        *ours(
+            "batching",
+            "execution.executor",
+            "graph",
+            "models.version",
+            "models.registry",
+            "repository",
+            "protocols",
+        ),
         *ours("signatures", "tensors", "statistics"),
         *("hotgraph_protos", "tensorflow", "numpy", *SERVING),
     ),
@@ -269,20 +402,20 @@ def test_only_the_modules_that_own_a_thread_start_one() -> None:
     }
     assert owners <= {
         "hotgraph_server.batching.timer",
-        "hotgraph_server.executor",
-        "hotgraph_server.finisher",
-        "hotgraph_server.response_cache",
+        "hotgraph_server.execution.executor",
+        "hotgraph_server.execution.finisher",
+        "hotgraph_server.models.response_cache",
         *modules("hotgraph_server.transport"),
-        "hotgraph_server.admin.server",
-        *("hotgraph_server.rest.apart", "hotgraph_server.rest.json_process"),
+        "hotgraph_server.observability.admin.server",
+        *("hotgraph_server.rest.json_process_pool", "hotgraph_server.rest.json_process"),
         "hotgraph_server.rest.server",
-        "hotgraph_server.reloading",
-        "hotgraph_server.signals",
+        "hotgraph_server.commands.reloading",
+        "hotgraph_server.commands.signals",
         "hotgraph_server.sequences.timer",
-        *("hotgraph_server.state.keeper", "hotgraph_server.state.learnt"),
-        *("hotgraph_server.repository.watcher", "hotgraph_server.repository.threads"),
-        "hotgraph_server.request_log.writer",
-        "hotgraph_server.tracing.writer",
+        *("hotgraph_server.state.snapshotter", "hotgraph_server.state.learnt"),
+        *("hotgraph_server.threads.periodic", "hotgraph_server.threads.one_shot"),
+        "hotgraph_server.observability.request_log.writer",
+        "hotgraph_server.observability.tracing.writer",
     }
 
 

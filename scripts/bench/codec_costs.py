@@ -20,11 +20,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.slot import Slot
-from hotgraph_server.model import State, Version
+from hotgraph_server.batching.completion import Completion
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.protocols.v2.inference import Infer
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
@@ -82,13 +82,18 @@ class _Door(Version):
         self.alone = {signature.name: None}
         self.default_signature = signature
         self.state = State.LIVE
-        self.slot = Slot(print)
-        self._call = Call(signature, [], (), self.slot, arrived=0.0)
+        self.completion = Completion(print)
+        self._call = Call(signature, [], (), self.completion, arrived=0.0)
 
     def call(
-        self, signature: Signature, inputs: Sequence[Array], outputs: tuple[str, ...], slot: Slot, **_: Any
+        self,
+        signature: Signature,
+        inputs: Sequence[Array],
+        outputs: tuple[str, ...],
+        completion: Completion,
+        **_: Any,
     ) -> Call:
-        self.slot = slot
+        self.completion = completion
         return self._call
 
 
@@ -123,7 +128,7 @@ def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:
     registry.publish([version])
     method, caller = form.method(registry), _Caller()
     method(form.message, caller)
-    version.slot.finish([np.zeros(rows, i8), np.zeros((rows, 10), f4)])
+    version.completion.finish([np.zeros(rows, i8), np.zeros((rows, 10), f4)])
     # The method learns the form from the first message, so the long way has to be asked for by its name;
     # and here it learns nothing more.
     method._templates.wants_more = lambda: False  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ _WIDTH = 1400.0
 _LINE = 17
 _LETTER = 6.6
 _TOP = 46
-_LEAST = 0.4
+_MIN = 0.4
 """Boxes narrower than this many pixels are left out; what is below them keeps its width."""
 
 
@@ -69,7 +69,7 @@ def _depth(box: Box) -> int:
 def _draw(box: Box, left: float, level: int, height: int, scale: float, parts: list[str]) -> None:
     for name, above in sorted(box.above.items(), key=lambda item: -item[1].us):
         width = above.us * scale
-        if width >= _LEAST:
+        if width >= _MIN:
             parts.append(_rectangle(name, above.us, left, _TOP + height - (level + 1) * _LINE, width))
             _draw(above, left, level + 1, height, scale, parts)
         left += width

@@ -27,7 +27,7 @@ _REQUESTS = re.compile(
 _STATUS = re.compile(r"status codes: (\d+) 2xx")
 _TRAFFIC = re.compile(r"traffic: .*, \S+ \((\d+)\) data")
 _SPARE_S = 60.0
-_MOST_FAILURES = 0.01
+_MAX_FAILURES = 0.01
 _LUMP_THAT_SHOWS = 0.01
 
 
@@ -150,7 +150,7 @@ def finish(process: subprocess.Popen[str], in_flight: int, seconds: float, log: 
     report = parse_report(output)
     ended, latency_s, in_log = parse_log(log.read_text())
     failures = max(report.failed, in_log)
-    if failures > _MOST_FAILURES * report.done:
+    if failures > _MAX_FAILURES * report.done:
         raise LoadFailed(f"{failures} of {report.done} calls failed with {in_flight} in flight")
     return Load(report, failures, ended, latency_s, seconds)
 

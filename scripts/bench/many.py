@@ -140,7 +140,7 @@ def _line(served: Served) -> str:
 
 
 def _built_in() -> Path:
-    from hotgraph_server.builtin import digits_model
+    from hotgraph_server.commands.builtin import digits_model
 
     return digits_model() / "1"
 

@@ -103,7 +103,7 @@ def _run() -> Iterator[Actions]:
 def _denormals() -> Iterator[Actions]:
     import tensorflow as tf
 
-    from hotgraph_server.denormals import flush_to_zero
+    from hotgraph_server.execution.denormals import flush_to_zero
 
     def build(x: Any) -> Any:
         for _ in range(20):

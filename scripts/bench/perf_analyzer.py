@@ -27,9 +27,9 @@ KINDS = {
 """How it can call a server, with its flags for each."""
 
 KINDS_OF = {"hotgraph": tuple(KINDS), "triton": ("triton", "triton, streaming")}
-MOST_IN_FLIGHT = 128
+MAX_IN_FLIGHT = 128
 IN_FLIGHT = (1, 32)
-MOST_ROUNDS = 3
+MAX_ROUNDS = 3
 _WINDOW_MS = 1000
 _RUN_S = 90
 

@@ -128,7 +128,7 @@ def _bare(form: str) -> Callable[[Place], Launch]:
 
 _CALLABLE = "runs the graph through a session callable in the calling thread"
 # Beyond, a batch of JSON takes many seconds to read, and a run would see less than one of them.
-_MOST_JSON = 5_000_000
+_MAX_JSON = 5_000_000
 _LITTLE_JSON = "measured with up to 5 MB of floats in flight"
 _BATCHES = f"batches of up to {BATCH_ROWS}"
 
@@ -206,7 +206,7 @@ RIVALS = {
             f"one worker, {_BATCHES} calls, batch_timeout 1 ms, fast_queue; {_CALLABLE}; {_LITTLE_JSON}",
             in_venv("litserve", "litserve", "pyzmq"),
             _litserve,
-            most_bytes=_MOST_JSON,
+            most_bytes=_MAX_JSON,
         ),
         Rival(
             "bentoml",
@@ -216,7 +216,7 @@ RIVALS = {
             f"{_LITTLE_JSON}",
             in_venv("bentoml", "bentoml"),
             _bentoml,
-            most_bytes=_MOST_JSON,
+            most_bytes=_MAX_JSON,
         ),
         Rival(
             "echo",

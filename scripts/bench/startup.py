@@ -150,7 +150,7 @@ def _cpu_of_ended_children_s() -> float:
 
 def _built_in() -> Path:
     # Here, so that help needs nothing installed.
-    from hotgraph_server.builtin import digits_model
+    from hotgraph_server.commands.builtin import digits_model
 
     return digits_model() / "1"
 

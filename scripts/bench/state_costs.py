@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
 
@@ -108,8 +108,8 @@ def _seconds(version: Version, name: str, callers: int, calls: int) -> float:
         # Turns come in the threads that end calls, which may be two: one call more or less is no matter.
         if left > 0:
             left -= 1
-            slot = Slot(functools.partial(deliver, begin))
-            version.call(signature, [given], signature.output_aliases, slot, deadline=math.inf)
+            completion = Completion(functools.partial(deliver, begin))
+            version.call(signature, [given], signature.output_aliases, completion, deadline=math.inf)
 
     started = time.perf_counter()
     for _ in range(callers):

@@ -184,9 +184,9 @@ def second_opinion(
     present = {name: where for name, where in installed.items() if name in perf_analyzer.KINDS_OF}
     if not present:
         return
-    rounds = min(options.rounds, perf_analyzer.MOST_ROUNDS)
+    rounds = min(options.rounds, perf_analyzer.MAX_ROUNDS)
     sizes = perf_analyzer.IN_FLIGHT if options.marks else options.in_flight
-    sizes = tuple(calls for calls in sizes if calls <= perf_analyzer.MOST_IN_FLIGHT)
+    sizes = tuple(calls for calls in sizes if calls <= perf_analyzer.MAX_IN_FLIGHT)
     with Contest(cache, model, folder, questions_of(folder, CALL_ROWS)) as contest:
         for name, reason in contest.enter(present).items():
             results.notes.append(f"perf_analyzer: {name} did not take part: {reason}")

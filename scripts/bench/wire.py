@@ -23,12 +23,12 @@ _FRAME = struct.Struct(">IBI")
 """RFC 9113, 4.1, with length and type in one word: ``length << 8 | type``, flags, stream."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_MOST = 2**31 - 1
+_MAX = 2**31 - 1
 _DEFAULT_WINDOW = 65_535
 # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE: never in the way.
-_OUR_SETTINGS = struct.pack(">HIHIHI", 1, 0, 2, 0, 4, _MOST)
+_OUR_SETTINGS = struct.pack(">HIHIHI", 1, 0, 2, 0, 4, _MAX)
 _TIME_LEFT = b"00000000u"
-_LEAST_LEFT_US, _MOST_LEFT_US = 1, 99_999_999
+_MIN_LEFT_US, _MAX_LEFT_US = 1, 99_999_999
 
 DecodeHeaders = Callable[[bytes], Mapping[bytes, bytes]]
 
@@ -81,7 +81,7 @@ class Request:
         """The HEADERS frame; `left_us` until the deadline, None for a call without one."""
         block = self._headers
         if left_us is not None:
-            left_us = min(max(left_us, _LEAST_LEFT_US), _MOST_LEFT_US)
+            left_us = min(max(left_us, _MIN_LEFT_US), _MAX_LEFT_US)
             block += self._timeout[: -len(_TIME_LEFT)] + b"%08du" % left_us
         return frame(_HEADERS, _END_HEADERS, stream, block)
 
@@ -103,7 +103,7 @@ class Connection:
     def __init__(self, decode_headers: DecodeHeaders) -> None:
         self.to_send = bytearray(_PREFACE)
         self.to_send += frame(_SETTINGS, 0, 0, _OUR_SETTINGS)
-        self.to_send += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _MOST - _DEFAULT_WINDOW))
+        self.to_send += frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _MAX - _DEFAULT_WINDOW))
         self._decode = decode_headers
         self._statuses: dict[bytes, int | None] = {}
         self._received = bytearray()
@@ -143,7 +143,7 @@ class Connection:
             if len(received) < end:
                 break
             payload = bytes(received[start + _FRAME.size : end])
-            answer = self._take(word & 0xFF, flags, stream & _MOST, payload)
+            answer = self._take(word & 0xFF, flags, stream & _MAX, payload)
             if answer is not None:
                 answers.append(answer)
             start = end
@@ -169,7 +169,7 @@ class Connection:
         elif kind == _WINDOW_UPDATE:
             # A stream's own window is never used up by one small body.
             if stream == 0:
-                self._window += struct.unpack(">I", payload)[0] & _MOST
+                self._window += struct.unpack(">I", payload)[0] & _MAX
                 self._release()
         elif kind == _GOAWAY:
             raise WireError(f"the server says goodbye: {payload[8:].decode(errors='replace') or 'no reason'}")

@@ -18,7 +18,7 @@ from fuzzing.sending import Sender
 from fuzzing.target import Burden, Target, running, serving
 from fuzzing.verdict import alarms
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 # Threads and files that come and go: connections that are being closed, grpc's own.
 _SLACK = 8
 # grpc's own server makes a thread for a call while none is idle, up to what its pools may have.
@@ -49,10 +49,10 @@ def fuzz(options: Options, good: Path, work: Path) -> int:
         faults += _fuzz_calls(options, good, work)
     if "reloading" in options.parts:
         faults += _fuzz_reloading(options, good, work)
-    for line in faults[:_MOST_SHOWN]:
+    for line in faults[:_MAX_SHOWN]:
         print(f"FAULT {line}")
-    if len(faults) > _MOST_SHOWN:
-        print(f"and {len(faults) - _MOST_SHOWN} more")
+    if len(faults) > _MAX_SHOWN:
+        print(f"and {len(faults) - _MAX_SHOWN} more")
     print("nothing is wrong" if not faults else f"{len(faults)} faults")
     return 1 if faults else 0
 

@@ -163,7 +163,7 @@ def _answers(data: bytes) -> Iterator[tuple[int, str, str]]:
         word, flags, number = frames.FRAME_HEADER.unpack_from(data, at)
         length, kind = word >> 8, word & 0xFF
         payload = data[at + frames.HEADER_BYTES : at + frames.HEADER_BYTES + length]
-        if length > frames.LEAST_FRAME_SIZE or kind > frames.WINDOW_UPDATE:
+        if length > frames.MIN_FRAME_BYTES or kind > frames.WINDOW_UPDATE:
             raise ValueError(f"a frame of type {kind} with {length} bytes")
         if len(payload) < length:
             return

@@ -44,7 +44,7 @@ TEXTS = (
     "triton_x",
 )
 # What a message may grow to by one mutation, bytes: enough to leave the short ways through the server.
-_MOST = 300_000
+_MAX = 300_000
 _UNSIGNED = {Field.CPPTYPE_UINT32: 32, Field.CPPTYPE_UINT64: 64}
 _SIGNED = {Field.CPPTYPE_INT32: 32, Field.CPPTYPE_INT64: 64, Field.CPPTYPE_ENUM: 32}
 
@@ -117,7 +117,7 @@ class Mutator:
         elif what == 1 and held:
             one = chance.choice(held)
             size = one.ByteSize() if hasattr(one, "ByteSize") else len(one) if hasattr(one, "__len__") else 8
-            held += [one] * min(chance.choice((1, 2, 40, 1000)), 1 + _MOST // (size + 1))
+            held += [one] * min(chance.choice((1, 2, 40, 1000)), 1 + _MAX // (size + 1))
         elif what == 2:
             chance.shuffle(held)
         elif field.cpp_type == Field.CPPTYPE_MESSAGE:
@@ -168,7 +168,7 @@ def _bytes(before: bytes, chance: random.Random) -> bytes:
     if what == 1:
         return before + chance.randbytes(chance.choice((1, 4, 8, 4096)))
     if what == 2:
-        return before * min(chance.choice((2, 8, 1000)), 1 + _MOST // (len(before) + 1))
+        return before * min(chance.choice((2, 8, 1000)), 1 + _MAX // (len(before) + 1))
     if what == 3:
         return chance.randbytes(len(before))
     if what == 4:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hotgraph_server.protocols.wire import LENGTH_DELIMITED, MalformedMessage, fields, varint
+from hotgraph_server.transport.message_fields import LENGTH_DELIMITED, MalformedMessage, fields, varint
 
 # Lengths that lie: a little, by a power of two, past 31, 32 and 63 bits.
 _LENGTHS = (0, 1, 127, 128, 16384, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**64 - 1)

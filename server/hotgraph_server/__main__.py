@@ -2,6 +2,6 @@
 
 import sys
 
-from hotgraph_server.cli import main
+from hotgraph_server.commands.cli import main
 
 sys.exit(main())

@@ -13,30 +13,30 @@ from dataclasses import dataclass
 from hotgraph_server.access import exposure
 from hotgraph_server.access.gate import gate_of
 from hotgraph_server.access.rules import Rules
-from hotgraph_server.admin.guard import guarded
-from hotgraph_server.admin.pages import Pages
-from hotgraph_server.admin.server import AdminServer
 from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
-from hotgraph_server.logs import Logs
-from hotgraph_server.model import State, Unavailable, Version
-from hotgraph_server.model_settings import OfRepositories
+from hotgraph_server.model_control.control import ModelControl
+from hotgraph_server.model_control.model_factory import ModelFactory
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.response_cache import ResponseCache
+from hotgraph_server.models.version import State, Unavailable, Version
+from hotgraph_server.observability.admin.guard import guarded
+from hotgraph_server.observability.admin.pages import Pages
+from hotgraph_server.observability.admin.server import AdminServer
+from hotgraph_server.observability.log_settings import Logs
+from hotgraph_server.observability.metrics.tfs import MetricsPage, counters
+from hotgraph_server.observability.request_log.placing import checked_folder, placed
+from hotgraph_server.observability.request_log.request_logs import RequestLogs
+from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols import tfs, v2
 from hotgraph_server.protocols.v2 import log_settings, model_control, trace_settings
-from hotgraph_server.registry import Registry
-from hotgraph_server.repository.control import ModelControl
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.request_log.placing import checked_folder, placed
-from hotgraph_server.request_log.request_logs import RequestLogs
-from hotgraph_server.response_cache import ResponseCache
-from hotgraph_server.rest.apart import Apart
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import Like, ModelSettings, ServerSettings
-from hotgraph_server.shared_memory import Regions
-from hotgraph_server.tfs_metrics import MetricsPage, counters
-from hotgraph_server.tracing.tracing import Tracing
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
@@ -102,7 +102,7 @@ class Server:
         self.control = ModelControl(
             settings.control,
             settings.models,
-            settings.offered or OfRepositories(),
+            settings.offered or ModelFactory(),
             self.repository,
             self.reconfigure,
             poll_s=settings.repository.poll_s,
@@ -232,7 +232,7 @@ class Server:
             CallError: that cannot be, and why; nothing has changed.
         """
         done: Future[CallError | None] = Future()
-        self.control.renew(settings.models, settings.offered or OfRepositories(), done.set_result)
+        self.control.renew(settings.models, settings.offered or ModelFactory(), done.set_result)
         if (error := done.result()) is not None:
             raise error
 
@@ -301,7 +301,7 @@ class Server:
             prediction,
             models,
             self._request_logs.may_write,
-            Apart(settings.rest_processes, settings.rest_json_s),
+            JsonProcessPool(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
         page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)

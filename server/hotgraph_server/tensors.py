@@ -18,7 +18,7 @@ DT_STRING = 7
 STRING = np.dtype(object)
 """The dtype of arrays of strings."""
 
-MOST_EMPTY = 65536
+MAX_EMPTY = 65536
 """How large the other dimensions of a tensor without values may be, multiplied. Nothing is sent for such a
 tensor, so a message of 40 bytes could ask for 2**31 rows of nothing, and for a run of the graph for every few
 of them."""

@@ -40,7 +40,7 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
 
     Every test runs over both ways into the server: nobody may see a difference.
     """
-    from hotgraph_server.builtin import digits_model
+    from hotgraph_server.commands.builtin import digits_model
     from hotgraph_server.server import Server, Stopped
     from hotgraph_server.settings import AdminSettings, ListenSettings, ModelSettings, ServerSettings
 

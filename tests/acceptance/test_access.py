@@ -30,9 +30,9 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from hotgraph_client import AccessDenied, Client
-from hotgraph_server import cli
 from hotgraph_server.access.groups import Group
 from hotgraph_server.access.keys import hashed, new_key
+from hotgraph_server.commands import cli
 
 from ..saved_models import SavedModels
 from .command import Serving, serve, tensorflow_model_server

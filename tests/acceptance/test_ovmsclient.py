@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ovmsclient import InvalidInputError, ModelNotFoundError, make_grpc_client
 
-from hotgraph_server.builtin import heldout_digits
+from hotgraph_server.commands.builtin import heldout_digits
 
 
 @pytest.fixture(scope="module")

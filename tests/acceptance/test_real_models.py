@@ -30,7 +30,7 @@ _CALLERS_S = 60.0
 
 ABSENT: list[str] = []
 # Packages may be taken back by those who wrote them; a fetch may fail.
-MOST_ABSENT = 2
+MAX_ABSENT = 2
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def test_no_batch_changes_an_answer(case: Case, tmp_path: Path) -> None:
 def test_every_package_could_be_had() -> None:
     # Its skip says in one line how much of the above was not tested.
     if ABSENT:
-        assert len(ABSENT) <= MOST_ABSENT or not is_reached(), (
+        assert len(ABSENT) <= MAX_ABSENT or not is_reached(), (
             f"not to be had, though the index is there: {ABSENT}"
         )
         pytest.skip(f"{len(ABSENT)} models were not to be had: {ABSENT}")

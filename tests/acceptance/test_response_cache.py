@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, saved_models: SavedModels, noisy: Pat
     from hotgraph_server.server import Server
     from hotgraph_server.settings import (
         AdminSettings,
-        KeptSettings,
+        CacheSettings,
         ListenSettings,
         ModelSettings,
         ResponseCacheSettings,
@@ -48,7 +48,7 @@ def server(request: pytest.FixtureRequest, saved_models: SavedModels, noisy: Pat
         **{"unkept": saved_models["pass_through"], "noisy": noisy},
     }
     models = tuple(
-        ModelSettings(name, folder, kept=KeptSettings(name != "unkept")) for name, folder in folders.items()
+        ModelSettings(name, folder, kept=CacheSettings(name != "unkept")) for name, folder in folders.items()
     )
     listen = ListenSettings(port=0, fast_lane=request.param == "fast lane")
     server = Server(

@@ -59,9 +59,9 @@ sequence_batching {
 
 def configured(name: str, folder: Path, config: str) -> ModelSettings:
     """The settings of a model that brings this configuration."""
+    from hotgraph_server.model_config.config_file import parse
+    from hotgraph_server.model_config.translation import settings_from
     from hotgraph_server.settings import ModelSettings
-    from hotgraph_server.triton.config_file import parse
-    from hotgraph_server.triton.translation import settings_from
 
     return settings_from(parse(config, "config.pbtxt"), ModelSettings(name, folder))[0]
 

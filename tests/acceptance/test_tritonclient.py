@@ -11,7 +11,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferRequestedOutput, service_pb2
 from tritonclient.utils import InferenceServerException
 
-from hotgraph_server.builtin import heldout_digits
+from hotgraph_server.commands.builtin import heldout_digits
 
 from .triton_tensors import strings, tensor
 

@@ -32,6 +32,7 @@ def address(
     request: pytest.FixtureRequest, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """HOST:PORT of a server of `m` that takes shared memory."""
+    from hotgraph_server.model_config import config_file, translation
     from hotgraph_server.server import Server
     from hotgraph_server.settings import (
         AdminSettings,
@@ -40,7 +41,6 @@ def address(
         ServerSettings,
         SharedMemorySettings,
     )
-    from hotgraph_server.triton import config_file, translation
 
     folder = tmp_path_factory.mktemp("m")
     (folder / "1").symlink_to(saved_models["two_in_two_out"])

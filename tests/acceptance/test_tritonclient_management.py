@@ -48,7 +48,7 @@ class Served:
 
 @contextmanager
 def serving(fast_lane: bool, softmax: Path, traces: Path) -> Iterator[Served]:
-    from hotgraph_server.builtin import digits_model
+    from hotgraph_server.commands.builtin import digits_model
     from hotgraph_server.server import Server, Stopped
     from hotgraph_server.settings import (
         AdminSettings,

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 import quickstart
-from hotgraph_server.builtin import heldout_digits
+from hotgraph_server.commands.builtin import heldout_digits
 from quickstart_calls import Load, WrongAnswers, call_in_parallel, call_with_new_sessions, check_answers
 from quickstart_options import parse
 

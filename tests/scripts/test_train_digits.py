@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import train_digits
-from hotgraph_server.builtin import digits_model, heldout_digits
+from hotgraph_server.commands.builtin import digits_model, heldout_digits
 from train_digits import Recipe, Split, Trained
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.generated import Kind
-from hotgraph_server.batching.probing import Measured
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
-from hotgraph_server.plan import AS_SAVED, Plan
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.plan import AS_SAVED, Plan
+from hotgraph_server.warmup.probing import Measured
+from hotgraph_server.warmup.synthetic_inputs import Kind
 
 HANG_S = 30.0
 """Only a test that fails anyway waits this long, seconds."""
@@ -75,13 +75,13 @@ class Caller:
     """Someone who waits for the outcome of one call.
 
     Attributes:
-        slot: where the outcome is to land.
+        completion: where the outcome is to land.
         outcomes: what was delivered; more than one would be a bug.
         thread: that of the last delivery.
     """
 
     def __init__(self) -> None:
-        self.slot = Slot(self._deliver)
+        self.completion = Completion(self._deliver)
         self.outcomes: list[Outcome] = []
         self.thread: int | None = None
         self._ended = threading.Event()
@@ -113,7 +113,7 @@ class Caller:
 def call(
     inputs: Array | Sequence[Array] | None = None,
     of: Signature | None = None,
-    slot: Slot | None = None,
+    completion: Completion | None = None,
     *,
     outputs: tuple[str, ...] | None = None,
     arrived: float = 0.0,
@@ -128,7 +128,7 @@ def call(
         of,
         [arrays] if isinstance(arrays, np.ndarray) else arrays,
         of.output_aliases if outputs is None else outputs,
-        slot or Caller().slot,
+        completion or Caller().completion,
         arrived=arrived,
         deadline=deadline,
         joinable=joinable,

@@ -20,7 +20,7 @@ from bench.workload import CALL_ROWS, INPUT, MODELS, OUTPUT, Model
 
 _SEED = 20_240_229
 _QUESTIONS = 2
-_LEAST_DIFFERENCE = 0.01
+_MIN_DIFFERENCE = 0.01
 
 
 def make(model: Model, folder: Path) -> None:
@@ -44,7 +44,7 @@ def make(model: Model, folder: Path) -> None:
         # No more digits than JSON needs few characters for: all protocols carry the same values.
         inputs = random.random((_QUESTIONS, rows, *model.shape), np.float32).round(3)
         answers = np.stack([run(question) for question in inputs])
-        if np.abs(answers[0] - answers[1]).max() < _LEAST_DIFFERENCE * np.abs(answers).max():
+        if np.abs(answers[0] - answers[1]).max() < _MIN_DIFFERENCE * np.abs(answers).max():
             raise ValueError(f"{model.name} gives different questions about the same answer")
         np.savez(folder / f"{rows}.npz", inputs=inputs, answers=answers)
 

@@ -11,14 +11,14 @@ from fuzzing.http2_cases import Http2Cases, changed, frames_in
 from fuzzing.targets import Target
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2 import frames, messages
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
-from hotgraph_server.transport.http2.field_decoder import BadHeaders, TooManyHeaders
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import Head, HeaderReader
-from hotgraph_server.transport.http2.mistakes import ConnectionBroken
+from hotgraph_server.transport.http2.hpack_decoder import BadHeaders, TooManyHeaders
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.http2.stream import Stream
 
-_MOST_STREAMS = 4
-_MOST_BYTES = 100_000
+_MAX_STREAMS = 4
+_MAX_BYTES = 100_000
 _CALLS = (("/s/Unary", b"hello"), ("/s/Other", b""), ("/s/Stream", b"xyz" * 30))
 
 
@@ -71,7 +71,7 @@ def _heard(sent: bytes, size: int) -> tuple[str, dict[int, bytes | None]]:
         streams[number] = _Answered(connection, number, head)
         return streams[number]
 
-    connection = Connection(opened, _MOST_STREAMS, lambda: None, clock=lambda: 0.0)
+    connection = Connection(opened, _MAX_STREAMS, lambda: None, clock=lambda: 0.0)
     broken, rest = "", b""
     for at in range(0, len(sent), size):
         buffer = bytearray(rest + sent[at : at + size])
@@ -81,7 +81,7 @@ def _heard(sent: bytes, size: int) -> tuple[str, dict[int, bytes | None]]:
             broken = error.code.name
             break
         rest = bytes(buffer[used:])
-        assert len(rest) <= MOST_UNUSED_BYTES
+        assert len(rest) <= MAX_UNUSED_BYTES
         # The memory is another's after the call.
         buffer[:] = b"\xee" * len(buffer)
     _check_frames(b"".join(connection.out))
@@ -155,11 +155,11 @@ def _run_grpc(data: bytes) -> None:
     assert whole == pieces
     for flag, message in whole or ():
         with contextlib.suppress(CallError):
-            assert len(messages.unpacked(flag, message, encoding, _MOST_BYTES)) <= _MOST_BYTES
+            assert len(messages.unpacked(flag, message, encoding, _MAX_BYTES)) <= _MAX_BYTES
 
 
 def _messages(data: bytes, size: int) -> list[tuple[int, bytes]] | None:
-    reader = messages.MessageReader(_MOST_BYTES)
+    reader = messages.MessageReader(_MAX_BYTES)
     found = []
     for at in range(0, len(data), max(size, 1)):
         try:

@@ -19,12 +19,12 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.protocols.template import learn
 from hotgraph_server.protocols.tfs import codec as tfs_codec
 from hotgraph_server.protocols.tfs import examples, predict_rules
-from hotgraph_server.protocols.tfs import gaps as tfs_gaps
-from hotgraph_server.protocols.v2 import codec, gaps, outputs
+from hotgraph_server.protocols.tfs import spans as tfs_gaps
+from hotgraph_server.protocols.v2 import codec, outputs, spans
 from hotgraph_server.protocols.v2.parameters import read_parameters
-from hotgraph_server.protocols.wire import WORTH_CUTTING, Gap, MalformedMessage
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import WORTH_CUTTING, MalformedMessage, Span
 
 # Large values are cut out of a message before it is parsed.
 _LARGE_BYTES = 2 * WORTH_CUTTING
@@ -43,7 +43,7 @@ _SIGNATURES = {
     "texts": _signature(text=STRING),
 }
 
-Read = Callable[[bytes], tuple[Signature, Sequence[Array], Mapping[str, Gap], Gap | None]]
+Read = Callable[[bytes], tuple[Signature, Sequence[Array], Mapping[str, Span], Span | None]]
 """The long way: a message's signature, its tensors, and where they and its one string lie. Raises CallError
 and MalformedMessage."""
 
@@ -120,13 +120,13 @@ def _infer() -> Target:
     return Target(lambda data: _check(data, _read_infer), seeds, _LARGE_BYTES, _changing(requests))
 
 
-def _read_infer(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str, Gap], Gap | None]:
+def _read_infer(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str, Span], Span | None]:
     request, raw = codec.read_request(message)
     read_parameters(request)
     signature = _SIGNATURES.get(request.model_name) or _SIGNATURES["numbers"]
     arrays = codec.decode_inputs(request, signature, "m", batched=len(request.id) % 2 == 0, raw=raw)
     outputs.wanted_outputs(request, signature, "m", None, None)
-    return signature, arrays, gaps.tensor_gaps(message, request), gaps.id_gap(message)
+    return signature, arrays, spans.tensor_gaps(message, request), spans.id_gap(message)
 
 
 def _predict() -> Target:
@@ -161,7 +161,7 @@ def _predict() -> Target:
     return Target(lambda data: _check(data, _read_predict), seeds, _LARGE_BYTES, _changing(requests))
 
 
-def _read_predict(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str, Gap], Gap | None]:
+def _read_predict(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str, Span], Span | None]:
     request, large = tfs_codec.read_request(message)
     signature = _SIGNATURES.get(request.model_spec.name) or _SIGNATURES["numbers"]
     arrays = predict_rules.inputs_of(request, large, signature, strict_shapes=True)

@@ -18,15 +18,16 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from fuzzing import rest_cases
 from fuzzing.targets import Target
 from hotgraph_protos.tensorflow_serving_files import BatchingParameters
-from hotgraph_server import settings_file, text_files
+from hotgraph_server import text_proto
 from hotgraph_server.access import rules
 from hotgraph_server.errors import CallError, SettingsError
-from hotgraph_server.rest import json_examples, json_predict, json_text, paths, zipping
+from hotgraph_server.model_config import config_file
+from hotgraph_server.rest import gzip_coding, json_examples, json_predict, json_text, paths
+from hotgraph_server.settings import file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
-from hotgraph_server.triton import config_file
 
-_MOST_BYTES = 100_000
+_MAX_BYTES = 100_000
 
 
 def _signature(name: str, **dtypes: Any) -> Signature:
@@ -111,8 +112,8 @@ def _gzip() -> Target:
 
 def _run_gzip(data: bytes) -> None:
     with contextlib.suppress(CallError):
-        whole = zipping.unzipped(data, _MOST_BYTES)
-        assert whole is None or (len(whole) <= _MOST_BYTES and gzip.decompress(data) == whole)
+        whole = gzip_coding.unzipped(data, _MAX_BYTES)
+        assert whole is None or (len(whole) <= _MAX_BYTES and gzip.decompress(data) == whole)
 
 
 def _paths() -> Target:
@@ -139,12 +140,12 @@ def _configs() -> Target:
 def _run_configs(data: bytes) -> None:
     readers: tuple[Callable[[str], object], ...] = (
         lambda text: config_file.parse(text, "w"),
-        lambda text: text_files.parse(text, ModelServerConfig, "w"),
-        lambda text: text_files.parse(text, BatchingParameters, "w"),
+        lambda text: text_proto.parse(text, ModelServerConfig, "w"),
+        lambda text: text_proto.parse(text, BatchingParameters, "w"),
         lambda text: config_file.from_json(text, "w"),
     )
     with contextlib.suppress(SettingsError):
-        readers[data[0] % len(readers) if data else 0](text_files.decoded(data[1:], "w"))
+        readers[data[0] % len(readers) if data else 0](text_proto.decoded(data[1:], "w"))
 
 
 def _settings() -> Target:
@@ -154,7 +155,7 @@ def _settings() -> Target:
     def run(data: bytes) -> None:
         path.write_bytes(data)
         with contextlib.suppress(SettingsError):
-            settings_file.read_settings_file(path)
+            file.read_settings_file(path)
         with contextlib.suppress(SettingsError):
             rules.read_rules(path)
 

@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Iterable
 
-LEAST_LENGTH = 32
+MIN_LENGTH = 32
 """Characters of a key. One that `new_key` has made has 43 and 256 random bits."""
 
 _SCHEME = "sha256:"
@@ -38,8 +38,8 @@ def key_fault(key: str) -> str | None:
     """Why this cannot be a key; None: it can. The text does not show it."""
     if not _KEY.fullmatch(key):
         return "a key has letters, digits and - . _ ~ + / only, and may end with ="
-    if len(key) < LEAST_LENGTH:
-        return f"a key has at least {LEAST_LENGTH} characters, for it must not be guessed; got {len(key)}"
+    if len(key) < MIN_LENGTH:
+        return f"a key has at least {MIN_LENGTH} characters, for it must not be guessed; got {len(key)}"
     return None
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from hotgraph_server.access.groups import Group
 from hotgraph_server.access.keys import bearer, digest_in, digest_of, is_among
 from hotgraph_server.errors import AccessDenied, CallError, SettingsError, Unauthenticated
-from hotgraph_server.text_files import text_of
+from hotgraph_server.text_proto import text_of
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,5 +1,6 @@
 """What waits in a queue, in lanes, and who of it goes. The queue's bookkeeping: no thread, no lock, no clock;
-queue.py has the contract and holds its lock around everything here, work.py knows how long it all takes.
+queue.py has the contract and holds its lock around everything here, load_estimate.py knows how long it all
+takes.
 
 Sums of calls, rows and bytes are kept and not taken anew, because each call asks for them.
 
@@ -16,10 +17,10 @@ from typing import TypeVar
 
 from hotgraph_server.batching import decisions
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.cost import MOST_MARGIN
+from hotgraph_server.batching.cost import MAX_MARGIN
 from hotgraph_server.batching.lane import Lane
+from hotgraph_server.batching.load_estimate import LoadEstimate
 from hotgraph_server.batching.policies import DELAYED, Policies
-from hotgraph_server.batching.work import Work
 from hotgraph_server.errors import QueueFull, Refused, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.tensors import Array
@@ -74,7 +75,7 @@ class Backlog:
         self._yielding: Lane | None = None
         self._apart = 0  # of the calls that wait
         self._since_apart = decisions.BETWEEN_APART  # batches of others since the last that ran apart
-        self._work = Work(self._levels, self._max_rows)
+        self._work = LoadEstimate(self._levels, self._max_rows)
 
     def refusal(self, call: Call, now: float) -> Refused | None:
         """Why `call` is not taken in at `now`, monotonic seconds; of no matter where it has no deadline."""
@@ -97,7 +98,7 @@ class Backlog:
             # Cheaper than to count what is ahead: each call one run of the longest kind, each batch of large
             # calls' rows another, our own and the present one.
             runs = self.calls + (self._rows + call.rows) // self._least_rows + 2
-            if now + MOST_MARGIN * runs * self._work.longest_run_s + decisions.SLACK_S > call.deadline:
+            if now + MAX_MARGIN * runs * self._work.longest_run_s + decisions.SLACK_S > call.deadline:
                 work_s = self._work_ahead_s(call, max(0.0, self._work.free_at - now))
                 margin = self._work.flow(call).curve.margin
                 late_by_s = decisions.late_by_s(now, call.deadline, self._work.free_at, work_s, margin)

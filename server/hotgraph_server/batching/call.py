@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
@@ -35,7 +35,7 @@ class Call:
         level: of priority, from 1; 1 goes first.
         arrived: monotonic seconds at the door.
         nbytes: memory that its inputs hold, for the queue's edge.
-        slot: where the outcome goes.
+        completion: where the outcome goes.
         rows_done: of a call that is run in pieces: the rows that are behind it.
         pieces: of such a call: what the executor keeps of them.
         peer: the connection that it came by, for suspects.py; None: nobody knows.
@@ -48,6 +48,7 @@ class Call:
         "apart",
         "arrived",
         "company",
+        "completion",
         "deadline",
         "inputs",
         "lane",
@@ -61,7 +62,6 @@ class Call:
         "rows",
         "rows_done",
         "signature",
-        "slot",
         "waits_in",
     )
 
@@ -70,7 +70,7 @@ class Call:
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         arrived: float,
         deadline: float = math.inf,
@@ -94,7 +94,7 @@ class Call:
         self.signature = signature
         self.inputs = inputs
         self.outputs = outputs
-        self.slot = slot
+        self.completion = completion
         self.arrived = arrived
         self.deadline = deadline
         self.queue_until = queue_until

@@ -50,8 +50,8 @@ _STALE_AFTER = 256
 # A steady point is fitted in again once in so many runs: that costs about ten microseconds.
 _FIT_EVERY = 8
 
-LEAST_MARGIN = 1.1
-MOST_MARGIN = 1.5
+MIN_MARGIN = 1.1
+MAX_MARGIN = 1.5
 """Runs are taken to be so many times longer than predicted where a deadline depends on them. At least a
 tenth, because a run that ends a moment late is of no use to anybody; at most a half, because with runs that
 wander more than that, most refusals would be wrong."""
@@ -99,7 +99,7 @@ class CostCurve:
     @property
     def margin(self) -> float:
         """How many times what is predicted for it a run takes that is slow and yet no outlier; from
-        LEAST_MARGIN to MOST_MARGIN."""
+        MIN_MARGIN to MAX_MARGIN."""
         return self._overruns.margin
 
     def observe(self, rows: int, seconds: float) -> None:
@@ -202,7 +202,7 @@ class _Overruns:
     __slots__ = ("_in_order", "_recent", "margin")
 
     def __init__(self) -> None:
-        self.margin = LEAST_MARGIN
+        self.margin = MIN_MARGIN
         self._recent: deque[float] = deque()
         self._in_order: list[float] = []
 
@@ -213,7 +213,7 @@ class _Overruns:
         insort(self._in_order, ratio)
         if len(self._recent) >= _OVERRUNS_TRUSTED_FROM:
             slow = self._in_order[len(self._in_order) * 9 // 10]
-            self.margin = min(max(slow, LEAST_MARGIN), MOST_MARGIN)
+            self.margin = min(max(slow, MIN_MARGIN), MAX_MARGIN)
 
 
 def _isotonic(values: Sequence[tuple[float, int]]) -> list[float]:

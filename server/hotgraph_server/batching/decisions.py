@@ -205,7 +205,7 @@ def pick(lane: Lane, now: float, max_rows: int, *, passed_over: int = 0) -> Pick
         return Pick([head]) if _is_wanted(head, now) else Pick([], [head])
     if lane.rows > max_rows and len(lane.calls) > 1:
         return _pick_from_crowd(lane, now, max_rows)
-    taken = [call for call in lane.calls if call.deadline > now and not call.slot.taken]
+    taken = [call for call in lane.calls if call.deadline > now and not call.completion.taken]
     picked = Pick(taken)
     if len(taken) < len(lane.calls):
         picked.expired = [call for call in lane.calls if not _is_wanted(call, now)]
@@ -217,7 +217,7 @@ def pick(lane: Lane, now: float, max_rows: int, *, passed_over: int = 0) -> Pick
 
 
 def _is_wanted(call: Call, now: float) -> bool:
-    return call.deadline > now and not call.slot.taken
+    return call.deadline > now and not call.completion.taken
 
 
 def _in_time(calls: list[Call], now: float, curve: CostCurve) -> list[Call]:
@@ -248,7 +248,7 @@ def _pick_from_crowd(lane: Lane, now: float, max_rows: int) -> Pick:
         too_late = now + curve.margin * run_s + _slack_s(run_s)
     room, misfits = max_rows, 0
     for call in lane.calls:
-        if call.deadline <= now or call.slot.taken:
+        if call.deadline <= now or call.completion.taken:
             picked.expired.append(call)
         elif call.deadline < too_late:
             late.append(call)

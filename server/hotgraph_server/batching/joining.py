@@ -1,9 +1,9 @@
 """Join the inputs of several calls, and cut their outputs apart again. Pure.
 
-Dimension 0 is the only one ever joined or cut; who may be joined at all is decided in rules.py and by
-the trial (trial.py). What is joined otherwise than one below the other is said by the signature's Joining:
-inputs without rows, which are equal in all calls; outputs without rows, which everyone gets as they are;
-inner dimensions that are padded (padding.py); and sizes to which batches are filled up.
+Dimension 0 is the only one ever joined or cut; who may be joined at all is decided in rules.py and by the
+trial (warmup/batch_safety.py). What is joined otherwise than one below the other is said by the signature's
+Joining: inputs without rows, which are equal in all calls; outputs without rows, which everyone gets as they
+are; inner dimensions that are padded (padding.py); and sizes to which batches are filled up.
 
 Both are on the path of every batch, and for a tiny graph they are a good part of it: 32 calls of one small
 row cost 5 us to join and 5 us to cut (a plain loop: 13 and 19).

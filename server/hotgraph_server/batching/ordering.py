@@ -1,8 +1,8 @@
 """Answers in the order in which their calls came, whatever order they were run in.
 
-Each call that is taken in gets a turn. What its run gives, an answer or an error (`finish` of its slot), is
-held until all calls before it have ended. Whoever leaves, expires or is turned away (`leave`) ends at once:
-nobody waits for that, and those behind do not wait for it any more.
+Each call that is taken in gets a turn. What its run gives, an answer or an error (`finish` of its
+completion), is held until all calls before it have ended. Whoever leaves, expires or is turned away (`leave`)
+ends at once: nobody waits for that, and those behind do not wait for it any more.
 
 A held answer does not keep its call from ending in time: if its caller leaves or its deadline passes, that is
 what it ends with, at once, and the answer is dropped. The call was counted when its run ended, so `leave`
@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 
 
 class Order:
@@ -32,14 +32,14 @@ class Order:
         """Turns that have not come."""
         return len(self._turns)
 
-    def enter(self, slot: Slot, *, writes: bool) -> Turn:
-        """The slot of a call behind all that came before, in place of its own.
+    def enter(self, completion: Completion, *, writes: bool) -> Turn:
+        """The completion of a call behind all that came before, in place of its own.
 
         Args:
-            slot: its own.
+            completion: its own.
             writes: does the call change state?
         """
-        turn = Turn(self, slot, writes=writes)
+        turn = Turn(self, completion, writes=writes)
         with self._lock:
             self._turns.append(turn)
         return turn
@@ -92,8 +92,8 @@ class Order:
         return ready
 
 
-class Turn(Slot):
-    """A slot whose outcome waits for its turn.
+class Turn(Completion):
+    """A completion whose outcome waits for its turn.
 
     Attributes:
         held: what its run gave; the order's.
@@ -102,8 +102,8 @@ class Turn(Slot):
 
     __slots__ = ("_order", "_writes", "held", "over")
 
-    def __init__(self, order: Order, slot: Slot, *, writes: bool) -> None:
-        super().__init__(slot.finish)
+    def __init__(self, order: Order, completion: Completion, *, writes: bool) -> None:
+        super().__init__(completion.finish)
         self._order = order
         self._writes = writes
         self.held: Outcome | None = None

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.comparing import alike
-from hotgraph_server.batching.generated import Kind, generate
 from hotgraph_server.batching.rules import is_whole
-from hotgraph_server.batching.trial import Run
 from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.warmup.batch_safety import Run
+from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 _LENGTHS = (5, 9, 2)
 """Of the calls of a trial; neither the first nor the last is the longest."""

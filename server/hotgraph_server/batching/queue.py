@@ -62,8 +62,8 @@ capacity in time, and 1 % too late. It says nothing of other kinds of load.
 
 Leaving. ``withdraw`` takes a call out that nobody wants any more; whoever ends a call early calls it
 (model.Version.leave; the transport has the timer of the deadline). A call that ends between being taken and
-being run is seen by its slot; neighbours are never touched. Calls whose deadline has passed when they would
-be taken are not run: their slots end with DeadlineExceeded.
+being run is seen by its completion; neighbours are never touched. Calls whose deadline has passed when they
+would be taken are not run: their completions end with DeadlineExceeded.
 
 Apart. Calls of a peer whose calls keep failing (suspects.py) share no batch for a while: they wait in a lane
 of their own, come out one by one, and between two of them go decisions.BETWEEN_APART batches of the others if
@@ -71,9 +71,9 @@ they are there, of any priority. At most an eighth of ``max_queued_calls`` may b
 
 Large calls. A call with a lane key and more than ``max_batch_rows`` rows is handed out by itself; where
 memory has taught that fewer rows of a signature fit (``limit_rows``), that stands for it here and above. If
-``split`` is on, the executor runs ``max_batch_rows`` of its rows, adds them to its ``rows_done``, keeps
-what came out in its ``pieces`` and gives the call back with ``put_back``, unless it was the last piece or
-the call's slot is taken. Then one batch of another lane that may go goes first, so small calls wait for a
+``split`` is on, the executor runs ``max_batch_rows`` of its rows, adds them to its ``rows_done``, keeps what
+came out in its ``pieces`` and gives the call back with ``put_back``, unless it was the last piece or the
+call's completion is taken. Then one batch of another lane that may go goes first, so small calls wait for a
 piece and not for the whole, and a large call of n pieces waits for n - 1 batches more. With ``split`` off the
 executor runs it whole.
 
@@ -117,7 +117,7 @@ from hotgraph_server.errors import (
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.together import at_the_end
+from hotgraph_server.threads.coalescing import at_the_end
 
 _NOBODY: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 
@@ -238,7 +238,7 @@ class BatchQueue:
         """
         assert self._lock.locked()
         if self._order is not None:
-            call.slot = self._order.enter(call.slot, writes=call.signature.writes)
+            call.completion = self._order.enter(call.completion, writes=call.signature.writes)
         if call.queue_until >= self._rings_at:
             return None
         self._rings_at = call.queue_until
@@ -327,10 +327,10 @@ class BatchQueue:
         """
         with self._lock:
             if self._abandoned is None:
-                if not call.slot.taken:
+                if not call.completion.taken:
                     self._backlog.insert_rest(call)
                 return
-        call.slot.leave(self._abandoned)
+        call.completion.leave(self._abandoned)
 
     def ran(self, signature: str, inputs: Sequence[Array], rows: int, seconds: float) -> None:
         """Tell of a run that did not come from this queue, such as the warm-up's.
@@ -357,7 +357,7 @@ class BatchQueue:
             self._abandoned = error
             calls = self._backlog.clear()
             self._rouse()
-        return sum(call.slot.leave(error) for call in calls)
+        return sum(call.completion.leave(error) for call in calls)
 
     def _rouse(self) -> None:
         """Requires the lock."""
@@ -383,7 +383,7 @@ class BatchQueue:
     def _end(self, calls: Sequence[Call]) -> None:
         """End calls that have expired, or find them ended. Without the lock."""
         for call in calls:
-            if call.slot.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
+            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
                 self._statistics.count(call.signature.name, Event.EXPIRED)
 
     def _time_out(self, timed_out: Sequence[Call], delayed: Sequence[Call]) -> None:
@@ -391,7 +391,7 @@ class BatchQueue:
         for call in delayed:
             self._statistics.count(call.signature.name, Event.DELAYED)
         for call in timed_out:
-            if call.slot.leave(self.timeout_of(call)):
+            if call.completion.leave(self.timeout_of(call)):
                 self._statistics.count(call.signature.name, Event.TIMED_OUT)
 
     def timeout_of(self, call: Call) -> QueueTimedOut:

@@ -1,10 +1,10 @@
 """May calls of a signature share a batch? What can be said from its structure and its owner. Pure.
 
-Structure can only forbid. What it does not forbid is put to the trial (trial.py) before the version
-is live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further in
-both directions, with two limits: nobody can join what has no rows, and a signature that may change state runs
-call by call unless the owner has said just that it need not (`state.batch_writes`), because it can never be
-tried.
+Structure can only forbid. What it does not forbid is put to the trial (warmup/batch_safety.py) before the
+version is live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further
+in both directions, with two limits: nobody can join what has no rows, and a signature that may change state
+runs call by call unless the owner has said just that it need not (`state.batch_writes`), because it can never
+be tried.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.completion import Outcome as SlotOutcome
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.slot import Outcome as SlotOutcome
-from hotgraph_server.batching.slot import Slot
 from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
@@ -174,7 +174,7 @@ class _Simulation:
             _SIGNATURE,
             (),
             (),
-            Slot(lambda outcome: self._ended(fate, outcome)),
+            Completion(lambda outcome: self._ended(fate, outcome)),
             arrived=self._now,
             deadline=arrival.deadline,
             queue_until=queue_until(self._settings, _SIGNATURE, level, self._now, arrival.timeout_s),
@@ -195,7 +195,7 @@ class _Simulation:
 
     def _expire(self, call: Call) -> None:
         """What the transport's timer does."""
-        if call.slot.leave(DeadlineExceeded()):
+        if call.completion.leave(DeadlineExceeded()):
             self._queue.withdraw(call)
 
     def _time_out(self) -> None:
@@ -212,9 +212,9 @@ class _Simulation:
     def _look(self) -> None:
         look = self._queue.poll()
         for call in look.expired:
-            call.slot.leave(DeadlineExceeded())
+            call.completion.leave(DeadlineExceeded())
         for call in look.timed_out:
-            call.slot.leave(self._queue.timeout_of(call))
+            call.completion.leave(self._queue.timeout_of(call))
         if look.batch is not None:
             self._begin(look.batch)
         elif look.expired or look.timed_out:
@@ -246,4 +246,4 @@ class _Simulation:
                 self._queue.put_back(call)
             else:
                 del self._fates[call]
-                call.slot.finish([])
+                call.completion.finish([])

@@ -6,7 +6,7 @@ Whoever sends little else is told from whoever sends one now and then by a score
 * a call that fails by itself adds 1, an answer takes 1 away, between 0 and APART_AT; calls that were in one
   batch count together. Memory, deadlines and callers who leave say nothing.
 * At APART_AT the peer is a suspect: its calls of that signature run one by one, in a lane of their own
-  (backlog.py), for FIRST_S. If the next one fails after that, for twice as long, and so on up to MOST_S.
+  (backlog.py), for FIRST_S. If the next one fails after that, for twice as long, and so on up to MAX_S.
 * When answers have brought the score down to BACK_AT, it is none any more, whatever the time.
 
 A peer is a connection, and behind one there may be many callers (a proxy). The score falls as long as fewer
@@ -15,7 +15,7 @@ gambler's ruin: 10.5 / 11.5**6 for each new rise), with 20 % once in some thousa
 bring it back. One that sends nothing but poison is known after six failures. Where more than half of a batch
 is poison, there is no run of several to be had of it anyway.
 
-What is known is bounded: callers make as many connections as they like, so of more than MOST_KNOWN peers the
+What is known is bounded: callers make as many connections as they like, so of more than MAX_KNOWN peers the
 one is forgotten whose last failure is longest ago, and everybody is after FORGET_S. Peers without a failure
 are not known at all.
 
@@ -31,8 +31,8 @@ from collections.abc import Hashable, Mapping
 APART_AT = 6
 BACK_AT = 1
 FIRST_S = 1.0
-MOST_S = 60.0
-MOST_KNOWN = 1024
+MAX_S = 60.0
+MAX_KNOWN = 1024
 FORGET_S = 600.0
 
 Peer = Hashable
@@ -91,7 +91,7 @@ class Suspects:
         record.score = min(record.score + failed - answered, APART_AT)
         if record.score < APART_AT or self.is_one(peer, signature, now):
             return 0.0
-        record.apart_s = min(2 * record.apart_s, MOST_S)
+        record.apart_s = min(2 * record.apart_s, MAX_S)
         # Whole, for others may be reading.
         self._until = {
             one: until for one, until in self._until.items() if until > now and one in self._records
@@ -118,6 +118,6 @@ class Suspects:
         """Those that are too many, and those that have not failed for long."""
         while self._records:
             oldest = next(iter(self._records))
-            if len(self._records) < MOST_KNOWN and self._records[oldest].failed_at > now - FORGET_S:
+            if len(self._records) < MAX_KNOWN and self._records[oldest].failed_at > now - FORGET_S:
                 return
             del self._records[oldest]

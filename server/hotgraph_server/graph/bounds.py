@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl
 
-from hotgraph_server.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.graph import rewriting
+from hotgraph_server.row_independence.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.signatures import Values
 
-_MOST_NUMBERS = 24
-_MOST_TEXTS = 64
-_MOST_FILES = 8
+_MAX_NUMBERS = 24
+_MAX_TEXTS = 64
+_MAX_FILES = 8
 _BYTES_OF_A_FILE = 3 * 2**14
 _LONGEST_TEXT = 200
 _LARGEST_CONSTANT = 2**16
@@ -89,7 +89,7 @@ def lines_of(path: Path) -> list[bytes]:
         texts = [line.rstrip(b"\r") for line in lines if 0 < len(line) <= _LONGEST_TEXT]
         if not all(_is_text(line) for line in texts):
             return []
-        found += _some(texts, _MOST_TEXTS // 3)
+        found += _some(texts, _MAX_TEXTS // 3)
     first = [line.split(b"\t")[0] for line in found if b"\t" in line]
     return [*found, *(text for text in first if text)]
 
@@ -131,7 +131,7 @@ class GraphValues:
                     found = _with(found, (), self._texts(scope, node))
         if any(_knows_words(node) for _, nodes in bodies for node in nodes):
             found = _with(found, self._tables.numbers, self._tables.texts)
-        return Values(found.numbers, tuple(_some(found.texts, _MOST_TEXTS)))
+        return Values(found.numbers, tuple(_some(found.texts, _MAX_TEXTS)))
 
     @functools.cached_property
     def _tables(self) -> Values:
@@ -140,7 +140,7 @@ class GraphValues:
         for scope, node in self._every_node():
             if node.op in _FILLS:
                 found = _with(found, self._constants(scope, node, 1), self._texts(scope, node))
-        for path in self._files[:_MOST_FILES]:
+        for path in self._files[:_MAX_FILES]:
             found = _with(found, (), lines_of(path))
         return found
 
@@ -168,7 +168,7 @@ class GraphValues:
             origin = self._origin(scope, node, index)
             if origin is not None and origin.op == "Const":
                 texts = origin.attr["value"].tensor.string_val
-                step = max(len(texts) // _MOST_TEXTS, 1)
+                step = max(len(texts) // _MAX_TEXTS, 1)
                 found += [text for text in texts[::step] if len(text) <= _LONGEST_TEXT]
         return found
 
@@ -258,7 +258,7 @@ def _is_text(line: bytes) -> bool:
 def _with(values: Values, numbers: Iterable[float], texts: Iterable[bytes] = ()) -> Values:
     """With these as well, as far as there is room; none twice."""
     finite = dict.fromkeys([*values.numbers, *(one for one in numbers if math.isfinite(one))])
-    return Values(tuple(finite)[:_MOST_NUMBERS], tuple(dict.fromkeys([*values.texts, *texts])))
+    return Values(tuple(finite)[:_MAX_NUMBERS], tuple(dict.fromkeys([*values.texts, *texts])))
 
 
 def _some(values: Sequence[_One], count: int) -> list[_One]:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorflow.core.protobuf import config_pb2
 
-from hotgraph_server.batching.probing import Measured
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.probing import Measured
 
 # Callers may ask for any choice of outputs, and each has its callable, which takes TensorFlow some 50 ms.
 _MAX_CALLABLES = 256

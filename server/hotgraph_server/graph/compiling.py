@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hotgraph_server.effects import reached_nodes
+from hotgraph_server.row_independence.effects import reached_nodes
 
 _OPS = frozenset({"XlaLaunch", "XlaCallModule"})
 _MARK = "_XlaMustCompile"

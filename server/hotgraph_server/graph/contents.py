@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hotgraph_server.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.graph.encodings import Feature, examples, images, numbers, sounds, web_safe
+from hotgraph_server.row_independence.effects import BEFORE_ARGUMENTS, functions_of
 from hotgraph_server.signatures import NO_VALUES, Content, Values
 
 _IMAGES = {

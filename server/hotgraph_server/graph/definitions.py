@@ -12,13 +12,13 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import constants
 
-from hotgraph_server.effects import VARIABLES, effects_of, variable_name, varying_ops
 from hotgraph_server.graph.bounds import GraphValues
 from hotgraph_server.graph.compiling import compiling_op
 from hotgraph_server.graph.composites import flattened_inputs, is_composite, shape_of, spread
 from hotgraph_server.graph.contents import contents_of
 from hotgraph_server.graph.lifting import is_lifted
 from hotgraph_server.graph.python_calls import python_calls
+from hotgraph_server.row_independence.effects import VARIABLES, effects_of, variable_name, varying_ops
 from hotgraph_server.signatures import Part, Signature, TensorSpec
 from hotgraph_server.tensors import STRING, dtype_of
 

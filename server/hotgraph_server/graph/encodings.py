@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hotgraph_server.batching.adversarial import odd_integers, odd_texts
 from hotgraph_server.signatures import NO_VALUES, Content, Values
 from hotgraph_server.tensors import DT_STRING, Array
+from hotgraph_server.warmup.adversarial import odd_integers, odd_texts
 
 _SEED = 20_240_229
 _COUNT = 6

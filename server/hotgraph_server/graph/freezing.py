@@ -21,7 +21,6 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
-from hotgraph_server.effects import VARIABLES, variable_name
 from hotgraph_server.graph.large_constants import ValuesApart, add_constants
 from hotgraph_server.graph.lifting import constant_bytes, is_in_function
 from hotgraph_server.graph.loading import first_line
@@ -33,6 +32,7 @@ from hotgraph_server.graph.rewriting import (
     read_variables_first,
     rename_functions,
 )
+from hotgraph_server.row_independence.effects import VARIABLES, variable_name
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import dtype_of
 

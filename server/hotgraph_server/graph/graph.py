@@ -18,8 +18,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from hotgraph_server.batching.generated import Kind, generate
-from hotgraph_server.batching.probing import Measured
 from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.graph.bounds import asset_files
 from hotgraph_server.graph.callables import Callables, Key, Prepared
@@ -39,12 +37,14 @@ from hotgraph_server.graph.loading import open_session
 from hotgraph_server.graph.proofs import proofs_of
 from hotgraph_server.graph.refusals import run_failed, run_failed_unreadably
 from hotgraph_server.graph.variables import Variables
-from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
-from hotgraph_server.planning import choose_plan, repeated, rows_of, rows_to_compile
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
+from hotgraph_server.warmup.plan_search import choose_plan, repeated, rows_of, rows_to_compile
+from hotgraph_server.warmup.probing import Measured
+from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 _LOG = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class Graph:
     def settle(
         self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]] | None = None
     ) -> dict[str, Plan]:
-        """Choose by trying how each signature is run from now on (planning.py); returns the plans.
+        """Choose by trying how each signature is run from now on (warmup/plan_search.py); returns the plans.
 
         Args:
             kinds: the generated input that each signature takes; what is not there takes none.

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hotgraph_server.effects import variable_name
+from hotgraph_server.row_independence.effects import variable_name
 from hotgraph_server.tensors import Array
 
 LARGE_BYTES = 2**16
 """What is smaller, TensorFlow may look at (shapes, axes), and it costs little."""
 
-_LEAST_BYTES = 2**24
+_MIN_BYTES = 2**24
 
 _SCOPE = "hotgraph_lifted"
 _IN_FUNCTIONS = "hotgraph_lifted_in"
@@ -57,7 +57,7 @@ def lift_constants(graph_def: Any, device: str) -> dict[str, Array]:
         The values of the variables, by their names; empty: the graph is as it was.
     """
     constants = list(_constants(graph_def, device))
-    if sum(constant_bytes(node) for _, node in constants) < _LEAST_BYTES:
+    if sum(constant_bytes(node) for _, node in constants) < _MIN_BYTES:
         return {}
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
     values = {}

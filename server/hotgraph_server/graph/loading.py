@@ -12,14 +12,15 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import loader_impl, path_helpers
 
-from hotgraph_server import processors, text_files
+from hotgraph_server import text_proto
 from hotgraph_server.errors import DeviceNotFound, LoadError
 from hotgraph_server.graph import object_graph
 from hotgraph_server.graph.lifting import assign, lift_constants
+from hotgraph_server.graph.other_ops import explained
 from hotgraph_server.graph.refusals import essence
-from hotgraph_server.other_ops import explained
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import Array
+from hotgraph_server.threads import processors
 
 
 def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
@@ -61,7 +62,7 @@ def session_config(settings: SessionSettings) -> Any:
     """
     config = tf.compat.v1.ConfigProto()
     if settings.session_config:
-        config = text_files.read(Path(settings.session_config), tf.compat.v1.ConfigProto)
+        config = text_proto.read(Path(settings.session_config), tf.compat.v1.ConfigProto)
     # An op without a kernel for the device runs where it has one; strings on a GPU are the rule.
     config.allow_soft_placement = True
     if settings.intra_op_threads:

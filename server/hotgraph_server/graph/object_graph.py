@@ -23,8 +23,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tensorflow.python.saved_model import path_helpers
 
-from hotgraph_server.effects import variable_name
 from hotgraph_server.graph.rewriting import needed
+from hotgraph_server.row_independence.effects import variable_name
 
 _SCOPE = "hotgraph_restored"
 _VARIABLE = "VarHandleOp"

@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorflow.python.ops import script_ops
 
-from hotgraph_server.effects import reached_nodes
+from hotgraph_server.row_independence.effects import reached_nodes
 
 _OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 

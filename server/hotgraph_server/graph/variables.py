@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from hotgraph_server.effects import VARIABLES, variable_name
 from hotgraph_server.graph.refusals import run_failed
+from hotgraph_server.row_independence.effects import VARIABLES, variable_name
 from hotgraph_server.tensors import Array, dtype_of
 
 _SCOPE = "hotgraph_state"

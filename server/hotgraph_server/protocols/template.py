@@ -36,8 +36,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from hotgraph_server.protocols.wire import Gap, Message
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message, Span
 
 Meaning = TypeVar("Meaning")
 
@@ -65,7 +65,7 @@ class _Booleans(NamedTuple):
     """A tensor of booleans, of whose bytes any may be something else than 0 and 1."""
 
     shape: tuple[int, ...]
-    gap: Gap
+    gap: Span
 
     def read(self, message: Message) -> Array:
         sent = np.frombuffer(message, np.uint8, self.gap.length, self.gap.at)
@@ -98,7 +98,7 @@ class Template(Generic[Meaning]):
         length: int,
         literals: tuple[tuple[bytes, int], ...],
         sources: Sequence[_View | _Booleans | _Constant],
-        text: Gap | None,
+        text: Span | None,
         meaning: Meaning,
     ) -> None:
         self.length = length
@@ -144,8 +144,8 @@ def learn(
     message: Message,
     meaning: Meaning,
     arrays: Sequence[Array],
-    gaps: Sequence[Gap | None],
-    text: Gap | None = None,
+    gaps: Sequence[Span | None],
+    text: Span | None = None,
     *,
     given: Sequence[Array] = (),
 ) -> Template[Meaning] | None:
@@ -161,7 +161,7 @@ def learn(
     # By identity: comparing arrays compares their elements.
     lives = {id(array) for array in given}
     sources: list[_View | _Booleans | _Constant] = []
-    cuts: list[Gap] = []
+    cuts: list[Span] = []
     kept_bytes = 0
     for array, gap in zip(arrays, gaps, strict=True):
         source = None if gap is None else _source(message, array, gap)
@@ -187,14 +187,14 @@ def learn(
         return None
     literals: list[tuple[bytes, int]] = []
     at = 0
-    for cut in (*cuts, Gap(len(message), 0)):
+    for cut in (*cuts, Span(len(message), 0)):
         if cut.at > at:
             literals.append((bytes(message[at : cut.at]), at))
         at = cut.end
     return Template(len(message), tuple(literals), sources, text, meaning)
 
 
-def _source(message: Message, array: Array, gap: Gap) -> _View | _Booleans | None:
+def _source(message: Message, array: Array, gap: Span) -> _View | _Booleans | None:
     """How to read an array from its gap; None: what lies there is not simply its bytes."""
     if not gap.length or array.dtype.hasobject or gap.length != array.nbytes:
         return None

@@ -10,29 +10,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hotgraph_server.batching_parameters import in_version
-from hotgraph_server.brought import Brings, nothing
 from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
-from hotgraph_server.model import State, Version
+from hotgraph_server.model_config.batching_parameters import in_version
+from hotgraph_server.model_config.completion import contract_of
+from hotgraph_server.model_config.warmup import with_warmup
+from hotgraph_server.models.response_cache import ResponseCache
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.repository.plain_paths import plain
-from hotgraph_server.response_cache import ResponseCache
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.settings.model import may_be_several
 from hotgraph_server.state.identity import identity_of
-from hotgraph_server.state.keeping import Keeping
-from hotgraph_server.triton.completion import contract_of
-from hotgraph_server.triton.warmup import with_warmup
-from hotgraph_server.warmup import summary
+from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.warmup.first_runs import summary
+from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 _LOG = logging.getLogger(__name__)
 
 
-LoggedOf = Callable[[str], Brings]
+LoggedOf = Callable[[str], WarmupSource]
 """From the prefix of the files of a request log to the calls in it."""
 
-BringsOf = Callable[[Path], Brings]
+BringsOf = Callable[[Path], WarmupSource]
 """From the folder of a SavedModel to the calls that it brings to be warmed up with."""
 
 
@@ -125,7 +125,7 @@ def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCach
         version.contract.config.response_cache.enable = True
 
 
-def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
+def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
     """How what its signatures write is kept, and what its checks learn.
 
     Raises:
@@ -135,7 +135,7 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> Keeping:
         identity = identity_of(folder) if settings.state.state_dir else ""
     except OSError as error:
         raise LoadError(str(folder), error.strerror or str(error)) from error
-    return Keeping(
+    return StateRestore(
         settings.state,
         settings.name,
         number,

@@ -39,21 +39,21 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hotgraph_server import processors
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
-from hotgraph_server.giving_way import giving_way
-from hotgraph_server.handing_over import hand_over, shares_snapshots
-from hotgraph_server.model import State, Version, VersionStatus
+from hotgraph_server.models.state_transfer import hand_over, shares_snapshots
+from hotgraph_server.models.version import State, Version, VersionStatus
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
 from hotgraph_server.repository.layout import Interest, Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s
 from hotgraph_server.repository.records import REMEMBERED, Entry, Record
-from hotgraph_server.repository.threads import Threads
-from hotgraph_server.repository.waiting import Tell, Waiter, Waiting
-from hotgraph_server.repository.watcher import Watcher
+from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
 from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
+from hotgraph_server.threads import processors
+from hotgraph_server.threads.one_shot import Threads
+from hotgraph_server.threads.periodic import Watcher
+from hotgraph_server.threads.switch_interval import giving_way
 
 _LOG = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Repository:
     def when_settled(
         self,
         names: Collection[str],
-        tell: Tell,
+        tell: Callback,
         *,
         patient: bool = False,
         all_of_them: bool = True,

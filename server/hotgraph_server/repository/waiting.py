@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.model import Unavailable
+from hotgraph_server.models.version import Unavailable
 from hotgraph_server.repository.records import Record
 
-Tell = Callable[[list[Unavailable]], None]
+Callback = Callable[[list[Unavailable]], None]
 
 
 @dataclass(eq=False, frozen=True)
@@ -25,7 +25,7 @@ class Waiter:
     """
 
     names: frozenset[str]
-    tell: Tell
+    tell: Callback
     patient: bool
     all_of_them: bool
 

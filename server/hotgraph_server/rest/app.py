@@ -1,8 +1,8 @@
 """The ASGI application: HTTP in, HTTP out, in one event loop.
 
 What is small is read and written in the loop itself; a large body is given to a thread, so that others get
-their answers meanwhile, and a very large one to another process (apart.py): while Python reads JSON it holds
-the interpreter's lock wherever it does so, and calls over gRPC would wait as well.
+their answers meanwhile, and a very large one to another process (json_process_pool.py): while Python reads
+JSON it holds the interpreter's lock wherever it does so, and calls over gRPC would wait as well.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from hotgraph_server.errors import (
     Unauthenticated,
     forget_traceback,
 )
-from hotgraph_server.model import State
+from hotgraph_server.models.version import State
 from hotgraph_server.rest.codes import error_body, http_code
+from hotgraph_server.rest.gzip_coding import takes_gzip, unzipped, zipped
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import What, read_path
-from hotgraph_server.rest.zipping import takes_gzip, unzipped, zipped
 from hotgraph_server.settings import RestSettings
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.input_shapes import check_shape, with_inner_dimensions
+from hotgraph_server.protocols.input_shapes import check_shape, with_inner_dimensions
 from hotgraph_server.rest.json_tensors import (
     Mismatch,
     check_tensor,

@@ -36,7 +36,7 @@ _B64 = "b64"
 _BLANKS = b" \t\r\n\v\f"
 
 # As many as numpy's arrays can have. TensorFlow knows 254.
-_MOST_DIMENSIONS = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+_MAX_DIMENSIONS = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 
 
 class Mismatch(Exception):
@@ -129,10 +129,10 @@ def _shape(value: Any) -> list[int]:
     first = value
     while isinstance(first, list):
         shape.append(len(first))
-        if len(shape) > _MOST_DIMENSIONS:
+        if len(shape) > _MAX_DIMENSIONS:
             raise InvalidCall(
                 f"JSON Value: {shown(value)} has more dimensions than a tensor can have here:"
-                f" {_MOST_DIMENSIONS}"
+                f" {_MAX_DIMENSIONS}"
             )
         if not first:
             break

@@ -25,7 +25,7 @@ import orjson
 from hotgraph_server.errors import InvalidCall
 
 # What errors show of a value: enough to find it.
-_MOST_SHOWN = 256
+_MAX_SHOWN = 256
 
 # Stand for an escaped backslash and an escaped quote while numbers are respelled: then every other quote
 # begins or ends a string. JSON has no such bytes.
@@ -92,16 +92,16 @@ def shown(value: Any) -> str:
     """A value of JSON's as errors show it; long ones are cut."""
     # Of a large value no more text is made than is shown; a long string would be written whole.
     if isinstance(value, str):
-        value = value[:_MOST_SHOWN]
+        value = value[:_MAX_SHOWN]
     text = ""
     try:
         for part in _SHOWING.iterencode(value):
             text += part
-            if len(text) > _MOST_SHOWN:
+            if len(text) > _MAX_SHOWN:
                 break
     except RecursionError:
         text = "(too deep)"
-    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def kind_of(value: Any) -> str:

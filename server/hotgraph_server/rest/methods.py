@@ -20,14 +20,14 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from hotgraph_server.batching.slot import Outcome
+from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
-from hotgraph_server.model import State, Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.tfs import codec, model_spec
-from hotgraph_server.registry import Registry
 from hotgraph_server.rest import json_examples, json_predict, json_text
-from hotgraph_server.rest.apart import Apart
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
@@ -54,7 +54,7 @@ class Methods:
         prediction: Service,
         models: Service,
         is_logged: Callable[[str], bool] = lambda model: False,
-        apart: Apart | None = None,
+        apart: JsonProcessPool | None = None,
         *,
         strict_shapes: bool = True,
     ) -> None:
@@ -72,7 +72,7 @@ class Methods:
         self._models = models
         self._is_logged = is_logged
         self._strict_shapes = strict_shapes
-        self.apart = apart or Apart(0)
+        self.apart = apart or JsonProcessPool(0)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
             What.CLASSIFY: self._classify,
@@ -112,7 +112,7 @@ class Methods:
             return
         outputs = signature.output_aliases
         answer = _Predicted(call, outputs, request.rows, self.apart)
-        hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=Place())
+        hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=QueueHints())
 
     def _predict_by_message(
         self, version: Version, signature: Signature, inputs: Sequence[Array], rows: bool, reply: Reply
@@ -202,7 +202,7 @@ class Methods:
 class _Predicted(Answer):
     __slots__ = ("_apart", "_call", "_outputs", "_rows")
 
-    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, apart: Apart) -> None:
+    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, apart: JsonProcessPool) -> None:
         super().__init__(call)
         self._call = call
         self._apart = apart

@@ -85,7 +85,7 @@ class OpenCall:
                 raise Draining("this server")
             raise Cancelled if leaving.done() else DeadlineExceeded
         finally:
-            # The way to leave knows the call, whose slot knows this: a cycle, if it were not cut here.
+            # The way to leave knows the call, whose completion knows this: a cycle, if it were not cut here.
             self._leave = None
             leaving.cancel()
 

@@ -16,15 +16,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import uvicorn
 
-from hotgraph_server.accepting import Acceptor
 from hotgraph_server.errors import StartError
-from hotgraph_server.listening import listen, written
-from hotgraph_server.model import State
+from hotgraph_server.models.version import State
 from hotgraph_server.rest.app import Admit, App
+from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
 from hotgraph_server.rest.methods import Methods
-from hotgraph_server.rest.patience import PatientProtocol
 from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.transport.accepting import Acceptor
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.listening import listen, written
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class RestServer:
         config = uvicorn.Config(
             self._app,
             loop="asyncio",
-            http=PatientProtocol,
+            http=HeaderTimeoutProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -167,7 +167,7 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown([])
 
     def _protocol(self) -> asyncio.Protocol:
-        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
+        return HeaderTimeoutProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def _serve_until_the_end(self) -> None:
         self._app.begin()

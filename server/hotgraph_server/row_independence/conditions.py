@@ -5,16 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hotgraph_server.row_independence.dimensions import Dim
-from hotgraph_server.row_independence.domain import (
-    HELD,
-    Items,
-    Mixed,
-    NoRows,
-    OneRow,
-    Unknown,
-    Value,
-    unsure,
-)
+from hotgraph_server.row_independence.domain import HELD, Items, Mixed, NoRows, OneRow, Unknown, Value, unsure
 from hotgraph_server.row_independence.table import Op
 
 

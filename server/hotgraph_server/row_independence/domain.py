@@ -156,7 +156,7 @@ class Unknown:
     why: Why
 
 
-Place = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Kept | Held | Mixed | Unknown
+QueueHints = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Kept | Held | Mixed | Unknown
 
 NO_ROWS, COUNTS, HELD = NoRows(), Counts(), Held()
 
@@ -179,7 +179,7 @@ class Below(NamedTuple):
     bound: Dim
 
 
-Element = Dim | Turn | Below | Place
+Element = Dim | Turn | Below | QueueHints
 """What is known of one integer (or truth value, as 0 or 1): its value, or at least where it comes from."""
 
 Dims = tuple[Dim | None, ...]
@@ -216,7 +216,7 @@ class Value:
         holds: for a handle of a variable, the dimensions of what is in it.
     """
 
-    place: Place
+    place: QueueHints
     dims: Dims | None = None
     elements: Elements | None = None
     items: Items | None = None
@@ -261,7 +261,7 @@ def rows_value(place: Rows, dims: Dims | None) -> Value:
     return Value(place, dims)
 
 
-def place_of_element(element: Element) -> Place:
+def place_of_element(element: Element) -> QueueHints:
     if isinstance(element, Dim):
         return COUNTS if counts_rows(element) else NO_ROWS
     if isinstance(element, Turn):
@@ -271,7 +271,7 @@ def place_of_element(element: Element) -> Place:
     return element
 
 
-def place_of_elements(elements: Elements) -> Place:
+def place_of_elements(elements: Elements) -> QueueHints:
     """Where a tensor's rows are that has these elements: the worst of theirs."""
     places = [place_of_element(element) for element in elements]
     for kind in (Mixed, Unknown, OneRow, Counts):
@@ -309,7 +309,7 @@ def join(one: Value, other: Value, why: Why, *, keeps_sure: bool = False) -> Val
     )
 
 
-def _joined_place(one: Value, other: Value, why: Why, keeps_sure: bool) -> Place:
+def _joined_place(one: Value, other: Value, why: Why, keeps_sure: bool) -> QueueHints:
     left, right = one.place, other.place
     if left == right:
         return left

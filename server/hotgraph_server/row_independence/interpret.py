@@ -18,7 +18,7 @@ from hotgraph_server.row_independence.switches import DEAD, Switches, is_dead
 from hotgraph_server.row_independence.table import Op
 from hotgraph_server.row_independence.transfer import transfer
 
-_MOST_OPS = 400_000
+_MAX_OPS = 400_000
 """Ops that are looked at before a graph is given up, those in functions as often as they are called."""
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "RemoteCall"})
@@ -88,7 +88,7 @@ class Interpreter:
         waiting = switches.agenda(len(scope.steps))
         for position in waiting:
             self._looked_at += 1
-            if self._looked_at > _MOST_OPS:
+            if self._looked_at > _MAX_OPS:
                 raise TooLarge
             step = scope.steps[position]
             inputs = [value for source in step.inputs if (value := value_of(source)) is not None]

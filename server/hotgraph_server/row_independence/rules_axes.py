@@ -14,7 +14,7 @@ from hotgraph_server.row_independence.domain import (
     Counts,
     Dims,
     NoRows,
-    Place,
+    QueueHints,
     Rows,
     Value,
     rows_value,
@@ -215,7 +215,7 @@ def _greatest(op: Op) -> list[Value]:
             return [op.mixed("sorts the rows of the batch")] * 2
         if len(op.inputs) > 1 and not isinstance(op.inputs[1].place, NoRows):
             return [op.mixed("takes as many of each row as depends on the batch", extent=True)] * 2
-        place: Place = replace(value.place, content=op.content())
+        place: QueueHints = replace(value.place, content=op.content())
     else:
         place = value.place
     dims = None if value.dims is None else (*value.dims[:-1], size)

@@ -12,15 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from hotgraph_server.row_independence.dimensions import (
-    BATCH,
-    ONE,
-    ZERO,
-    Dim,
-    const,
-    quotient,
-    reckoned,
-)
+from hotgraph_server.row_independence.dimensions import BATCH, ONE, ZERO, Dim, const, quotient, reckoned
 from hotgraph_server.row_independence.domain import (
     Below,
     Dims,

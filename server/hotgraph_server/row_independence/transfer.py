@@ -15,19 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 # Each of these enters its rules into the table.
-from hotgraph_server.row_independence import (  # noqa: F401
-    rules_axes,
-    rules_elementwise,
-    rules_layout,
-    rules_lists,
-    rules_lookups,
-    rules_products,
-    rules_reshape,
-    rules_shapes,
-    rules_slices,
-    rules_sources,
-    rules_texts,
-)
 from hotgraph_server.row_independence.domain import (
     COUNTS,
     NO_ROWS,
@@ -37,7 +24,7 @@ from hotgraph_server.row_independence.domain import (
     Mixed,
     NoRows,
     OneRow,
-    Place,
+    QueueHints,
     Rows,
     Unknown,
     Value,
@@ -178,7 +165,7 @@ def _spoiled(op: Op) -> Value:
     return Value(_through(op, place))
 
 
-def _through(op: Op, place: Mixed) -> Place:
+def _through(op: Op, place: Mixed) -> QueueHints:
     if op.type not in RULES:
         return unsure(place)
     if place.extent and op.type in ("Gather", "GatherV2", "ResourceGather"):

@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hotgraph_server.effects import state_changing_ops
 from hotgraph_server.row_independence.dimensions import BATCH, ONE, Dim, const, named
 from hotgraph_server.row_independence.domain import (
     NO_ROWS,
@@ -38,6 +37,7 @@ from hotgraph_server.row_independence.domain import (
     Why,
     rows_value,
 )
+from hotgraph_server.row_independence.effects import state_changing_ops
 from hotgraph_server.row_independence.interpret import Interpreter, TooLarge
 from hotgraph_server.row_independence.scopes import Library, OpDefs
 

@@ -1,1 +1,1 @@
-"""Sequences: calls that belong together and go one after the other; sequences.py says what is promised."""
+"""Sequences: calls that belong together and go one after the other; batcher.py says what is promised."""

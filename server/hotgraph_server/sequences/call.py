@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.tensors import Array
 
 SequenceId = int | str
@@ -46,7 +46,7 @@ class SequenceCall:
         sequence_id: what the client calls its sequence.
         inputs: one array for each input that clients see, in the signature's order.
         outputs: the aliases that were asked for, in the caller's order.
-        slot: where the outcome goes.
+        completion: where the outcome goes.
         start, end: is it the first, the last of its sequence?
         arrived: monotonic seconds at the door.
         deadline: monotonic seconds; infinite for none.
@@ -62,7 +62,7 @@ class SequenceCall:
     sequence_id: SequenceId
     inputs: Sequence[Array]
     outputs: tuple[str, ...]
-    slot: Slot
+    completion: Completion
     start: bool = False
     end: bool = False
     arrived: float = 0.0

@@ -18,9 +18,9 @@ import numpy as np
 
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.sequences.call import Result, SequenceCall, SequenceId, Shapes
+from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules, StateTensor
 
 MAX_ID_BYTES = 128
 """Of an id that is a string; Triton's."""

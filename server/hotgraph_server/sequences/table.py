@@ -1,5 +1,5 @@
 """The table of a version's sequences: who lives, who has a slot, whose call goes next. Pure: the moment comes
-in, what is to be done comes out; sequences.py does it, and holds its lock around everything here.
+in, what is to be done comes out; batcher.py does it, and holds its lock around everything here.
 
 A sequence lives from its START. It waits for a slot until one is free, in the order of their STARTs, and
 keeps it to its end. Of its calls one at a time is in a run; the others wait behind it. It ends
@@ -28,7 +28,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hotgraph_server.batching.slot import Outcome
+from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -41,15 +41,7 @@ from hotgraph_server.errors import (
     Refused,
     SequenceCut,
 )
-from hotgraph_server.sequences.call import (
-    Ended,
-    LiveSequence,
-    Result,
-    Run,
-    SequenceCall,
-    SequenceId,
-    Stage,
-)
+from hotgraph_server.sequences.call import Ended, LiveSequence, Result, Run, SequenceCall, SequenceId, Stage
 from hotgraph_server.tensors import Array
 
 _MIB = 2**20
@@ -234,7 +226,7 @@ class Table:
             if sequence.waiting and not expired:
                 self._cut(sequence, work)
             assert call.run is not None
-            if all(member.slot.taken for member in call.run.members):
+            if all(member.completion.taken for member in call.run.members):
                 work.withdrawn.append(call.run)
         self._settle(sequence, now, work)
         self._go_on(now, work)
@@ -466,7 +458,7 @@ class Table:
     def _take_back(self, call: SequenceCall, now: float, work: Work) -> None:
         sequence = call.sequence
         assert sequence is not None
-        if call.slot.taken:
+        if call.completion.taken:
             self._not_run(call, Cancelled(), work, counts=False)
             return
         sequence.running = None

@@ -27,7 +27,7 @@ from hotgraph_server.settings.model import (
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.queue_policy import QueuePolicy
 from hotgraph_server.settings.repository import RepositorySettings
-from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
+from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
@@ -42,10 +42,10 @@ __all__ = [
     "AdminSettings",
     "AllVersions",
     "BatchSettings",
+    "CacheSettings",
     "ControlSettings",
     "FolderSettings",
     "InferenceSettings",
-    "KeptSettings",
     "Latest",
     "Like",
     "LikeConfigured",

@@ -12,7 +12,7 @@ EVERY_MODEL = "*"
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """Repositories and model control; owned by repository/control.py."""
+    """Repositories and model control; owned by model_control/control.py."""
 
     repository: tuple[str, ...] = setting(
         (),

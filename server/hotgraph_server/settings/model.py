@@ -11,7 +11,7 @@ from typing import Any
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.fields import check, setting
-from hotgraph_server.settings.response_cache import KeptSettings
+from hotgraph_server.settings.response_cache import CacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
 from hotgraph_server.settings.state import StateSettings
@@ -21,7 +21,7 @@ _CARRIED_BY_NOTHING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True)
 class WarmupSettings:
-    """What a version is warmed up with before it is live; owned by warmup.py."""
+    """What a version is warmed up with before it is live; owned by warmup/first_runs.py."""
 
     warm_up: bool = setting(
         True,
@@ -175,7 +175,7 @@ class ModelSettings:
     config: Any = None
     folder: FolderSettings = dataclasses.field(default_factory=FolderSettings)
     state: StateSettings = dataclasses.field(default_factory=StateSettings)
-    kept: KeptSettings = dataclasses.field(default_factory=KeptSettings)
+    kept: CacheSettings = dataclasses.field(default_factory=CacheSettings)
     sequences: SequenceSettings = dataclasses.field(default_factory=SequenceSettings)
 
     def __post_init__(self) -> None:

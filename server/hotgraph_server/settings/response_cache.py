@@ -20,7 +20,7 @@ class ResponseCacheSettings:
 
 
 @dataclass(frozen=True)
-class KeptSettings:
+class CacheSettings:
     """Whether a model's answers are kept; owned by response_cache.py."""
 
     response_cache: bool = setting(

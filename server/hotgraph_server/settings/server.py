@@ -13,7 +13,7 @@ from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.model import LikeConfigured, ModelSettings, WarmupSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.repository import RepositorySettings
-from hotgraph_server.settings.response_cache import KeptSettings, ResponseCacheSettings
+from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
@@ -110,7 +110,7 @@ PER_MODEL: tuple[type, ...] = (
     BatchSettings,
     SessionSettings,
     WarmupSettings,
-    KeptSettings,
+    CacheSettings,
     StateSettings,
     SequenceSettings,
 )

@@ -14,7 +14,7 @@ _DEVICE = re.compile(r"/?(?:device:)?(CPU|GPU|cpu|gpu):(\d{1,3})")
 
 @dataclass(frozen=True)
 class OpsSettings:
-    """Ops from elsewhere; owned by other_ops.py."""
+    """Ops from elsewhere; owned by graph/other_ops.py."""
 
     import_: tuple[str, ...] = setting(
         (),

@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
-from hotgraph_server.listening import SocketFile, listen, written
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.grpcio_server import GrpcioServer
+from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.calls import RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.header_blocks import Head
-from hotgraph_server.transport.http2.lane import FastLane
+from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
@@ -124,7 +124,7 @@ class GrpcServer:
         return answered
 
 
-class _Lane(FastLane):
+class _Lane(Http2Server):
     """The lane with what it owns here: its sockets, and threads to decode in."""
 
     def __init__(

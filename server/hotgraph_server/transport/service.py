@@ -53,7 +53,7 @@ class Reply(Protocol):
 
         Any thread may call it, once. `encode` runs in a thread of the transport's choice, which may be
         this one, and that of any other call: it must take no lock. Whoever must not spend time on encoding
-        lets another thread finish its replies (finisher.py).
+        lets another thread finish its replies (execution/finisher.py).
         """
 
     def when_gone(self, leave: Callable[[], Left]) -> None:

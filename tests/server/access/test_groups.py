@@ -9,12 +9,12 @@ import pytest
 
 from hotgraph_server import server as server_module
 from hotgraph_server.access.groups import ADMIN, GRPC, PROTOCOLS, REST, Group
-from hotgraph_server.admin.guard import group_of
-from hotgraph_server.admin.http import Request, Response
-from hotgraph_server.admin.pages import Pages
 from hotgraph_server.errors import StartError
-from hotgraph_server.model import State
-from hotgraph_server.registry import Registry
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State
+from hotgraph_server.observability.admin.guard import group_of
+from hotgraph_server.observability.admin.http import Request, Response
+from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.rest.paths import What
 from hotgraph_server.server import Server
 from hotgraph_server.settings import (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.access.keys import (
-    LEAST_LENGTH,
+    MIN_LENGTH,
     bearer,
     digest_in,
     digest_of,
@@ -43,7 +43,7 @@ def test_what_is_no_hash_is_told(text: str) -> None:
         ("", "letters, digits"),
         ("a b" * 20, "letters, digits"),
         ("ä" * 40, "letters, digits"),
-        ("a" * (LEAST_LENGTH - 1), "at least 32 characters, for it must not be guessed; got 31"),
+        ("a" * (MIN_LENGTH - 1), "at least 32 characters, for it must not be guessed; got 31"),
         ("=" * 40, "letters, digits"),
     ],
 )

@@ -72,10 +72,18 @@ def test_lane_is_the_one_that_its_shapes_foretell() -> None:
 def test_who_knows_lane_rows_and_bytes_is_believed() -> None:
     array = rows(1, 2)
     known = Call(
-        signature(), [array], ("y",), Caller().slot, arrived=0.0, joinable=True, lane="l", rows=7, nbytes=9
+        signature(),
+        [array],
+        ("y",),
+        Caller().completion,
+        arrived=0.0,
+        joinable=True,
+        lane="l",
+        rows=7,
+        nbytes=9,
     )
     assert (known.lane, known.rows, known.nbytes) == ("l", 7, 9)
-    found = Call(signature(), [array], ("y",), Caller().slot, arrived=0.0, lane="l", rows=7)
+    found = Call(signature(), [array], ("y",), Caller().completion, arrived=0.0, lane="l", rows=7)
     assert (found.lane, found.rows, found.nbytes) == (None, 2, 16)
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.cost import (
     EDGES,
-    LEAST_MARGIN,
-    MOST_MARGIN,
+    MAX_MARGIN,
+    MIN_MARGIN,
     CostCurve,
     Costs,
     cost_key,
@@ -172,25 +172,25 @@ def test_costs_keep_a_curve_for_each_key_and_the_longest_of_all_predictions() ->
 
 def test_margin_is_what_nine_of_ten_runs_keep() -> None:
     curve = curve_of((1, 1.0), times=20)
-    assert curve.margin == LEAST_MARGIN
+    assert curve.margin == MIN_MARGIN
     for turn in range(64):
         curve.observe(1, 1.3 if turn % 5 == 0 else 1.0)
     assert curve.margin == pytest.approx(1.3)
     for _ in range(64):
         curve.observe(1, 1.0)
-    assert curve.margin == LEAST_MARGIN
+    assert curve.margin == MIN_MARGIN
 
 
 def test_one_outlier_moves_no_margin() -> None:
     curve = curve_of((1, 1.0), times=31)
     curve.observe(1, 50.0)
-    assert curve.margin == LEAST_MARGIN
+    assert curve.margin == MIN_MARGIN
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=60))
 def test_margin_stays_in_its_bounds(seconds: list[float]) -> None:
     curve = curve_of(*((1, one) for one in seconds), times=1)
-    assert LEAST_MARGIN <= curve.margin <= MOST_MARGIN
+    assert MIN_MARGIN <= curve.margin <= MAX_MARGIN
 
 
 def test_edges_are_every_size_to_eight_and_then_four_to_an_octave() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.cost import LEAST_MARGIN, CostCurve
+from hotgraph_server.batching.cost import MIN_MARGIN, CostCurve
 from hotgraph_server.batching.decisions import (
     MISFITS,
     PASS_OVER,
@@ -160,7 +160,7 @@ class TestWaiting:
         lane = lane_of(due(1.0), call_of())
         assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - SLACK_S)
         lane.flow = flow_of({1: 0.5, 4: 0.5}, gap_s=1e-3)
-        assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - LEAST_MARGIN * 0.5 - SLACK_S)
+        assert goes_at(lane, NOW, 64, 9.0) == pytest.approx(NOW + 1.0 - MIN_MARGIN * 0.5 - SLACK_S)
 
     def test_lane_goes_at_once_where_waiting_does_not_pay(self) -> None:
         lane = lane_of(call_of())
@@ -226,7 +226,7 @@ class TestPick:
     @pytest.mark.parametrize("crowd", [0, 5])
     def test_calls_that_have_ended_or_expired_are_not_taken(self, crowd: int) -> None:
         expired, alive, left = due(0.0), due(TICK), call_of()
-        left.slot.finish(Cancelled())
+        left.completion.finish(Cancelled())
         others = [call_of() for _ in range(crowd)]
         picked = pick(lane_of(expired, left, alive, *others), NOW, 4)
         assert picked.expired == [expired, left]

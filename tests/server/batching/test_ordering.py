@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.ordering import Order, Turn
-from hotgraph_server.batching.slot import Outcome, Slot
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, InternalError
 
 from ..fakes import HANG_S, switching_often
@@ -25,8 +25,8 @@ class Ended:
         self.turns = [self._enter(number, writes) for number in range(calls)]
 
     def _enter(self, number: int, writes: bool) -> Turn:
-        slot = Slot(lambda outcome: self.outcomes.append((number, outcome)))
-        return self.order.enter(slot, writes=writes)
+        completion = Completion(lambda outcome: self.outcomes.append((number, outcome)))
+        return self.order.enter(completion, writes=writes)
 
     @property
     def numbers(self) -> list[int]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.generated import Kind
 from hotgraph_server.batching.padding import (
     Padding,
     cut_back,
@@ -19,6 +18,7 @@ from hotgraph_server.batching.padding import (
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.warmup.synthetic_inputs import Kind
 
 from ..probed import kind_of
 

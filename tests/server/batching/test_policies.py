@@ -39,7 +39,7 @@ class Queue:
 
     def put(self, *, level: int = 1, timeout_s: float = math.inf, count: int = 1, **given: Any) -> Caller:
         caller = Caller()
-        one = call(rows(*range(count)), slot=caller.slot, arrived=self.clock.now, **given)
+        one = call(rows(*range(count)), completion=caller.completion, arrived=self.clock.now, **given)
         one.level = level
         one.queue_until = queue_until(self.settings, one.signature, level, self.clock.now, timeout_s)
         self.queue.put(one)
@@ -49,15 +49,15 @@ class Queue:
         """The callers of the next batch, by their slots."""
         batch = self.queue.take()
         assert batch is not None
-        return [one.slot for one in batch]
+        return [one.completion for one in batch]
 
 
 def policies(**given: Any) -> QueuePolicy:
     return QueuePolicy(**{"default_timeout_us": SECOND_US, **given})
 
 
-def slots(*callers: Caller) -> list[Any]:
-    return [caller.slot for caller in callers]
+def completions(*callers: Caller) -> list[Any]:
+    return [caller.completion for caller in callers]
 
 
 class TestTimeout:
@@ -89,7 +89,7 @@ class TestTimeout:
     def test_call_whose_run_has_begun_never_times_out(self) -> None:
         queue = Queue(BatchSettings(queue_policy=policies()))
         caller = queue.put()
-        assert queue.take() == slots(caller)
+        assert queue.take() == completions(caller)
         queue.clock.now += 9.0
         assert queue.queue.time_out() == math.inf
         assert caller.outcomes == []
@@ -99,7 +99,7 @@ class TestTimeout:
         late = queue.put()
         queue.clock.now += 1.0
         early = queue.put()
-        assert queue.take() == slots(early)
+        assert queue.take() == completions(early)
         assert isinstance(late.error(), QueueTimedOut)
 
     def test_large_call_between_its_pieces_does_not_time_out(self) -> None:
@@ -110,7 +110,7 @@ class TestTimeout:
         queue.clock.now += 9.0
         queue.queue.put_back(large)
         assert queue.queue.time_out() == math.inf
-        assert queue.take() == slots(caller)
+        assert queue.take() == completions(caller)
 
     def test_call_that_asks_for_less_ends_before_those_that_came_before_it(self) -> None:
         queue = Queue(BatchSettings(queue_policy=policies(allow_timeout_override=True)))
@@ -183,7 +183,11 @@ class TestDelay:
         delayed = queue.put(level=1)
         queue.clock.now += 1.0
         later, lower = queue.put(level=1), queue.put(level=2)
-        assert [queue.take() for _ in range(3)] == [slots(later), slots(delayed), slots(lower)]
+        assert [queue.take() for _ in range(3)] == [
+            completions(later),
+            completions(delayed),
+            completions(lower),
+        ]
         assert events_of(queue.statistics) == {Event.DELAYED: 1}
         assert_keeps_nothing(queue.queue)
 
@@ -192,7 +196,7 @@ class TestDelay:
         delayed = queue.put()
         queue.clock.now += 1.0
         later = queue.put()
-        assert queue.take() == slots(later, delayed)
+        assert queue.take() == completions(later, delayed)
 
     def test_calls_that_change_state_keep_their_order(self) -> None:
         queue = Queue(BatchSettings(queue_policy=policies(timeout_action="delay")))
@@ -200,7 +204,7 @@ class TestDelay:
         first = queue.put(of=writes, joinable=False)
         queue.clock.now += 1.0
         second = queue.put(of=writes, joinable=False)
-        assert [queue.take(), queue.take()] == [slots(first), slots(second)]
+        assert [queue.take(), queue.take()] == [completions(first), completions(second)]
 
 
 class TestPreferredRows:
@@ -213,21 +217,21 @@ class TestPreferredRows:
     def test_size_that_calls_do_not_give_exactly_is_none(self) -> None:
         queue = Queue(BatchSettings(max_batch_rows=8, preferred_batch_rows=(4,)))
         callers = [queue.put(count=3), queue.put(count=3)]
-        assert queue.take() == slots(*callers)
+        assert queue.take() == completions(*callers)
 
     def test_waiting_ends_with_a_preferred_size(self) -> None:
         queue = Queue(BatchSettings(max_batch_rows=8, preferred_batch_rows=(2,), max_wait_us=SECOND_US))
         callers = [queue.put()]
         assert queue.queue.poll().batch is None
         callers.append(queue.put())
-        assert queue.take() == slots(*callers)
+        assert queue.take() == completions(*callers)
 
     def test_when_the_oldest_has_waited_long_enough_everything_goes(self) -> None:
         queue = Queue(BatchSettings(max_batch_rows=8, preferred_batch_rows=(2,), max_wait_us=SECOND_US))
         callers = [queue.put(count=3), queue.put(), queue.put()]
         assert queue.queue.poll().wait_until == 1001.0
         queue.clock.now = 1001.0
-        assert queue.take() == slots(*callers)
+        assert queue.take() == completions(*callers)
 
 
 class Reference:
@@ -324,7 +328,7 @@ def test_queue_does_what_the_reference_does(
             # No two at one moment, so that the oldest is one.
             clock.now += TICK
             caller, level = Caller(), settings.level_of(number)
-            one = call(slot=caller.slot, arrived=clock.now)
+            one = call(completion=caller.completion, arrived=clock.now)
             one.level = level
             one.queue_until = queue_until(settings, one.signature, level, clock.now, timeout_s)
             try:

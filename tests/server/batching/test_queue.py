@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hotgraph_server.batching.backlog import Batch
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.cost import LEAST_MARGIN
+from hotgraph_server.batching.cost import MIN_MARGIN
 from hotgraph_server.batching.decisions import BETWEEN_APART, PASS_OVER, SLACK_S
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.suspects import APART_AT, FIRST_S
@@ -207,7 +207,7 @@ def test_call_that_leaves_is_not_kept_alive(queue: BatchQueue) -> None:
 def test_call_that_has_ended_is_not_handed_out_and_its_neighbours_are(queue: BatchQueue) -> None:
     calls = [call(), call(), call()]
     put(queue, *calls)
-    calls[1].slot.finish(Cancelled())
+    calls[1].completion.finish(Cancelled())
     assert queue.take() == [calls[0], calls[2]]
 
 
@@ -215,7 +215,7 @@ def test_deadline_ends_a_call_that_waits_and_not_a_tick_too_early(
     queue: BatchQueue, clock: FakeClock
 ) -> None:
     caller = Caller()
-    expired, alive = call(slot=caller.slot, deadline=clock.now), call(deadline=clock.now + TICK)
+    expired, alive = call(completion=caller.completion, deadline=clock.now), call(deadline=clock.now + TICK)
     put(queue, expired, alive)
     assert queue.take() == [alive]
     assert isinstance(caller.error(), DeadlineExceeded)
@@ -223,7 +223,7 @@ def test_deadline_ends_a_call_that_waits_and_not_a_tick_too_early(
 
 def test_batch_of_which_nothing_is_wanted_is_skipped(queue: BatchQueue, clock: FakeClock) -> None:
     callers = [Caller(), Caller()]
-    put(queue, *(call(slot=caller.slot, deadline=clock.now) for caller in callers))
+    put(queue, *(call(completion=caller.completion, deadline=clock.now) for caller in callers))
     wanted = call(of=signature("other"), arrived=1.0)
     put(queue, wanted)
     assert queue.take() == [wanted]
@@ -268,7 +268,7 @@ def test_closed_queue_takes_nothing_in_hands_out_what_waits_and_then_nothing_for
 
 def test_closed_queue_ends_what_has_expired_before_it_ends(queue: BatchQueue, clock: FakeClock) -> None:
     caller = Caller()
-    put(queue, call(slot=caller.slot, deadline=clock.now))
+    put(queue, call(completion=caller.completion, deadline=clock.now))
     queue.close()
     assert queue.take() is None
     assert isinstance(caller.error(), DeadlineExceeded)
@@ -276,9 +276,9 @@ def test_closed_queue_ends_what_has_expired_before_it_ends(queue: BatchQueue, cl
 
 def test_abandon_ends_every_call_that_waits_and_says_how_many(queue: BatchQueue) -> None:
     callers = [Caller(), Caller(), Caller()]
-    calls = [call(slot=caller.slot, joinable=number < 2) for number, caller in enumerate(callers)]
+    calls = [call(completion=caller.completion, joinable=number < 2) for number, caller in enumerate(callers)]
     put(queue, *calls)
-    calls[0].slot.finish(Cancelled())
+    calls[0].completion.finish(Cancelled())
     end = Draining("m")
     assert queue.abandon(end) == 2
     assert isinstance(callers[0].error(), Cancelled)
@@ -294,9 +294,13 @@ def test_delivery_may_use_the_queue_for_no_lock_is_held(queue: BatchQueue, clock
             assert not queue.withdraw(call())
 
     expired, abandoned = Nosy(), Nosy()
-    put(queue, call(slot=expired.slot, deadline=clock.now), call(of=signature("other"), arrived=1.0))
+    put(
+        queue,
+        call(completion=expired.completion, deadline=clock.now),
+        call(of=signature("other"), arrived=1.0),
+    )
     queue.take()
-    put(queue, call(slot=abandoned.slot))
+    put(queue, call(completion=abandoned.completion))
     queue.abandon(Cancelled())
     assert (len(expired.outcomes), len(abandoned.outcomes)) == (1, 1)
 
@@ -361,9 +365,11 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         for number, caller in enumerate(self.callers):
-            one = call(of=self._of, slot=caller.slot, arrived=time.monotonic(), joinable=number % 5 > 0)
+            one = call(
+                of=self._of, completion=caller.completion, arrived=time.monotonic(), joinable=number % 5 > 0
+            )
             self._queue.put(one)
-            if number % 3 == 0 and caller.slot.finish(Cancelled()):
+            if number % 3 == 0 and caller.completion.finish(Cancelled()):
                 self._queue.withdraw(one)
 
 
@@ -376,7 +382,7 @@ def test_every_call_of_many_threads_ends_exactly_once(max_wait_us: int) -> None:
 
     def serve() -> None:
         for batch in iter(queue.take, None):
-            answered.extend(one for one in batch if one.slot.finish([rows(1)]))
+            answered.extend(one for one in batch if one.completion.finish([rows(1)]))
 
     server = threading.Thread(target=serve)
     for thread in (server, *writers):
@@ -448,10 +454,10 @@ class TestLateness:
         queue.take()
         clock.now += 0.5
         # Half a run is left, and its own; both with a margin.
-        in_time = 0.5 + LEAST_MARGIN * 1.5
+        in_time = 0.5 + MIN_MARGIN * 1.5
         put(queue, call(deadline=clock.now + in_time))
         with pytest.raises(WouldBeLate) as late:
-            queue.put(call(deadline=clock.now + LEAST_MARGIN * 1.5 + SLACK_S - 0.1))
+            queue.put(call(deadline=clock.now + MIN_MARGIN * 1.5 + SLACK_S - 0.1))
         assert late.value.retry_after_ms == pytest.approx(100, abs=1)
         assert events_of(statistics) == {Event.REFUSED_LATE: 1}
 
@@ -461,12 +467,20 @@ class TestLateness:
         put(queue, *(call(np.ones((1, width), np.float32), wide) for width in (1, 2, 3)))
         with pytest.raises(WouldBeLate):
             queue.put(call(deadline=clock.now + 2.0))
-        put(queue, call(deadline=clock.now + LEAST_MARGIN * 4.0))
+        put(queue, call(deadline=clock.now + MIN_MARGIN * 4.0))
 
     def test_lower_level_is_not_ahead(self, clock: FakeClock) -> None:
         queue, _ = slow_queue(clock, priority_levels=2)
         low = [
-            Call(signature(), [rows(1)], ("y",), Caller().slot, arrived=clock.now, joinable=False, level=2)
+            Call(
+                signature(),
+                [rows(1)],
+                ("y",),
+                Caller().completion,
+                arrived=clock.now,
+                joinable=False,
+                level=2,
+            )
             for _ in range(5)
         ]
         put(queue, *low)
@@ -488,7 +502,7 @@ class TestLateness:
         put(queue, call())
         queue.take()
         clock.now += 100.0
-        put(queue, call(deadline=clock.now + LEAST_MARGIN * 1.0 + SLACK_S + TICK))
+        put(queue, call(deadline=clock.now + MIN_MARGIN * 1.0 + SLACK_S + TICK))
 
     def test_call_without_a_deadline_is_never_late(self, clock: FakeClock) -> None:
         queue, _ = slow_queue(clock, seconds=1e6)
@@ -505,8 +519,8 @@ class TestLateness:
         put(queue, call())
         queue.take()
         with pytest.raises(WouldBeLate):
-            queue.put(call(deadline=clock.now + 2 * 0.25 * LEAST_MARGIN - 0.01))
-        put(queue, call(deadline=clock.now + 2 * 0.25 * LEAST_MARGIN + 0.01))
+            queue.put(call(deadline=clock.now + 2 * 0.25 * MIN_MARGIN - 0.01))
+        put(queue, call(deadline=clock.now + 2 * 0.25 * MIN_MARGIN + 0.01))
 
 
 class TestEvents:
@@ -531,7 +545,7 @@ class TestEvents:
         queue = queue_of(clock, statistics)
         left = call(deadline=clock.now)
         put(queue, left, call())
-        left.slot.finish(Cancelled())
+        left.completion.finish(Cancelled())
         queue.take()
         assert "serving_default" not in statistics.by_signature() or not events_of(statistics)
 
@@ -579,13 +593,13 @@ class TestPieces:
         large = self.large()
         put(queue, large)
         queue.take()
-        large.slot.finish(Cancelled())
+        large.completion.finish(Cancelled())
         queue.put_back(large)
         assert_keeps_nothing(queue)
 
     def test_rest_that_comes_after_abandon_ends_with_its_error(self, clock: FakeClock) -> None:
         queue, caller, end = queue_of(clock, max_batch_rows=4), Caller(), Draining("m")
-        large = call(rows(*range(9)), slot=caller.slot)
+        large = call(rows(*range(9)), completion=caller.completion)
         put(queue, large)
         queue.take()
         queue.abandon(end)
@@ -686,7 +700,7 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
         one = call(
             rows(*range(count)),
             of,
-            caller.slot,
+            caller.completion,
             arrived=self.clock.now,
             deadline=self.clock.now + patience,
             joinable=joinable,
@@ -715,7 +729,7 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from(list(self.callers)))
         had_ended = bool(self.callers[one].outcomes)
-        assert one.slot.finish(Cancelled()) is not had_ended
+        assert one.completion.finish(Cancelled()) is not had_ended
         assert self.queue.withdraw(one) is (one in self.waiting)
         if one in self.waiting:
             self.waiting.remove(one)
@@ -723,7 +737,7 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def end_without_withdrawing(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.waiting)).slot.finish(Cancelled())
+        data.draw(st.sampled_from(self.waiting)).completion.finish(Cancelled())
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 3.0]))
     def move_clock(self, seconds: float) -> None:
@@ -737,14 +751,14 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
         first = out[0]
         if first.lane is not None and first.rows - first.rows_done > self.MAX_ROWS:
             first.rows_done += self.MAX_ROWS
-            ended = first.slot.taken
+            ended = first.completion.taken
             self.queue.put_back(first)
             if not ended and not self.abandoned:
                 self.waiting.append(first)
             self.queue.done()
             return
         for one in out:
-            one.slot.finish([rows(1)])
+            one.completion.finish([rows(1)])
         self.queue.done()
 
     @precondition(lambda self: not self.out)
@@ -753,9 +767,9 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
         look = self.queue.poll()
         now = self.clock.now
         for one in look.expired:
-            assert one.deadline <= now or one.slot.taken
+            assert one.deadline <= now or one.completion.taken
             self.waiting.remove(one)
-            one.slot.finish(DeadlineExceeded())
+            one.completion.finish(DeadlineExceeded())
         assert look.ended is (self.closed and not self.waiting and look.batch is None and not look.expired)
         if look.batch is None:
             # Work-conserving: nobody waits for company who was not told to.
@@ -766,7 +780,7 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
         assert len(set(batch)) == len(batch)
         for one in batch:
             assert one.deadline > now
-            assert not one.slot.taken
+            assert not one.completion.taken
         if len(batch) > 1:
             assert {one.lane for one in batch} == {batch[0].lane} != {None}
             assert sum(one.rows for one in batch) <= self.MAX_ROWS
@@ -789,7 +803,7 @@ class QueueUnderRandomUse(RuleBasedStateMachine):
     @precondition(lambda self: len(self.callers) > 8)
     @rule()
     def abandon(self) -> None:
-        still_open = [one for one in self.waiting if not one.slot.taken]
+        still_open = [one for one in self.waiting if not one.completion.taken]
         assert self.queue.abandon(Draining("m")) == len(still_open)
         assert all(isinstance(self.callers[one].error(), Draining) for one in still_open)
         self.waiting.clear()

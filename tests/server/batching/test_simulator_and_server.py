@@ -24,7 +24,7 @@ from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.simulator import Arrival, simulate
 from hotgraph_server.errors import CallError, DeadlineExceeded, QueueTimedOut
-from hotgraph_server.executor import Executor
+from hotgraph_server.execution.executor import Executor
 from hotgraph_server.settings import BatchSettings, QueuePolicy
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
@@ -139,7 +139,7 @@ class Server:
             SIGNATURE,
             [rows(*[number] * arrival.rows)],
             (LANES.get(arrival.lane, "y"),),
-            caller.slot,
+            caller.completion,
             arrived=self.clock.now,
             deadline=arrival.deadline,
             queue_until=until,
@@ -160,7 +160,7 @@ class Server:
             self._see()
 
     def _expire(self, number: int) -> None:
-        if self._calls[number].slot.leave(DeadlineExceeded()):
+        if self._calls[number].completion.leave(DeadlineExceeded()):
             self._queue.withdraw(self._calls[number])
 
     def _time_out(self) -> None:

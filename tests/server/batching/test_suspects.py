@@ -9,8 +9,8 @@ from hotgraph_server.batching.suspects import (
     BACK_AT,
     FIRST_S,
     FORGET_S,
-    MOST_KNOWN,
-    MOST_S,
+    MAX_KNOWN,
+    MAX_S,
     Suspects,
 )
 
@@ -42,7 +42,7 @@ def test_each_time_is_twice_as_long_up_to_a_minute() -> None:
         # What fails meanwhile makes it no longer.
         assert suspects.ended("p", "s", 1, 0, now) == 0.0
         now += times[-1]
-    assert times == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, MOST_S]
+    assert times == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, MAX_S]
 
 
 def test_answers_bring_it_back_at_once() -> None:
@@ -74,9 +74,9 @@ def test_connection_with_some_poison_among_many_calls_is_hardly_ever_suspected(
 
 def test_as_many_peers_are_known_as_there_is_room_for_and_those_of_long_ago_are_forgotten() -> None:
     suspects = Suspects()
-    for number in range(3 * MOST_KNOWN):
+    for number in range(3 * MAX_KNOWN):
         suspects.ended(number, "s", 1, 0, 0.0)
-    assert suspects.known == MOST_KNOWN
+    assert suspects.known == MAX_KNOWN
     suspects.ended("p", "s", 1, 0, FORGET_S)
     assert suspects.known == 1
 
@@ -84,6 +84,6 @@ def test_as_many_peers_are_known_as_there_is_room_for_and_those_of_long_ago_are_
 def test_suspect_that_is_forgotten_is_none_for_ever() -> None:
     suspects = Suspects()
     fail(suspects, APART_AT)
-    for number in range(2 * MOST_KNOWN):
+    for number in range(2 * MAX_KNOWN):
         fail(suspects, APART_AT, f"q{number}")
-    assert suspects.at(0.0)["s"] <= MOST_KNOWN + 1
+    assert suspects.at(0.0)["s"] <= MAX_KNOWN + 1

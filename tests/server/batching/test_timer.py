@@ -28,7 +28,7 @@ def timed(clock: FakeClock) -> Iterator[BatchQueue]:
 
 def waiting(queue: BatchQueue, until: float) -> Caller:
     caller = Caller()
-    one = call(slot=caller.slot)
+    one = call(completion=caller.completion)
     one.queue_until = until
     queue.put(one)
     return caller

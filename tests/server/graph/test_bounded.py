@@ -10,7 +10,7 @@ import pytest
 
 from hotgraph_server.errors import LoadError, RunFailed
 from hotgraph_server.graph import Graph
-from hotgraph_server.model import State, Version
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.repository.loader import load
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings, WarmupSettings
 
@@ -42,7 +42,7 @@ def served(directory: Path, **warmup: Any) -> Version:
 def answer(version: Version, *inputs: Any) -> Any:
     caller, one = Caller(), version.signatures["serving_default"]
     arrays = [np.asarray(value, spec.dtype) for value, spec in zip(inputs, one.inputs, strict=True)]
-    version.call(one, arrays, one.output_aliases, caller.slot)
+    version.call(one, arrays, one.output_aliases, caller.completion)
     return caller.answer()[0].tolist()
 
 

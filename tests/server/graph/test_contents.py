@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.trial import ROWS
 from hotgraph_server.graph import Graph
 from hotgraph_server.settings import SessionSettings
-from hotgraph_server.warmup import warm_up
+from hotgraph_server.warmup.batch_safety import ROWS
+from hotgraph_server.warmup.first_runs import warm_up
 
 from ...saved_models.tf2 import function, save
 

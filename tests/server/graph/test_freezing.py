@@ -12,7 +12,7 @@ from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing
 from hotgraph_server.graph import graph as graph_module
 from hotgraph_server.graph.lifting import constant_bytes
-from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
+from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
 from ...saved_models import SavedModels
 from ..probed import kinds_of

@@ -18,7 +18,7 @@ from hotgraph_server.graph import Graph
 from hotgraph_server.graph.loading import open_session, session_config
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.warmup import warm_up
+from hotgraph_server.warmup.first_runs import warm_up
 
 from ...saved_models import BUILDERS, DTYPES, SavedModels, tf1
 

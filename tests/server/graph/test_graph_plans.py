@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hotgraph_server import planning
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph
 from hotgraph_server.graph import graph as graph_module
 from hotgraph_server.graph.loading import open_session
-from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup import plan_search
+from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
 from ...saved_models import BUILDERS, SavedModels
 from ..fakes import FakeClock
@@ -176,8 +176,8 @@ def test_each_signature_has_an_equal_part_of_what_is_left(
 @pytest.fixture
 def xla_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever XLA compiles is used, however slow."""
-    monkeypatch.setattr(planning, "_MARGIN", 1e9)
-    monkeypatch.setattr(planning, "_HOPELESS", 1e9)
+    monkeypatch.setattr(plan_search, "_MARGIN", 1e9)
+    monkeypatch.setattr(plan_search, "_HOPELESS", 1e9)
 
 
 def open_with_xla(directory: Path, *row_buckets: int) -> Graph:

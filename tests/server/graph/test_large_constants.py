@@ -54,8 +54,8 @@ def test_graph_with_large_variables_answers_alike_when_it_is_frozen(tmp_path: An
     import tensorflow as tf
 
     from hotgraph_server.graph import Graph, freezing
-    from hotgraph_server.plan import Form, Plan, Threads
     from hotgraph_server.settings import SessionSettings
+    from hotgraph_server.warmup.plan import Form, Plan, Threads
 
     weights = np.random.default_rng(0).normal(size=(160, 160)).astype(np.float32)
 

@@ -13,8 +13,8 @@ from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import Graph, freezing, lifting
 from hotgraph_server.graph import graph as graph_module
-from hotgraph_server.plan import AS_SAVED, Form, Plan, Threads
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
 from ...saved_models import BUILDERS, SavedModels
 from ...saved_models.tf2 import function, save
@@ -28,7 +28,7 @@ LARGE = np.random.default_rng(0).normal(size=(160, 160)).astype(np.float32)
 @pytest.fixture
 def lifts_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is to be lifted."""
-    monkeypatch.setattr(lifting, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(lifting, "_MIN_BYTES", 1)
 
 
 def constant_in_function(directory: Path) -> None:
@@ -194,7 +194,7 @@ def test_every_model_answers_alike_with_its_constants_lifted(
     saved_models: SavedModels, opened: Callable[..., Graph], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = opened(saved_models[name])
-    monkeypatch.setattr(lifting, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(lifting, "_MIN_BYTES", 1)
     monkeypatch.setattr(lifting, "LARGE_BYTES", 64)
     after = opened(saved_models[name])
     assert before.signatures == after.signatures

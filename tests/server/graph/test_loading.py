@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hotgraph_server import processors
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.graph.loading import session_config
 from hotgraph_server.settings import SessionSettings
+from hotgraph_server.threads import processors
 
 
 def test_without_a_file_it_is_what_the_settings_say() -> None:

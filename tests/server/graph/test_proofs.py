@@ -8,7 +8,7 @@ from hotgraph_server.graph.loading import open_session
 from hotgraph_server.graph.proofs import BUDGET_S, proofs_of
 from hotgraph_server.row_independence.verdict import Verdict
 from hotgraph_server.settings import SessionSettings
-from hotgraph_server.warmup import warm_up
+from hotgraph_server.warmup.first_runs import warm_up
 
 from ...saved_models import SavedModels
 from ..fakes import FakeClock

@@ -12,9 +12,9 @@ import pytest
 from hotgraph_server.errors import LoadError
 from hotgraph_server.graph import Graph
 from hotgraph_server.graph.exporting import export
-from hotgraph_server.model import Version
-from hotgraph_server.plan import Form, Plan, Threads
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, SessionSettings
+from hotgraph_server.warmup.plan import Form, Plan, Threads
 
 from ...saved_models import SavedModels
 from ...saved_models.learning import build_regression
@@ -172,7 +172,7 @@ def test_reader_on_the_pool_sees_the_state_before_or_after_a_write_and_never_in_
         for name, inputs in (("add", [np.array(1, np.float32)]), ("read", []), ("read", [])):
             caller = Caller()
             signature = version.signatures[name]
-            version.call(signature, inputs, signature.output_aliases, caller.slot)
+            version.call(signature, inputs, signature.output_aliases, caller.completion)
             if name == "read":
                 callers.append(caller)
     seen = [[float(part) for part in caller.answer()] for caller in callers]

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.call import Call, LaneKey
-from hotgraph_server.batching.generated import Kind
-from hotgraph_server.batching.probing import Measured
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.errors import CallError
-from hotgraph_server.model import State, Version
-from hotgraph_server.plan import AS_SAVED, Plan
-from hotgraph_server.registry import Registry
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.service import Answered, joined
+from hotgraph_server.warmup.plan import AS_SAVED, Plan
+from hotgraph_server.warmup.probing import Measured
+from hotgraph_server.warmup.synthetic_inputs import Kind
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
@@ -143,7 +143,7 @@ class RecordingVersion(Version):
         signature: Signature,
         inputs: Sequence[Array],
         outputs: tuple[str, ...],
-        slot: Slot,
+        completion: Completion,
         *,
         deadline: float = math.inf,
         timeout_s: float = math.inf,
@@ -160,7 +160,7 @@ class RecordingVersion(Version):
             signature,
             inputs,
             outputs,
-            slot,
+            completion,
             arrived=0.0,
             deadline=min(deadline, time.monotonic() + timeout_s),
             joinable=self.alone[signature.name] is None,

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from hypothesis import strategies as st
 
-from hotgraph_server.protocols.wire import MalformedMessage, fields
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import MalformedMessage, fields
 
 
 def held(array: Array) -> tuple[object, ...]:

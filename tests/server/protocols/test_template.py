@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hotgraph_server.protocols import template
 from hotgraph_server.protocols.template import Template, learn
-from hotgraph_server.protocols.wire import Gap, Message
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message, Span
 
 from .fakes import strings
 
@@ -31,7 +31,7 @@ def floats(*values: float) -> Array:
     return np.array(values, np.float32)
 
 
-def learned(message: Message, arrays: list[Array], gaps: list[Gap | None], **more: Any) -> Template[str]:
+def learned(message: Message, arrays: list[Array], gaps: list[Span | None], **more: Any) -> Template[str]:
     found = learn(message, "meaning", arrays, gaps, **more)
     assert found is not None
     return found
@@ -42,7 +42,7 @@ OTHER = b"head" + floats(3, 4).tobytes() + b"tail"
 
 
 def one() -> Template[str]:
-    return learned(ONE, [floats(1, 2)], [Gap(4, 8)])
+    return learned(ONE, [floats(1, 2)], [Span(4, 8)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +69,7 @@ def test_message_with_another_literal_byte_does_not_fit(at: int, kind: Callable[
 def test_arrays_of_every_fixed_dtype_and_shape_come_back(dtype: Any, shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     message = b"x" + array.tobytes()
-    (again,) = learned(message, [array], [Gap(1, array.nbytes)]).inputs(message)
+    (again,) = learned(message, [array], [Span(1, array.nbytes)]).inputs(message)
     assert (again.dtype, again.shape, again.tobytes()) == (array.dtype, array.shape, array.tobytes())
 
 
@@ -77,14 +77,14 @@ def test_arrays_of_every_fixed_dtype_and_shape_come_back(dtype: Any, shape: tupl
 def test_bytes_of_booleans_are_made_0_or_1(shape: tuple[int, ...]) -> None:
     array = np.ones(shape, np.bool_)
     message = b"x" + bytes([7] * array.size)
-    known = learned(message, [array], [Gap(1, array.size)])
+    known = learned(message, [array], [Span(1, array.size)])
     (again,) = known.inputs(b"x" + bytes([2] * array.size))
     assert (again.dtype, again.shape, again.tobytes()) == (array.dtype, shape, array.tobytes())
 
 
 def test_tensor_that_lies_nowhere_in_one_piece_is_the_same_for_all_and_nobody_can_change_it() -> None:
     flag, words = np.array(True), strings(b"a", b"bc")
-    known = learned(ONE, [flag, floats(1, 2), words], [None, Gap(4, 8), None])
+    known = learned(ONE, [flag, floats(1, 2), words], [None, Span(4, 8), None])
     flag_again, array, words_again = known.inputs(OTHER)
     assert flag_again.tolist() is True
     assert array.tolist() == [3, 4]
@@ -97,7 +97,7 @@ def test_tensor_that_lies_nowhere_in_one_piece_is_the_same_for_all_and_nobody_ca
 def test_small_tensor_in_a_large_message_does_not_keep_the_message() -> None:
     message = bytearray(ONE)
     nothing = np.frombuffer(message, np.float32, 0, 4)
-    _, again = learned(message, [floats(1, 2), nothing], [Gap(4, 8), Gap(4, 0)]).inputs(OTHER)
+    _, again = learned(message, [floats(1, 2), nothing], [Span(4, 8), Span(4, 0)]).inputs(OTHER)
     assert again.shape == (0,)
     del nothing
     # Nobody has a view of it.
@@ -107,19 +107,19 @@ def test_small_tensor_in_a_large_message_does_not_keep_the_message() -> None:
 def test_strings_are_structure_and_never_a_gap() -> None:
     words = strings(b"abcdefgh")
     assert words.nbytes == 8
-    assert learn(ONE, "", [words], [Gap(4, 8)]) is None
+    assert learn(ONE, "", [words], [Span(4, 8)]) is None
 
 
 @pytest.mark.parametrize(
-    "gap", [Gap(4, 4), Gap(4, 12), Gap(0, 8), Gap(4, 0)], ids=["short", "long", "elsewhere", "empty"]
+    "gap", [Span(4, 4), Span(4, 12), Span(0, 8), Span(4, 0)], ids=["short", "long", "elsewhere", "empty"]
 )
-def test_gap_that_does_not_hold_the_tensor_is_none(gap: Gap) -> None:
+def test_gap_that_does_not_hold_the_tensor_is_none(gap: Span) -> None:
     assert learn(ONE, "", [floats(1, 2)], [gap]) is None
 
 
 def test_text_differs_from_message_to_message_and_has_to_be_utf8() -> None:
     message = b"id=" + "é1".encode() + b";" + floats(1, 2).tobytes()
-    known = learned(message, [floats(1, 2)], [Gap(7, 8)], text=Gap(3, 3))
+    known = learned(message, [floats(1, 2)], [Span(7, 8)], text=Span(3, 3))
     assert known.text(message) == "é1"
     for kind in KINDS:
         other = kind(message.replace("é1".encode(), b"abc"))
@@ -136,20 +136,20 @@ def test_form_without_text_has_an_empty_one() -> None:
 
 def test_message_without_tensor_bytes_is_not_worth_a_template() -> None:
     assert learn(b"abc", "", [floats(1)], [None]) is None
-    assert learn(b"abc", "", [floats(1)], [None], Gap(0, 1)) is None
+    assert learn(b"abc", "", [floats(1)], [None], Span(0, 1)) is None
 
 
 def test_message_with_more_literals_than_worth_comparing_is_not_learned() -> None:
     array = floats(1, 2)
     for length, worth in ((template.MAX_LITERAL_BYTES, True), (template.MAX_LITERAL_BYTES + 1, False)):
         message = array.tobytes() + bytes(length)
-        assert (learn(message, "", [array], [Gap(0, 8)]) is not None) == worth
+        assert (learn(message, "", [array], [Span(0, 8)]) is not None) == worth
 
 
 def test_large_tensor_from_few_literals_is_not_kept_unless_it_lives_anyway() -> None:
     large = np.zeros(10_000, np.float32)
-    assert learn(ONE, "", [floats(1, 2), large], [Gap(4, 8), None]) is None
-    _, again = learned(ONE, [floats(1, 2), large], [Gap(4, 8), None], given=[large]).inputs(ONE)
+    assert learn(ONE, "", [floats(1, 2), large], [Span(4, 8), None]) is None
+    _, again = learned(ONE, [floats(1, 2), large], [Span(4, 8), None], given=[large]).inputs(ONE)
     assert np.shares_memory(again, large)
 
 
@@ -160,7 +160,7 @@ def test_exactly_the_messages_with_the_same_literals_fit(data: st.DataObject) ->
     message, gaps = b"", []
     for is_gap, content in parts:
         if is_gap:
-            gaps.append(Gap(len(message), len(content)))
+            gaps.append(Span(len(message), len(content)))
         message += content
     arrays = [np.frombuffer(message, np.uint8, gap.length, gap.at) for gap in gaps]
     known = learn(message, "", arrays, list(gaps))

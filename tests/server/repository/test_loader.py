@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
-from hotgraph_server.model import State
+from hotgraph_server.models.response_cache import ResponseCache
+from hotgraph_server.models.version import State
 from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
-from hotgraph_server.response_cache import ResponseCache
-from hotgraph_server.settings import KeptSettings, ModelSettings, SessionSettings
+from hotgraph_server.settings import CacheSettings, ModelSettings, SessionSettings
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
@@ -32,7 +32,7 @@ def test_highest_version_is_loaded_and_live(
     assert "batched: serving_default" in caplog.text
     assert "not callable: twins (two of its inputs are the same tensor)" in caplog.text
     one, caller = version.signatures["serving_default"], Caller()
-    version.call(one, [rows(1)], ("second",), caller.slot, deadline=math.inf)
+    version.call(one, [rows(1)], ("second",), caller.completion, deadline=math.inf)
     np.testing.assert_array_equal(caller.answer()[0], rows(2))
     assert version.stop(HANG_S)
 
@@ -72,7 +72,7 @@ def test_checkpoint_with_a_compressed_index_is_loaded() -> None:
     assert look_at(folder).versions[123].may_be_loaded(None, first=True)
     version = load(ModelSettings("m", folder))
     one, caller = version.signatures["serving_default"], Caller()
-    version.call(one, [np.array([[1.0], [3.0]], np.float32)], one.output_aliases, caller.slot)
+    version.call(one, [np.array([[1.0], [3.0]], np.float32)], one.output_aliases, caller.completion)
     np.testing.assert_array_equal(caller.answer()[0], [[2.5], [3.5]])
     assert version.stop(HANG_S)
 
@@ -105,10 +105,10 @@ def test_answers_are_kept_of_models_that_ask_for_it_where_the_server_has_a_cache
     folder = saved_models["pass_through"]
     for kept, cache in ((True, ResponseCache(1 << 20)), (True, None), (False, ResponseCache(1 << 20))):
         caplog.clear()
-        settings = ModelSettings("m", folder, kept=KeptSettings(kept))
+        settings = ModelSettings("m", folder, kept=CacheSettings(kept))
         version = load_version(settings, 1, versions_in(folder)[1], cache=cache)
         one, caller = version.signatures["serving_default"], Caller()
-        version.call(one, [rows(1)], one.output_aliases, caller.slot)
+        version.call(one, [rows(1)], one.output_aliases, caller.completion)
         caller.answer()
         assert version.statistics.snapshot().cache_miss.count == int(kept and cache is not None)
         assert version.contract.config.response_cache.enable is (kept and cache is not None)
@@ -120,7 +120,7 @@ def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(
     saved_models: SavedModels, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = saved_models["counter"]
-    settings = ModelSettings("m", folder, kept=KeptSettings(True))
+    settings = ModelSettings("m", folder, kept=CacheSettings(True))
     version = load_version(settings, 1, versions_in(folder)[1], cache=ResponseCache(1 << 20))
     for name in version.signatures:
         assert f"answers of signature {name!r} are not kept" in caplog.text

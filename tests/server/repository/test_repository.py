@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
-from hotgraph_server.model import State, Unavailable, Version
+from hotgraph_server.models.version import State, Unavailable, Version
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
@@ -281,7 +281,7 @@ class TestFirstLook:
     def test_as_many_loads_at_a_time_as_there_are_processors_and_two_at_least(
         self, monkeypatch: pytest.MonkeyPatch, processors: int, at_a_time: int
     ) -> None:
-        monkeypatch.setattr("hotgraph_server.processors.usable", lambda: processors)
+        monkeypatch.setattr("hotgraph_server.threads.processors.usable", lambda: processors)
         world = World(load_threads=0)
         world.put(*range(1, 7))
         world.configure(model(versions=AllVersions()))
@@ -462,7 +462,7 @@ class TestSwap:
         unloader = threading.Thread(target=unload)
         unloader.start()
         caller = Caller()
-        old.call(old.signatures["serving_default"], [rows(1)], ("y",), caller.slot)
+        old.call(old.signatures["serving_default"], [rows(1)], ("y",), caller.completion)
         assert (caller.answer()[0] == rows(2)).all()
         assert (graph.closed, old.state) == (0, V)
         assert world.repository.stop(HANG_S)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.model import State, Version, VersionStatus
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version, VersionStatus
 from hotgraph_server.protocols import tfs
-from hotgraph_server.registry import Registry
-from hotgraph_server.rest.apart import Apart
 from hotgraph_server.rest.app import Admit
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
@@ -122,7 +122,7 @@ class Rest:
                 self.registry,
                 prediction,
                 models,
-                apart=Apart(settings.rest_processes),
+                apart=JsonProcessPool(settings.rest_processes),
                 strict_shapes=self.strict_shapes,
             ),
             lambda: self.state,

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.slot import Slot
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.sequences.call import LiveSequence, SequenceCall, SequenceId
 from hotgraph_server.sequences.layout import Layout
+from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules, StateTensor
 
 FLOAT32, INT32, BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
 
@@ -69,7 +69,7 @@ def call(
     states: Sequence[Array] = (),
 ) -> SequenceCall:
     inputs = [np.full((1, 2), value, np.float32), np.array([b"abc"], object)]
-    one = SequenceCall(sequence_id, inputs, outputs, Slot(lambda _: None), start=start)
+    one = SequenceCall(sequence_id, inputs, outputs, Completion(lambda _: None), start=start)
     one.sequence = LiveSequence(sequence_id, states or (np.full((1, 3), value, np.float32),), place=place)
     return one
 
@@ -133,7 +133,7 @@ def test_a_model_of_slots_may_have_its_rows_for_good() -> None:
     layout = Layout(of, SequenceRules(), batched=True, rows=3)
     with pytest.raises(InvalidCall, match="batch-size 1"):
         layout.check(1, [np.zeros((3, 1))], "m")
-    one = SequenceCall(1, [np.full((1, 1), 5, np.float32)], ("y",), Slot(lambda _: None))
+    one = SequenceCall(1, [np.full((1, 1), 5, np.float32)], ("y",), Completion(lambda _: None))
     one.sequence = LiveSequence(1, place=1)
     (x,) = layout.inputs([one])
     assert x.tolist() == [[0], [5], [0]]

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -60,7 +60,7 @@ class Accumulator:
             sequence_id,
             [np.array([value])],
             ("sum",),
-            Slot(lambda outcome: self.outcomes.__setitem__(call, outcome)),
+            Completion(lambda outcome: self.outcomes.__setitem__(call, outcome)),
             start=start,
             end=end,
             deadline=deadline,
@@ -77,13 +77,13 @@ class Accumulator:
     def do(self, work: Work) -> None:
         self.warnings += work.warnings
         for run in work.runs:
-            assert not any(call.slot.taken and call.stage is not Stage.RUNNING for call in run.members)
+            assert not any(call.completion.taken and call.stage is not Stage.RUNNING for call in run.members)
         self.runs += work.runs
         for run in work.withdrawn:
             if run in self.runs:
                 self.over(run, Cancelled())
         for call, outcome, _ in work.outcomes:
-            call.slot.finish(outcome)
+            call.completion.finish(outcome)
 
     def over(self, run: Run | None = None, error: CallError | None = None) -> None:
         """The oldest run, or this one, is over."""
@@ -102,7 +102,7 @@ class Accumulator:
         return Result([total], [total])
 
     def leave(self, call: SequenceCall, *, expired: bool = False) -> None:
-        if call.slot.finish(DeadlineExceeded() if expired else Cancelled()):
+        if call.completion.finish(DeadlineExceeded() if expired else Cancelled()):
             self.do(self.table.left(call, self.now, expired=expired))
 
     def after(self, seconds: float) -> None:

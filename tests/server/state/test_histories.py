@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import NOT_RUN, CallError, NotDurable, Refused, RunFailed
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, StateSettings
-from hotgraph_server.state.keeper import Keeper
-from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.state.snapshotter import Snapshotter
 
 from ..fakes import Caller, FakeClock
 from .simulated import Adding, PowerCut, SimulatedDisk
@@ -80,13 +80,16 @@ class History:
         self.start()
 
     def start(self) -> None:
-        keeping = Keeping(self.settings, "m", 1, "0" * 32, self.disk)
+        keeping = StateRestore(self.settings, "m", 1, "0" * 32, self.disk)
         settings = ModelSettings("m", Path("/m"), state=self.settings)
         self.graph = Adding()
         self.version = Version(settings, 1, self.graph.open, self.clock, keeping=keeping)
         executor = self.version._executor
         # On a clock that stands still, runs would be timed for ever.
-        with patch.object(Keeper, "start"), patch("hotgraph_server.executor.time_runs", lambda *_: ()):
+        with (
+            patch.object(Snapshotter, "start"),
+            patch("hotgraph_server.execution.executor.time_runs", lambda *_: ()),
+        ):
             _, self.runner, self.writes = executor._open()
         with patch.object(executor, "start", executor._opened.result):
             self.version.start()
@@ -110,7 +113,7 @@ class History:
     def leave(self, number: int, _: float) -> None:
         if self.open:
             kind, _by, _caller, call = self.open[number % len(self.open)]
-            before = call.slot.taken
+            before = call.completion.taken
             left = self.version.leave(call)
             if kind == "add" and not before:
                 assert left is True or (isinstance(left, CallError) and NOT_RUN in str(left))
@@ -123,7 +126,7 @@ class History:
                 return
             (call,) = look.batch
             # Who is still there when it begins, is in it; nobody can come in between.
-            runs_it = not call.slot.taken and call.deadline > self.clock()
+            runs_it = not call.completion.taken and call.deadline > self.clock()
             by = next((one[1] for one in self.open if one[3] is call and one[0] == "add"), None)
             if by is not None and runs_it and by >= 0:
                 self.right.added.append(by)
@@ -180,7 +183,7 @@ class History:
         inputs = [np.array(by, np.int64)] if kind == "add" else []
         try:
             call = self.version.call(
-                signature, inputs, signature.output_aliases, caller.slot, deadline=deadline
+                signature, inputs, signature.output_aliases, caller.completion, deadline=deadline
             )
         except Refused:
             return

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.admin.http import Request, Response
-from hotgraph_server.admin.pages import Pages
-from hotgraph_server.inspect_command import report
-from hotgraph_server.model import State, Version
+from hotgraph_server.commands.inspect import report
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
+from hotgraph_server.observability.admin.http import Request, Response
+from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.protocols.v2 import metadata
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.transport.service import PlainMethod
 

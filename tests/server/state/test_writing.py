@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
-from hotgraph_server.handing_over import hand_over
-from hotgraph_server.model import Version
+from hotgraph_server.models.state_transfer import hand_over
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.state.keeping import Keeping
+from hotgraph_server.state.restore import StateRestore
 
 from ..fakes import Caller
 from .simulated import READ, Adding, spec
@@ -33,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         settings = StateSettings(**state)  # type: ignore[arg-type]
         graph = Adding(*signatures)
         model = ModelSettings("m", Path("/m"), BatchSettings(), state=settings)
-        version = Version(model, number, graph.open, keeping=Keeping(settings, "m", number, "0" * 32))
+        version = Version(model, number, graph.open, keeping=StateRestore(settings, "m", number, "0" * 32))
         version.start()
         versions.append(version)
         return version, graph
@@ -46,13 +46,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def add(version: Version, by: int, deadline: float = math.inf) -> tuple[Caller, object]:
     caller = Caller()
     signature = version.signatures["add"]
-    call = version.call(signature, [np.array(by)], ("total",), caller.slot, deadline=deadline)
+    call = version.call(signature, [np.array(by)], ("total",), caller.completion, deadline=deadline)
     return caller, call
 
 
 def read(version: Version) -> list[int]:
     caller = Caller()
-    version.call(version.signatures["read"], [], ("total", "again"), caller.slot)
+    version.call(version.signatures["read"], [], ("total", "again"), caller.completion)
     return [int(one) for one in caller.answer()]
 
 
@@ -111,7 +111,7 @@ def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start:
     signature = version.signatures["add"]
     callers = [Caller() for _ in range(4)]
     for by, caller in enumerate(callers, 1):
-        version.call(signature, [np.array([by])], ("total",), caller.slot)
+        version.call(signature, [np.array([by])], ("total",), caller.completion)
         if by == 1:
             graph.wait_until_held()
     graph.let_all_go()
@@ -125,7 +125,7 @@ def test_step_of_several_calls_that_fails_is_not_tried_in_parts(start: Start) ->
     graph.shut()
     callers = [Caller() for _ in range(3)]
     for by, caller in zip((1, 5, -9), callers, strict=True):
-        version.call(version.signatures["add"], [np.array([by])], ("total",), caller.slot)
+        version.call(version.signatures["add"], [np.array([by])], ("total",), caller.completion)
         if by == 1:
             graph.wait_until_held()
     runs = len(graph.runs)
@@ -185,7 +185,7 @@ def test_call_that_is_held_back_stays_what_it_is(start: Start) -> None:
     old.gate.shut(new)
     caller = Caller()
     arrays = [np.array(1)]
-    call = old.call(old.signatures["add"], arrays, ("total",), caller.slot, company=(1.0, 2.0, 3.0))
+    call = old.call(old.signatures["add"], arrays, ("total",), caller.completion, company=(1.0, 2.0, 3.0))
     assert (call.rows, call.company, call.queue_until) == (3, (2.0, 3.0), math.inf)
     old.gate.open()
     caller.answer()
@@ -228,7 +228,7 @@ def test_version_with_others_beside_it_starts_from_its_own_snapshots(start: Star
         version.stop(10)
     settings = StateSettings(state_dir=str(tmp_path), state_carry=True)
     found = [
-        Keeping(settings, "m", 2, "0" * 32, has_company=has_company).beginning(Adding().read_variables())
+        StateRestore(settings, "m", 2, "0" * 32, has_company=has_company).beginning(Adding().read_variables())
         for has_company in (True, False)
     ]
     assert [int(beginning.values["total"]) for beginning in found] == [10, 14]

@@ -11,8 +11,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection_pb2
 
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols import tfs, v2
-from hotgraph_server.registry import Registry
 
 from .conftest import PATIENCE_S, Connect, Serve
 

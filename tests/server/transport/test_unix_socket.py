@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.listening import SocketFile
 from hotgraph_server.settings import ListenSettings
+from hotgraph_server.transport.listening import SocketFile
 from hotgraph_server.transport.server import GrpcServer
 
 from .conftest import PATIENCE_S, Serve, Toys, hot

@@ -23,7 +23,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.wire import (
+from hotgraph_server.tensors import DT_STRING, MAX_EMPTY, STRING, Array, dtype_of, number_of
+from hotgraph_server.transport.message_fields import (
     LENGTH_DELIMITED,
     WORTH_CUTTING,
     MalformedMessage,
@@ -34,7 +35,6 @@ from hotgraph_server.protocols.wire import (
     read_varint,
     whole_or_pieces,
 )
-from hotgraph_server.tensors import DT_STRING, MOST_EMPTY, STRING, Array, dtype_of, number_of
 
 _DT_HALF, _DT_BFLOAT16 = 19, 14
 
@@ -147,7 +147,7 @@ def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> A
     count = math.prod(shape)
     # numpy counts a zero as a one when it looks whether a shape's bytes overflow.
     nonzero = count or math.prod(max(size, 1) for size in shape)
-    if nonzero * dtype.itemsize > _MAX_BYTES or (not count and nonzero > MOST_EMPTY):
+    if nonzero * dtype.itemsize > _MAX_BYTES or (not count and nonzero > MAX_EMPTY):
         raise _unreadable(alias, f"shape {shape} is too large")
     content = large.memory if large and large.field == _CONTENT else proto.tensor_content
     if len(content):

@@ -1,4 +1,4 @@
-"""Classify and Regress: examples in, one call into a version's queue, a result out when its slot ends.
+"""Classify and Regress: examples in, one call into a version's queue, a result out when its completion ends.
 
 They wait in the same lanes as Predict's calls of the same signature and outputs, and share batches with them.
 """
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.model import Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.tfs import classify, examples, model_spec, regress
 from hotgraph_server.protocols.tfs.predict_rules import why_unusable
-from hotgraph_server.protocols.wire import Message, header
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array, tensorflow_name
+from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import Reply
 
 
@@ -138,7 +138,7 @@ class Inference:
             reply,
             deadline=reply.deadline,
             # What the array of strings says of its size leaves out the strings.
-            place=Place(nbytes=len(message)),
+            place=QueueHints(nbytes=len(message)),
         )
 
 

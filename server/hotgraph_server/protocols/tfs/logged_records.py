@@ -15,19 +15,19 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from hotgraph_server.brought import Brings, Brought
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.protocols.tfs.warmup_records import calls_of, read_records
 from hotgraph_server.signatures import Signature
+from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
 
 _LOG = logging.getLogger(__name__)
 
-_MOST_RECORDS = 64
-_MOST_BYTES = 4 * 2**20
+_MAX_RECORDS = 64
+_MAX_BYTES = 4 * 2**20
 
 
-def logged_in(prefix: str) -> Brings:
-    """What the latest local file whose name begins so holds (request_log/writer.py names them)."""
+def logged_in(prefix: str) -> WarmupSource:
+    """What the latest local file whose name begins so holds; request_log/writer.py names them."""
     return functools.partial(_logged, prefix)
 
 
@@ -39,9 +39,9 @@ def _logged(
         return
     read = 0
     try:
-        for record in islice(read_records(path), _MOST_RECORDS):
+        for record in islice(read_records(path), _MAX_RECORDS):
             read += len(record)
-            if read > _MOST_BYTES:
+            if read > _MAX_BYTES:
                 return
             try:
                 yield from calls_of(record, f"a record of {path}", signatures, unusable)

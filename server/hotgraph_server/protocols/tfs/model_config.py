@@ -9,7 +9,6 @@ from typing import Any
 from tensorflow_serving.config import model_server_config_pb2
 
 from hotgraph_server.errors import ConfigError, SettingsError
-from hotgraph_server.local_paths import local_path
 from hotgraph_server.protocols.tfs.logging_config import log_settings
 from hotgraph_server.settings import (
     TENSORFLOW,
@@ -20,6 +19,7 @@ from hotgraph_server.settings import (
     Specific,
     VersionPolicy,
 )
+from hotgraph_server.settings.local_paths import local_path
 
 _TENSORFLOW = model_server_config_pb2.TENSORFLOW
 

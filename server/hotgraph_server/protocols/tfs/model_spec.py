@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from tensorflow_serving.apis import model_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
-from hotgraph_server.model import State, Version
-from hotgraph_server.registry import Registry
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.signatures import DEFAULT_SIGNATURE
 
 

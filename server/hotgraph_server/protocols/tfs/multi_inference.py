@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.slot import Outcome, Slot
+from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.model import Version
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import examples, model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Task, task_of
-from hotgraph_server.protocols.wire import Message, header
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import Reply
 
 _KINDS = {kind.method_name: kind for kind in (CLASSIFY, REGRESS)}
@@ -129,14 +129,14 @@ class _Joined:
         reply, calls = self._reply, list[Call]()
         assert reply is not None
         for index, task in enumerate(self._tasks):
-            slot = Slot(functools.partial(self._deliver, index))
+            completion = Completion(functools.partial(self._deliver, index))
             try:
                 calls.append(
                     self._version.call(
                         task.signature,
                         [self._inputs],
                         task.outputs,
-                        slot,
+                        completion,
                         deadline=reply.deadline,
                         nbytes=self._nbytes,
                         peer=reply.peer,
@@ -185,7 +185,7 @@ class _Joined:
             return reply
 
     def _all_leave(self) -> None:
-        # Their slots know this object: a cycle, if it were not cut here.
+        # Their completions know this object: a cycle, if it were not cut here.
         with self._ending:
             calls, self._calls = self._calls, ()
         self._leave(calls)

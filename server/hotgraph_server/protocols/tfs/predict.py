@@ -1,4 +1,4 @@
-"""Predict: bytes in, a call into a version's queue, bytes out when its slot ends (protocols/two_ways.py)."""
+"""Predict: bytes in, a call into a version's queue, bytes out when its completion ends; see fast_path.py."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hotgraph_server.model import Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.fast_path import FastPath
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template
-from hotgraph_server.protocols.tfs import codec, gaps, model_spec, predict_rules
+from hotgraph_server.protocols.tfs import codec, model_spec, predict_rules, spans
 from hotgraph_server.protocols.tfs.model_spec import Wanted
-from hotgraph_server.protocols.two_ways import TwoWays
-from hotgraph_server.protocols.wire import Message
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Reply
 
 
@@ -34,10 +34,10 @@ class Asked(NamedTuple):
     version: weakref.ref[Version]
     signature: Signature
     aliases: tuple[str, ...]
-    place: Place = Place()
+    place: QueueHints = QueueHints()
 
 
-class Predict(TwoWays[Asked]):
+class Predict(FastPath[Asked]):
     """The hot method over a registry. Any number of threads may call it."""
 
     def __init__(self, registry: Registry, settings: PredictionSettings | None = None) -> None:
@@ -68,7 +68,7 @@ class Predict(TwoWays[Asked]):
         )
         outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
-        self._remember(message, asked, version, inputs, lambda: (gaps.tensor_gaps(message, request), None))
+        self._remember(message, asked, version, inputs, lambda: (spans.tensor_gaps(message, request), None))
         self._hand_in(version, asked, inputs, reply)
 
     def _hand_in(self, version: Version, asked: Asked, inputs: Sequence[Array], reply: Reply) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.errors import InvalidCall, WrongMethod, WrongSignature
-from hotgraph_server.input_shapes import check_shape
+from hotgraph_server.protocols.input_shapes import check_shape
 from hotgraph_server.protocols.tfs import classify, codec, regress
 from hotgraph_server.signatures import DEFAULT_SIGNATURE, Signature
 from hotgraph_server.tensors import Array, tensorflow_name
@@ -66,7 +66,7 @@ def inputs_of(
         request: a PredictRequest.
         large: what was left out of it, by alias (codec.read_request).
         signature: what is called.
-        strict_shapes: see input_shapes.py.
+        strict_shapes: see protocols/input_shapes.py.
 
     Raises:
         InvalidCall: inputs too many, missing, unreadable, of another dtype, or of a shape that is refused.

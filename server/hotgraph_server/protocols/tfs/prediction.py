@@ -9,11 +9,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.tfs import model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Inference
 from hotgraph_server.protocols.tfs.multi_inference import MultiInference
 from hotgraph_server.protocols.tfs.predict import Predict
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.transport.service import PlainMethod, Service
 

@@ -16,13 +16,13 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from hotgraph_server.brought import Brings, Brought
 from hotgraph_server.errors import CallError, LoadError, Unsupported
 from hotgraph_server.protocols.tfs import examples, model_spec, predict_rules
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Kind, Task, named_task
 from hotgraph_server.protocols.tfs.multi_inference import tasks_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 """Where it is in a SavedModel's folder."""
@@ -33,7 +33,7 @@ MAX_RECORDS = 1000
 _AROUND_A_RECORD = 8 + 4 + 4
 
 
-def records_in(directory: Path) -> Brings:
+def records_in(directory: Path) -> WarmupSource:
     """What the SavedModel in `directory` brings; nothing if it has no such file."""
     return functools.partial(_brought, directory / FILE)
 

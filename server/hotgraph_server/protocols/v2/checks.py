@@ -15,9 +15,9 @@ from typing import Any
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.models.contract import Contract
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
-from hotgraph_server.tensors import MOST_EMPTY, Array
-from hotgraph_server.triton.contract import Contract
+from hotgraph_server.tensors import MAX_EMPTY, Array
 
 # What numpy 1 and TensorFlow can hold both. Dimensions beside a zero cost nothing, but numpy counts the
 # zero as a one when it looks whether a shape's bytes overflow.
@@ -152,10 +152,10 @@ def _check_empty(shape: tuple[int, ...], spec: TensorSpec, model: str) -> None:
     Raises:
         InvalidCall: a tensor without values is too large to be had for nothing.
     """
-    if math.prod([max(dimension, 1) for dimension in shape]) > MOST_EMPTY:
+    if math.prod([max(dimension, 1) for dimension in shape]) > MAX_EMPTY:
         raise InvalidCall(
             f"shape {list(shape)} of input '{spec.alias}' for model '{model}' is too large: its dimensions "
-            f"other than 0 have a product above {MOST_EMPTY}, and there is no value in it"
+            f"other than 0 have a product above {MAX_EMPTY}, and there is no value in it"
         )
 
 

@@ -17,9 +17,14 @@ from google.protobuf.message import DecodeError
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import InferTensorContents, ModelInferRequest, ModelInferResponse
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.models import reshaping
+from hotgraph_server.models.contract import Contract, TensorContract
 from hotgraph_server.protocols.v2 import checks
+from hotgraph_server.protocols.v2.regions import OFF, Regions
 from hotgraph_server.protocols.v2.tensor_parameters import SharedMemory, shared_memory_of
-from hotgraph_server.protocols.wire import (
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import (
     WORTH_CUTTING,
     MalformedMessage,
     Message,
@@ -27,11 +32,6 @@ from hotgraph_server.protocols.wire import (
     header,
     whole_or_pieces,
 )
-from hotgraph_server.shared_memory import OFF, Regions
-from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensors import Array
-from hotgraph_server.triton import reshaping
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 INVALID_DATATYPE = checks.INVALID_DATATYPE
 """What metadata and errors call a dtype that the protocol cannot carry."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.model import State
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State
 from hotgraph_server.protocols.v2 import models
 from hotgraph_server.protocols.v2.tables import Table
-from hotgraph_server.registry import Registry
 from hotgraph_server.transport.service import PlainMethod
 
 

@@ -1,4 +1,4 @@
-"""ModelInfer: bytes in, a call into a version's queue, bytes out when its slot ends (see two_ways.py)."""
+"""ModelInfer: bytes in, a call into a version's queue, bytes out when it completes (fast_path.py)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
-from hotgraph_server.model import State, Version
-from hotgraph_server.protocols.answering import Answer, Place, hand_in
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
+from hotgraph_server.protocols.fast_path import FastPath
+from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template
-from hotgraph_server.protocols.two_ways import TwoWays
-from hotgraph_server.protocols.v2 import codec, gaps, models
+from hotgraph_server.protocols.v2 import codec, models, spans
 from hotgraph_server.protocols.v2.outputs import Wanted, treated, wanted_outputs
 from hotgraph_server.protocols.v2.parameters import Parameters, read_parameters
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.protocols.v2.tensor_parameters import shared_memory_of
-from hotgraph_server.protocols.wire import Message
-from hotgraph_server.registry import Registry
-from hotgraph_server.shared_memory import Regions
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Reply
-from hotgraph_server.triton.contract import Contract
 
 
 class Asked(NamedTuple):
@@ -46,10 +46,10 @@ class Asked(NamedTuple):
     wanted: Wanted
     aliases: tuple[str, ...]
     parameters: Parameters
-    place: Place = Place()
+    place: QueueHints = QueueHints()
 
 
-class Infer(TwoWays[Asked]):
+class Infer(FastPath[Asked]):
     """The hot method over a registry. Any number of threads may call it.
 
     Args:
@@ -94,7 +94,7 @@ class Infer(TwoWays[Asked]):
                 asked,
                 version,
                 inputs,
-                lambda: (gaps.tensor_gaps(message, request), gaps.id_gap(message)),
+                lambda: (spans.tensor_gaps(message, request), spans.id_gap(message)),
             )
         _hand_in(version, asked, inputs, request.id, reply)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall, Unsupported
-from hotgraph_server.logs import FORMATS, LogConfig, Logs
+from hotgraph_server.observability.log_settings import FORMATS, LogConfig, Logs
 from hotgraph_server.protocols.v2.tables import Table
 from hotgraph_server.transport.service import PlainMethod
 

@@ -9,13 +9,13 @@ from typing import Any
 from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.version import __version__
-from hotgraph_server.model import Version
+from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.v2 import codec, models
 from hotgraph_server.protocols.v2.tables import Table
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.transport.service import PlainMethod
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 EXTENSIONS = (
     *("classification", "sequence", "model_repository", "model_repository(unload_dependents)"),

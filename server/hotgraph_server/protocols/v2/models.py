@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hotgraph_server.errors import InvalidCall, NotFound, NotReady
-from hotgraph_server.model import State, Version
-from hotgraph_server.registry import Registry
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State, Version
 from hotgraph_server.signatures import Signature
 
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.errors import InvalidCall, RunFailed, Unsupported
+from hotgraph_server.models import reshaping
+from hotgraph_server.models.contract import Contract, TensorContract
 from hotgraph_server.protocols.v2.classification import can_be_classified, classify
+from hotgraph_server.protocols.v2.regions import OFF, Regions, Room
 from hotgraph_server.protocols.v2.tensor_parameters import SharedMemory, classes_of, shared_memory_of
-from hotgraph_server.shared_memory import OFF, Regions, Room
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.triton import reshaping
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 
 class Treatment(NamedTuple):

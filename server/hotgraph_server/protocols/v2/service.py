@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from hotgraph_protos import open_inference as pb
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import (
     cuda_shared_memory,
     health,
@@ -15,8 +16,7 @@ from hotgraph_server.protocols.v2 import (
     tables,
 )
 from hotgraph_server.protocols.v2.inference import Infer
-from hotgraph_server.registry import Registry
-from hotgraph_server.shared_memory import Regions
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.transport.service import HotMethod, Service
 
 NAME = "inference.GRPCInferenceService"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import Unsupported
-from hotgraph_server.shared_memory import OFF, Region, Regions
+from hotgraph_server.protocols.v2.regions import OFF, Region, Regions
 from hotgraph_server.transport.service import PlainMethod
 
 

@@ -13,9 +13,9 @@ What a caller may rely on:
   that says it will send no more gets the answers that are owed, and then the end.
 * A server that stops waits for the calls that were taken, and tells later ones that it is stopping.
 
-What bounds it: of one stream MOST_AT_WORK calls are in the queue, or wait for answers before them, at a
+What bounds it: of one stream MAX_AT_WORK calls are in the queue, or wait for answers before them, at a
 time. When there are so many the caller is held: the transport takes what is on its way and gives it no more
-room. What came meanwhile waits here, MOST_WAITING messages at most, and then the stream ends with
+room. What came meanwhile waits here, MAX_WAITING messages at most, and then the stream ends with
 RESOURCE_EXHAUSTED; what a transport takes from a caller who is held is some megabytes, so only messages
 too small to be requests come to so many. Answers that the caller has not read count like calls at work, so
 one who sends ahead and reads slowly is held too, until it has read all that there is.
@@ -37,27 +37,21 @@ from collections.abc import Callable, Mapping
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InternalError, Refused, forget_traceback
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
-from hotgraph_server.protocols.wire import Message, header
-from hotgraph_server.registry import Registry
-from hotgraph_server.shared_memory import Regions
-from hotgraph_server.transport.service import (
-    Answered,
-    HotMethod,
-    StreamingMethod,
-    StreamOfCalls,
-    joined,
-)
+from hotgraph_server.protocols.v2.regions import Regions
+from hotgraph_server.transport.message_fields import Message, header
+from hotgraph_server.transport.service import Answered, HotMethod, StreamingMethod, StreamOfCalls, joined
 
 _LOG = logging.getLogger(__name__)
 
-MOST_AT_WORK = 256
+MAX_AT_WORK = 256
 """Calls of one stream that are on their way at a time; enough for several of the largest batches."""
 
 LARGE_MESSAGE = 256 * 1024
 """Bytes. The reading of a larger one may take seconds, if it holds many strings. A guess."""
 
-MOST_WAITING = 65536
+MAX_WAITING = 65536
 """Messages of one stream that wait for these."""
 
 _ERRORS_AS_STATUS = "triton_grpc_error"
@@ -74,7 +68,7 @@ class StreamFull(Refused):
     """A caller sends far more calls than it can get answers to."""
 
     def __init__(self) -> None:
-        super().__init__(f"more than {MOST_WAITING} requests of this stream wait")
+        super().__init__(f"more than {MAX_WAITING} requests of this stream wait")
 
 
 def methods(
@@ -117,7 +111,7 @@ class Conversation:
                 return
             if message is None:
                 self._said_all = True
-            elif len(self._waiting) >= MOST_WAITING:
+            elif len(self._waiting) >= MAX_WAITING:
                 raise StreamFull
             else:
                 self._waiting.append(message)
@@ -168,7 +162,7 @@ class Conversation:
         """None: there is none, and this thread has stopped starting."""
         with self._lock:
             unread = self._stream.unread
-            if self._over or not self._waiting or len(self._at_work) + unread >= MOST_AT_WORK:
+            if self._over or not self._waiting or len(self._at_work) + unread >= MAX_AT_WORK:
                 self._starting = False
                 self._reads_behind = unread > 0 and bool(self._waiting)
                 if self._held is not bool(self._waiting) and not self._over:

@@ -20,15 +20,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from hotgraph_server.errors import (
-    CallError,
-    Cancelled,
-    DeadlineExceeded,
-    Unsupported,
-    forget_traceback,
-)
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Unsupported, forget_traceback
+from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.deadlines import Alarm
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import (
@@ -45,7 +39,7 @@ from hotgraph_server.transport.service import Answered, HotMethod, Left, Streami
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 if TYPE_CHECKING:
-    from hotgraph_server.transport.http2.lane import FastLane
+    from hotgraph_server.transport.http2.server import Http2Server
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +48,7 @@ _LOG = logging.getLogger(__name__)
 _LARGE_MESSAGE = 256 * 1024
 
 # Answers of a stream that may wait to be read when its caller asks for more.
-_MOST_UNREAD = 256
+_MAX_UNREAD = 256
 
 
 class NotRead(CallError):
@@ -63,7 +57,7 @@ class NotRead(CallError):
     status = grpc.StatusCode.RESOURCE_EXHAUSTED
 
     def __init__(self) -> None:
-        super().__init__(f"more than {_MOST_UNREAD} answers of this stream wait to be read")
+        super().__init__(f"more than {_MAX_UNREAD} answers of this stream wait to be read")
 
 
 class HeadersTooLarge(CallError):
@@ -85,7 +79,7 @@ class Call(Stream):
 
     __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "lane")
 
-    def __init__(self, connection: Connection, number: int, head: Head, lane: FastLane) -> None:
+    def __init__(self, connection: Connection, number: int, head: Head, lane: Http2Server) -> None:
         super().__init__(connection, number, head)
         self.lane = lane
         self.deadline = math.inf
@@ -232,7 +226,7 @@ class HotCall(Call):
         connection: Connection,
         number: int,
         head: Head,
-        lane: FastLane,
+        lane: Http2Server,
         method: HotMethod,
         limited: bool,
     ) -> None:
@@ -367,7 +361,7 @@ class StreamingCall(Call):
     )
 
     def __init__(
-        self, connection: Connection, number: int, head: Head, lane: FastLane, method: StreamingMethod
+        self, connection: Connection, number: int, head: Head, lane: Http2Server, method: StreamingMethod
     ) -> None:
         super().__init__(connection, number, head, lane)
         self._method = method
@@ -506,7 +500,7 @@ class StreamingCall(Call):
             self.lane.inflight.settle(self, self.connection, nbytes)
 
     def _on_message(self, flag: int, message: Message) -> None:
-        if not self._method.paced and self.unread > _MOST_UNREAD:
+        if not self._method.paced and self.unread > _MAX_UNREAD:
             raise NotRead
         if flag == 1 or self._packed:
             self._inflate_later((flag, message))
@@ -580,7 +574,7 @@ class RefusedCall(Call):
     __slots__ = ("_error",)
 
     def __init__(
-        self, connection: Connection, number: int, head: Head, lane: FastLane, error: CallError
+        self, connection: Connection, number: int, head: Head, lane: Http2Server, error: CallError
     ) -> None:
         super().__init__(connection, number, head, lane)
         self._error = error

@@ -13,10 +13,10 @@ What it promises
 * What a frame costs does not grow with the number of open streams: what peers open their windows by is
   added up, and streams that wait are looked at once for all that one `receive` takes in.
 * `receive` ends when its time is up, wherever it is (`unfinished`), so that others have their turn.
-* Frames that carry no call are limited (calm.py).
+* Frames that carry no call are limited (flood_limits.py).
 * What a peer can make us keep is bounded: one header block (64 KiB), `most_streams` streams, for each the
-  message that it sends, and the answers that it does not let us send. The last grows with calls only, and
-  the shell stops reading from a peer that does not read (link.py). A stream on which nothing moves is given
+  message that it sends, and the answers that it does not let us send. The last grows with calls only, and the
+  shell stops reading from a peer that does not read (socket_io.py). A stream on which nothing moves is given
   up (`give_up_stalled`).
 
 What it leaves out, on purpose: server push (no gRPC peer wants it), priorities (RFC 9113 deprecates them),
@@ -31,7 +31,7 @@ RFC 7541 is kept is shown rule by rule in tests/server/transport/http2/test_rfc9
 Windows inwards are wide and given back as bytes come, not as they are used: a call's message must be there
 as a whole before anything can be done with it, so to hold bytes back would only hold up its end.
 
-Threads. None here, no lock: whoever has the lane's turn (lane.py) may call anything.
+Threads. None here, no lock: whoever has the lane's turn (server.py) may call anything.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hotgraph_server.transport.http2 import calm, frames
+from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
 from hotgraph_server.transport.http2.header_blocks import HARD_HEADER_LIST_BYTES, MAX_HEADER_LIST_BYTES, Head
-from hotgraph_server.transport.http2.mistakes import ConnectionBroken
-from hotgraph_server.transport.http2.requests import Requests
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
+from hotgraph_server.transport.http2.request_headers import Requests
 from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
 
 _CONNECTION_WINDOW = 16 * 2**20
@@ -55,7 +55,7 @@ _FRAME_BYTES = 2**20
 _CONTROL_FRAME_BYTES = HARD_HEADER_LIST_BYTES
 _GO_AWAY_BYTES = 8  # of it is read; what follows is for people
 
-MOST_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
+MAX_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 """What `receive` may leave for the next time, at most, unless it is unfinished."""
 
 # The clock is looked at after a call, and after so many frames.
@@ -271,7 +271,7 @@ class Connection(Requests):
         stream = self.streams.get(number)
         if stream is None:
             # Whoever is refused in the middle of a large message has more of it on its way.
-            if length < calm.WORTH_BYTES:
+            if length < flood_limits.WORTH_BYTES:
                 self._spend()
             if not self.numbers.sent(number, length):
                 raise ConnectionBroken(
@@ -335,10 +335,10 @@ class Connection(Requests):
         allowance = self._allowance
         if ends:
             self._worked = True
-            if allowance.left < calm.MOST:
-                allowance.earn(calm.CALL)
-        elif allowance.left < calm.MOST and len(data) >= calm.WORTH_BYTES:
-            allowance.earn(calm.DATA)
+            if allowance.left < flood_limits.MAX:
+                allowance.earn(flood_limits.CALL)
+        elif allowance.left < flood_limits.MAX and len(data) >= flood_limits.WORTH_BYTES:
+            allowance.earn(flood_limits.DATA)
         stream.on_data(data, ends)
 
     # Leaving

@@ -1,7 +1,7 @@
 """Header blocks (HPACK, RFC 7541): what callers ask for, and how answers begin and end. Pure.
 
 Reading. Callers send the same headers again and again, and HPACK then sends the same few bytes: such a block
-is decoded once (field_decoder.py) and found in a dictionary from then on. That holds as long as the decoder's
+is decoded once (hpack_decoder.py) and found in a dictionary from then on. That holds as long as the decoder's
 dynamic table stays as it is, so each block that changes the table empties the dictionary.
 
 Writing. All answers begin and end alike. The first one of a connection lets the peer remember the three
@@ -17,8 +17,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hotgraph_server.transport.http2.field_decoder import FieldDecoder
 from hotgraph_server.transport.http2.field_rules import content_length, request_fault, trailers_fault
+from hotgraph_server.transport.http2.hpack_decoder import FieldDecoder
 
 MAX_HEADER_LIST_BYTES = 16 * 1024
 """What grpc's own servers take. A call whose headers are longer is refused, and no other call is."""

@@ -19,7 +19,7 @@ Message = bytes | bytearray
 
 _PART_BYTES = 2**20
 # DEFLATE makes at most 1032 bytes of one. Tensors that have anything to say come nowhere near.
-_MOST_RATIO = 200
+_MAX_RATIO = 200
 _FREE_BYTES = 16 * 2**20
 
 
@@ -140,7 +140,7 @@ def unpacked(
     inflate = zlib.decompressobj(_WBITS[encoding])
     plain, rest = bytearray(), bytes(message)
     # A small message can hold gigabytes of zeros; it is told of with each part that it becomes too large.
-    most = min(max_bytes, max(_FREE_BYTES, _MOST_RATIO * len(message)))
+    most = min(max_bytes, max(_FREE_BYTES, _MAX_RATIO * len(message)))
     while not inflate.eof:
         take(_PART_BYTES)
         try:

@@ -18,12 +18,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.tfs.codec import (
-    decode_tensor,
-    encode_response,
-    encode_tensor,
-    parse_request,
-)
+from hotgraph_server.protocols.tfs.codec import decode_tensor, encode_response, encode_tensor, parse_request
 from hotgraph_server.tensors import STRING, Array, dtype_of
 from hotgraph_server.transport.service import Answered, joined
 

@@ -325,9 +325,9 @@ class TestMultiInference:
         version = recording(models)
         reply = hand_in(models, "MultiInference", tasks("", "regress/regress"))
         classifying, regressing = version.calls
-        assert not regressing.slot.taken
-        assert classifying.slot.finish(RunFailed(_INVALID, "no such id"))
-        assert regressing.slot.taken
+        assert not regressing.completion.taken
+        assert classifying.completion.finish(RunFailed(_INVALID, "no such id"))
+        assert regressing.completion.taken
         with pytest.raises(RunFailed, match="no such id"):
             reply.answer()
 
@@ -336,10 +336,10 @@ class TestMultiInference:
         reply = hand_in(models, "MultiInference", tasks("", "regress/regress"))
         inputs = version.calls[0].inputs[0]
         found = regressed(inputs)
-        assert version.calls[1].slot.finish([found["outputs"]])
+        assert version.calls[1].completion.finish([found["outputs"]])
         assert not reply.finished
         found = classified(inputs)
-        assert version.calls[0].slot.finish([found["classes"], found["scores"]])
+        assert version.calls[0].completion.finish([found["classes"], found["scores"]])
         assert reply.finished
 
     def test_queue_that_takes_one_call_and_not_the_next_leaves_the_first(self, models: Models) -> None:
@@ -353,7 +353,7 @@ class TestMultiInference:
         version.call = refuse_second  # type: ignore[method-assign]
         with pytest.raises(QueueFull):
             hand_in(models, "MultiInference", tasks("", "regress/regress"))
-        assert version.calls[0].slot.taken
+        assert version.calls[0].completion.taken
 
     def test_call_that_fails_at_once_is_answered_though_the_next_is_refused(self, models: Models) -> None:
         version = recording(models)
@@ -363,7 +363,7 @@ class TestMultiInference:
             if version.calls:
                 raise QueueFull("m", 1, 1)
             call = take(*args, **named)
-            call.slot.finish(RunFailed(_INVALID, "no such id"))
+            call.completion.finish(RunFailed(_INVALID, "no such id"))
             return call
 
         version.call = fail_then_refuse  # type: ignore[method-assign]
@@ -377,7 +377,7 @@ class TestMultiInference:
         assert {call.deadline for call in version.calls} == {12345.0}
         assert reply.leave is not None
         reply.leave()
-        assert all(call.slot.taken for call in version.calls)
+        assert all(call.completion.taken for call in version.calls)
         with pytest.raises(CallError) as raised:
             reply.answer()
         assert isinstance(raised.value, Cancelled) or raised.value.status.name == "DEADLINE_EXCEEDED"
@@ -391,7 +391,7 @@ class TestMultiInference:
             examples = weakref.ref(version.calls[0].inputs[0])
             for call, compute in zip(version.calls, (classified, regressed), strict=True):
                 found = compute(call.inputs[0])
-                call.slot.finish([found[alias] for alias in call.outputs])
+                call.completion.finish([found[alias] for alias in call.outputs])
             reply.answer()
             version.calls.clear()
             del call, reply

@@ -8,7 +8,7 @@ import pytest
 from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs.model_spec import answered, find_for, look_up, signature_name, wanted
 
 from ..fakes import FakeGraph, Models, add_and_subtract, float_signature

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.model import State
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State
 from hotgraph_server.protocols.tfs import codec
 from hotgraph_server.protocols.tfs.predict import Predict
-from hotgraph_server.protocols.wire import WORTH_CUTTING, Message
-from hotgraph_server.registry import Registry
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import WORTH_CUTTING, Message
 
 from ..fakes import FakeReply, RecordingVersion, float_signature, spec, strings
 from ..mutations import held, mutated
-from .test_gaps import typed
+from .test_spans import typed
 
 DEFAULT_Y = np.array([[7, 8]], np.float32)
 MIXED = Signature(
@@ -135,7 +135,7 @@ def outcome(hot: Predict, message: Message, *versions: RecordingVersion) -> tupl
     ((number, call),) = [(index, call) for index, one in enumerate(versions) for call in one.calls]
     inputs = [held(array) for array in call.inputs]
     place = (call.lane, call.rows, call.nbytes, call.level)
-    call.slot.finish([answer_for(call.signature.outputs_by_alias[alias]) for alias in call.outputs])
+    call.completion.finish([answer_for(call.signature.outputs_by_alias[alias]) for alias in call.outputs])
     return (number, call.signature.name, call.outputs, inputs, place, reply.expires, reply.answer())
 
 

@@ -25,7 +25,7 @@ from hotgraph_server.errors import (
     WrongMethod,
     WrongSignature,
 )
-from hotgraph_server.model import Version
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols import tfs
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature

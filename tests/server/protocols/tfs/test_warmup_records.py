@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.apis import prediction_log_pb2
 
-from hotgraph_server.brought import Brought
 from hotgraph_server.errors import CallError, LoadError
+from hotgraph_server.observability.request_log.records import prediction_log
 from hotgraph_server.protocols.tfs.warmup_records import FILE, MAX_RECORDS, read_records, records_in
-from hotgraph_server.request_log.records import prediction_log
+from hotgraph_server.warmup.warmup_calls import Brought
 
 from ..fakes import float_signature
 from .test_examples import example

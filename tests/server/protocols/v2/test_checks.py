@@ -9,11 +9,11 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.models.contract import Contract, TensorContract
 from hotgraph_server.protocols.v2.codec import decode_inputs
+from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
-from hotgraph_server.triton.contract import Contract, TensorContract
-from hotgraph_server.triton.sequence_rules import Control, ControlTensor, SequenceRules, StateTensor
 
 from ..fakes import float_signature, spec
 

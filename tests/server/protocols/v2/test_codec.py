@@ -16,12 +16,7 @@ from hypothesis.extra import numpy as hnp
 from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.protocols.v2.codec import (
-    decode_inputs,
-    encode_response,
-    parse_request,
-    shape_of,
-)
+from hotgraph_server.protocols.v2.codec import decode_inputs, encode_response, parse_request, shape_of
 from hotgraph_server.protocols.v2.outputs import wanted_outputs
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.model import State
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State
 from hotgraph_server.protocols.v2 import codec
 from hotgraph_server.protocols.v2.inference import Infer
-from hotgraph_server.protocols.wire import WORTH_CUTTING, Message
-from hotgraph_server.registry import Registry
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.transport.message_fields import WORTH_CUTTING, Message
 
 from ..fakes import FakeReply, RecordingVersion, float_signature, spec
 from ..mutations import held, mutated
@@ -158,7 +158,7 @@ def outcome(hot: Infer, message: Message, *versions: RecordingVersion) -> tuple[
     inputs = [held(array) for array in call.inputs]
     place = (call.lane, call.rows, call.nbytes, call.level)
     outputs = [call.signature.outputs_by_alias[alias] for alias in call.outputs]
-    call.slot.finish(
+    call.completion.finish(
         [
             np.full([2] * len(one.shape or ()), b"w" if one.dtype == STRING else 0, one.dtype)
             for one in outputs

@@ -10,7 +10,7 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.logs import LogConfig, Logs
+from hotgraph_server.observability.log_settings import LogConfig, Logs
 from hotgraph_server.protocols.v2 import log_settings
 
 

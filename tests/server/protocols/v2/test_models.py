@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hotgraph_server.errors import InvalidCall, NotFound, NotReady
-from hotgraph_server.model import State
+from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.version import State
 from hotgraph_server.protocols.v2.models import find, requested_number, signature_of
-from hotgraph_server.registry import Registry
 
 from ..fakes import RecordingVersion, float_signature
 

@@ -10,14 +10,14 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall, NotFound, RegionBroken, Unsupported
+from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.outputs import wanted_outputs
-from hotgraph_server.registry import Registry
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.settings import SharedMemorySettings
-from hotgraph_server.shared_memory import Regions
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 from ..fakes import FakeReply, RecordingVersion, spec, strings
 
@@ -52,7 +52,7 @@ class Scene:
         reply = FakeReply()
         self.infer(request.SerializeToString(), reply)
         call = self.version.calls.pop()
-        call.slot.finish(arrays)
+        call.completion.finish(arrays)
         return pb.ModelInferResponse.FromString(reply.answer())
 
 
@@ -174,7 +174,7 @@ class TestSharedMemory:
         scene.infer(request("scores", **self.PLACE).SerializeToString(), reply)
         assert scene.regions is not None
         scene.regions.unregister_all()
-        scene.version.calls[0].slot.finish([SCORES])
+        scene.version.calls[0].completion.finish([SCORES])
         reply.answer()
         assert (tmp_path / "object").read_bytes()[32:56] == SCORES.tobytes()
         with pytest.raises(NotFound, match="Unable to find shared memory region: 'out'"):

@@ -24,13 +24,13 @@ from hotgraph_server.errors import (
     QueueFull,
     RunFailed,
 )
-from hotgraph_server.model import Version
+from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols import v2
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import ENDINGS, Event
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Service
-from hotgraph_server.triton.contract import Contract, TensorContract
 
 from ..fakes import (
     PATIENCE_S,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import AlreadyExists, CallError, NotFound, Unsupported
 from hotgraph_server.protocols.v2 import shared_memory
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.settings import SharedMemorySettings
-from hotgraph_server.shared_memory import Regions
 from hotgraph_server.transport.service import answer_plain
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, InvalidCall, RunFailed
+from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import streaming
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.streaming import Conversation, StreamFull, methods
-from hotgraph_server.registry import Registry
 from hotgraph_server.transport.service import Receiver
 
 from ..fakes import RecordingVersion, float_signature
@@ -141,7 +141,7 @@ class Scene:
         """End a call, in order of arrival, with its arrays."""
         rows = self.calls[index].rows
         array = np.full((rows, 2), value, np.float32)
-        self.calls[index].slot.finish([array] * len(self.calls[index].outputs))
+        self.calls[index].completion.finish([array] * len(self.calls[index].outputs))
 
 
 def request(one: str, *, model: str = "m", timeout_us: int = 0, empty: bool = False) -> bytes:
@@ -174,7 +174,7 @@ def test_many_calls_are_under_way_at_once_and_answers_leave_in_the_order_of_requ
 def test_the_only_answer_of_a_request_is_its_final_one(empty: bool) -> None:
     scene = Scene()
     scene.ask("a", "bad", empty=empty)
-    scene.calls[1].slot.finish(RunFailed(3, "no"))
+    scene.calls[1].completion.finish(RunFailed(3, "no"))
     scene.answer(0)
     assert len(scene.stream.answers) == 2
     for answer in scene.stream.answers:
@@ -188,7 +188,7 @@ def test_error_is_told_in_its_place_with_the_id_and_the_stream_goes_on() -> None
     scene.receive(b"\xff\xff")
     scene.ask("b", "c")
     scene.answer(2)
-    scene.calls[1].slot.finish(RunFailed(3, "out of range"))
+    scene.calls[1].completion.finish(RunFailed(3, "out of range"))
     assert scene.stream.answers == []
     scene.answer(0)
     assert scene.stream.ids == ["a", "wrong", "", "b", "c"]
@@ -223,7 +223,7 @@ def test_caller_who_leaves_leaves_all_its_calls_and_nobody_elses() -> None:
     scene.ask("a", "b")
     neighbour.ask("c")
     scene.stream.go()
-    assert [call.slot.taken for call in scene.calls] == [True, True, False]
+    assert [call.completion.taken for call in scene.calls] == [True, True, False]
     assert (scene.stream.owed, neighbour.stream.owed) == (0, 1)
     scene.ask("too late")
     assert len(scene.calls) == 3
@@ -235,7 +235,7 @@ def test_caller_who_leaves_leaves_all_its_calls_and_nobody_elses() -> None:
 def test_header_turns_errors_into_the_status_of_the_stream() -> None:
     scene = Scene(FakeStream(triton_grpc_error="true"))
     scene.ask("a", "b", "c")
-    scene.calls[1].slot.finish(InvalidCall("no good"))
+    scene.calls[1].completion.finish(InvalidCall("no good"))
     assert scene.stream.ends == []
     scene.answer(0)
     (error,) = scene.stream.ends
@@ -243,7 +243,7 @@ def test_header_turns_errors_into_the_status_of_the_stream() -> None:
     assert (error.status, str(error)) == (InvalidCall.status, "[request id: b] no good")
     assert scene.stream.ids == ["a"]
     # Nobody hears of the third one any more.
-    assert scene.calls[2].slot.taken
+    assert scene.calls[2].completion.taken
     assert scene.stream.owed == 0
 
 
@@ -271,13 +271,13 @@ def test_timeout_of_a_request_ends_it_alone_and_is_forgotten_with_an_answer() ->
     act()
     assert scene.stream.answers[0].error_message == f"[request id: hurried] {DeadlineExceeded()}"
     assert scene.stream.ids == ["hurried", "too"]
-    assert not scene.calls[2].slot.taken
+    assert not scene.calls[2].completion.taken
 
 
 def test_so_many_are_at_work_and_the_caller_is_held_until_the_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streaming, "MOST_AT_WORK", 2)
+    monkeypatch.setattr(streaming, "MAX_AT_WORK", 2)
     scene = Scene()
     scene.ask("a", "b")
     assert not scene.stream.held
@@ -300,7 +300,7 @@ def test_so_many_are_at_work_and_the_caller_is_held_until_the_others_have_their_
 def test_caller_who_sends_ahead_and_does_not_read_is_held_until_it_has_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streaming, "MOST_AT_WORK", 2)
+    monkeypatch.setattr(streaming, "MAX_AT_WORK", 2)
     scene = Scene()
     scene.ask("a", "b")
     scene.stream.unread = 2
@@ -353,8 +353,8 @@ def test_large_message_of_a_caller_who_has_left_is_not_read(monkeypatch: pytest.
 
 
 def test_what_waits_has_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "MOST_AT_WORK", 1)
-    monkeypatch.setattr(streaming, "MOST_WAITING", 2)
+    monkeypatch.setattr(streaming, "MAX_AT_WORK", 1)
+    monkeypatch.setattr(streaming, "MAX_WAITING", 2)
     scene = Scene()
     scene.ask("a", "b", "c")
     with pytest.raises(StreamFull, match="more than 2 requests of this stream wait"):
@@ -415,14 +415,14 @@ def test_whatever_the_threads_do_answers_keep_their_order_and_the_end_comes_once
     count = data.draw(st.integers(1, 12))
     most = data.draw(st.integers(1, 4))
     scene = Scene(version=Answering("m", 3, float_signature()))
-    before, streaming.MOST_AT_WORK = streaming.MOST_AT_WORK, most
+    before, streaming.MAX_AT_WORK = streaming.MAX_AT_WORK, most
     try:
         scene.ask(*[str(index) for index in range(count)])
         scene.receive(None)
         assert isinstance(scene.version, Answering)
         scene.version.wait()
     finally:
-        streaming.MOST_AT_WORK = before
+        streaming.MAX_AT_WORK = before
     assert scene.stream.ids == [str(index) for index in range(count)]
     assert scene.stream.ends == [None]
     assert scene.stream.owed == 0
@@ -439,7 +439,7 @@ class Answering(RecordingVersion):
     def call(self, *args: Any, **more: Any) -> Call:
         call = super().call(*args, **more)
         array = np.zeros((1, 2), np.float32)
-        thread = threading.Thread(target=call.slot.finish, args=([array] * len(call.outputs),))
+        thread = threading.Thread(target=call.completion.finish, args=([array] * len(call.outputs),))
         self._threads.append(thread)
         thread.start()
         return call

@@ -9,9 +9,9 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall, Unsupported
+from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2 import trace_settings
 from hotgraph_server.settings import TraceSettings
-from hotgraph_server.tracing.tracing import Tracing
 
 from ..fakes import FakeGraph, Models, add_and_subtract, float_signature
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from google.protobuf import wrappers_pb2
 
-from hotgraph_server.listening import listen
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.lane import FastLane
+from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
 
@@ -66,7 +66,7 @@ class Toys:
 
 
 class Lane:
-    """A FastLane with what it needs.
+    """A Http2Server with what it needs.
 
     Attributes:
         calls: how many it owes an answer.
@@ -76,7 +76,7 @@ class Lane:
         self.calls = OpenCalls()
         sockets, self.port = listen("127.0.0.1", 0)
         self.decoders = ThreadPoolExecutor(1, "decoding")
-        self.lane = FastLane(
+        self.lane = Http2Server(
             sockets,
             services,
             tls,

@@ -15,7 +15,7 @@ from h2.events import DataReceived, Event, ResponseReceived, StreamReset, Traile
 from h2.settings import Settings
 
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.connection import MOST_UNUSED_BYTES, Connection
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Stream
 
@@ -75,7 +75,7 @@ class Feeder:
             buffer = bytearray(self._rest + part)
             used = self._connection.receive(memoryview(buffer))
             self._rest = bytes(buffer[used:])
-            assert len(self._rest) <= MOST_UNUSED_BYTES
+            assert len(self._rest) <= MAX_UNUSED_BYTES
             buffer[:] = b"\xee" * len(buffer)
 
 

@@ -22,7 +22,7 @@ from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
-from hotgraph_server.transport.http2.mistakes import ConnectionBroken
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 
 from .peer import (
     REQUEST,

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotgraph_server.transport.http2.field_decoder import BadHeaders
 from hotgraph_server.transport.http2.header_blocks import (
     HARD_HEADER_LIST_BYTES,
     MAX_HEADER_LIST_BYTES,
@@ -24,6 +23,7 @@ from hotgraph_server.transport.http2.header_blocks import (
     literal,
     percent_encoded,
 )
+from hotgraph_server.transport.http2.hpack_decoder import BadHeaders
 
 from .peer import REQUEST, decoded, request_block
 

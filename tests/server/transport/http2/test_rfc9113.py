@@ -22,10 +22,10 @@ import hpack
 import pytest
 
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.http2 import calm, frames
+from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code, frame, rst_stream, settings, window_update
-from hotgraph_server.transport.http2.mistakes import ConnectionBroken
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.server import GrpcServer
 
 from ..conftest import PATIENCE_S
@@ -585,14 +585,14 @@ def test_flood_is_cut_off_and_told_to_be_calm(name: str) -> None:
     """RFC 9113, section 10.5."""
     one = Answering()
     one.feed(greeting() + head(1) + head(3) + rst_stream(3, Code.CANCEL))
-    code = one.feed_all(FLOODS[name] * 100 for _ in range(int(2 * calm.MOST) // 100))
+    code = one.feed_all(FLOODS[name] * 100 for _ in range(int(2 * flood_limits.MAX) // 100))
     assert code is Code.ENHANCE_YOUR_CALM
 
 
 def test_rapid_resets_are_cut_off() -> None:
     one = Answering()
     one.feed(greeting())
-    numbers = range(1, 4 * int(calm.MOST) // calm.RAPID_RESET, 2)
+    numbers = range(1, 4 * int(flood_limits.MAX) // flood_limits.RAPID_RESET, 2)
     code = one.feed_all(head(number) + rst_stream(number, Code.CANCEL) for number in numbers)
     assert code is Code.ENHANCE_YOUR_CALM
 
@@ -601,7 +601,7 @@ def test_headers_that_only_churn_the_table_are_cut_off() -> None:
     one = Answering()
     one.feed(greeting())
     code = one.feed_all(
-        frame(1, END_HEADERS, number, churning(number)) for number in range(1, 3 * int(calm.MOST), 2)
+        frame(1, END_HEADERS, number, churning(number)) for number in range(1, 3 * int(flood_limits.MAX), 2)
     )
     assert code is Code.ENHANCE_YOUR_CALM
 
@@ -609,7 +609,7 @@ def test_headers_that_only_churn_the_table_are_cut_off() -> None:
 def test_callers_that_call_may_ping_and_churn_and_cancel_for_ever() -> None:
     one = Answering()
     one.feed(greeting())
-    for number in range(1, 8 * int(calm.MOST), 2):
+    for number in range(1, 8 * int(flood_limits.MAX), 2):
         one.feed(
             frame(1, END_HEADERS, number, churning(number))
             + data(number)

@@ -1,0 +1,100 @@
+"""The command ``hotgraph``: subcommands, help, exit status.
+
+Only the module of the subcommand that was asked for is imported: the client's commands work where the
+server's needs are not installed, and help does not wait for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from hotgraph_protos.version import __version__
+from hotgraph_server.commands.bootstrap import prepare_grpc
+
+# Subcommand: its module and its line in the help. The module has add_arguments(parser) and run(arguments);
+# or run_words(words), if its flags are not of argparse's kind.
+_COMMANDS = {
+    "serve": ("hotgraph_server.commands.serve", "serve SavedModels over gRPC"),
+    "tensorflow-model-server": (
+        "hotgraph_server.commands.tensorflow_model_server.command",
+        "the same, with TensorFlow Serving's flags and files",
+    ),
+    "inspect": (
+        "hotgraph_server.commands.inspect",
+        "show what a SavedModel takes and gives, and how to call it",
+    ),
+    "auth": ("hotgraph_server.commands.auth", "make keys that callers send, and hashes of them"),
+    "state": ("hotgraph_server.commands.state", "list, take, restore and export snapshots of variables"),
+    "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
+}
+_DESCRIPTION = """\
+hotgraph: an inference server for TensorFlow. One prebuilt graph, kept hot in one session, fed by
+batches; it speaks the gRPC protocols of Triton and KServe, and of TensorFlow Serving.
+"""
+_EPILOG = """\
+first steps:
+  hotgraph serve                   serve the built-in digits model on 127.0.0.1:8500
+  hotgraph inspect DIR             what is in a SavedModel, and code to call it
+  hotgraph COMMAND --help          all about one command, with examples
+"""
+_FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status: 1 if it failed, with one line on stderr. Wrong usage
+    exits with 2, as argparse does."""
+    if sys.stderr is None:
+        # Started with stderr closed; argparse, logging and TensorFlow all want one.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = words[0] if words and words[0] in _COMMANDS else None
+    if command in ("serve", "tensorflow-model-server"):
+        # Before its module is imported, because that imports grpc.
+        prepare_grpc()
+    try:
+        module = importlib.import_module(_COMMANDS[command][0]) if command else None
+    except ModuleNotFoundError as error:
+        return _fail(str(command), _not_installed(error))
+    run_words = getattr(module, "run_words", None)
+    if run_words is not None:
+        return _run(str(command), lambda: run_words(words[1:]))
+    parser = argparse.ArgumentParser(
+        "hotgraph",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hotgraph {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, line) in _COMMANDS.items():
+        subparser = commands.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == command and module is not None:
+            module.add_arguments(subparser)
+    arguments = parser.parse_args(words)
+    assert module is not None, "argparse has refused everything else"
+    return _run(arguments.command, lambda: module.run(arguments))
+
+
+def _run(command: str, run: Callable[[], int]) -> int:
+    # Here, because it imports grpc.
+    from hotgraph_server.errors import StartError
+
+    try:
+        return int(run())
+    except StartError as error:
+        return _fail(command, str(error))
+    except ModuleNotFoundError as error:
+        return _fail(command, _not_installed(error))
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    return f"{error}. The server needs: pip install 'hotgraph[server]'"
+
+
+def _fail(command: str, line: str) -> int:
+    print(f"hotgraph {command}: {' '.join(line.split())}", file=sys.stderr)
+    return _FAILED

@@ -1,0 +1,269 @@
+"""``hotgraph serve``: flags and file to settings, then the server's life in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hotgraph_server.access.gate import gate_of
+from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
+from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.reloading import Reloading
+from hotgraph_server.commands.setting_flags import add_flags
+from hotgraph_server.commands.signals import Stop, say
+from hotgraph_server.errors import SettingsError
+from hotgraph_server.model_control.discovery import offers_of
+from hotgraph_server.model_control.model_factory import ModelFactory, in_folder, model
+from hotgraph_server.observability.log_settings import Limit
+from hotgraph_server.observability.request_log.placing import checked_folder
+from hotgraph_server.repository import memory
+from hotgraph_server.repository.layout import default_name, versions_in
+from hotgraph_server.settings import (
+    PER_MODEL,
+    PER_SERVER,
+    AccessSettings,
+    AdminSettings,
+    ControlSettings,
+    InferenceSettings,
+    ListenSettings,
+    OpsSettings,
+    PredictionSettings,
+    RepositorySettings,
+    ResponseCacheSettings,
+    RestSettings,
+    ServerSettings,
+    SessionSettings,
+    SharedMemorySettings,
+    TraceSettings,
+    build,
+    key_of,
+)
+from hotgraph_server.settings.control import POLL
+from hotgraph_server.settings.file import FileSettings, read_settings_file
+from hotgraph_server.settings.local_paths import local_path
+
+if TYPE_CHECKING:
+    from hotgraph_server.server import Server
+
+DESCRIPTION = """\
+Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
+TensorFlow Serving, on one port.
+
+A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
+folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
+answers: handwritten digits, 784 pixels in, 10 probabilities out.
+"""
+EXAMPLES = """\
+examples:
+  hotgraph serve                                the built-in digits on 127.0.0.1:8500
+  hotgraph serve ~/models/flowers               one model, called "flowers"
+  hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
+  hotgraph serve DIR --host 0.0.0.0             for other machines to call
+  hotgraph serve --repository ~/models          every model of a repository
+  hotgraph serve --config server.toml           everything from a file:
+      port = 8500
+      [models.flowers]
+      path = "/models/flowers"
+      max_batch_rows = 16
+
+The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
+calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the files are read
+again, the folders are looked at, models come, go and change, and no call fails over it.
+"""
+
+_LOG = logging.getLogger(__name__)
+
+_BUILT_IN_NAME = "digits"
+# Of model-control poll, where poll-s is not given; as Triton has it.
+_POLL_S = 15.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the arguments of the command, its description and its examples."""
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="[NAME=]DIR",
+        help="a model; NAME is what clients call it, by default DIR's",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    add_flags(parser, *PER_SERVER, *PER_MODEL)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal says otherwise; returns the exit status.
+
+    Raises:
+        StartError: the server cannot start.
+    """
+    # First, because reading models' configurations has things to say.
+    set_up_logging(arguments.verbose)
+    settings = settings_from(vars(arguments))
+    if GRPC_EXPERIMENTS in os.environ:
+        _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
+    stop = Stop()
+    stop.start()
+    gate_of(settings.access)
+    checked_folder(settings.access.request_log_dir)
+    # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
+    for one in settings.models if settings.repository.exit_on_error else ():
+        versions_in(one.path, one.folder)
+    offers_of([Path(repository) for repository in settings.control.repository])
+    # Models of repositories name their devices themselves, and may come later.
+    import_tensorflow(sessions_of(settings), settings.ops, or_others=settings.offered is not None)
+    from hotgraph_server.server import Server
+
+    server = Server(settings)
+
+    def reload(_: bool) -> None:
+        # First: nothing else that is wrong shall keep a key that was taken back.
+        server.renew_access()
+        now = settings_from(vars(arguments))
+        server.renew(now)
+        if changed := for_the_next_start(settings, now):
+            _LOG.warning("of what has changed, %s holds from the next start", ", ".join(changed))
+
+    return serve_until_stopped(server, stop, Reloading(reload))
+
+
+def serve_until_stopped(server: Server, stop: Stop, reloading: Reloading) -> int:
+    """Start a server and serve until a signal says otherwise; returns the exit status.
+
+    Args:
+        stop: started.
+        reloading: entered once models load, and left before the server stops.
+
+    Raises:
+        StartError: the server cannot start.
+    """
+    memory.settle()
+    with contextlib.ExitStack() as stack:
+
+        def loading() -> None:
+            # A start may wait for a model that its owner takes off the list.
+            stack.enter_context(reloading)
+            stop.reload_by(reloading.ask)
+
+        server.start(loading)
+        stop.from_now_on_a_request()
+        say(f"serving on {server.address}")
+        limit_logging()
+        stop.wait()
+    stopped = server.stop()
+    if stopped.answered:
+        _LOG.info("all calls answered, stopped")
+    else:
+        say("stopped, but not every call could be answered in time")
+    status = 0 if stopped.answered else 1
+    if not stopped.ended:
+        # A run that does not end, for callers who have gone: an orderly exit would wait for it for ever.
+        os._exit(status)
+    return status
+
+
+def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
+    """The settings that flags and the file they name amount to.
+
+    Raises:
+        SettingsError: a value, a file or a model that cannot be.
+    """
+    file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
+    values = {**file.values, **flags}
+    control = build(ControlSettings, values)
+    control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
+    tables = {name: table for name, table in file.models.items() if "path" not in table}
+    if tables and not control.repository:
+        raise SettingsError(f'{flags["config"]}: [models.{min(tables)}] needs path = "DIR", or a repository')
+    models = [
+        in_folder(name, _folder(table["path"]), values, table)
+        for name, table in file.models.items()
+        if "path" in table
+    ]
+    models += [in_folder(*_named_folder(argument), values) for argument in flags["models"]]
+    if not models and not control.repository:
+        models = [model(_BUILT_IN_NAME, digits_model(), values)]
+    repository = build(RepositorySettings, values)
+    if control.model_control == POLL and not repository.poll_s:
+        repository = dataclasses.replace(repository, poll_s=_POLL_S)
+    return ServerSettings(
+        tuple(models),
+        build(ListenSettings, values),
+        build(AdminSettings, values),
+        build(RestSettings, values),
+        repository,
+        build(PredictionSettings, values),
+        build(SharedMemorySettings, values),
+        build(ResponseCacheSettings, values),
+        control=control,
+        offered=ModelFactory(values, tables) if control.repository else None,
+        inference=build(InferenceSettings, values),
+        tracing=build(TraceSettings, values),
+        ops=build(OpsSettings, values),
+        access=build(AccessSettings, values),
+    )
+
+
+def for_the_next_start(started: ServerSettings, now: ServerSettings) -> list[str]:
+    """The keys of settings of the server itself that are others now."""
+    changed = []
+    for field in dataclasses.fields(ServerSettings):
+        before, after = getattr(started, field.name), getattr(now, field.name)
+        if type(before) in PER_SERVER:
+            changed += [
+                key_of(one)
+                for one in dataclasses.fields(before)
+                if getattr(before, one.name) != getattr(after, one.name)
+            ]
+    return changed
+
+
+def sessions_of(settings: ServerSettings) -> list[SessionSettings]:
+    """How models are run, as far as that is known before any folder is read; those of repositories too."""
+    sessions = [one.session for one in settings.models]
+    if settings.offered is not None:
+        sessions.append(settings.offered("any", Path(), None).session)
+    return sessions
+
+
+def _named_folder(argument: str) -> tuple[str, Path]:
+    name, separator, folder = argument.partition("=")
+    # A path may hold a "=" of its own; a name never holds a "/".
+    if not separator or "/" in name:
+        name, folder = "", argument
+    if not folder:
+        raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
+    path = _folder(folder)
+    return name or default_name(path), path
+
+
+def _folder(text: str) -> Path:
+    # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
+    return Path(os.path.expanduser(local_path(text)))
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Our log goes to stderr; of others' only warnings do."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname).1s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def limit_logging() -> None:
+    """From now on callers have a say in what is logged, and so it has an end."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Limit(handler))

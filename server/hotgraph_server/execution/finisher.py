@@ -1,0 +1,67 @@
+"""The finisher: hands answers to their calls while the executor runs the next batch.
+
+Finishing a call is encoding and sending, some 30 us of Python each, unless the transport's own thread is
+busy and does it (transport/http2/server.py). While TensorFlow runs it lets other
+threads have the interpreter, so a batch that is finished beside the next run costs the executor nothing.
+Two cases are not worth the hand-over, and the executor finishes its batch itself: no call waits, so
+there is nothing to run; or runs are so short that the interpreter is what everybody waits for, and one
+more thread that wants it only makes it change hands more often.
+
+The thread begins with the first batch that is handed over: of many models most are never so busy.
+
+The queue between the two needs no edge of its own: what is in it are calls inside the server, and those
+are bounded at the door.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from hotgraph_server.batching.call import Call
+from hotgraph_server.tensors import Array
+from hotgraph_server.threads.coalescing import together
+
+Answers = Sequence[Sequence[Array]]
+"""For each call of a batch the arrays of its outputs."""
+
+WORTH_A_HAND_OVER_S = 0.001
+"""Runs shorter than this leave the interpreter to others for too little time."""
+
+
+def finish(calls: Sequence[Call], answers: Answers) -> None:
+    """End each call with its answer; one that has ended already is passed over by its completion."""
+    # Callers on one connection get their answers in one write.
+    with together():
+        for call, answer in zip(calls, answers, strict=True):
+            call.completion.finish(answer)
+
+
+class Finisher:
+    """One thread beside an executor; `name` is the executor's. For the executor's thread alone, so nobody
+    else can be starting the thread, or stopping it, at the same time."""
+
+    def __init__(self, name: str) -> None:
+        self._handed_over: queue.SimpleQueue[tuple[Sequence[Call], Answers] | None] = queue.SimpleQueue()
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    def hand_over(self, calls: Sequence[Call], answers: Answers) -> None:
+        """Let the thread finish these calls; returns at once."""
+        self._handed_over.put((calls, answers))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._main, name=f"finisher {self._name}", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread finish what it has, and wait for it. It waits for nobody, so this ends."""
+        if self._thread is not None:
+            self._handed_over.put(None)
+            self._thread.join()
+
+    def _main(self) -> None:
+        while (work := self._handed_over.get()) is not None:
+            finish(*work)
+            # Answers must not stay alive until the next batch comes.
+            del work

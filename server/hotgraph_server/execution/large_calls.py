@@ -1,0 +1,83 @@
+"""Calls in pieces: those that are larger than a batch, and those that do not fit into memory at once.
+
+A large call gives the executor back after each piece, so that small calls wait for a piece and not for the
+whole. Only one that was not known to be large, whose run alone has not fitted into memory, is run to its end
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hotgraph_server.batching.call import Call
+from hotgraph_server.execution.runs import Runs
+from hotgraph_server.execution.splitting import add_answer, may_split, next_piece, whole_answer
+from hotgraph_server.statistics import Event
+
+
+class Pieces:
+    """The runner's own.
+
+    Args:
+        runs: does and counts them.
+        put_back: takes in the rest of a call until its turn comes again.
+        split: may calls be run in pieces at all?
+        is_joined: may calls of this signature, by its name, share batches now?
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        put_back: Callable[[Call], None],
+        *,
+        split: bool,
+        is_joined: Callable[[str], bool],
+    ) -> None:
+        self._runs = runs
+        self._put_back = put_back
+        self._split = split
+        self._is_joined = is_joined
+
+    def may_split(self, call: Call) -> bool:
+        """Would its answer in pieces be its answer?"""
+        return (
+            self._split and self._is_joined(call.signature.name) and may_split(call, self._runs.joining(call))
+        )
+
+    def run_next(self, call: Call, max_rows: int) -> None:
+        """Run the next piece of a large call, and end the call or give it back."""
+        if not call.rows_done:
+            self._runs.count(call, Event.SPLIT)
+        if self._step(call, max_rows) and call.rows_done < call.rows:
+            self._put_back(call)
+
+    def run_all(self, call: Call, max_rows: int) -> bool:
+        """Run a call to its end without others in between. Returns whether it got its answer."""
+        call.rows_done, call.pieces = 0, None
+        while call.rows_done < call.rows:
+            if not self._runs.is_wanted(call) or not self._step(call, max_rows):
+                return False
+        return True
+
+    def _step(self, call: Call, max_rows: int) -> bool:
+        """Run one piece, and end the call if it is the last or fails. Returns whether it ran."""
+        runs = self._runs
+        joining = runs.joining(call)
+        piece = next_piece(call, max_rows, joining)
+        ran = runs.execute([piece])
+        if ran.out_of_memory and piece.rows > 1:
+            runs.count(call, Event.OUT_OF_MEMORY)
+            runs.count_failed(call, piece.rows, ran)
+            if not runs.is_wanted(call):
+                return False
+            too_many, piece = piece.rows, next_piece(call, piece.rows // 2, joining)
+            ran = runs.execute([piece])
+            if ran.error is None:
+                runs.learn(call.signature.name, too_many)
+        if ran.error is not None:
+            call.pieces = None
+            runs.end_failed(call, piece.rows, ran)
+            return False
+        last = add_answer(call, piece, ran.answers[0])
+        runs.answer_whole(call, piece.rows, ran, whole_answer(call) if last else None)
+        return True

@@ -1,0 +1,332 @@
+"""Runs of one graph, and what each of them means for the calls that were in it.
+
+One step of the runner's work at a time: run calls together, end them with what came out, count it. What is
+run next when a run fails is decided elsewhere (retries.py, large_calls.py).
+
+A call is counted once by how it ended. Whoever ends it early counts it (model.Version.leave), so a run counts
+only those whose completions it gets when it ends (Slot.begin). It takes them before it answers, because a
+caller who has its answer shall find it counted; one who leaves between the two has been answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.joining import PLAIN, Joining, cut, join, rows_to_run
+from hotgraph_server.batching.suspects import Suspects
+from hotgraph_server.batching.trust import Trust
+from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
+from hotgraph_server.execution.failing_callers import Failing
+from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
+from hotgraph_server.execution.retry_rules import RowLimits
+from hotgraph_server.execution.verification import Sample
+from hotgraph_server.settings import BatchSettings
+from hotgraph_server.signatures import Signature
+from hotgraph_server.statistics import Event, Moments, Statistics
+from hotgraph_server.tensors import Array
+
+_LOG = logging.getLogger(__name__)
+
+OUT_OF_MEMORY = 8
+"""TensorFlow's RESOURCE_EXHAUSTED."""
+
+
+class Runnable(Protocol):
+    """What graph.Graph is to us."""
+
+    def run(
+        self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
+    ) -> Sequence[Array]: ...
+
+
+class Ran(NamedTuple):
+    """A run: the answers of its calls, or why there are none; its course as in statistics.Moments."""
+
+    answers: Sequence[Sequence[Array]]
+    error: Exception | None
+    started: float
+    joined: float
+    returned: float
+    ended: float
+
+    @property
+    def input_s(self) -> float:
+        """Seconds that joining took; of a run that failed none are told."""
+        return 0.0 if self.error else self.joined - self.started
+
+    @property
+    def output_s(self) -> float:
+        """Seconds that cutting took; of a run that failed none are told."""
+        return 0.0 if self.error else self.ended - self.returned
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Is memory the reason?"""
+        return isinstance(self.error, RunFailed) and self.error.code == OUT_OF_MEMORY
+
+
+class Runs:
+    """The executor's own, in the executor's thread.
+
+    Args:
+        title: of the version, for the log.
+        graph: what is run.
+        waiting: how many calls wait for a run now.
+        statistics: gets every run and event.
+        finisher: ends calls beside the next run where that pays.
+        settings: of the model.
+        alone: why a signature's calls run alone, None where they are joined; others change it.
+        joinings: how calls of a signature are joined; not named: the plain way.
+        clock: monotonic seconds.
+        limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
+        row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
+        suspects: is told by `failing`; None: nobody asks.
+        trust: of the signatures whose joined calls are checked.
+
+    Attributes:
+        limits: how many rows a run may have, by signature.
+        failing: is told of calls that fail by themselves, and of answers.
+        may_leave: is asked before answers of joined calls leave of which one is due for a check; where it
+            says no, it has ended them. The runner sets it (verifier.py).
+    """
+
+    def __init__(
+        self,
+        title: str,
+        graph: Runnable,
+        waiting: Callable[[], int],
+        statistics: Statistics,
+        finisher: Finisher,
+        settings: BatchSettings,
+        alone: Mapping[str, str | None],
+        joinings: MutableMapping[str, Joining],
+        clock: Callable[[], float],
+        limit_rows: Callable[[str, int], None],
+        row_caps: Mapping[str, int] | None = None,
+        suspects: Suspects | None = None,
+        trust: Mapping[str, Trust] | None = None,
+    ) -> None:
+        self._limit_rows = limit_rows
+        self.limits = RowLimits(settings.max_batch_rows, row_caps)
+        for name, limit in (row_caps or {}).items():
+            limit_rows(name, limit)
+        self.failing = Failing(title, suspects or Suspects())
+        self.may_leave: Callable[[Sequence[Call], Ran], bool] = lambda *_: True
+        self._trust = trust or {}
+        self._title = title
+        self._graph = graph
+        self._waiting = waiting
+        self._statistics = statistics
+        self._finisher = finisher
+        self._buckets = {name: joining.buckets for name, joining in joinings.items()}
+        self._alone = alone
+        self._joinings = joinings
+        self._clock = clock
+
+    def execute(self, calls: Sequence[Call], joining: Joining | None = None) -> Ran:
+        """Run calls together, once; nothing ends by it.
+
+        Args:
+            calls: of one lane, or a single one.
+            joining: how; None: as their signature's calls are.
+        """
+        return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
+
+    def run_alone(self, call: Call | Sample) -> Ran:
+        """What a call is answered alone; nobody hears of this run."""
+        # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
+        compiles = call.signature.compiles
+        return self._run([call], self.joining_of(call.signature.name) if compiles else PLAIN)
+
+    def _run(self, calls: Sequence[Call | Sample], joining: Joining) -> Ran:
+        first = calls[0]
+        signature = first.signature
+        started = joined = returned = self._clock()
+        try:
+            inputs = join(calls, joining)
+            joined = returned = self._clock()
+            outputs = self._graph.run(signature, first.outputs, inputs)
+            returned = self._clock()
+            # A batch is large; what is cut now are its answers.
+            del inputs
+            answers = cut(calls, outputs, joining)
+        except Exception as error:
+            if len(calls) > 1 or joining is not PLAIN or isinstance(error, RunFailed):
+                # It travels without the frames that it came through: they hold the batch.
+                forget_traceback(error)
+            return Ran((), error, started, joined, returned, self._clock())
+        return Ran(answers, None, started, joined, returned, self._clock())
+
+    def answer(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls with their answers, unless a check says otherwise."""
+        name = calls[0].signature.name
+        rows = sum([call.rows for call in calls])
+        if self.limits.ran(name, rows):
+            self._fit_buckets(name)
+            self._limit_rows(name, self.limits.of(name))
+            _LOG.info("%s: signature %r is tried with more rows a run again", self._title, name)
+        trust = self._trust.get(name)
+        if (
+            trust is not None
+            and (len(calls) > 1 or self._is_filled_up(calls[0]))
+            and not trust.passes(len(calls), ran.ended)
+            and not self.may_leave(calls, ran)
+        ):
+            return
+        self.deliver(calls, ran)
+
+    def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls with their answers."""
+        # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
+        self.count_answered(calls, ran)
+        if self._waiting() and ran.ended - ran.started > WORTH_A_HAND_OVER_S:
+            self._finisher.hand_over(calls, ran.answers)
+        else:
+            finish(calls, ran.answers)
+
+    def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
+        """Count a run that went well."""
+        arrivals = [call.arrived for call in calls if call.completion.begin()]
+        arrivals += calls[0].company
+        self.failing.answered(calls)
+        self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
+
+    def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
+        """Count a piece of so many rows of a call, and end the call if this was the last.
+
+        Args:
+            call: the whole one.
+            rows: of the piece.
+            ran: its run.
+            answer: of the whole call; None: pieces are left.
+        """
+        arrivals = [call.arrived] if answer is not None and call.completion.begin() else []
+        self._add_run(call, arrivals, rows, ran)
+        if answer is not None:
+            self.failing.answered([call])
+            finish([call], [answer])
+
+    def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
+        """End a call with the error of a run of so many rows."""
+        self._count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
+        error = ran.error
+        self.failing.failed(call, error)
+        if isinstance(error, RunFailed):
+            call.completion.finish(error)
+        else:
+            _LOG.error("%s: signature %r broke", self._title, call.signature.name, exc_info=error)
+            call.completion.finish(InternalError())
+            assert error is not None
+            forget_traceback(error)
+
+    def end_all_failed(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls with the error of the one run that they were in, which is not tried again."""
+        first = calls[0]
+        arrivals = [call.arrived for call in calls if call.completion.begin()]
+        self._count_ends(arrivals, first, sum([call.rows for call in calls]), ran)
+        error = ran.error
+        if not isinstance(error, RunFailed):
+            _LOG.error("%s: signature %r broke", self._title, first.signature.name, exc_info=error)
+        for call in calls:
+            # An error of its own for each: whoever sends one changes it.
+            own = RunFailed(error.code, str(error)) if isinstance(error, RunFailed) else InternalError()
+            call.completion.finish(own)
+        assert error is not None
+        forget_traceback(error)
+
+    def _add_run(self, call: Call, arrivals: Sequence[float], rows: int, ran: Ran) -> None:
+        """Count a run of `call`'s signature, and those of its calls that it ends."""
+        self._statistics.add_run(
+            call.signature.name,
+            arrivals,
+            rows,
+            ran.started,
+            ran.ended,
+            failed=ran.error is not None,
+            input_s=ran.input_s,
+            output_s=ran.output_s,
+        )
+
+    def _count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
+        """Count a run that failed, and those who hear of it."""
+        if call.company and call.signature.writes:
+            arrivals += call.company
+        elif call.company:
+            # Each of those whose rows these are is run again alone, and counted by that run.
+            arrivals = []
+        self._add_run(call, arrivals, rows, ran)
+
+    def may_begin(self, call: Call) -> bool:
+        """Shall this call, which changes state, be run now? If so, nobody can leave it any more."""
+        return self.is_wanted(call) and call.completion.begin()
+
+    def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
+        """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
+        self._add_run(call, (), rows, ran)
+
+    def count_in_vain(self, calls: Sequence[Call], ran: Ran) -> None:
+        """Count a run that went well, and whose answers nobody gets."""
+        rows = sum([call.rows for call in calls])
+        name = calls[0].signature.name
+        self._statistics.add_run(name, (), rows, ran.started, ran.ended, failed=True)
+
+    def count(self, call: Call | Sample, event: Event) -> None:
+        """Count what has happened to `call`, or to the run that it was in."""
+        self._statistics.count(call.signature.name, event)
+
+    def is_wanted(self, call: Call) -> bool:
+        """Time has passed, and callers may have left."""
+        if call.deadline <= self._clock():
+            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
+                self.count(call, Event.EXPIRED)
+            return False
+        return not call.completion.taken
+
+    def joining(self, call: Call) -> Joining:
+        """How this call is joined with others."""
+        if call.lane is None or not self._joinings:
+            return PLAIN
+        return self.joining_of(call.signature.name)
+
+    def joining_of(self, name: str) -> Joining:
+        """How calls of a signature are joined."""
+        return PLAIN if self._alone[name] is not None else self._joinings.get(name, PLAIN)
+
+    def learn(self, name: str, rows: int) -> None:
+        """So many rows of a signature do not fit into memory."""
+        limit = self.limits.learn(name, rows)
+        self._fit_buckets(name)
+        self._limit_rows(name, limit)
+        _LOG.warning(
+            "%s: %d rows of signature %r do not fit into memory; from now on %d are run at once",
+            self._title,
+            rows,
+            name,
+            limit,
+        )
+
+    def watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
+        """Tell whoever looks of a run that ends these calls."""
+        watcher = self._statistics.watcher
+        if watcher is not None:
+            watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
+        return ran
+
+    def _is_filled_up(self, call: Call) -> bool:
+        """Does this call, in a run of its own, run with more rows than it would alone?"""
+        joining = self.joining(call)
+        if not joining.buckets or call.signature.compiles:
+            return False
+        return rows_to_run(call.rows, joining) != call.rows
+
+    def _fit_buckets(self, name: str) -> None:
+        """No bucket is larger than a run may be."""
+        joining = self._joinings.get(name)
+        if joining is not None:
+            limit = self.limits.of(name)
+            buckets = tuple(bucket for bucket in self._buckets[name] if bucket <= limit)
+            self._joinings[name] = replace(joining, buckets=buckets)

@@ -1,0 +1,104 @@
+"""Which versions are live: an immutable table, swapped in one assignment.
+
+Readers take the table once per call and see either the old or the new one, never a mixture, and they
+need no lock for it. Writers are serialised by the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from hotgraph_server.models.version import State, Version
+
+Table = Mapping[str, Mapping[int, Version]]
+Labels = Mapping[str, Mapping[str, int]]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+class _Shown(NamedTuple):
+    """Versions and the labels that point to them, which change together."""
+
+    table: Table
+    labels: Labels
+
+
+class Registry:
+    """By model name, then by version number, highest first."""
+
+    def __init__(self) -> None:
+        self._shown = _Shown(MappingProxyType({}), MappingProxyType({}))
+        self._swapping = threading.Lock()
+
+    @property
+    def table(self) -> Table:
+        """All versions that were published and not withdrawn, whatever their state."""
+        return self._shown.table
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """The labels of a model that point to a version which is there."""
+        return self._shown.labels.get(name, _NONE)
+
+    def publish(self, versions: Iterable[Version]) -> None:
+        """Add versions; one with the same name and number replaces the former."""
+        with self._swapping:
+            models = {name: dict(numbered) for name, numbered in self._shown.table.items()}
+            for version in versions:
+                models.setdefault(version.name, {})[version.number] = version
+            self._swap(models, self._shown.labels)
+
+    def replace(self, name: str, versions: Iterable[Version], labels: Mapping[str, int] = _NONE) -> None:
+        """From now on a model has these versions and no others; without any it is not there.
+
+        Args:
+            name: of the model.
+            versions: all of its own.
+            labels: names for numbers; those of versions that are not among `versions` are left out.
+        """
+        numbered = {version.number: version for version in versions}
+        with self._swapping:
+            models, all_labels = dict(self._shown.table), dict(self._shown.labels)
+            models.pop(name, None)
+            all_labels.pop(name, None)
+            if numbered:
+                models[name] = numbered
+                all_labels[name] = MappingProxyType(
+                    {label: number for label, number in labels.items() if number in numbered}
+                )
+            self._swap(models, all_labels)
+
+    def find(self, name: str, number: int | None = None, label: str | None = None) -> Version | None:
+        """The version with that number or label, or without either the highest that is live; None: not there.
+
+        If none is live, the highest of all, so that the caller can say why it does not answer.
+        """
+        shown = self._shown
+        versions = shown.table.get(name)
+        if not versions:
+            return None
+        if label is not None:
+            number = shown.labels.get(name, _NONE).get(label)
+            return None if number is None else versions[number]
+        if number is not None:
+            return versions.get(number)
+        for version in versions.values():
+            if version.state is State.LIVE:
+                return version
+        return next(iter(versions.values()))
+
+    def versions(self) -> list[Version]:
+        """All of them, by name, highest number first."""
+        return [version for numbered in self._shown.table.values() for version in numbered.values()]
+
+    def _swap(self, models: Mapping[str, Mapping[int, Version]], labels: Labels) -> None:
+        """Requires the lock."""
+        assert self._swapping.locked()
+        self._shown = _Shown(
+            MappingProxyType(
+                {name: dict(sorted(models[name].items(), reverse=True)) for name in sorted(models)}
+            ),
+            MappingProxyType(dict(labels)),
+        )

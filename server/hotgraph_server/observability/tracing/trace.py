@@ -1,0 +1,143 @@
+"""The trace of one call, and how it is written.
+
+Moments are nanoseconds of the monotonic clock, under Triton's names. Which moment each name means here:
+
+    GRPC_WAITREAD_START, _END   the message is there; how long it took to come is not known, so both are one
+    REQUEST_START               as above: reading the message begins
+    QUEUE_START                 the call is decoded and goes into its queue
+    COMPUTE_START               its run begins; of several runs (in pieces, or again in parts) the first
+    COMPUTE_INPUT_END           its batch is joined; of several runs the last, here and below
+    COMPUTE_OUTPUT_START        the graph has run
+    COMPUTE_END                 its answer is cut out
+    INFER_RESPONSE_COMPLETE     the call has ended, with an answer or an error
+    REQUEST_END                 as above
+    GRPC_SEND_START, _END       the answer is being written; its bytes are with the transport
+
+A call that did not get far lacks the later ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from hotgraph_protos import tensors as wire
+from hotgraph_protos.open_inference import ModelInferResponse
+from hotgraph_server.observability.tracing.configs import TENSORS, TIMESTAMPS
+from hotgraph_server.observability.tracing.samplings import Drawn
+from hotgraph_server.statistics import Moments
+from hotgraph_server.tensors import Array
+
+_ORDER = (
+    *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START", "QUEUE_START"),
+    *("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"),
+    *("INFER_RESPONSE_COMPLETE", "REQUEST_END", "GRPC_SEND_START", "GRPC_SEND_END"),
+)
+
+
+class Trace:
+    """One call on its way. Threads that take the call on take its trace with it, one after the other.
+
+    Attributes:
+        drawn: why there is this trace.
+        number: its own, from 1.
+        model: that the request names.
+        version: number of the version that was called; 0 as long as none was.
+        let_go: whoever holds it somewhere lets go of it there; called when it has ended.
+    """
+
+    def __init__(self, drawn: Drawn, number: int, model: str, request_id: str) -> None:
+        self.drawn = drawn
+        self.number = number
+        self.model = model
+        self.version = 0
+        self.let_go: Callable[[], object] = _nothing
+        self._request_id = request_id
+        self._moments: dict[str, int] = {}
+        self._inputs: list[tuple[str, Array]] = []
+        self._response: bytes = b""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its tensors hold."""
+        return sum([array.nbytes for _, array in self._inputs]) + len(self._response)
+
+    def now(self, *names: str) -> None:
+        """It is the moment of these names."""
+        moment = time.monotonic_ns()
+        for name in names:
+            self._moments[name] = moment
+
+    def queued(self, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
+        """The call goes into its queue.
+
+        Args:
+            arrived: monotonic seconds.
+            names: of `inputs`.
+        """
+        self._moments["QUEUE_START"] = _ns(arrived)
+        if TENSORS in self.drawn.level:
+            # What they lie in may be used for something else once the call has ended.
+            self._inputs = [(name, array.copy()) for name, array in zip(names, inputs, strict=True)]
+
+    def ran(self, moments: Moments) -> None:
+        """The call was run."""
+        self._moments.setdefault("COMPUTE_START", _ns(moments.started))
+        self._moments["COMPUTE_INPUT_END"] = _ns(moments.joined)
+        self._moments["COMPUTE_OUTPUT_START"] = _ns(moments.returned)
+        self._moments["COMPUTE_END"] = _ns(moments.ended)
+
+    def keep_response(self, response: bytes) -> None:
+        """The bytes of the ModelInferResponse, for the outputs in it."""
+        self._response = response
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Its entries in the file, in their order."""
+        about = {"id": self.number, "model_name": self.model, "model_version": self.version}
+        yield {**about, "request_id": self._request_id} if self._request_id else about
+        if TIMESTAMPS in self.drawn.level:
+            yield {
+                "id": self.number,
+                "timestamps": [
+                    {"name": name, "ns": self._moments[name]} for name in _ORDER if name in self._moments
+                ],
+            }
+        for name, array in self._inputs:
+            yield self._tensor("TENSOR_QUEUE_INPUT", name, wire.datatype_of(array.dtype) or "", array)
+        for name, datatype, array in _outputs(self._response):
+            yield self._tensor("TENSOR_BACKEND_OUTPUT", name, datatype, array)
+
+    def _tensor(self, activity: str, name: str, datatype: str, array: Array) -> dict[str, Any]:
+        tensor = {
+            "name": name,
+            "data": ",".join(map(_text, array.reshape(-1).tolist())),
+            "shape": ",".join(map(str, array.shape)),
+            "dtype": datatype,
+        }
+        return {"id": self.number, "activity": activity, "tensor": tensor}
+
+
+def _outputs(response: bytes) -> Iterator[tuple[str, str, Array]]:
+    """Name, datatype and values of the outputs of a response, as far as they are in it."""
+    try:
+        message = ModelInferResponse.FromString(response)
+    except DecodeError:
+        return
+    for output, raw in zip(message.outputs, message.raw_output_contents, strict=False):
+        if "shared_memory_region" not in output.parameters:
+            yield output.name, output.datatype, wire.decode_raw(output.datatype, tuple(output.shape), raw)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _nothing() -> None:
+    """For a trace that nobody holds."""
+
+
+def _ns(moment: float) -> int:
+    return round(moment * 1e9)

@@ -1,0 +1,105 @@
+"""A hot method that has two ways into the queue: what Predict and ModelInfer do alike.
+
+A message of a form that is known (template.py) is two arrays and a look at the registry away from the
+queue. Any other is parsed and checked, and every error is found on this way; if nothing is wrong with it,
+the next one of its form goes the short way.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.submission import QueueHints, place_of
+from hotgraph_server.protocols.template import Template, learn
+from hotgraph_server.protocols.template_cache import KnownTemplates
+from hotgraph_server.signatures import Signature
+from hotgraph_server.tensors import Array
+from hotgraph_server.transport.message_fields import MalformedMessage, Message, Span
+from hotgraph_server.transport.service import Reply
+
+
+class Meant(Protocol):
+    """What a message was found to ask for, but for what lies in its gaps: a NamedTuple of the protocol's.
+
+    Attributes:
+        version: the one that was found; weakly, so that no template keeps a version from closing.
+        aliases: of the outputs that the call wants, in the order of its answer.
+        place: of the call in the queue; worked out for templates, which spare all later calls the same.
+    """
+
+    @property
+    def version(self) -> weakref.ref[Version]: ...
+    @property
+    def signature(self) -> Signature: ...
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+    @property
+    def place(self) -> QueueHints: ...
+    @property
+    def _replace(self) -> Callable[..., Any]: ...
+
+
+Asked = TypeVar("Asked", bound=Meant)
+
+Gaps = Callable[[], tuple[Mapping[str, Span], Span | None]]
+"""Where the tensors lie in a message, by alias, and where its one string lies, if it has one that differs
+from message to message. Raises MalformedMessage: it cannot be walked through."""
+
+
+class FastPath(Generic[Asked]):
+    """Any number of threads may call it."""
+
+    def __init__(self) -> None:
+        self._templates: KnownTemplates[Asked] = KnownTemplates()
+
+    def __call__(self, message: Message, reply: Reply) -> None:
+        """Read the message and queue its call.
+
+        Raises:
+            CallError: it cannot be answered, and why; the reply is not used then.
+        """
+        template = self._templates.find(message)
+        if template is None or not self._take_the_short_way(template, message, reply):
+            self._take_the_long_way(message, reply)
+
+    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
+        """Returns whether it led there: only if the version found last time is the one for this call too."""
+        raise NotImplementedError
+
+    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+        raise NotImplementedError
+
+    def _remember(
+        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], gaps: Gaps
+    ) -> None:
+        """Learn what messages of this form mean, if it is time for that.
+
+        Args:
+            message: one in which nothing is wrong.
+            asked: what it means.
+            version: that of `asked`.
+            inputs: its tensors, in the order of the signature's inputs.
+            gaps: called only if the answer is wanted.
+        """
+        if not self._templates.wants_more():
+            return
+        signature = asked.signature
+        try:
+            places, text = gaps()
+        except MalformedMessage:
+            self._templates.add(None)
+            return
+        place = place_of(version, signature, asked.aliases, inputs)
+        self._templates.add(
+            learn(
+                message,
+                asked._replace(place=place),
+                inputs,
+                [places.get(spec.alias) for spec in signature.inputs],
+                text,
+                given=list(signature.defaults.values()),
+            )
+        )

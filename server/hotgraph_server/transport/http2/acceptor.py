@@ -1,0 +1,98 @@
+"""The sockets that connections come in through: accepting, pausing when there are no files left, closing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import ssl
+from collections.abc import Sequence
+
+from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
+
+_LOG = logging.getLogger(__name__)
+
+# The system tries so long to get bytes across to a peer that answers nothing, not even by TCP.
+_DEAD_PEER_MS = 60_000
+
+
+class Doors:
+    """Listening sockets, registered with a selector. For one thread at a time.
+
+    Args:
+        sockets: bound and listening; closed in the end.
+        tls: wraps every connection; None: no TLS.
+        selector: gets the sockets, with no data, while connections can be accepted.
+
+    Attributes:
+        paused_until: when accepting goes on, monotonic seconds; None: it is going on.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None, selector: selectors.BaseSelector
+    ) -> None:
+        self.paused_until: float | None = None
+        self._sockets = list(sockets)
+        self._tls = tls
+        self._selector = selector
+        self._full = False  # nothing could be accepted the last time
+
+    def open(self) -> None:
+        """Let connections come."""
+        self.paused_until = None
+        for listener in self._sockets:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
+
+    def accept(self, listener: socket.socket, now: float) -> socket.socket | None:
+        """The next connection, ready for use without waiting; None if there is none after all."""
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno in NO_MORE_FILES:
+                # The caller stays in the backlog; to be told of it again at once would help nobody.
+                if not self._full:
+                    self._full = True
+                    _LOG.warning("no more connections can be accepted for now: %s", error.strerror)
+                self._shut()
+                self.paused_until = now + PAUSE_S
+            # Otherwise the caller has changed its mind.
+            return None
+        if self._full:
+            self._full = False
+            _LOG.info("connections are accepted again")
+        try:
+            sock.setblocking(False)
+            _tune(sock)
+            if self._tls is not None:
+                return self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:
+            _LOG.debug("a connection went as it came: %s", error)
+            sock.close()
+            return None
+        return sock
+
+    def close(self) -> None:
+        """Take no connections any more, for good."""
+        self._shut()
+        self.paused_until = None
+        for listener in self._sockets:
+            listener.close()
+        self._sockets.clear()
+
+    def _shut(self) -> None:
+        for listener in self._sockets:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(listener)
+
+
+def _tune(sock: socket.socket) -> None:
+    """What a connection is told; a Unix socket needs none of it."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # Answers are written whole, so there is nothing to wait for.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)

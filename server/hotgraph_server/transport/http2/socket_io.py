@@ -1,0 +1,274 @@
+"""A connection's socket: reads what is there, writes what can be written, TLS or not. Never waits.
+
+Whoever has the lane's turn may call anything here (server.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+
+from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
+from hotgraph_server.transport.http2.stream import Stream
+
+# What one read takes at most. A read costs a system call and, with it, a chance for other threads to take
+# the interpreter; this many bytes are 80 calls of 3 kB, or a fifth of a large image.
+RECEIVE_BYTES = 256 * 1024
+
+# With so much unsent we stop reading from a peer: each thing that it says could add to it.
+_MAX_UNSENT_BYTES = 8 * 2**20
+
+# What one connection is sent at a time; a peer that reads as fast as we write would be served for as long as
+# its answer is. It is copied to the system at some GB/s.
+_MAX_A_WRITE = 4 * 2**20
+
+# A peer that goes on for so long does not listen.
+_MAX_PASSED_OVER_BYTES = 16 * 2**20
+
+# Up to here joining pieces and one send is cheaper than handing the system a list of them.
+_WORTH_LISTING = 64 * 1024
+# What systems take in one call; POSIX promises 16, Linux and macOS have 1024.
+_PIECES = 512
+
+# Those that have no address: callers on Unix sockets.
+_nameless = itertools.count(1)
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class LinkLost(Exception):
+    """The peer, or the way to it, is gone."""
+
+
+class SocketIO:
+    """A socket with its connection.
+
+    Args:
+        sock: accepted and not blocking; wrapped, without a handshake yet, if it is TLS.
+        open_stream, most_streams: see Connection.
+        dirty: gets the link when it has something to write.
+        max_header_bytes: see Connection.
+
+    Attributes:
+        closing: nothing is read any more, and it shall be closed once all is sent.
+        lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
+            that closes a connection with something unread in it may take back what was sent last.
+        registered: the events that the selector was told; who registers it keeps it.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        open_stream: Callable[[Connection, int, Head], Stream],
+        most_streams: int,
+        dirty: list[SocketIO],
+        max_header_bytes: int = MAX_HEADER_LIST_BYTES,
+    ) -> None:
+        self.sock = sock
+        self.connection = Connection(
+            open_stream,
+            most_streams,
+            functools.partial(dirty.append, self),
+            time.monotonic,
+            max_header_bytes=max_header_bytes,
+        )
+        self.connection.peer = _peer_of(sock)
+        self.closing = False
+        self.lingers = False
+        self._passed_over = -1  # bytes, since the end was said; below zero: it was not
+        self.registered = _READ
+        self._accepted_at = time.monotonic()
+        self._stuck_since = math.inf  # since when the system takes nothing of what is to be sent
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._shaking = self._tls is not None
+        self._tls_waits_for_write = False
+        self._tls_has_more = False  # it has decrypted what there was no time for
+        # Received, and not used yet: the beginning of a frame, or what there was no time for.
+        self._rest: bytes | memoryview = b""
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._unsent_bytes = 0
+
+    @property
+    def stuck_since(self) -> float:
+        """Since when it waits for its peer, monotonic seconds; infinite if it does not.
+
+        Whatever the peer says meanwhile: what counts is that it greets us, and that it takes what it is sent.
+        Of single streams the connection knows more (`Connection.give_up_stalled`).
+        """
+        return self._stuck_since if self.connection.greeted else self._accepted_at
+
+    @property
+    def unfinished(self) -> bool:
+        """Is something left of what was received, for which there was no time?"""
+        return not self.closing and (self.connection.unfinished or self._tls_has_more)
+
+    @property
+    def reads(self) -> bool:
+        """Is anything to be read?"""
+        return not self.closing and bool(self.interest & _READ or self._shaking)
+
+    @property
+    def has_output(self) -> bool:
+        """Is there something to send?"""
+        return bool(self.connection.out or self._unsent)
+
+    @property
+    def interest(self) -> int:
+        """The selector events that it waits for now."""
+        if self._shaking:
+            return _WRITE if self._tls_waits_for_write else _READ
+        if not self.has_output:
+            return _READ
+        unsent = self._unsent_bytes + self.connection.out_bytes
+        return _WRITE if self.closing or unsent > _MAX_UNSENT_BYTES else _READ | _WRITE
+
+    def read(self, buffer: bytearray, view: memoryview, ends_at: float = math.inf) -> None:
+        """Read once, or as often as TLS has more, and take it in, as far as there is time.
+
+        Args:
+            buffer: RECEIVE_BYTES and room for a rest; anybody's after the call. `view` is its memory.
+            ends_at: when it is the others' turn, monotonic seconds.
+
+        Raises:
+            LinkLost: there is nothing to be had any more.
+            ConnectionBroken: the peer broke the protocol; `write` still sends why.
+        """
+        if self._shaking and not self._shake():
+            return
+        if self.connection.unfinished:
+            # Nothing more is read while something is left, so a peer that asks for much waits for itself.
+            rest = memoryview(self._rest)
+            self._rest = rest[self.connection.receive(rest, ends_at) :]
+            if self.connection.unfinished:
+                return
+        self._tls_has_more = False
+        while True:
+            kept = len(self._rest)
+            buffer[:kept] = self._rest
+            try:
+                count = self.sock.recv_into(view[kept : kept + RECEIVE_BYTES])
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                raise LinkLost(str(error)) from error
+            if not count:
+                raise LinkLost("the peer closed the connection")
+            received = view[: kept + count]
+            used = self.connection.receive(received, ends_at)
+            self._rest = bytes(received[used:])
+            # Nobody tells us about what TLS has decrypted already.
+            if self._tls is None or not self._tls.pending():
+                return
+            if self.connection.unfinished or time.monotonic() >= ends_at:
+                self._tls_has_more = True
+                return
+
+    @property
+    def has_ended(self) -> bool:
+        """Has it said its end, and lingers?"""
+        return self._passed_over >= 0
+
+    def pass_over(self, view: memoryview) -> bool:
+        """Say the end, and read what still comes for nobody. Returns whether more may come."""
+        try:
+            if self._passed_over < 0:
+                self._passed_over = 0
+                self.sock.shutdown(socket.SHUT_WR)
+            count = self.sock.recv_into(view[:RECEIVE_BYTES])
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return True
+        except OSError:
+            return False
+        self._passed_over += count
+        return count > 0 and self._passed_over < _MAX_PASSED_OVER_BYTES
+
+    def write(self) -> None:
+        """Write as much as goes.
+
+        Raises:
+            LinkLost: nothing can be written any more.
+        """
+        if self._shaking:
+            return
+        connection = self.connection
+        self._unsent.extend(connection.out)
+        self._unsent_bytes += connection.out_bytes
+        connection.out, connection.out_bytes = [], 0
+        try:
+            most = self._unsent_bytes - _MAX_A_WRITE
+            while self._unsent and self._write_once() and self._unsent_bytes > most:
+                pass
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            raise LinkLost(str(error)) from error
+        if not self._unsent:
+            self._stuck_since = math.inf
+        elif self._stuck_since == math.inf:
+            self._stuck_since = time.monotonic()
+
+    def _write_once(self) -> bool:
+        """One system call. Returns whether all that it was given went."""
+        if self._tls is None and self._unsent_bytes > _WORTH_LISTING:
+            pieces = list(itertools.islice(self._unsent, _PIECES))
+            wanted = sum(map(len, pieces))
+            sent = self.sock.sendmsg(pieces)
+        else:
+            # What TLS could not send must be given again; as the beginning of more it is.
+            if len(self._unsent) > 1:
+                self._join_first()
+            wanted = len(self._unsent[0])
+            sent = self.sock.send(self._unsent[0])
+        self._unsent_bytes -= sent
+        self._stuck_since = math.inf
+        complete = sent == wanted
+        while sent:
+            piece = self._unsent.popleft()
+            if sent < len(piece):
+                self._unsent.appendleft(memoryview(piece)[sent:])
+                break
+            sent -= len(piece)
+        return complete
+
+    def _join_first(self) -> None:
+        """Make one piece of the first ones, up to what is worth one send."""
+        size, pieces = 0, []
+        while self._unsent and size < _WORTH_LISTING:
+            piece = self._unsent.popleft()
+            size += len(piece)
+            pieces.append(piece)
+        self._unsent.appendleft(b"".join(pieces))
+
+    def _shake(self) -> bool:
+        """Go on with TLS's handshake. Returns whether it is done."""
+        assert self._tls is not None
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._tls_waits_for_write = False
+            return False
+        except ssl.SSLWantWriteError:
+            self._tls_waits_for_write = True
+            return False
+        except OSError as error:
+            raise LinkLost(f"TLS: {error}") from error
+        if self._tls.selected_alpn_protocol() != "h2":
+            raise LinkLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
+        self._shaking = False
+        return True
+
+
+def _peer_of(sock: socket.socket) -> str:
+    try:
+        address = sock.getpeername()
+    except OSError:  # It has gone as it came.
+        address = ""
+    return "{}:{}".format(*address) if isinstance(address, tuple) else f"unix:{next(_nameless)}"

@@ -1,0 +1,97 @@
+"""Calls that a model brings to be warmed up with.
+
+They serve twice before the version is live: the first of them are shown to the trial, which learns more
+from real data than from generated rows; then all of them are run, as they are and with the plan that was
+chosen. One that fails keeps the version from being live, because whoever put it there said that it must work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from hotgraph_server.batching.rules import is_whole
+from hotgraph_server.errors import CallError, LoadError
+from hotgraph_server.signatures import Signature
+from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.first_runs import Samples
+
+# Of each source, for the trial, which looks at a few rows of each shape.
+_MAX_LOOKED_AT = 64
+_MAX_SAMPLES = 8
+
+
+class Brought(NamedTuple):
+    """One call.
+
+    Attributes:
+        kind: of the call, for the log.
+        what: names it in errors.
+        inputs: one array for each input, in the signature's order, with exactly its dtype; of any shape.
+        outputs: aliases of the outputs that it asks for.
+        check: raises CallError if what it gets could not be sent.
+    """
+
+    kind: str
+    what: str
+    signature: Signature
+    inputs: Sequence[Array]
+    outputs: tuple[str, ...]
+    check: Callable[[Sequence[Array]], object]
+
+
+WarmupSource = Callable[[Mapping[str, Signature], Mapping[str, str]], Iterator[Brought]]
+"""From a version's signatures by name, and why the others cannot be called, to its calls; LoadError where
+they cannot be read. May be asked more than once."""
+
+Run = Callable[[Signature, tuple[str, ...], Sequence[Array]], Sequence[Array]]
+"""Runs a signature for a choice of outputs; raises RunFailed."""
+
+
+def nothing(_signatures: Mapping[str, Signature], _unusable: Mapping[str, str]) -> Iterator[Brought]:
+    """What most models bring."""
+    return iter(())
+
+
+def samples_of(*sources: Iterable[Brought]) -> Samples:
+    """The first calls of each source that have the shapes of their signatures, for the trial."""
+    samples: dict[str, list[Sequence[Array]]] = {}
+    for number, calls in enumerate(sources, 1):
+        for call in islice(calls, _MAX_LOOKED_AT):
+            of_signature = samples.setdefault(call.signature.name, [])
+            if len(of_signature) < number * _MAX_SAMPLES and _has_rows(call):
+                of_signature.append(call.inputs)
+    return samples
+
+
+def replay(calls: Iterable[Brought], run: Run, where: str, rounds: int = 1) -> Counter[str]:
+    """Run `calls`, each so many times; returns how many of each kind there were.
+
+    Raises:
+        LoadError: one failed; `where` names the model in it.
+    """
+    kinds: Counter[str] = Counter()
+    for call in calls:
+        try:
+            for _ in range(rounds):
+                call.check(run(call.signature, call.outputs, call.inputs))
+        except CallError as error:
+            first_line = str(error).partition("\n")[0]
+            raise LoadError(
+                where, f"warm-up fails: {call.what}: {error.status.name}: {first_line}"
+            ) from error
+        kinds[call.kind] += 1
+    return kinds
+
+
+def _has_rows(call: Brought) -> bool:
+    """Has it at least one row, the same number in all inputs that have rows, and all ranks as said?"""
+    rows = set()
+    for spec, array in zip(call.signature.inputs, call.inputs, strict=True):
+        if spec.shape is not None and array.ndim != len(spec.shape):
+            return False
+        if not is_whole(spec):
+            rows.add(array.shape[0] if array.ndim else 0)
+    return len(rows) == 1 and 0 not in rows

@@ -1,0 +1,349 @@
+"""From flags and file to settings; nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.serve import add_arguments, settings_from
+from hotgraph_server.commands.signals import say
+from hotgraph_server.errors import LoadError, SettingsError
+from hotgraph_server.repository.layout import versions_in
+from hotgraph_server.settings import (
+    PER_MODEL,
+    PER_SERVER,
+    AdminSettings,
+    BatchSettings,
+    ListenSettings,
+    ServerSettings,
+    SessionSettings,
+    fields_of,
+    key_of,
+)
+
+FIELDS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
+FILE_ONLY = [key_of(field) for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
+# A value that is not the default, on the command line and as it arrives.
+EXAMPLES: dict[type, tuple[str, Any]] = {
+    int: ("3", 3),
+    float: ("2.5", 2.5),
+    str: ("x", "x"),
+    list: ("x", ["x"]),
+}
+SPECIAL: dict[str, tuple[str, Any]] = {"device": ("/CPU:1", "/CPU:1")}
+
+
+@pytest.fixture
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("hotgraph serve", formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    return parser
+
+
+def settings(parser: argparse.ArgumentParser, *words: str) -> ServerSettings:
+    return settings_from(vars(parser.parse_args(words)))
+
+
+def write(folder: Path, content: str) -> str:
+    """A settings file."""
+    file = folder / "server.toml"
+    file.write_text(content, "utf-8")
+    return str(file)
+
+
+class TestFlags:
+    def test_without_flags_everything_has_its_default(self, parser: argparse.ArgumentParser) -> None:
+        found = settings(parser)
+        assert (found.listen, found.admin) == (ListenSettings(), AdminSettings())
+        (model,) = found.models
+        assert (model.name, model.path) == ("digits", digits_model())
+        assert (model.batch, model.session) == (BatchSettings(), SessionSettings())
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_every_common_setting_has_a_flag_made_from_its_field(
+        self, parser: argparse.ArgumentParser, name: str
+    ) -> None:
+        kind = FIELDS[name].metadata["kind"]
+        flag = name.replace("_", "-")
+        if kind is bool:
+            assert vars(parser.parse_args([f"--no-{flag}"]))[name] is False
+            assert vars(parser.parse_args([f"--{flag}"]))[name] is True
+        else:
+            choices = FIELDS[name].metadata["choices"]
+            word, value = (choices[-1],) * 2 if choices else SPECIAL.get(name, EXAMPLES[kind])
+            assert vars(parser.parse_args([f"--{flag}", word]))[name] == value
+            if kind is list:
+                assert vars(parser.parse_args([f"--{flag}", word] * 2))[name] == value * 2
+        assert name not in vars(parser.parse_args([]))
+
+    @pytest.mark.parametrize("name", FILE_ONLY)
+    def test_rare_setting_is_a_key_of_the_file_alone(
+        self, parser: argparse.ArgumentParser, name: str
+    ) -> None:
+        assert f"--{name.replace('_', '-')}" not in parser.format_help().split()
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_help_shows_flag_text_and_default(self, parser: argparse.ArgumentParser, name: str) -> None:
+        shown = " ".join(parser.format_help().split())
+        field = FIELDS[name]
+        assert f"--{name.replace('_', '-')}" in shown
+        expected = " ".join(field.metadata["help"].split())
+        if field.default not in ("", (), None) and not isinstance(field.default, bool):
+            expected += f" (default {field.default})"
+        assert expected in shown
+
+    def test_what_was_called_join_is_read_and_shown_to_nobody(self, parser: argparse.ArgumentParser) -> None:
+        assert parser.parse_args(["--join", "auto"]).batching == "tried"
+        assert parser.parse_args(["--join", "never"]).batching == "never"
+        assert "--join" not in parser.format_help()
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            *(["--port", "x"], ["--port", "1.5"], ["--drain-s", "soon"], ["--nonesuch"], ["--fast-lane=no"]),
+            *(["--batching", "sometimes"], ["--split"]),
+        ],
+    )
+    def test_wrong_usage_exits_with_two(
+        self, parser: argparse.ArgumentParser, words: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as raised:
+            parser.parse_args(words)
+        assert raised.value.code == 2
+        assert words[0].partition("=")[0] in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["--port", "70000"], "port must be 0 to 65535, got 70000"),
+            (["--drain-s", "nan"], "drain-s .* got nan"),
+            (["--drain-s", str(math.inf)], "drain-s .* got inf"),
+            (["--max-batch-rows", "0"], "max-batch-rows must be at least 1, got 0"),
+            (["--device", "gpu"], "device must look like /CPU:0 or /GPU:1, got 'gpu'"),
+            (["--tls-cert", "c.pem"], "tls-cert and tls-key go together"),
+        ],
+    )
+    def test_bad_value_is_a_settings_error(
+        self, parser: argparse.ArgumentParser, words: list[str], says: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=says):
+            settings(parser, *words)
+
+
+class TestModels:
+    @pytest.mark.parametrize(
+        ("word", "name", "path"),
+        [
+            ("/models/flowers", "flowers", "/models/flowers"),
+            ("/models/flowers/", "flowers", "/models/flowers"),
+            ("/models/flowers/12", "flowers", "/models/flowers/12"),
+            ("f=/models/flowers", "f", "/models/flowers"),
+            ("f=/models/a=b", "f", "/models/a=b"),
+            ("f=a=b", "f", "a=b"),
+            ("./a=b/c", "c", "a=b/c"),
+            ("/a=b/c", "c", "/a=b/c"),
+            ("f=./a=b", "f", "a=b"),
+            ("f=~/flowers", "f", str(Path.home() / "flowers")),
+            ("~/flowers", "flowers", str(Path.home() / "flowers")),
+        ],
+    )
+    def test_model_is_a_folder_with_or_without_a_name(
+        self, parser: argparse.ArgumentParser, word: str, name: str, path: str
+    ) -> None:
+        (model,) = settings(parser, word).models
+        assert (model.name, model.path) == (name, Path(path))
+
+    def test_empty_name_is_the_folders(self, parser: argparse.ArgumentParser) -> None:
+        (model,) = settings(parser, "=/models/flowers").models
+        assert model.name == "flowers"
+
+    @pytest.mark.parametrize("word", ["", "f=", "="])
+    def test_model_without_a_folder_is_refused(self, parser: argparse.ArgumentParser, word: str) -> None:
+        with pytest.raises(SettingsError, match=f"{word!r} names no folder; a model is NAME=DIR or DIR"):
+            settings(parser, word)
+
+    @pytest.mark.parametrize("word", ["~nosuchuser/flowers", "f=~nosuchuser/flowers"])
+    def test_home_of_nobody_is_a_folder_that_is_not_there(
+        self, parser: argparse.ArgumentParser, word: str
+    ) -> None:
+        (model,) = settings(parser, word).models
+        with pytest.raises(LoadError, match=r"^~nosuchuser/flowers: no such folder$"):
+            versions_in(model.path)
+
+    def test_name_that_cannot_be_is_refused_with_itself(self, parser: argparse.ArgumentParser) -> None:
+        with pytest.raises(SettingsError, match=r"a model's name cannot have .* got 'my\\nflowers'"):
+            settings(parser, "/models/my\nflowers")
+
+    def test_folder_may_be_a_uri_of_this_machine(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "server.toml"
+        file.write_text('repository = ["file:///r"]\n[models.t]\npath = "file:///models/t"')
+        found = settings(parser, "m=file:///models/m", "file:///models/n", "--config", str(file))
+        assert {model.name: model.path for model in found.models} == {
+            name: Path("/models", name) for name in "tmn"
+        }
+        assert found.control.repository == ("/r",)
+
+    def test_two_models_with_one_name_are_refused(self, parser: argparse.ArgumentParser) -> None:
+        with pytest.raises(SettingsError, match="two models are called 'm'"):
+            settings(parser, "/a/m", "/b/m")
+        assert [model.name for model in settings(parser, "/a/m", "other=/b/m").models] == ["m", "other"]
+
+
+class TestPrecedence:
+    def test_flags_win_over_the_file(self, parser: argparse.ArgumentParser, tmp_path: Path) -> None:
+        config = write(tmp_path, "port = 1\nmax_calls = 2\nmax_batch_rows = 3\nfast_lane = false")
+        found = settings(parser, "--config", config, "--port", "9", "--max-batch-rows", "8", "m=/m")
+        assert found.listen == ListenSettings(port=9, max_calls=2, fast_lane=False)
+        assert found.models[0].batch == BatchSettings(max_batch_rows=8)
+
+    def test_admin_port_comes_from_file_or_flag(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, "admin_port = 0")
+        assert settings(parser, "--config", config).admin.admin_port == 0
+        assert settings(parser, "--config", config, "--admin-port", "9").admin.admin_port == 9
+
+    def test_flag_wins_even_where_it_says_the_default(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, "port = 1")
+        default = str(ListenSettings().port)
+        assert settings(parser, "--config", config, "--port", default).listen == ListenSettings()
+
+    def test_models_own_table_wins_over_both_and_touches_no_other(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(
+            tmp_path,
+            'max_wait_us = 5\n[models.a]\npath = "/a"\nmax_batch_rows = 2\ndevice = "/GPU:0"\n'
+            '[models.b]\npath = "/b"',
+        )
+        found = settings(parser, "--config", config, "--max-batch-rows", "8", "c=/c")
+        batches = {model.name: model.batch for model in found.models}
+        assert batches == {
+            "a": BatchSettings(max_batch_rows=2, max_wait_us=5),
+            "b": BatchSettings(max_batch_rows=8, max_wait_us=5),
+            "c": BatchSettings(max_batch_rows=8, max_wait_us=5),
+        }
+        devices = {model.name: model.session.device for model in found.models}
+        assert devices == {"a": "/GPU:0", "b": "/CPU:0", "c": "/CPU:0"}
+
+    def test_models_of_file_and_flags_are_all_served(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, '[models.a]\npath = "/a"')
+        assert [model.name for model in settings(parser, "--config", config).models] == ["a"]
+        assert [model.name for model in settings(parser, "--config", config, "/b").models] == ["a", "b"]
+
+    def test_one_name_in_file_and_flags_is_refused(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, '[models.a]\npath = "/a"')
+        with pytest.raises(SettingsError, match="two models are called 'a'"):
+            settings(parser, "--config", config, "/other/a")
+
+    def test_file_without_models_leaves_the_built_in_one(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        (model,) = settings(parser, "--config", write(tmp_path, "max_batch_rows = 4")).models
+        assert (model.name, model.batch.max_batch_rows) == ("digits", 4)
+
+    def test_home_is_understood_in_the_file_as_well(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        (model,) = settings(parser, "--config", write(tmp_path, '[models.a]\npath = "~/a"')).models
+        assert model.path == Path.home() / "a"
+
+    def test_bad_value_in_the_file_is_a_settings_error(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        with pytest.raises(SettingsError, match="port must be 0 to 65535, got 70000"):
+            settings(parser, "--config", write(tmp_path, "port = 70000"))
+        with pytest.raises(SettingsError, match="max-batch-rows must be at least 1, got 0"):
+            settings(parser, "--config", write(tmp_path, '[models.a]\npath = "/a"\nmax_batch_rows = 0'))
+
+    def test_file_that_is_not_there_is_named(self, parser: argparse.ArgumentParser, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match=r"gone\.toml: No such file"):
+            settings(parser, "--config", str(tmp_path / "gone.toml"))
+
+
+class _Gone:
+    """A stderr whose reader has left."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", [None, _Gone()], ids=["closed", "reader gone"])
+def test_words_that_nobody_reads_stop_nothing(monkeypatch: pytest.MonkeyPatch, stderr: object) -> None:
+    """The thread that waits for signals says what it does; it must outlive whoever listened."""
+    monkeypatch.setattr(sys, "stderr", stderr)
+    say("stopping")
+
+
+class TestRepositories:
+    def test_repositories_take_the_place_of_the_built_in_model(self, parser: argparse.ArgumentParser) -> None:
+        found = settings(parser, "--repository", "/a", "--repository", "~/b")
+        assert found.models == ()
+        assert found.control.repository == ("/a", str(Path.home() / "b"))
+        assert settings(parser).offered is None
+
+    def test_models_of_a_repository_are_like_flags_and_file_say_and_like_their_table(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(
+            tmp_path,
+            'repository = ["/r"]\nmax_batch_rows = 3\n'
+            '[models.m]\nmax_batch_rows = 5\n[models.own]\npath = "/own"',
+        )
+        found = settings(parser, "--config", config, "--max-queued-calls", "7")
+        assert [model.name for model in found.models] == ["own"]
+        assert found.offered is not None
+        m, other = found.offered("m", Path("/r/m"), None), found.offered("other", Path("/r/other"), None)
+        assert m.batch == BatchSettings(max_batch_rows=5, max_queued_calls=7)
+        assert other.batch == BatchSettings(max_batch_rows=3, max_queued_calls=7)
+
+    def test_table_without_a_path_needs_a_repository(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, "[models.m]\nmax_batch_rows = 5")
+        with pytest.raises(
+            SettingsError, match=rf'{config}: \[models.m\] needs path = "DIR", or a repository'
+        ):
+            settings(parser, "--config", config)
+
+    def test_poll_looks_every_15_seconds_unless_it_is_told_otherwise(
+        self, parser: argparse.ArgumentParser
+    ) -> None:
+        words = ["--repository", "/r", "--model-control", "poll"]
+        assert settings(parser, *words).repository.poll_s == 15.0
+        assert settings(parser, *words, "--poll-s", "2").repository.poll_s == 2.0
+        assert settings(parser, "--repository", "/r").repository.poll_s == 0.0
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["--model-control", "explicit"], "model-control explicit needs a repository"),
+            (["--repository", "/r", "--load-model", "m"], "load-model goes with model-control explicit only"),
+            (
+                ["--repository", "/r", "--model-config-name", "../x"],
+                "model-config-name is the name of a file",
+            ),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(
+        self, parser: argparse.ArgumentParser, words: list[str], says: str
+    ) -> None:
+        with pytest.raises(SettingsError, match=says):
+            settings(parser, *words)

@@ -1,0 +1,90 @@
+"""The finisher: answers go out beside the next run, each once, and none is lost at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from hotgraph_server.batching.queue import BatchQueue
+from hotgraph_server.execution.executor import Executor
+from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher
+from hotgraph_server.settings import BatchSettings
+from hotgraph_server.statistics import Statistics
+from hotgraph_server.tensors import Array
+
+from ..fakes import Caller, FakeClock, FakeGraph, call, rows
+
+
+def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
+    finisher = Finisher("model 'm' version 1")
+    callers = [Caller() for _ in range(3)]
+    finisher.hand_over(
+        [call(completion=caller.completion) for caller in callers], [[rows(n)] for n in range(3)]
+    )
+    assert [caller.answer()[0][0, 0] for caller in callers] == [0, 1, 2]
+    assert {caller.thread for caller in callers}.isdisjoint({None, threading.get_ident()})
+    finisher.stop()
+
+
+def test_everything_handed_over_is_finished_before_it_stops() -> None:
+    finisher = Finisher("m")
+    callers = [Caller() for _ in range(100)]
+    for caller in callers:
+        finisher.hand_over([call(completion=caller.completion)], [[rows(1)]])
+    finisher.stop()
+    assert all(caller.outcomes for caller in callers)
+
+
+def test_there_is_no_thread_before_anything_is_handed_over() -> None:
+    finisher = Finisher("unused")
+    assert not threads("finisher unused")
+    finisher.stop()
+    finisher.hand_over([call()], [[rows(1)]])
+    assert len(threads("finisher unused")) == 1
+    finisher.stop()
+    assert not threads("finisher unused")
+
+
+def threads(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+class _Runs:
+    """An executor on a graph whose runs take `seconds` on a clock of the test's, held until it is told."""
+
+    def __init__(self, seconds: float) -> None:
+        self.clock = FakeClock()
+        self.graph = FakeGraph(compute=lambda inputs: self._compute(seconds, inputs))
+        self.queue = BatchQueue("m", BatchSettings(max_batch_rows=1), self.clock)
+        self.executor = Executor("m", self.graph.open, self.queue, Statistics(), self.clock)
+        self.executor.start()
+        self.graph.shut()
+
+    def _compute(self, seconds: float, inputs: Sequence[Array]) -> Sequence[Array]:
+        self.clock.now += seconds
+        return [inputs[0]]
+
+    def thread_of_first_of_two(self) -> tuple[int | None, int | None]:
+        """The threads that finish a call while another waits, and one while none does."""
+        first, second = Caller(), Caller()
+        self.queue.put(call(completion=first.completion))
+        self.graph.wait_until_held()
+        self.queue.put(call(completion=second.completion))
+        self.graph.let_all_go()
+        first.answer()
+        second.answer()
+        self.queue.close()
+        assert self.executor.stop(30)
+        return first.thread, second.thread
+
+
+def test_long_runs_are_finished_beside_the_next_one() -> None:
+    runs = _Runs(2 * WORTH_A_HAND_OVER_S)
+    beside, last = runs.thread_of_first_of_two()
+    assert last == runs.graph.owner
+    assert beside not in (runs.graph.owner, threading.get_ident())
+
+
+def test_short_runs_are_finished_by_the_executor() -> None:
+    runs = _Runs(WORTH_A_HAND_OVER_S / 2)
+    assert set(runs.thread_of_first_of_two()) == {runs.graph.owner}

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotgraph_server.batching.comparing import OF_PROVEN
+from hotgraph_server.execution.verification import _MAX_BYTES, difference, sample_of
+from hotgraph_server.tensors import STRING, Array
+
+from ..fakes import call, rows
+
+
+def test_sample_has_arrays_of_its_own() -> None:
+    """Views would keep a whole message and a whole batch alive."""
+    one = call(rows(1))
+    whole = rows(2, 3)
+    sample = sample_of(one, [whole[:1]])
+    assert sample is not None
+    assert not np.shares_memory(sample.inputs[0], one.inputs[0])
+    assert not np.shares_memory(sample.answer[0], whole)
+    assert sample.answer[0].tolist() == rows(2).tolist()
+
+
+def test_very_large_calls_are_not_remembered() -> None:
+    large = np.zeros((_MAX_BYTES // 8 + 1, 2), np.float32)
+    assert sample_of(call(large), [rows(1)]) is None
+
+
+@pytest.mark.parametrize(
+    ("batched", "alone", "text"),
+    [
+        (rows(1), rows(1), None),
+        (rows(1), rows(1 + 5e-5), None),
+        (rows(1), rows(1.001), "output 'y' differs"),
+        (np.array([3]), np.array([4]), "output 'y' differs"),
+        (np.array([b"a"], STRING), np.array([b"a"], STRING), None),
+        (np.array([b"a"], STRING), np.array([b"b"], STRING), "output 'y' differs"),
+        (np.zeros((1, 3)), np.zeros((1, 2)), "shape [1, 3] from a batch and [1, 2] alone"),
+    ],
+)
+def test_difference_names_the_output(batched: Array, alone: Array, text: str | None) -> None:
+    found = difference(("y",), [batched], [alone])
+    assert found is None if text is None else text in (found or "")
+
+
+def test_rounding_may_go_further_where_it_is_said_so() -> None:
+    alone, moved = np.array([[0.5, 0.1]], np.float32), np.array([[0.5004, 0.1]], np.float32)
+    assert difference(("y",), [moved], [alone]) is not None
+    assert difference(("y",), [moved], [alone], OF_PROVEN) is None
+    assert difference(("y",), [moved + 0.002], [alone], OF_PROVEN) is not None
+
+
+def test_large_row_of_a_call_hides_nothing_of_a_small_one() -> None:
+    alone = np.array([[1.0, 2.0], [1e6, 2e6]], np.float32)
+    other = np.array([[2.0, 2.0], [1e6, 2e6]], np.float32)
+    assert difference(("y",), [alone], [other]) is not None
+    rounded = alone + np.array([[1e-6, 0], [1.0, 0]], np.float32)
+    assert difference(("y",), [alone], [rounded]) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[b"a", b"bc"], [1.0, 2.0], [1, 2], [True, False], [1 + 2j, 3]],
+    ids=["texts", "floats", "integers", "bools", "complex"],
+)
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (1, 2)])
+def test_rows_of_every_kind_are_compared(values: list[Any], shape: tuple[int, ...]) -> None:
+    dtype = object if isinstance(values[0], bytes) else None
+    one = np.array(values, dtype).reshape(shape)
+    other = np.array(values[::-1], dtype).reshape(shape)
+    assert difference(("y",), [one], [one.copy()]) is None
+    assert difference(("y",), [other], [one]) is not None

@@ -1,0 +1,196 @@
+"""tracing.py over the whole of ModelInfer: which calls have a trace, and what is in it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotgraph_protos import open_inference as pb
+from hotgraph_server.errors import CallError, NotFound
+from hotgraph_server.models.version import Version
+from hotgraph_server.observability.tracing.configs import read_change
+from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.protocols.v2.inference import Infer
+from hotgraph_server.settings import TraceSettings
+from hotgraph_server.transport.service import HotMethod
+
+from ...protocols.fakes import FakeGraph, FakeReply, Models, add_and_subtract, float_signature
+
+ALL = [
+    *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START", "QUEUE_START"),
+    *("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"),
+    *("INFER_RESPONSE_COMPLETE", "REQUEST_END", "GRPC_SEND_START", "GRPC_SEND_END"),
+]
+
+
+class Traced:
+    """Model "m", version 3, whose calls are traced as the test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models = Models()
+        self.graph = FakeGraph((float_signature(), add_and_subtract))
+        self.version: Version = self.models.add("m", 3, self.graph)
+        self.file = folder / "traces.json"
+        self.tracing = Tracing(
+            TraceSettings(trace_file=str(self.file), trace_rate=1, trace_level="OFF"), self.models.registry
+        )
+        self.tracing.start()
+        self.infer: HotMethod = self.tracing.around(Infer(self.models.registry))
+
+    def say(self, model: str = "", **settings: list[str]) -> None:
+        self.tracing.change(read_change(settings), model)
+
+    def hand_in(self, model: str = "m", request_id: str = "", deadline: float = math.inf) -> FakeReply:
+        request = pb.ModelInferRequest(model_name=model, id=request_id)
+        for name, value in (("x", 1.5), ("y", 2.0)):
+            request.inputs.add(name=name, datatype="FP32", shape=[1, 2])
+            request.raw_input_contents.append(np.full((1, 2), value, np.float32).tobytes())
+        reply = FakeReply(deadline)
+        self.infer(request.SerializeToString(), reply)
+        return reply
+
+    def call(self, **asked: Any) -> None:
+        self.hand_in(**asked).answer()
+
+    def written(self) -> list[dict[str, Any]]:
+        """All entries; the last thing that a test asks for."""
+        self.tracing.stop()
+        found: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
+        return found
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Iterator[Traced]:
+    traced = Traced(tmp_path)
+    yield traced
+    traced.models.stop()
+
+
+def test_trace_has_every_moment_in_its_order(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"])
+    traced.call(request_id="call-7")
+    about, stamps = traced.written()
+    assert about == {"id": 1, "model_name": "m", "model_version": 3, "request_id": "call-7"}
+    assert stamps["id"] == 1
+    assert [stamp["name"] for stamp in stamps["timestamps"]] == ALL
+    moments = [stamp["ns"] for stamp in stamps["timestamps"]]
+    assert all(isinstance(moment, int) for moment in moments)
+    # The queue's clock and ours are one clock, whose seconds are rounded differently.
+    assert all(later - earlier > -1000 for earlier, later in itertools.pairwise(moments))
+
+
+def test_tensors_are_those_that_came_and_went(traced: Traced) -> None:
+    traced.say(trace_level=["TENSORS"])
+    traced.call()
+    about, *tensors = traced.written()
+    assert "request_id" not in about
+    assert [entry["activity"] for entry in tensors] == ["TENSOR_QUEUE_INPUT"] * 2 + [
+        "TENSOR_BACKEND_OUTPUT"
+    ] * 2
+    assert [entry["tensor"] for entry in tensors] == [
+        {"name": "x", "data": "1.5,1.5", "shape": "1,2", "dtype": "FP32"},
+        {"name": "y", "data": "2.0,2.0", "shape": "1,2", "dtype": "FP32"},
+        {"name": "sum", "data": "3.5,3.5", "shape": "1,2", "dtype": "FP32"},
+        {"name": "difference", "data": "-0.5,-0.5", "shape": "1,2", "dtype": "FP32"},
+    ]
+
+
+def test_call_that_was_known_before_is_traced_like_the_first(traced: Traced) -> None:
+    """Messages of a form that is known go to the queue without being parsed."""
+    for _ in range(20):
+        traced.call()
+    traced.say(trace_level=["TIMESTAMPS"])
+    traced.call()
+    _, stamps = traced.written()
+    assert [stamp["name"] for stamp in stamps["timestamps"]] == ALL
+
+
+def test_call_that_is_refused_at_the_door_has_only_its_beginning(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"])
+    with pytest.raises(NotFound):
+        traced.hand_in("nonesuch")
+    about, stamps = traced.written()
+    assert (about["model_name"], about["model_version"]) == ("nonesuch", 0)
+    assert [stamp["name"] for stamp in stamps["timestamps"]] == ALL[:3]
+
+
+def test_call_whose_run_fails_has_its_run_and_no_outputs(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS", "TENSORS"])
+    traced.graph._computes["serving_default"] = lambda x, y: {}
+    with pytest.raises(CallError):
+        traced.call()
+    _, stamps, *tensors = traced.written()
+    names = [stamp["name"] for stamp in stamps["timestamps"]]
+    assert names == ALL
+    assert [entry["activity"] for entry in tensors] == ["TENSOR_QUEUE_INPUT"] * 2
+
+
+def test_caller_that_leaves_ends_its_trace(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"])
+    traced.graph.gate.clear()
+    running = traced.hand_in()
+    assert traced.graph.inside.wait(60)
+    waiting = traced.hand_in()
+    assert waiting.leave is not None
+    waiting.leave()
+    traced.graph.gate.set()
+    running.answer()
+    entries = traced.written()
+    left = next(one["timestamps"] for one in entries if "timestamps" in one and one["id"] == 2)
+    assert [stamp["name"] for stamp in left] == [
+        *ALL[:4],
+        *("INFER_RESPONSE_COMPLETE", "REQUEST_END"),
+    ]
+
+
+def test_one_call_in_so_many_is_traced_until_the_count_is_reached(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"], trace_rate=["2"], trace_count=["2"])
+    for n in range(1, 10):
+        traced.call(request_id=str(n))
+    assert [entry["request_id"] for entry in traced.written() if "model_name" in entry] == ["2", "4"]
+
+
+def test_one_model_can_be_traced_alone(traced: Traced) -> None:
+    traced.models.add("other", 1, FakeGraph((float_signature(), add_and_subtract)))
+    traced.say("other", trace_level=["TIMESTAMPS"])
+    traced.call(model="m")
+    traced.call(model="other")
+    assert [entry["model_name"] for entry in traced.written() if "model_name" in entry] == ["other"]
+
+
+def test_nobody_watches_once_tracing_is_off(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"])
+    traced.call()
+    assert traced.version.statistics.watcher is not None
+    traced.say(trace_level=["OFF"])
+    assert traced.version.statistics.watcher is None
+    traced.call()
+    assert len(traced.written()) == 2
+
+
+def test_call_is_held_by_its_trace_no_longer_than_it_lasts(traced: Traced) -> None:
+    traced.say(trace_level=["TIMESTAMPS"])
+    traced.call()
+    watcher: Any = traced.version.statistics.watcher
+    assert not watcher._open
+
+
+def test_without_a_file_methods_are_left_as_they_are(models_of: Callable[[], Models]) -> None:
+    registry = models_of().registry
+    tracing = Tracing(TraceSettings(trace_level="TIMESTAMPS"), registry)
+    infer = Infer(registry)
+    assert tracing.around(infer) is infer
+    tracing.start()
+    tracing.stop()
+
+
+@pytest.fixture
+def models_of() -> Callable[[], Models]:
+    return Models

@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotgraph_server.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    InvalidCall,
+    LoadError,
+    OverLimit,
+    RunFailed,
+    SequenceCut,
+)
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.version import Version
+from hotgraph_server.sequences.call import Ended
+from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
+from hotgraph_server.settings import BatchSettings, ModelSettings, SequenceSettings
+from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.statistics import Event
+from hotgraph_server.tensors import Array
+
+from ..fakes import HANG_S, Caller, FakeClock, FakeGraph
+
+FLOAT = np.dtype(np.float32)
+
+
+def tensor(alias: str) -> TensorSpec:
+    return TensorSpec(alias, f"{alias}:0", FLOAT, (None, 1))
+
+
+INPUTS = ("x", "START", "READY", "CORRID", "sum_in")
+
+
+def summing(writes: bool = False) -> Signature:
+    return Signature(
+        "serving_default",
+        tuple(tensor(alias) for alias in INPUTS),
+        (tensor("sum"), tensor("sum_out")),
+        writes=writes,
+    )
+
+
+CORRID = np.dtype(np.uint32)
+RULES: dict[str, Any] = {
+    "controls": (
+        ControlTensor(Control.START, "START", FLOAT, np.float32(0), np.float32(1)),
+        ControlTensor(Control.READY, "READY", FLOAT, np.float32(0), np.float32(1)),
+        ControlTensor(Control.CORRELATION_ID, "CORRID", CORRID),
+    ),
+    "states": (StateTensor("sum_in", "sum_out", FLOAT, (1,)),),
+}
+
+
+def add(inputs: Sequence[Array]) -> list[Array]:
+    """The sum in the state and the input; a row below zero fails the run."""
+    given = dict(zip(INPUTS, inputs, strict=True))
+    if (given["x"] < 0).any():
+        raise RunFailed(3, "below zero")
+    total = given["sum_in"] + given["x"]
+    return [total, total.copy()]
+
+
+class Serving:
+    """A version with sequences on a graph that the test holds."""
+
+    def __init__(
+        self,
+        *,
+        writes: bool = False,
+        rows: int = 4,
+        clock: Callable[[], float] | None = None,
+        batch: dict[str, Any] | None = None,
+        sequences: dict[str, Any] | None = None,
+        **rules: Any,
+    ) -> None:
+        self.graph = FakeGraph(summing(writes), compute=add)
+        self.clock = FakeClock()
+        settings = ModelSettings(
+            "m",
+            Path("unused"),
+            # Trials run on inputs of their own, which have nothing to do with what is tried here.
+            BatchSettings(check_one_in=0, **{"batching": "always", **(batch or {})}),
+            sequences=SequenceSettings(**(sequences or {})),
+        )
+        self.version = Version(settings, 1, self.graph.open, clock or self.clock)
+        self.version.start()
+        self.version.contract = Contract(
+            config=SimpleNamespace(max_batch_size=rows),
+            signature="serving_default",
+            batched=True,
+            sequence=SequenceRules(**{**RULES, "strategy": "oldest", **rules}),
+        )
+        try:
+            self.version.keep_sequences()
+        except LoadError:
+            self.version.stop(HANG_S)
+            raise
+        self.graph.runs.clear()
+
+    def call(
+        self,
+        sequence_id: int | str,
+        value: float = 1,
+        *,
+        start: bool = False,
+        end: bool = False,
+        deadline: float = math.inf,
+    ) -> Visit:
+        return Visit(self, sequence_id, value, start=start, end=end, deadline=deadline)
+
+    def held(self) -> dict[str, list[float]]:
+        """The inputs of the run that is held now."""
+        inputs = self.graph.wait_until_held()
+        return {alias: array.ravel().tolist() for alias, array in zip(INPUTS, inputs, strict=True)}
+
+    def figures(self) -> Any:
+        assert self.version.sequences is not None
+        return self.version.sequences.figures()
+
+
+class Visit(Caller):
+    def __init__(self, serving: Serving, sequence_id: int | str, value: float, **how: Any) -> None:
+        super().__init__()
+        self.version = serving.version
+        sequences = self.version.sequences
+        assert sequences is not None
+        self.call = sequences.call(
+            self.version.signatures["serving_default"],
+            [np.array([[value]], np.float32)],
+            ("sum",),
+            self.completion,
+            sequence_id=sequence_id,
+            **how,
+        )
+
+    def leave(self) -> None:
+        self.version.leave(self.call)
+
+    def sum(self) -> float:
+        (answer,) = self.answer()
+        assert answer.shape == (1, 1)
+        return float(answer[0, 0])
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[..., Serving]]:
+    made: list[Serving] = []
+
+    def make(**how: Any) -> Serving:
+        made.append(Serving(**how))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.graph.let_all_go()
+        assert one.version.stop(HANG_S)
+
+
+def test_state_goes_from_call_to_call(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    assert one.call(1, 1, start=True).sum() == 1
+    assert one.call(2, 10, start=True).sum() == 10
+    assert one.call(1, 2).sum() == 3
+    assert one.call(2, 20, end=True).sum() == 30
+    assert one.call(1, 3, end=True).sum() == 6
+    assert one.figures().state_nbytes == 0
+    assert one.figures().ended[Ended.END] == 2
+
+
+def test_the_model_is_told_what_each_call_is(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    one.call(7, 1, start=True).sum()
+    one.call(7, 2).sum()
+    first, second = (dict(zip(INPUTS, run, strict=True)) for run in one.graph.runs)
+    assert [float(run["START"].item()) for run in (first, second)] == [1, 0]
+    assert [float(run["READY"].item()) for run in (first, second)] == [1, 1]
+    assert [int(run["CORRID"].item()) for run in (first, second)] == [7, 7]
+
+
+def test_calls_of_different_sequences_share_a_batch(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    one.graph.shut()
+    first = one.call(9, 1, start=True)
+    one.held()
+    visits = [one.call(name, name, start=True) for name in (1, 2, 3)] + [one.call(1, 10)]
+    one.graph.let_one_go()
+    assert one.held()["x"] == [1, 2, 3], "of sequence 1 one call only"
+    one.graph.let_all_go()
+    assert [visit.sum() for visit in (first, *visits)] == [1, 1, 2, 3, 11]
+
+
+def test_with_rows_of_their_own_sequences_share_a_run_and_keep_their_rows(
+    serving: Callable[..., Serving],
+) -> None:
+    one = serving(strategy="direct")
+    one.graph.shut()
+    first = one.call(5, 1, start=True)
+    assert one.held()["READY"] == [1, 0, 0, 0]
+    others = [one.call(name, name, start=True) for name in (6, 7)]
+    one.graph.let_one_go()
+    run = one.held()
+    assert (run["x"], run["CORRID"]) == ([0, 6, 7, 0], [0, 6, 7, 0])
+    again = [one.call(5, 10), one.call(7, 70)]
+    one.graph.let_one_go()
+    run = one.held()
+    assert run["x"] == [10, 0, 70, 0]
+    assert run["START"] == [0, 0, 0, 0]
+    assert run["sum_in"] == [1, 0, 7, 0]
+    one.graph.let_all_go()
+    assert [visit.sum() for visit in (first, *others, *again)] == [1, 6, 7, 11, 77]
+    snapshot = one.version.statistics.snapshot()
+    assert snapshot.rows == 5, "rows that are nobody's do not count"
+    assert (snapshot.success.count, snapshot.runs) == (5, 3)
+
+
+def test_a_failing_row_fails_alone(serving: Callable[..., Serving]) -> None:
+    for strategy in ("oldest", "direct"):
+        one = serving(strategy=strategy)
+        one.graph.shut()
+        first = one.call(1, 1, start=True)
+        one.held()
+        good, bad = one.call(2, 2, start=True), one.call(3, -1, start=True)
+        one.graph.let_all_go()
+        assert first.sum() == 1
+        assert good.sum() == 2
+        assert "below zero" in str(bad.error())
+        assert one.call(2, 2).sum() == 4
+        assert one.call(3, 5).sum() == 5, "the state is as it was before the call that failed"
+        snapshot = one.version.statistics.snapshot()
+        assert (snapshot.success.count, snapshot.fail.count) == (4, 1), strategy
+
+
+def test_where_a_run_writes_variables_each_has_the_row_of_one_sequence(
+    serving: Callable[..., Serving],
+) -> None:
+    one = serving(strategy="direct", writes=True)
+    one.graph.shut()
+    first = one.call(1, 1, start=True)
+    one.held()
+    visits = [one.call(2, 2, start=True), one.call(3, -1, start=True), one.call(4, 4, start=True)]
+    seen = []
+    for _ in visits:
+        one.graph.let_one_go()
+        seen.append(one.held()["READY"])
+    assert seen == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    one.graph.let_all_go()
+    assert [visit.sum() for visit in (first, visits[0], visits[2])] == [1, 2, 4]
+    assert "below zero" in str(visits[1].error())
+
+
+def test_the_owner_may_have_such_sequences_share_runs(serving: Callable[..., Serving]) -> None:
+    one = serving(strategy="direct", writes=True, sequences={"share_slot_runs": "always"})
+    one.graph.shut()
+    first = one.call(1, 1, start=True)
+    one.held()
+    visits = [one.call(2, 2, start=True), one.call(3, -1, start=True)]
+    one.graph.let_one_go()
+    assert one.held()["READY"] == [0, 1, 1, 0]
+    one.graph.let_all_go()
+    assert first.sum() == 1
+    assert all("below zero" in str(visit.error()) for visit in visits)
+    assert one.figures().ended[Ended.FAILED] == 2
+    assert one.version.statistics.snapshot().fail.count == 2
+
+
+def test_a_caller_who_leaves_a_waiting_call_ends_its_sequence_alone(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    one.graph.shut()
+    running = one.call(1, 1, start=True)
+    one.held()
+    neighbour = one.call(2, 2, start=True)
+    waiting, behind = one.call(1), one.call(1)
+    waiting.leave()
+    assert isinstance(waiting.error(), Cancelled)
+    assert isinstance(behind.error(), SequenceCut)
+    one.graph.let_all_go()
+    assert running.sum() == 1
+    assert neighbour.sum() == 2
+    with pytest.raises(InvalidCall, match="START"):
+        one.call(1)
+    figures = one.version.statistics.by_signature()["serving_default"]
+    assert figures.events[Event.CANCELLED] == 2
+
+
+def test_a_call_that_waits_in_the_queue_is_taken_out_of_it(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    one.graph.shut()
+    running = one.call(1, 1, start=True)
+    one.held()
+    gone = one.call(2, start=True)
+    assert one.version.waiting == 1
+    gone.leave()
+    assert one.version.waiting == 0
+    assert one.figures().live == 1
+    one.graph.let_all_go()
+    assert running.sum() == 1
+
+
+def test_a_caller_who_leaves_during_the_run_can_go_on_behind_it(serving: Callable[..., Serving]) -> None:
+    one = serving()
+    one.graph.shut()
+    running = one.call(1, 1, start=True, deadline=one.clock() + 1)
+    one.held()
+    one.clock.now += 1
+    running.leave()
+    assert isinstance(running.error(), DeadlineExceeded)
+    behind = one.call(1, 10)
+    one.graph.let_all_go()
+    assert behind.sum() == 11
+
+
+def test_default_deadlines_hold_for_what_waits_for_its_turn(serving: Callable[..., Serving]) -> None:
+    one = serving(batch={"default_timeout_ms": 100})
+    assert one.call(1, start=True).call.deadline == one.clock() + 0.1
+
+
+def test_silence_gives_memory_and_slot_back_though_nobody_calls(serving: Callable[..., Serving]) -> None:
+    one = serving(idle_s=1e-3, max_candidates=1, clock=time.monotonic)
+    first = one.call(1, start=True)
+    # It gets the only slot when the first one has been silent for long enough, and nobody says so.
+    assert one.call(2, 5, start=True, end=True).sum() == 5
+    assert first.sum() == 1
+    assert one.figures().ended[Ended.IDLE] == 1
+    assert one.figures().state_nbytes == 0
+
+
+def test_a_version_that_leaves_answers_what_waits_and_ends_its_sequences(
+    serving: Callable[..., Serving],
+) -> None:
+    one = serving(max_candidates=1)
+    one.graph.shut()
+    visits = [one.call(1, 1, start=True), one.call(1, 1), one.call(2, 5, start=True), one.call(2, 5)]
+    one.held()
+    stopped: list[bool] = []
+    leaving = threading.Thread(target=lambda: stopped.append(one.version.stop(HANG_S)))
+    leaving.start()
+    while True:
+        try:
+            one.call(3, start=True).leave()
+        except Draining:
+            break
+    one.graph.let_all_go()
+    assert [visit.sum() for visit in visits] == [1, 2, 5, 10]
+    leaving.join(HANG_S)
+    assert stopped == [True]
+    assert one.figures().live == 0
+
+
+def test_a_version_without_time_ends_what_waits(serving: Callable[..., Serving]) -> None:
+    one = serving(max_candidates=1)
+    one.graph.shut()
+    running = one.call(1, 1, start=True)
+    one.held()
+    waiting = [one.call(1), one.call(2, start=True)]
+    assert not one.version.stop(0)
+    assert all(isinstance(visit.error(), Draining) for visit in waiting)
+    one.graph.let_all_go()
+    assert running.sum() == 1
+    assert one.version.stop(HANG_S)
+    assert one.figures().live == 0
+
+
+def test_too_much_state_is_refused_with_the_numbers(serving: Callable[..., Serving]) -> None:
+    one = serving(
+        sequences={"max_sequence_state_mb": 1},
+        states=(StateTensor("sum_in", "sum_out", FLOAT, (200_000,)),),
+    )
+    first = one.call(1, start=True)
+    with pytest.raises(OverLimit, match="max_sequence_state_mb is 1"):
+        one.call(2, start=True)
+    first.answer()
+
+
+def test_too_many_sequences_are_refused(serving: Callable[..., Serving]) -> None:
+    one = serving(sequences={"max_sequences": 1})
+    one.call(1, start=True).sum()
+    with pytest.raises(OverLimit, match="max_sequences is 1"):
+        one.call(2, start=True)
+
+
+def test_an_unsigned_id_and_its_signed_form_are_one_sequence(serving: Callable[..., Serving]) -> None:
+    corrid = ControlTensor(Control.CORRELATION_ID, "CORRID", np.dtype(np.int64))
+    one = serving(controls=(*RULES["controls"][:2], corrid))
+    assert one.call(2**64 - 5, 1, start=True).sum() == 1
+    assert one.call(-5, 1).sum() == 2
+    assert one.graph.runs[-1][INPUTS.index("CORRID")].item() == -5
+
+
+def test_what_does_not_follow_the_rules_is_not_served() -> None:
+    with pytest.raises(LoadError, match="no input 'nobody'"):
+        Serving(states=(StateTensor("nobody", "sum_out", FLOAT, (1,)),))
+
+
+def test_any_number_of_threads_may_call(serving: Callable[..., Serving]) -> None:
+    for strategy in ("oldest", "direct"):
+        one = serving(strategy=strategy, max_candidates=3, rows=3)
+        failures: list[object] = []
+
+        def converse(name: int, one: Serving = one, failures: list[object] = failures) -> None:
+            for round_ in range(5):
+                visits = [one.call(name, 1, start=not turn, end=turn == 4) for turn in range(5)]
+                sums = [visit.sum() for visit in visits]
+                if sums != [1, 2, 3, 4, 5]:
+                    failures.append((name, round_, sums))
+
+        threads = [threading.Thread(target=converse, args=(name,)) for name in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(HANG_S)
+        assert not failures
+        figures = one.figures()
+        assert (figures.live, figures.waiting_calls, figures.ended[Ended.END]) == (0, 0, 40)

@@ -1,0 +1,92 @@
+"""Who is told that the time is up, on a clock of numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hotgraph_server.transport import deadlines
+from hotgraph_server.transport.deadlines import Deadlines
+
+
+class Timed:
+    """A call as the deadlines see it."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.open = True
+
+
+def test_nothing_to_wait_for_is_waited_for_for_ever() -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    assert calls.due(0.0) == []
+    assert calls.next == math.inf
+
+
+def test_call_is_due_at_its_deadline_and_not_before() -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    call = Timed(5.0)
+    calls.add(call)
+    assert calls.next == -math.inf  # what was added has not been looked at
+    assert calls.due(4.999) == []
+    assert calls.next == 5.0
+    assert calls.due(5.0) == [call]
+    assert calls.due(9.0) == []
+    assert calls.next == math.inf
+
+
+def test_call_whose_deadline_came_nearer_is_due_then() -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    call = Timed(9.0)
+    calls.add(call)
+    assert calls.due(0.0) == []
+    call.deadline = 3.0
+    calls.add(call)
+    assert calls.due(3.0) == [call]
+
+
+def test_nobody_is_woken_for_a_call_that_has_ended() -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    first, second, third = Timed(1.0), Timed(2.0), Timed(3.0)
+    for call in (first, second, third):
+        calls.add(call)
+    calls.due(0.0)
+    first.open = second.open = False
+    assert calls.next == 3.0
+    third.open = False
+    assert calls.next == math.inf
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=40))
+def test_calls_are_due_in_the_order_of_their_deadlines(added: list[tuple[int, bool]]) -> None:
+    calls: Deadlines[Timed] = Deadlines()
+    everything, told = [], []
+    for now, (wait, look) in enumerate(added):
+        everything.append(Timed(now + wait))
+        calls.add(everything[-1])
+        if look:
+            told += calls.due(now)
+            assert all(call.deadline <= now for call in told)
+    told += calls.due(100)
+    assert sorted(map(id, told)) == sorted(map(id, everything))
+
+
+def test_calls_that_ended_long_before_are_cleared_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And clearing costs no look at all calls each time."""
+    monkeypatch.setattr(deadlines, "_CLEARED_AT", 10)
+    calls: Deadlines[Timed] = Deadlines()
+    stay = [Timed(1000.0) for _ in range(50)]
+    for call in stay:
+        calls.add(call)
+    calls.due(0.0)
+    for _ in range(1000):
+        gone = Timed(1000.0)
+        calls.add(gone)
+        gone.open = False
+        calls.due(0.0)
+    assert len(calls._heap) <= 2 * len(stay) + 10
+    assert [call for call in calls.due(1000.0) if call.open] == stay
