@@ -2,7 +2,7 @@
 
 SavedModels do not name their dimensions, so the owner does, by input and index: ``pad = {"ids.1": 0}`` lets
 calls of 5 and of 9 ids share a batch, the shorter ones followed by zeros. An output that has such a dimension
-comes back cut to what its own call would have had alone: ``cut = {"embeddings.1": "ids.1"}``.
+comes back cut to what its own call would have had alone: ``unpad = {"embeddings.1": "ids.1"}``.
 
 Whether that changes an answer is the model's doing (a mask that is not looked at is enough), so it is tried
 before the version is live: calls of different lengths, padded together and each alone. Pure but for `run`.
@@ -43,8 +43,8 @@ class Padding:
     dimensions: frozenset[tuple[str, int]]
 
 
-def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, str]) -> Padding | None:
-    """What the settings `pad` and `cut` mean for `signature`; None: nothing.
+def padding_of(signature: Signature, pad: Mapping[str, Any], unpad: Mapping[str, str]) -> Padding | None:
+    """What the settings `pad` and `unpad` mean for `signature`; None: nothing.
 
     Raises:
         ValueError: a dimension is not there or not free, or a value is not of the input's dtype.
@@ -60,7 +60,7 @@ def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, s
         return None
     indices = {spec.alias: index for index, spec in enumerate(signature.inputs)}
     cuts: dict[str, list[tuple[int, int, int]]] = {}
-    for key, source in cut.items():
+    for key, source in unpad.items():
         alias, axis = _dimension(key)
         of, of_axis = _dimension(source)
         if alias in signature.outputs_by_alias and of in indices:
@@ -75,13 +75,13 @@ def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, s
 
 
 def names_nobody_has(
-    signatures: Mapping[str, Signature], pad: Mapping[str, Any], cut: Mapping[str, str]
+    signatures: Mapping[str, Signature], pad: Mapping[str, Any], unpad: Mapping[str, str]
 ) -> list[str]:
     """Those keys and values of the two settings that name no input or output of any signature."""
     inputs = {alias for signature in signatures.values() for alias in signature.inputs_by_alias}
     outputs = {alias for signature in signatures.values() for alias in signature.outputs_by_alias}
-    missing = [key for key in (*pad, *cut.values()) if _dimension(key)[0] not in inputs]
-    return missing + [key for key in cut if _dimension(key)[0] not in outputs]
+    missing = [key for key in (*pad, *unpad.values()) if _dimension(key)[0] not in inputs]
+    return missing + [key for key in unpad if _dimension(key)[0] not in outputs]
 
 
 def longest(arrays: Sequence[Array], values: Sequence[tuple[int, Any]]) -> tuple[int, ...]:
@@ -179,7 +179,7 @@ def _difference(
             if mine.shape != answer[index].shape:
                 return (
                     f"the shape of output {spec.alias!r} follows the longest call:"
-                    f" {list(mine.shape)} for {list(answer[index].shape)} alone; cut names its dimensions"
+                    f" {list(mine.shape)} for {list(answer[index].shape)} alone; unpad names its dimensions"
                 )
             if not alike(mine, answer[index]):
                 return f"output {spec.alias!r} changes when its call is padded"

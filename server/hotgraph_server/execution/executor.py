@@ -288,15 +288,15 @@ class Executor:
             LoadError: the owner pads what cannot be padded.
         """
         settings = self._settings
-        unknown = names_nobody_has(graph.signatures, settings.pad, settings.cut)
+        unknown = names_nobody_has(graph.signatures, settings.pad, settings.unpad)
         if unknown:
             raise LoadError(
-                self._name, f"pad and cut name what no signature has: {', '.join(map(repr, unknown))}"
+                self._name, f"pad and unpad name what no signature has: {', '.join(map(repr, unknown))}"
             )
         joinings = {}
         for name, signature in graph.signatures.items():
             try:
-                padding = padding_of(signature, settings.pad, settings.cut)
+                padding = padding_of(signature, settings.pad, settings.unpad)
             except ValueError as error:
                 raise LoadError(self._name, f"signature {name!r} cannot be padded: {error}") from error
             if first.alone[name] is not None:

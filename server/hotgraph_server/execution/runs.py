@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.expiry import end_expired, is_wanted
 from hotgraph_server.batching.joining import PLAIN, Joining, cut, join, rows_to_run
 from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.batching.trust import Trust
-from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
+from hotgraph_server.errors import InternalError, RunFailed, forget_traceback
 from hotgraph_server.execution.failing_callers import Failing
 from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
 from hotgraph_server.execution.retry_rules import RowLimits
@@ -280,11 +281,10 @@ class Runs:
 
     def is_wanted(self, call: Call) -> bool:
         """Time has passed, and callers may have left."""
-        if call.deadline <= self._clock():
-            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
-                self.count(call, Event.EXPIRED)
-            return False
-        return not call.completion.taken
+        if is_wanted(call, self._clock()):
+            return True
+        end_expired((call,), self._statistics)
+        return False
 
     def joining(self, call: Call) -> Joining:
         """How this call is joined with others."""

@@ -60,12 +60,12 @@ def trust_in(
     """
     trust: dict[str, Trust] = {}
     for name, signature in signatures.items():
-        if not settings.check_one_in or signature.writes or alone[name] is not None:
+        if not settings.verify_one_in or signature.writes or alone[name] is not None:
             continue
         # That padding changes nothing was tried, never proven.
         proven = is_proven(signature, proofs.get(name)) and joinings.get(name, PLAIN).padding is None
         first = 1 if proven or _is_by_owner(settings, name) else FIRST
-        trust[name] = Trust(settings.check_one_in, first, learnt.get(name, Learnt()).joined)
+        trust[name] = Trust(settings.verify_one_in, first, learnt.get(name, Learnt()).joined)
     return trust
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
-from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.rules import has_rows, joined_because
@@ -27,13 +26,13 @@ from hotgraph_server.errors import (
     Draining,
     InvalidCall,
     NotReady,
-    StartError,
 )
 from hotgraph_server.execution.executor import Executor, OpenGraph
 from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.response_cache import ResponseCache, VersionCache
 from hotgraph_server.models.state_transfer import Gate, same_call
+from hotgraph_server.models.status import State
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.sequences.batcher import Sequences
 from hotgraph_server.sequences.call import SequenceCall
@@ -54,47 +53,6 @@ Left = CallError | bool | None
 
 # For a snapshot of what has been answered, where a run does not end; a disk may hang as well.
 _SAVE_S = 10.0
-
-
-class State(enum.Enum):
-    """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed."""
-
-    WAITING = "waiting"
-    LOADING = "loading"
-    LIVE = "live"
-    DRAINING = "draining"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """What became of a version so far, whether it is served or not.
-
-    Attributes:
-        number: of the version.
-        state: see State; waiting: it was found, and its turn to be loaded has not come.
-        error: why it failed, in one line; None: it did not.
-    """
-
-    number: int
-    state: State
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """A version, or a model without any, that did not become available.
-
-    Attributes:
-        model: its name.
-        number: of the version; None: there is none.
-        error: why.
-    """
-
-    model: str
-    number: int | None
-    error: StartError
 
 
 class Version:

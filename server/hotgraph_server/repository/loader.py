@@ -16,7 +16,8 @@ from hotgraph_server.model_config.batching_parameters import in_version
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.warmup import with_warmup
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.repository.plain_paths import plain
 from hotgraph_server.settings import ModelSettings
@@ -156,6 +157,7 @@ def _made_by(settings: ModelSettings) -> str:
         "xla": session.xla,
         "row_buckets": batch.row_buckets,
         "pad": dict(sorted(batch.pad.items())),
-        "cut": dict(sorted(batch.cut.items())),
+        # As what is on disk already has it, which this is compared with.
+        "cut": dict(sorted(batch.unpad.items())),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())

@@ -96,7 +96,7 @@ class StateRestore:
         if own is not None and not _fits(own[0], saved_with_model):
             _LOG.warning("snapshot %s is passed over: it has other variables than are written", own[1])
             own = None
-        looks_further = self.settings.state_carry and (own is None or not self.has_company)
+        looks_further = self.settings.transfer_state and (own is None or not self.has_company)
         other = self._of_another_version() if looks_further else None
         if other is not None and (own is None or other[0].header.writes > own[0].header.writes):
             values, moved = carried(other[0].values, saved_with_model)

@@ -107,7 +107,7 @@ def begin(title: str, graph: Changing, keeping: StateRestore) -> Writes:
     """
     settings = keeping.settings
     reads = bool(graph.variables) and (
-        settings.state_undo or settings.state_carry or bool(settings.state_dir)
+        settings.rollback_failed_writes or settings.transfer_state or bool(settings.state_dir)
     )
     values: Values = {}
     if reads:
@@ -118,7 +118,7 @@ def begin(title: str, graph: Changing, keeping: StateRestore) -> Writes:
             reads = False
     beginning = _restored(title, graph, keeping, values) if reads else Beginning({})
     keeper = keeping.keeper(title, beginning, keeps=reads)
-    return Writes(title, graph, keeper, reads=reads, undoes=reads and settings.state_undo)
+    return Writes(title, graph, keeper, reads=reads, undoes=reads and settings.rollback_failed_writes)
 
 
 def _restored(title: str, graph: Changing, keeping: StateRestore, values: Values) -> Beginning:

@@ -13,7 +13,8 @@ import pytest
 from hotgraph_server.access.keys import new_key
 from hotgraph_server.commands import cli
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.http import Request, Response, text
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
@@ -100,7 +101,7 @@ def test_restore_of_a_copy_where_no_start_looks_is_refused(
     assert (folder / "00000000000000000002.snapshot").exists()
 
 
-def test_restore_names_snapshots_of_other_versions_that_state_carry_would_take(
+def test_restore_names_snapshots_of_other_versions_that_transfer_state_would_take(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(folder.parent / "2-bbbbbbbbbbbb", 9).save(

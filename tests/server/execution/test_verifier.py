@@ -52,7 +52,7 @@ def test_what_is_not_joined_or_writes_or_nobody_wants_checked_has_no_trust() -> 
     learnt = {"joined": Learnt(500)}
     trust = trust_in(signatures, alone, {}, {}, BatchSettings(), learnt)
     assert {name: one.joined for name, one in trust.items()} == {"joined": 500}
-    assert trust_in(signatures, alone, {}, {}, BatchSettings(check_one_in=0), learnt) == {}
+    assert trust_in(signatures, alone, {}, {}, BatchSettings(verify_one_in=0), learnt) == {}
 
 
 def test_difference_stops_joining_unless_the_owner_says_otherwise() -> None:

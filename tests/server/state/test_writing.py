@@ -64,7 +64,7 @@ def test_failed_write_has_changed_nothing(start: Start) -> None:
 
 
 def test_without_undo_it_may_have(start: Start) -> None:
-    version, _ = start(state_undo=False)
+    version, _ = start(rollback_failed_writes=False)
     add(version, -1)[0].error()
     assert read(version) == [-1, 0]
 
@@ -216,7 +216,7 @@ def test_at_start_a_version_takes_over_from_the_snapshots_of_another(start: Star
     add(old, 5)[0].answer()
     old.stop(10)
     assert read(start(2, state_dir=str(tmp_path))[0]) == [0, 0]
-    carrying, _ = start(3, state_dir=str(tmp_path), state_carry=True)
+    carrying, _ = start(3, state_dir=str(tmp_path), transfer_state=True)
     assert read(carrying) == [5, 5]
 
 
@@ -226,7 +226,7 @@ def test_version_with_others_beside_it_starts_from_its_own_snapshots(start: Star
         for _ in range(3 - number):
             add(version, by)[0].answer()
         version.stop(10)
-    settings = StateSettings(state_dir=str(tmp_path), state_carry=True)
+    settings = StateSettings(state_dir=str(tmp_path), transfer_state=True)
     found = [
         StateRestore(settings, "m", 2, "0" * 32, has_company=has_company).beginning(Adding().read_variables())
         for has_company in (True, False)
@@ -242,7 +242,7 @@ def test_stray_file_beside_the_snapshots_of_versions_keeps_nobody_from_taking_ov
     add(old, 5)[0].answer()
     old.stop(10)
     (tmp_path / "m" / "a stray file").write_bytes(b"")
-    assert read(start(2, state_dir=str(tmp_path), state_carry=True)[0]) == [5, 5]
+    assert read(start(2, state_dir=str(tmp_path), transfer_state=True)[0]) == [5, 5]
 
 
 def test_version_that_is_loaded_again_loses_nothing_when_the_one_before_closes(
