@@ -1,4 +1,4 @@
 """Triton's model configuration: read, translated into settings of ours, completed from the SavedModel.
 
-Here is what knows inference.ModelConfig. Nothing here loads a model or decides which ones are served.
+Nothing here loads a model or serves one: what is understood goes into settings/ and models/contract.py.
 """

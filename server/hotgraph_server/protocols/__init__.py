@@ -1,4 +1,5 @@
-"""One folder per protocol: how its messages become calls, and answers its messages; and what they share.
+"""One folder per protocol: how its messages become calls, and answers its messages.
 
-Here is what reads and writes messages. Nothing here knows a connection, loads a model or runs a graph.
+Here is what both share as well: handing a call in, and the fast path for messages like the last. Nothing here
+knows a socket, or the queue that a call waits in.
 """

@@ -1,4 +1,5 @@
 """TensorFlow Serving's REST API: JSON over HTTP/1.1, in a thread of its own, over the same queues as gRPC.
 
-Here is what HTTP and JSON need. Rules that gRPC's methods have too are theirs, and asked of them.
+A protocol that brings its transport. Nothing here knows the queue, and what is said of models is asked from
+the services that gRPC's callers ask.
 """

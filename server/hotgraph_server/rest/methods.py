@@ -23,7 +23,8 @@ from tensorflow_serving.apis import (
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest import json_examples, json_predict, json_text

@@ -25,9 +25,10 @@ from hotgraph_server.errors import (
     WouldBeLate,
 )
 from hotgraph_server.execution.executor import OpenGraph
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.contract import Contract
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.settings import BatchSettings, ModelSettings, QueuePolicy, SessionSettings
 from hotgraph_server.statistics import Event

@@ -1,4 +1,4 @@
 """Sampled calls, written down as TensorFlow Serving's PredictionLog records.
 
-Here calls are drawn and their messages' bytes written. Nothing here reads a tensor.
+Nothing here reads what a call says but the model's name: bytes are put together with bytes.
 """

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import (
     prometheus_registry,
     versions_of_packages,

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.protocols.tfs import decode
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.settings import PredictionSettings
