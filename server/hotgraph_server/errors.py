@@ -14,14 +14,14 @@
         ├── AlreadyExists         ALREADY_EXISTS        the caller's: the name is taken
         ├── OverLimit             RESOURCE_EXHAUSTED    the caller's: more than the settings allow it to keep
         ├── RegionBroken          INTERNAL              the caller's: shared memory that cannot be used
-        ├── DeadlineExceeded      DEADLINE_EXCEEDED     nobody's: time ran out
-        ├── Cancelled             CANCELLED             nobody's: the caller left
-        ├── SequenceCut           CANCELLED             nobody's: a call before it in its sequence was not run
+        ├── DeadlineExceeded      DEADLINE_EXCEEDED     no one's: time ran out
+        ├── Cancelled             CANCELLED             the caller's: it left
+        ├── SequenceCut           CANCELLED             no one's: a call before it in its sequence was not run
         ├── ConfigError           INVALID_ARGUMENT      the caller's: models cannot be set up so
         │   └── LabelNotAvailable FAILED_PRECONDITION   a label for a version that is not live
         ├── NotAvailable          UNKNOWN               ours: models that did not become available
         ├── LoadFailed            INTERNAL              ours: a model that was asked for cannot be served
-        ├── ControlOff            UNAVAILABLE           the caller's: nobody may load or unload here
+        ├── ControlOff            UNAVAILABLE           the caller's: no client may load or unload here
         ├── Unauthenticated       UNAUTHENTICATED       the caller's: no key, or none that is known
         ├── AccessDenied          PERMISSION_DENIED     the caller's: what it asks for is not open to it
         ├── ProtocolRestricted    UNAVAILABLE           the caller's: a header is missing, as Triton says it
@@ -364,7 +364,7 @@ NOT_RUN = "; it was not run, and has changed nothing"
 class NotDurable(CallError):
     """A call has changed state, but what it has changed could not be written to disk as was promised.
 
-    Not UNAVAILABLE: whoever tries again changes the state a second time.
+    Not UNAVAILABLE: a caller that tries again changes the state a second time.
     """
 
     status = grpc.StatusCode.INTERNAL

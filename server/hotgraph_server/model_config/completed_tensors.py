@@ -125,7 +125,7 @@ def _completed(
             f" {datatypes.name_of(tensor.data_type)}",
         )
     if spec.shape is None:
-        # Only the configuration knows, or nobody does.
+        # Only the configuration knows, if it says so.
         if not tensor.dims and not tensor.HasField("reshape"):
             message.dims.append(reshaping.FREE)
             return message, None

@@ -1,8 +1,8 @@
-"""A hot method that has two ways into the queue: what Predict and ModelInfer do alike.
+"""A hot method with a fast path and a full path into the queue: what Predict and ModelInfer do alike.
 
 A message of a form that is known (template.py) is two arrays and a look at the registry away from the
-queue. Any other is parsed and checked, and every error is found on this way; if nothing is wrong with it,
-the next one of its form goes the short way.
+queue: the fast path. Any other is parsed and checked, and every error is found on this full path; if nothing
+is wrong with it, the next one of its form takes the fast path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hotgraph_server.transport.service import Reply
 
 
 class Meant(Protocol):
-    """What a message was found to ask for, but for what lies in its gaps: a NamedTuple of the protocol's.
+    """What a message was found to ask for, but for what lies in its spans: a NamedTuple of the protocol's.
 
     Attributes:
         version: the one that was found; weakly, so that no template keeps a version from closing.
@@ -44,7 +44,7 @@ class Meant(Protocol):
 
 Asked = TypeVar("Asked", bound=Meant)
 
-Gaps = Callable[[], tuple[Mapping[str, Span], Span | None]]
+Spans = Callable[[], tuple[Mapping[str, Span], Span | None]]
 """Where the tensors lie in a message, by alias, and where its one string lies, if it has one that differs
 from message to message. Raises MalformedMessage: it cannot be walked through."""
 
@@ -62,18 +62,18 @@ class FastPath(Generic[Asked]):
             CallError: it cannot be answered, and why; the reply is not used then.
         """
         template = self._templates.find(message)
-        if template is None or not self._take_the_short_way(template, message, reply):
-            self._take_the_long_way(message, reply)
+        if template is None or not self._take_fast_path(template, message, reply):
+            self._take_full_path(message, reply)
 
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
+    def _take_fast_path(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
         """Returns whether it led there: only if the version found last time is the one for this call too."""
         raise NotImplementedError
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         raise NotImplementedError
 
     def _remember(
-        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], gaps: Gaps
+        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], spans: Spans
     ) -> None:
         """Learn what messages of this form mean, if it is time for that.
 
@@ -82,13 +82,13 @@ class FastPath(Generic[Asked]):
             asked: what it means.
             version: that of `asked`.
             inputs: its tensors, in the order of the signature's inputs.
-            gaps: called only if the answer is wanted.
+            spans: called only if the answer is wanted.
         """
         if not self._templates.wants_more():
             return
         signature = asked.signature
         try:
-            places, text = gaps()
+            places, text = spans()
         except MalformedMessage:
             self._templates.add(None)
             return

@@ -47,7 +47,7 @@ class Methods:
         calls: begin a call with its target, its body and where its answer goes; raise CallError instead
             of using the reply.
         about: answer at once, or raise CallError.
-        apart: what is called in its threads is read and written apart.
+        pool: what is called in its threads is read and written by another process.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Methods:
         prediction: Service,
         models: Service,
         is_logged: Callable[[str], bool] = lambda model: False,
-        apart: JsonProcessPool | None = None,
+        pool: JsonProcessPool | None = None,
         *,
         strict_shapes: bool = True,
     ) -> None:
@@ -66,7 +66,7 @@ class Methods:
             prediction: tensorflow.serving.PredictionService.
             models: tensorflow.serving.ModelService.
             is_logged: may calls of the model of that name be written down?
-            apart: reads and writes very large JSON; None: that happens here.
+            pool: reads and writes very large JSON; None: that happens here.
             strict_shapes: does Predict refuse inputs whose shape contradicts the signature?
         """
         self._registry = registry
@@ -74,7 +74,7 @@ class Methods:
         self._models = models
         self._is_logged = is_logged
         self._strict_shapes = strict_shapes
-        self.apart = apart or JsonProcessPool(0)
+        self.pool = pool or JsonProcessPool(0)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
             What.CLASSIFY: self._classify,
@@ -84,7 +84,7 @@ class Methods:
 
     def close(self) -> None:
         """End what was started for the calls so far."""
-        self.apart.stop()
+        self.pool.stop()
 
     def _predict(self, target: Target, body: bytes, call: OpenCall) -> None:
         # A broken request for an unknown model is told that it is broken.
@@ -93,7 +93,7 @@ class Methods:
             version = self._version(target)
         except CallError as error:
             refusal = error
-        request = self.apart.run(
+        request = self.pool.run(
             json_predict.read_request,
             body,
             dict(version.signatures) if version else {},
@@ -113,7 +113,7 @@ class Methods:
             self._predict_by_message(version, signature, inputs, request.rows, call)
             return
         outputs = signature.output_aliases
-        answer = _Predicted(call, outputs, request.rows, self.apart)
+        answer = _Predicted(call, outputs, request.rows, self.pool)
         hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=QueueHints())
 
     def _predict_by_message(
@@ -154,7 +154,7 @@ class Methods:
         )
 
     def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> bytes:
-        name, examples = self.apart.run(json_examples.read_request, body)
+        name, examples = self.pool.run(json_examples.read_request, body)
         request = kind()
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
@@ -204,12 +204,12 @@ class Methods:
 
 
 class _Predicted(Answer):
-    __slots__ = ("_apart", "_call", "_outputs", "_rows")
+    __slots__ = ("_call", "_outputs", "_pool", "_rows")
 
-    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, apart: JsonProcessPool) -> None:
+    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, pool: JsonProcessPool) -> None:
         super().__init__(call)
         self._call = call
-        self._apart = apart
+        self._pool = pool
         self._outputs = outputs
         self._rows = rows
 
@@ -219,7 +219,7 @@ class _Predicted(Answer):
         super().deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        return self._apart.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
+        return self._pool.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
 
 
 class _TranslatedReply(ForwardingReply):

@@ -25,7 +25,7 @@ class OpenCall:
     Attributes:
         deadline: monotonic seconds; infinite for none.
         peer: as a Reply's.
-        nbytes_out: about how large the answer is, if whoever gives it says so.
+        nbytes_out: about how large the answer is, if the giver says so.
     """
 
     def __init__(self, deadline: float, peer: str = "") -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import LaneKey
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, RunFailed
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -29,6 +29,9 @@ from hotgraph_server.warmup.synthetic_inputs import Kind
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
+
+INVALID_ARGUMENT = 3
+"""TensorFlow's code."""
 
 Compute = Callable[..., Mapping[str, Array]]
 """The arrays of the inputs, in the signature's order, to the arrays of all outputs by alias."""
@@ -131,8 +134,15 @@ class RecordingVersion(Version):
         refusal: raised instead of taking a call, if it is set.
     """
 
-    def __init__(self, name: str, number: int, *signatures: Signature, alone: str | None = None) -> None:
-        super().__init__(ModelSettings(name, Path("/nowhere")), number, FakeGraph)
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        *signatures: Signature,
+        alone: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(ModelSettings(name, Path("/nowhere")), number, FakeGraph, clock)
         self.signatures = {signature.name: signature for signature in signatures}
         self.alone = dict.fromkeys(self.signatures, alone)
         self.default_signature = default_signature(self.signatures)
@@ -216,6 +226,13 @@ def float_signature(
 def add_and_subtract(x: Array, y: Array) -> Mapping[str, Array]:
     """The function of `float_signature`."""
     return {"sum": x + y, "difference": x - y}
+
+
+def refuse_666(x: Array, y: Array) -> Mapping[str, Array]:
+    """`add_and_subtract`, but one value is more than the graph can bear."""
+    if (x == 666).any():
+        raise RunFailed(INVALID_ARGUMENT, "666 is not a number\n\t[[{{node x}}]]")
+    return add_and_subtract(x, y)
 
 
 def identity_signature(dtype: Any, *shape: int | None, name: str = "serving_default") -> Signature:

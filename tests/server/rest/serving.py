@@ -123,7 +123,7 @@ class Rest:
                 self.registry,
                 predicting,
                 models,
-                apart=JsonProcessPool(settings.rest_processes),
+                pool=JsonProcessPool(settings.rest_processes),
                 strict_shapes=self.strict_shapes,
             ),
             lambda: self.state,

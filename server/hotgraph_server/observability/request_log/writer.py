@@ -77,7 +77,7 @@ class _Open:
 
 @dataclass
 class _Failing:
-    """A log that cannot be written: until when nobody tries, and what was lost."""
+    """A log that cannot be written: until when it is not tried, and what was lost."""
 
     until: float
     lost: int = 0

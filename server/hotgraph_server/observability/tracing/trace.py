@@ -46,7 +46,7 @@ class Trace:
         number: its own, from 1.
         model: that the request names.
         version: number of the version that was called; 0 as long as none was.
-        let_go: whoever holds it somewhere lets go of it there; called when it has ended.
+        let_go: takes it out of where it is held; called when it has ended.
     """
 
     def __init__(self, drawn: Drawn, number: int, model: str, request_id: str) -> None:
@@ -136,7 +136,7 @@ def _text(value: Any) -> str:
 
 
 def _nothing() -> None:
-    """For a trace that nobody holds."""
+    """For a trace that is held nowhere."""
 
 
 def _ns(moment: float) -> int:

@@ -82,7 +82,7 @@ class Tracing:
             return self._samplings.shown(model)
 
     def change(self, change: Change, model: str = "") -> None:
-        """Say anew what is traced, for one model or for all."""
+        """Say what is traced from now on, for one model or for all."""
         with self._lock:
             self._samplings.change(change, model)
             self._on = self._samplings.any_active
@@ -165,7 +165,7 @@ class _TracedReply(ForwardingReply):
         super().__init__(reply)
         self._trace = trace
         self._writer = writer
-        # Taken once, by whoever ends the trace: the caller may leave while its answer is written.
+        # Taken once, by the thread that ends the trace: the caller may leave while its answer is written.
         self._to_end = collections.deque([None])
 
     def finish(self, encode: Callable[[], Answered]) -> None:

@@ -152,6 +152,6 @@ class _ArrayFile:
                 self._file.truncate(self._end + len(_END))
                 return
             self.close()
-            # Nobody's device, if that is what the file is.
+            # Never a device, if that is what the file is.
             if stat.S_ISREG(os.stat(self._path).st_mode):
                 os.unlink(self._path)

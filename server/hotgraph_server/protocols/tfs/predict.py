@@ -45,7 +45,7 @@ class Predict(FastPath[Asked]):
         self._registry = registry
         self._settings = settings or PredictionSettings()
 
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
+    def _take_fast_path(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
         asked = template.meaning
         version = model_spec.look_up(self._registry, asked.wanted)
         if version is None or version is not asked.version():
@@ -53,7 +53,7 @@ class Predict(FastPath[Asked]):
         self._hand_in(version, asked, template.inputs(message), reply)
         return True
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, large = decode.read_request(message)
         version = model_spec.find_for(self._registry, request)
         spec = request.model_spec
@@ -68,7 +68,7 @@ class Predict(FastPath[Asked]):
         )
         outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
-        self._remember(message, asked, version, inputs, lambda: (spans.tensor_gaps(message, request), None))
+        self._remember(message, asked, version, inputs, lambda: (spans.tensor_spans(message, request), None))
         self._hand_in(version, asked, inputs, reply)
 
     def _hand_in(self, version: Version, asked: Asked, inputs: Sequence[Array], reply: Reply) -> None:

@@ -99,7 +99,7 @@ def _status(models: Models, is_starting: Callable[[], bool], request: Any) -> An
     states = _STATES_AT_START if is_starting() else _STATES
     statuses = models.statuses(spec.name)
     if not statuses and states is _STATES_AT_START:
-        # It may be one whose folder nobody has looked at yet, or that is still to come.
+        # It may be one whose folder has not been looked at yet, or that is still to come.
         raise NotReady(LOADING)
     if not statuses:
         raise NotFound(f"Could not find any versions of model {spec.name}")

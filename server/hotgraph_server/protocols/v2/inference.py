@@ -65,7 +65,7 @@ class Infer(FastPath[Asked]):
         self._regions = regions
         self._streamed = streamed
 
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
+    def _take_fast_path(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
         asked = template.meaning
         version = self._registry.find(asked.model, asked.number)
         request_id = template.text(message)
@@ -80,7 +80,7 @@ class Infer(FastPath[Asked]):
         _hand_in(version, asked, template.inputs(message), request_id, reply)
         return True
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, raw = codec.read_request(message)
         try:
             number = models.requested_number(request.model_version)
@@ -95,7 +95,7 @@ class Infer(FastPath[Asked]):
                 asked,
                 version,
                 inputs,
-                lambda: (spans.tensor_gaps(message, request), spans.id_gap(message)),
+                lambda: (spans.tensor_spans(message, request), spans.id_span(message)),
             )
         _hand_in(version, asked, inputs, request.id, reply)
 

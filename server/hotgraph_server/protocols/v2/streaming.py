@@ -9,7 +9,7 @@ What a caller may rely on:
 * What goes wrong with one request is told in the `error_message` of its answer, which has the request's id
   too, and the stream goes on. A caller who sends the header ``triton_grpc_error: true`` gets it as the
   stream's status instead: nothing is answered after it.
-* A caller who leaves, or whose deadline passes, leaves all its calls; nobody else's are touched. A caller
+* A caller who leaves, or whose deadline passes, leaves all its calls; no other caller's are touched. A caller
   that says it will send no more gets the answers that are owed, and then the end.
 * A server that stops waits for the calls that were taken, and tells later ones that it is stopping.
 
@@ -22,7 +22,7 @@ one who sends ahead and reads slowly is held too, until it has read all that the
 
 Threads. Messages come in a thread of the transport's; outcomes in any. There is one lock per stream. It
 guards what is known of the stream's calls, and nothing is done under it: one thread at a time starts calls,
-one sends answers, and whoever finds that another is at it leaves the rest to that one. A large message is
+one sends answers, and a thread that finds another at it leaves the rest to that one. A large message is
 read in a thread that the transport has for that, which goes on starting calls from there.
 """
 
@@ -167,7 +167,8 @@ class Conversation:
                     self._held = not self._held
                     (self._stream.hold if self._held else self._stream.go_on)()
                 return None
-            # Under the lock: whoever takes it out of the stream's calls knows whether to let go of it.
+            # Under the lock: the thread that takes it out of the stream's calls knows whether to let go of
+            # it.
             part = _Part(self._stream, self._go_on, self._stream.take())
             self._at_work.append(part)
             return part, self._waiting.popleft()
@@ -201,7 +202,7 @@ class Conversation:
             self._leave()
 
     def _leave(self) -> None:
-        """Nobody waits for anything any more."""
+        """The caller waits for nothing any more."""
         with self._lock:
             self._over = True
             self._waiting.clear()
@@ -281,7 +282,7 @@ class _Part:
         self._expire()
 
     def let_go(self) -> None:
-        """It is over; once, by whoever took it out of the stream's calls."""
+        """It is over; once, by the thread that took it out of the stream's calls."""
         if self._refusal is None:
             self._stream.let_go()
 

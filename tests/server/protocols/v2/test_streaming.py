@@ -23,6 +23,7 @@ from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.streaming import Conversation, methods
 from hotgraph_server.transport.service import Receiver
 
+from ...fakes import FakeClock
 from ..fakes import RecordingVersion, float_signature
 from ..mutations import mutated
 
@@ -260,14 +261,15 @@ def test_server_that_stops_waits_for_what_was_taken_and_tells_later_requests() -
 
 
 def test_timeout_of_a_request_ends_it_alone_and_is_forgotten_with_an_answer() -> None:
-    scene = Scene()
+    clock = FakeClock()
+    scene = Scene(version=RecordingVersion("m", 3, float_signature(), clock=clock))
     scene.ask("hurried", "too", timeout_us=1_000_000)
     scene.ask("patient")
     assert len(scene.stream.alarms) == 2
     scene.answer(1)
     ((moment, act),) = scene.stream.alarms.values()
     assert moment == scene.calls[0].deadline < math.inf
-    scene.version._clock = lambda: moment
+    clock.now = moment
     act()
     assert scene.stream.answers[0].error_message == f"[request id: hurried] {DeadlineExceeded()}"
     assert scene.stream.ids == ["hurried", "too"]
