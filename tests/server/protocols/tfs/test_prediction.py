@@ -28,7 +28,6 @@ from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Service
 
 from ..fakes import (
-    PATIENCE_S,
     FakeGraph,
     FakeReply,
     Models,
@@ -91,13 +90,6 @@ def hand_in(service: Service, message: Any, deadline: float = math.inf) -> FakeR
 
 def predict(service: Service, message: Any) -> Any:
     return predict_pb2.PredictResponse.FromString(hand_in(service, message).answer())
-
-
-def hold_first_run(service: Service, graph: FakeGraph, model: str = "m") -> FakeReply:
-    """With the graph's gate shut: a call that is inside the run when this returns."""
-    reply = hand_in(service, request(model=model))
-    assert graph.inside.wait(PATIENCE_S)
-    return reply
 
 
 class TestPredict:
