@@ -1,8 +1,5 @@
-"""A SavedModel as one graph in one session, and what can be proven and changed of it before it runs.
+"""A SavedModel as one graph in one session: read, proven, frozen, compiled, and run.
 
-The only room that imports TensorFlow when it is imported. Nothing here knows of calls, or owns a thread.
+Here is everything that knows TensorFlow; no other room imports it at module level, and so nothing that does
+not need a graph may import from here. Nothing here knows of calls, queues, models or protocols.
 """
-
-from hotgraph_server.graph.graph import Graph
-
-__all__ = ["Graph"]
