@@ -36,7 +36,7 @@ class Engine:
         clock: monotonic seconds.
         brings: the calls that the model brings to be warmed up with.
         logged: calls that were asked before.
-        keeping: how what its signatures write is kept.
+        restore: how what its signatures write is kept.
 
     Attributes:
         statistics: what it has run.
@@ -53,7 +53,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         brings: WarmupSource = nothing,
         logged: WarmupSource = nothing,
-        keeping: StateRestore | None = None,
+        restore: StateRestore | None = None,
     ) -> None:
         self.statistics = Statistics()
         self.clock = clock
@@ -69,7 +69,7 @@ class Engine:
             settings.batch,
             brings,
             settings.warmup,
-            keeping or StateRestore(settings.state, settings.name, number),
+            restore or StateRestore(settings.state, settings.name, number),
             logged,
         )
         self._snapshotter: Snapshotter | None = None
@@ -81,7 +81,7 @@ class Engine:
             StartError: it cannot be served; no thread is left.
         """
         opened = self._executor.start()
-        self._snapshotter = opened.keeper
+        self._snapshotter = opened.snapshotter
         if self._timer is not None:
             self._timer.start()
         return opened

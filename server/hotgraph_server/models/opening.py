@@ -1,8 +1,8 @@
 """From settings and a graph to a live version: everything that a version is made of is gathered first, so
 that there is none before it can be called.
 
-What is being loaded is nothing but a thread that is in `open_version`; the repository knows which it has begun
-to load, and status reports see that.
+What is being loaded is nothing but a thread that is in `open_version`; the repository knows which it has
+begun to load, and status reports see that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hotgraph_server.batching.rules import has_rows
 from hotgraph_server.execution.executor import Opened, OpenGraph
 from hotgraph_server.models.admission import Admission
 from hotgraph_server.models.contract import Contract
@@ -22,6 +21,7 @@ from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import default_signature
 from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.warmup.batching_rules import has_rows
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 ContractOf = Callable[[ModelSettings, str, Opened], Contract]
@@ -51,7 +51,7 @@ def open_version(
     cache_of: CacheOf = no_cache,
     brings: WarmupSource = nothing,
     logged: WarmupSource = nothing,
-    keeping: StateRestore | None = None,
+    restore: StateRestore | None = None,
 ) -> Version:
     """Load a version, warm it up, and return it live.
 
@@ -64,13 +64,13 @@ def open_version(
         cache_of: says where its answers are kept.
         brings: the calls that the model brings to be warmed up with.
         logged: calls that were asked of it before.
-        keeping: how what its signatures write is kept.
+        restore: how what its signatures write is kept.
 
     Raises:
         StartError: it cannot be served; nothing of it is left.
     """
     title = title_of(settings.name, number)
-    engine = Engine(title, settings, number, open_graph, clock, brings, logged, keeping)
+    engine = Engine(title, settings, number, open_graph, clock, brings, logged, restore)
     started = clock()
     opened = engine.start()
     load_s = clock() - started

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from hotgraph_server.batching.rules import joined_because
 from hotgraph_server.execution.executor import Opened
 from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.models.admission import Admission, SequenceAdmission, Submit
@@ -23,7 +22,8 @@ from hotgraph_server.models.status import State
 from hotgraph_server.sequences.batcher import Sequences
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
+from hotgraph_server.warmup.batching_rules import joined_because
 
 
 def title_of(name: str, number: int) -> str:
@@ -66,7 +66,7 @@ class Version:
         warmed: what each signature was run with before it was live, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
-        keeper: saves what its signatures write.
+        snapshotter: saves what its signatures write.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         contract, sequences, default_signature, load_s: as given.
     """
@@ -104,7 +104,7 @@ class Version:
         self.warmed = opened.warmed
         self.proofs = opened.proofs
         self.buckets = opened.buckets
-        self.keeper = opened.keeper
+        self.snapshotter = opened.snapshotter
         self.trust = opened.trust
         self.contract = contract
         self.sequences = sequences
@@ -137,7 +137,7 @@ class Version:
             return ""
         return joined_because(self.signatures[name], self._batch.batching_of(name), self.proofs.get(name))
 
-    def submit_to_executor(self, task: Callable[[Writes], Any]) -> Future[Any]:
+    def submit_to_executor(self, task: Callable[[SessionState], Any]) -> Future[Any]:
         """Let the executor's thread do something, behind the calls that change state and have come before.
 
         Raises:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hotgraph_server.errors import LoadError
 from hotgraph_server.execution.executor import Opened
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.model_config.batching_parameters import in_version
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.warmup import with_warmup
@@ -75,7 +75,7 @@ def load_version(
     title = title_of(settings.name, number)
     brings = with_warmup(settings, title, records)
     logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
-    keeping = _keeping(settings, number, folder)
+    restore = _restore(settings, number, folder)
     version = open_version(
         settings,
         number,
@@ -84,7 +84,7 @@ def load_version(
         cache_of=functools.partial(_cache_of, title, settings, cache),
         brings=brings,
         logged=logged,
-        keeping=keeping,
+        restore=restore,
     )
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",
@@ -131,7 +131,7 @@ def _cache_of(
     return cache
 
 
-def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
+def _restore(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
     """How what its signatures write is kept, and what its checks learn.
 
     Raises:
@@ -146,7 +146,7 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore
         settings.name,
         number,
         identity,
-        has_company=may_be_several(settings.versions),
+        has_siblings=may_be_several(settings.versions),
         made_by=_made_by(settings),
     )
 
@@ -162,6 +162,7 @@ def _made_by(settings: ModelSettings) -> str:
         "xla": session.xla,
         "row_buckets": batch.row_buckets,
         "pad": dict(sorted(batch.pad.items())),
-        "cut": dict(sorted(batch.cut.items())),
+        # As what is on disk already has it, which this is compared with.
+        "cut": dict(sorted(batch.unpad.items())),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())

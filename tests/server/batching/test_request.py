@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.call import lane_key
+from hotgraph_server.batching.lane_key import lane_key
 from hotgraph_server.batching.request import QueueHints, hints_of
 from hotgraph_server.tensors import Array
 

@@ -11,8 +11,8 @@ import pytest
 
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import LoadError
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph.exporting import export
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.settings import ModelSettings, SessionSettings
 from hotgraph_server.warmup.plan import Form, Plan, Threads

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.call import lane_key
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import lane_key
 from hotgraph_server.batching.request import QueueHints, Request
 from hotgraph_server.errors import (
     Cancelled,
@@ -27,7 +27,7 @@ from hotgraph_server.errors import (
     WouldBeLate,
 )
 from hotgraph_server.execution.executor import OpenGraph
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.opening import open_version
@@ -548,7 +548,7 @@ def test_caller_who_leaves_when_his_answer_is_being_counted_is_counted_once(
 def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> None:
     two = signature(outputs={"y": (None, 2), "z": (None, 2)})
     both = FakeGraph(two, compute=lambda inputs: doubled(inputs) * 2)
-    serving = Serving(both, preserve_ordering=True, check_one_in=0)
+    serving = Serving(both, preserve_ordering=True, verify_one_in=0)
     both.compute = doubled
     serving.graph.shut()
     order: list[int] = []

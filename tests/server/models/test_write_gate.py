@@ -215,7 +215,7 @@ def test_redirection_waits_for_the_call_that_is_being_queued(new: Side) -> None:
 
 
 class SlowTarget:
-    """Somewhere else, without a gate of its own: what it does first begins, and ends when the test says so."""
+    """Has no gate of its own; what it does first begins, and ends when the test says so."""
 
     def __init__(self, slow: str) -> None:
         self.queued: list[Call] = []
