@@ -1,8 +1,8 @@
 """Histories of a version with state, one after the other, against five lines that say what is right.
 
 Everything is real but the graph, the clock and the disk: queue, runner, undo, durability, snapshotter, store,
-format. The test is the executor's and the snapshotter's thread, so it decides what happens when; the power may
-go at any call of the file system. More histories: HOTGRAPH_STATE_HISTORIES=10000.
+format. The test is the executor's and the snapshotter's thread, so it decides what happens when; the power
+may go at any call of the file system. More histories: HOTGRAPH_STATE_HISTORIES=10000.
 """
 
 from __future__ import annotations
