@@ -15,7 +15,6 @@ from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.rules import has_rows, joined_because
 from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import (
@@ -44,6 +43,7 @@ from hotgraph_server.state.session_state import SessionState
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.batching_rules import has_rows, joined_because
 from hotgraph_server.warmup.plan import Plan
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.model_config.batching_parameters import in_version
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.warmup import with_warmup

@@ -27,7 +27,7 @@ from hotgraph_server.row_independence.domain import (
     rows_value,
     scalar_of,
 )
-from hotgraph_server.row_independence.rules_integers import add
+from hotgraph_server.row_independence.integers import add
 from hotgraph_server.row_independence.rules_layout import SCATTERED, unless_keyed
 from hotgraph_server.row_independence.table import Op, axis_of, rule
 

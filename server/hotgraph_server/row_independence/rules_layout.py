@@ -29,7 +29,7 @@ from hotgraph_server.row_independence.domain import (
     Value,
     rows_value,
 )
-from hotgraph_server.row_independence.rules_integers import add
+from hotgraph_server.row_independence.integers import add
 from hotgraph_server.row_independence.table import Op, axis_of, rule
 
 SCATTERED = "puts rows and what is none along one axis"

@@ -308,7 +308,7 @@ def test_runs_are_counted_with_their_waits(running: Running) -> None:
 
 
 def test_another_thread_that_touches_a_real_graph_is_stopped(saved_models: SavedModels) -> None:
-    from hotgraph_server.graph import Graph
+    from hotgraph_server.graph.graph import Graph
 
     opened: list[Graph] = []
 

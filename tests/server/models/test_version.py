@@ -25,7 +25,7 @@ from hotgraph_server.errors import (
     WouldBeLate,
 )
 from hotgraph_server.execution.executor import OpenGraph
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import CallError, RunFailed
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings
 from hotgraph_server.signatures import Signature
