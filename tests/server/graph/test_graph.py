@@ -536,7 +536,7 @@ def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: 
     }
     for kind, reason in expected.items():
         with opened(saved_models[kind]) as graph:
-            alone = warm_up(graph, kind).alone["serving_default"]
+            alone = warm_up(graph, kind).unbatched_reasons["serving_default"]
             assert alone is None if reason is None else reason in (alone or ""), (kind, alone)
 
 
@@ -550,7 +550,7 @@ def test_state_changes_when_it_is_called_and_never_by_the_warm_up(
     saved_models: SavedModels, kind: str, change: str
 ) -> None:
     with opened(saved_models[kind]) as graph:
-        assert "change the state" in (warm_up(graph, kind).alone[change] or "")
+        assert "change the state" in (warm_up(graph, kind).unbatched_reasons[change] or "")
         assert run(graph, {}, "read")["count"].item() == 0
         assert run(graph, {"by": np.array(5)}, change)["count"].item() == 5
         assert run(graph, {}, "read")["count"].item() == 5
