@@ -28,7 +28,7 @@ from hotgraph_server.settings import BatchSettings, WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.learnt import Learnt
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.state.session_state import Changing, Writes, begin
+from hotgraph_server.state.session_state import SessionState, StatefulGraph, begin
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
@@ -46,7 +46,7 @@ _FINISH_S = 30.0
 """For the finisher's last batches, of which it sends each in milliseconds; one that takes longer hangs."""
 
 
-class OpenGraph(Changing, prepare.Runnable, Protocol):
+class OpenGraph(StatefulGraph, prepare.Runnable, Protocol):
     """What graph.Graph is to the executor."""
 
     signature_defs: Mapping[str, Any]
@@ -69,7 +69,7 @@ class Opened:
         warmed: what each signature was run with before, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
-        keeper: of the values that its signatures write; None: none are kept.
+        snapshotter: of the values that its signatures write; None: none are taken.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
     """
 
@@ -82,7 +82,7 @@ class Opened:
     warmed: Mapping[str, str] = field(default_factory=dict)
     proofs: Mapping[str, Judgement] = field(default_factory=dict)
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    keeper: Snapshotter | None = None
+    snapshotter: Snapshotter | None = None
     trust: Mapping[str, Trust] = field(default_factory=dict)
 
 
@@ -98,7 +98,7 @@ class Executor:
         settings: of the model.
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
-        keeping: how what its signatures write is kept.
+        restore: what its state begins with, and where its snapshots go.
         logged: calls that were asked before, to try batch safety with.
     """
 
@@ -112,7 +112,7 @@ class Executor:
         settings: BatchSettings | None = None,
         brings: WarmupSource = nothing,
         warmup: WarmupSettings | None = None,
-        keeping: StateRestore | None = None,
+        restore: StateRestore | None = None,
         logged: WarmupSource = nothing,
     ) -> None:
         self._name = name
@@ -124,7 +124,7 @@ class Executor:
         self._brings = brings
         self._logged = logged
         self._warmup = warmup or WarmupSettings()
-        self._keeping = keeping or StateRestore()
+        self._restore = restore or StateRestore()
         self._opened: Future[Opened] = Future()
         self._finisher = Finisher(name)
         # A daemon, so that a run which never ends cannot keep the process from ending.
@@ -167,21 +167,21 @@ class Executor:
             runner.check_if_due()
         runner.close()
         # What was written last is saved, and callers that wait for that are answered.
-        writes.keeper.close()
+        writes.snapshotter.close()
         # When this thread has ended, every call that was taken has its answer.
         self._finisher.stop(_FINISH_S)
         graph.close()
 
-    def _open(self) -> tuple[OpenGraph, Runner, Writes]:
+    def _open(self) -> tuple[OpenGraph, Runner, SessionState]:
         graph = self._open_graph()
         try:
-            writes = begin(self._name, graph, self._keeping)
+            writes = begin(self._name, graph, self._restore)
             samples = samples_of(
                 self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
             )
             preparation = Preparation(self._name, graph, self._settings, self._warmup, self._clock)
-            first = preparation.first_runs(samples, batch_writes=self._keeping.settings.state_batch_writes)
-            memory = self._keeping.memory(self._name)
+            first = preparation.first_runs(samples, batch_writes=self._restore.settings.state_batch_writes)
+            memory = self._restore.memory(self._name)
             learnt = memory.recall()
             self._heed(first, learnt)
             plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
@@ -211,7 +211,7 @@ class Executor:
             graph.proofs,
             memory,
         )
-        writes.keeper.start()
+        writes.snapshotter.start()
         padded = {
             name: joining.padding.dimensions
             for name, joining in joinings.items()
@@ -228,7 +228,7 @@ class Executor:
                 first.warmed,
                 graph.proofs,
                 {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
-                writes.keeper,
+                writes.snapshotter,
                 trust,
             )
         )

@@ -37,7 +37,7 @@ from hotgraph_server.execution.write_runs import WriteRuns
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.learnt import Memory
-from hotgraph_server.state.session_state import Writes, forgetting
+from hotgraph_server.state.session_state import SessionState, untracked
 from hotgraph_server.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Runner:
         unbatched_reasons: MutableMapping[str, str | None],
         joinings: dict[str, Joining],
         clock: Callable[[], float],
-        writes: Writes | None = None,
+        writes: SessionState | None = None,
         row_caps: Mapping[str, int] | None = None,
         trust: Mapping[str, Trust] | None = None,
         proofs: Mapping[str, Judgement] | None = None,
@@ -101,7 +101,7 @@ class Runner:
         )
         self._clock = clock
         self._retries = Retries(title, self._runs, self._large_calls)
-        self._writes = writes or forgetting(title)
+        self._writes = writes or untracked(title)
         self._write_runs = WriteRuns(title, self._runs, self._writes)
         self._verifier = Verifier(
             title,

@@ -19,7 +19,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import InternalError, NotDurable, RunFailed, forget_traceback
 from hotgraph_server.execution.finisher import finish
 from hotgraph_server.execution.runs import Ran, Runs
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class WriteRuns:
         writes: keeps what they write.
     """
 
-    def __init__(self, title: str, runs: Runs, writes: Writes) -> None:
+    def __init__(self, title: str, runs: Runs, writes: SessionState) -> None:
         self._title = title
         self._runs = runs
         self._writes = writes

@@ -39,7 +39,7 @@ from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, default_signature
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
@@ -75,7 +75,7 @@ class Version:
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
-        keeper: of what its signatures write.
+        snapshotter: of what its signatures write.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         gate: before the calls that change state.
         contract: what its clients may count on; set by whoever loads it, before it can be called.
@@ -90,7 +90,7 @@ class Version:
         clock: Callable[[], float] = time.monotonic,
         brings: WarmupSource = nothing,
         logged: WarmupSource = nothing,
-        keeping: StateRestore | None = None,
+        restore: StateRestore | None = None,
     ) -> None:
         self.name = settings.name
         self.number = number
@@ -108,7 +108,7 @@ class Version:
         self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
         self.load_s = 0.0
-        self.keeper: Snapshotter | None = None
+        self.snapshotter: Snapshotter | None = None
         self.trust: Mapping[str, Trust] = {}
         self.gate = Gate()
         self.contract = Contract(config=settings.config)
@@ -135,7 +135,7 @@ class Version:
             settings.batch,
             brings,
             settings.warmup,
-            keeping or StateRestore(settings.state, settings.name, number),
+            restore or StateRestore(settings.state, settings.name, number),
             logged,
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
@@ -184,7 +184,7 @@ class Version:
         self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
-        self.keeper = opened.keeper
+        self.snapshotter = opened.snapshotter
         self.trust = opened.trust
         if self._timer is not None:
             self._timer.start()
@@ -341,7 +341,7 @@ class Version:
         """Has the owner said that dimension 0 is the batch's?"""
         return self.contract.batched and self.contract.signature == signature.name
 
-    def ask(self, task: Callable[[Writes], Any]) -> Future[Any]:
+    def ask(self, task: Callable[[SessionState], Any]) -> Future[Any]:
         """Let the executor's thread do something, behind the calls that change state and have come before.
 
         Raises:
@@ -438,9 +438,9 @@ class Version:
             ended = self._executor.stop(timeout_s)
             if not ended:
                 self._queue.abandon(Draining(self.title))
-                if self.keeper is not None:
+                if self.snapshotter is not None:
                     # The executor's thread would do it at its end, which may never come.
-                    self.keeper.save_now(_SAVE_S)
+                    self.snapshotter.save_now(_SAVE_S)
             if self._timer is not None:
                 # It waits for nobody; a second is for a delivery that it is in the middle of.
                 self._timer.stop(1.0)

@@ -72,8 +72,8 @@ def load_version(
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
     logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
-    keeping = _keeping(settings, number, folder)
-    version = Version(settings, number, open_graph, brings=brings, logged=logged, keeping=keeping)
+    restore = _restore(settings, number, folder)
+    version = Version(settings, number, open_graph, brings=brings, logged=logged, restore=restore)
     version.start()
     _make_contract(version, settings)
     _keep_answers(version, settings, cache)
@@ -126,7 +126,7 @@ def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCach
         version.contract.config.response_cache.enable = True
 
 
-def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
+def _restore(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
     """How what its signatures write is kept, and what its checks learn.
 
     Raises:
@@ -141,7 +141,7 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore
         settings.name,
         number,
         identity,
-        has_company=may_be_several(settings.versions),
+        has_siblings=may_be_several(settings.versions),
         made_by=_made_by(settings),
     )
 

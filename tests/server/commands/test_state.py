@@ -41,8 +41,8 @@ def folder(tmp_path: Path) -> Path:
 def version(tmp_path: Path) -> Iterator[Version]:
     settings = StateSettings(state_dir=str(tmp_path))
     graph = Adding()
-    keeping = StateRestore(settings, "m", 1, "0" * 32)
-    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, keeping=keeping)
+    restore = StateRestore(settings, "m", 1, "0" * 32)
+    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, restore=restore)
     version.start()
     yield version
     version.stop(10)
@@ -128,8 +128,8 @@ def test_save_returns_when_the_snapshot_is_on_disk(
     caller.answer()
     assert cli.main(["state", "save", admin, "m"]) == 0
     assert "model 'm' version 1: 1 writes are saved in " in capsys.readouterr().out
-    assert version.keeper is not None
-    (found,) = Store(version.keeper.kept.folder or Path(), 9).find()
+    assert version.snapshotter is not None
+    (found,) = Store(version.snapshotter.status.folder or Path(), 9).find()
     assert found.snapshot is not None
     assert int(found.snapshot.values["total"]) == 4
 

@@ -453,11 +453,11 @@ class Checked:
 
     def __init__(self, state_dir: str = "", made_by: str = "", **batch: Any) -> None:
         settings = BatchSettings(**batch)
-        keeping = StateRestore(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
+        restore = StateRestore(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
         self.queue, self.graph = BatchQueue(NAME, settings), FakeGraph(compute=large_mix)
         self.statistics = Statistics()
         self.executor = Executor(
-            NAME, self.graph.open, self.queue, self.statistics, settings=settings, keeping=keeping
+            NAME, self.graph.open, self.queue, self.statistics, settings=settings, restore=restore
         )
         self.opened = self.executor.start()
 

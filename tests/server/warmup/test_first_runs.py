@@ -171,7 +171,11 @@ def test_graph_that_refuses_generated_input_is_served_and_runs_alone_and_says_th
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     found = warm_up(failing(grpc.StatusCode.INVALID_ARGUMENT), "m")
-    for text in (found.unbatched_reasons["serving_default"] or "", found.warmed["serving_default"], caplog.text):
+    for text in (
+        found.unbatched_reasons["serving_default"] or "",
+        found.warmed["serving_default"],
+        caplog.text,
+    ):
         assert "what TensorFlow said; warm-up records" in text
     assert not found.taken
 

@@ -26,7 +26,7 @@ from hotgraph_server.warmup.plan import Form, Plan, Threads
 
 from ...fakes import HANG_S, FakeClock, FakeGraph, signature
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
