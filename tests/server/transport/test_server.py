@@ -35,26 +35,26 @@ class TestAddress:
         assert hot(connect(server), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
 
     def test_port_in_use_is_told_with_the_address(
-        self, server: GrpcServer, lane: dict[str, Any], toys: Toys
+        self, server: GrpcServer, transport: dict[str, Any], toys: Toys
     ) -> None:
         port = int(server.address.rpartition(":")[2])
         with pytest.raises(StartError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is in use"):
-            GrpcServer(ListenSettings(port=port, **lane), [toys.service])
+            GrpcServer(ListenSettings(port=port, **transport), [toys.service])
 
     @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::2"])
     def test_address_that_is_not_this_machines_is_told(
-        self, host: str, lane: dict[str, Any], toys: Toys
+        self, host: str, transport: dict[str, Any], toys: Toys
     ) -> None:
         with pytest.raises(StartError, match=r"cannot listen on .*the address is not this machine's"):
-            GrpcServer(ListenSettings(host=host, port=0, **lane), [toys.service])
+            GrpcServer(ListenSettings(host=host, port=0, **transport), [toys.service])
 
     def test_port_is_free_again_after_the_stop(self, server: GrpcServer, serve: Serve) -> None:
         port = int(server.address.rpartition(":")[2])
         server.stop(PATIENCE_S)
         assert serve(port=port).address == server.address
 
-    def test_calls_are_answered_only_after_the_start(self, lane: dict[str, Any], toys: Toys) -> None:
-        server = GrpcServer(ListenSettings(port=0, **lane), [toys.service])
+    def test_calls_are_answered_only_after_the_start(self, transport: dict[str, Any], toys: Toys) -> None:
+        server = GrpcServer(ListenSettings(port=0, **transport), [toys.service])
         with grpc.insecure_channel(server.address) as channel:
             call = hot(channel, "Echo").future(b"early", wait_for_ready=True, timeout=PATIENCE_S)
             assert not call.done()
@@ -88,8 +88,8 @@ class TestOpening:
         )
 
     @pytest.fixture
-    def loading(self, lane: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
-        server = GrpcServer(ListenSettings(port=0, **lane), [watched])
+    def loading(self, transport: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
+        server = GrpcServer(ListenSettings(port=0, **transport), [watched])
         server.start(self.REFUSAL)
         yield server
         server.stop(0)
@@ -152,8 +152,8 @@ class TestStop:
     def test_idle_server_stops_at_once_and_well(self, server: GrpcServer) -> None:
         assert server.stop(PATIENCE_S)
 
-    def test_server_that_was_never_started_stops(self, lane: dict[str, Any], toys: Toys) -> None:
-        GrpcServer(ListenSettings(port=0, **lane), [toys.service]).stop(0)
+    def test_server_that_was_never_started_stops(self, transport: dict[str, Any], toys: Toys) -> None:
+        GrpcServer(ListenSettings(port=0, **transport), [toys.service]).stop(0)
 
     def test_calls_inside_are_answered_and_new_ones_refused(
         self, server: GrpcServer, channel: grpc.Channel, connect: Connect, toys: Toys

@@ -1,4 +1,4 @@
 """The services on grpc's own server: what runs where ours (http2/) is switched off.
 
-Here is all that touches grpc's server API.
+All that touches grpc's server API is here, by its public parts; nothing of http2/ may be.
 """
