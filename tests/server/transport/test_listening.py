@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport import listening
 from hotgraph_server.transport.listening import listen, written
 
 from ..fakes import HANG_S
