@@ -22,7 +22,8 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.settings import ModelSettings

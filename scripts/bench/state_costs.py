@@ -74,7 +74,7 @@ def _compare(frozen: Version, with_state: Version, callers: int, calls: int, rou
 
 
 def _promises(folder: Path) -> Iterator[tuple[str, StateSettings]]:
-    yield "undo off", StateSettings(state_undo=False)
+    yield "undo off", StateSettings(rollback_failed_writes=False)
     yield "nothing on disk", StateSettings()
     yield "every 100 writes", StateSettings(state_dir=str(folder / "hundred"), state_every_writes=100)
     yield "every_write", StateSettings(state_dir=str(folder / "each"), state_sync="every_write")

@@ -18,7 +18,8 @@ from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ModelFactory
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.version import State, Unavailable, Version
+from hotgraph_server.models.status import State, Unavailable
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.guard import guarded
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer

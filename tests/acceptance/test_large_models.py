@@ -19,7 +19,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.warmup import warm_up
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.batch_safety import ROWS, Run
+from hotgraph_server.warmup.batch_safety import ROWS
 from hotgraph_server.warmup.probing import BoundedRuns, Limits, Measured, Taken, probe
+from hotgraph_server.warmup.row_comparison import Run
 from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 from .fakes import FakeClock

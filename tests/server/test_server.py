@@ -22,7 +22,8 @@ from hotgraph_client import Client, HotgraphError
 from hotgraph_protos import open_inference as pb
 from hotgraph_server import server as server_module
 from hotgraph_server.errors import LoadError, StartError
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Look
 from hotgraph_server.repository.tree import Tree
 from hotgraph_server.server import Server, Stopped

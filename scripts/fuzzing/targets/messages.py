@@ -17,8 +17,7 @@ from fuzzing.targets import Target
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError
 from hotgraph_server.protocols.template import learn
-from hotgraph_server.protocols.tfs import codec as tfs_codec
-from hotgraph_server.protocols.tfs import examples, predict_rules
+from hotgraph_server.protocols.tfs import decode, examples, predict_rules
 from hotgraph_server.protocols.tfs import spans as tfs_gaps
 from hotgraph_server.protocols.v2 import codec, outputs, spans
 from hotgraph_server.protocols.v2.parameters import read_parameters
@@ -162,7 +161,7 @@ def _predict() -> Target:
 
 
 def _read_predict(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str, Span], Span | None]:
-    request, large = tfs_codec.read_request(message)
+    request, large = decode.read_request(message)
     signature = _SIGNATURES.get(request.model_spec.name) or _SIGNATURES["numbers"]
     arrays = predict_rules.inputs_of(request, large, signature, strict_shapes=True)
     predict_rules.outputs_of(request.output_filter, signature)

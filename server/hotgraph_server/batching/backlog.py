@@ -138,7 +138,7 @@ class Backlog:
 
     def remove(self, call: Call) -> bool:
         """Let a call go. Returns whether it was waiting."""
-        lane = call.waits_in
+        lane: Lane | None = call.waits_in
         return lane is not None and self._remove(lane, (call,)) == 1
 
     @property

@@ -1,21 +1,15 @@
-"""A call: one client's request, decoded. And the key of the lane that it waits in."""
+"""A call: one client's request, decoded."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import LaneKey, Padded, lane_key, with_scalars
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-
-if TYPE_CHECKING:
-    from hotgraph_server.batching.lane import Lane
-
-LaneKey = Hashable
-Padded = Collection[tuple[str, int]]
-"""Dimensions that may be filled up before a run: alias of the input, and its dimension from 1."""
 
 
 class Call:
@@ -29,7 +23,7 @@ class Call:
             be rows.
         length: size along dimension 0 where all inputs have one, else 1; it says how long the run takes.
         lane: calls with an equal key may share a batch; None: this call runs alone.
-        deadline: monotonic seconds after which nobody wants the answer; infinite for none.
+        deadline: monotonic seconds after which its caller wants no answer; infinite for none.
         queue_until: monotonic seconds until which it may wait for its run; infinite: as long as it takes. See
             policies.py.
         level: of priority, from 1; 1 goes first.
@@ -38,10 +32,10 @@ class Call:
         completion: where the outcome goes.
         rows_done: of a call that is run in pieces: the rows that are behind it.
         pieces: of such a call: what the executor keeps of them.
-        peer: the connection that it came by, for suspects.py; None: nobody knows.
+        peer: the connection that it came by, for suspects.py; None: it is not known.
         apart: it shares no run for now, because calls of its peer keep failing.
         company: of one that carries rows of several callers: when those besides the first came.
-        waits_in: the lane that it was put into last; the queue's, which alone sets it.
+        waits_in: where the queue has put it last; the queue's own, and nothing to others. None: nowhere yet.
     """
 
     __slots__ = (
@@ -82,7 +76,7 @@ class Call:
         rows: int = 0,
         nbytes: int = -1,
     ) -> None:
-        """Whoever knows more than the arrays says so, and saves the time of finding it out again.
+        """What a caller knows beyond the arrays it passes on, and saves the time of finding it out again.
 
         Args:
             joinable: may calls of this signature share batches? Without it `lane` is ignored.
@@ -103,7 +97,7 @@ class Call:
         self.company: Sequence[float] = ()
         self.rows_done = 0
         self.pieces: Any = None
-        self.waits_in: Lane | None = None
+        self.waits_in: Any = None
         self.peer: Hashable = None
         self.apart = False
         if lane is not None and joinable:
@@ -115,63 +109,7 @@ class Call:
         self.lane = None
         if joinable and found:
             key = lane_key(signature, outputs, [array.shape for array in inputs], padded)
-            self.lane = key if key is None else _with_scalars(key, inputs)
-
-
-def lane_key(
-    signature: Signature,
-    outputs: tuple[str, ...],
-    shapes: Sequence[tuple[int, ...]],
-    padded: Padded = (),
-) -> LaneKey | None:
-    """What calls must have in common to be joined without changing a shape.
-
-    A call whose inner dimensions contradict the signature gets no lane: on TensorFlow Serving's protocol
-    it must reach the graph, which may refuse it, and then it shall be refused alone.
-
-    The key does not know the values of scalar inputs, which must be equal too. Where the signature has any
-    (`joins_by_values`), it is no use to Call and only Call itself can make one that is.
-
-    Args:
-        signature: what is called.
-        outputs: the aliases asked for.
-        shapes: of all inputs, in the signature's order, dimension 0 included.
-        padded: dimensions that do not tell calls apart, because they are filled up.
-
-    Returns:
-        The key; None: such a call runs alone.
-    """
-    inner: list[tuple[int | None, ...] | None] = []
-    for spec, shape in zip(signature.inputs, shapes, strict=True):
-        if spec.shape is None or len(shape) != len(spec.shape):
-            return None
-        if not shape:
-            inner.append(None)
-            continue
-        for wanted, got in zip(spec.shape[1:], shape[1:], strict=True):
-            if wanted is not None and wanted != got:
-                return None
-        if padded:
-            inner.append(
-                tuple(
-                    None if (spec.alias, dimension) in padded else size
-                    for dimension, size in enumerate(shape[1:], 1)
-                )
-            )
-        else:
-            inner.append(shape[1:])
-    return (signature.name, outputs, *inner)
-
-
-def joins_by_values(signature: Signature) -> bool:
-    """Does it have scalar inputs, which calls must have equal to share a batch?"""
-    return any(spec.shape == () for spec in signature.inputs)
-
-
-def _with_scalars(key: LaneKey, inputs: Sequence[Array]) -> LaneKey:
-    # The bytes and not the value: NaN is to meet itself, and 0.0 not -0.0. A string is its own bytes.
-    scalars = [one.item() if one.dtype == object else one.tobytes() for one in inputs if not one.ndim]
-    return (key, *scalars) if scalars else key
+            self.lane = key if key is None else with_scalars(key, inputs)
 
 
 def _common_rows(signature: Signature, inputs: Sequence[Array]) -> int | None:

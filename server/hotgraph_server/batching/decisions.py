@@ -14,6 +14,7 @@ from itertools import islice
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve
+from hotgraph_server.batching.expiry import is_wanted
 from hotgraph_server.batching.lane import Flow, Lane
 
 PASS_OVER = 8
@@ -180,7 +181,7 @@ class Pick:
 
     Attributes:
         taken: to be run together; may be empty.
-        expired: nobody wants these any more; they are not run.
+        expired: their callers want them no more; they are not run.
         shrunk: was the batch kept small for the sake of a deadline?
     """
 
@@ -202,22 +203,19 @@ def pick(lane: Lane, now: float, max_rows: int, *, passed_over: int = 0) -> Pick
     """
     if not lane.joins:
         (head,) = islice(lane.calls, 1)
-        return Pick([head]) if _is_wanted(head, now) else Pick([], [head])
+        return Pick([head]) if is_wanted(head, now) else Pick([], [head])
     if lane.rows > max_rows and len(lane.calls) > 1:
         return _pick_from_crowd(lane, now, max_rows)
+    # As `is_wanted` says, without asking it for each: this is on the path of every batch.
     taken = [call for call in lane.calls if call.deadline > now and not call.completion.taken]
     picked = Pick(taken)
     if len(taken) < len(lane.calls):
-        picked.expired = [call for call in lane.calls if not _is_wanted(call, now)]
+        picked.expired = [call for call in lane.calls if not is_wanted(call, now)]
     if lane.has_deadlines and len(taken) > 1 and passed_over < PASS_OVER:
         kept = _in_time(taken, now, lane.flow.curve)
         picked.shrunk = len(kept) < len(taken)
         picked.taken = kept
     return picked
-
-
-def _is_wanted(call: Call, now: float) -> bool:
-    return call.deadline > now and not call.completion.taken
 
 
 def _in_time(calls: list[Call], now: float, curve: CostCurve) -> list[Call]:
@@ -248,7 +246,7 @@ def _pick_from_crowd(lane: Lane, now: float, max_rows: int) -> Pick:
         too_late = now + curve.margin * run_s + _slack_s(run_s)
     room, misfits = max_rows, 0
     for call in lane.calls:
-        if call.deadline <= now or call.completion.taken:
+        if call.deadline <= now or call.completion.taken:  # as `is_wanted` says
             picked.expired.append(call)
         elif call.deadline < too_late:
             late.append(call)
@@ -295,7 +293,7 @@ def company(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> lis
     for call in islice(lane.calls, MISFITS):
         if room <= 0:
             break
-        if call.rows <= room and _is_wanted(call, now):
+        if call.rows <= room and is_wanted(call, now):
             found.append(call)
             room -= call.rows
     return found

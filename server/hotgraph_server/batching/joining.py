@@ -1,9 +1,10 @@
 """Join the inputs of several calls, and cut their outputs apart again. Pure.
 
-Dimension 0 is the only one ever joined or cut; who may be joined at all is decided in rules.py and by the
-trial (warmup/batch_safety.py). What is joined otherwise than one below the other is said by the signature's
-Joining: inputs without rows, which are equal in all calls; outputs without rows, which everyone gets as they
-are; inner dimensions that are padded (padding.py); and sizes to which batches are filled up.
+Dimension 0 is the only one ever joined or cut; which calls may be joined at all is decided before the
+version is live (warmup/batching_rules.py, warmup/batch_safety.py). What is joined otherwise than one below
+the other is said by the signature's Joining: inputs without rows, which are equal in all calls; outputs
+without rows, which everyone gets as they are; inner dimensions that are padded (padding.py); and sizes to
+which batches are filled up.
 
 Both are on the path of every batch, and for a tiny graph they are a good part of it: 32 calls of one small
 row cost 5 us to join and 5 us to cut (a plain loop: 13 and 19).
@@ -19,8 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hotgraph_server.batching.padding import Padding, cut_back, longest, place
-from hotgraph_server.batching.rules import is_whole, whole_outputs
-from hotgraph_server.signatures import Signature
+from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 
 # TensorFlow shares an array's memory if it begins at a multiple of this, and copies it if not: 38 MB cost
@@ -54,6 +54,17 @@ class Joining:
 
 PLAIN = Joining()
 """One below the other, and nothing else."""
+
+
+def is_whole(spec: TensorSpec) -> bool:
+    """Has this tensor no rows? Then it is never joined or cut: an input must be equal in all calls of a
+    batch, an output goes to everyone as it is."""
+    return spec.shape is not None and not spec.free_rows
+
+
+def whole_outputs(signature: Signature) -> frozenset[str]:
+    """The aliases of the outputs that have no rows."""
+    return frozenset(spec.alias for spec in signature.outputs if is_whole(spec))
 
 
 def joining_of(

@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 
 from hotgraph_server.batching import decisions
-from hotgraph_server.batching.call import Call, LaneKey
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve, Costs, cost_key, elements_of_a_row
 from hotgraph_server.batching.lane import Flow, Lane
+from hotgraph_server.batching.lane_key import LaneKey
 from hotgraph_server.tensors import Array
 
 # Callers choose shapes, so what is known of them is forgotten at some point. The curves are kept apart.

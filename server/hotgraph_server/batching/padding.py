@@ -2,10 +2,10 @@
 
 SavedModels do not name their dimensions, so the owner does, by input and index: ``pad = {"ids.1": 0}`` lets
 calls of 5 and of 9 ids share a batch, the shorter ones followed by zeros. An output that has such a dimension
-comes back cut to what its own call would have had alone: ``cut = {"embeddings.1": "ids.1"}``.
+comes back cut to what its own call would have had alone: ``unpad = {"embeddings.1": "ids.1"}``.
 
 Whether that changes an answer is the model's doing (a mask that is not looked at is enough), so it is tried
-before the version is live: calls of different lengths, padded together and each alone. Pure but for `run`.
+before the version is live (warmup/padding_safety.py). Pure.
 """
 
 from __future__ import annotations
@@ -16,16 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.batching.comparing import alike
-from hotgraph_server.batching.rules import is_whole
-from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.warmup.batch_safety import Run
-from hotgraph_server.warmup.synthetic_inputs import Kind, generate
-
-_LENGTHS = (5, 9, 2)
-"""Of the calls of a trial; neither the first nor the last is the longest."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +35,8 @@ class Padding:
     dimensions: frozenset[tuple[str, int]]
 
 
-def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, str]) -> Padding | None:
-    """What the settings `pad` and `cut` mean for `signature`; None: nothing.
+def padding_of(signature: Signature, pad: Mapping[str, Any], unpad: Mapping[str, str]) -> Padding | None:
+    """What the settings `pad` and `unpad` mean for `signature`; None: nothing.
 
     Raises:
         ValueError: a dimension is not there or not free, or a value is not of the input's dtype.
@@ -60,7 +52,7 @@ def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, s
         return None
     indices = {spec.alias: index for index, spec in enumerate(signature.inputs)}
     cuts: dict[str, list[tuple[int, int, int]]] = {}
-    for key, source in cut.items():
+    for key, source in unpad.items():
         alias, axis = _dimension(key)
         of, of_axis = _dimension(source)
         if alias in signature.outputs_by_alias and of in indices:
@@ -75,13 +67,13 @@ def padding_of(signature: Signature, pad: Mapping[str, Any], cut: Mapping[str, s
 
 
 def names_nobody_has(
-    signatures: Mapping[str, Signature], pad: Mapping[str, Any], cut: Mapping[str, str]
+    signatures: Mapping[str, Signature], pad: Mapping[str, Any], unpad: Mapping[str, str]
 ) -> list[str]:
     """Those keys and values of the two settings that name no input or output of any signature."""
     inputs = {alias for signature in signatures.values() for alias in signature.inputs_by_alias}
     outputs = {alias for signature in signatures.values() for alias in signature.outputs_by_alias}
-    missing = [key for key in (*pad, *cut.values()) if _dimension(key)[0] not in inputs]
-    return missing + [key for key in cut if _dimension(key)[0] not in outputs]
+    missing = [key for key in (*pad, *unpad.values()) if _dimension(key)[0] not in inputs]
+    return missing + [key for key in unpad if _dimension(key)[0] not in outputs]
 
 
 def longest(arrays: Sequence[Array], values: Sequence[tuple[int, Any]]) -> tuple[int, ...]:
@@ -118,72 +110,6 @@ def cut_back(
         _cut_back(array, inputs, padding.cuts.get(alias, ()))
         for alias, array in zip(aliases, answer, strict=True)
     ]
-
-
-def why_not_padded(signature: Signature, padding: Padding, run: Run, kind: Kind | None) -> str | None:
-    """Why padding changes answers of `signature`; None: calls of different lengths answered alike, padded
-    together and each alone.
-
-    Args:
-        kind: generated input that the graph takes; None: it takes none.
-    """
-    if kind is None:
-        return "the graph takes no generated input, so padding could not be tried"
-    padded = [(index, axis) for index, values in enumerate(padding.values) for axis, _ in values]
-    calls = [
-        generate(signature, 1, kind, seed=seed, sizes=dict.fromkeys(padded, length))
-        for seed, length in enumerate(_LENGTHS)
-    ]
-    for index, spec in enumerate(signature.inputs):
-        if is_whole(spec):
-            # Calls meet only where these are equal.
-            for call in calls:
-                call[index] = calls[0][index]
-    try:
-        together = run(_joined(signature, calls, padding))
-        alone = [run(call) for call in calls]
-    except RunFailed as error:
-        return f"the graph refuses generated inputs, so padding could not be tried: {first_line(error)}"
-    return _difference(signature, calls, together, alone, padding)
-
-
-def _joined(signature: Signature, calls: Sequence[Sequence[Array]], padding: Padding) -> list[Array]:
-    joined = []
-    for spec, arrays, values in zip(signature.inputs, zip(*calls, strict=True), padding.values, strict=True):
-        if is_whole(spec):
-            joined.append(arrays[0])
-            continue
-        whole = np.empty((len(arrays), *longest(arrays, values)), arrays[0].dtype)
-        for row, array in enumerate(arrays):
-            place(array, whole[row : row + 1], values)
-        joined.append(whole)
-    return joined
-
-
-def _difference(
-    signature: Signature,
-    calls: Sequence[Sequence[Array]],
-    together: Sequence[Array],
-    alone: Sequence[Sequence[Array]],
-    padding: Padding,
-) -> str | None:
-    for index, spec in enumerate(signature.outputs):
-        for row, (call, answer) in enumerate(zip(calls, alone, strict=True)):
-            whole = together[index]
-            if is_whole(spec):
-                mine = whole
-            elif whole.shape[:1] != (len(calls),):
-                return f"output {spec.alias!r} does not have the rows that go in"
-            else:
-                mine = _cut_back(whole[row : row + 1], call, padding.cuts.get(spec.alias, ()))
-            if mine.shape != answer[index].shape:
-                return (
-                    f"the shape of output {spec.alias!r} follows the longest call:"
-                    f" {list(mine.shape)} for {list(answer[index].shape)} alone; cut names its dimensions"
-                )
-            if not alike(mine, answer[index]):
-                return f"output {spec.alias!r} changes when its call is padded"
-    return None
 
 
 def _cut_back(array: Array, inputs: Sequence[Array], places: Sequence[tuple[int, int, int]]) -> Array:

@@ -101,12 +101,11 @@ from typing import NamedTuple
 
 from hotgraph_server.batching.backlog import Backlog, Batch
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.expiry import end_expired
 from hotgraph_server.batching.ordering import Order
 from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.errors import (
-    NOT_RUN,
     CallError,
-    DeadlineExceeded,
     Draining,
     QueueFull,
     QueueSizeExceeded,
@@ -254,7 +253,7 @@ class BatchQueue:
         while True:
             look = self._look(sleepy=True)
             if look.expired:
-                self._end(look.expired)
+                end_expired(look.expired, self._statistics)
             if look.timed_out or look.delayed:
                 self._time_out(look.timed_out, look.delayed)
             if look.batch is not None:
@@ -379,12 +378,6 @@ class BatchQueue:
                 # Somebody has in between, or is about to: that must not count as the next waking. Not under
                 # the lock, which whoever is about to may want before.
                 self._wake.acquire()
-
-    def _end(self, calls: Sequence[Call]) -> None:
-        """End calls that have expired, or find them ended. Without the lock."""
-        for call in calls:
-            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
-                self._statistics.count(call.signature.name, Event.EXPIRED)
 
     def _time_out(self, timed_out: Sequence[Call], delayed: Sequence[Call]) -> None:
         """End the calls that have waited as long as they may, and count both. Without the lock."""

@@ -43,6 +43,7 @@ from hotgraph_server.settings import (
     SharedMemorySettings,
     TraceSettings,
     build,
+    in_present_words,
     key_of,
 )
 from hotgraph_server.settings.control import POLL
@@ -179,7 +180,7 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         SettingsError: a value, a file or a model that cannot be.
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
-    values = {**file.values, **flags}
+    values = {**file.values, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
     control = build(ControlSettings, values)
     control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
     tables = {name: table for name, table in file.models.items() if "path" not in table}

@@ -12,7 +12,7 @@ from hotgraph_server.settings.fields import present_value
 
 def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
     """Give `parser` a flag for each setting of these owners that has one; what is not given stays out of the
-    namespace."""
+    namespace, and what is given under a former name is in it under that (`in_present_words`)."""
     for setting in fields_of(*owners):
         if not setting.metadata["flag"]:
             continue
@@ -30,11 +30,10 @@ def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
         parser.add_argument(flag, default=argparse.SUPPRESS, help=setting.metadata["help"] + default, **takes)
         former = setting.metadata["former"]
         if former is not None:
-            # Read for those who have it in their scripts, and shown to nobody else.
+            # Read for scripts that have it; the help does not show it.
             takes["type"] = functools.partial(present_value, former=former)
             parser.add_argument(
                 "--" + former.name.replace("_", "-"),
-                dest=setting.name,
                 default=argparse.SUPPRESS,
                 help=argparse.SUPPRESS,
                 **takes,

@@ -162,13 +162,15 @@ def _is_where_a_start_looks(path: Path, header: Header) -> bool:
 
 
 def _with_more(path: Path, header: Header) -> str:
-    """A remark on snapshots of other versions that a start with state.carry would rather take."""
+    """A remark on snapshots of other versions that a start with transfer_state would rather take."""
     others = [
         str(one)
         for one in sorted(path.parent.parent.glob("*/*.snapshot"))
         if one.parent != path.parent and one.name > name_of(header.writes)
     ]
-    return f"; but state.carry takes the one with the most writes, of {', '.join(others)}" if others else ""
+    return (
+        f"; but transfer_state takes the one with the most writes, of {', '.join(others)}" if others else ""
+    )
 
 
 def _export(path: Path, saved_model: Path, end: Path) -> None:

@@ -6,7 +6,7 @@
 
 A hint and no more. An op may count something else than rows (it was given what the graph made of them), and
 errors quote what callers have sent, who may put such words there. So only the beginning is read, which is
-as long as such errors are, and whoever uses it must be right whatever it says (retry_rules.py).
+as long as such errors are, and what uses it must be right whatever it says (retries.py).
 """
 
 from __future__ import annotations

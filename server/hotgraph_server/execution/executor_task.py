@@ -14,7 +14,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
 from hotgraph_server.signatures import Signature
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 
 # Of no name that a SavedModel could give to a signature.
 _SIGNATURE = Signature("(errand)", (), (), writes=True)
@@ -34,12 +34,12 @@ class ExecutorTask(Call):
 
     __slots__ = ("_task", "done")
 
-    def __init__(self, task: Callable[[Writes], Any], *, arrived: float, level: int) -> None:
+    def __init__(self, task: Callable[[SessionState], Any], *, arrived: float, level: int) -> None:
         self.done: Future[Any] = Future()
         self._task = task
         super().__init__(_SIGNATURE, (), (), Completion(self._deliver), arrived=arrived, level=level)
 
-    def run(self, writes: Writes) -> None:
+    def run(self, writes: SessionState) -> None:
         """In the executor's thread."""
         if not self.completion.begin():
             return

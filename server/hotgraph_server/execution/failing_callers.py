@@ -1,4 +1,4 @@
-"""Tells suspects.py what has become of calls, and the log of whoever runs apart from now on."""
+"""Tells suspects.py what has become of calls, and the log which callers run apart from now on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BETWEEN_LINES_S = 10.0
 _NOBODY_TO_BLAME = frozenset({1, 4, 8, 10, 14})
 
 
-class Failing:
+class FailingCallers:
     """The executor's own, in its thread. What becomes of the calls of one batch is told at its end.
 
     Args:

@@ -1,21 +1,74 @@
-"""Calls in pieces: those that are larger than a batch, and those that do not fit into memory at once.
+"""Calls that are larger than a batch, or do not fit into memory at once, are run in pieces and answered
+whole.
 
-A large call gives the executor back after each piece, so that small calls wait for a piece and not for the
-whole. Only one that was not known to be large, whose run alone has not fitted into memory, is run to its end
-at once.
+A piece is the next rows of the call, run like any other call. Between two pieces the call goes back to the
+queue, and others have their turn (queue.py says how), so that small calls wait for a piece and not for the
+whole. `rows_done` and `pieces` of the call say how far it is; its completion stays its own, so that
+cancelling and deadlines go on as before. Only one that was not known to be large, whose run alone has not
+fitted into memory, is run to its end at once.
+
+What may be cut in pieces is what may be joined, where the outputs asked for all have rows: what a piece says
+without rows is said about the piece. A call that fails in one piece fails, with that piece's error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.joining import Joining
 from hotgraph_server.execution.runs import Runs
-from hotgraph_server.execution.splitting import add_answer, may_split, next_piece, whole_answer
 from hotgraph_server.statistics import Event
+from hotgraph_server.tensors import Array
 
 
-class Pieces:
+def may_split(call: Call, joining: Joining) -> bool:
+    """May this call be run in pieces? One without a lane may not."""
+    return call.lane is not None and call.rows > 1 and joining.whole_outputs.isdisjoint(call.outputs)
+
+
+def next_piece(call: Call, max_rows: int, joining: Joining) -> Call:
+    """The next rows of `call`, at most `max_rows`, as a call to be run; its inputs are views.
+
+    It has the completion of the whole and must not end it.
+    """
+    rows = slice(call.rows_done, min(call.rows_done + max_rows, call.rows))
+    inputs = [
+        array if index in joining.whole_inputs else array[rows] for index, array in enumerate(call.inputs)
+    ]
+    return Call(
+        call.signature,
+        inputs,
+        call.outputs,
+        call.completion,
+        arrived=call.arrived,
+        deadline=call.deadline,
+        joinable=True,
+        level=call.level,
+        lane=call.lane,
+        rows=rows.stop - rows.start,
+        nbytes=0,
+    )
+
+
+def add_answer(call: Call, piece: Call, answer: Sequence[Array]) -> bool:
+    """Keep the answer of a piece that has run. Returns whether it was the last one."""
+    if call.pieces is None:
+        call.pieces = []
+    call.pieces.append(answer)
+    call.rows_done += piece.rows
+    return call.rows_done == call.rows
+
+
+def whole_answer(call: Call) -> list[Array]:
+    """The pieces' answers one below the other; the call keeps them no longer."""
+    pieces, call.pieces = call.pieces, None
+    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+
+class LargeCalls:
     """The runner's own.
 
     Args:

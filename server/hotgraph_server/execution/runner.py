@@ -9,7 +9,7 @@ answer or the error that it would have got alone. What it does for that:
 * A call larger than the row limit runs in pieces, others in between (large_calls.py).
 * Calls that change state have a way of their own, which runs nothing twice (write_runs.py).
 * Joined calls are run alone as well, some before any answer of their batch leaves and some later, and joining
-  ends for their signature if the answers differ (verifier.py; which ones: batching/trust.py).
+  ends for their signature if the answers differ (verification.py; which ones: batching/trust.py).
 
 It is the executor's own, in the executor's thread; see executor.py for what happens around it. The next batch
 is not joined beside a run, because that does not pay: 32 images (19 MB) join in 5 ms where they run for 800,
@@ -28,16 +28,16 @@ from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import InternalError
 from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.execution.finisher import Finisher
-from hotgraph_server.execution.large_calls import Pieces
-from hotgraph_server.execution.retries import Reruns
-from hotgraph_server.execution.retry_rules import within_rows
+from hotgraph_server.execution.large_calls import LargeCalls
+from hotgraph_server.execution.retries import Retries
+from hotgraph_server.execution.row_limits import within_rows
 from hotgraph_server.execution.runs import Runnable, Runs
-from hotgraph_server.execution.verifier import Checks
-from hotgraph_server.execution.write_runs import Writing
+from hotgraph_server.execution.verification import Verifier
+from hotgraph_server.execution.write_runs import WriteRuns
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.learnt import Memory
-from hotgraph_server.state.session_state import Writes, forgetting
+from hotgraph_server.state.session_state import SessionState, untracked
 from hotgraph_server.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Runner:
         alone: MutableMapping[str, str | None],
         joinings: dict[str, Joining],
         clock: Callable[[], float],
-        writes: Writes | None = None,
+        writes: SessionState | None = None,
         row_caps: Mapping[str, int] | None = None,
         trust: Mapping[str, Trust] | None = None,
         proofs: Mapping[str, Judgement] | None = None,
@@ -99,28 +99,28 @@ class Runner:
             queue.suspects,
             trust,
         )
-        self._pieces = Pieces(
+        self._large_calls = LargeCalls(
             self._runs,
             queue.put_back,
             split=settings.split,
             is_joined=lambda name: alone[name] is None,
         )
         self._clock = clock
-        self._reruns = Reruns(title, self._runs, self._pieces)
-        self._writes = writes or forgetting(title)
-        self._writing = Writing(title, self._runs, self._writes)
-        self._checks = Checks(
+        self._retries = Retries(title, self._runs, self._large_calls)
+        self._writes = writes or untracked(title)
+        self._write_runs = WriteRuns(title, self._runs, self._writes)
+        self._verifier = Verifier(
             title,
             queue,
             self._runs,
-            self._reruns,
+            self._retries,
             settings,
             alone,
             trust or {},
             proofs or {},
             memory or Memory(title),
         )
-        self._runs.may_leave = self._checks.may_leave
+        self._runs.may_leave = self._verifier.may_leave
 
     def run(self, batch: Batch) -> None:
         """Run what the queue gave; an error that nobody expects ends its calls and nothing else."""
@@ -135,23 +135,23 @@ class Runner:
     def check_if_due(self) -> None:
         """Run the sampled call alone, if there is one and now is the time for it."""
         try:
-            self._checks.run_if_idle()
+            self._verifier.run_if_idle()
         except Exception:
             _LOG.exception("%s: a check broke", self._title)
 
     def close(self) -> None:
         """Keep what was learnt."""
-        self._checks.close()
+        self._verifier.close()
 
     def _run(self, batch: Batch) -> None:
         first = batch[0]
         if isinstance(first, ExecutorTask):
-            self._checks.forget()
+            self._verifier.forget()
             first.run(self._writes)
             return
         if first.signature.writes:
-            self._checks.forget()
-            self._writing.run(batch)
+            self._verifier.forget()
+            self._write_runs.run(batch)
             return
         limit = self._runs.limits.of(first.signature.name)
         if len(batch) == 1:
@@ -168,8 +168,8 @@ class Runner:
                 part = [call for call in part if self._runs.is_wanted(call)]
             # One whose first piece has run goes on so, though the limit may have risen since.
             in_pieces = len(part) == 1 and (part[0].rows > limit or part[0].rows_done > 0)
-            if in_pieces and self._pieces.may_split(part[0]):
-                self._pieces.run_next(part[0], limit)
+            if in_pieces and self._large_calls.may_split(part[0]):
+                self._large_calls.run_next(part[0], limit)
             elif part:
                 self._run_part(part)
 
@@ -180,4 +180,4 @@ class Runner:
             return
         # What follows is no measure of what such a batch costs.
         self._queue.done()
-        self._reruns.after(part, ran)
+        self._retries.after(part, ran)

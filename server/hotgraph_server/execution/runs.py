@@ -3,10 +3,10 @@
 One step of the runner's work at a time: run calls together, end them with what came out, count it. What is
 run next when a run fails is decided elsewhere (retries.py, large_calls.py).
 
-A call is counted once by how it ended. Whoever ends it early counts it (model.Version.leave), so a run counts
-only those whose completions it gets when it ends (Slot.begin). It takes them before it answers, because a
-caller who has its answer shall find it counted; one who leaves between the two has been answered.
-"""
+A call is counted once by how it ended. What ends it early (its caller, its deadline, the queue) counts it,
+so a run counts only those whose completions it gets when it ends (Completion.begin). It takes them before it
+answers, because a caller that has its answer shall find it counted; one that leaves between the two has been
+answered."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.joining import PLAIN, Joining, cut, join, rows_to_run
+from hotgraph_server.batching.expiry import end_expired, is_wanted
+from hotgraph_server.batching.joining import PLAIN, HasRows, Joining, cut, join, rows_to_run
 from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.batching.trust import Trust
-from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, InternalError, RunFailed, forget_traceback
-from hotgraph_server.execution.failing_callers import Failing
+from hotgraph_server.errors import InternalError, RunFailed, forget_traceback
+from hotgraph_server.execution.failing_callers import FailingCallers
 from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
-from hotgraph_server.execution.retry_rules import RowLimits
-from hotgraph_server.execution.verification import Sample
+from hotgraph_server.execution.row_limits import RowLimits
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Event, Moments, Statistics
@@ -41,6 +41,13 @@ class Runnable(Protocol):
     def run(
         self, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
     ) -> Sequence[Array]: ...
+
+
+class Asked(HasRows, Protocol):
+    """What a run needs of a call, or of what is remembered of one."""
+
+    @property
+    def signature(self) -> Signature: ...
 
 
 class Ran(NamedTuple):
@@ -91,7 +98,7 @@ class Runs:
         limits: how many rows a run may have, by signature.
         failing: is told of calls that fail by themselves, and of answers.
         may_leave: is asked before answers of joined calls leave of which one is due for a check; where it
-            says no, it has ended them. The runner sets it (verifier.py).
+            says no, it has ended them. The runner sets it (verification.py).
     """
 
     def __init__(
@@ -114,7 +121,7 @@ class Runs:
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
-        self.failing = Failing(title, suspects or Suspects())
+        self.failing = FailingCallers(title, suspects or Suspects())
         self.may_leave: Callable[[Sequence[Call], Ran], bool] = lambda *_: True
         self._trust = trust or {}
         self._title = title
@@ -136,13 +143,13 @@ class Runs:
         """
         return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
 
-    def run_alone(self, call: Call | Sample) -> Ran:
+    def run_alone(self, call: Asked) -> Ran:
         """What a call is answered alone; nobody hears of this run."""
         # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
         compiles = call.signature.compiles
         return self._run([call], self.joining_of(call.signature.name) if compiles else PLAIN)
 
-    def _run(self, calls: Sequence[Call | Sample], joining: Joining) -> Ran:
+    def _run(self, calls: Sequence[Asked], joining: Joining) -> Ran:
         first = calls[0]
         signature = first.signature
         started = joined = returned = self._clock()
@@ -212,7 +219,7 @@ class Runs:
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""
-        self._count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
+        self.count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
         error = ran.error
         self.failing.failed(call, error)
         if isinstance(error, RunFailed):
@@ -222,21 +229,6 @@ class Runs:
             call.completion.finish(InternalError())
             assert error is not None
             forget_traceback(error)
-
-    def end_all_failed(self, calls: Sequence[Call], ran: Ran) -> None:
-        """End calls with the error of the one run that they were in, which is not tried again."""
-        first = calls[0]
-        arrivals = [call.arrived for call in calls if call.completion.begin()]
-        self._count_ends(arrivals, first, sum([call.rows for call in calls]), ran)
-        error = ran.error
-        if not isinstance(error, RunFailed):
-            _LOG.error("%s: signature %r broke", self._title, first.signature.name, exc_info=error)
-        for call in calls:
-            # An error of its own for each: whoever sends one changes it.
-            own = RunFailed(error.code, str(error)) if isinstance(error, RunFailed) else InternalError()
-            call.completion.finish(own)
-        assert error is not None
-        forget_traceback(error)
 
     def _add_run(self, call: Call, arrivals: Sequence[float], rows: int, ran: Ran) -> None:
         """Count a run of `call`'s signature, and those of its calls that it ends."""
@@ -251,18 +243,14 @@ class Runs:
             output_s=ran.output_s,
         )
 
-    def _count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
-        """Count a run that failed, and those who hear of it."""
+    def count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
+        """Count a run that failed, and the callers that hear of it."""
         if call.company and call.signature.writes:
             arrivals += call.company
         elif call.company:
             # Each of those whose rows these are is run again alone, and counted by that run.
             arrivals = []
         self._add_run(call, arrivals, rows, ran)
-
-    def may_begin(self, call: Call) -> bool:
-        """Shall this call, which changes state, be run now? If so, nobody can leave it any more."""
-        return self.is_wanted(call) and call.completion.begin()
 
     def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
@@ -274,17 +262,16 @@ class Runs:
         name = calls[0].signature.name
         self._statistics.add_run(name, (), rows, ran.started, ran.ended, failed=True)
 
-    def count(self, call: Call | Sample, event: Event) -> None:
+    def count(self, call: Asked, event: Event) -> None:
         """Count what has happened to `call`, or to the run that it was in."""
         self._statistics.count(call.signature.name, event)
 
     def is_wanted(self, call: Call) -> bool:
         """Time has passed, and callers may have left."""
-        if call.deadline <= self._clock():
-            if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
-                self.count(call, Event.EXPIRED)
-            return False
-        return not call.completion.taken
+        if is_wanted(call, self._clock()):
+            return True
+        end_expired((call,), self._statistics)
+        return False
 
     def joining(self, call: Call) -> Joining:
         """How this call is joined with others."""

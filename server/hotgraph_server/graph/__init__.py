@@ -1,5 +1,5 @@
-"""A SavedModel as one graph in one session. The only package that imports TensorFlow at module level."""
+"""A SavedModel as one graph in one session: read, proven, frozen, compiled, and run.
 
-from hotgraph_server.graph.graph import Graph
-
-__all__ = ["Graph"]
+Here is everything that knows TensorFlow; no other room imports it at module level, and so nothing that does
+not need a graph may import from here. Nothing here knows of calls, queues, models or protocols.
+"""

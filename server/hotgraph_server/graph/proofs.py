@@ -8,9 +8,9 @@ from typing import Any
 
 from tensorflow.python.framework import op_def_registry
 
-from hotgraph_server.batching.rules import has_rows_to_join
 from hotgraph_server.row_independence.verdict import Input, Judgement, judge
 from hotgraph_server.signatures import Signature
+from hotgraph_server.warmup.batching_rules import has_rows_to_join
 
 # A graph of 10,000 nodes takes a second or two for each signature; a model of fifty shall not take minutes.
 BUDGET_S = 10.0

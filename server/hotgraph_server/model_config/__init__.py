@@ -1,1 +1,4 @@
-"""Triton's model configuration: read, translated into settings of ours, completed from the SavedModel."""
+"""Triton's model configuration: read, translated into settings of ours, completed from the SavedModel.
+
+Nothing here loads a model or serves one: what is understood goes into settings/ and models/contract.py.
+"""

@@ -48,13 +48,14 @@ from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.load_requests import Translation
 from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.model_control.uploads import Uploads
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import Unavailable
+from hotgraph_server.models.status import IndexRow, Unavailable
 from hotgraph_server.settings import ControlSettings, LikeConfigured, ModelSettings
 from hotgraph_server.settings.control import EXPLICIT, POLL
-from hotgraph_server.threads.periodic import Watcher
+from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
+
+_TICK_FAILED = "looking at the models failed (model control)"
 
 Callback = Callable[[CallError | None], None]
 """Told how a request ended, once; None: well. Must not wait."""
@@ -112,7 +113,7 @@ class ModelControl:
         self._explicit = settings.model_control == EXPLICIT
         self._uploads = uploads or Uploads()
         self._clock = clock
-        self._watcher = Watcher(self.tick, "model control")
+        self._watcher = PeriodicThread("model control", self.tick, clock, _TICK_FAILED)
         self._winding_down = False
         self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Callback]] = queue.SimpleQueue()
         self._next_look = math.inf
@@ -246,15 +247,15 @@ class ModelControl:
             self._run_jobs()
             self._uploads.keep(())
 
-    def tick(self) -> float | None:
-        """Do what is due; returns the seconds until something is due again, None: until somebody asks. In the
-        thread alone."""
+    def tick(self) -> float:
+        """Do what is due; returns when something is due again, monotonic seconds, infinite: when a client
+        asks. In the thread alone."""
         self._run_jobs()
         if self._next_look <= self._clock() and not self._winding_down:
             self._next_look = self._clock() + self._poll_s
             self._poll()
         self._uploads.keep(self._models.folders_in_use())
-        return None if self._next_look == math.inf else max(self._next_look - self._clock(), 0.0)
+        return self._next_look
 
     # What follows is for the thread alone.
 

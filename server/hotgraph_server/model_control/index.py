@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from hotgraph_server.model_control.discovery import Discovery
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import State, VersionStatus
+from hotgraph_server.models.status import IndexRow, State, VersionStatus
 
 _REASONS = {State.CLOSED: "unloaded"}
 _NOT_YET = {State.FAILED, State.WAITING, State.LOADING}

@@ -25,7 +25,7 @@ from hotgraph_server.errors import CallError, LoadError, NotReady
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.durability import Values
 from hotgraph_server.state.restore import carried
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 
 if TYPE_CHECKING:
     from hotgraph_server.models.version import Version
@@ -129,7 +129,9 @@ def hand_over(old: Version, new: Version, *, replaced: bool) -> None:
 
 def shares_snapshots(one: Version, other: Version) -> bool:
     """Do both keep snapshots in the same folder? Then one goes on from the other, or its writes are lost."""
-    folders = [version.keeper.kept.folder for version in (one, other) if version.keeper is not None]
+    folders = [
+        version.snapshotter.status.folder for version in (one, other) if version.snapshotter is not None
+    ]
     return len(folders) == 2 and folders[0] is not None and folders[0] == folders[1]
 
 
@@ -150,26 +152,26 @@ def _save(version: Version) -> None:
         LoadError: it cannot be.
         TimeoutError: not in time.
     """
-    if version.keeper is None or version.keeper.kept.folder is None:
+    if version.snapshotter is None or version.snapshotter.status.folder is None:
         return
-    problem = version.keeper.save().result(_MAX_WAIT_S)
+    problem = version.snapshotter.save().result(_MAX_WAIT_S)
     if problem is not None:
         raise LoadError(version.title, f"the state that is handed over could not be saved: {problem}")
 
 
 def _not_taken_over(old: Version, new: Version, replaced: bool) -> None:
-    if new.keeper is not None:
-        new.keeper.give_up()
+    if new.snapshotter is not None:
+        new.snapshotter.give_up()
     if replaced:
         old.gate.forget()
 
 
-def _state_of(state: Writes) -> tuple[Values, int]:
-    return state.keeper.values, state.keeper.kept.writes
+def _state_of(state: SessionState) -> tuple[Values, int]:
+    return state.snapshotter.values, state.snapshotter.status.writes
 
 
-def _take_over(state: Writes, values: Values, writes: int) -> list[str]:
-    mine, moved = carried(values, state.keeper.values)
+def _take_over(state: SessionState, values: Values, writes: int) -> list[str]:
+    mine, moved = carried(values, state.snapshotter.values)
     if moved:
         state.take_over(mine, writes)
     return moved

@@ -1,21 +1,64 @@
-"""What there is of every model that could be served: a table for whoever asks for the repositories' index."""
+"""What models are and what became of each: for status reports, and for the repositories' index."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
-from hotgraph_server.models.version import State
+from hotgraph_server.errors import StartError
+
+
+class State(enum.Enum):
+    """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed."""
+
+    WAITING = "waiting"
+    LOADING = "loading"
+    LIVE = "live"
+    DRAINING = "draining"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """What became of a version so far, whether it is served or not.
+
+    Attributes:
+        number: of the version.
+        state: see State; waiting: it was found, and its turn to be loaded has not come.
+        error: why it failed, in one line; None: it did not.
+    """
+
+    number: int
+    state: State
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A version, or a model without any, that did not become available.
+
+    Attributes:
+        model: its name.
+        number: of the version; None: there is none.
+        error: why.
+    """
+
+    model: str
+    number: int | None
+    error: StartError
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """A version of a model, or a model of which no version was ever loaded.
+    """A version of a model, or a model of which no version was ever loaded: a row of the index of all models
+    that could be served.
 
     Attributes:
         name: of the model.
         number: of the version; None: there is none.
-        state: what became of it; None: nobody has asked for it.
-        reason: why it does not answer, in a line; empty: it does, or nobody has asked for it.
+        state: what became of it; None: no caller has asked for it to be loaded.
+        reason: why it does not answer, in a line; empty: it does, or `state` is None.
     """
 
     name: str

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
-from hotgraph_server.batching.call import Call, LaneKey, joins_by_values, lane_key
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import LaneKey, joins_by_values, lane_key
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
-from hotgraph_server.batching.rules import has_rows, joined_because
 from hotgraph_server.batching.timer import QueueTimer
 from hotgraph_server.batching.trust import Trust
 from hotgraph_server.errors import (
@@ -27,13 +25,13 @@ from hotgraph_server.errors import (
     Draining,
     InvalidCall,
     NotReady,
-    StartError,
 )
 from hotgraph_server.execution.executor import Executor, OpenGraph
 from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.response_cache import ResponseCache, VersionCache
 from hotgraph_server.models.state_transfer import Gate, same_call
+from hotgraph_server.models.status import State
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.sequences.batcher import Sequences
 from hotgraph_server.sequences.call import SequenceCall
@@ -41,10 +39,11 @@ from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, default_signature
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.state.session_state import Writes
+from hotgraph_server.state.session_state import SessionState
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.warmup.batching_rules import has_rows, joined_because
 from hotgraph_server.warmup.plan import Plan
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
@@ -54,47 +53,6 @@ Left = CallError | bool | None
 
 # For a snapshot of what has been answered, where a run does not end; a disk may hang as well.
 _SAVE_S = 10.0
-
-
-class State(enum.Enum):
-    """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed."""
-
-    WAITING = "waiting"
-    LOADING = "loading"
-    LIVE = "live"
-    DRAINING = "draining"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """What became of a version so far, whether it is served or not.
-
-    Attributes:
-        number: of the version.
-        state: see State; waiting: it was found, and its turn to be loaded has not come.
-        error: why it failed, in one line; None: it did not.
-    """
-
-    number: int
-    state: State
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """A version, or a model without any, that did not become available.
-
-    Attributes:
-        model: its name.
-        number: of the version; None: there is none.
-        error: why.
-    """
-
-    model: str
-    number: int | None
-    error: StartError
 
 
 class Version:
@@ -117,7 +75,7 @@ class Version:
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         default_signature: of calls that name none.
         load_s: seconds that loading and warming up took.
-        keeper: of what its signatures write.
+        snapshotter: of what its signatures write.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         gate: before the calls that change state.
         contract: what its clients may count on; set by whoever loads it, before it can be called.
@@ -132,7 +90,7 @@ class Version:
         clock: Callable[[], float] = time.monotonic,
         brings: WarmupSource = nothing,
         logged: WarmupSource = nothing,
-        keeping: StateRestore | None = None,
+        restore: StateRestore | None = None,
     ) -> None:
         self.name = settings.name
         self.number = number
@@ -150,7 +108,7 @@ class Version:
         self.buckets: Mapping[str, tuple[int, ...]] = {}
         self.default_signature: Signature | None = None
         self.load_s = 0.0
-        self.keeper: Snapshotter | None = None
+        self.snapshotter: Snapshotter | None = None
         self.trust: Mapping[str, Trust] = {}
         self.gate = Gate()
         self.contract = Contract(config=settings.config)
@@ -177,7 +135,7 @@ class Version:
             settings.batch,
             brings,
             settings.warmup,
-            keeping or StateRestore(settings.state, settings.name, number),
+            restore or StateRestore(settings.state, settings.name, number),
             logged,
         )
         self._stopping = threading.Lock()  # stop() from two threads: the second waits for the first
@@ -226,7 +184,7 @@ class Version:
         self.warmed = opened.warmed
         self.buckets = opened.buckets
         self.default_signature = default_signature(opened.signatures)
-        self.keeper = opened.keeper
+        self.snapshotter = opened.snapshotter
         self.trust = opened.trust
         if self._timer is not None:
             self._timer.start()
@@ -383,7 +341,7 @@ class Version:
         """Has the owner said that dimension 0 is the batch's?"""
         return self.contract.batched and self.contract.signature == signature.name
 
-    def ask(self, task: Callable[[Writes], Any]) -> Future[Any]:
+    def ask(self, task: Callable[[SessionState], Any]) -> Future[Any]:
         """Let the executor's thread do something, behind the calls that change state and have come before.
 
         Raises:
@@ -480,9 +438,9 @@ class Version:
             ended = self._executor.stop(timeout_s)
             if not ended:
                 self._queue.abandon(Draining(self.title))
-                if self.keeper is not None:
+                if self.snapshotter is not None:
                     # The executor's thread would do it at its end, which may never come.
-                    self.keeper.save_now(_SAVE_S)
+                    self.snapshotter.save_now(_SAVE_S)
             if self._timer is not None:
                 # It waits for nobody; a second is for a delivery that it is in the middle of.
                 self._timer.stop(1.0)

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hotgraph_server.batching.call import Call, LaneKey
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.batching.lane_key import LaneKey
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.version import Version
 from hotgraph_server.sequences.call import SequenceCall

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.model_config.batching_parameters import in_version
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.warmup import with_warmup
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.repository.plain_paths import plain
 from hotgraph_server.settings import ModelSettings
@@ -71,8 +72,8 @@ def load_version(
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
     logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
-    keeping = _keeping(settings, number, folder)
-    version = Version(settings, number, open_graph, brings=brings, logged=logged, keeping=keeping)
+    restore = _restore(settings, number, folder)
+    version = Version(settings, number, open_graph, brings=brings, logged=logged, restore=restore)
     version.start()
     _make_contract(version, settings)
     _keep_answers(version, settings, cache)
@@ -125,7 +126,7 @@ def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCach
         version.contract.config.response_cache.enable = True
 
 
-def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
+def _restore(settings: ModelSettings, number: int, folder: Path) -> StateRestore:
     """How what its signatures write is kept, and what its checks learn.
 
     Raises:
@@ -140,7 +141,7 @@ def _keeping(settings: ModelSettings, number: int, folder: Path) -> StateRestore
         settings.name,
         number,
         identity,
-        has_company=may_be_several(settings.versions),
+        has_siblings=may_be_several(settings.versions),
         made_by=_made_by(settings),
     )
 
@@ -156,6 +157,7 @@ def _made_by(settings: ModelSettings) -> str:
         "xla": session.xla,
         "row_buckets": batch.row_buckets,
         "pad": dict(sorted(batch.pad.items())),
-        "cut": dict(sorted(batch.cut.items())),
+        # As what is on disk already has it, which this is compared with.
+        "cut": dict(sorted(batch.unpad.items())),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())

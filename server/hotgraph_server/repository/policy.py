@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.settings import AllVersions, Latest, RepositorySettings, VersionPolicy
 
 # After these a version is loaded anew if it is wanted again.

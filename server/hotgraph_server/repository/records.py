@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.errors import LoadError, StartError
-from hotgraph_server.models.version import State, Unavailable, Version, VersionStatus
+from hotgraph_server.models.status import State, Unavailable, VersionStatus
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.policy import Actions, next_actions, wanted
 from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, VersionPolicy

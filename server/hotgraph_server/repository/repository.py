@@ -41,7 +41,8 @@ from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
 from hotgraph_server.models.state_transfer import hand_over, shares_snapshots
-from hotgraph_server.models.version import State, Version, VersionStatus
+from hotgraph_server.models.status import State, VersionStatus
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
 from hotgraph_server.repository.layout import Interest, Look, look_at
@@ -51,11 +52,13 @@ from hotgraph_server.repository.records import REMEMBERED, Entry, Record
 from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
 from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
 from hotgraph_server.threads import processors
-from hotgraph_server.threads.one_shot import Threads
-from hotgraph_server.threads.periodic import Watcher
+from hotgraph_server.threads.one_shot import OneShotThreads
+from hotgraph_server.threads.periodic import PeriodicThread
 from hotgraph_server.threads.switch_interval import giving_way
 
 _LOG = logging.getLogger(__name__)
+
+_TICK_FAILED = "looking at the models failed (repository watcher)"
 
 # What seems to be unfinished is looked at again so much later; nobody waits longer for what is broken.
 _SECOND_LOOK_S = 1.0
@@ -102,7 +105,7 @@ class Repository:
         self._look = look
         self._give_back = give_back
         self._ended = ended
-        self._threads = Threads()
+        self._threads = OneShotThreads()
         self._spawn = spawn or self._threads.start
         self._clock = clock
         # Two even on one processor: while one waits for a disk the other goes on.
@@ -115,7 +118,7 @@ class Repository:
         self._winding_down = False
         self._stopping = threading.Event()
         self._stop_by: float | None = None
-        self._watcher = Watcher(self.tick)
+        self._watcher = PeriodicThread("repository watcher", self.tick, clock, _TICK_FAILED)
 
     def start(self) -> None:
         """Begin to look and to load; returns at once."""
@@ -208,11 +211,11 @@ class Repository:
             for name, model in self._models.items():
                 self._publish(name, *model.shown)
 
-    def tick(self) -> float | None:
+    def tick(self) -> float:
         """Look where a look is due, and do what is to be done.
 
         Returns:
-            Seconds until there may be something to do again; None: until something happens.
+            when there may be something to do again, monotonic seconds; infinite: when something happens.
         """
         now = self._clock()
         poll_s = self._settings.poll_s
@@ -244,8 +247,7 @@ class Repository:
             due += [model.again_at for model in self._models.values() if model.served]
             due += [self._next_look] if poll_s > 0 else []
         _run(acts)
-        next_due = min(due, default=math.inf)
-        return None if next_due == math.inf else max(next_due - self._clock(), 0.0)
+        return min(due, default=math.inf)
 
     def wind_down(self) -> None:
         """Begin no load any more, and let go who waits for one; versions that are live go on."""
@@ -396,11 +398,11 @@ class Repository:
             LoadError: it could not.
         """
         state = entry.settings.state
-        if not (state.state_carry or state.state_dir):
+        if not (state.transfer_state or state.state_dir):
             return
         with self._lock:
             before = model.before(entry)
-        if before is not None and (state.state_carry or shares_snapshots(before[0], version)):
+        if before is not None and (state.transfer_state or shares_snapshots(before[0], version)):
             hand_over(before[0], version, replaced=before[1])
 
     def _let_go(self, version: Version | None) -> None:

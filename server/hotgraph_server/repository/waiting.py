@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.version import Unavailable
+from hotgraph_server.models.status import Unavailable
 from hotgraph_server.repository.records import Record
 
 Callback = Callable[[list[Unavailable]], None]

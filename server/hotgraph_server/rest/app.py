@@ -32,7 +32,7 @@ from hotgraph_server.errors import (
     Unauthenticated,
     forget_traceback,
 )
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.gzip_coding import takes_gzip, unzipped, zipped
 from hotgraph_server.rest.methods import Methods

@@ -23,9 +23,10 @@ from tensorflow_serving.apis import (
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
-from hotgraph_server.protocols.tfs import codec, model_spec
+from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest import json_examples, json_predict, json_text
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.open_call import OpenCall
@@ -120,11 +121,11 @@ class Methods:
         request = predict_pb2.PredictRequest()
         request.model_spec.CopyFrom(model_spec.answered(version, signature.name))
         for spec, array in zip(signature.inputs, inputs, strict=True):
-            request.inputs[spec.alias].ParseFromString(codec.encode_tensor(array))
+            request.inputs[spec.alias].ParseFromString(encode.encode_tensor(array))
         outputs = signature.output_aliases
 
         def write(response: Any) -> bytes:
-            arrays = [codec.decode_tensor(alias, response.outputs[alias]) for alias in outputs]
+            arrays = [decode.decode_tensor(alias, response.outputs[alias]) for alias in outputs]
             return json_predict.write_outputs(outputs, arrays, rows=rows)
 
         self._hand_on(

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import uvicorn
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
 from hotgraph_server.rest.methods import Methods

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hotgraph_server.row_independence.alternatives import unsure
 from hotgraph_server.row_independence.dimensions import Dim
-from hotgraph_server.row_independence.domain import HELD, Items, Mixed, NoRows, OneRow, Unknown, Value, unsure
+from hotgraph_server.row_independence.domain import HELD, Items, Mixed, NoRows, OneRow, Unknown, Value
 from hotgraph_server.row_independence.table import Op
 
 

@@ -28,7 +28,7 @@ nothing changes.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hotgraph_server.row_independence.dimensions import BATCH, ONE, Dim, const, counts_rows
@@ -156,7 +156,7 @@ class Unknown:
     why: Why
 
 
-QueueHints = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Kept | Held | Mixed | Unknown
+Place = NoRows | Counts | Rows | OneRow | Splits | Distinct | Pick | Kept | Held | Mixed | Unknown
 
 NO_ROWS, COUNTS, HELD = NoRows(), Counts(), Held()
 
@@ -179,7 +179,7 @@ class Below(NamedTuple):
     bound: Dim
 
 
-Element = Dim | Turn | Below | QueueHints
+Element = Dim | Turn | Below | Place
 """What is known of one integer (or truth value, as 0 or 1): its value, or at least where it comes from."""
 
 Dims = tuple[Dim | None, ...]
@@ -216,7 +216,7 @@ class Value:
         holds: for a handle of a variable, the dimensions of what is in it.
     """
 
-    place: QueueHints
+    place: Place
     dims: Dims | None = None
     elements: Elements | None = None
     items: Items | None = None
@@ -261,7 +261,7 @@ def rows_value(place: Rows, dims: Dims | None) -> Value:
     return Value(place, dims)
 
 
-def place_of_element(element: Element) -> QueueHints:
+def place_of_element(element: Element) -> Place:
     if isinstance(element, Dim):
         return COUNTS if counts_rows(element) else NO_ROWS
     if isinstance(element, Turn):
@@ -271,7 +271,7 @@ def place_of_element(element: Element) -> QueueHints:
     return element
 
 
-def place_of_elements(elements: Elements) -> QueueHints:
+def place_of_elements(elements: Elements) -> Place:
     """Where a tensor's rows are that has these elements: the worst of theirs."""
     places = [place_of_element(element) for element in elements]
     for kind in (Mixed, Unknown, OneRow, Counts):
@@ -279,81 +279,3 @@ def place_of_elements(elements: Elements) -> QueueHints:
             if isinstance(place, kind):
                 return place
     return NO_ROWS
-
-
-def unsure(place: Mixed) -> Mixed:
-    return replace(place, sure=False) if place.sure else place
-
-
-def join(one: Value, other: Value, why: Why, *, keeps_sure: bool = False) -> Value:
-    """What is known of a tensor that is one of two, and it is not told which.
-
-    Args:
-        one, other: the two.
-        why: what is said if nothing is known of both.
-        keeps_sure: rows that meet in one of the two meet for sure, because it is the later turn of a loop.
-    """
-    if one == other:
-        return one
-    place = _joined_place(one, other, why, keeps_sure)
-    elements = one.elements if one.elements == other.elements else None
-    if elements is None and place == NO_ROWS and len(one.elements or ()) == len(other.elements or ()) > 0:
-        pairs = zip(one.elements or (), other.elements or (), strict=True)
-        elements = tuple(left if left == right else NO_ROWS for left, right in pairs)
-    return Value(
-        place,
-        _joined_dims(one.dims, other.dims),
-        elements,
-        _joined_items(one.items, other.items, why) if isinstance(place, Held) else None,
-        one.holds if one.holds == other.holds else None,
-    )
-
-
-def _joined_place(one: Value, other: Value, why: Why, keeps_sure: bool) -> QueueHints:
-    left, right = one.place, other.place
-    if left == right:
-        return left
-    for place in (left, right):
-        if isinstance(place, Mixed):
-            return place if keeps_sure else unsure(place)
-    for place in (left, right):
-        if isinstance(place, Unknown):
-            return place
-    for place, another in ((left, right), (right, left)):
-        if isinstance(place, OneRow) and isinstance(another, NoRows):
-            return place
-    if isinstance(left, OneRow) and isinstance(right, OneRow) and left.loop == right.loop:
-        return OneRow(left.loop, left.numbered or right.numbered)
-    if isinstance(left, Rows) and isinstance(right, Rows):
-        content = joined_content([left.content, right.content])
-        if replace(left, content=content) == replace(right, content=content):
-            return replace(left, content=content)
-    return Unknown(why)
-
-
-def joined_content(contents: list[Content]) -> Content:
-    """What a slice is made of that is made of these."""
-    if all(content == contents[0] for content in contents):
-        return contents[0] if contents[0] in (Content.SAME, Content.OWN) else Content.NUMBERED
-    return max(contents) if max(contents) <= Content.OWN else Content.NUMBERED
-
-
-def _joined_dims(one: Dims | None, other: Dims | None) -> Dims | None:
-    if one is None or other is None or len(one) != len(other):
-        return None
-    return tuple(left if left == right else None for left, right in zip(one, other, strict=True))
-
-
-def _joined_items(one: Items | None, other: Items | None, why: Why) -> Items:
-    assert one is not None
-    assert other is not None
-    if one == other:
-        return one
-    length = one.length if one.length == other.length else None
-    if one.element is None or other.element is None:
-        filled = other if one.element is None else one
-        return replace(filled, length=length)
-    if one.by_row != other.by_row:
-        return Items(Value(Unknown(why)), False, length)
-    element = join(one.element, other.element, why, keeps_sure=True)
-    return Items(element, one.by_row, length, one.gaps or other.gaps)

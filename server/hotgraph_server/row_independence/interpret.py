@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hotgraph_server.row_independence import conditions, loops
-from hotgraph_server.row_independence.domain import Unknown, Value, Why, join
+from hotgraph_server.row_independence.alternatives import join
+from hotgraph_server.row_independence.domain import Unknown, Value, Why
 from hotgraph_server.row_independence.scopes import MISSING, Library, OpDefs, Scope, Source
 from hotgraph_server.row_independence.switches import DEAD, Switches, is_dead
 from hotgraph_server.row_independence.table import Op

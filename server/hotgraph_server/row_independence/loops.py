@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from hotgraph_server.row_independence.alternatives import join
 from hotgraph_server.row_independence.conditions import decided
 from hotgraph_server.row_independence.dimensions import BATCH, Dim, counts_rows
 from hotgraph_server.row_independence.domain import (
@@ -23,7 +24,6 @@ from hotgraph_server.row_independence.domain import (
     Turn,
     Unknown,
     Value,
-    join,
     scalar_of,
 )
 from hotgraph_server.row_independence.scopes import Scope

@@ -1,28 +1,44 @@
-"""The arithmetic of shapes: what graphs do with small vectors of integers before they reshape by them.
+"""The ops of shapes: what graphs do with small vectors of integers before they reshape by them.
 
 A graph that reshapes to [number of rows, 3, 5] takes the first element of a shape, packs it with constants,
-concatenates, multiplies, and picks elements again. All of this is followed element by element, whatever the
-elements are; `followed` gives None where it is not, and the rules for tensors in general take over.
+concatenates, multiplies, and picks elements again. All of this is followed element by element (integers.py),
+whatever the elements are; `followed` gives None where it is not, and the rules for tensors in general
+take over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
 
-from hotgraph_server.row_independence.dimensions import BATCH, ONE, ZERO, Dim, const, quotient, reckoned
+from hotgraph_server.row_independence.dimensions import ONE, ZERO, Dim, const
 from hotgraph_server.row_independence.domain import (
-    Below,
     Dims,
     Element,
     Elements,
-    Turn,
     Value,
     place_of_elements,
     scalar_of,
     vector_of,
+)
+from hotgraph_server.row_independence.integers import (
+    Reckon,
+    add,
+    both,
+    broadcast_shapes,
+    comparison,
+    divide,
+    either,
+    maximum,
+    minimum,
+    modulo,
+    multiply,
+    negated,
+    negative,
+    same,
+    subtract,
 )
 from hotgraph_server.row_independence.table import Op
 
@@ -34,8 +50,6 @@ LONGEST = 64
 
 _OF_MATRICES = frozenset({"Pack", "ConcatV2", "Concat", "Identity"})
 """Paddings are matrices, made of pairs."""
-
-_Reckon = Callable[[Element, Element], Element]
 
 
 def followed(op: Op) -> Value | None:
@@ -65,14 +79,14 @@ def _unary(reckon: Callable[[Element], Element]) -> Callable[[Op], Value | None]
     return rule
 
 
-def _binary(reckon: _Reckon) -> Callable[[Op], Value | None]:
+def _binary(reckon: Reckon) -> Callable[[Op], Value | None]:
     def rule(op: Op) -> Value | None:
         return elementwise(reckon, *op.inputs)
 
     return rule
 
 
-def elementwise(reckon: _Reckon, left: Value, right: Value) -> Value | None:
+def elementwise(reckon: Reckon, left: Value, right: Value) -> Value | None:
     """Two vectors or scalars, one broadcast to the other."""
     assert left.elements is not None
     assert right.elements is not None
@@ -86,151 +100,7 @@ def elementwise(reckon: _Reckon, left: Value, right: Value) -> Value | None:
     return _value(elements, () if left.dims == right.dims == () else (const(count),))
 
 
-def _worst(*elements: Element) -> Element:
-    """Nothing but the place of what is made of these."""
-    return place_of_elements(elements)
-
-
-def _same(element: Element) -> Element:
-    return element
-
-
-def add(one: Element, other: Element) -> Element:
-    if isinstance(other, Turn):
-        one, other = other, one
-    if isinstance(one, Turn):
-        if isinstance(other, Dim) and other.is_constant:
-            return one._replace(offset=one.offset + other.coefficient)
-        return _worst(one, other)
-    if not isinstance(one, Dim) or not isinstance(other, Dim):
-        return _worst(one, other)
-    if not one.coefficient:
-        return other
-    if not other.coefficient:
-        return one
-    if one.factors == other.factors:
-        total = one.coefficient + other.coefficient
-        return Dim(total, one.factors) if total else ZERO
-    return reckoned("add", *sorted((one, other))) or _worst(one, other)
-
-
-def _negative(element: Element) -> Element:
-    return element * const(-1) if isinstance(element, Dim) else _worst(element)
-
-
-def _subtract(one: Element, other: Element) -> Element:
-    return add(one, _negative(other))
-
-
-def _multiply(one: Element, other: Element) -> Element:
-    if isinstance(one, Dim) and isinstance(other, Dim):
-        return one * other
-    for element in (one, other):
-        if element == ZERO:
-            return ZERO
-    if ONE in (one, other):
-        return other if one == ONE else one
-    return _worst(one, other)
-
-
-def _divide(one: Element, other: Element) -> Element:
-    if not isinstance(one, Dim) or not isinstance(other, Dim):
-        return _worst(one, other)
-    exact = quotient(one, other)
-    if exact is not None:
-        return exact
-    if (
-        one.is_constant
-        and other.is_constant
-        and other.coefficient
-        and one.coefficient * other.coefficient >= 0
-    ):
-        return const(one.coefficient // other.coefficient)
-    return reckoned("div", one, other) or _worst(one, other)
-
-
-def _modulo(one: Element, other: Element) -> Element:
-    if isinstance(one, Dim) and isinstance(other, Dim) and other.coefficient > 0:
-        if one.is_constant and other.is_constant and one.coefficient >= 0:
-            return const(one.coefficient % other.coefficient)
-        return reckoned("mod", one, other) or _worst(one, other)
-    return _worst(one, other)
-
-
-def _extreme(choose: Callable[[int, int], int], name: str) -> _Reckon:
-    def reckon(one: Element, other: Element) -> Element:
-        if one == other:
-            return one
-        if not isinstance(one, Dim) or not isinstance(other, Dim):
-            return _worst(one, other)
-        if one.is_constant and other.is_constant:
-            return const(choose(one.coefficient, other.coefficient))
-        for dim, limit in ((one, other), (other, one)):
-            least = _least(dim)
-            if least is not None and limit.is_constant and limit.coefficient <= least:
-                return dim if name == "max" else limit
-        return reckoned(name, *sorted((one, other))) or _worst(one, other)
-
-    return reckon
-
-
-def _least(dim: Dim) -> int | None:
-    """What a multiple of B is at least; None: it is none."""
-    return dim.coefficient if dim.factors == BATCH.factors and dim.coefficient > 0 else None
-
-
-def _compare(compare: Callable[[int, int], bool], name: str) -> _Reckon:
-    def reckon(one: Element, other: Element) -> Element:
-        if isinstance(one, Turn) and isinstance(other, Dim) and not one.offset and name == "less":
-            return Below(one.loop, other)
-        if isinstance(other, Turn) and isinstance(one, Dim) and not other.offset and name == "greater":
-            return Below(other.loop, one)
-        if not isinstance(one, Dim) or not isinstance(other, Dim):
-            return _worst(one, other)
-        if one.is_constant and other.is_constant:
-            return _truth(compare(one.coefficient, other.coefficient))
-        if one == other:
-            return _truth(compare(0, 0))
-        least, most = _least(one), other.coefficient if other.is_constant else None
-        if least is not None and most is not None and least > most:
-            return _truth(compare(least, most))
-        least, most = _least(other), one.coefficient if one.is_constant else None
-        if least is not None and most is not None and least > most:
-            return _truth(compare(most, least))
-        return _worst(one, other)
-
-    return reckon
-
-
-def _truth(value: bool) -> Dim:
-    return ONE if value else ZERO
-
-
-def _and(one: Element, other: Element) -> Element:
-    for element, another in ((one, other), (other, one)):
-        if element == ZERO:
-            return ZERO
-        if element in (ONE, another):
-            return another
-    return _worst(one, other)
-
-
-def _or(one: Element, other: Element) -> Element:
-    for element, another in ((one, other), (other, one)):
-        if element == ONE:
-            return ONE
-        if element in (ZERO, another):
-            return another
-    return _worst(one, other)
-
-
-def _not(element: Element) -> Element:
-    if isinstance(element, Dim) and element.is_constant:
-        return _truth(not element.coefficient)
-    return _worst(element)
-
-
-def _reduce(reckon: _Reckon, start: Element | None) -> Callable[[Op], Value | None]:
+def _reduce(reckon: Reckon, start: Element | None) -> Callable[[Op], Value | None]:
     def rule(op: Op) -> Value | None:
         value, axes = op.inputs[0], op.inputs[1].constants
         assert value.elements is not None
@@ -353,24 +223,6 @@ def _select(op: Op) -> Value | None:
     return None
 
 
-def broadcast_shapes(one: Sequence[Element], other: Sequence[Element]) -> Elements:
-    """The shape that two shapes are broadcast to."""
-    rank = max(len(one), len(other))
-    wide = [(*([ONE] * (rank - len(shape))), *shape) for shape in (one, other)]
-    return tuple(_broadcast(left, right) for left, right in zip(*wide, strict=True))
-
-
-def _broadcast(one: Element, other: Element) -> Element:
-    if one == other or other == ONE:
-        return one
-    if one == ONE:
-        return other
-    for element in (one, other):
-        if isinstance(element, Dim) and element.is_constant:
-            return element
-    return _worst(one, other)
-
-
 def _broadcast_arguments(op: Op) -> Value | None:
     one, other = op.inputs
     assert one.elements is not None
@@ -393,33 +245,31 @@ def _reverse(op: Op) -> Value | None:
     return vector_of(value.elements[::-1])
 
 
-_minimum, _maximum = _extreme(min, "min"), _extreme(max, "max")
-
 _FOLLOWED: dict[str, Callable[[Op], Value | None]] = {
-    **dict.fromkeys(("Identity", "StopGradient", "Snapshot", "PreventGradient"), _unary(_same)),
+    **dict.fromkeys(("Identity", "StopGradient", "Snapshot", "PreventGradient"), _unary(same)),
     **dict.fromkeys(("Add", "AddV2"), _binary(add)),
-    "Sub": _binary(_subtract),
-    "Neg": _unary(_negative),
-    "Mul": _binary(_multiply),
-    **dict.fromkeys(("FloorDiv", "TruncateDiv"), _binary(_divide)),
-    **dict.fromkeys(("FloorMod", "Mod"), _binary(_modulo)),
-    "Maximum": _binary(_maximum),
-    "Minimum": _binary(_minimum),
-    "Less": _binary(_compare(lambda one, other: one < other, "less")),
-    "LessEqual": _binary(_compare(lambda one, other: one <= other, "less or equal")),
-    "Greater": _binary(_compare(lambda one, other: one > other, "greater")),
-    "GreaterEqual": _binary(_compare(lambda one, other: one >= other, "greater or equal")),
-    "Equal": _binary(_compare(lambda one, other: one == other, "equal")),
-    "NotEqual": _binary(_compare(lambda one, other: one != other, "not equal")),
-    "LogicalAnd": _binary(_and),
-    "LogicalOr": _binary(_or),
-    "LogicalNot": _unary(_not),
-    "Prod": _reduce(_multiply, ONE),
+    "Sub": _binary(subtract),
+    "Neg": _unary(negative),
+    "Mul": _binary(multiply),
+    **dict.fromkeys(("FloorDiv", "TruncateDiv"), _binary(divide)),
+    **dict.fromkeys(("FloorMod", "Mod"), _binary(modulo)),
+    "Maximum": _binary(maximum),
+    "Minimum": _binary(minimum),
+    "Less": _binary(comparison(lambda one, other: one < other, "less")),
+    "LessEqual": _binary(comparison(lambda one, other: one <= other, "less or equal")),
+    "Greater": _binary(comparison(lambda one, other: one > other, "greater")),
+    "GreaterEqual": _binary(comparison(lambda one, other: one >= other, "greater or equal")),
+    "Equal": _binary(comparison(lambda one, other: one == other, "equal")),
+    "NotEqual": _binary(comparison(lambda one, other: one != other, "not equal")),
+    "LogicalAnd": _binary(both),
+    "LogicalOr": _binary(either),
+    "LogicalNot": _unary(negated),
+    "Prod": _reduce(multiply, ONE),
     "Sum": _reduce(add, ZERO),
-    "Max": _reduce(_maximum, None),
-    "Min": _reduce(_minimum, None),
-    "All": _reduce(_and, ONE),
-    "Any": _reduce(_or, ZERO),
+    "Max": _reduce(maximum, None),
+    "Min": _reduce(minimum, None),
+    "All": _reduce(both, ONE),
+    "Any": _reduce(either, ZERO),
     "Pack": _pack,
     **dict.fromkeys(("ConcatV2", "Concat"), _concatenate),
     "StridedSlice": _slice_of_vector,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hotgraph_server.row_independence.alternatives import join
 from hotgraph_server.row_independence.dimensions import BATCH, Dim, counts_rows, named
 from hotgraph_server.row_independence.domain import (
     HELD,
@@ -23,7 +24,6 @@ from hotgraph_server.row_independence.domain import (
     Turn,
     Unknown,
     Value,
-    join,
     rows_value,
     scalar_of,
 )

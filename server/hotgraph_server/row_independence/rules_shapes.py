@@ -26,7 +26,7 @@ from hotgraph_server.row_independence.domain import (
     NoRows,
     OneRow,
     Pick,
-    QueueHints,
+    Place,
     Rows,
     Splits,
     Unknown,
@@ -129,7 +129,7 @@ def _shape_of_rows(op: Op, value: Value) -> Value:
 
 def _size_unknown(op: Op, value: Value, axis: int) -> Element:
     """A dimension that is not known: at least from what it is."""
-    place: QueueHints = value.place
+    place: Place = value.place
     if isinstance(place, Rows):
         if place.ragged is not None and axis == place.axis:
             return Mixed(op.why("asks how much there is in all rows together"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hotgraph_server.row_independence.alternatives import unsure
 from hotgraph_server.row_independence.dimensions import BATCH, Dim, const
 from hotgraph_server.row_independence.domain import (
     NO_ROWS,
@@ -21,7 +22,6 @@ from hotgraph_server.row_independence.domain import (
     Unknown,
     Value,
     rows_value,
-    unsure,
     vector_of,
 )
 from hotgraph_server.row_independence.table import Op, dims_of_shape, rule

@@ -12,7 +12,8 @@ import heapq
 from collections.abc import Callable, Iterator
 
 from hotgraph_server.row_independence import conditions, loops
-from hotgraph_server.row_independence.domain import Unknown, Value, Why, join
+from hotgraph_server.row_independence.alternatives import join
+from hotgraph_server.row_independence.domain import Unknown, Value, Why
 from hotgraph_server.row_independence.scopes import Scope, Source
 from hotgraph_server.row_independence.table import Op
 

@@ -12,18 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.row_independence.alternatives import joined_content
 from hotgraph_server.row_independence.dimensions import const
-from hotgraph_server.row_independence.domain import (
-    Content,
-    Dims,
-    Mixed,
-    NoRows,
-    Rows,
-    Unknown,
-    Value,
-    Why,
-    joined_content,
-)
+from hotgraph_server.row_independence.domain import Content, Dims, Mixed, NoRows, Rows, Unknown, Value, Why
 from hotgraph_server.tensors import dtype_of
 
 

@@ -15,6 +15,23 @@ from collections.abc import Callable
 from dataclasses import replace
 
 # Each of these enters its rules into the table.
+from hotgraph_server.row_independence import (  # noqa: F401
+    rules_axes,
+    rules_elementwise,
+    rules_joined,
+    rules_layout,
+    rules_lists,
+    rules_lookups,
+    rules_products,
+    rules_reshape,
+    rules_segments,
+    rules_shapes,
+    rules_slices,
+    rules_sources,
+    rules_texts,
+    rules_windows,
+)
+from hotgraph_server.row_independence.alternatives import unsure
 from hotgraph_server.row_independence.domain import (
     COUNTS,
     NO_ROWS,
@@ -24,12 +41,11 @@ from hotgraph_server.row_independence.domain import (
     Mixed,
     NoRows,
     OneRow,
-    QueueHints,
+    Place,
     Rows,
     Unknown,
     Value,
     rows_value,
-    unsure,
 )
 from hotgraph_server.row_independence.rules_elementwise import BROADCASTING, PASSING, UNARY
 from hotgraph_server.row_independence.rules_integers import followed
@@ -165,7 +181,7 @@ def _spoiled(op: Op) -> Value:
     return Value(_through(op, place))
 
 
-def _through(op: Op, place: Mixed) -> QueueHints:
+def _through(op: Op, place: Mixed) -> Place:
     if op.type not in RULES:
         return unsure(place)
     if place.extent and op.type in ("Gather", "GatherV2", "ResourceGather"):

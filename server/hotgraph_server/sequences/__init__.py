@@ -1,1 +1,5 @@
-"""Sequences: calls that belong together and go one after the other; batcher.py says what is promised."""
+"""Sequences: calls that belong together and go one after the other; batcher.py says what is promised.
+
+Of a version its signature is known, and something that takes calls. Nothing here knows a protocol, or who
+runs calls.
+"""

@@ -59,10 +59,10 @@ from hotgraph_server.errors import (
 from hotgraph_server.sequences.call import Ended, Result, Run, SequenceCall, SequenceId
 from hotgraph_server.sequences.layout import Layout
 from hotgraph_server.sequences.table import Table, Work
-from hotgraph_server.sequences.timer import Timer
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Sequences:
         self._default_timeout_s = default_timeout_s
         self._statistics = statistics or Statistics()
         self._clock = clock
-        self._timer = Timer(f"sequences {title}", self._tend, clock)
+        self._timer = PeriodicThread(f"sequences {title}", self._tend, clock)
         self._drained = threading.Event()
         self._lock = threading.Lock()  # guards the table
         self._table = table
@@ -301,7 +301,7 @@ class Sequences:
         with self._lock:
             due = self._table.due()
             drained = self._table.closed and not self._table.calls
-        self._timer.look_at(due)
+        self._timer.wake_at(due)
         if drained:
             self._drained.set()
 

@@ -18,7 +18,6 @@ from hotgraph_server.settings.model import (
     Latest,
     Like,
     LikeConfigured,
-    LogSettings,
     ModelSettings,
     Specific,
     VersionPolicy,
@@ -27,6 +26,7 @@ from hotgraph_server.settings.model import (
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.queue_policy import QueuePolicy
 from hotgraph_server.settings.repository import RepositorySettings
+from hotgraph_server.settings.request_log import LogSettings
 from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings

@@ -96,11 +96,12 @@ class BatchSettings:
         flag=False,
         former=Former("join_by_signature", _FORMER_WORDS),
     )
-    check_one_in: int = setting(
+    verify_one_in: int = setting(
         1000,
         "of so many joined calls one is run again alone to compare when nothing else waits, besides those"
         " that are compared while trust grows; 0: none ever is",
         flag=False,
+        former=Former("check_one_in"),
     )
     on_difference: str = setting(
         "stop",
@@ -119,11 +120,12 @@ class BatchSettings:
         kind=dict,
         flag=False,
     )
-    cut: Mapping[str, str] = setting(
+    unpad: Mapping[str, str] = setting(
         {},
         'dimensions of outputs that are cut back after padding: "OUTPUT.DIMENSION" = "INPUT.DIMENSION"',
         kind=dict,
         flag=False,
+        former=Former("cut"),
     )
 
     def __post_init__(self) -> None:
@@ -224,7 +226,7 @@ class BatchSettings:
         check_choice("batching", self.batching, BATCHING)
         for signature, batching in self.batching_by_signature.items():
             check_choice(f"batching-by-signature of {signature!r}", batching, BATCHING)
-        check(self.check_one_in >= 0, f"check-one-in must be 0 or more, got {self.check_one_in}")
+        check(self.verify_one_in >= 0, f"verify-one-in must be 0 or more, got {self.verify_one_in}")
         buckets = self.row_buckets
         check(
             not buckets
@@ -241,10 +243,10 @@ class BatchSettings:
                 f'pad must be "INPUT.DIMENSION" = value with a dimension from 1 (0 is the rows),'
                 f" got {key!r} = {value!r}",
             )
-        for key, source in self.cut.items():
+        for key, source in self.unpad.items():
             check(
                 isinstance(source, str) and bool(_PADDED.fullmatch(key)) and source in self.pad,
-                'cut must be "OUTPUT.DIMENSION" = "INPUT.DIMENSION" with a dimension from 1 that pad names,'
+                'unpad must be "OUTPUT.DIMENSION" = "INPUT.DIMENSION" with a dimension from 1 that pad names,'
                 f" got {key!r} = {source!r}",
             )
         check(

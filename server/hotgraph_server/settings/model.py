@@ -11,6 +11,7 @@ from typing import Any
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.request_log import LogSettings
 from hotgraph_server.settings.response_cache import CacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
@@ -124,26 +125,6 @@ class FolderSettings:
     polled: bool = True
     retried: bool = True
     reloaded: bool = False
-
-
-@dataclass(frozen=True)
-class LogSettings:
-    """Which calls of a model are written down, and where; owned by request_log/.
-
-    Attributes:
-        prefix: what the files' names begin with, folder included.
-        sampling_rate: share of the calls, 0 to 1.
-    """
-
-    prefix: str
-    sampling_rate: float
-
-    def __post_init__(self) -> None:
-        check(bool(self.prefix), "a request log needs the prefix of its files' names")
-        check(
-            0 <= self.sampling_rate <= 1,
-            f"the sampling rate of a request log must be 0 to 1, got {self.sampling_rate}",
-        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hotgraph_server.settings.fields import check, check_choice, setting
+from hotgraph_server.settings.fields import Former, check, check_choice, setting
 
 SYNC = ("snapshot", "every_write")
 
@@ -13,7 +13,7 @@ SYNC = ("snapshot", "every_write")
 class StateSettings:
     """What becomes of the variables that a model's signatures write; owned by state/.
 
-    In the file each may also be written with a dot, ``state.dir``.
+    In the file those that begin with ``state_`` may also be written with a dot, ``state.dir``.
     """
 
     state_dir: str = setting(
@@ -39,16 +39,18 @@ class StateSettings:
     state_batch_writes: bool = setting(
         False, "rows of several calls of a signature that writes may form one step", flag=False
     )
-    state_carry: bool = setting(
+    transfer_state: bool = setting(
         False,
         "a new version takes over the values of variables of the same name, dtype and shape from the one"
         " before it",
         flag=False,
+        former=Former("state_carry"),
     )
-    state_undo: bool = setting(
+    rollback_failed_writes: bool = setting(
         True,
         "give variables their values back when a run that writes fails; costs a copy of them for each write",
         flag=False,
+        former=Former("state_undo"),
     )
 
     def __post_init__(self) -> None:

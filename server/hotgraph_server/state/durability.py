@@ -1,6 +1,6 @@
-"""What was written, what of it is on disk, and who waits for that. Bookkeeping: no thread, no lock, no disk.
+"""What was written, what of it is on disk, and which callers wait for that. No thread, no lock, no disk.
 
-The promise. A write counts once its run has ended well. Its caller gets the answer when
+The policy. A write counts once its run has ended well. Its caller gets the answer when
 `DurabilityPolicy.may_answer` says so: under ``every_write`` when a snapshot has it, with ``every_writes = n``
 when no more than n writes would be lost by a crash now, else at once. So a crash costs
 
@@ -10,8 +10,8 @@ when no more than n writes would be lost by a crash now, else at once. So a cras
 
 Many writes share a snapshot: whatever has come while the last one was being written goes into the next, and
 all that wait for it are answered together. A snapshot that cannot be written ends those that wait for it
-with an error, because nobody knows when the disk will be well again; it is tried again with the next write,
-or after some time.
+with an error, because it is not known when the disk will be well again; it is tried again with the next
+write, or after some time.
 
 A reader sees what was written at once, whether it is on disk or not.
 """
@@ -63,11 +63,11 @@ class DurabilityPolicy:
         return since + self.every_s if self.every_s else math.inf
 
 
-class Ledger:
+class Durability:
     """Of one version.
 
     Args:
-        promise: see there.
+        policy: see there.
         values: of the variables now.
         writes: that have led to them.
         saved: those of them that a snapshot has.
@@ -78,11 +78,11 @@ class Ledger:
         saved: how many of them are on disk.
     """
 
-    def __init__(self, promise: DurabilityPolicy, values: Values, writes: int = 0, saved: int = 0) -> None:
+    def __init__(self, policy: DurabilityPolicy, values: Values, writes: int = 0, saved: int = 0) -> None:
         self.values = values
         self.writes = writes
         self.saved = saved
-        self._promise = promise
+        self._policy = policy
         # The first write that no snapshot has, nor the one that is being written.
         self._since = math.inf if writes == saved else -math.inf
         self._since_taken = math.inf
@@ -97,7 +97,7 @@ class Ledger:
         self.writes += 1
         self._since = min(self._since, now)
         self._not_before = -math.inf
-        if self._promise.may_answer(self.writes, self.saved):
+        if self._policy.may_answer(self.writes, self.saved):
             return True
         self._held.append((self.writes, tell))
         return False
@@ -108,7 +108,7 @@ class Ledger:
         self._since = -math.inf
 
     def give_up(self) -> None:
-        """Nobody will ever ask for what is now; no snapshot of it is due. No write may follow."""
+        """What is now is not to be saved; no snapshot of it is due. No write may follow."""
         self.saved = self.writes
         self._asked.clear()
 
@@ -121,8 +121,8 @@ class Ledger:
         return False
 
     def due_at(self) -> float:
-        """When a snapshot is due, monotonic seconds; see Promise.due_at."""
-        due = self._promise.due_at(self.writes, self.saved, min(self._since, self._since_taken))
+        """When a snapshot is due, monotonic seconds; see DurabilityPolicy.due_at."""
+        due = self._policy.due_at(self.writes, self.saved, min(self._since, self._since_taken))
         return max(-math.inf if self._asked else due, self._not_before)
 
     def take(self) -> tuple[int, Values]:
@@ -131,18 +131,18 @@ class Ledger:
         return self.writes, self.values
 
     def took(self, writes: int) -> list[Callback]:
-        """The snapshot with so many writes is on disk. Returns who is to be told."""
+        """The snapshot with so many writes is on disk. Returns the callbacks of those that it lets answer."""
         self._since_taken = math.inf
         self.saved = writes
         told = []
-        while self._held and self._promise.may_answer(self._held[0][0], self.saved):
+        while self._held and self._policy.may_answer(self._held[0][0], self.saved):
             told.append(self._held.popleft()[1])
         told += [tell for wanted, tell in self._asked if wanted <= writes]
         self._asked = [one for one in self._asked if one[0] > writes]
         return told
 
     def failed(self, writes: int, now: float) -> list[Callback]:
-        """The snapshot with so many writes could not be written. Returns who waited for it."""
+        """The snapshot with so many writes could not be written. Returns the callbacks that waited for it."""
         told = [tell for wanted, tell in (*self._held, *self._asked) if wanted <= writes]
         self._held = deque(one for one in self._held if one[0] > writes)
         self._asked = [one for one in self._asked if one[0] > writes]

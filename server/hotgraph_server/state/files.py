@@ -1,4 +1,4 @@
-"""The few things that snapshots ask of a file system, so that a test can put another one in its place.
+"""The few things that state asks of a file system, so that a test can put another one in its place.
 
 A file counts as there when its bytes were synced, it was renamed to its name, and the folder was synced; at
 whatever call the machine stops, a reader finds the file whole under its name or not at all.
@@ -39,6 +39,22 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None:
         """Not durable yet."""
+
+
+def write_whole(files: Files, path: Path, partial: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """A file that is found whole or not at all, whenever the machine stops; durable when this returns.
+
+    Args:
+        path: the file's, also where there is one already.
+        partial: the name that it has while it is written, in the same folder, which is there.
+
+    Raises:
+        OSError: it could not be written; what had the name `path` is there as it was, or this file is.
+    """
+    files.write(partial, pieces)
+    files.sync(partial)
+    files.rename(partial, path)
+    files.sync_folder(path.parent)
 
 
 class Disk:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import orjson
 
-from hotgraph_server.state.files import Disk, Files
+from hotgraph_server.state.files import Disk, Files, write_whole
+from hotgraph_server.threads.joining import join_within
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ _FORMAT = 1
 _NAME = "trust.json"
 _MAX_BYTES = 2**20
 _MAX_TEXT = 1000
+
+# A disk that hangs must not keep the executor's thread for ever, least of all for this.
+_CLOSES_IN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -118,15 +122,18 @@ class Memory:
             self._thread = threading.Thread(target=self._main, name=f"trust {self._title}", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
-        """Wait until what was to be kept is written, or could not be. Idempotent."""
+    def close(self, timeout_s: float = _CLOSES_IN_S) -> None:
+        """Wait until what was to be kept is written, or could not be. Idempotent.
+
+        A thread that has not ended after `timeout_s` seconds is named in a warning and left to itself.
+        """
         if self._thread is None:
             return
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
-        self._thread, self._closing = None, False
+        if join_within(self._thread, timeout_s):
+            self._thread, self._closing = None, False
 
     def _main(self) -> None:
         while True:
@@ -158,10 +165,7 @@ class Memory:
             difference = one.difference or other.difference
             merged[name] = Learnt(0 if difference else max(one.joined, other.joined), difference)
         partial = self._folder / f"{_NAME}.{os.getpid()}"
-        files.write(partial, [encode(self._made_by, merged)])
-        files.sync(partial)
-        files.rename(partial, path)
-        files.sync_folder(self._folder)
+        write_whole(files, path, partial, [encode(self._made_by, merged)])
 
     def _read(self, path: Path) -> dict[str, Learnt]:
         try:

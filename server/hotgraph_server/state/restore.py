@@ -1,4 +1,4 @@
-"""How a version's state is kept: where its snapshots are, which of them it begins with."""
+"""What a version's state begins with: where its snapshots are, and which of them it takes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StateRestore:
         version: its number.
         identity: of its SavedModel; of no matter where no snapshots are taken.
         files: where they go.
-        has_company: other versions of the model may be served beside it; each goes on from its own snapshots
+        has_siblings: other versions of the model may be served beside it; each goes on from its own snapshots
             then, if it has any.
         made_by: what runs its graph, in words: what checks have learnt holds for that alone.
     """
@@ -58,7 +58,7 @@ class StateRestore:
     version: int = 0
     identity: str = ""
     files: Files = field(default_factory=Disk)
-    has_company: bool = False
+    has_siblings: bool = False
     made_by: str = ""
 
     @property
@@ -96,7 +96,7 @@ class StateRestore:
         if own is not None and not _fits(own[0], saved_with_model):
             _LOG.warning("snapshot %s is passed over: it has other variables than are written", own[1])
             own = None
-        looks_further = self.settings.state_carry and (own is None or not self.has_company)
+        looks_further = self.settings.transfer_state and (own is None or not self.has_siblings)
         other = self._of_another_version() if looks_further else None
         if other is not None and (own is None or other[0].header.writes > own[0].header.writes):
             values, moved = carried(other[0].values, saved_with_model)
@@ -110,14 +110,14 @@ class StateRestore:
             {name: snapshot.values[name] for name in saved_with_model}, writes, writes, str(path)
         )
 
-    def keeper(self, title: str, beginning: Beginning, *, keeps: bool) -> Snapshotter:
-        """The one that keeps it from now on, not started; without `keeps` it takes no snapshots."""
+    def snapshotter(self, title: str, beginning: Beginning, *, saves: bool) -> Snapshotter:
+        """That of the state from now on, not started; without `saves` it takes no snapshots."""
         settings = self.settings
         every_write = settings.state_sync == "every_write"
         return Snapshotter(
             title,
             Header(self.model, self.version, self.identity, 0, 0.0),
-            self.store() if keeps else None,
+            self.store() if saves else None,
             DurabilityPolicy(settings.state_every_writes, settings.state_every_s, every_write),
             beginning.values,
             beginning.writes,
@@ -144,7 +144,7 @@ class StateRestore:
         try:
             yield from Store(folder, self.settings.state_keep, self.files).find()
         except OSError as error:
-            # A stray file, or a folder of somebody else's; what is ours is elsewhere.
+            # A stray file, or a folder that this server has not made; what is ours is elsewhere.
             _LOG.warning("%s is passed over: %s", folder, error.strerror or error)
 
 

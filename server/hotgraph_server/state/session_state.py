@@ -1,8 +1,9 @@
-"""Runs that write, as the executor's thread sees them: each counted once, undone if it failed, kept if not.
+"""The state of a session, as the executor's thread sees it: what the runs that write have led to. Each run is
+counted once, undone if it failed, and handed to the snapshotter if not.
 
 After each the variables are read. That is what a failed run is undone with, what snapshots are made of and
 what a new version takes over, and it costs TensorFlow a copy of those that the next write changes: it must
-not write into memory that somebody else holds.
+not write into memory that a snapshot still holds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hotgraph_server.tensors import Array
 _LOG = logging.getLogger(__name__)
 
 
-class Changing(Protocol):
+class StatefulGraph(Protocol):
     """What graph.Graph is to us."""
 
     variables: tuple[str, ...]
@@ -30,17 +31,17 @@ class Changing(Protocol):
     def write_variables(self, values: Mapping[str, Array]) -> None: ...
 
 
-class Writes:
+class SessionState:
     """Of one session; made by `begin`, used in the thread that owns it.
 
     Attributes:
-        keeper: that of its values; any thread may ask it.
+        snapshotter: of its values; any thread may ask it.
     """
 
     def __init__(
-        self, title: str, graph: Changing, keeper: Snapshotter, *, reads: bool, undoes: bool
+        self, title: str, graph: StatefulGraph, snapshotter: Snapshotter, *, reads: bool, undoes: bool
     ) -> None:
-        self.keeper = keeper
+        self.snapshotter = snapshotter
         self._title = title
         self._graph = graph
         self._reads = reads
@@ -57,7 +58,7 @@ class Writes:
                 _LOG.error("%s: its variables cannot be read: %s", self._title, error)
                 tell(str(error))
                 return
-        self.keeper.wrote(values, tell)
+        self.snapshotter.wrote(values, tell)
 
     def failed(self) -> None:
         """A run that was to write has failed, half-way perhaps: give the variables back what they had."""
@@ -69,7 +70,7 @@ class Writes:
         if not self._reads:
             return
         try:
-            self._graph.write_variables(self.keeper.values)
+            self._graph.write_variables(self.snapshotter.values)
         except RunFailed as error:
             _LOG.error("%s: a write could not be undone: %s", self._title, error)
 
@@ -80,7 +81,7 @@ class Writes:
             RunFailed: the graph does not take them.
         """
         self._graph.write_variables(values)
-        self.keeper.replace(values, writes)
+        self.snapshotter.replace(values, writes)
 
 
 class _Unchanging:
@@ -93,21 +94,21 @@ class _Unchanging:
         pass
 
 
-def forgetting(title: str) -> Writes:
-    """For a graph whose variables nobody reads or writes but its own runs."""
-    keeper = StateRestore().keeper(title, Beginning({}), keeps=False)
-    return Writes(title, _Unchanging(), keeper, reads=False, undoes=False)
+def untracked(title: str) -> SessionState:
+    """For a graph whose variables only its own runs read or write."""
+    snapshotter = StateRestore().snapshotter(title, Beginning({}), saves=False)
+    return SessionState(title, _Unchanging(), snapshotter, reads=False, undoes=False)
 
 
-def begin(title: str, graph: Changing, keeping: StateRestore) -> Writes:
-    """Give a graph the values that it shall begin with, and keep what becomes of them.
+def begin(title: str, graph: StatefulGraph, restore: StateRestore) -> SessionState:
+    """Give a graph the values that it shall begin with, and follow what becomes of them.
 
     Raises:
         LoadError: the folder of the snapshots cannot be read.
     """
-    settings = keeping.settings
+    settings = restore.settings
     reads = bool(graph.variables) and (
-        settings.state_undo or settings.state_carry or bool(settings.state_dir)
+        settings.rollback_failed_writes or settings.transfer_state or bool(settings.state_dir)
     )
     values: Values = {}
     if reads:
@@ -116,14 +117,16 @@ def begin(title: str, graph: Changing, keeping: StateRestore) -> Writes:
         except RunFailed as error:
             _LOG.warning("%s: nothing is kept of its variables, one has no value: %s", title, error)
             reads = False
-    beginning = _restored(title, graph, keeping, values) if reads else Beginning({})
-    keeper = keeping.keeper(title, beginning, keeps=reads)
-    return Writes(title, graph, keeper, reads=reads, undoes=reads and settings.state_undo)
+    beginning = _restored(title, graph, restore, values) if reads else Beginning({})
+    snapshotter = restore.snapshotter(title, beginning, saves=reads)
+    return SessionState(
+        title, graph, snapshotter, reads=reads, undoes=reads and settings.rollback_failed_writes
+    )
 
 
-def _restored(title: str, graph: Changing, keeping: StateRestore, values: Values) -> Beginning:
+def _restored(title: str, graph: StatefulGraph, restore: StateRestore, values: Values) -> Beginning:
     try:
-        beginning = keeping.beginning(values)
+        beginning = restore.beginning(values)
     except OSError as error:
         raise LoadError(title, f"its snapshots cannot be read: {error}") from error
     if not beginning.origin:

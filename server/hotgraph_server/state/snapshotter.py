@@ -1,8 +1,9 @@
-"""The keeper: writes snapshots of a version's variables in a thread of its own, and tells who waits for them.
+"""The snapshotter: writes snapshots of a version's variables in a thread of its own, and tells the callers
+that wait for them.
 
-What is promised, and what a crash costs, is in durability.py. The executor's thread tells of each write and
-goes on; the keeper's thread writes what is due; any thread may ask for a snapshot. One lock guards the
-ledger: inside it is only decided. Files are written and callers told outside of it.
+What a crash costs under which policy is in durability.py. The executor's thread tells of each write and goes
+on; the snapshotter's thread writes what is due; any thread may ask for a snapshot. One lock guards the
+bookkeeping of durability: inside it is only decided. Files are written and callers told outside of it.
 
 Without a store there is no thread, and nothing is due or ever waited for.
 """
@@ -19,16 +20,20 @@ from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotgraph_server.state.durability import Callback, DurabilityPolicy, Ledger, Values
+from hotgraph_server.state.durability import Callback, Durability, DurabilityPolicy, Values
 from hotgraph_server.state.snapshot import Header, Snapshot
 from hotgraph_server.state.store import Store
+from hotgraph_server.threads.joining import join_within
 
 _LOG = logging.getLogger(__name__)
+
+# A disk that hangs must not keep the executor's thread for ever; whoever stops the version waits for less.
+_CLOSES_IN_S = 600.0
 
 
 @dataclass(frozen=True)
 class SnapshotStatus:
-    """How things are.
+    """What is on disk at one moment.
 
     Attributes:
         writes: that have led to the values now.
@@ -48,7 +53,7 @@ class Snapshotter:
         title: of the version, for the log and the thread.
         header: of its snapshots, but for their writes and time.
         store: where they go; None: nowhere.
-        promise: see durability.py.
+        policy: see durability.py.
         values: of the variables now.
         writes: that have led to them.
         saved: those of them that a snapshot has.
@@ -61,7 +66,7 @@ class Snapshotter:
         title: str,
         header: Header,
         store: Store | None,
-        promise: DurabilityPolicy,
+        policy: DurabilityPolicy,
         values: Values,
         writes: int = 0,
         saved: int = 0,
@@ -74,7 +79,7 @@ class Snapshotter:
         self._clock = clock
         self._wall_clock = wall_clock
         self._changed = threading.Condition(threading.Lock())  # guards what follows
-        self._ledger = Ledger(promise if store else DurabilityPolicy(), values, writes, saved)
+        self._durability = Durability(policy if store else DurabilityPolicy(), values, writes, saved)
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -84,40 +89,44 @@ class Snapshotter:
             self._thread = threading.Thread(target=self._main, name=f"state {self._title}", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
-        """Save what is not saved, let go who waits, end the thread. Idempotent."""
+    def close(self, timeout_s: float = _CLOSES_IN_S) -> None:
+        """Save what is not saved, answer the callers that wait for that, end the thread. Idempotent.
+
+        A thread that has not ended after `timeout_s` seconds is named in a warning and left to itself.
+        """
         if self._thread is None:
             return
         saved = self.save()
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        if not join_within(self._thread, timeout_s):
+            return
         self._thread = None
         problem = saved.result()
         if problem is not None:
             _LOG.warning("%s: its last writes are not saved: %s", self._title, problem)
 
     @property
-    def kept(self) -> SnapshotStatus:
-        """How things are now."""
+    def status(self) -> SnapshotStatus:
+        """What is on disk now."""
         with self._changed:
             folder = self._store.folder if self._store is not None else None
-            return SnapshotStatus(self._ledger.writes, self._ledger.saved, folder)
+            return SnapshotStatus(self._durability.writes, self._durability.saved, folder)
 
     @property
     def values(self) -> Values:
         """After the last write."""
         with self._changed:
-            return self._ledger.values
+            return self._durability.values
 
     def wrote(self, values: Values, tell: Callback) -> None:
-        """One more write has led to `values`; `tell` is told, by this thread or the keeper's, when its
+        """One more write has led to `values`; `tell` is told, by this thread or the snapshotter's, when its
         caller may have the answer, or why it is not saved."""
         with self._changed:
             now = self._clock()
-            may_answer = self._ledger.wrote(values, tell, now)
-            if self._ledger.due_at() <= now or (self._ledger.writes - self._ledger.saved) == 1:
+            may_answer = self._durability.wrote(values, tell, now)
+            if self._durability.due_at() <= now or (self._durability.writes - self._durability.saved) == 1:
                 # Due now, or the clock begins to run for it.
                 self._changed.notify_all()
         if may_answer:
@@ -126,14 +135,14 @@ class Snapshotter:
     def replace(self, values: Values, writes: int) -> None:
         """The state is another now: of another version, or of a snapshot."""
         with self._changed:
-            self._ledger.replace(values, writes)
+            self._durability.replace(values, writes)
             self._changed.notify_all()
 
     def give_up(self) -> None:
-        """What has been taken over is nobody's: no snapshot of it may lie among those of the version that
-        goes on, which may have the same folder."""
+        """What has been taken over belongs to another version, which goes on with it and may have the same
+        folder: no snapshot of this one may lie among that one's."""
         with self._changed:
-            self._ledger.give_up()
+            self._durability.give_up()
 
     def save(self) -> Future[str | None]:
         """Ask for a snapshot of what is now. The result: None when it is on disk, or why it is not."""
@@ -142,7 +151,7 @@ class Snapshotter:
             future.set_result("no state-dir is set")
             return future
         with self._changed:
-            there_already = self._closing or self._ledger.ask(future.set_result)
+            there_already = self._closing or self._durability.ask(future.set_result)
             self._changed.notify_all()
         if there_already:
             future.set_result("the version is closed" if self._closing else None)
@@ -164,18 +173,18 @@ class Snapshotter:
         """Write a snapshot if one is due. Returns when the next one is, monotonic seconds. For the thread,
         and for tests in its place."""
         with self._changed:
-            due_at = self._ledger.due_at()
+            due_at = self._durability.due_at()
             if due_at > self._clock():
                 return due_at
-            writes, values = self._ledger.take()
+            writes, values = self._durability.take()
         problem = self._save(writes, values)
         with self._changed:
             told: Sequence[Callback]
             if problem is None:
-                told = self._ledger.took(writes)
+                told = self._durability.took(writes)
             else:
-                told = self._ledger.failed(writes, self._clock())
-            due_at = self._ledger.due_at()
+                told = self._durability.failed(writes, self._clock())
+            due_at = self._durability.due_at()
         for tell in told:
             tell(problem)
         return due_at
@@ -199,7 +208,7 @@ class Snapshotter:
         while True:
             due_at = self.work()
             with self._changed:
-                due_at = min(due_at, self._ledger.due_at())
+                due_at = min(due_at, self._durability.due_at())
                 left_s = due_at - self._clock()
                 if left_s <= 0:
                     continue

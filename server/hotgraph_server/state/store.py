@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotgraph_server.state.files import Disk, Files
+from hotgraph_server.state.files import Disk, Files, write_whole
 from hotgraph_server.state.snapshot import Damaged, Snapshot, decode, encode
 
 _LOG = logging.getLogger(__name__)
@@ -66,11 +66,8 @@ class Store:
         self._tidy = False
         path = self.folder / name_of(snapshot.header.writes)
         partial = path.with_suffix(_PARTIAL)
-        files.write(partial, encode(snapshot))
-        files.sync(partial)
-        files.rename(partial, path)
+        write_whole(files, path, partial, encode(snapshot))
         self._tidy = True
-        files.sync_folder(self.folder)
         self._prune(snapshot.header.writes)
         return path
 

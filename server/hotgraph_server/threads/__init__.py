@@ -1,4 +1,6 @@
-"""What threads have in common: periodic and one-shot threads, budgets for what waits for them, processors.
+"""What threads have in common: periodic and one-shot threads, how their owners wait for them, what many calls
+postpone to one moment, budgets for what waits for a thread that writes, processors, the switch interval.
 
-Here is what knows of threads and of nothing that they do.
+Here is what knows of threads and of nothing that they do: nothing of calls, models or the wire, and no import
+from another room of the server.
 """

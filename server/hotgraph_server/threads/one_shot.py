@@ -1,17 +1,21 @@
-"""Threads that load and unload: each does one thing, and ends."""
+"""Threads that do one thing each, and end: those that load and unload versions, for one.
+
+Any thread may start one. Their owner waits for all of them at his own end, for so long at most, and names
+those that have not ended; from then on none is started. They are daemons, so that a load that never ends
+cannot keep the process from ending. What a thread raises goes to `threading.excepthook`.
+"""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 
-_LOG = logging.getLogger(__name__)
+from hotgraph_server.threads.joining import join_within
 
 
-class Threads:
-    """Any number of them; any thread may start one."""
+class OneShotThreads:
+    """Any number of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards what follows
@@ -28,13 +32,12 @@ class Threads:
                 with self._lock:
                     self._threads.discard(threading.current_thread())
 
-        # Daemons, so that a load which never ends cannot keep the process from ending.
         thread = threading.Thread(target=main, name=name, daemon=True)
         with self._lock:
             if self._stopping:
                 return
             self._threads.add(thread)
-            # Started under the lock, so that whoever stops them finds none that cannot be joined yet.
+            # Started under the lock, so that `join` finds none that cannot be joined yet.
             thread.start()
 
     def refuse(self) -> None:
@@ -42,16 +45,14 @@ class Threads:
         with self._lock:
             self._stopping = True
 
-    def join(self, deadline: float, what_s: float) -> bool:
-        """Wait for those that run, until `deadline` (monotonic seconds). Returns whether all have ended;
-        those that have not are named, with the `what_s` seconds that they were given."""
+    def join(self, deadline: float, given_s: float) -> bool:
+        """Start none from now on, and wait for those that run, until `deadline` (monotonic seconds).
+
+        Returns whether all have ended; those that have not are named, with the `given_s` seconds that they
+        were given.
+        """
         with self._lock:
             self._stopping = True
             threads = list(self._threads)
-        ended = True
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
-            if thread.is_alive():
-                _LOG.warning("thread %r has not ended after %.1f s", thread.name, what_s)
-                ended = False
-        return ended
+        ended = [join_within(one, max(deadline - time.monotonic(), 0.0), given_s) for one in threads]
+        return all(ended)

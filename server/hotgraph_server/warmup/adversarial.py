@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from hotgraph_server.batching.rules import has_rows_to_join, is_whole
+from hotgraph_server.batching.joining import is_whole
 from hotgraph_server.signatures import Signature, TensorSpec, Values
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.warmup.batching_rules import has_rows_to_join
 from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 MAX_ROWS = 56

@@ -13,7 +13,7 @@ from hotgraph_server.batching.joining import Joining, rows_to_run
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.batch_safety import Run
+from hotgraph_server.warmup.row_comparison import Run
 from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 BUDGET_S = 0.5

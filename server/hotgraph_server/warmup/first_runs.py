@@ -22,16 +22,17 @@ from typing import Protocol
 
 import grpc
 
-from hotgraph_server.batching.rules import is_proven, why_alone
 from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.adversarial import adversarial_rows
-from hotgraph_server.warmup.batch_safety import CURE, ROWS, Rows, why_not_joined
+from hotgraph_server.warmup.batch_safety import ROWS, Rows, why_not_joined
+from hotgraph_server.warmup.batching_rules import is_proven, why_alone
 from hotgraph_server.warmup.climbing import SHARE_FOR_PLAN, SHARE_FOR_TRIAL, Lone, climb, says_nothing
 from hotgraph_server.warmup.probing import BoundedRuns, Limits, Measured, Taken, probe
+from hotgraph_server.warmup.row_comparison import CURE
 from hotgraph_server.warmup.synthetic_inputs import RANGES, Kind, described, generate
 
 _LOG = logging.getLogger(__name__)
@@ -264,62 +265,6 @@ class _First:
         if len(lines) == 1 and all(_is_unfit(error) for error in self._failures):
             return f"it fails whatever it is given: {min(lines)}"
         return None
-
-
-def warm_up_sizes(
-    graph: Runnable,
-    signature: Signature,
-    sizes: Sequence[int],
-    kind: Kind | None,
-    until: float = math.inf,
-    clock: Clock = time.monotonic,
-) -> list[int]:
-    """Run generated rows once in each of these numbers, rising; returns the numbers that the graph took.
-
-    A kernel that chooses its way by trying, as GPUs' do, tries again for every shape; TensorFlow
-    allocates, and XLA compiles.
-
-    Args:
-        kind: generated input that the graph takes; None: it takes none.
-        until: monotonic seconds at which no further one is begun.
-    """
-    taken: list[int] = []
-    for size in sizes if kind is not None else ():
-        if taken and clock() >= until:
-            break
-        assert kind is not None
-        if _takes(graph, signature, generate(signature, size, kind)):
-            taken.append(size)
-    return taken
-
-
-def warmed(brought: Mapping[str, int], sizes: Mapping[str, Sequence[int]]) -> str:
-    """Words for the log, empty if there is nothing to say: what was run before the version is live.
-
-    Args:
-        brought: how many calls of each kind the model brought.
-        sizes: for each signature, the numbers of generated rows.
-    """
-    count = sum(brought.values())
-    parts = []
-    if count:
-        of_kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(brought.items()))
-        parts.append(f"{count} calls that the model brings ({of_kinds})")
-    alike: dict[tuple[int, ...], list[str]] = {}
-    for name, rows in sizes.items():
-        alike.setdefault(tuple(rows), []).append(name)
-    parts += [
-        f"{', '.join(map(str, rows))} generated rows for {', '.join(names)}" for rows, names in alike.items()
-    ]
-    return "; ".join(parts)
-
-
-def _takes(graph: Runnable, signature: Signature, inputs: Sequence[Array]) -> bool:
-    try:
-        graph.run(signature, signature.output_aliases, inputs)
-    except RunFailed:
-        return False
-    return True
 
 
 def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str:

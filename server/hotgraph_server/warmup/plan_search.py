@@ -26,11 +26,8 @@ from dataclasses import replace
 from itertools import chain, product
 from statistics import median
 
-import numpy as np
-
 from hotgraph_server.batching.comparing import alike, excused
 from hotgraph_server.errors import RunFailed, first_line
-from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.climbing import says_nothing
 from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
@@ -147,41 +144,6 @@ def choose_plan(
 
     chosen, more = _with_xla(chosen, xla_inputs or {}, others_of, run, until, clock)
     return replace(chosen, reason="; ".join([_told(chosen), *dict.fromkeys((*notes, *more))]))
-
-
-def rows_of(signature: Signature, inputs: Sequence[Array]) -> int:
-    """The rows of a run; 1 where no input has rows that are free."""
-    for spec, array in zip(signature.inputs, inputs, strict=True):
-        if spec.free_rows:
-            return len(array)
-    return 1
-
-
-def repeated(signature: Signature, inputs: Sequence[Array], rows: int) -> list[Array]:
-    """Inputs of one row, with that row so many times."""
-    return [
-        np.repeat(array, rows, axis=0) if spec.free_rows else array
-        for spec, array in zip(signature.inputs, inputs, strict=True)
-    ]
-
-
-def rows_to_compile(signature: Signature, row_buckets: Sequence[int]) -> tuple[tuple[int, ...], str]:
-    """The numbers of rows with which XLA may be tried, and why there are none.
-
-    Only shapes that are known beforehand can be compiled beforehand.
-
-    Args:
-        signature: whose runs are to be compiled.
-        row_buckets: the numbers of rows that joined runs have; empty: any.
-    """
-    for spec in signature.inputs:
-        if spec.shape is None or None in spec.shape[1:]:
-            return (), f"input {spec.alias!r} can have too many shapes"
-    if not any(spec.free_rows for spec in signature.inputs):
-        return (1,), ""
-    if not row_buckets:
-        return (), "it compiles for each number of rows, and no row_buckets are set"
-    return tuple(row_buckets), ""
 
 
 def _candidates(can_freeze: bool) -> list[Plan]:

@@ -11,6 +11,10 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from typing import TypeVar
 
+from hotgraph_server.batching.joining import is_whole
+from hotgraph_server.signatures import Signature
+from hotgraph_server.tensors import Array
+
 _Row = TypeVar("_Row")
 
 _SEVERAL = 7
@@ -64,3 +68,33 @@ def _beside(row: _Row, ordinary: Sequence[_Row], number: int) -> list[_Row]:
     company = [ordinary[number % len(ordinary)], ordinary[(number + 1) % len(ordinary)]]
     company.insert(number % 3, row)
     return company
+
+
+def single_rows(signature: Signature, inputs: Sequence[Array]) -> list[list[Array]]:
+    """A call for each row; inputs that have no rows are in all of them."""
+    specs = list(zip(signature.inputs, inputs, strict=True))
+    count = next(len(array) for spec, array in specs if not is_whole(spec))
+    return [
+        [array if is_whole(spec) else array[row : row + 1] for spec, array in specs] for row in range(count)
+    ]
+
+
+def alike_in_shape(signature: Signature, samples: Sequence[Sequence[Array]]) -> Iterator[list[list[Array]]]:
+    """Rows of real data that could share a batch, where there are at least two."""
+    groups: dict[object, list[list[Array]]] = {}
+    for sample in samples:
+        for call in single_rows(signature, sample):
+            key = tuple(
+                (array.tolist() if is_whole(spec) else array.shape).__repr__()
+                for spec, array in zip(signature.inputs, call, strict=True)
+            )
+            groups.setdefault(key, []).append(call)
+    return (calls for calls in groups.values() if len(calls) > 1)
+
+
+def could_meet(call: Sequence[Array], other: Sequence[Array]) -> bool:
+    """Could rows of these share a batch?"""
+    return all(
+        one.shape == two.shape and (one.ndim > 0 or one.tolist() == two.tolist())
+        for one, two in zip(call, other, strict=True)
+    )

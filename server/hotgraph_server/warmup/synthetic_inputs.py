@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.batching.joining import is_whole
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup.composite_inputs import generate_composites
@@ -33,6 +34,9 @@ _MAX_ELEMENTS = 2**20
 # With upper case, digits, punctuation and more than one byte a letter, for a graph may treat each in its own
 # way.
 _WORDS = ("the", "a", "not", "very", "Good", "bad", "red", "42", "x", "house.", "na\u00efve", "it's")
+
+# Numbers drawn at random are telling by themselves; how a graph treats texts depends on which they are.
+_ROUNDS_OF_TEXTS = 3
 
 _SEED = 20_240_229
 _MAX_SCALAR_CHOICES = 16
@@ -139,6 +143,32 @@ def scalar_choices(signature: Signature) -> Iterator[tuple[Any, ...]]:
         product(*((False, True) if spec.dtype.kind == "b" else (0, 1, 2) for spec in scalars)),
         _MAX_SCALAR_CHOICES,
     )
+
+
+def varieties(signature: Signature, rows: int, kind: Kind) -> Iterator[list[Array]]:
+    """Inputs of so many rows; with two rows that are alike; of other texts; with other scalars."""
+    inputs = generate(signature, rows, kind)
+    yield inputs
+    yield [
+        array if is_whole(spec) else array[[0, *range(len(array) - 1)]]
+        for spec, array in zip(signature.inputs, inputs, strict=True)
+    ]
+    if any(spec.dtype == STRING for spec in signature.inputs):
+        for seed in range(1, _ROUNDS_OF_TEXTS):
+            yield generate(signature, rows, kind, seed=seed)
+    for scalars in scalar_choices(signature):
+        yield generate(signature, rows, kind, scalars=scalars)
+
+
+def plain_rows(signature: Signature, kind: Kind) -> Iterator[list[Array]]:
+    """An ordinary row, and one of silence, or of a blank image."""
+    ordinary = generate(signature, 1, kind)
+    yield ordinary
+    if any(spec.dtype.kind == "f" and not is_whole(spec) for spec in signature.inputs):
+        yield [
+            np.zeros_like(array) if array.dtype.kind == "f" and not is_whole(spec) else array
+            for spec, array in zip(signature.inputs, ordinary, strict=True)
+        ]
 
 
 def _shape(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from hotgraph_server.batching.rules import is_whole
+from hotgraph_server.batching.joining import is_whole
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array

@@ -10,7 +10,7 @@ import pytest
 from bench.calls import compare
 from bench.protocols import JSON, PREDICT, RAW, V2, BadAnswer, grpc_frame, v2_response
 from hotgraph_protos.open_inference import ModelInferRequest, ModelInferResponse
-from hotgraph_server.protocols.tfs import codec as tfs_codec
+from hotgraph_server.protocols.tfs import decode
 
 ROWS = np.array([[0.1, 2.0, 1e-7], [3.5, -4.0, 1e9]], np.float32)
 
@@ -40,7 +40,7 @@ def test_v2_answer_with_another_output_is_refused() -> None:
 
 
 def test_predict_body_is_read_by_the_server_as_the_same_array() -> None:
-    request = tfs_codec.parse_request(PREDICT.encode("m", ROWS))
+    request = decode.parse_request(PREDICT.encode("m", ROWS))
     assert request.model_spec.name == "m"
     assert request.inputs["inputs"].tensor_content == ROWS.tobytes()
 

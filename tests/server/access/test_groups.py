@@ -11,7 +11,7 @@ from hotgraph_server import server as server_module
 from hotgraph_server.access.groups import ADMIN, GRPC, PROTOCOLS, REST, Group
 from hotgraph_server.errors import StartError
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.admin.guard import group_of
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.observability.admin.pages import Pages

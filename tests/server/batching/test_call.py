@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.call import Call, joins_by_values, lane_key
+from hotgraph_server.batching.call import Call
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, call, rows, signature
@@ -62,13 +62,6 @@ def test_call_with_an_input_of_unknown_rank_gets_no_lane() -> None:
     assert call(np.zeros((2, 2)), signature(inputs={"x": None})).lane is None
 
 
-def test_lane_is_the_one_that_its_shapes_foretell() -> None:
-    free = signature(inputs={"x": (None, None), "z": (None,)})
-    arrays = [np.zeros((3, 5), np.float32), np.zeros(3, np.float32)]
-    assert call(arrays, free).lane == lane_key(free, ("y",), [(1, 5), (1,)])
-    assert lane_key(free, ("y",), [(1, 5), (1, 1)]) is None
-
-
 def test_who_knows_lane_rows_and_bytes_is_believed() -> None:
     array = rows(1, 2)
     known = Call(
@@ -87,19 +80,8 @@ def test_who_knows_lane_rows_and_bytes_is_believed() -> None:
     assert (found.lane, found.rows, found.nbytes) == (None, 2, 16)
 
 
-def test_padded_dimensions_do_not_tell_calls_apart_but_must_fit_the_signature() -> None:
-    free = signature(inputs={"x": (None, None, 4)})
-    padded = {("x", 1)}
-    one, other = (lane_key(free, ("y",), [(1, length, 4)], padded) for length in (5, 9))
-    assert one == other is not None
-    assert one != lane_key(free, ("y",), [(1, 5, 4)])
-    assert lane_key(free, ("y",), [(1, 5, 3)], {("x", 1), ("x", 2)}) is None
-
-
 def test_scalar_inputs_have_no_rows_and_must_be_equal_to_join() -> None:
     scaled = signature(inputs={"x": (None, 2), "scale": ()})
-    assert joins_by_values(scaled)
-    assert not joins_by_values(signature())
     ones = [call([rows(1, 2), np.array(value, np.float32)], scaled) for value in (1.0, 1.0, 2.0)]
     assert [one.rows for one in ones] == [2, 2, 2]
     assert ones[0].lane == ones[1].lane != ones[2].lane

@@ -248,7 +248,7 @@ def test_server_and_simulator_make_the_same_of_a_trace(
     ends: set[str],
 ) -> None:
     settings = BatchSettings(
-        max_batch_rows=MAX_ROWS, max_queued_calls=max_queued_calls, priority_levels=levels, check_one_in=0
+        max_batch_rows=MAX_ROWS, max_queued_calls=max_queued_calls, priority_levels=levels, verify_one_in=0
     )
     assert_same(settings, rate, ends, budgets_s=budgets_s, levels=levels, alone=alone)
 
@@ -279,7 +279,7 @@ def test_server_and_simulator_make_the_same_of_a_trace(
 def test_they_do_so_with_large_calls_several_lanes_waiting_and_policies(
     rate: float, given: dict[str, Any], traced: dict[str, Any], ends: set[str]
 ) -> None:
-    settings = BatchSettings(max_batch_rows=MAX_ROWS, check_one_in=0, **given)
+    settings = BatchSettings(max_batch_rows=MAX_ROWS, verify_one_in=0, **given)
     assert_same(settings, rate, ends, **{"budgets_s": [math.inf], **traced})
 
 

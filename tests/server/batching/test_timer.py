@@ -70,7 +70,7 @@ def test_many_that_ring_first_start_one_thread_and_none_after_the_stop() -> None
 
     def ring() -> None:
         together.wait(HANG_S)
-        timer._ring()
+        timer.ring()
 
     callers = [threading.Thread(target=ring) for _ in range(8)]
     for one in callers:
@@ -81,7 +81,7 @@ def test_many_that_ring_first_start_one_thread_and_none_after_the_stop() -> None
     assert timer.stop(HANG_S)
     late = QueueTimer("model 'm' version 1", BatchQueue("m", BatchSettings(), FakeClock()), FakeClock())
     assert late.stop(HANG_S)
-    late._ring()
+    late.ring()
     assert not threads()
 
 

@@ -29,7 +29,7 @@ def test_images_are_pixels_between_zero_and_one_with_fifty_of_each_digit() -> No
 def test_images_are_had_without_tensorflow() -> None:
     program = """
 import sys
-from hotgraph_server.builtin import heldout_digits
+from hotgraph_server.commands.builtin import heldout_digits
 heldout_digits()
 assert "tensorflow" not in sys.modules and "grpc" not in sys.modules, sorted(sys.modules)
 """

@@ -131,8 +131,8 @@ def test_bad_setting_is_one_line() -> None:
 def test_inspect_reports_on_the_built_in_model() -> None:
     program = """
 import sys
-from hotgraph_server.builtin import digits_model
-from hotgraph_server.cli import main
+from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.cli import main
 sys.exit(main(["inspect", str(digits_model())]))
 """
     finished = python(program)

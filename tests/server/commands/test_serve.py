@@ -98,9 +98,14 @@ class TestFlags:
             expected += f" (default {field.default})"
         assert expected in shown
 
-    def test_what_was_called_join_is_read_and_shown_to_nobody(self, parser: argparse.ArgumentParser) -> None:
-        assert parser.parse_args(["--join", "auto"]).batching == "tried"
-        assert parser.parse_args(["--join", "never"]).batching == "never"
+    def test_what_was_called_join_is_read_and_the_help_does_not_show_it(
+        self, parser: argparse.ArgumentParser, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for given, meant in (("auto", "tried"), ("never", "never")):
+            settings = settings_from(vars(parser.parse_args(["--join", given])))
+            assert settings.models[0].batch.batching == meant
+            assert "the setting join is called batching now" in caplog.text
+            caplog.clear()
         assert "--join" not in parser.format_help()
 
     @pytest.mark.parametrize(

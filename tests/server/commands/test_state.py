@@ -13,7 +13,8 @@ import pytest
 from hotgraph_server.access.keys import new_key
 from hotgraph_server.commands import cli
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.http import Request, Response, text
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
@@ -40,8 +41,8 @@ def folder(tmp_path: Path) -> Path:
 def version(tmp_path: Path) -> Iterator[Version]:
     settings = StateSettings(state_dir=str(tmp_path))
     graph = Adding()
-    keeping = StateRestore(settings, "m", 1, "0" * 32)
-    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, keeping=keeping)
+    restore = StateRestore(settings, "m", 1, "0" * 32)
+    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, restore=restore)
     version.start()
     yield version
     version.stop(10)
@@ -100,7 +101,7 @@ def test_restore_of_a_copy_where_no_start_looks_is_refused(
     assert (folder / "00000000000000000002.snapshot").exists()
 
 
-def test_restore_names_snapshots_of_other_versions_that_state_carry_would_take(
+def test_restore_names_snapshots_of_other_versions_that_transfer_state_would_take(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(folder.parent / "2-bbbbbbbbbbbb", 9).save(
@@ -127,8 +128,8 @@ def test_save_returns_when_the_snapshot_is_on_disk(
     caller.answer()
     assert cli.main(["state", "save", admin, "m"]) == 0
     assert "model 'm' version 1: 1 writes are saved in " in capsys.readouterr().out
-    assert version.keeper is not None
-    (found,) = Store(version.keeper.kept.folder or Path(), 9).find()
+    assert version.snapshotter is not None
+    (found,) = Store(version.snapshotter.status.folder or Path(), 9).find()
     assert found.snapshot is not None
     assert int(found.snapshot.values["total"]) == 4
 

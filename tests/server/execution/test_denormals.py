@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hotgraph_server.batching.comparing import alike
 from hotgraph_server.execution.denormals import flush_to_zero, flushes
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, SessionSettings
-from hotgraph_server.warmup.batch_safety import alike
 
 from ..fakes import HANG_S, Caller
 

@@ -46,7 +46,7 @@ class WatchedQueue(BatchQueue):
         assert self.asked.acquire(timeout=HANG_S), "the executor never came back for more"
 
 
-UNCHECKED = BatchSettings(check_one_in=0)
+UNCHECKED = BatchSettings(verify_one_in=0)
 """What is run is what was asked for and nothing else."""
 
 PROVEN = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN)}, "")
@@ -308,7 +308,7 @@ def test_runs_are_counted_with_their_waits(running: Running) -> None:
 
 
 def test_another_thread_that_touches_a_real_graph_is_stopped(saved_models: SavedModels) -> None:
-    from hotgraph_server.graph import Graph
+    from hotgraph_server.graph.graph import Graph
 
     opened: list[Graph] = []
 
@@ -377,10 +377,10 @@ def test_padding_is_used_where_it_was_shown_to_change_nothing_or_the_owner_insis
 
 
 @pytest.mark.parametrize(
-    ("pad", "cut", "text"),
+    ("pad", "unpad", "text"),
     [
-        ({"z.1": 0}, {}, r"pad and cut name what no signature has: 'z.1'"),
-        ({"x.1": 0}, {"z.1": "x.1"}, r"pad and cut name what no signature has: 'z.1'"),
+        ({"z.1": 0}, {}, r"pad and unpad name what no signature has: 'z.1'"),
+        ({"x.1": 0}, {"z.1": "x.1"}, r"pad and unpad name what no signature has: 'z.1'"),
         (
             {"x.2": 0},
             {},
@@ -389,15 +389,15 @@ def test_padding_is_used_where_it_was_shown_to_change_nothing_or_the_owner_insis
     ],
 )
 def test_padding_that_cannot_be_is_refused_at_start(
-    pad: dict[str, float], cut: dict[str, str], text: str
+    pad: dict[str, float], unpad: dict[str, str], text: str
 ) -> None:
     with pytest.raises(LoadError, match=text):
-        open_with(BatchSettings(pad=pad, cut=cut), FakeGraph(LENGTHS, compute=masked_sum))
+        open_with(BatchSettings(pad=pad, unpad=unpad), FakeGraph(LENGTHS, compute=masked_sum))
 
 
 def test_calls_of_different_lengths_share_a_run_and_each_is_answered_as_alone() -> None:
     pairs = signature(inputs={"x": (None, None)}, outputs={"y": (None, None)})
-    settings = BatchSettings(pad={"x.1": 0}, cut={"y.1": "x.1"}, row_buckets=(4, 64), check_one_in=0)
+    settings = BatchSettings(pad={"x.1": 0}, unpad={"y.1": "x.1"}, row_buckets=(4, 64), verify_one_in=0)
     graph = FakeGraph(pairs)
     queue = BatchQueue(NAME, settings)
     executor = Executor(NAME, graph.open, queue, Statistics(), settings=settings)
@@ -453,11 +453,11 @@ class Checked:
 
     def __init__(self, state_dir: str = "", made_by: str = "", **batch: Any) -> None:
         settings = BatchSettings(**batch)
-        keeping = StateRestore(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
+        restore = StateRestore(StateSettings(state_dir=state_dir), "m", 1, "0" * 32, made_by=made_by)
         self.queue, self.graph = BatchQueue(NAME, settings), FakeGraph(compute=large_mix)
         self.statistics = Statistics()
         self.executor = Executor(
-            NAME, self.graph.open, self.queue, self.statistics, settings=settings, keeping=keeping
+            NAME, self.graph.open, self.queue, self.statistics, settings=settings, restore=restore
         )
         self.opened = self.executor.start()
 
@@ -497,7 +497,7 @@ def test_check_in_service_finds_what_the_trial_did_not_before_anybody_is_answere
 def test_check_of_a_sampled_call_runs_when_nothing_else_is_to_do() -> None:
     graph = FakeGraph()
     graph.proofs = {"serving_default": PROVEN}
-    settings = BatchSettings(check_one_in=3)
+    settings = BatchSettings(verify_one_in=3)
     queue, statistics = BatchQueue(NAME, settings), Statistics()
     executor = Executor(NAME, graph.open, queue, statistics, settings=settings)
     executor.start()
@@ -574,8 +574,8 @@ def test_what_was_learnt_of_another_tensorflow_is_forgotten_and_nothing_is_kept_
         second.stop()
 
 
-def test_check_one_in_0_checks_nothing_and_writes_nothing(tmp_path: Path) -> None:
-    checked = Checked(str(tmp_path), check_one_in=0)
+def test_verify_one_in_0_checks_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    checked = Checked(str(tmp_path), verify_one_in=0)
     checked.together(1, 2)
     assert [len(run[0]) for run in checked.graph.runs] == [2]
     checked.stop()
@@ -695,7 +695,7 @@ class Large(FakeGraph):
 def test_joined_calls_ask_for_no_more_memory_than_was_tried() -> None:
     graph = Large()
     graph.proofs = {"serving_default": PROVEN}
-    settings = BatchSettings(check_one_in=0)
+    settings = BatchSettings(verify_one_in=0)
     queue = BatchQueue(NAME, settings)
     executor = Executor(NAME, graph.open, queue, Statistics(), settings=settings)
     executor.start()

@@ -93,7 +93,7 @@ class Running:
         self.queue = BatchQueue("model 'm' version 1", self.settings, self.clock, self.statistics)
         self.finisher = Finisher("m")
         self.alone: dict[str, str | None] = {"serving_default": None} if alone is None else alone
-        one_in = self.settings.check_one_in
+        one_in = self.settings.verify_one_in
         checked = self.alone if checked_first and one_in else ()
         self.trust = {name: Trust(one_in, checked_first) for name in checked}
         self.runner = Runner(
@@ -381,7 +381,7 @@ COMPILED = dataclasses.replace(signature(), compiles="XlaCallModule 'x'")
 @pytest.mark.parametrize("values", [(1, 2, 3), (1, POISON, 3, 4, 5), (POISON,), (1,) * 20])
 def test_no_number_of_rows_is_run_that_was_not_compiled(values: tuple[float, ...]) -> None:
     """Neither when a batch fails and is taken apart, nor in a check: one that compiles holds others up."""
-    settings = BatchSettings(max_batch_rows=16, check_one_in=2)
+    settings = BatchSettings(max_batch_rows=16, verify_one_in=2)
     joinings = {"serving_default": Joining(buckets=(2, 4))}
     running = Running(Graph(), settings, joinings, row_caps={"serving_default": 4}, checked_first=64)
     callers = [running.put(rows(value), COMPILED) for value in values]
@@ -477,7 +477,7 @@ def test_nobody_gets_an_answer_that_changes_in_company_while_every_joined_call_i
 
 @pytest.mark.parametrize("checked_first", [1, 64], ids=["proven", "unknown"])
 def test_joined_calls_are_compared_before_they_leave_as_trust_has_grown(checked_first: int) -> None:
-    running = Running(Graph(), BatchSettings(check_one_in=10**6), checked_first=checked_first)
+    running = Running(Graph(), BatchSettings(verify_one_in=10**6), checked_first=checked_first)
     for number in range(0, 256, 4):
         assert_as_alone(put_together(running, *range(number, number + 4)), *range(number, number + 4))
     compared = [int(run[0, 0]) + 1 for run in running.graph.runs if len(run) == 1]
@@ -488,7 +488,7 @@ def test_joined_calls_are_compared_before_they_leave_as_trust_has_grown(checked_
 
 
 def test_joined_call_is_compared_once_a_minute_whatever_the_load() -> None:
-    running = Running(Graph(), BatchSettings(check_one_in=10**6), checked_first=1)
+    running = Running(Graph(), BatchSettings(verify_one_in=10**6), checked_first=1)
     for number in range(32):
         put_together(running, number, number)
     running.graph.runs.clear()
@@ -504,7 +504,7 @@ def test_joined_call_is_compared_once_a_minute_whatever_the_load() -> None:
 
 def test_sampled_call_waits_until_nothing_else_is_to_do() -> None:
     graph = Graph(lambda _, inputs: [inputs[0] * 2 + (inputs[0] == 3) * (len(inputs[0]) - 1)])
-    running = Running(graph, BatchSettings(check_one_in=3), checked_first=1)
+    running = Running(graph, BatchSettings(verify_one_in=3), checked_first=1)
     put_together(running, 1, 2)
     graph.runs.clear()
     # The fourth of all is compared before they leave, and is right; the third is the one in three.
@@ -657,7 +657,7 @@ def test_caller_who_leaves_while_another_is_compared_is_not_compared() -> None:
 
 
 def test_sample_of_a_signature_that_is_joined_no_more_is_not_run() -> None:
-    running = Running(Graph(mixing_above(100)), BatchSettings(check_one_in=3), checked_first=1)
+    running = Running(Graph(mixing_above(100)), BatchSettings(verify_one_in=3), checked_first=1)
     put_together(running, 1, 2, 3)
     put_together(running, 100, 101)
     running.graph.runs.clear()
@@ -722,7 +722,10 @@ def test_check_finds_no_other_cost_than_the_batch_has() -> None:
 def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
     writer = signature("write", writes=True)
     running = Running(
-        Graph(), BatchSettings(check_one_in=3), alone={"serving_default": None, "write": "w"}, checked_first=1
+        Graph(),
+        BatchSettings(verify_one_in=3),
+        alone={"serving_default": None, "write": "w"},
+        checked_first=1,
     )
     put_together(running, 1, 2, 3)
     running.queue.put(call(rows(3), writer, joinable=False))
@@ -733,7 +736,7 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
 
 
 def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
-    running = Running(Graph(), BatchSettings(check_one_in=3), checked_first=1)
+    running = Running(Graph(), BatchSettings(verify_one_in=3), checked_first=1)
     put_together(running, 1, 2, 3)
     running.queue.put_errand(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
     running.run_next()
@@ -884,7 +887,7 @@ class Everything(RuleBasedStateMachine):
             max_batch_rows=max_rows,
             max_wait_us=wait_us,
             split=split,
-            check_one_in=one_in,
+            verify_one_in=one_in,
             row_buckets=steps,
             max_queued_calls=10**6,
         )

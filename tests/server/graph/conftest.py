@@ -13,7 +13,7 @@ from hotgraph_server.settings import SessionSettings
 def opened() -> Iterator[Callable[..., Any]]:
     """Opens graphs, of a folder and settings of a session, and closes them in the end."""
     # Here, because it brings TensorFlow.
-    from hotgraph_server.graph import Graph
+    from hotgraph_server.graph.graph import Graph
 
     graphs: list[Graph] = []
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import LoadError, RunFailed
-from hotgraph_server.graph import Graph
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.graph.graph import Graph
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.loader import load
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings, WarmupSettings
 

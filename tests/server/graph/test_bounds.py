@@ -13,8 +13,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph.bounds import GraphValues, lines_of
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Values
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.signatures import Part, Signature, TensorSpec
 

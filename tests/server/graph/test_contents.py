@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.warmup.batch_safety import ROWS
 from hotgraph_server.warmup.first_runs import warm_up

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import RunFailed
-from hotgraph_server.graph import Graph, freezing
+from hotgraph_server.graph import freezing
 from hotgraph_server.graph import graph as graph_module
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.lifting import constant_bytes
 from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
@@ -29,13 +30,13 @@ LOOKUPS = {
 
 
 def add_copies(graph: Graph, *, xla: bool = False) -> str:
-    return freezing.add_frozen(graph._session, list(graph.signatures.values()), (), "/device:CPU:0", xla=xla)
+    return freezing.add_frozen(graph.session, list(graph.signatures.values()), (), "/device:CPU:0", xla=xla)
 
 
 def variables_in(graph: Graph, scope: str) -> set[str]:
     return {
         op.type
-        for op in graph._session.graph.get_operations()
+        for op in graph.session.graph.get_operations()
         if op.name.startswith(f"{scope}/") and ("Resource" in op.type or op.type == "VarHandleOp")
     }
 
@@ -49,7 +50,7 @@ def test_graph_that_looks_rows_up_in_a_variable_is_frozen_and_answers_alike(
     saved = graph.run(signature, signature.output_aliases, [LOOKUPS[kind]])
     assert add_copies(graph) == ""
     assert not variables_in(graph, freezing.FROZEN)
-    frozen = graph._run_as(
+    frozen = graph.run_as(
         FROZEN,
         signature,
         signature.output_aliases,
@@ -67,7 +68,7 @@ def test_id_out_of_range_is_refused_by_the_frozen_form_too(
     signature = graph.signatures["serving_default"]
     add_copies(graph)
     with pytest.raises(RunFailed) as caught:
-        graph._run_as(FROZEN, signature, signature.output_aliases, [np.array([5], np.int32)])
+        graph.run_as(FROZEN, signature, signature.output_aliases, [np.array([5], np.int32)])
     assert caught.value.status.name == "INVALID_ARGUMENT"
 
 
@@ -144,7 +145,7 @@ def test_variables_that_no_signature_needs_do_not_count(tmp_path: Path, opened: 
         session.run(tf.global_variables_initializer())
         save(tmp_path / "m", session, {"serving_default": ({"x": x}, {"y": y})})
     graph = opened(tmp_path / "m")
-    graph_def = graph._session.graph.as_graph_def()
+    graph_def = graph.session.graph.as_graph_def()
     one_second = 100_000 * freezing._S_PER_BYTE
     assert freezing.why_not_frozen(graph_def, graph.signatures.values(), (), one_second) == ""
 
@@ -194,7 +195,7 @@ def ops_of_a_run(graph: Graph, inputs: list[Any]) -> set[str]:
         fetch=[f"{scope}/{spec.tensor}" for spec in signature.outputs],
     )
     options.run_options.trace_level = config_pb2.RunOptions.FULL_TRACE
-    run = graph._session._make_callable_from_options(options)
+    run = graph.session._make_callable_from_options(options)
     metadata = config_pb2.RunMetadata()
     for _ in range(3):
         run(*inputs, run_metadata=metadata)
@@ -235,7 +236,7 @@ def two_readers(tmp_path: Path) -> Path:
 
 
 def too_large(graph: Graph) -> frozenset[str]:
-    graph_def = graph._session.graph.as_graph_def()
+    graph_def = graph.session.graph.as_graph_def()
     return freezing.too_large_to_copy(graph_def, graph.signatures.values(), ())
 
 
@@ -258,13 +259,13 @@ def test_large_variable_is_one_and_the_same_for_all_signatures_in_the_frozen_for
     signatures = list(graph.signatures.values())
     expected = [graph.run(one, one.output_aliases, ids) for one in signatures]
     kept = too_large(graph)
-    assert freezing.add_frozen(graph._session, signatures, kept, "/device:CPU:0", xla=False) == ""
-    frozen = [op for op in graph._session.graph.get_operations() if op.name.startswith(freezing.FROZEN)]
+    assert freezing.add_frozen(graph.session, signatures, kept, "/device:CPU:0", xla=False) == ""
+    frozen = [op for op in graph.session.graph.get_operations() if op.name.startswith(freezing.FROZEN)]
     assert {op.get_attr("shared_name") for op in frozen if op.type == "VarHandleOp"} == {b"rows"}
     assert sum(constant_bytes(op.node_def) for op in frozen if op.type == "Const") < 4096
-    freezing.release_variables(graph._session)
+    freezing.release_variables(graph.session)
     for one, right in zip(signatures, expected, strict=True):
-        for answer, value in zip(graph._run_as(FROZEN, one, one.output_aliases, ids), right, strict=True):
+        for answer, value in zip(graph.run_as(FROZEN, one, one.output_aliases, ids), right, strict=True):
             np.testing.assert_array_equal(answer, value)
 
 
@@ -297,7 +298,7 @@ def test_choice_of_outputs_copies_no_large_constants(
         graph.settle(kinds_of(graph))
         signature = graph.signatures["first"]
         everything = graph.run(signature, signature.output_aliases, ids)
-        before = len(graph._callables)
+        before = len(graph.callables)
         for alias, right in zip(signature.output_aliases, everything, strict=True):
             np.testing.assert_array_equal(graph.run(signature, (alias,), ids)[0], right)
-        assert len(graph._callables) - before == prepared
+        assert len(graph.callables) - before == prepared

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.loading import open_session, session_config
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import STRING, Array
@@ -377,7 +377,7 @@ def test_callables_are_kept_for_the_latest_choices_of_outputs_only(
     with opened(saved_models["two_in_two_out"]) as graph:
         for _, wanted in itertools.product(range(3), [("product",), ("sum",), ("sum", "product")]):
             assert tuple(run(graph, inputs, outputs=wanted)) == wanted
-            assert len(graph._callables) <= 2
+            assert len(graph.callables) <= 2
 
 
 def test_refusal_that_quotes_bytes_which_are_no_text_is_one_all_the_same(saved_models: SavedModels) -> None:
@@ -643,7 +643,7 @@ def devices_of_ops(graph: Graph, inputs: Arrays, name: str = "serving_default") 
 
     signature = graph.signatures[name]
     metadata = config_pb2.RunMetadata()
-    graph._session.run(
+    graph.session.run(
         [spec.tensor for spec in signature.outputs],
         {spec.tensor: inputs[spec.alias] for spec in signature.inputs},
         config_pb2.RunOptions(trace_level=config_pb2.RunOptions.FULL_TRACE, output_partition_graphs=True),

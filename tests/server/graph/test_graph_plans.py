@@ -11,8 +11,8 @@ import pytest
 
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph import graph as graph_module
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.loading import open_session
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import Array
@@ -88,7 +88,7 @@ def test_variables_of_a_frozen_graph_are_given_back(saved_models: SavedModels) -
     inputs = next(inputs_for(graph, signature, 1))
     graph.run(signature, signature.output_aliases, inputs)
     with pytest.raises(RunFailed, match=r"(?i)variable|resource"):
-        graph._run_as(AS_SAVED, signature, signature.output_aliases, inputs)
+        graph.run_as(AS_SAVED, signature, signature.output_aliases, inputs)
     graph.close()
 
 
@@ -130,11 +130,11 @@ def test_one_choice_of_outputs_too_many_is_answered_from_all(
     signature = next(iter(graph.signatures.values()))
     inputs = next(inputs_for(graph, signature, 3))
     everything = graph.run(signature, signature.output_aliases, inputs)
-    prepared = len(graph._callables)
+    prepared = len(graph.callables)
     for alias, expected in zip(signature.output_aliases, everything, strict=True):
         (one,) = graph.run(signature, (alias,), inputs)
         assert np.array_equal(one, expected)
-    assert len(graph._callables) == prepared + 1
+    assert len(graph.callables) == prepared + 1
     graph.close()
 
 
@@ -145,7 +145,7 @@ def test_budget_of_nothing_tries_nothing(saved_models: SavedModels) -> None:
     graph = Graph.open(saved_models["tf2_mlp"], SessionSettings(plan_budget_s=0))
     (plan,) = graph.settle({}).values()
     assert (plan, plan.reason) == (AS_SAVED, "plan-budget-s is 0")
-    assert not len(graph._callables)
+    assert not len(graph.callables)
     graph.close()
 
 
@@ -207,13 +207,13 @@ def test_nothing_is_prepared_or_compiled_in_service(saved_models: SavedModels) -
     graph = open_with_xla(saved_models["two_in_two_out"], 2, 4)
     signature = graph.signatures["serving_default"]
     graph.settle(kinds_of(graph))
-    prepared = len(graph._callables)
+    prepared = len(graph.callables)
     for rows in range(1, 6):
         inputs = next(inputs_for(graph, signature, rows))
         everything = graph.run(signature, signature.output_aliases, inputs)
         (one,) = graph.run(signature, signature.output_aliases[1:], inputs)
         assert np.array_equal(one, everything[1])
-    assert len(graph._callables) == prepared
+    assert len(graph.callables) == prepared
     graph.close()
 
 
@@ -237,5 +237,5 @@ def test_xla_that_could_compile_in_service_is_not_tried(
 def test_without_the_setting_xla_is_not_even_looked_at(saved_models: SavedModels) -> None:
     graph = open_graph(saved_models["tf2_mlp"])
     graph.settle(kinds_of(graph))
-    assert not [op for op in graph._session.graph.get_operations() if op.name.startswith("hotgraph_xla")]
+    assert not [op for op in graph.session.graph.get_operations() if op.name.startswith("hotgraph_xla")]
     graph.close()

@@ -53,7 +53,8 @@ def test_what_is_small_or_strings_or_fetched_goes_into_the_message(
 def test_graph_with_large_variables_answers_alike_when_it_is_frozen(tmp_path: Any) -> None:
     import tensorflow as tf
 
-    from hotgraph_server.graph import Graph, freezing
+    from hotgraph_server.graph import freezing
+    from hotgraph_server.graph.graph import Graph
     from hotgraph_server.settings import SessionSettings
     from hotgraph_server.warmup.plan import Form, Plan, Threads
 
@@ -76,19 +77,17 @@ def test_graph_with_large_variables_answers_alike_when_it_is_frozen(tmp_path: An
         x = np.random.default_rng(1).normal(size=(3, 160)).astype(np.float32)
         expected = graph.run(signature, signature.output_aliases, [x])
         assert (
-            freezing.add_frozen(
-                graph._session, list(graph.signatures.values()), (), "/device:CPU:0", xla=True
-            )
+            freezing.add_frozen(graph.session, list(graph.signatures.values()), (), "/device:CPU:0", xla=True)
             == ""
         )
-        frozen = graph._session.graph
+        frozen = graph.session.graph
         large = [op for op in frozen.get_operations() if op.name.startswith("hotgraph_constants/")]
         assert [tuple(op.outputs[0].shape) for op in large] == [(160, 160)]
         # Made once, for both copies.
         readers = {consumer.name.partition("/")[0] for op in large for consumer in op.outputs[0].consumers()}
         assert readers == {freezing.FROZEN, freezing.COMPILED}
-        graph._plans = {signature.name: Plan(Form.FROZEN, Threads.CALLER)}
-        for answer, right in zip(graph.run(signature, signature.output_aliases, [x]), expected, strict=True):
+        answers = graph.run_as(Plan(Form.FROZEN, Threads.CALLER), signature, signature.output_aliases, [x])
+        for answer, right in zip(answers, expected, strict=True):
             np.testing.assert_allclose(answer, right, rtol=1e-5)
     finally:
         graph.close()

@@ -11,8 +11,9 @@ import pytest
 
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
-from hotgraph_server.graph import Graph, freezing, lifting
+from hotgraph_server.graph import freezing, lifting
 from hotgraph_server.graph import graph as graph_module
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.plan import AS_SAVED, Form, Plan, Threads
 
@@ -87,7 +88,7 @@ PLACES = [constant_in_function, constant_captured, constant_in_graph, constant_i
 
 def constants(graph: Graph) -> int:
     """Bytes of those in the session's graph and its functions."""
-    graph_def = graph._session.graph.as_graph_def()
+    graph_def = graph.session.graph.as_graph_def()
     bodies = [graph_def.node, *(body.node_def for body in graph_def.library.function)]
     return sum(lifting.constant_bytes(node) for nodes in bodies for node in nodes)
 
@@ -151,14 +152,14 @@ def test_variable_beside_a_constant_of_a_function_is_frozen_and_the_constant_sta
     save(tmp_path / "m", [bias], serving_default=one)
     graph = opened(tmp_path / "m")
     signature = graph.signatures["serving_default"]
-    assert freezing.add_frozen(graph._session, [signature], (), "/device:CPU:0", xla=False) == ""
-    freezing.release_variables(graph._session)
+    assert freezing.add_frozen(graph.session, [signature], (), "/device:CPU:0", xla=False) == ""
+    freezing.release_variables(graph.session)
     x = np.ones((2, 160), np.float32)
-    (y,) = graph._run_as(Plan(Form.FROZEN, Threads.CALLER), signature, ("y",), [x])
+    (y,) = graph.run_as(Plan(Form.FROZEN, Threads.CALLER), signature, ("y",), [x])
     np.testing.assert_allclose(y, x @ LARGE + 1, rtol=1e-4, atol=1e-4)
     assert constants(graph) < LARGE.nbytes
     with pytest.raises(RunFailed, match=r"(?i)variable|resource"):
-        graph._run_as(AS_SAVED, signature, ("y",), [x])
+        graph.run_as(AS_SAVED, signature, ("y",), [x])
 
 
 @pytest.mark.usefixtures("lifts_all")

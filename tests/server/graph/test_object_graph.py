@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import LoadError, RunFailed
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph.exporting import export
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.loading import open_session
 from hotgraph_server.settings import SessionSettings
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph.definitions import signatures_of
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.loading import open_session
 from hotgraph_server.graph.proofs import BUDGET_S, proofs_of
 from hotgraph_server.row_independence.verdict import Verdict

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.graph import Graph, python_calls
+from hotgraph_server.graph import python_calls
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
 
 from ...saved_models.tf2 import function, save

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.graph import Graph
 from hotgraph_server.graph.exporting import export
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, SessionSettings
 from hotgraph_server.warmup.plan import Form, Plan, Threads

@@ -22,7 +22,7 @@ from hotgraph_server.model_config.batching_parameters import (
 )
 from hotgraph_server.settings import BatchSettings
 
-LIKE = BatchSettings(refuse_with="unavailable", check_one_in=7)
+LIKE = BatchSettings(refuse_with="unavailable", verify_one_in=7)
 
 
 def parsed(text: str) -> BatchSettings:
@@ -72,7 +72,7 @@ def test_what_is_not_said_is_as_in_tensorflow_serving() -> None:
 def test_each_field_is_a_setting(text: str, expected: dict[str, object]) -> None:
     found = parsed(text)
     assert {name: getattr(found, name) for name in expected} == expected
-    assert (found.refuse_with, found.check_one_in) == ("unavailable", 7)
+    assert (found.refuse_with, found.verify_one_in) == ("unavailable", 7)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from hotgraph_server.errors import StartError
 from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.models.contract import TensorContract
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository import loader
 from hotgraph_server.repository.loader import load
 from hotgraph_server.settings import ModelSettings

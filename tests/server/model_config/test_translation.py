@@ -108,6 +108,7 @@ def test_first_group_of_instances_says_where_sessions_live(text: str, device: st
     [
         ('key: "HOTGRAPH_BATCHING" value { string_value: "always" }', "batch", "batching", "always"),
         ('key: "HOTGRAPH_JOIN" value { string_value: "auto" }', "batch", "batching", "tried"),
+        ('key: "HOTGRAPH_UNPAD" value { string_value: "" }', "batch", "unpad", {}),
         ('key: "HOTGRAPH_SPLIT" value { string_value: "no" }', "batch", "split", False),
         (
             'key: "HOTGRAPH_PAD" value { string_value: "ids.1 = 0, text.2 = x," }',
@@ -128,6 +129,26 @@ def test_first_group_of_instances_says_where_sessions_live(text: str, device: st
 )
 def test_parameters_are_settings(text: str, owner: str, name: str, value: object) -> None:
     assert getattr(getattr(translated(f"parameters {{ {text} }}"), owner), name) == value
+
+
+@pytest.mark.parametrize(
+    ("former", "given", "name", "value"),
+    [
+        ("JOIN", "auto", "batching", "tried"),
+        ("JOIN_BY_SIGNATURE", "one = auto", "batching_by_signature", {"one": "tried"}),
+        ("CUT", "y.1 = ids.1", "unpad", {"y.1": "ids.1"}),
+        ("CHECK_ONE_IN", "7", "verify_one_in", 7),
+    ],
+)
+def test_former_name_of_a_parameter_is_read_and_the_log_says_the_present_one(
+    former: str, given: str, name: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f'''
+        parameters {{ key: "HOTGRAPH_{former}" value {{ string_value: "{given}" }} }}
+        parameters {{ key: "HOTGRAPH_PAD" value {{ string_value: "ids.1 = 0" }} }}
+    '''
+    assert getattr(translated(text).batch, name) == value
+    assert f"the setting {former.lower()} is called {name} now" in caplog.messages
 
 
 def test_what_the_server_says_of_sizes_gives_way_to_the_models() -> None:

@@ -23,8 +23,8 @@ from hotgraph_server.errors import (
 from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ModelFactory
 from hotgraph_server.model_control.uploads import Uploads
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import IndexRow, State
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.settings import BatchSettings, ControlSettings, ModelSettings, RepositorySettings
 

@@ -6,8 +6,7 @@ import pytest
 
 from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.index import all_well, rows
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import State, VersionStatus
+from hotgraph_server.models.status import IndexRow, State, VersionStatus
 
 
 class FakeModels:

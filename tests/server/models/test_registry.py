@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings
 
 from ..fakes import HANG_S, FakeGraph

@@ -25,9 +25,10 @@ from hotgraph_server.errors import (
     WouldBeLate,
 )
 from hotgraph_server.execution.executor import OpenGraph
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.contract import Contract
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.settings import BatchSettings, ModelSettings, QueuePolicy, SessionSettings
 from hotgraph_server.statistics import Event
@@ -550,7 +551,7 @@ def test_caller_who_leaves_when_his_answer_is_being_counted_is_counted_once(
 def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> None:
     two = signature(outputs={"y": (None, 2), "z": (None, 2)})
     both = FakeGraph(two, compute=lambda inputs: doubled(inputs) * 2)
-    serving = Serving(both, preserve_ordering=True, check_one_in=0)
+    serving = Serving(both, preserve_ordering=True, verify_one_in=0)
     both.compute = doubled
     serving.graph.shut()
     order: list[int] = []

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.batching.call import Call, LaneKey
+from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import LaneKey
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature

@@ -11,7 +11,7 @@ import pytest
 
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
 from hotgraph_server.settings import CacheSettings, ModelSettings, SessionSettings

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.repository.policy import Actions, next_actions, pause_s, wanted
 from hotgraph_server.settings import AllVersions, Latest, RepositorySettings, Specific, VersionPolicy
 from hotgraph_server.settings.model import may_be_several

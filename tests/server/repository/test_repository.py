@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
-from hotgraph_server.models.version import State, Unavailable, Version
+from hotgraph_server.models.status import State, Unavailable
+from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
@@ -128,9 +130,10 @@ class World:
     def configure(self, *models: ModelSettings) -> None:
         self.repository.configure(models or [model()])
 
-    def tick(self, seconds: float = 0.0) -> float | None:
+    def tick(self, seconds: float = 0.0) -> float:
+        """After so many seconds; returns those until it wants to tick again."""
         self.clock.now += seconds
-        return self.repository.tick()
+        return self.repository.tick() - self.clock.now
 
     def run(self, kind: str = "") -> list[str]:
         """Let the threads run whose names begin so, and those that come of them; returns their names."""
@@ -317,9 +320,9 @@ class TestPolling:
         world = World(poll_s=0)
         world.put(1)
         world.configure()
-        assert world.tick() is None
+        assert world.tick() == math.inf
         world.run()
-        assert world.tick(1e6) is None
+        assert world.tick(1e6) == math.inf
         assert world.looks == [Path("/m")]
 
     def test_new_version_is_taken_when_two_looks_have_found_the_same(self, world: World) -> None:

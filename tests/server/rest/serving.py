@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version, VersionStatus
+from hotgraph_server.models.status import State, VersionStatus
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols import tfs
 from hotgraph_server.rest.app import Admit
 from hotgraph_server.rest.json_process_pool import JsonProcessPool

@@ -223,11 +223,11 @@ def test_after_the_stop_nothing_is_taken(apart: JsonProcessPool) -> None:
 
 SERVER = """
 import os, sys
-from hotgraph_server.rest.apart import Apart
-from tests.server.rest.test_apart import says_so_and_never_ends
+from hotgraph_server.rest.json_process_pool import JsonProcessPool
+from tests.server.rest.test_json_process_pool import says_so_and_never_ends
 
 if __name__ == "__main__":
-    apart = Apart(1)
+    apart = JsonProcessPool(1)
     print(apart.submit(lambda: apart.run(os.getpid), 1, "").result(), flush=True)
     apart.submit(lambda: apart.run(says_so_and_never_ends), 1, "").result()
 """

@@ -11,7 +11,7 @@ import pytest
 from tensorflow.core.example import example_pb2
 
 from hotgraph_server.errors import RunFailed
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 
 from ..fakes import FakeGraph, signature
 from .serving import CLASSIFY, REGRESS, Rest, one_class_each

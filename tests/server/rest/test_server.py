@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 
 from ..fakes import HANG_S, FakeGraph
 from . import serving

@@ -17,7 +17,7 @@ from hotgraph_server.row_independence.domain import (
     Mixed,
     NoRows,
     Partition,
-    QueueHints,
+    Place,
     Rows,
     Unknown,
     Value,
@@ -53,7 +53,7 @@ def after(tf: Any, build: Build) -> Value:
     return interpreter.places([made.name], [tensor.name for tensor in fed], values)[0]
 
 
-def word(place: QueueHints) -> QueueHints | str:
+def word(place: Place) -> Place | str:
     """Places that give a reason, by their kind."""
     return {Mixed: MIXED, Unknown: UNKNOWN}.get(type(place), place)
 
@@ -62,7 +62,7 @@ def rows(axis: int = 0, outer: int = 1, inner: int = 1, content: Content = Conte
     return Rows(axis, content, const(outer), const(inner))
 
 
-TABLE: dict[str, tuple[Build, QueueHints | str]] = {
+TABLE: dict[str, tuple[Build, Place | str]] = {
     # elementwise
     "scalar": (lambda tf, x, m, v: x * 2.0, rows()),
     "one number for each channel": (lambda tf, x, m, v: x + W[:, 0], rows()),

@@ -90,7 +90,7 @@ class Serving:
             "m",
             Path("unused"),
             # Trials run on inputs of their own, which have nothing to do with what is tried here.
-            BatchSettings(check_one_in=0, **{"batching": "always", **(batch or {})}),
+            BatchSettings(verify_one_in=0, **{"batching": "always", **(batch or {})}),
             sequences=SequenceSettings(**(sequences or {})),
         )
         self.version = Version(settings, 1, self.graph.open, clock or self.clock)

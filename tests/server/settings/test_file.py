@@ -219,23 +219,54 @@ def test_any_bytes_are_read_or_refused_with_the_files_name(file: Path, content: 
 
 
 def test_settings_of_state_may_be_written_with_a_dot(file: Path) -> None:
-    file.write_text(
-        'state.dir = "/s"\n[models.m]\npath = "/m"\nstate.sync = "every_write"\nstate.carry = true\n'
-    )
+    file.write_text('state.dir = "/s"\n[models.m]\npath = "/m"\nstate.sync = "every_write"\nstate.keep = 2\n')
     found = read_settings_file(file)
     assert found.values == {"state_dir": "/s"}
-    assert found.models["m"] == {"path": "/m", "state_sync": "every_write", "state_carry": True}
+    assert found.models["m"] == {"path": "/m", "state_sync": "every_write", "state_keep": 2}
     file.write_text("state.nothing = 1\n")
     with pytest.raises(SettingsError, match="unknown key 'state_nothing'"):
         read_settings_file(file)
 
 
-def test_what_was_called_join_is_read_as_batching_and_the_log_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+FORMER = {
+    "join": ('"auto"', "batching", "tried"),
+    "join_by_signature": (
+        '{ one = "auto", two = "never" }',
+        "batching_by_signature",
+        {"one": "tried", "two": "never"},
+    ),
+    "cut": ('{ "y.1" = "x.1" }', "unpad", {"y.1": "x.1"}),
+    "check_one_in": ("7", "verify_one_in", 7),
+    "state_carry": ("true", "transfer_state", True),
+    "state.carry": ("true", "transfer_state", True),
+    "state_undo": ("false", "rollback_failed_writes", False),
+    "state.undo": ("false", "rollback_failed_writes", False),
+}
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_former_name_is_read_for_the_server_and_for_one_model_and_the_log_says_the_present_one(
+    name: str, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = tmp_path / "settings.toml"
-    file.write_text('join = "auto"\n[models.digits]\njoin_by_signature = { one = "auto", two = "never" }\n')
-    read = read_settings_file(file)
-    assert read.values == {"batching": "tried"}
-    assert read.models["digits"] == {"batching_by_signature": {"one": "tried", "two": "never"}}
-    assert "the setting join is called batching now" in caplog.text
+    written, key, value = FORMER[name]
+    said = f"the setting {name.replace('.', '_')} is called {key} now"
+    file.write_text(f"{name} = {written}\n")
+    assert read_settings_file(file).values == {key: value}
+    assert caplog.messages == [said]
+    file.write_text(f"[models.digits]\n{name} = {written}\n")
+    assert read_settings_file(file).models["digits"] == {key: value}
+    assert caplog.messages == [said] * 2
+
+
+def test_every_former_name_is_tried_here() -> None:
+    former = {
+        field.metadata["former"].name
+        for field in fields_of(*PER_SERVER, *PER_MODEL)
+        if field.metadata["former"]
+    }
+    assert former == {name for name in FORMER if "." not in name}
+
+
+def test_present_name_wins_over_the_former(file: Path) -> None:
+    file.write_text("check_one_in = 7\nverify_one_in = 8\n")
+    assert read_settings_file(file).values == {"verify_one_in": 8}

@@ -1,8 +1,8 @@
 """Histories of a version with state, one after the other, against five lines that say what is right.
 
-Everything is real but the graph, the clock and the disk: queue, runner, undo, ledger, keeper, store, format.
-The test is the executor's and the keeper's thread, so it decides what happens when; the power may go at any
-call of the file system. More histories: HOTGRAPH_STATE_HISTORIES=10000.
+Everything is real but the graph, the clock and the disk: queue, runner, undo, durability, snapshotter, store,
+format. The test is the executor's and the snapshotter's thread, so it decides what happens when; the power
+may go at any call of the file system. More histories: HOTGRAPH_STATE_HISTORIES=10000.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.expiry import end_expired
 from hotgraph_server.errors import NOT_RUN, CallError, NotDurable, Refused, RunFailed
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import ModelSettings, StateSettings
@@ -56,7 +57,7 @@ STEPS = st.one_of(
     st.tuples(st.just("cut"), st.integers(0, 12), st.just(0.0)),
     st.tuples(st.just("crash"), st.integers(0, 1), st.just(0.0)),
 )
-PROMISES = st.sampled_from(
+POLICIES = st.sampled_from(
     [
         {"state_sync": "every_write"},
         {"state_every_writes": 1, "state_every_s": 0.0},
@@ -69,21 +70,21 @@ PROMISES = st.sampled_from(
 class History:
     """A machine on which a version is started, called, killed and started again."""
 
-    def __init__(self, promise: dict[str, object], seed: int) -> None:
+    def __init__(self, policy: dict[str, object], seed: int) -> None:
         self.chance = random.Random(seed)
         self.disk = SimulatedDisk(self.chance)
         self.clock = FakeClock()
-        self.settings = StateSettings(state_dir="/state", state_keep=2, **promise)  # type: ignore[arg-type]
+        self.settings = StateSettings(state_dir="/state", state_keep=2, **policy)  # type: ignore[arg-type]
         self.right = Reference()
         self.open: list[tuple[str, int, Caller, Call]] = []
         self.acknowledged = 0  # the write with the highest number that was answered
         self.start()
 
     def start(self) -> None:
-        keeping = StateRestore(self.settings, "m", 1, "0" * 32, self.disk)
+        restore = StateRestore(self.settings, "m", 1, "0" * 32, self.disk)
         settings = ModelSettings("m", Path("/m"), state=self.settings)
         self.graph = Adding()
-        self.version = Version(settings, 1, self.graph.open, self.clock, keeping=keeping)
+        self.version = Version(settings, 1, self.graph.open, self.clock, restore=restore)
         executor = self.version._executor
         # On a clock that stands still, runs would be timed for ever.
         with (
@@ -93,9 +94,9 @@ class History:
             _, self.runner, self.writes = executor._open()
         with patch.object(executor, "start", executor._opened.result):
             self.version.start()
-        self.keeper = self.writes.keeper
-        # The keeper's clock is the test's.
-        self.keeper._clock = self.clock
+        self.snapshotter = self.writes.snapshotter
+        # The snapshotter's clock is the test's.
+        self.snapshotter._clock = self.clock
         self.open = []
 
     def do(self, kind: str, number: int, timeout_s: float) -> None:
@@ -121,7 +122,7 @@ class History:
     def run(self, runs: int, _: float) -> None:
         for _ in range(runs):
             look = self.version._queue.poll()
-            self.version._queue._end(look.expired)
+            end_expired(look.expired, self.version.statistics)
             if look.batch is None:
                 return
             (call,) = look.batch
@@ -135,13 +136,13 @@ class History:
             assert (self.graph.total, self.graph.again) == (self.right.total, self.right.total)
 
     def keep(self, _: int, __: float) -> None:
-        self.keeper.work()
+        self.snapshotter.work()
         self._settle()
 
     def ask(self, _: int, __: float) -> None:
-        asked = self.keeper.save()
+        asked = self.snapshotter.save()
         full = self.disk.full
-        self.keeper.work()
+        self.snapshotter.work()
         self._settle()
         assert (asked.result(0) is None) or full
 
@@ -163,7 +164,7 @@ class History:
             self.disk.damage(self.disk.paths()[-1])
             damaged = True
         self.start()
-        restored = self.keeper.kept.writes
+        restored = self.snapshotter.status.writes
         # A prefix of what was written, and the right one.
         assert restored <= len(self.right.added)
         lost = self.acknowledged - restored
@@ -222,11 +223,11 @@ class History:
 
 @pytest.mark.timeout(120 + HISTORIES // 10)
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(promise=PROMISES, seed=st.integers(0, 2**32), steps=st.lists(STEPS, max_size=40))
+@given(policy=POLICIES, seed=st.integers(0, 2**32), steps=st.lists(STEPS, max_size=40))
 def test_no_history_differs_from_five_lines(
-    promise: dict[str, object], seed: int, steps: list[tuple[str, int, float]]
+    policy: dict[str, object], seed: int, steps: list[tuple[str, int, float]]
 ) -> None:
-    history = History(promise, seed)
+    history = History(policy, seed)
     for step in steps:
         history.do(*step)
     # Whatever has happened, the machine comes back.
@@ -251,9 +252,9 @@ def test_power_cut_at_every_single_call_of_a_save_leaves_the_old_or_the_new_snap
     assert outcomes == {1, 3}
 
 
-@pytest.mark.parametrize("promise", [{"state_every_writes": 3, "state_every_s": 0.0}])
-def test_crash_costs_no_more_answered_writes_than_was_said(promise: dict[str, object]) -> None:
-    history = History(promise, 0)
+@pytest.mark.parametrize("policy", [{"state_every_writes": 3, "state_every_s": 0.0}])
+def test_crash_costs_no_more_answered_writes_than_was_said(policy: dict[str, object]) -> None:
+    history = History(policy, 0)
     for by in range(1, 6):
         history.add(by, 0.0)
     history.run(5, 0.0)

@@ -13,7 +13,8 @@ import pytest
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.commands.inspect import report
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.protocols.v2 import metadata

@@ -33,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         settings = StateSettings(**state)  # type: ignore[arg-type]
         graph = Adding(*signatures)
         model = ModelSettings("m", Path("/m"), BatchSettings(), state=settings)
-        version = Version(model, number, graph.open, keeping=StateRestore(settings, "m", number, "0" * 32))
+        version = Version(model, number, graph.open, restore=StateRestore(settings, "m", number, "0" * 32))
         version.start()
         versions.append(version)
         return version, graph
@@ -64,7 +64,7 @@ def test_failed_write_has_changed_nothing(start: Start) -> None:
 
 
 def test_without_undo_it_may_have(start: Start) -> None:
-    version, _ = start(state_undo=False)
+    version, _ = start(rollback_failed_writes=False)
     add(version, -1)[0].error()
     assert read(version) == [-1, 0]
 
@@ -142,8 +142,8 @@ def test_restart_goes_on_from_the_drained_state(start: Start, tmp_path: Path) ->
     version.stop(10)
     again, _ = start(state_dir=str(tmp_path))
     assert read(again) == [5, 5]
-    assert again.keeper is not None
-    assert again.keeper.kept.writes == 1
+    assert again.snapshotter is not None
+    assert again.snapshotter.status.writes == 1
 
 
 def test_write_that_cannot_be_saved_is_said_to_have_happened(start: Start, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_at_start_a_version_takes_over_from_the_snapshots_of_another(start: Star
     add(old, 5)[0].answer()
     old.stop(10)
     assert read(start(2, state_dir=str(tmp_path))[0]) == [0, 0]
-    carrying, _ = start(3, state_dir=str(tmp_path), state_carry=True)
+    carrying, _ = start(3, state_dir=str(tmp_path), transfer_state=True)
     assert read(carrying) == [5, 5]
 
 
@@ -226,10 +226,12 @@ def test_version_with_others_beside_it_starts_from_its_own_snapshots(start: Star
         for _ in range(3 - number):
             add(version, by)[0].answer()
         version.stop(10)
-    settings = StateSettings(state_dir=str(tmp_path), state_carry=True)
+    settings = StateSettings(state_dir=str(tmp_path), transfer_state=True)
     found = [
-        StateRestore(settings, "m", 2, "0" * 32, has_company=has_company).beginning(Adding().read_variables())
-        for has_company in (True, False)
+        StateRestore(settings, "m", 2, "0" * 32, has_siblings=has_siblings).beginning(
+            Adding().read_variables()
+        )
+        for has_siblings in (True, False)
     ]
     assert [int(beginning.values["total"]) for beginning in found] == [10, 14]
     assert [beginning.writes for beginning in found] == [1, 2]
@@ -242,7 +244,7 @@ def test_stray_file_beside_the_snapshots_of_versions_keeps_nobody_from_taking_ov
     add(old, 5)[0].answer()
     old.stop(10)
     (tmp_path / "m" / "a stray file").write_bytes(b"")
-    assert read(start(2, state_dir=str(tmp_path), state_carry=True)[0]) == [5, 5]
+    assert read(start(2, state_dir=str(tmp_path), transfer_state=True)[0]) == [5, 5]
 
 
 def test_version_that_is_loaded_again_loses_nothing_when_the_one_before_closes(
@@ -267,9 +269,9 @@ def test_version_that_could_not_take_over_leaves_the_snapshots_of_the_other_alon
     old, _ = start(**state)
     new, _ = start(**state)
     add(old, 1)[0].answer()
-    assert new.keeper is not None
+    assert new.snapshotter is not None
     with monkeypatch.context() as full:
-        full.setattr(new.keeper, "_save", lambda *_: "no space left on device")
+        full.setattr(new.snapshotter, "_save", lambda *_: "no space left on device")
         with pytest.raises(LoadError, match="no space left"):
             hand_over(old, new, replaced=True)
     add(old, 2)[0].answer()

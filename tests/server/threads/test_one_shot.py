@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from hotgraph_server.threads.one_shot import Threads
+from hotgraph_server.threads.one_shot import OneShotThreads
 
 from ..fakes import HANG_S
 
 
 def test_thread_has_its_name_and_is_waited_for() -> None:
-    threads, names, go = Threads(), [], threading.Event()
+    threads, names, go = OneShotThreads(), [], threading.Event()
 
     def run() -> None:
         go.wait(HANG_S)
@@ -26,7 +26,7 @@ def test_thread_has_its_name_and_is_waited_for() -> None:
 
 
 def test_none_is_begun_once_they_are_refused() -> None:
-    threads, ran = Threads(), []
+    threads, ran = OneShotThreads(), []
     threads.refuse()
     threads.start("late", lambda: ran.append(1))
     assert threads.join(time.monotonic() + HANG_S, HANG_S)
@@ -34,7 +34,7 @@ def test_none_is_begun_once_they_are_refused() -> None:
 
 
 def test_one_that_does_not_end_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    threads, go = Threads(), threading.Event()
+    threads, go = OneShotThreads(), threading.Event()
 
     def wait() -> None:
         go.wait(HANG_S)
@@ -48,7 +48,7 @@ def test_one_that_does_not_end_is_named(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_one_that_fails_is_forgotten_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    threads = Threads()
+    threads = OneShotThreads()
 
     def fail() -> None:
         raise RuntimeError("a bug")

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.tfs import codec as tfs
+from hotgraph_server.protocols.tfs import decode as tfs
 from hotgraph_server.protocols.v2 import codec as v2
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport import message_fields
 from hotgraph_server.transport.service import joined
 
 from ..protocols.fakes import float_signature
-from ..protocols.tfs.test_codec import requests as predict_requests
-from ..protocols.tfs.test_codec import same
+from ..protocols.tfs.tensor_protos import requests as predict_requests
+from ..protocols.tfs.tensor_protos import same
 from ..protocols.v2.test_codec import SIGNATURES, outcome
 from ..protocols.v2.test_codec import requests as infer_requests
 

@@ -6,7 +6,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.rules import is_proven
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -14,14 +13,14 @@ from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup.adversarial import adversarial_rows
 from hotgraph_server.warmup.batch_safety import (
     ROWS,
-    NoEvidence,
     Rows,
-    Run,
     rows_influence_each_other,
     why_not_joined,
 )
+from hotgraph_server.warmup.batching_rules import is_proven
 from hotgraph_server.warmup.climbing import climb
 from hotgraph_server.warmup.probing import BoundedRuns, Cost, Limits, Measured
+from hotgraph_server.warmup.row_comparison import NoEvidence, Run
 from hotgraph_server.warmup.synthetic_inputs import Kind, generate
 
 from ..fakes import FakeClock, signature

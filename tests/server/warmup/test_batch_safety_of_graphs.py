@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings, WarmupSettings
 from hotgraph_server.warmup import batch_safety
 from hotgraph_server.warmup import first_runs as first_runs_module
-from hotgraph_server.warmup.batch_safety import NoEvidence
 from hotgraph_server.warmup.first_runs import FirstRuns, warm_up
+from hotgraph_server.warmup.row_comparison import NoEvidence
 
 from ..row_independence.library import HONEST, TRAPS
 from ..row_independence.library.cases import Built, Case, Cases, floats, ints, texts

@@ -11,7 +11,7 @@ from hotgraph_server.errors import RunFailed
 from hotgraph_server.settings import WarmupSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.first_runs import summary, warm_up, warm_up_sizes, warmed
+from hotgraph_server.warmup.first_runs import summary, warm_up
 from hotgraph_server.warmup.probing import Measured
 from hotgraph_server.warmup.synthetic_inputs import Kind
 
@@ -250,50 +250,3 @@ def test_summary_is_one_line_for_the_log(
     alone: dict[str, str | None], unusable: dict[str, str], text: str
 ) -> None:
     assert summary(alone, unusable) == text
-
-
-def test_sizes_that_the_graph_takes_are_run_once() -> None:
-    def compute(inputs: Sequence[Array]) -> Sequence[Array]:
-        if len(inputs[0]) == 8:
-            raise RunFailed(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "out of memory")
-        return doubled(inputs)
-
-    graph = opened(FakeGraph(compute=compute))
-    assert warm_up_sizes(graph, graph.signatures["serving_default"], (2, 4, 8), KIND) == [2, 4]
-    assert [len(inputs[0]) for inputs in graph.runs] == [2, 4, 8]
-
-
-def test_sizes_of_a_graph_that_takes_nothing_generated_are_none() -> None:
-    graph = failing(grpc.StatusCode.INVALID_ARGUMENT)
-    assert warm_up_sizes(graph, graph.signatures["serving_default"], (2, 4), KIND) == []
-    assert warm_up_sizes(graph, graph.signatures["serving_default"], (2, 4), None) == []
-
-
-def test_no_size_is_begun_when_the_time_is_over_but_the_first() -> None:
-    clock = FakeClock()
-
-    def compute(inputs: Sequence[Array]) -> Sequence[Array]:
-        clock.now += 1
-        return doubled(inputs)
-
-    graph = opened(FakeGraph(compute=compute))
-    one, until = graph.signatures["serving_default"], clock.now + 2
-    assert warm_up_sizes(graph, one, (1, 2, 4, 8), KIND, until, clock) == [1, 2]
-    assert warm_up_sizes(graph, one, (1, 2, 4, 8), KIND, until, clock) == [1]
-
-
-@pytest.mark.parametrize(
-    ("brought", "sizes", "text"),
-    [
-        ({}, {}, ""),
-        ({"regress": 2, "predict": 1}, {}, "3 calls that the model brings (1 predict, 2 regress)"),
-        ({}, {"s": [1, 2]}, "1, 2 generated rows for s"),
-        (
-            {"predict": 4},
-            {"a": [8], "b": [8]},
-            "4 calls that the model brings (4 predict); 8 generated rows for a, b",
-        ),
-    ],
-)
-def test_words_say_what_was_run(brought: dict[str, int], sizes: dict[str, list[int]], text: str) -> None:
-    assert warmed(brought, sizes) == text

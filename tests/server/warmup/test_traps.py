@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import CallError, RunFailed
-from hotgraph_server.graph import Graph
+from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings
 from hotgraph_server.signatures import Signature
@@ -91,7 +91,7 @@ class Serving:
             return self._graphs[0]
 
         # A check would hide that they should not have been joined.
-        settings = ModelSettings("m", directory, BatchSettings(**{"check_one_in": 0, **batch}))
+        settings = ModelSettings("m", directory, BatchSettings(**{"verify_one_in": 0, **batch}))
         self.version = Version(settings, 1, open_graph)
         self.version.start()
         (self.graph,) = self._graphs
@@ -279,7 +279,7 @@ def test_nobody_gets_a_wrong_answer_from_what_the_trial_has_let_through(
 ) -> None:
     """Six threads at once send texts that a graph pads to the longest; the empty one is NaN alone."""
     monkeypatch.setattr("hotgraph_server.warmup.first_runs.why_not_joined", lambda *_, **__: None)
-    serving = serve("padded_text", check_one_in=1000)
+    serving = serve("padded_text", verify_one_in=1000)
     assert serving.version.alone["serving_default"] is None
     every = [texts(b"abcdefgh"[:length] * repeats)[0] for repeats in (1, 3) for length in range(9)]
     expected = [caller.answer()[0] for caller in serving.alone("serving_default", [[one] for one in every])]

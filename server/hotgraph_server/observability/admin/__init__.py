@@ -1,1 +1,4 @@
-"""The admin port: metrics, health over HTTP, and a page to look at."""
+"""The admin port: metrics, health over HTTP, and a page to look at.
+
+Nothing here takes part in a call.
+"""

@@ -20,7 +20,7 @@ from pathlib import Path
 from prometheus_client.exposition import choose_encoder
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.admin.http import HTML, JSON, Request, Response, text
 from hotgraph_server.observability.admin.state import PREFIX, answer_state
 from hotgraph_server.observability.admin.status import status

@@ -39,27 +39,27 @@ def answer_state(models: Registry, request: Request) -> Response | Future[Respon
 
 
 def _save(version: Version) -> Response | Future[Response]:
-    keeper = version.keeper
-    if keeper is None or keeper.kept.folder is None:
+    snapshotter = version.snapshotter
+    if snapshotter is None or snapshotter.status.folder is None:
         return text(HTTPStatus.CONFLICT, f"{version.title} keeps no snapshots")
     answered: Future[Response] = Future()
 
     def tell(saved: Future[str | None]) -> None:
         problem = saved.result()
         if problem is None:
-            kept = keeper.kept
+            kept = snapshotter.status
             line = f"{version.title}: {kept.saved} writes are saved in {kept.folder}"
             answered.set_result(text(HTTPStatus.OK, line))
         else:
             line = f"{version.title} could not be saved: {problem}"
             answered.set_result(text(HTTPStatus.INTERNAL_SERVER_ERROR, line))
 
-    keeper.save().add_done_callback(tell)
+    snapshotter.save().add_done_callback(tell)
     return answered
 
 
 def _told(version: Version) -> dict[str, object]:
-    kept = version.keeper.kept if version.keeper is not None else None
+    kept = version.snapshotter.status if version.snapshotter is not None else None
     return {
         "model": version.name,
         "version": version.number,

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Figures
 from hotgraph_server.tensors import tensorflow_name

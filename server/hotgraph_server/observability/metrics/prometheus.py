@@ -29,7 +29,8 @@ from prometheus_client.utils import floatToGoString
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Event, Figures
 

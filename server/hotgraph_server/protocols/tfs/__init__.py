@@ -1,4 +1,7 @@
-"""TensorFlow Serving's protocol, as its clients speak it."""
+"""TensorFlow Serving's protocol, as its clients speak it.
+
+Nothing here knows of the other protocol (v2/).
+"""
 
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.prediction import service as prediction_service

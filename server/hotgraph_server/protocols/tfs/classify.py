@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.tfs.codec import dtype_name
+from hotgraph_server.protocols.tfs.tensor_proto import dtype_name
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.message_fields import header

@@ -25,7 +25,7 @@ from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.message_fields import Message
 
 # A message of some megabytes can say "this megabyte, before each of a million examples". As much as a tensor
-# may be filled with by one value (codec.py).
+# may be filled with by one value (decode.py).
 _MAX_REPEATED_BYTES = 256 * 2**20
 
 

@@ -13,7 +13,8 @@ from tensorflow_serving.apis import model_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.signatures import DEFAULT_SIGNATURE
 
 

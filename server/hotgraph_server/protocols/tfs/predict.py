@@ -11,7 +11,7 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.fast_path import FastPath
 from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template
-from hotgraph_server.protocols.tfs import codec, model_spec, predict_rules, spans
+from hotgraph_server.protocols.tfs import decode, encode, model_spec, predict_rules, spans
 from hotgraph_server.protocols.tfs.model_spec import Wanted
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature
@@ -54,7 +54,7 @@ class Predict(FastPath[Asked]):
         return True
 
     def _take_the_long_way(self, message: Message, reply: Reply) -> None:
-        request, large = codec.read_request(message)
+        request, large = decode.read_request(message)
         version = model_spec.find_for(self._registry, request)
         spec = request.model_spec
         signature = predict_rules.signature_of(
@@ -96,7 +96,7 @@ class _Answer(Answer):
 
     def encode(self, arrays: Sequence[Array]) -> bytes | list[memoryview]:
         version, asked = self._version, self._asked
-        return codec.encode_response(
+        return encode.encode_response(
             version.name,
             version.number,
             asked.signature.name,

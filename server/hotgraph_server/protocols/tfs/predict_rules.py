@@ -7,7 +7,7 @@ from typing import Any
 
 from hotgraph_server.errors import InvalidCall, WrongMethod, WrongSignature
 from hotgraph_server.protocols.input_shapes import check_shape
-from hotgraph_server.protocols.tfs import classify, codec, regress
+from hotgraph_server.protocols.tfs import classify, decode, regress
 from hotgraph_server.signatures import DEFAULT_SIGNATURE, Signature
 from hotgraph_server.tensors import Array, tensorflow_name
 
@@ -52,7 +52,7 @@ def why_unusable(unusable: Mapping[str, str], name: str) -> str:
 
 def inputs_of(
     request: Any,
-    large: Mapping[str, codec.LargeValues],
+    large: Mapping[str, decode.LargeValues],
     signature: Signature,
     *,
     strict_shapes: bool = False,
@@ -64,7 +64,7 @@ def inputs_of(
 
     Args:
         request: a PredictRequest.
-        large: what was left out of it, by alias (codec.read_request).
+        large: what was left out of it, by alias (decode.read_request).
         signature: what is called.
         strict_shapes: see protocols/input_shapes.py.
 
@@ -89,7 +89,7 @@ def inputs_of(
     arrays: list[Array] = []
     for spec in signature.inputs:
         if spec.alias in sent:
-            array = codec.decode_tensor(spec.alias, sent[spec.alias], large.get(spec.alias))
+            array = decode.decode_tensor(spec.alias, sent[spec.alias], large.get(spec.alias))
         elif spec.alias in defaults:
             array = defaults[spec.alias]
         else:

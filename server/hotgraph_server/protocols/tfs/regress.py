@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.tfs.codec import dtype_name
+from hotgraph_server.protocols.tfs.tensor_proto import dtype_name
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.message_fields import header

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2
 
 from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound, NotReady, Unsupported
-from hotgraph_server.models.version import State, Unavailable, VersionStatus
+from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.protocols.tfs.model_config import models_of
 from hotgraph_server.settings import Like, ModelSettings
 from hotgraph_server.transport.message_fields import Message

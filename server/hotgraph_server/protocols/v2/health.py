@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.protocols.v2 import models
 from hotgraph_server.protocols.v2.tables import Table
 from hotgraph_server.transport.service import PlainMethod

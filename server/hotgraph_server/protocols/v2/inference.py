@@ -10,7 +10,8 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.fast_path import FastPath
 from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
 from hotgraph_server.protocols.template import Template

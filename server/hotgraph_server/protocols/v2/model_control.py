@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import IndexRow, State
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import HotMethod, Reply, parsed
 

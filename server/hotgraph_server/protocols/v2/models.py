@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hotgraph_server.errors import InvalidCall, NotFound, NotReady
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.signatures import Signature
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.v2 import models
 from hotgraph_server.protocols.v2.tables import Table
 from hotgraph_server.statistics import ENDINGS, Event, OfSize, Snapshot, Total

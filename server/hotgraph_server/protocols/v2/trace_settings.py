@@ -5,7 +5,7 @@ from __future__ import annotations
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.tracing.configs import read_change, shown
 from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2.tables import Table

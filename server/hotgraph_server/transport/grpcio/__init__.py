@@ -1,4 +1,4 @@
 """The services on grpc's own server: what runs where ours (http2/) is switched off.
 
-All that touches grpc's server API is here, by its public parts; nothing of http2/ may be.
+Nothing else touches grpc's server API, and nothing here knows of http2/.
 """

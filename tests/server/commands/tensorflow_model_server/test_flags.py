@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS, GROUPS
 from hotgraph_server.commands.tensorflow_model_server.flags import UsageError, help_text, parse
 
-PAGE = Path(__file__).parents[3] / "docs" / "tensorflow-serving.md"
+PAGE = Path(__file__).parents[4] / "docs" / "tensorflow-serving.md"
 
 # What TensorFlow Serving documents; where it works a default out from the CPUs, we have 0.
 DEFAULTS: dict[str, Any] = {

@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State, Version
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.prometheus import (
     ServerCollector,
     prometheus_registry,
@@ -25,7 +26,7 @@ from hotgraph_server.warmup.plan import Form, Plan, Threads
 
 from ...fakes import HANG_S, FakeClock, FakeGraph, signature
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 

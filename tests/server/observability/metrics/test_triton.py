@@ -24,7 +24,7 @@ from hotgraph_server.statistics import ENDINGS, Event
 from ...fakes import HANG_S, FakeClock, FakeGraph, signature
 from .test_gpus import Driver
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 STAT = "cpu  10 0 20 60 10 0 0 0 5 5\ncpu0 1 2 3\n"
 MEMINFO = "MemTotal:       1000 kB\nMemFree:        10 kB\nMemAvailable:   250 kB\nHugePages_Total:  0\n"
 

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
-from hotgraph_server.protocols.tfs import codec
+from hotgraph_server.models.status import State
+from hotgraph_server.protocols.tfs import decode
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -146,7 +146,7 @@ def never_parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def parse(message: Message) -> Any:
         raise AssertionError("parsed")
 
-    return lambda: monkeypatch.setattr(codec, "parse_request", parse)
+    return lambda: monkeypatch.setattr(decode, "parse_request", parse)
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))

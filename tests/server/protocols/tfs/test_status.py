@@ -18,7 +18,7 @@ from hotgraph_server.errors import (
     NotFound,
     Unsupported,
 )
-from hotgraph_server.models.version import State, Unavailable, VersionStatus
+from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.protocols import tfs
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.transport.service import Service

@@ -19,7 +19,7 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.protocols.v2 import codec
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.signatures import Signature, TensorSpec

@@ -9,8 +9,7 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, ControlOff, Draining, InvalidCall, LoadFailed, Unsupported
-from hotgraph_server.models.status import IndexRow
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import IndexRow, State
 from hotgraph_server.protocols.v2.model_control import methods
 
 from ..fakes import FakeReply

@@ -6,7 +6,7 @@ import pytest
 
 from hotgraph_server.errors import InvalidCall, NotFound, NotReady
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import State
+from hotgraph_server.models.status import State
 from hotgraph_server.protocols.v2.models import find, requested_number, signature_of
 
 from ..fakes import RecordingVersion, float_signature

@@ -1,7 +1,7 @@
 """May calls of a signature share a batch? What can be said from its structure and its owner. Pure.
 
-Structure can only forbid. What it does not forbid is put to the trial (warmup/batch_safety.py) before the
-version is live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further
+Structure can only forbid. What it does not forbid is tried (batch_safety.py) before the version is
+live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further
 in both directions, with two limits: nobody can join what has no rows, and a signature that may change state
 runs call by call unless the owner has said just that it need not (`state.batch_writes`), because it can never
 be tried.
@@ -9,8 +9,9 @@ be tried.
 
 from __future__ import annotations
 
+from hotgraph_server.batching.joining import is_whole
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
-from hotgraph_server.signatures import Signature, TensorSpec
+from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING
 
 
@@ -80,17 +81,6 @@ def joined_because(signature: Signature, batching: str = "tried", proof: Judgeme
     if is_proven(signature, proof):
         return "proven by structure"
     return "not proven, on its owner's word" if batching == "always" else "tried, not proven"
-
-
-def is_whole(spec: TensorSpec) -> bool:
-    """Has this tensor no rows? Then it is never joined or cut: an input must be equal in all calls of a
-    batch, an output goes to everyone as it is."""
-    return spec.shape is not None and not spec.free_rows
-
-
-def whole_outputs(signature: Signature) -> frozenset[str]:
-    """The aliases of the outputs that have no rows."""
-    return frozenset(spec.alias for spec in signature.outputs if is_whole(spec))
 
 
 def _why_no_rows(signature: Signature) -> str | None:

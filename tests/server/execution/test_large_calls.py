@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.joining import PLAIN, joining_of
-from hotgraph_server.execution.splitting import add_answer, may_split, next_piece, whole_answer
+from hotgraph_server.execution.large_calls import add_answer, may_split, next_piece, whole_answer
 
 from ..fakes import call, rows, signature
 

@@ -1,19 +1,12 @@
-"""TensorProto to array and back, as TensorFlow Serving reads and writes them. Pure.
+"""TensorProto to array, as TensorFlow Serving reads them. Pure.
 
 Reading follows TensorFlow: a tensor is in ``tensor_content`` or in the typed field of its dtype; a
 typed field that is too short repeats its last value, an empty one is all zeros, what is too long is
 ignored; no shape is a scalar. TensorFlow's own ``make_ndarray`` does the same a hundred times slower.
-
-Writing uses the typed fields, which is what TensorFlow Serving's clients read. Where a packed field is
-byte for byte the array's memory (floats, complex numbers, booleans) the bytes are spliced in; others
-go through protobuf. Where the settings say so, all but strings are written as ``tensor_content``, which is
-always the memory. (TensorFlow Serving then writes strings so too, in a form that none of its clients in
-Python can read.)
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,7 +16,15 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.tensors import DT_STRING, MAX_EMPTY, STRING, Array, dtype_of, number_of
+from hotgraph_server.protocols.tfs.tensor_proto import (
+    COMPLEX,
+    CONTENT,
+    DT_BFLOAT16,
+    DT_HALF,
+    FIELDS,
+    SPLICED,
+)
+from hotgraph_server.tensors import MAX_EMPTY, STRING, Array, dtype_of
 from hotgraph_server.transport.message_fields import (
     LENGTH_DELIMITED,
     WORTH_CUTTING,
@@ -33,40 +34,9 @@ from hotgraph_server.transport.message_fields import (
     fields,
     header,
     read_varint,
-    whole_or_pieces,
 )
 
-_DT_HALF, _DT_BFLOAT16 = 19, 14
-
-# Typed field by dtype number: its name, and the dtype of its elements where numpy needs to be told.
-_FIELDS: dict[int, tuple[str, Any]] = {
-    1: ("float_val", np.float32),
-    2: ("double_val", np.float64),
-    3: ("int_val", np.int32),
-    4: ("int_val", np.int32),
-    5: ("int_val", np.int32),
-    6: ("int_val", np.int32),
-    DT_STRING: ("string_val", object),
-    8: ("scomplex_val", np.float32),
-    9: ("int64_val", np.int64),
-    10: ("bool_val", np.bool_),
-    _DT_BFLOAT16: ("half_val", np.int32),
-    17: ("int_val", np.int32),
-    18: ("dcomplex_val", np.float64),
-    _DT_HALF: ("half_val", np.int32),
-    22: ("uint32_val", np.uint32),
-    23: ("uint64_val", np.uint64),
-}
-_COMPLEX = {8: np.complex64, 18: np.complex128}
-
-# Field numbers of TensorProto whose packed form is the array's little-endian memory.
-_SPLICED = {1: 5, 2: 6, 8: 9, 10: 11, 18: 12}
-
-# Field numbers of TensorProto.tensor_content and PredictRequest.inputs.
-_CONTENT = 4
 _INPUTS = 2
-
-_CONTENTS = {number: _CONTENT for number in _FIELDS if number != DT_STRING}
 
 # A request of a few bytes may say "this value, a trillion times". No honest caller fills more than this.
 _MAX_FILLED_BYTES = 256 * 2**20
@@ -136,7 +106,7 @@ def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> A
         InvalidCall: unknown dtype, impossible shape, or content that does not fit it.
     """
     # References to variables come out of graphs, and never in.
-    dtype = dtype_of(proto.dtype) if proto.dtype in _FIELDS else None
+    dtype = dtype_of(proto.dtype) if proto.dtype in FIELDS else None
     if dtype is None:
         raise _unreadable(alias, f"no tensor can have dtype {proto.dtype}")
     shape = [dimension.size for dimension in proto.tensor_shape.dim]
@@ -149,107 +119,16 @@ def decode_tensor(alias: str, proto: Any, large: LargeValues | None = None) -> A
     nonzero = count or math.prod(max(size, 1) for size in shape)
     if nonzero * dtype.itemsize > _MAX_BYTES or (not count and nonzero > MAX_EMPTY):
         raise _unreadable(alias, f"shape {shape} is too large")
-    content = large.memory if large and large.field == _CONTENT else proto.tensor_content
+    content = large.memory if large and large.field == CONTENT else proto.tensor_content
     if len(content):
         flat = _from_content(alias, content, dtype, count)
     else:
         # Values in the field of another dtype do not count.
-        memory = large.memory if large and large.field == _SPLICED.get(proto.dtype) else None
+        memory = large.memory if large and large.field == SPLICED.get(proto.dtype) else None
         flat = _from_field(alias, proto, dtype, count, memory)
         if len(flat) < count:
             return _filled(alias, flat, dtype, shape)
     return flat.reshape(shape)
-
-
-def encode_response(
-    model: str,
-    version: int,
-    signature: str,
-    aliases: Sequence[str],
-    arrays: Sequence[Array],
-    *,
-    as_content: bool = False,
-) -> bytes | list[memoryview]:
-    """A PredictResponse's bytes: which model's version and signature was answered, and with what.
-
-    Args:
-        as_content: write ``tensor_content`` where there is a choice.
-    """
-    field_of = _CONTENTS if as_content else _SPLICED
-    # Messages may be concatenated field by field, so what seldom changes is serialised once.
-    parts: list[Any] = [_answered(model, version, signature)]
-    for alias, array in zip(aliases, arrays, strict=True):
-        number = number_of(array.dtype)
-        if number in field_of and array.size:
-            parts.append(_entry_of_spliced(alias, number, field_of[number], array.shape, array.nbytes))
-            parts.append(_memory(array))
-        else:
-            tensor = encode_tensor(array)
-            parts.append(_entry_of(alias, len(tensor)))
-            parts.append(tensor)
-    return whole_or_pieces(parts)
-
-
-def dtype_name(dtype: np.dtype[Any]) -> str:
-    """What TensorFlow Serving calls a dtype in its messages: ``DT_FLOAT``."""
-    names = _TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number
-    return str(names[number_of(dtype)].name)
-
-
-def encode_tensor(array: Array) -> bytes:
-    """A TensorProto's bytes, with the values in their typed field."""
-    number = number_of(array.dtype)
-    head = _tensor_head(number, array.shape)
-    if not array.size:
-        return head
-    if number in _SPLICED:
-        return b"".join((head, header(_SPLICED[number], array.nbytes), _memory(array)))
-    if number in (_DT_HALF, _DT_BFLOAT16):
-        array = np.ascontiguousarray(array).view(np.uint16)
-    values = _TensorProto(**{_FIELDS[number][0]: array.ravel().tolist()})
-    return head + values.SerializeToString()  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=256)
-def _answered(model: str, version: int, signature: str) -> bytes:
-    response = predict_pb2.PredictResponse()
-    response.model_spec.name = model
-    # Also if it is 0.
-    response.model_spec.version.value = version
-    response.model_spec.signature_name = signature
-    return response.SerializeToString()  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=1024)
-def _tensor_head(number: int, shape: tuple[int, ...]) -> bytes:
-    """What a TensorProto says about a tensor, but for its values."""
-    proto = _TensorProto(dtype=number)
-    # Also for a scalar: a tensor without a shape message would be of unknown shape to some readers.
-    proto.tensor_shape.SetInParent()
-    for size in shape:
-        proto.tensor_shape.dim.add(size=size)
-    return proto.SerializeToString()  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=1024)
-def _entry_of(alias: str, length: int) -> bytes:
-    """What comes before a TensorProto of that many bytes in PredictResponse.outputs, a map: entries of
-    key = 1 and value = 2 in field 1."""
-    key = alias.encode()
-    entry = b"".join((header(1, len(key)), key, header(2, length)))
-    return header(1, len(entry) + length) + entry
-
-
-@functools.lru_cache(maxsize=1024)
-def _entry_of_spliced(alias: str, number: int, field: int, shape: tuple[int, ...], length: int) -> bytes:
-    """All that comes before the values of a tensor that has its memory of that many bytes in `field`."""
-    head = _tensor_head(number, shape) + header(field, length)
-    return _entry_of(alias, len(head) + length) + head
-
-
-def _memory(array: Array) -> Any:
-    """An array as one piece of memory, for joining."""
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _cut_entry(entry: memoryview) -> tuple[bytes, str, LargeValues] | None:
@@ -263,7 +142,7 @@ def _cut_entry(entry: memoryview) -> tuple[bytes, str, LargeValues] | None:
         kind.append(entry[value:end] if kind is not others else entry[start:end])
     if len(keys) != 1 or len(values) != 1 or others:
         return None
-    for field in (_CONTENT, *_SPLICED.values()):
+    for field in (CONTENT, *SPLICED.values()):
         tensor, pieces = cut_out(values[0], field)
         if pieces and max(map(len, pieces)) >= WORTH_CUTTING:
             if len(pieces) > 1:
@@ -310,7 +189,7 @@ def _strings_from_content(alias: str, content: memoryview, count: int) -> Array:
 
 
 def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int, memory: memoryview | None) -> Array:
-    field, element = _FIELDS[proto.dtype]
+    field, element = FIELDS[proto.dtype]
     values = getattr(proto, field)
     if memory is not None:
         flat = _from_memory(alias, memory, np.dtype(element))
@@ -319,10 +198,10 @@ def _from_field(alias: str, proto: Any, dtype: np.dtype[Any], count: int, memory
         flat[:] = values
     else:
         flat = np.array(values, element)
-    if proto.dtype in _COMPLEX:
+    if proto.dtype in COMPLEX:
         # Real and imaginary parts in turn; half a number at the end is ignored.
-        flat = flat[: len(flat) // 2 * 2].view(_COMPLEX[proto.dtype])
-    elif proto.dtype in (_DT_HALF, _DT_BFLOAT16):
+        flat = flat[: len(flat) // 2 * 2].view(COMPLEX[proto.dtype])
+    elif proto.dtype in (DT_HALF, DT_BFLOAT16):
         flat = flat.astype(np.uint16).view(dtype)
     else:
         flat = flat.astype(dtype, copy=False)
@@ -358,7 +237,3 @@ def _filled(alias: str, flat: Array, dtype: np.dtype[Any], shape: Sequence[int])
 
 def _unreadable(alias: str, why: str) -> InvalidCall:
     return InvalidCall(f"tensor parsing error: {alias}: {why}")
-
-
-# The class of PredictRequest.inputs' values: TensorFlow's, without importing TensorFlow for it here.
-_TensorProto = type(predict_pb2.PredictRequest().inputs[""])

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hotgraph_server.batching.rules import has_rows, joined_because, whole_outputs, why_alone
+from hotgraph_server.batching.joining import whole_outputs
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
+from hotgraph_server.warmup.batching_rules import has_rows, joined_because, why_alone
 
 from ..fakes import signature
 

@@ -1,0 +1,1 @@
+"""What scripts/architecture and scripts/hops are made of: the code as its own imports and calls show it."""

@@ -1,0 +1,30 @@
+"""The floors of the server, and what is held against them.
+
+A floor knows the floors below it and nothing of those above: who has read the floors below a room has read
+everything that the room stands on. tests/test_architecture.py holds the imports against this list, and
+scripts/architecture draws it.
+"""
+
+from __future__ import annotations
+
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("commands",),
+    ("server",),
+    ("rest", "model_control"),
+    ("protocols", "repository"),
+    ("observability", "model_config"),
+    ("models",),
+    ("execution", "graph"),
+    ("warmup", "sequences"),
+    ("transport", "access", "state", "batching"),
+    ("settings",),
+    ("row_independence", "signatures", "text_proto"),
+    ("threads", "statistics", "tensors", "errors"),
+)
+"""From the top to the bottom; rooms of one floor do not import each other. From the left to the right as the
+picture shows them.
+"""
+
+BASE = 3
+"""So many of the lowest floors are what every other may use; the picture leaves the arrows to them away."""
