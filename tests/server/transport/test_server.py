@@ -15,7 +15,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 from hotgraph_server.errors import NotReady, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.server import GrpcServer
-from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
+from hotgraph_server.transport.service import (
+    LARGE_MESSAGE,
+    OpenStream,
+    PlainMethod,
+    Reply,
+    Service,
+    StreamingMethod,
+)
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 
@@ -197,6 +204,20 @@ class TestStop:
     def test_stopping_twice_is_stopping_once(self, server: GrpcServer) -> None:
         assert server.stop(PATIENCE_S)
         server.stop(0)
+
+    def test_no_thread_is_left_behind(self, serve: Serve, connect: Connect) -> None:
+        before = set(threading.enumerate())
+        server = serve()
+        channel = connect(server)
+        # Decoded aside, where that is done.
+        assert hot(channel, "Echo")(bytes(LARGE_MESSAGE + 1), timeout=PATIENCE_S)
+        assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
+        next(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()))
+        threads = set(threading.enumerate()) - before
+        ours = {one for one in threads if one.name.startswith(("serving", "decoding", "hot call", "stream"))}
+        assert len(ours) == 2
+        assert server.stop(PATIENCE_S)
+        assert not any(one.is_alive() for one in ours)
 
     def test_another_server_in_the_process_goes_on(self, serve: Serve, connect: Connect) -> None:
         first, second = serve(), serve()

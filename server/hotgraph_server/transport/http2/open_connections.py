@@ -44,6 +44,7 @@ class OpenConnections:
         dirty: have something new to write.
         changed: wait for something else than the selector was told.
         times: see Times; may be replaced, and counts from the next round on.
+        next_look: when `give_up_stuck` is due, monotonic seconds.
     """
 
     def __init__(
@@ -71,22 +72,12 @@ class OpenConnections:
         # What is received lies here for the moment.
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
         self._view = memoryview(self._buffer)
-        self._looked_at = -math.inf
-
-    @property
-    def has_unserved(self) -> bool:
-        """Was there no time for some of what has come?"""
-        return self._round.is_pending
+        self.next_look = -math.inf
 
     @property
     def has_work(self) -> bool:
         """Is there something that can be done now?"""
-        return bool(self.dirty or self._gone or self.has_unserved)
-
-    @property
-    def next_look(self) -> float:
-        """When `give_up_stuck` is due, monotonic seconds."""
-        return self._looked_at + self.times.looking_s if self.sockets else math.inf
+        return bool(self.dirty or self._gone or self._round.unfinished or self._round.passed_over)
 
     def add(self, sock: socket.socket) -> None:
         """A connection has been accepted."""
@@ -95,8 +86,9 @@ class OpenConnections:
         self.sockets.add(one)
         self._selector.register(sock, one.registered, one)
 
-    def attend(self, ready: Sequence[SocketIO]) -> None:
-        """Every connection that has something is served once, as far as there is time.
+    def attend(self, ready: Sequence[SocketIO]) -> bool:
+        """Every connection that has something is served once, as far as there is time. Returns whether there
+        was none for some of what has come.
 
         Args:
             ready: what the selector says.
@@ -112,10 +104,11 @@ class OpenConnections:
             if one.reads and one in self.sockets:
                 self._guard(one, self._read)
                 if one.unfinished:
-                    self._round.leave(one)
-            if self._round.is_new(one):
+                    self._round.unfinished[one] = None
+            if one in self._round.new:
                 # That it can be written to is all that one with output waits for.
                 self._write(one)
+        return bool(self._round.unfinished or self._round.passed_over)
 
     def write_dirty(self) -> None:
         """Send what connections have to say."""
@@ -140,12 +133,10 @@ class OpenConnections:
             one.connection.lose()
 
     def give_up_stuck(self, now: float) -> None:
-        """Cut off peers that do nothing, and streams on which nothing moves, if it is time to look."""
+        """Cut off peers that do nothing, and streams on which nothing moves, and say when to look again."""
         assert self._lock.locked()
         times = self.times
-        if now < self._looked_at + times.looking_s:
-            return
-        self._looked_at = now
+        self.next_look = now + times.looking_s
         for one in list(self.sockets):
             if one.stuck_since < now - times.stuck_s:
                 _LOG.debug("a connection is cut off: its peer does nothing")
@@ -191,7 +182,7 @@ class OpenConnections:
             return
         if one.unfinished and one.reads:
             # It was not served while it took nothing.
-            self._round.leave(one)
+            self._round.unfinished[one] = None
         if one.closing and not one.has_output:
             self._see_out(one)
         if one in self.sockets and one.interest != one.registered:

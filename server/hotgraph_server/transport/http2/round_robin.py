@@ -19,19 +19,17 @@ class RoundRobin(Generic[Member]):
 
     Attributes:
         share_s: for each in this round, seconds.
+        new: have something new in this round, beside what they were left with.
+        unfinished: have had their share of this round, and more than there was time for.
+        passed_over: have something new, and were not served.
     """
 
     def __init__(self) -> None:
         self.share_s = 0.0
-        self._new: dict[Member, None] = {}  # of this round
-        self._late: dict[Member, None] = {}  # had more in the last one
-        self._unfinished: dict[Member, None] = {}
-        self._passed_over: list[Member] = []
-
-    @property
-    def is_pending(self) -> bool:
-        """Is somebody left for the next round?"""
-        return bool(self._unfinished or self._passed_over)
+        self.new: dict[Member, None] = {}
+        self.unfinished: dict[Member, None] = {}
+        self.passed_over: list[Member] = []
+        self._late: dict[Member, None] = {}  # were unfinished in the last round
 
     def begin(self, ready: Iterable[Member], round_s: float, connection_share_s: float) -> Sequence[Member]:
         """A round. Returns who is to be served, in this order; the first always, the others as far as there
@@ -40,23 +38,17 @@ class RoundRobin(Generic[Member]):
         Args:
             ready: have something new.
         """
-        late, self._unfinished = self._unfinished, {}
-        new = dict.fromkeys(self._passed_over) | dict.fromkeys(ready)
-        self._passed_over = []
+        late, self.unfinished = self.unfinished, {}
+        new = dict.fromkeys(self.passed_over)
+        for member in ready:
+            new[member] = None
+        self.passed_over = []
         self.share_s = min(connection_share_s / max(len(late), 1), round_s / max(len(new), 1))
-        self._new, self._late = new, late
+        self.new, self._late = new, late
         return [*new, *(member for member in late if member not in new)]
-
-    def is_new(self, member: Member) -> bool:
-        """Has it something new in this round, beside what it was left with?"""
-        return member in self._new
-
-    def leave(self, member: Member) -> None:
-        """It has more than there was time for."""
-        self._unfinished[member] = None
 
     def pass_over(self, members: Sequence[Member]) -> None:
         """There is no time for them in this round."""
-        self._passed_over = [member for member in members if member not in self._late]
+        self.passed_over = [member for member in members if member not in self._late]
         late = dict.fromkeys(member for member in members if member in self._late)
-        self._unfinished = late | self._unfinished
+        self.unfinished = late | self.unfinished

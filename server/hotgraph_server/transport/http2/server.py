@@ -239,6 +239,7 @@ class Http2Server:
     def _serve(self) -> None:
         timeout_s: float | None = None
         asleep_at: float | None = None
+        admission, coalescer = self.admission, self._coalescer
         try:
             while True:
                 ready = self._selector.select(timeout_s)
@@ -258,7 +259,10 @@ class Http2Server:
                     ):
                         return
                     timeout_s = self._time_to_wait(now)
-                    delay_s = self._delay(now, timeout_s)
+                    delay_s = coalescer.delay_s(now, admission.inside, admission.arrived, admission.answered)
+                    if timeout_s is not None:
+                        delay_s = min(delay_s, timeout_s)
+                    self._delays = delay_s > 0.0
                 if self._outbox:
                     # Put in after our last look, by a thread that found the lock taken.
                     timeout_s = 0.0
@@ -281,8 +285,7 @@ class Http2Server:
                 sock = self._acceptor.accept(key.fileobj, time.monotonic())  # type: ignore[arg-type]
                 if sock is not None:
                     self.connections.add(sock)
-        self.connections.attend(sockets)
-        self._give_way(self.connections.has_unserved)
+        self._give_way(self.connections.attend(sockets))
 
     def _give_way(self, gives_way: bool) -> None:
         """While there is always more to do, the threads that answer must not wait for the interpreter."""
@@ -314,28 +317,20 @@ class Http2Server:
             self._acceptor.close()
         elif self._acceptor.paused_until is not None and now >= self._acceptor.paused_until:
             self._acceptor.open()
-        self.connections.give_up_stuck(now)
+        if now >= self.connections.next_look:
+            self.connections.give_up_stuck(now)
 
     def _time_to_wait(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing is. Requires connections_lock."""
         if self.connections.has_work:
             return 0.0
-        due = [self._deadlines.next, self.connections.next_look]
+        due = [self._deadlines.next, self.connections.next_look if self.connections.sockets else math.inf]
         due += [moment for moment in (self._acceptor.paused_until, self._ending_at) if moment is not None]
         earliest = min(due)
         if earliest == math.inf:
             return None
         # A caller may have set a deadline of years, which is more than a selector can wait.
         return min(max(earliest - now, 0.0), self.connections.times.looking_s)
-
-    def _delay(self, now: float, timeout_s: float | None) -> float:
-        """How long arrivals may lie, seconds; not longer than the wait is. Requires connections_lock."""
-        admission = self.admission
-        delay_s = self._coalescer.delay_s(now, admission.inside, admission.arrived, admission.answered)
-        if timeout_s is not None:
-            delay_s = min(delay_s, timeout_s)
-        self._delays = delay_s > 0.0
-        return delay_s
 
     def _close_everything(self) -> None:
         """The end, in the serving thread or in place of it."""

@@ -107,6 +107,7 @@ class Serving:
         """From the next round on, which is now."""
         with self.server.connections_lock:
             self.server.connections.times = Times(**times)
+            self.server.connections.next_look = 0.0
         self.server.wake()
 
     def stop(self) -> None:
