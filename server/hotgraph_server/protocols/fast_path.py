@@ -1,8 +1,8 @@
 """A hot method with a fast path and a full path into the queue: what Predict and ModelInfer do alike.
 
 A message of a form that is known (template.py) is two arrays and a look at the registry away from the
-queue: the fast path. Any other is parsed and checked, and every error is found on this full path; if nothing
-is wrong with it, the next one of its form takes the fast path.
+queue: the fast path, which is the method's `__call__` itself. Any other is parsed and checked, and every
+error is found on this full path; if nothing is wrong with it, the next one of its form takes the fast path.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from hotgraph_server.batching.request import QueueHints, hints_of
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import QueueHints, place_of
-from hotgraph_server.protocols.template import Template, learn
+from hotgraph_server.protocols.template import learn
 from hotgraph_server.protocols.template_cache import KnownTemplates
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -27,7 +27,7 @@ class Meant(Protocol):
     Attributes:
         version: the one that was found; weakly, so that no template keeps a version from closing.
         aliases: of the outputs that the call wants, in the order of its answer.
-        place: of the call in the queue; worked out for templates, which spare all later calls the same.
+        hints: for the queue; worked out for templates, which spare all later calls the same.
     """
 
     @property
@@ -37,7 +37,7 @@ class Meant(Protocol):
     @property
     def aliases(self) -> tuple[str, ...]: ...
     @property
-    def place(self) -> QueueHints: ...
+    def hints(self) -> QueueHints: ...
     @property
     def _replace(self) -> Callable[..., Any]: ...
 
@@ -61,15 +61,6 @@ class FastPath(Generic[Asked]):
         Raises:
             CallError: it cannot be answered, and why; the reply is not used then.
         """
-        template = self._templates.find(message)
-        if template is None or not self._take_fast_path(template, message, reply):
-            self._take_full_path(message, reply)
-
-    def _take_fast_path(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
-        """Returns whether it led there: only if the version found last time is the one for this call too."""
-        raise NotImplementedError
-
-    def _take_full_path(self, message: Message, reply: Reply) -> None:
         raise NotImplementedError
 
     def _remember(
@@ -92,11 +83,12 @@ class FastPath(Generic[Asked]):
         except MalformedMessage:
             self._templates.add(None)
             return
-        place = place_of(version, signature, asked.aliases, inputs)
+        padded = version.padded.get(signature.name, ())
+        hints = hints_of(signature, asked.aliases, inputs, padded)
         self._templates.add(
             learn(
                 message,
-                asked._replace(place=place),
+                asked._replace(hints=hints),
                 inputs,
                 [places.get(spec.alias) for spec in signature.inputs],
                 text,

@@ -21,11 +21,12 @@ from tensorflow_serving.apis import (
 )
 
 from hotgraph_server.batching.completion import Outcome
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest import json_examples, json_predict, json_text
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
@@ -113,8 +114,8 @@ class Methods:
             self._predict_by_message(version, signature, inputs, request.rows, call)
             return
         outputs = signature.output_aliases
-        answer = _Predicted(call, outputs, request.rows, self.pool)
-        hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=QueueHints())
+        answer = _Predicted(call, (call, outputs, request.rows, self.pool))
+        submit(version, Request(signature, inputs, outputs, answer, call.deadline, peer=call.peer), call)
 
     def _predict_by_message(
         self, version: Version, signature: Signature, inputs: Sequence[Array], rows: bool, reply: Reply
@@ -203,23 +204,19 @@ class Methods:
             raise NotFound(f"Servable not found for request: Specific({target.name}, 0)")
 
 
-class _Predicted(Answer):
-    __slots__ = ("_call", "_outputs", "_pool", "_rows")
+class _Predicted(Answer[tuple[OpenCall, Sequence[str], bool, JsonProcessPool]]):
+    """About the call, the outputs that it gets, whether in rows, and where JSON is written."""
 
-    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, pool: JsonProcessPool) -> None:
-        super().__init__(call)
-        self._call = call
-        self._pool = pool
-        self._outputs = outputs
-        self._rows = rows
+    __slots__ = ()
 
-    def deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outcome) -> None:
         if not isinstance(outcome, CallError):
-            self._call.nbytes_out = sum(array.nbytes for array in outcome)
-        super().deliver(outcome)
+            self.about[0].nbytes_out = sum(array.nbytes for array in outcome)
+        super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        return self._pool.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
+        _, outputs, rows, pool = self.about
+        return pool.run(json_predict.write_outputs, outputs, arrays, rows=rows)
 
 
 class _TranslatedReply(ForwardingReply):

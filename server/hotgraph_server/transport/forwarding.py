@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.service import Answered, Left, Reply
 
 
@@ -15,6 +16,11 @@ class ForwardingReply:
         self._reply = reply
 
     @property
+    def observer(self) -> CallObserver | None:
+        """See Reply."""
+        return self._reply.observer
+
+    @property
     def peer(self) -> str:
         """See Reply."""
         return self._reply.peer
@@ -23,9 +29,9 @@ class ForwardingReply:
         """See Reply."""
         self._reply.finish(encode)
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
         """See Reply."""
-        self._reply.when_gone(leave)
+        self._reply.when_gone(cancel)
 
     def expire_at(self, deadline: float) -> None:
         """See Reply."""

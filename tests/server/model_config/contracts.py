@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hotgraph_server.model_config.completion import contract_from
+from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.settings import ModelSettings
@@ -43,7 +43,7 @@ def contract(
     found = settings_from(parsed(text), base)[0] if text else base
     known = {signature.name: signature for signature in signatures or (ROWS,)}
     reasons = {name: (alone or {}).get(name) for name in known}
-    return contract_from(found, "model 'm' version 1", known, {"broken": "why not"}, reasons)
+    return contract_of(found, "model 'm' version 1", known, {"broken": "why not"}, reasons)
 
 
 SEQUENCES = """

@@ -77,8 +77,8 @@ def test_caller_that_leaves_while_its_call_waits_ends_it_at_once(
     graph.gate.clear()
     first = hold_first_run(service, case, graph)
     waiting = submit(service, case, case.floats())
-    assert waiting.leave is not None
-    waiting.leave()
+    assert waiting.cancel is not None
+    waiting.cancel()
     with pytest.raises(Cancelled):
         waiting.answer()
     graph.gate.set()

@@ -13,6 +13,7 @@ class Noting:
 
     peer = "here:1"
     deadline = 7.0
+    observer = None
 
     def __init__(self) -> None:
         self.asked: list[object] = []
@@ -20,8 +21,8 @@ class Noting:
     def finish(self, encode: Callable[[], Answered]) -> None:
         self.asked.append(encode())
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self.asked.append(leave())
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        self.asked.append(cancel())
 
     def expire_at(self, deadline: float) -> None:
         self.asked.append(deadline)
@@ -30,7 +31,7 @@ class Noting:
 def test_everything_is_handed_on() -> None:
     inner = Noting()
     reply = ForwardingReply(inner)
-    assert (reply.peer, reply.deadline) == ("here:1", 7.0)
+    assert (reply.peer, reply.deadline, reply.observer) == ("here:1", 7.0, None)
     reply.when_gone(lambda: True)
     reply.expire_at(3.0)
     reply.finish(lambda: b"answer")

@@ -8,8 +8,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.prometheus import (
     ServerCollector,
 )
@@ -26,8 +26,7 @@ class Scraped:
     def __init__(self, *names: str) -> None:
         graph = FakeGraph(*(signature(name) for name in names))
         self.clock = FakeClock()
-        self.version = Version(ModelSettings("m", Path("unused")), 3, graph.open, self.clock)
-        self.version.start()
+        self.version = open_version(ModelSettings("m", Path("unused")), 3, graph.open, self.clock)
         self.models = Registry()
         self.models.publish([self.version])
         self.ready = True

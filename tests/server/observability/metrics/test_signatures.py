@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Event
 from hotgraph_server.warmup.plan import Form, Plan, Threads
@@ -113,8 +113,7 @@ def test_plan_is_shown_with_what_it_gains(scraped: Scraped) -> None:
 
 def test_several_versions_and_signatures_are_told_apart() -> None:
     scraped = Scraped("s", "other")
-    second = Version(ModelSettings("m", Path("unused")), 4, FakeGraph(signature("s")).open)
-    second.start()
+    second = open_version(ModelSettings("m", Path("unused")), 4, FakeGraph(signature("s")).open)
     scraped.models.publish([second])
     scraped.version.statistics.count("other", Event.EXPIRED, 1)
     second.statistics.count("s", Event.EXPIRED, 2)

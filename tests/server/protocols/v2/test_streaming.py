@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, InvalidCall, RunFailed, StreamFull
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import streaming
@@ -23,7 +24,6 @@ from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.streaming import Conversation, methods
 from hotgraph_server.transport.service import Receiver
 
-from ...fakes import FakeClock
 from ..fakes import RecordingVersion, float_signature
 from ..mutations import mutated
 
@@ -261,15 +261,14 @@ def test_server_that_stops_waits_for_what_was_taken_and_tells_later_requests() -
 
 
 def test_timeout_of_a_request_ends_it_alone_and_is_forgotten_with_an_answer() -> None:
-    clock = FakeClock()
-    scene = Scene(version=RecordingVersion("m", 3, float_signature(), clock=clock))
+    scene = Scene()
     scene.ask("hurried", "too", timeout_us=1_000_000)
     scene.ask("patient")
     assert len(scene.stream.alarms) == 2
     scene.answer(1)
     ((moment, act),) = scene.stream.alarms.values()
     assert moment == scene.calls[0].deadline < math.inf
-    clock.now = moment
+    scene.version.clock = lambda: moment
     act()
     assert scene.stream.answers[0].error_message == f"[request id: hurried] {DeadlineExceeded()}"
     assert scene.stream.ids == ["hurried", "too"]
@@ -438,8 +437,8 @@ class Answering(RecordingVersion):
         super().__init__(*args, **more)
         self._threads: list[threading.Thread] = []
 
-    def call(self, *args: Any, **more: Any) -> Call:
-        call = super().call(*args, **more)
+    def record(self, request: Request) -> Call:
+        call = super().record(request)
         array = np.zeros((1, 2), np.float32)
         thread = threading.Thread(target=call.completion.finish, args=([array] * len(call.outputs),))
         self._threads.append(thread)
@@ -457,6 +456,7 @@ class Unheard:
 
     deadline = math.inf
     peer = "127.0.0.1:1"
+    observer = None
 
     def finish(self, encode: Callable[[], Any]) -> None:
         pass
