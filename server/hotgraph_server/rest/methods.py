@@ -7,8 +7,9 @@ errors and of words. Predict goes that way too where calls are written down, for
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
@@ -39,6 +40,29 @@ from hotgraph_server.transport.service import Answered, Reply, Service, joined
 
 Begin = Callable[[Target, bytes, OpenCall], None]
 About = Callable[[Target], bytes]
+
+
+class _OfExamples(NamedTuple):
+    """A gRPC method that takes examples: its name, its messages, and how its result is written as JSON."""
+
+    method: str
+    request: Any
+    response: Any
+    write: Callable[[Any], bytes]
+
+
+_CLASSIFY = _OfExamples(
+    "Classify",
+    classification_pb2.ClassificationRequest,
+    classification_pb2.ClassificationResponse,
+    json_examples.write_classes,
+)
+_REGRESS = _OfExamples(
+    "Regress",
+    regression_pb2.RegressionRequest,
+    regression_pb2.RegressionResponse,
+    json_examples.write_values,
+)
 
 
 class Methods:
@@ -78,8 +102,8 @@ class Methods:
         self.pool = pool or JsonProcessPool(0)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
-            What.CLASSIFY: self._classify,
-            What.REGRESS: self._regress,
+            What.CLASSIFY: functools.partial(self._ask_of_examples, _CLASSIFY),
+            What.REGRESS: functools.partial(self._ask_of_examples, _REGRESS),
         }
         self.about: dict[What, About] = {What.STATUS: self._status, What.METADATA: self._metadata}
 
@@ -136,32 +160,15 @@ class Methods:
             _TranslatedReply(reply, predict_pb2.PredictResponse, write),
         )
 
-    def _classify(self, target: Target, body: bytes, call: OpenCall) -> None:
-        request = self._request_with_examples(classification_pb2.ClassificationRequest, target, body)
-        response = classification_pb2.ClassificationResponse
-        self._hand_on(
-            "Classify",
-            request,
-            _TranslatedReply(call, response, lambda found: json_examples.write_classes(found.result)),
-        )
-
-    def _regress(self, target: Target, body: bytes, call: OpenCall) -> None:
-        request = self._request_with_examples(regression_pb2.RegressionRequest, target, body)
-        response = regression_pb2.RegressionResponse
-        self._hand_on(
-            "Regress",
-            request,
-            _TranslatedReply(call, response, lambda found: json_examples.write_values(found.result)),
-        )
-
-    def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> bytes:
+    def _ask_of_examples(self, about: _OfExamples, target: Target, body: bytes, call: OpenCall) -> None:
         name, examples = self.pool.run(json_examples.read_request, body)
-        request = kind()
+        request = about.request()
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
         self._check_number(target)
+        reply = _TranslatedReply(call, about.response, lambda found: about.write(found.result))
         # Messages may be concatenated.
-        return bytes(request.SerializeToString()) + examples
+        self._hand_on(about.method, bytes(request.SerializeToString()) + examples, reply)
 
     def _hand_on(self, method: str, request: bytes, reply: Reply) -> None:
         self._prediction.hot[method](request, reply)
