@@ -23,7 +23,7 @@ from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.probing import Measured
-from hotgraph_server.warmup.warmup_calls import Brought
+from hotgraph_server.warmup.warmup_calls import WarmupCall
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, call, doubled, rows, signature
@@ -224,7 +224,7 @@ def test_call_that_left_during_a_failed_run_is_not_run_again(running: Running) -
 
 
 def test_outputs_that_lost_their_rows_are_run_again_one_by_one(running: Running) -> None:
-    """A graph may answer otherwise than its trial said; nobody gets a row that may be another's."""
+    """A graph may answer otherwise than it was tried to; nobody gets a row that may be another's."""
     running.graph.compute = lambda inputs: [np.array([[inputs[0].sum()]])]
     callers = running.put_as_one_batch(rows(1), rows(2))
     assert [caller.answer()[0].item() for caller in callers] == [2, 4]
@@ -443,7 +443,7 @@ def test_queue_knows_what_runs_cost_before_the_first_call() -> None:
 
 
 def large_mix(inputs: Sequence[Array]) -> list[Array]:
-    """Rows that the trial has not seen: two numbers make rows influence each other."""
+    """Rows that have not been tried: two numbers make rows influence each other."""
     x = inputs[0]
     return [x - x.mean(axis=0) if np.isin(x, (2000, 3000)).any() else x]
 
@@ -608,7 +608,7 @@ def test_signature_is_warmed_up_before_start_comes_back() -> None:
 
 
 def start_with(
-    graph: FakeGraph, *calls: Brought, rounds: int = 1, settings: BatchSettings | None = None
+    graph: FakeGraph, *calls: WarmupCall, rounds: int = 1, settings: BatchSettings | None = None
 ) -> Opened:
     """What is known of `graph` after a start with calls that it brings."""
     queue = BatchQueue(NAME, settings or BatchSettings())
@@ -628,8 +628,8 @@ def start_with(
         assert executor.stop(HANG_S)
 
 
-def brought(inputs: Array) -> Brought:
-    return Brought("predict", "record 1", signature(), [inputs], ("y",), len)
+def brought(inputs: Array) -> WarmupCall:
+    return WarmupCall("predict", "record 1", signature(), [inputs], ("y",), len)
 
 
 def takes_sevens(inputs: Sequence[Array]) -> list[Array]:
@@ -663,7 +663,7 @@ def test_model_that_brings_a_call_which_fails_is_not_live() -> None:
 
 
 def test_model_whose_calls_cannot_be_read_is_not_live() -> None:
-    def unreadable(*_: Any) -> Iterator[Brought]:
+    def unreadable(*_: Any) -> Iterator[WarmupCall]:
         raise LoadError("the file", "DATA_LOSS: it is none")
         yield
 
