@@ -60,7 +60,7 @@ class OpenGraph(StatefulGraph, prepare.Runnable, Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known about a graph once it may be called; see graph.Graph and warmup.warm_up.
+    """All that is known about a graph once it may be called; see graph.Graph and warmup.first_runs.
 
     Attributes:
         alone: changes while the version is live, when a check in service finds that joined calls get other
@@ -156,7 +156,7 @@ class Executor:
         if not flush_to_zero():
             _LOG.debug("%s: denormal floats are computed with, for this system is not known", self._name)
         try:
-            graph, runner, writes = self._open()
+            graph, runner, state = self._open()
         except BaseException as error:
             self._opened.set_exception(error)
             return
@@ -167,7 +167,7 @@ class Executor:
             runner.check_if_due()
         runner.close()
         # What was written last is saved, and callers that wait for that are answered.
-        writes.snapshotter.close()
+        state.snapshotter.close()
         # When this thread has ended, every call that was taken has its answer.
         self._finisher.stop(_FINISH_S)
         graph.close()
@@ -175,7 +175,7 @@ class Executor:
     def _open(self) -> tuple[OpenGraph, Runner, SessionState]:
         graph = self._open_graph()
         try:
-            writes = begin(self._name, graph, self._restore)
+            state = begin(self._name, graph, self._restore)
             samples = samples_of(
                 self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
             )
@@ -188,7 +188,7 @@ class Executor:
             joinings = preparation.joinings(first)
             row_caps = preparation.run_as_in_service(first, joinings, self._brings, self._learn_cost)
             # What the calls that a model brings may have written was not asked for.
-            writes.go_back()
+            state.go_back()
         except BaseException:
             graph.close()
             raise
@@ -205,13 +205,13 @@ class Executor:
             first.unbatched_reasons,
             joinings,
             self._clock,
-            writes,
+            state,
             row_caps,
             trust,
             graph.proofs,
             memory,
         )
-        writes.snapshotter.start()
+        state.snapshotter.start()
         padded = {
             name: joining.padding.dimensions
             for name, joining in joinings.items()
@@ -219,20 +219,20 @@ class Executor:
         }
         self._opened.set_result(
             Opened(
-                graph.signatures,
-                graph.unusable,
-                graph.signature_defs,
-                first.unbatched_reasons,
-                plans,
-                padded,
-                first.warmed,
-                graph.proofs,
-                {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
-                writes.snapshotter,
-                trust,
+                signatures=graph.signatures,
+                unusable=graph.unusable,
+                signature_defs=graph.signature_defs,
+                alone=first.unbatched_reasons,
+                plans=plans,
+                padded=padded,
+                warmed=first.warmed,
+                proofs=graph.proofs,
+                buckets={name: joining.buckets for name, joining in joinings.items() if joining.buckets},
+                snapshotter=state.snapshotter,
+                trust=trust,
             )
         )
-        return graph, runner, writes
+        return graph, runner, state
 
     def _heed(self, first: FirstRuns, learnt: Mapping[str, Learnt]) -> None:
         """Join no calls of a signature for which an earlier run of the server has found a difference."""
