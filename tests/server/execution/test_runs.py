@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_rows_of_several_callers_that_fail_are_counted_where_they_are_not_run_ag
     running = Running()
     running.compute = refuse
     one = call(rows(1, 2, 3), signature(writes=writes))
-    one.company = (1.0, 2.0)
+    one.member_arrivals = (1.0, 2.0)
     running.runs.end_failed(one, 3, running.runs.execute([one]))
     assert running.figures.failed == failed
     assert running.figures.failed_runs == 1
@@ -141,23 +142,23 @@ def test_run_in_vain_is_counted_and_answers_nothing() -> None:
     assert not caller.outcomes
 
 
-def test_watcher_is_told_of_a_run_and_not_of_one_that_only_compares() -> None:
+def test_observer_is_told_of_the_run_that_ends_its_call_and_not_of_one_that_only_compares() -> None:
     running = Running()
-    told: list[tuple[int, Moments]] = []
+    told: list[Moments] = []
 
     class Watching:
-        def queued(self, call: Call) -> None:
+        def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
             raise AssertionError
 
-        def ran(self, calls: Sequence[Call], moments: Moments) -> None:
-            told.append((len(calls), moments))
+        def ran(self, moments: Moments) -> None:
+            told.append(moments)
 
-    running.statistics.watcher = Watching()
-    (one,) = calls_of(Caller())
-    running.runs.run_alone(one)
+    watched, unwatched = calls_of(Caller(), Caller())
+    watched.observer = Watching()
+    running.runs.run_alone(watched)
     assert not told
-    ran = running.runs.execute([one])
-    assert told == [(1, Moments(ran.started, ran.joined, ran.returned, ran.ended))]
+    ran = running.runs.execute([watched, unwatched])
+    assert told == [Moments(ran.started, ran.joined, ran.returned, ran.ended)]
 
 
 def test_limit_that_memory_has_set_takes_buckets_away_and_brings_them_back(
