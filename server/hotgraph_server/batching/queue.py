@@ -210,7 +210,7 @@ class BatchQueue:
         if wakes and not at_the_end(self._wake.release):
             self._wake.release()
 
-    def put_errand(self, call: Call) -> None:
+    def put_task(self, call: Call) -> None:
         """Take in something of the server's own that goes the way of a call; never refused for load.
 
         Raises:

@@ -63,7 +63,8 @@ class Opened:
     """All that is known about a graph once it may be called; see graph.Graph and warmup.first_runs.
 
     Attributes:
-        alone: changes while the version is live, when a check in service finds that joined calls get other
+        unbatched_reasons: why calls of a signature run alone, None where they share batches. It changes
+        while the version is live, when a check in service finds that joined calls get other
             answers than alone, so it is to be looked at each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
         warmed: what each signature was run with before, or why it was not; in words.
@@ -76,7 +77,7 @@ class Opened:
     signatures: Mapping[str, Signature]
     unusable: Mapping[str, str]
     signature_defs: Mapping[str, Any]
-    alone: Mapping[str, str | None]
+    unbatched_reasons: Mapping[str, str | None]
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     warmed: Mapping[str, str] = field(default_factory=dict)
@@ -222,7 +223,7 @@ class Executor:
                 signatures=graph.signatures,
                 unusable=graph.unusable,
                 signature_defs=graph.signature_defs,
-                alone=first.unbatched_reasons,
+                unbatched_reasons=first.unbatched_reasons,
                 plans=plans,
                 padded=padded,
                 warmed=first.warmed,

@@ -131,7 +131,7 @@ def test_graph_is_opened_run_and_closed_in_the_executors_thread_alone() -> None:
 
 def test_start_tells_what_is_known_of_the_graph(running: Running) -> None:
     assert running.opened.signatures == running.graph.signatures
-    assert running.opened.alone == {"serving_default": None}
+    assert running.opened.unbatched_reasons == {"serving_default": None}
 
 
 def test_start_raises_the_load_error_and_leaves_no_thread() -> None:
@@ -353,11 +353,14 @@ LENGTHS = signature(inputs={"x": (None, None)}, outputs={"y": (None,)})
 
 
 def test_owners_word_on_joining_is_heard() -> None:
-    assert open_with(BatchSettings(batching="never"), FakeGraph())[0].alone["serving_default"] is not None
+    assert (
+        open_with(BatchSettings(batching="never"), FakeGraph())[0].unbatched_reasons["serving_default"]
+        is not None
+    )
     mixing = FakeGraph(compute=lambda inputs: [inputs[0] - inputs[0].mean(axis=0)])
-    assert open_with(BatchSettings(), mixing)[0].alone["serving_default"] is not None
+    assert open_with(BatchSettings(), mixing)[0].unbatched_reasons["serving_default"] is not None
     by_name = BatchSettings(batching_by_signature={"serving_default": "always"})
-    assert open_with(by_name, mixing)[0].alone["serving_default"] is None
+    assert open_with(by_name, mixing)[0].unbatched_reasons["serving_default"] is None
 
 
 @pytest.mark.parametrize(
@@ -463,7 +466,7 @@ class Checked:
 
     @property
     def alone(self) -> str | None:
-        return self.opened.alone["serving_default"]
+        return self.opened.unbatched_reasons["serving_default"]
 
     def together(self, *values: float) -> list[list[Array]]:
         """What calls are answered that the executor finds waiting when it is free."""
@@ -601,8 +604,8 @@ def test_signature_is_warmed_up_before_start_comes_back() -> None:
     executor = Executor(NAME, graph.open, queue, Statistics())
     opened = executor.start()
     assert graph.runs
-    assert opened.alone["serving_default"] is None
-    assert "no inputs" in (opened.alone["read"] or "")
+    assert opened.unbatched_reasons["serving_default"] is None
+    assert "no inputs" in (opened.unbatched_reasons["read"] or "")
     queue.close()
     assert executor.stop(HANG_S)
 
@@ -641,10 +644,10 @@ def takes_sevens(inputs: Sequence[Array]) -> list[Array]:
 def test_calls_that_a_model_brings_show_the_trial_what_its_graph_takes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert start_with(FakeGraph(compute=takes_sevens)).alone["serving_default"] is not None
+    assert start_with(FakeGraph(compute=takes_sevens)).unbatched_reasons["serving_default"] is not None
     with caplog.at_level(logging.INFO):
         opened = start_with(FakeGraph(compute=takes_sevens), brought(rows(7, 8)))
-    assert opened.alone["serving_default"] is None
+    assert opened.unbatched_reasons["serving_default"] is None
     assert f"{NAME}: warmed up in " in caplog.text
     assert "with 1 calls that the model brings (1 predict)" in caplog.text
 
