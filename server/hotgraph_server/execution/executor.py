@@ -63,9 +63,9 @@ class Opened:
     """All that is known about a graph once it may be called; see graph.Graph and warmup.first_runs.
 
     Attributes:
-        unbatched_reasons: why calls of a signature run alone, None where they share batches. It changes
-        while the version is live, when a check in service finds that joined calls get other
-            answers than alone, so it is to be looked at each time.
+        unbatched_reasons: why calls of a signature run alone, None where they share batches. It changes while
+            the version is live, when a check in service finds that joined calls get other answers than alone,
+            so it is to be looked at each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
         warmed: what each signature was run with before, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
