@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.statistics import CallObserver
 
 Answered = bytes | bytearray | Sequence[memoryview]
 """An answer's bytes; if they are many, as pieces that need not be copied together."""

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Unsupported, forget_traceback
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code
