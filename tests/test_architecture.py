@@ -42,12 +42,8 @@ KNOWN: dict[str, set[str]] = {
         "hotgraph_server.transport.http2.stream",
     },
     "too long": {
-        "hotgraph_server.model_control.control has more than 350 lines",
         "hotgraph_server.observability.metrics.prometheus has more than 350 lines",
-        "hotgraph_server.repository.records has more than 350 lines",
-        "hotgraph_server.repository.repository has more than 350 lines",
         "hotgraph_server.sequences.table has more than 350 lines",
-        "hotgraph_server.server has more than 350 lines",
         "hotgraph_server.transport.grpcio.handlers has more than 350 lines",
         "hotgraph_server.transport.http2.calls has more than 350 lines",
         "hotgraph_server.transport.http2.connection has more than 350 lines",

@@ -34,7 +34,7 @@ from hotgraph_server.model_control import safe_paths
 from hotgraph_server.model_control.jobs import Callback, Configure, Jobs, Models
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow
-from hotgraph_server.settings import ControlSettings, LikeConfigured, ModelSettings
+from hotgraph_server.settings import ControlSettings, ModelFactory, ModelSettings
 from hotgraph_server.settings.control import EXPLICIT, POLL
 from hotgraph_server.threads.periodic import PeriodicThread
 
@@ -62,7 +62,7 @@ class ModelControl:
         self,
         settings: ControlSettings,
         fixed: Sequence[ModelSettings],
-        make: LikeConfigured,
+        make: ModelFactory,
         models: Models,
         configure: Configure,
         *,
@@ -126,7 +126,7 @@ class ModelControl:
         self._check_explicit()
         self._put(functools.partial(self._jobs.unload, name, tell), tell)
 
-    def renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Callback) -> None:
+    def renew(self, fixed: Sequence[ModelSettings], make: ModelFactory, tell: Callback) -> None:
         """Serve other models that do not come from a repository, and look at everything now; returns at once.
 
         Under none and poll the repositories are looked at too, and what they offer is served as it is found,

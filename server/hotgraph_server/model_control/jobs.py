@@ -1,8 +1,8 @@
 """What is served of the repositories, and how requests change it; in the thread of model control alone.
 
-Each method that a request asks for raises CallError where that cannot be, and has told its caller what came of
-it otherwise, or will, when the models have settled. `is_ready` may be asked by any thread: it reads what is
-swapped in one assignment.
+Each method that a request asks for raises CallError where that cannot be; otherwise it has told its caller
+what came of it, or will, when the models have settled. `is_ready` may be asked by any thread: it reads what
+is swapped in one assignment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hotgraph_server.model_control.load_requests import Translation
 from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow, Unavailable
-from hotgraph_server.settings import ControlSettings, LikeConfigured, ModelSettings
+from hotgraph_server.settings import ControlSettings, ModelFactory, ModelSettings
 from hotgraph_server.settings.control import EXPLICIT
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Jobs:
         self,
         settings: ControlSettings,
         fixed: Sequence[ModelSettings],
-        make: LikeConfigured,
+        make: ModelFactory,
         models: Models,
         configure: Configure,
         uploads: Uploads,
@@ -198,7 +198,7 @@ class Jobs:
             self._serve({one: model for one, model in self._served.items() if one != name})
         tell(None)
 
-    def renew(self, fixed: Sequence[ModelSettings], make: LikeConfigured, tell: Callback) -> None:
+    def renew(self, fixed: Sequence[ModelSettings], make: ModelFactory, tell: Callback) -> None:
         """Serve other models that do not come from a repository; see ModelControl.renew."""
         before = self._fixed, self._translation, self._offers
         self._fixed = {model.name: model for model in fixed}

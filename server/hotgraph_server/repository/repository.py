@@ -10,10 +10,10 @@ What it promises.
   neither.
 * A version that has been replaced keeps its queue open for ``unload_grace_s`` more. A call looks its version
   up and is queued a little later, in between its tensors are read; those that had found the old one before
-  the swap still get their answer from it. Why a time, and not a second try on the new one: a request has been
-  read by the old one's signatures, and would have to be read again by the new one's, in every protocol. How
-  long: reading takes 1 ms for each MB at worst, so some seconds cover the largest message. A caller who is
-  slower than that hears UNAVAILABLE, which clients try again.
+  the swap still get their answer from it. Why a time, and not a second try on the new one: a request was read
+  by the old one's signatures, and would have to be read again by the new one's, in every protocol. Reading
+  takes 1 ms for each MB at worst, so some seconds cover the largest message. A caller who is slower than that
+  hears UNAVAILABLE, which clients try again.
 * Then what was taken is answered, the session closes, and its memory goes back to the operating system.
 * A load that fails changes nothing for the version that is live. It is tried again after a pause
   (policy.pause_s), and when its files change; or not at all, if its settings say so.
@@ -23,10 +23,9 @@ What it promises.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 
-Who calls what. `configure`, `statuses`, `when_settled`, any thread. `tick` the watcher's thread alone.
-One lock guards the table of models; under it is only decided. Loading, draining, looking at disks and
-telling others how things went happen outside of it, but for `publish`: what is told last must be what is true
-last, so it is called under the lock and must not wait.
+Who calls what. `tick` the watcher's thread alone; what else is public, any thread. One lock guards the
+records of the models; under it is only decided. Acting (version_loads.py) and telling others how things went
+happen outside of it, but for `publish`: what is told last must be what is true last, so it must not wait.
 """
 
 from __future__ import annotations
@@ -315,20 +314,19 @@ class Repository:
 
     def _load(self, model: Record, entry: Entry) -> None:
         loaded = self._loads.load(model.title, entry, functools.partial(self._before, model, entry))
-        failure = loaded if isinstance(loaded, StartError) else None
         with self._lock:
             stopped = self._loads.is_stopping
-            acts = []
+            acts = list[_Act]()
             if isinstance(loaded, StartError):
                 model.failed(entry, loaded, self._clock(), self._settings)
             elif (replaced := model.install(entry, loaded)) is not None:
                 acts.append(self._begin_unload(model, replaced))
             acts += self._decide()
         _run(acts)
-        if stopped and not isinstance(loaded, StartError):
-            self._loads.close(loaded)
-        if failure is not None:
+        if isinstance(loaded, StartError):
             self._ended()
+        elif stopped:
+            self._loads.close(loaded)
         # The time of the next try may be new.
         self._watcher.wake()
 
