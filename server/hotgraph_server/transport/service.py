@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message
 
 Answered = bytes | bytearray | Sequence[memoryview]

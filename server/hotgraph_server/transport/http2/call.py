@@ -16,8 +16,8 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.http2.frames import Code
