@@ -198,7 +198,7 @@ class Runs:
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
         """Count a run that went well."""
         arrivals = [call.arrived for call in calls if call.completion.begin()]
-        arrivals += calls[0].company
+        arrivals += calls[0].member_arrivals
         self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
@@ -245,9 +245,9 @@ class Runs:
 
     def count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:
         """Count a run that failed, and the callers that hear of it."""
-        if call.company and call.signature.writes:
-            arrivals += call.company
-        elif call.company:
+        if call.member_arrivals and call.signature.writes:
+            arrivals += call.member_arrivals
+        elif call.member_arrivals:
             # Each of those whose rows these are is run again alone, and counted by that run.
             arrivals = []
         self._add_run(call, arrivals, rows, ran)
@@ -297,10 +297,10 @@ class Runs:
         )
 
     def watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
-        """Tell whoever looks of a run that ends these calls."""
-        watcher = self._statistics.watcher
-        if watcher is not None:
-            watcher.ran(calls, Moments(ran.started, ran.joined, ran.returned, ran.ended))
+        """Tell the observers of these calls of the run that ends them."""
+        for call in calls:
+            if call.observer is not None:
+                call.observer.ran(Moments(ran.started, ran.joined, ran.returned, ran.ended))
         return ran
 
     def _is_filled_up(self, call: Call) -> bool:

@@ -42,7 +42,7 @@ class Stage(enum.Enum):
 
 @dataclass(eq=False)
 class SequenceCall:
-    """One call of a sequence, from the door to its outcome; `Sequences.leave` takes it.
+    """One call of a sequence, from its arrival to its outcome.
 
     Attributes:
         sequence_id: what the client calls its sequence.
@@ -52,13 +52,14 @@ class SequenceCall:
         start, end: is it the first, the last of its sequence?
         arrived: monotonic seconds at the door.
         deadline: monotonic seconds; infinite for none.
-        priority: as Version.call takes it.
+        priority: as a Request has it.
         shapes: of what is in one row of each input; calls share a run of slots where they are equal.
         nbytes: memory that the inputs hold.
         stage: how far it is; the table's.
         alone: it shares no run, for one that it shared has failed.
         sequence: that it is of; the table's, from when it is taken in.
         run: that it is or was in; the table's.
+        taken_by: what can cancel it; see models/admission.py.
     """
 
     sequence_id: SequenceId
@@ -76,6 +77,7 @@ class SequenceCall:
     alone: bool = False
     sequence: LiveSequence | None = None
     run: Run | None = None
+    taken_by: Any = None
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.sequences.batcher import HandIn, Sequences
+from hotgraph_server.sequences.batcher import Sequences, Submit
 from hotgraph_server.sequences.bounds import Bounds
 from hotgraph_server.sequences.layout import Layout
 from hotgraph_server.sequences.rules import SequenceRules
@@ -66,7 +66,7 @@ def sequences_of(
     rules: SequenceRules,
     settings: SequenceSettings,
     batch: BatchSettings,
-    hand_in: HandIn,
+    submit: Submit,
     withdraw: Callable[[Any], bool],
     *,
     batched: bool,
@@ -103,7 +103,7 @@ def sequences_of(
         model,
         layout,
         Table(title, model, bounds),
-        hand_in,
+        submit,
         withdraw,
         shares_no_batch=direct,
         refuse_with=batch.refuse_with,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import LoadError
 from hotgraph_server.graph.exporting import export
 from hotgraph_server.graph.graph import Graph
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.settings import ModelSettings, SessionSettings
 from hotgraph_server.warmup.plan import Form, Plan, Threads
 
@@ -164,15 +165,16 @@ def test_reader_on_the_pool_sees_the_state_before_or_after_a_write_and_never_in_
     save(tmp_path / "m", parts, add=function(add, by=([], tf.float32)), read=function(read))
     on_the_pool = Plan(Form.AS_SAVED, Threads.POOL)
     monkeypatch.setattr("hotgraph_server.graph.graph.choose_plan", lambda *_, **__: on_the_pool)
-    version = Version(ModelSettings("m", tmp_path), 1, lambda: Graph.open(tmp_path / "m", SessionSettings()))
-    version.start()
+    version = open_version(
+        ModelSettings("m", tmp_path), 1, lambda: Graph.open(tmp_path / "m", SessionSettings())
+    )
     assert version.plans["read"] == on_the_pool
     callers = []
     for _ in range(100):
         for name, inputs in (("add", [np.array(1, np.float32)]), ("read", []), ("read", [])):
             caller = Caller()
             signature = version.signatures[name]
-            version.call(signature, inputs, signature.output_aliases, caller.completion)
+            version.submit(Request(signature, inputs, signature.output_aliases, caller.completion))
             if name == "read":
                 callers.append(caller)
     seen = [[float(part) for part in caller.answer()] for caller in callers]

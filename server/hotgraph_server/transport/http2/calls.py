@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Unsupported, forget_traceback
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code
@@ -79,6 +80,8 @@ class Call(Stream):
 
     __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "lane")
 
+    observer: CallObserver | None = None
+
     def __init__(self, connection: Connection, number: int, head: Head, lane: Http2Server) -> None:
         super().__init__(connection, number, head)
         self.lane = lane
@@ -98,12 +101,12 @@ class Call(Stream):
         """See Reply and StreamOfCalls."""
         return self.connection.peer
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
         """See Reply and OpenStream."""
-        self._leave = leave
+        self._leave = cancel
         # Looked at after the note: if the end came between the two, one of the threads sees the other's.
         if self._gone:
-            leave()
+            cancel()
         if not self.open:
             self._leave = None
 
