@@ -116,7 +116,7 @@ from hotgraph_server.errors import (
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.threads.coalescing import at_the_end
+from hotgraph_server.threads.batch_scope import BatchScope
 
 _NOBODY: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 
@@ -155,6 +155,7 @@ class BatchQueue:
         settings: BatchSettings,
         clock: Callable[[], float] = time.monotonic,
         statistics: Statistics | None = None,
+        batch_scope: BatchScope | None = None,
     ) -> None:
         self.suspects = Suspects()
         self._what = what
@@ -164,6 +165,7 @@ class BatchQueue:
         self._order = Order() if settings.preserve_ordering else None
         self._clock = clock
         self._statistics = statistics or Statistics()
+        self._batch_scope = batch_scope or BatchScope()
         # The executor alone waits on it, and only while `_asleep`; so a put costs nothing for it otherwise.
         self._wake = threading.Lock()
         self._wake.acquire()
@@ -207,7 +209,7 @@ class BatchQueue:
             rings()
         # A thread that puts many in a row wakes the executor behind the last one: awake, it would only wait
         # for that thread to let go of the interpreter, and go with the first call alone.
-        if wakes and not at_the_end(self._wake.release):
+        if wakes and not self._batch_scope.postpone(self._wake.release):
             self._wake.release()
 
     def put_errand(self, call: Call) -> None:
