@@ -28,7 +28,6 @@ MAX_LOOSE = 12
 LONG = {
     "errors": "one tree of errors, which is drawn at its head",
     "batching.queue": "a quarter of it is the contract that callers read",
-    "sequences.batcher": "a quarter of it is the contract that callers read",
 }
 """Modules of the server with more lines than `MAX_LINES`, and why they are not split."""
 
@@ -43,7 +42,6 @@ KNOWN: dict[str, set[str]] = {
         "hotgraph_server.observability.metrics.prometheus has more than 350 lines",
         "hotgraph_server.repository.records has more than 350 lines",
         "hotgraph_server.repository.repository has more than 350 lines",
-        "hotgraph_server.sequences.table has more than 350 lines",
         "hotgraph_server.server has more than 350 lines",
     },
 }
