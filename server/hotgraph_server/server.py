@@ -39,6 +39,7 @@ from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
@@ -86,13 +87,19 @@ class Server:
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
         self.registry = Registry()
+        # Serving threads, queues and finishers share it.
+        self._batch_scope = BatchScope()
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
         # What has ended may leave files behind that nobody needs any more.
         self.repository = Repository(
             settings.repository,
             self._publish,
             load=functools.partial(
-                load_version, brings_of=tfs.records_in, logged_of=tfs.logged_in, cache=self._cache
+                load_version,
+                brings_of=tfs.records_in,
+                logged_of=tfs.logged_in,
+                cache=self._cache,
+                batch_scope=self._batch_scope,
             ),
             look=look_at,
             ended=lambda: self.control.wake(),
@@ -179,7 +186,11 @@ class Server:
         # One for both ports: it is the process's memory.
         self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)
         self._grpc = GrpcServer(
-            self._settings.listen, services, self._gate.of_path if self._gate else None, self._inflight
+            self._settings.listen,
+            services,
+            self._gate.of_path if self._gate else None,
+            self._inflight,
+            self._batch_scope,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:

@@ -144,9 +144,9 @@ class Version:
             Draining: this version takes nothing any more.
         """
         level = self._batch.level_of(0) if self._batch.priority_levels > 1 else 1
-        errand = ExecutorTask(task, arrived=self._engine.clock(), level=level)
-        self._engine.queue.put_errand(errand)
-        return errand.done
+        one = ExecutorTask(task, arrived=self._engine.clock(), level=level)
+        self._engine.queue.put_task(one)
+        return one.done
 
     def stop(self, timeout_s: float) -> bool:
         """Answer what was taken, then close the session.

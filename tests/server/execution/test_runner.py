@@ -750,7 +750,7 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
 def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
     running = Running(Graph(), BatchSettings(verify_one_in=3), checked_first=1)
     put_together(running, 1, 2, 3)
-    running.queue.put_errand(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
+    running.queue.put_task(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
     running.run_next()
     running.graph.runs.clear()
     running.runner.check_if_due()
