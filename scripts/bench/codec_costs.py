@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +21,16 @@ from tensorflow_serving.apis import predict_pb2
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.request import Request
+from hotgraph_server.execution.executor import Opened
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.engine import Engine
+from hotgraph_server.models.opening import assemble
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.status import State
-from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs.predict import Predict
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Reply
 
 DESCRIPTION = """\
@@ -74,27 +76,20 @@ class _Costs(NamedTuple):
     encode: float
 
 
-class _Door(Version):
-    """A version that takes every call and keeps the last one; behind it is nothing."""
+class _Door:
+    """Has a version that takes every call, behind which is nothing; keeps the completion of the last."""
 
     def __init__(self, signature: Signature) -> None:
-        super().__init__(ModelSettings("digits", Path("/")), 1, _no_graph)
-        self.signatures = {signature.name: signature}
-        self.alone = {signature.name: None}
-        self.default_signature = signature
-        self.state = State.LIVE
+        settings, name = ModelSettings("digits", Path("/")), signature.name
+        engine = Engine("digits", settings, 1, _no_graph)
+        opened = Opened({name: signature}, {}, {}, {name: None}, {})
+        self.version = assemble(settings, 1, engine, opened, Contract(None))
+        self.version.submit = self._submit
         self.completion = Completion(print)
         self._call = Call(signature, [], (), self.completion, arrived=0.0)
 
-    def call(
-        self,
-        signature: Signature,
-        inputs: Sequence[Array],
-        outputs: tuple[str, ...],
-        completion: Completion,
-        **_: Any,
-    ) -> Call:
-        self.completion = completion
+    def _submit(self, request: Request) -> Call:
+        self.completion = request.completion
         return self._call
 
 
@@ -103,6 +98,7 @@ class _Caller(Reply):
 
     deadline = math.inf
     peer = "127.0.0.1:1"
+    observer = None
 
     def __init__(self) -> None:
         self.encode: Callable[[], Answered] = bytes
@@ -110,7 +106,7 @@ class _Caller(Reply):
     def finish(self, encode: Callable[[], Answered]) -> None:
         self.encode = encode
 
-    def when_gone(self, leave: Callable[[], object]) -> None:
+    def when_gone(self, cancel: Callable[[], object]) -> None:
         pass
 
     def expire_at(self, deadline: float) -> None:
@@ -124,12 +120,12 @@ def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:
         (TensorSpec("images", "images:0", f4, (None, columns)),),
         (TensorSpec("classes", "c:0", i8, (None,)), TensorSpec("probabilities", "p:0", f4, (None, 10))),
     )
-    version = _Door(signature)
+    door = _Door(signature)
     registry = Registry()
-    registry.publish([version])
+    registry.publish([door.version])
     method, caller = form.method(registry), _Caller()
     method(form.message, caller)
-    version.completion.finish([np.zeros(rows, i8), np.zeros((rows, 10), f4)])
+    door.completion.finish([np.zeros(rows, i8), np.zeros((rows, 10), f4)])
     # The method learns the form from the first message, so the long way has to be asked for by its name;
     # and here it learns nothing more.
     method._templates.wants_more = lambda: False  # type: ignore[method-assign]

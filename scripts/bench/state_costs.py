@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 import statistics
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.loader import load_version
@@ -109,7 +109,7 @@ def _seconds(version: Version, name: str, callers: int, calls: int) -> float:
         if left > 0:
             left -= 1
             completion = Completion(functools.partial(deliver, begin))
-            version.call(signature, [given], signature.output_aliases, completion, deadline=math.inf)
+            version.submit(Request(signature, [given], signature.output_aliases, completion))
 
     started = time.perf_counter()
     for _ in range(callers):

@@ -92,14 +92,21 @@ class Moments(NamedTuple):
     ended: float
 
 
-class Watcher(Protocol):
-    """Looks at the calls of a version on their way, as traces do; see Statistics."""
+class CallObserver(Protocol):
+    """Follows one call, as a trace does; it goes with the request, and with the call that is made of it."""
 
-    def queued(self, call: Any) -> None:
-        """A call (batching.call.Call) is about to be queued; in the thread that hands it in."""
+    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+        """The call is about to be queued; in the thread that submits it.
 
-    def ran(self, calls: Sequence[Any], moments: Moments) -> None:
-        """Calls were run, and are about to end; in the executor's thread, which it must not hold up."""
+        Args:
+            version: number of the version that has taken it.
+            arrived: monotonic seconds.
+            names: of `inputs`, which are its arrays.
+        """
+
+    def ran(self, moments: Moments) -> None:
+        """The call was run, and is about to end, or a piece of it was; in the executor's thread, which this
+        must not hold up."""
 
 
 @dataclass
@@ -189,14 +196,9 @@ class Figures:
 
 
 class Statistics:
-    """The figures of one version.
-
-    Attributes:
-        watcher: sees each call and run; None: nobody looks. Anyone may set it, at any time.
-    """
+    """The figures of one version."""
 
     def __init__(self) -> None:
-        self.watcher: Watcher | None = None
         self._lock = threading.Lock()  # guards the figures: a reader must see whole runs
         self._by_signature: dict[str, Figures] = {}
         self._by_rows: dict[int, OfSize] = {}

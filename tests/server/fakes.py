@@ -7,14 +7,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError
+from hotgraph_server.execution.executor import Opened
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.engine import Engine
+from hotgraph_server.models.opening import assemble
+from hotgraph_server.models.version import Version, title_of
 from hotgraph_server.row_independence.verdict import Judgement
+from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.plan import AS_SAVED, Plan
@@ -228,3 +236,19 @@ class FakeGraph:
 
     def _assert_owner(self) -> None:
         assert threading.get_ident() == self.owner, "another thread than its executor touched the graph"
+
+
+def idle_version(name: str, number: int, *signatures: Signature) -> Version:
+    """A live version whose engine was never started, so that there is nothing to stop."""
+    settings = ModelSettings(name, Path("unused"))
+    known = {one.name: one for one in signatures}
+    opened = Opened(known, {}, {}, dict.fromkeys(known), {})
+    engine = Engine(title_of(name, number), settings, number, FakeGraph().open)
+    return assemble(settings, number, engine, opened, Contract(None))
+
+
+def submit(version: Version, request: Request) -> Call:
+    """Submit what is no call of a sequence, so that the test can look at the call."""
+    made = version.submit(request)
+    assert isinstance(made, Call)
+    return made

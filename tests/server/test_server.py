@@ -22,6 +22,7 @@ from hotgraph_client import Client, HotgraphError
 from hotgraph_protos import open_inference as pb
 from hotgraph_server import server as server_module
 from hotgraph_server.errors import LoadError, StartError
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Look
@@ -76,9 +77,8 @@ class Life:
     def _load(self, settings: ModelSettings, number: int, folder: Path, **_: object) -> Version:
         self.loading.set()
         self.may_load.result(HANG_S)
-        version = Version(settings, number, (self.graph if settings.name == "m" else FakeGraph()).open)
-        version.start()
-        return version
+        graph = self.graph if settings.name == "m" else FakeGraph()
+        return open_version(settings, number, graph.open)
 
     def get(self, path: str, port: int = 0) -> tuple[int, str]:
         """From the admin port, or the one given."""
@@ -247,9 +247,7 @@ def test_model_that_is_loaded_is_not_ready_while_another_loads(monkeypatch: pyte
         if settings.name == "n":
             first.set()
             life.may_load.result(HANG_S)
-        version = Version(settings, number, FakeGraph().open)
-        version.start()
-        return version
+        return open_version(settings, number, FakeGraph().open)
 
     monkeypatch.setattr(server_module, "load_version", load)
     models = (ModelSettings("m", Path("unused")), ModelSettings("n", Path("unused")))

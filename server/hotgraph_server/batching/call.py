@@ -9,6 +9,7 @@ from typing import Any
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import LaneKey, Padded, lane_key, with_scalars
 from hotgraph_server.signatures import Signature
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import Array
 
 
@@ -34,21 +35,24 @@ class Call:
         pieces: of such a call: what the executor keeps of them.
         peer: the connection that it came by, for suspects.py; None: it is not known.
         apart: it shares no run for now, because calls of its peer keep failing.
-        company: of one that carries rows of several callers: when those besides the first came.
+        member_arrivals: of one that carries rows of several callers: when those besides the first came.
+        taken_by: what took it in, and can cancel it; see models/admission.py.
+        observer: follows it; None: it is not followed.
         waits_in: where the queue has put it last; the queue's own, and nothing to others. None: nowhere yet.
     """
 
     __slots__ = (
         "apart",
         "arrived",
-        "company",
         "completion",
         "deadline",
         "inputs",
         "lane",
         "length",
         "level",
+        "member_arrivals",
         "nbytes",
+        "observer",
         "outputs",
         "peer",
         "pieces",
@@ -56,6 +60,7 @@ class Call:
         "rows",
         "rows_done",
         "signature",
+        "taken_by",
         "waits_in",
     )
 
@@ -75,6 +80,7 @@ class Call:
         lane: LaneKey | None = None,
         rows: int = 0,
         nbytes: int = -1,
+        peer: Hashable = None,
     ) -> None:
         """What a caller knows beyond the arrays it passes on, and saves the time of finding it out again.
 
@@ -94,22 +100,33 @@ class Call:
         self.queue_until = queue_until
         self.level = level
         self.nbytes = nbytes if nbytes >= 0 else sum([array.nbytes for array in inputs])
-        self.company: Sequence[float] = ()
+        self.member_arrivals: Sequence[float] = ()
+        self.taken_by: Any = None
+        self.observer: CallObserver | None = None
         self.rows_done = 0
         self.pieces: Any = None
         self.waits_in: Any = None
-        self.peer: Hashable = None
+        self.peer = peer
         self.apart = False
         if lane is not None and joinable:
             self.rows = self.length = rows
             self.lane: LaneKey | None = lane
             return
-        found = _common_rows(signature, inputs)
+        self.move_to(signature, joinable=joinable, padded=padded)
+
+    def move_to(self, signature: Signature, *, joinable: bool, padded: Padded = ()) -> None:
+        """Make it a call of this signature, for which its inputs and outputs are right; before it is queued.
+
+        Args:
+            joinable, padded: see the constructor.
+        """
+        self.signature = signature
+        found = _common_rows(signature, self.inputs)
         self.rows = self.length = 1 if found is None else found
         self.lane = None
         if joinable and found:
-            key = lane_key(signature, outputs, [array.shape for array in inputs], padded)
-            self.lane = key if key is None else with_scalars(key, inputs)
+            key = lane_key(signature, self.outputs, [array.shape for array in self.inputs], padded)
+            self.lane = key if key is None else with_scalars(key, self.inputs)
 
 
 def _common_rows(signature: Signature, inputs: Sequence[Array]) -> int | None:

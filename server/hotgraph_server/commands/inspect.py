@@ -163,7 +163,9 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
         yield f"  runs are filled up to {', '.join(map(str, buckets))} rows{_why_buckets(signature)}"
     elif signature.compiles:
         yield f"  compiles anew for each shape: {signature.compiles}"
-    padded = ", ".join(f"{alias}.{dimension}" for alias, dimension in sorted(version.padded_of(signature)))
+    padded = ", ".join(
+        f"{alias}.{dimension}" for alias, dimension in sorted(version.padded.get(signature.name, ()))
+    )
     if padded:
         yield f"  calls that differ in {padded} are padded and share batches too"
     if signature.python_call:

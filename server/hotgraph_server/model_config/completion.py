@@ -27,7 +27,6 @@ from hotgraph_server.model_config.completed_config import complete
 from hotgraph_server.model_config.sequence_batching import rules_of
 from hotgraph_server.models import reshaping
 from hotgraph_server.models.contract import Contract, TensorContract
-from hotgraph_server.models.version import Version
 from hotgraph_server.sequences.rules import SequenceRules
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
@@ -35,16 +34,7 @@ from hotgraph_server.signatures import Signature, TensorSpec, default_signature
 _LARGEST_LABELS = 64 * 1024 * 1024
 
 
-def contract_of(settings: ModelSettings, version: Version) -> Contract:
-    """The contract of a version that has been loaded.
-
-    Raises:
-        StartError: its configuration contradicts the SavedModel, or names files that are not as they must be.
-    """
-    return contract_from(settings, version.title, version.signatures, version.unusable, version.alone)
-
-
-def contract_from(
+def contract_of(
     settings: ModelSettings,
     where: str,
     signatures: Mapping[str, Signature],
@@ -61,7 +51,7 @@ def contract_from(
         alone: why a signature's calls run alone; None where they share batches.
 
     Raises:
-        StartError: see `contract_of`.
+        StartError: its configuration contradicts the SavedModel, or names files that are not as they must be.
     """
     own = settings.config if settings.config is not None else ModelConfig()
     signature = _signature(own, where, signatures, unusable)

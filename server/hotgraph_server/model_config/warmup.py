@@ -18,7 +18,7 @@ from hotgraph_protos import tensors as wire
 from hotgraph_protos.model_config import ModelWarmup
 from hotgraph_server.errors import LoadError
 from hotgraph_server.model_config import datatypes
-from hotgraph_server.model_config.completion import contract_from
+from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.own_files import OwnFiles
 from hotgraph_server.models import reshaping
 from hotgraph_server.models.contract import Contract
@@ -56,7 +56,7 @@ def with_warmup(settings: ModelSettings, where: str, others: WarmupSource) -> Wa
     files = OwnFiles(settings.path, settings.folder.linked_files)
 
     def brings(signatures: Mapping[str, Signature], unusable: Mapping[str, str]) -> Iterator[Brought]:
-        contract = contract_from(settings, where, signatures, unusable, {})
+        contract = contract_of(settings, where, signatures, unusable, {})
         samples = settings.config.model_warmup
         if samples and contract.signature is None:
             raise LoadError(where, "model_warmup: there is no default signature to be warmed up")

@@ -39,7 +39,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.cache_key import key_of
@@ -56,6 +55,8 @@ _ARRAY_NBYTES = 192
 _STRING_NBYTES = 48
 # Answers that may wait to be copied: a few batches, so that a burst is kept and a flood is not.
 _MAX_WAITING = 1024
+# It only copies; so much time is for a machine that is short of memory.
+_STOP_S = 5.0
 # A version's answers are dropped in so many pieces, so that nobody waits long for the lock.
 _DROP_AT_ONCE = 1000
 
@@ -72,6 +73,21 @@ def why_not_kept(signature: Signature, signatures: Mapping[str, Signature]) -> s
         if other.writes:
             return f"signature {other.name!r} changes state that it may read"
     return None
+
+
+class Found(NamedTuple):
+    """What a look at the cache has given.
+
+    Attributes:
+        answer: that is kept; None: there is none.
+        key: under which the answer to come is to be kept; None: it is not.
+    """
+
+    answer: tuple[Array, ...] | None = None
+    key: bytes | None = None
+
+
+_NOTHING = Found()
 
 
 class _Entry(NamedTuple):
@@ -120,12 +136,16 @@ class ResponseCache:
         self._thread = threading.Thread(target=self._main, name="response cache", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread; what waits is kept first. It waits for nobody, so this ends."""
-        if self._thread is not None:
-            self._to_keep.put(None)
-            self._thread.join()
-            self._thread = None
+    def stop(self, timeout_s: float = _STOP_S) -> bool:
+        """End the thread; what waits is kept first. Returns whether it ended in time; if not, it is named."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return True
+        self._to_keep.put(None)
+        thread.join(timeout_s)
+        if thread.is_alive():
+            _LOG.warning("thread %r has not ended after %.1f s", thread.name, timeout_s)
+        return not thread.is_alive()
 
     def answers_of(
         self, title: str, signatures: Mapping[str, Signature], statistics: Statistics
@@ -233,30 +253,35 @@ class VersionCache:
         self._signatures = signatures
         self._clock = clock
 
-    def answer(self, call: Call) -> bool:
-        """End a call with the answer that is kept for it; if there is none, see to it that the one it gets
-        is kept.
+    def look_up(self, signature: Signature, outputs: Sequence[str], inputs: Sequence[Array]) -> Found:
+        """What is kept for a call; counts a hit or a miss.
 
         Args:
-            call: not in the queue yet. Its completion is replaced by one that passes the outcome on.
-
-        Returns:
-            whether the call has ended.
+            signature: of the version.
+            outputs: aliases of the outputs wanted, in their order.
+            inputs: one array for each input of the signature, in its order.
         """
-        name = call.signature.name
+        name = signature.name
         if name not in self._signatures:
-            return False
+            return _NOTHING
         started = self._clock()
-        key = key_of(self._version, call.signature, call.outputs, call.inputs)
+        key = key_of(self._version, signature, outputs, inputs)
         arrays = self._cache.find(key)
         seconds = self._clock() - started
         if arrays is None:
             self.statistics.add_cache_miss(name, seconds)
-            call.completion = Completion(functools.partial(self._answered, call.completion, name, key))
-            return False
+            return Found(key=key)
         self.statistics.add_cache_hit(name, seconds)
-        call.completion.finish(arrays)
-        return True
+        return Found(answer=arrays)
+
+    def keeping(self, completion: Completion, signature: str, key: bytes) -> Completion:
+        """A completion that passes the outcome on to `completion`, and has it kept if it is an answer.
+
+        Args:
+            signature: its name.
+            key: from `look_up`.
+        """
+        return Completion(functools.partial(self._answered, completion, signature, key))
 
     def forget(self) -> None:
         """Drop them all, for ever."""

@@ -1,8 +1,8 @@
 """A hot method that has two ways into the queue: what Predict and ModelInfer do alike.
 
 A message of a form that is known (template.py) is two arrays and a look at the registry away from the
-queue. Any other is parsed and checked, and every error is found on this way; if nothing is wrong with it,
-the next one of its form goes the short way.
+queue: the short way, which is the method's `__call__` itself. Any other is parsed and checked, and every
+error is found on this way; if nothing is wrong with it, the next one of its form goes the short way.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from hotgraph_server.batching.request import QueueHints, hints_of
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import QueueHints, place_of
-from hotgraph_server.protocols.template import Template, learn
+from hotgraph_server.protocols.template import learn
 from hotgraph_server.protocols.template_cache import KnownTemplates
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
@@ -22,12 +22,12 @@ from hotgraph_server.transport.service import Reply
 
 
 class Meant(Protocol):
-    """What a message was found to ask for, but for what lies in its gaps: a NamedTuple of the protocol's.
+    """What a message was found to ask for, but for what lies in its spans: a NamedTuple of the protocol's.
 
     Attributes:
         version: the one that was found; weakly, so that no template keeps a version from closing.
         aliases: of the outputs that the call wants, in the order of its answer.
-        place: of the call in the queue; worked out for templates, which spare all later calls the same.
+        hints: for the queue; worked out for templates, which spare all later calls the same.
     """
 
     @property
@@ -37,14 +37,14 @@ class Meant(Protocol):
     @property
     def aliases(self) -> tuple[str, ...]: ...
     @property
-    def place(self) -> QueueHints: ...
+    def hints(self) -> QueueHints: ...
     @property
     def _replace(self) -> Callable[..., Any]: ...
 
 
 Asked = TypeVar("Asked", bound=Meant)
 
-Gaps = Callable[[], tuple[Mapping[str, Span], Span | None]]
+Spans = Callable[[], tuple[Mapping[str, Span], Span | None]]
 """Where the tensors lie in a message, by alias, and where its one string lies, if it has one that differs
 from message to message. Raises MalformedMessage: it cannot be walked through."""
 
@@ -61,19 +61,10 @@ class FastPath(Generic[Asked]):
         Raises:
             CallError: it cannot be answered, and why; the reply is not used then.
         """
-        template = self._templates.find(message)
-        if template is None or not self._take_the_short_way(template, message, reply):
-            self._take_the_long_way(message, reply)
-
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
-        """Returns whether it led there: only if the version found last time is the one for this call too."""
-        raise NotImplementedError
-
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
         raise NotImplementedError
 
     def _remember(
-        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], gaps: Gaps
+        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], spans: Spans
     ) -> None:
         """Learn what messages of this form mean, if it is time for that.
 
@@ -82,21 +73,22 @@ class FastPath(Generic[Asked]):
             asked: what it means.
             version: that of `asked`.
             inputs: its tensors, in the order of the signature's inputs.
-            gaps: called only if the answer is wanted.
+            spans: called only if the answer is wanted.
         """
         if not self._templates.wants_more():
             return
         signature = asked.signature
         try:
-            places, text = gaps()
+            places, text = spans()
         except MalformedMessage:
             self._templates.add(None)
             return
-        place = place_of(version, signature, asked.aliases, inputs)
+        padded = version.padded.get(signature.name, ())
+        hints = hints_of(signature, asked.aliases, inputs, padded)
         self._templates.add(
             learn(
                 message,
-                asked._replace(place=place),
+                asked._replace(hints=hints),
                 inputs,
                 [places.get(spec.alias) for spec in signature.inputs],
                 text,

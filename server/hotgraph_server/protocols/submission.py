@@ -3,55 +3,42 @@
 from __future__ import annotations
 
 import functools
-import math
-import time
+import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
-from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
-from hotgraph_server.batching.lane_key import LaneKey
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError
+from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.version import Version
-from hotgraph_server.sequences.call import SequenceCall
-from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Reply
 
-
-class QueueHints(NamedTuple):
-    """A call's place in the queue, as Version.call takes it; by default it is worked out there."""
-
-    lane: LaneKey | None = None
-    rows: int = 0
-    nbytes: int = -1
+About = TypeVar("About")
 
 
-def place_of(
-    version: Version, signature: Signature, outputs: tuple[str, ...], inputs: Sequence[Array]
-) -> QueueHints:
-    """Where all calls with inputs of these shapes have their place, as far as shapes tell it."""
-    nbytes = sum(array.nbytes for array in inputs)
-    shapes = [array.shape for array in inputs]
-    sizes = {shape[0] if shape else 0 for shape in shapes}
-    if len(sizes) != 1 or 0 in sizes:
-        return QueueHints(nbytes=nbytes)
-    lane = version.lane_key(signature, outputs, shapes)
-    return QueueHints(nbytes=nbytes) if lane is None else QueueHints(lane, sizes.pop(), nbytes)
+class Answer(Completion, Generic[About]):
+    """The completion of one call: the outcome lands here, the transport encodes it when it likes.
 
+    Args:
+        reply: where it goes.
+        about: what `encode` and `worded` need to know of the call; they find it as `about`.
+    """
 
-class Answer:
-    """What comes of one call: its completion brings the outcome, the transport encodes when it likes."""
+    __slots__ = ("_outcome", "_reply", "about")
 
-    __slots__ = ("_outcome", "_reply")
-
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, about: About) -> None:
+        # What Completion's constructor does is done here: of each call there is one of these.
+        self._claim = threading.Lock()
+        self._begun = None
+        self.taken = False
+        self.about = about
         self._reply: Reply | None = reply
         self._outcome: Outcome | None = None
 
-    def deliver(self, outcome: Outcome) -> None:
-        """Once, as completions do."""
-        # The reply knows how to leave the call, whose completion knows this: a cycle, if it were not cut
+    def _deliver(self, outcome: Outcome) -> None:
+        # The reply knows how to cancel the call, whose completion knows this: a cycle, if it were not cut
         # here.
         reply, self._reply = self._reply, None
         self._outcome = outcome
@@ -74,67 +61,13 @@ class Answer:
         return self.encode(outcome)
 
 
-class InSequence(NamedTuple):
-    """What a call says of the sequence that it belongs to; see sequences.Sequences.call."""
-
-    sequence_id: int | str
-    start: bool
-    end: bool
-
-
-def hand_in(
-    version: Version,
-    signature: Signature,
-    inputs: Sequence[Array],
-    outputs: tuple[str, ...],
-    answer: Answer,
-    reply: Reply,
-    *,
-    deadline: float,
-    place: QueueHints,
-    timeout_s: float = math.inf,
-    priority: int = 0,
-    sequence: InSequence | None = None,
-) -> None:
-    """Queue a call, and tell the transport when and how it can end before its answer.
-
-    Args:
-        timeout_s: see Version.call; of a call in a sequence it is a deadline.
-        sequence: given where the version keeps sequences.
+def submit(version: Version, request: Request, reply: Reply) -> None:
+    """Submit a request, and tell the transport when and how its call can end before its answer.
 
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    completion = Completion(answer.deliver)
-    call: Call | SequenceCall
-    if sequence is None:
-        lane, rows, nbytes = place
-        call = version.call(
-            signature,
-            inputs,
-            outputs,
-            completion,
-            deadline=deadline,
-            timeout_s=timeout_s,
-            priority=priority,
-            lane=lane,
-            rows=rows,
-            nbytes=nbytes,
-            peer=reply.peer,
-        )
-    else:
-        assert version.sequences is not None
-        call = version.sequences.call(
-            signature,
-            inputs,
-            outputs,
-            completion,
-            sequence_id=sequence.sequence_id,
-            start=sequence.start,
-            end=sequence.end,
-            deadline=min(deadline, time.monotonic() + timeout_s),
-            priority=priority,
-        )
+    call = version.submit(request)
     if call.deadline < reply.deadline:
         reply.expire_at(call.deadline)
-    reply.when_gone(functools.partial(version.leave, call))
+    reply.when_gone(functools.partial(cancel, call))

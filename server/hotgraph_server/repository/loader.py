@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
+from hotgraph_server.execution.executor import Opened
 from hotgraph_server.graph.graph import Graph
 from hotgraph_server.model_config.batching_parameters import in_version
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.warmup import with_warmup
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.status import State
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.version import Version, title_of
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.repository.plain_paths import plain
 from hotgraph_server.settings import ModelSettings
@@ -70,13 +72,20 @@ def load_version(
         settings = dataclasses.replace(settings, batch=in_version(folder, settings.batch))
     open_graph = functools.partial(_open, folder, settings)
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
-    brings = with_warmup(settings, f"model '{settings.name}' version {number}", records)
+    title = title_of(settings.name, number)
+    brings = with_warmup(settings, title, records)
     logged = logged_of(settings.log.prefix) if settings.log is not None else nothing
     restore = _restore(settings, number, folder)
-    version = Version(settings, number, open_graph, brings=brings, logged=logged, restore=restore)
-    version.start()
-    _make_contract(version, settings)
-    _keep_answers(version, settings, cache)
+    version = open_version(
+        settings,
+        number,
+        open_graph,
+        contract_of=_contract_of,
+        cache_of=functools.partial(_cache_of, title, settings, cache),
+        brings=brings,
+        logged=logged,
+        restore=restore,
+    )
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",
         version.title,
@@ -96,34 +105,30 @@ def _open(folder: Path, settings: ModelSettings) -> Graph:
     except LoadError as error:
         if path == folder:
             raise
-        # Nobody knows the link.
+        # The caller has not heard of the link.
         where, why = (text.replace(str(path), str(folder)) for text in (error.where, error.why))
         raise LoadError(where, why) from error
 
 
-def _make_contract(version: Version, settings: ModelSettings) -> None:
-    try:
-        contract = version.contract = contract_of(settings, version)
-        if contract.signature is not None:
-            version.default_signature = version.signatures[contract.signature]
-        version.keep_sequences()
-    except BaseException:
-        version.stop(timeout_s=0)
-        version.state = State.FAILED
-        raise
+def _contract_of(settings: ModelSettings, title: str, opened: Opened) -> Contract:
+    return contract_of(settings, title, opened.signatures, opened.unusable, opened.alone)
 
 
-def _keep_answers(version: Version, settings: ModelSettings, cache: ResponseCache | None) -> None:
-    if not (settings.kept.response_cache or version.contract.cached):
-        return
-    if version.contract.sequence is not None or version.contract.decoupled:
-        _LOG.warning("%s: its answers are not kept: what it is asked next depends on them", version.title)
-    elif cache is None:
-        _LOG.warning("%s: its answers are not kept: the server's cache-mb is 0", version.title)
-    else:
-        version.keep_answers(cache)
-        # Whoever asks for the configuration shall hear what is so; perf_analyzer reads it there.
-        version.contract.config.response_cache.enable = True
+def _cache_of(
+    title: str, settings: ModelSettings, cache: ResponseCache | None, contract: Contract
+) -> ResponseCache | None:
+    """Where the answers of a version are kept; None: they are not, and the log says why if that was asked."""
+    if not (settings.kept.response_cache or contract.cached):
+        return None
+    if contract.sequence is not None or contract.decoupled:
+        _LOG.warning("%s: its answers are not kept: what it is asked next depends on them", title)
+        return None
+    if cache is None:
+        _LOG.warning("%s: its answers are not kept: the server's cache-mb is 0", title)
+        return None
+    # Who asks for the configuration shall hear what is so; perf_analyzer reads it there.
+    contract.config.response_cache.enable = True
+    return cache
 
 
 def _restore(settings: ModelSettings, number: int, folder: Path) -> StateRestore:

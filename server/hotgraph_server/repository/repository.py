@@ -40,7 +40,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
-from hotgraph_server.models.state_transfer import hand_over, shares_snapshots
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
@@ -49,6 +48,7 @@ from hotgraph_server.repository.layout import Interest, Look, look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.policy import pause_s
 from hotgraph_server.repository.records import REMEMBERED, Entry, Record
+from hotgraph_server.repository.state_transfer import hand_over, shares_snapshots
 from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
 from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
 from hotgraph_server.threads import processors

@@ -21,17 +21,19 @@ from tensorflow_serving.apis import (
 )
 
 from hotgraph_server.batching.completion import Outcome
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest import json_examples, json_predict, json_text
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
 
@@ -112,8 +114,8 @@ class Methods:
             self._predict_by_message(version, signature, inputs, request.rows, call)
             return
         outputs = signature.output_aliases
-        answer = _Predicted(call, outputs, request.rows, self.apart)
-        hand_in(version, signature, inputs, outputs, answer, call, deadline=call.deadline, place=QueueHints())
+        answer = _Predicted(call, (call, outputs, request.rows, self.apart))
+        submit(version, Request(signature, inputs, outputs, answer, call.deadline, peer=call.peer), call)
 
     def _predict_by_message(
         self, version: Version, signature: Signature, inputs: Sequence[Array], rows: bool, reply: Reply
@@ -200,23 +202,19 @@ class Methods:
             raise NotFound(f"Servable not found for request: Specific({target.name}, 0)")
 
 
-class _Predicted(Answer):
-    __slots__ = ("_apart", "_call", "_outputs", "_rows")
+class _Predicted(Answer[tuple[OpenCall, Sequence[str], bool, JsonProcessPool]]):
+    """About the call, the outputs that it gets, whether in rows, and where JSON is written."""
 
-    def __init__(self, call: OpenCall, outputs: Sequence[str], rows: bool, apart: JsonProcessPool) -> None:
-        super().__init__(call)
-        self._call = call
-        self._apart = apart
-        self._outputs = outputs
-        self._rows = rows
+    __slots__ = ()
 
-    def deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outcome) -> None:
         if not isinstance(outcome, CallError):
-            self._call.nbytes_out = sum(array.nbytes for array in outcome)
-        super().deliver(outcome)
+            self.about[0].nbytes_out = sum(array.nbytes for array in outcome)
+        super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        return self._apart.run(json_predict.write_outputs, self._outputs, arrays, rows=self._rows)
+        _, outputs, rows, apart = self.about
+        return apart.run(json_predict.write_outputs, outputs, arrays, rows=rows)
 
 
 class _Translated:
@@ -240,8 +238,8 @@ class _Translated:
 
         self._reply.finish(translate)
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self._reply.when_gone(leave)
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        self._reply.when_gone(cancel)
 
     def expire_at(self, deadline: float) -> None:
         self._reply.expire_at(deadline)
@@ -249,6 +247,10 @@ class _Translated:
     @property
     def peer(self) -> str:
         return self._reply.peer
+
+    @property
+    def observer(self) -> CallObserver | None:
+        return self._reply.observer
 
 
 def _no_signature(version: Version, name: str) -> InvalidCall:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.service import Answered, Left
 
 # Past its deadline a call is late for every clock, however coarse the loop's timer is, seconds.
@@ -24,9 +25,11 @@ class OpenCall:
 
     Attributes:
         deadline: monotonic seconds; infinite for none.
-        peer: as a Reply's.
+        peer, observer: as a Reply's.
         nbytes_out: about how large the answer is, if whoever gives it says so.
     """
+
+    observer: CallObserver | None = None
 
     def __init__(self, deadline: float, peer: str = "") -> None:
         self.deadline = deadline
@@ -34,7 +37,7 @@ class OpenCall:
         self.nbytes_out = 0
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Callable[[], Answered]] = self._loop.create_future()
-        self._leave: Callable[[], Left] | None = None
+        self._cancel: Callable[[], Left] | None = None
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """As a Reply's; `encode` becomes what `answer` returns."""
@@ -42,9 +45,9 @@ class OpenCall:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, encode)
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
         """As a Reply's."""
-        self._leave = leave
+        self._cancel = cancel
 
     def expire_at(self, deadline: float) -> None:
         """As a Reply's."""
@@ -73,9 +76,9 @@ class OpenCall:
             )
             if self._answered.done():
                 return self._answered.result()
-            left = self._leave() if self._leave is not None else None
+            left = self._cancel() if self._cancel is not None else None
             if left is True and not ending.done() and not leaving.done():
-                # It has begun what cannot be left any more, and its caller shall hear what came of it.
+                # It has begun what cannot be cancelled any more, and its caller shall hear what came of it.
                 await asyncio.wait((self._answered, ending), return_when=asyncio.FIRST_COMPLETED)
                 if self._answered.done():
                     return self._answered.result()
@@ -85,8 +88,8 @@ class OpenCall:
                 raise Draining("this server")
             raise Cancelled if leaving.done() else DeadlineExceeded
         finally:
-            # The way to leave knows the call, whose completion knows this: a cycle, if it were not cut here.
-            self._leave = None
+            # What cancels it knows the call, whose completion knows this: a cycle, if it were not cut here.
+            self._cancel = None
             leaving.cancel()
 
     def _settle(self, encode: Callable[[], Answered]) -> None:

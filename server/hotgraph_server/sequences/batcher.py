@@ -26,7 +26,7 @@ The longest wait of a call: all calls of its sequence before it; with no slot fr
 which its client or `idle_s` care; with `direct`, `delay_s` and the run before, and so many runs as there are
 kinds of calls (outputs and shapes) that are ready.
 
-Threads. Any thread may call and leave; they never wait. What a run gave is sorted out in the thread that
+Threads. Any thread may submit and cancel; they never wait. What a run gave is sorted out in the thread that
 ends it, the executor's or its finisher's. One thread of our own (timer.py) looks after what time makes due,
 so that silent sequences give back their memory though nobody calls any more. One lock guards the table;
 everything that the table decides is done outside of it.
@@ -40,11 +40,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -56,12 +56,11 @@ from hotgraph_server.errors import (
     Refused,
     SequenceCut,
 )
-from hotgraph_server.sequences.call import Ended, Result, Run, SequenceCall, SequenceId
+from hotgraph_server.sequences.call import Actions, Result, Run, SequenceCall
+from hotgraph_server.sequences.figures import SequenceFigures
 from hotgraph_server.sequences.layout import Layout
-from hotgraph_server.sequences.table import Table, Work
-from hotgraph_server.signatures import Signature
+from hotgraph_server.sequences.table import Table
 from hotgraph_server.statistics import Event, Statistics
-from hotgraph_server.tensors import Array
 from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
@@ -70,40 +69,8 @@ _LOG = logging.getLogger(__name__)
 _TIMER_ENDS_IN_S = 5.0
 
 
-class HandIn(Protocol):
-    """Into the version's queue; what model.Version.call is to us."""
-
-    def __call__(
-        self,
-        signature: Signature,
-        inputs: Sequence[Array],
-        outputs: tuple[str, ...],
-        completion: Completion,
-        *,
-        deadline: float,
-        priority: int,
-        company: Sequence[float],
-    ) -> Any:
-        """`company`: when those came whose rows are in the call, which shares no run; nobody: it may."""
-
-
-@dataclass(frozen=True)
-class SequenceFigures:
-    """At one moment.
-
-    Attributes:
-        live: sequences that live.
-        with_slot: of these, those that have a slot; the others wait for one.
-        waiting_calls: that wait for their turn, and not yet for a run in the queue.
-        state_nbytes: of all states.
-        ended: sequences that have ended since the version is live, by reason.
-    """
-
-    live: int
-    with_slot: int
-    waiting_calls: int
-    state_nbytes: int
-    ended: Mapping[Ended, int]
+Submit = Callable[[Request], Any]
+"""Takes a call of the version's queue; see models.admission.Submit. What it returns, `withdraw` takes."""
 
 
 class Sequences:
@@ -112,9 +79,9 @@ class Sequences:
     Args:
         title: of the version.
         model: its name.
-        layout: of the signature whose calls are of sequences; calls of others go to the queue as they are.
+        layout: of the signature whose calls are of sequences.
         table: empty.
-        hand_in: gives a call to the queue; raises CallError.
+        submit: gives a call to the queue; raises CallError.
         withdraw: takes a call out of the queue; returns whether it was still waiting there.
         shares_no_batch: does a call of all slots' rows go through the queue at a time?
         refuse_with: the name of the status of calls that are refused for load.
@@ -129,7 +96,7 @@ class Sequences:
         model: str,
         layout: Layout,
         table: Table,
-        hand_in: HandIn,
+        submit: Submit,
         withdraw: Callable[[Any], bool],
         *,
         shares_no_batch: bool,
@@ -141,7 +108,7 @@ class Sequences:
         self._title = title
         self._model = model
         self._layout = layout
-        self._hand_in = hand_in
+        self._submit = submit
         self._withdraw = withdraw
         self._shares_no_batch = shares_no_batch
         self._refuse_with = refuse_with
@@ -162,34 +129,11 @@ class Sequences:
         """Start the thread that looks after what time makes due."""
         self._timer.start()
 
-    def call(
-        self,
-        signature: Signature,
-        inputs: Sequence[Array],
-        outputs: tuple[str, ...],
-        completion: Completion,
-        *,
-        sequence_id: SequenceId = 0,
-        start: bool = False,
-        end: bool = False,
-        deadline: float = math.inf,
-        priority: int = 0,
-    ) -> Any:
-        """Take in a call; its outcome lands in `completion`, as with model.Version.call.
+    def submit(self, request: Request) -> SequenceCall:
+        """Take in a call; see models.admission.Submit.
 
         Args:
-            signature: of the version.
-            inputs: one array for each input that clients send, in the signature's order, with exactly its
-                dtype; of another signature than `signature`: one for each of its inputs.
-            outputs: aliases of the outputs wanted, each once.
-            completion: not yet taken.
-            sequence_id: an integer of 64 bits or a string; 0 and "" are none.
-            start, end: is it the first, the last of its sequence?
-            deadline: monotonic seconds; infinite: the settings' default, if there is one.
-            priority: among the calls of the version, see model.Version.call.
-
-        Returns:
-            What `leave` takes; its `deadline` is the call's.
+            request: of the signature `signature`; its sequence says which it belongs to.
 
         Raises:
             InvalidCall: no id, one that does not fit the model, more than one row, or no START.
@@ -197,25 +141,26 @@ class Sequences:
             QueueFull: too much waits.
             Draining: this version takes no calls any more.
         """
-        if signature.name != self._layout.signature.name:
-            return self._hand_in(
-                signature, inputs, outputs, completion, deadline=deadline, priority=priority, company=()
-            )
+        assert request.sequence is not None
+        sequence_id, start, end = request.sequence
+        inputs = request.inputs
         self._layout.check(sequence_id, inputs, self._model)
         arrived = self._clock()
+        deadline = min(request.deadline, arrived + request.timeout_s)
         call = SequenceCall(
             # On the wire an id is signed, and means an unsigned one.
             sequence_id if isinstance(sequence_id, str) else sequence_id % 2**64,
             inputs,
-            outputs,
-            completion,
+            request.outputs,
+            request.completion,
             start=start,
             end=end,
             arrived=arrived,
             deadline=arrived + self._default_timeout_s if deadline == math.inf else deadline,
-            priority=priority,
+            priority=request.priority,
             shapes=self._layout.shapes(inputs),
             nbytes=sum([array.nbytes for array in inputs]),
+            taken_by=self,
         )
         with self._lock:
             now = self._clock()
@@ -229,11 +174,11 @@ class Sequences:
             self._refuse(refusal)
         return call
 
-    def leave(self, call: SequenceCall, *, expired: bool | None = None) -> None:
+    def cancel(self, call: SequenceCall, *, expired: bool | None = None) -> None:
         """End a call early. One that has ended stays as it ended.
 
         Args:
-            call: from `call`.
+            call: from `submit`.
             expired: has its deadline passed, or has the caller left? None: the clock tells.
         """
         if call.completion.taken:
@@ -244,15 +189,19 @@ class Sequences:
             return
         self._count(Event.EXPIRED if expired else Event.CANCELLED)
         with self._lock:
-            work = self._table.left(call, self._clock(), expired=expired)
-        self._act([work])
+            actions = self._table.left(call, self._clock(), expired=expired)
+        self._act([actions])
 
     def figures(self) -> SequenceFigures:
         """What the table holds now."""
         with self._lock:
             table = self._table
             return SequenceFigures(
-                len(table), table.with_slot, table.waiting, table.state_nbytes, dict(table.ended)
+                len(table),
+                table.with_slot,
+                table.occupancy.waiting,
+                table.occupancy.state_nbytes,
+                dict(table.ended),
             )
 
     def stop(self, timeout_s: float) -> bool:
@@ -262,40 +211,40 @@ class Sequences:
         Returns whether nothing had to. Idempotent.
         """
         with self._lock:
-            work = self._table.close(self._clock())
-        self._act([work])
+            actions = self._table.close(self._clock())
+        self._act([actions])
         if timeout_s > 0:
             self._drained.wait(min(timeout_s, threading.TIMEOUT_MAX))
         with self._lock:
-            left = self._table.waiting
-            work = self._table.abandon(Draining(self._title), self._clock())
-        self._act([work])
+            left = self._table.occupancy.waiting
+            actions = self._table.abandon(Draining(self._title), self._clock())
+        self._act([actions])
         self._timer.stop(_TIMER_ENDS_IN_S)
         return not left
 
     def _tend(self) -> float:
         with self._lock:
-            work = self._table.tend(self._clock())
-        self._act([work])
+            actions = self._table.tend(self._clock())
+        self._act([actions])
         with self._lock:
             return self._table.due()
 
-    def _act(self, todo: Sequence[Work]) -> None:
+    def _act(self, todo: Sequence[Actions]) -> None:
         """Do what the table has decided. Without the lock."""
         left = deque(todo)
         while left:
-            work = left.popleft()
-            for warning in work.warnings:
+            actions = left.popleft()
+            for warning in actions.warnings:
                 _LOG.warning("%s", warning)
-            for run in work.withdrawn:
+            for run in actions.withdrawn:
                 # A run that is just being handed in by another thread has no call yet, and is run in vain.
                 if run.call is not None and self._withdraw(run.call):
                     run.call.completion.finish(Cancelled())
-            for run in work.runs:
+            for run in actions.runs:
                 refused = self._run(run)
                 if refused is not None:
                     left.append(refused)
-            for call, outcome, ended_here in work.outcomes:
+            for call, outcome, ended_here in actions.outcomes:
                 if call.completion.finish(outcome) and ended_here:
                     self._count_ended(outcome)
         with self._lock:
@@ -305,20 +254,22 @@ class Sequences:
         if drained:
             self._drained.set()
 
-    def _run(self, run: Run) -> Work | None:
+    def _run(self, run: Run) -> Actions | None:
         """Hand a run to the queue. Returns what follows if it is not taken."""
         first = run.members[0]
         error: CallError
         try:
-            run.call = self._hand_in(
-                self._layout.signature,
-                self._layout.inputs(run.members),
-                self._layout.inner_outputs(first.outputs),
-                Completion(functools.partial(self._over, run)),
-                # As long as anybody waits for it.
-                deadline=max([call.deadline for call in run.members]),
-                priority=first.priority,
-                company=[call.arrived for call in run.members] if self._shares_no_batch else (),
+            run.call = self._submit(
+                Request(
+                    self._layout.signature,
+                    self._layout.inputs(run.members),
+                    self._layout.inner_outputs(first.outputs),
+                    Completion(functools.partial(self._over, run)),
+                    # As long as one of their callers waits for it.
+                    deadline=max([call.deadline for call in run.members]),
+                    priority=first.priority,
+                    member_arrivals=[call.arrived for call in run.members] if self._shares_no_batch else (),
+                )
             )
             return None
         except CallError as refusal:
@@ -341,8 +292,8 @@ class Sequences:
                 _LOG.exception("%s: what a run of sequences gave cannot be told apart", self._title)
                 sorted_out = InternalError()
         with self._lock:
-            work = self._table.over(run, sorted_out, self._clock())
-        self._act([work])
+            actions = self._table.over(run, sorted_out, self._clock())
+        self._act([actions])
 
     def _refuse(self, refusal: CallError) -> None:
         if not isinstance(refusal, InvalidCall):

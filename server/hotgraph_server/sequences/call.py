@@ -1,4 +1,5 @@
-"""What the table of sequences is made of: a call, the sequence that it is of, and a run of some calls."""
+"""What the table of sequences is made of: a call, the sequence that it is of, a run of some calls. And what
+the table says is to be done."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining, NotReady, Refused
 from hotgraph_server.tensors import Array
 
 SequenceId = int | str
@@ -40,7 +42,7 @@ class Stage(enum.Enum):
 
 @dataclass(eq=False)
 class SequenceCall:
-    """One call of a sequence, from the door to its outcome; `Sequences.leave` takes it.
+    """One call of a sequence, from its arrival to its outcome.
 
     Attributes:
         sequence_id: what the client calls its sequence.
@@ -50,13 +52,14 @@ class SequenceCall:
         start, end: is it the first, the last of its sequence?
         arrived: monotonic seconds at the door.
         deadline: monotonic seconds; infinite for none.
-        priority: as Version.call takes it.
+        priority: as a Request has it.
         shapes: of what is in one row of each input; calls share a run of slots where they are equal.
         nbytes: memory that the inputs hold.
         stage: how far it is; the table's.
         alone: it shares no run, for one that it shared has failed.
         sequence: that it is of; the table's, from when it is taken in.
         run: that it is or was in; the table's.
+        taken_by: what can cancel it; see models/admission.py.
     """
 
     sequence_id: SequenceId
@@ -74,6 +77,7 @@ class SequenceCall:
     alone: bool = False
     sequence: LiveSequence | None = None
     run: Run | None = None
+    taken_by: Any = None
 
 
 @dataclass(eq=False)
@@ -118,3 +122,25 @@ class Result:
 
     answer: Sequence[Array]
     states: Sequence[Array] = ()
+
+
+def was_run(error: CallError) -> bool:
+    """Has a run that ended with this error taken place?"""
+    return not isinstance(error, (Cancelled, DeadlineExceeded, Draining, NotReady, Refused))
+
+
+@dataclass
+class Actions:
+    """What is to be done without the lock, in this order.
+
+    Attributes:
+        warnings: for the log.
+        withdrawn: runs all callers of which have left, to be taken out of the queue if they still wait.
+        runs: to be handed to the queue.
+        outcomes: of calls. True: it ended here and not in the queue, so it is not counted yet.
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    withdrawn: list[Run] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    outcomes: list[tuple[SequenceCall, Outcome, bool]] = field(default_factory=list)

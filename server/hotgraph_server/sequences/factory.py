@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.sequences.batcher import HandIn, Sequences
+from hotgraph_server.sequences.batcher import Sequences, Submit
+from hotgraph_server.sequences.bounds import Bounds
 from hotgraph_server.sequences.layout import Layout
 from hotgraph_server.sequences.rules import SequenceRules
-from hotgraph_server.sequences.table import Bounds, Table
+from hotgraph_server.sequences.table import Table
 from hotgraph_server.settings import BatchSettings, SequenceSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Statistics
@@ -65,7 +66,7 @@ def sequences_of(
     rules: SequenceRules,
     settings: SequenceSettings,
     batch: BatchSettings,
-    hand_in: HandIn,
+    submit: Submit,
     withdraw: Callable[[Any], bool],
     *,
     batched: bool,
@@ -102,7 +103,7 @@ def sequences_of(
         model,
         layout,
         Table(title, model, bounds),
-        hand_in,
+        submit,
         withdraw,
         shares_no_batch=direct,
         refuse_with=batch.refuse_with,

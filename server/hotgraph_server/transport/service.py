@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from google.protobuf.message import DecodeError
 
 from hotgraph_server.errors import CallError, InvalidCall
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message
 
 Answered = bytes | bytearray | Sequence[memoryview]
@@ -32,8 +33,8 @@ def joined(answer: Answered) -> bytes:
 
 
 Left = CallError | bool | None
-"""What came of leaving a call: the error that it has ended with; True: its outcome is still to come, and the
-reply's caller shall have it; else nothing to be said."""
+"""What came of cancelling a call: the error that it has ended with; True: its outcome is still to come, and
+the reply's caller shall have it; else nothing to be said."""
 
 
 class Reply(Protocol):
@@ -42,12 +43,16 @@ class Reply(Protocol):
     Attributes:
         deadline: monotonic seconds; infinite if the caller set none.
         peer: tells the connection that it came by from all others; in logs it is the caller's address.
+        observer: follows the call that is made of it; None: it is not followed.
     """
 
     deadline: float
 
     @property
     def peer(self) -> str: ...
+
+    @property
+    def observer(self) -> CallObserver | None: ...
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """Send what `encode` returns, or the CallError that it raises.
@@ -57,8 +62,8 @@ class Reply(Protocol):
         encoding lets another thread finish its replies (execution/finisher.py).
         """
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        """Call `leave` when the caller cancels or its deadline passes, at once if that has happened.
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        """Call `cancel` when the caller cancels or its deadline passes, at once if that has happened.
 
         It runs in a thread of the transport's and must not wait. Two threads that see the end at the same
         instant may both call it.
@@ -137,7 +142,7 @@ class OpenStream(Protocol):
     def end(self, error: CallError | None = None) -> None:
         """Send what is still to be sent, and then how the call ended; once."""
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
+    def when_gone(self, cancel: Callable[[], None]) -> None:
         """See Reply."""
 
 

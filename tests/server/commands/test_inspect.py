@@ -15,7 +15,6 @@ from hotgraph_server.commands.inspect import report
 from hotgraph_server.model_config import config_file
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.translation import settings_from
-from hotgraph_server.models.version import Version
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -166,7 +165,9 @@ def test_contract_is_shown_where_the_model_brings_a_configuration(models: Models
         "config.pbtxt",
     )
     settings, remarks = settings_from(config, ModelSettings("m", Path("/models/m")))
-    version.contract = contract_of(settings, version)
+    version.contract = contract_of(
+        settings, version.title, version.signatures, version.unusable, version.alone
+    )
     text = list(report(version, Path("/models/m/3"), [], remarks))
     start = text.index("contract with clients (config.pbtxt)")
     assert text[start + 1 : start + 5] == [
@@ -182,7 +183,7 @@ def test_contract_is_shown_where_the_model_brings_a_configuration(models: Models
 
 def test_padding_is_shown(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     version = models.add("m", 3, FakeGraph((float_signature(), add_and_subtract)))
-    monkeypatch.setattr(Version, "padded_of", lambda *_: frozenset({("y", 1), ("x", 1)}))
+    version.padded = {"serving_default": frozenset({("y", 1), ("x", 1)})}
     text = list(report(version, Path("/models/m/3"), []))
     assert "  calls that differ in x.1, y.1 are padded and share batches too" in text
 

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from hotgraph_server.access.keys import new_key
+from hotgraph_server.batching.request import Request
 from hotgraph_server.commands import cli
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.observability.admin.http import Request, Response, text
+from hotgraph_server.observability.admin.http import Request as HttpRequest
+from hotgraph_server.observability.admin.http import Response, text
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
 from hotgraph_server.settings import ModelSettings, StateSettings
@@ -42,8 +45,7 @@ def version(tmp_path: Path) -> Iterator[Version]:
     settings = StateSettings(state_dir=str(tmp_path))
     graph = Adding()
     restore = StateRestore(settings, "m", 1, "0" * 32)
-    version = Version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, restore=restore)
-    version.start()
+    version = open_version(ModelSettings("m", Path("/m"), state=settings), 1, graph.open, restore=restore)
     yield version
     version.stop(10)
 
@@ -124,7 +126,7 @@ def test_save_returns_when_the_snapshot_is_on_disk(
     admin: str, version: Version, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caller = Caller()
-    version.call(version.signatures["add"], [np.array(4)], ("total",), caller.completion)
+    version.submit(Request(version.signatures["add"], [np.array(4)], ("total",), caller.completion))
     caller.answer()
     assert cli.main(["state", "save", admin, "m"]) == 0
     assert "model 'm' version 1: 1 writes are saved in " in capsys.readouterr().out
@@ -161,7 +163,7 @@ def test_save_sends_the_key_that_it_is_given(
 ) -> None:
     key, came = new_key(), []
 
-    def answer(request: Request) -> Response:
+    def answer(request: HttpRequest) -> Response:
         came.append(request.headers.get("authorization"))
         return text(HTTPStatus.OK, "saved")
 

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from hotgraph_server.batching.comparing import alike
+from hotgraph_server.batching.request import Request
 from hotgraph_server.execution.denormals import flush_to_zero, flushes
 from hotgraph_server.graph.graph import Graph
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.settings import ModelSettings, SessionSettings
 
 from ..fakes import HANG_S, Caller
@@ -56,11 +57,10 @@ def test_answers_to_denormals_are_those_of_tensorflows_own_threads(tmp_path: Pat
         graph.close()
     assert not expected[0, :2].any()
     settings = ModelSettings("m", tmp_path, session=SessionSettings(plan=plan))
-    version = Version(settings, 1, lambda: Graph.open(tmp_path, settings.session))
-    version.start()
+    version = open_version(settings, 1, lambda: Graph.open(tmp_path, settings.session))
     try:
         caller, signature = Caller(), version.signatures["serving_default"]
-        version.call(signature, [x], ("y",), caller.completion)
+        version.submit(Request(signature, [x], ("y",), caller.completion))
         (answer,) = caller.answer()
     finally:
         version.stop(timeout_s=HANG_S)

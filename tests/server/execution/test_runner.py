@@ -38,7 +38,7 @@ from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement,
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.state.learnt import Learnt, Memory
-from hotgraph_server.statistics import Event, Figures, Moments, Statistics
+from hotgraph_server.statistics import CallObserver, Event, Figures, Moments, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, FakeClock, call, doubled, rows, signature
@@ -112,9 +112,11 @@ class Running:
             memory=memory,
         )
 
-    def put(self, array: Array, of: Signature | None = None) -> Caller:
+    def put(self, array: Array, of: Signature | None = None, observer: CallObserver | None = None) -> Caller:
         caller = Caller()
-        self.queue.put(call(array, of or signature(), caller.completion, arrived=self.clock.now))
+        made = call(array, of or signature(), caller.completion, arrived=self.clock.now)
+        made.observer = observer
+        self.queue.put(made)
         return caller
 
     def run_next(self) -> bool:
@@ -683,25 +685,34 @@ def test_what_is_learnt_is_kept_whenever_trust_has_doubled_and_when_it_is_lost()
 
 
 def test_trace_of_a_call_that_was_run_apart_tells_of_that_run() -> None:
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[str, float]] = []
 
-    class Watching:
-        def queued(self, call: Call) -> None:
+    class Observer:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def queued(self, *_: object) -> None:
             raise AssertionError("nothing is queued by a run")
 
-        def ran(self, calls: Sequence[Call], moments: Moments) -> None:
-            seen.append((len(calls), moments.started))
+        def ran(self, moments: Moments) -> None:
+            seen.append((self._name, moments.started))
 
     running = Running(Graph(mixing), checked_first=1)
-    running.statistics.watcher = Watching()
 
     def pass_time() -> None:
         running.clock.now += 1.0
 
     running.graph.during = pass_time
     started = running.clock.now
-    put_together(running, 1, 2)
-    assert seen == [(2, started), (1, started + 1), (1, started + 2)]
+    for name, value in (("first", 1), ("second", 2)):
+        running.put(rows(value), observer=Observer(name))
+    running.run_all()
+    assert seen == [
+        ("first", started),
+        ("second", started),
+        ("first", started + 1),
+        ("second", started + 2),
+    ]
 
 
 def test_check_finds_no_other_cost_than_the_batch_has() -> None:

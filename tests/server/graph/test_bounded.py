@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import LoadError, RunFailed
 from hotgraph_server.graph.graph import Graph
 from hotgraph_server.models.status import State
@@ -43,7 +44,7 @@ def served(directory: Path, **warmup: Any) -> Version:
 def answer(version: Version, *inputs: Any) -> Any:
     caller, one = Caller(), version.signatures["serving_default"]
     arrays = [np.asarray(value, spec.dtype) for value, spec in zip(inputs, one.inputs, strict=True)]
-    version.call(one, arrays, one.output_aliases, caller.completion)
+    version.submit(Request(one, arrays, one.output_aliases, caller.completion))
     return caller.answer()[0].tolist()
 
 

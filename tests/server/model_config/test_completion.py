@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from hotgraph_protos.model_config import ModelConfig, ModelInstanceGroup
 from hotgraph_server.errors import SettingsError, StartError
-from hotgraph_server.model_config.completion import contract_from
+from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.models.contract import Contract, TensorContract
 from hotgraph_server.settings import AllVersions, BatchSettings, ModelSettings, SessionSettings
@@ -45,7 +45,7 @@ def contract(
     found = settings_from(parsed(text), base)[0] if text else base
     known = {signature.name: signature for signature in signatures or (ROWS,)}
     reasons = {name: (alone or {}).get(name) for name in known}
-    return contract_from(found, "model 'm' version 1", known, {"broken": "why not"}, reasons)
+    return contract_of(found, "model 'm' version 1", known, {"broken": "why not"}, reasons)
 
 
 def test_without_a_configuration_everything_comes_from_the_saved_model() -> None:
@@ -302,12 +302,10 @@ def test_any_configuration_is_a_contract_or_refused(config: ModelConfig) -> None
     base = ModelSettings("m", Path("/nowhere/m"))
     signatures = {signature.name: signature for signature in (ROWS, WHOLE)}
     try:
-        found = contract_from(settings_from(config, base)[0], "w", signatures, {}, dict.fromkeys(signatures))
+        found = contract_of(settings_from(config, base)[0], "w", signatures, {}, dict.fromkeys(signatures))
     except StartError:
         return
     # Whoever takes the completed configuration and gives it back gets the same contract again.
-    again = contract_from(
-        settings_from(found.config, base)[0], "w", signatures, {}, dict.fromkeys(signatures)
-    )
+    again = contract_of(settings_from(found.config, base)[0], "w", signatures, {}, dict.fromkeys(signatures))
     assert str(again.config) == str(found.config)
     assert (again.inputs, again.outputs) == (found.inputs, found.outputs)

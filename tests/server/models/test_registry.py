@@ -1,21 +1,19 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.settings import ModelSettings
 
-from ..fakes import HANG_S, FakeGraph
+from ..fakes import HANG_S, idle_version
 
 
 def version(name: str, number: int, state: State = State.LIVE) -> Version:
-    """A version that was never started, in any state."""
-    one = Version(ModelSettings(name, Path("unused")), number, FakeGraph().open)
+    """In any state."""
+    one = idle_version(name, number)
     one.state = state
     return one
 
@@ -35,13 +33,13 @@ def test_what_is_published_is_found_by_name_and_number() -> None:
 def test_without_a_number_the_highest_live_version_answers() -> None:
     registry = Registry()
     old, live = version("a", 9), version("a", 10)
-    registry.publish([old, live, version("a", 11, State.LOADING), version("a", 12, State.FAILED)])
+    registry.publish([old, live, version("a", 11, State.DRAINING), version("a", 12, State.CLOSED)])
     assert registry.find("a") is live
 
 
 def test_if_none_is_live_the_highest_can_say_why() -> None:
     registry = Registry()
-    registry.publish([version("a", 1, State.CLOSED), failed := version("a", 2, State.FAILED)])
+    registry.publish([version("a", 1, State.CLOSED), failed := version("a", 2, State.CLOSED)])
     assert registry.find("a") is failed
 
 

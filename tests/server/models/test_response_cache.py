@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import Cancelled, QueueFull, RunFailed
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.response_cache import ResponseCache, VersionCache, why_not_kept
 from hotgraph_server.models.version import Version
 from hotgraph_server.settings import BatchSettings, ModelSettings
@@ -81,7 +83,13 @@ class Asked(Caller):
         super().__init__()
         self._size = size
         self.call: Call = call(np.full((size, 2), value, np.float32), completion=self.completion)
-        self.hit = answers.answer(self.call)
+        found = answers.look_up(self.call.signature, self.call.outputs, self.call.inputs)
+        self.hit = found.answer is not None
+        if found.answer is not None:
+            self.call.completion.finish(found.answer)
+        elif found.key is not None:
+            name = self.call.signature.name
+            self.call.completion = answers.keeping(self.call.completion, name, found.key)
 
     def run(self) -> None:
         """What the executor does: a row of the batch's answer."""
@@ -264,30 +272,29 @@ def test_a_flood_of_answers_waits_within_the_limit_and_the_rest_is_not_kept() ->
 # In a version
 
 
-def hand_in(version: Version, value: float) -> Caller:
+def submit(version: Version, value: float) -> Caller:
     caller = Caller()
-    version.call(version.signatures["serving_default"], [rows(value)], ("y",), caller.completion)
+    version.submit(Request(version.signatures["serving_default"], [rows(value)], ("y",), caller.completion))
     return caller
 
 
 def test_a_hit_does_not_reach_the_queue_nor_the_graph_even_when_both_are_held() -> None:
     graph, cache = FakeGraph(), ResponseCache(MIB)
     cache.start()
-    version = Version(ModelSettings("m", Path("unused"), BatchSettings(max_queued_calls=1)), 1, graph.open)
-    version.start()
-    version.keep_answers(cache)
+    settings = ModelSettings("m", Path("unused"), BatchSettings(max_queued_calls=1))
+    version = open_version(settings, 1, graph.open, cache_of=lambda _: cache)
     graph.runs.clear()
     # The executor comes to the second when it is done with the first, and has handed its answer over.
-    hand_in(version, 1).answer()
-    hand_in(version, 2).answer()
+    submit(version, 1).answer()
+    submit(version, 2).answer()
     cache.stop()
     graph.shut()
-    held = hand_in(version, 3)
+    held = submit(version, 3)
     graph.wait_until_held()
-    waits = hand_in(version, 4)
+    waits = submit(version, 4)
     with pytest.raises(QueueFull):
-        hand_in(version, 5)
-    np.testing.assert_array_equal(hand_in(version, 1).answer()[0], rows(2))
+        submit(version, 5)
+    np.testing.assert_array_equal(submit(version, 1).answer()[0], rows(2))
     assert len(graph.runs) == 3
     graph.let_all_go()
     for caller, value in ((held, 6), (waits, 8)):
@@ -299,12 +306,12 @@ def test_a_hit_does_not_reach_the_queue_nor_the_graph_even_when_both_are_held() 
 
 def test_a_version_that_keeps_nothing_has_no_cache_to_ask() -> None:
     graph = FakeGraph()
-    version = Version(ModelSettings("m", Path("unused")), 1, graph.open)
-    version.start()
+    version = open_version(ModelSettings("m", Path("unused")), 1, graph.open)
     one = version.signatures["serving_default"]
     for _ in range(2):
         caller = Caller()
-        made = version.call(one, [rows(1)], ("y",), caller.completion)
+        made = version.submit(Request(one, [rows(1)], ("y",), caller.completion))
+        assert isinstance(made, Call)
         assert made.completion is caller.completion
         caller.answer()
     assert version.statistics.snapshot().cache_miss.count == 0

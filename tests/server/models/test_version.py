@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.lane_key import lane_key
+from hotgraph_server.batching.request import QueueHints, Request
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -26,7 +28,9 @@ from hotgraph_server.errors import (
 )
 from hotgraph_server.execution.executor import OpenGraph
 from hotgraph_server.graph.graph import Graph
+from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
@@ -35,18 +39,18 @@ from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import STRING, Array
 
 from ...saved_models import SavedModels
-from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, doubled, rows, signature
+from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, doubled, rows, signature, submit
 
 
 class Serving:
     """A live version on a graph that the test holds."""
 
-    def __init__(self, graph: FakeGraph, **batch: Any) -> None:
+    def __init__(self, graph: FakeGraph, contract: Contract | None = None, **batch: Any) -> None:
         self.graph = graph
         self.clock = FakeClock()
         settings = ModelSettings("m", Path("unused"), BatchSettings(**batch))
-        self.version = Version(settings, 1, graph.open, self.clock)
-        self.version.start()
+        said = contract or Contract(None)
+        self.version = open_version(settings, 1, graph.open, self.clock, contract_of=lambda *_: said)
         graph.runs.clear()
 
     def call(self, array: Array, deadline: float = math.inf, name: str = "serving_default") -> Visit:
@@ -84,10 +88,12 @@ class Visit(Caller):
         one = version.signatures[name]
         self._version = version
         self._array = array
-        self.waiting = version.call(one, [array], one.output_aliases, self.completion, deadline=deadline)
+        self.waiting = version.submit(
+            Request(one, [array], one.output_aliases, self.completion, deadline=deadline)
+        )
 
     def leave(self) -> None:
-        self._version.leave(self.waiting)
+        cancel(self.waiting)
 
     def assert_right(self) -> None:
         np.testing.assert_array_equal(self.answer()[0], self._array * 2)
@@ -256,7 +262,7 @@ def test_call_that_ends_early_is_counted_by_what_ended_it_and_once(serving: Serv
     now = serving.clock.now
     leaver, expired, told = (serving.call(rows(value), now + 1.0) for value in (1, 2, 3))
     leaver.leave()
-    serving.version.leave(told.waiting, expired=True)
+    cancel(told.waiting, expired=True)
     serving.clock.now += 1.0
     expired.leave()
     for visit in (leaver, expired, told):
@@ -287,7 +293,7 @@ def test_without_a_default_a_call_may_wait_for_ever(serving: Serving) -> None:
 def test_priority_that_is_no_level_is_the_one_in_the_middle(levels: int, priority: int, level: int) -> None:
     serving = Serving(FakeGraph(), priority_levels=levels)
     caller, one = Caller(), serving.version.signatures["serving_default"]
-    call = serving.version.call(one, [rows(1)], ("y",), caller.completion, priority=priority)
+    call = submit(serving.version, Request(one, [rows(1)], ("y",), caller.completion, priority=priority))
     assert call.level == level
     caller.answer()
     serving.end()
@@ -298,7 +304,7 @@ def test_calls_that_change_state_run_in_their_order_whatever_their_priority() ->
     serving.hold_a_run()
     one, callers = serving.version.signatures["write"], [Caller() for _ in range(3)]
     for priority, caller in zip((3, 1, 2), callers, strict=True):
-        serving.version.call(one, [rows(priority)], ("y",), caller.completion, priority=priority)
+        serving.version.submit(Request(one, [rows(priority)], ("y",), caller.completion, priority=priority))
     serving.graph.runs.clear()
     serving.graph.let_all_go()
     for caller in callers:
@@ -310,8 +316,10 @@ def test_calls_that_change_state_run_in_their_order_whatever_their_priority() ->
 def test_call_that_brings_its_lane_joins_those_that_do_not(serving: Serving) -> None:
     first = serving.hold_a_run()
     one, caller = serving.version.signatures["serving_default"], Caller()
-    key = serving.version.lane_key(one, ("y",), [(1, 2)])
-    serving.version.call(one, [rows(5)], ("y",), caller.completion, lane=key, rows=1, nbytes=8)
+    key = lane_key(one, ("y",), [(1, 2)])
+    serving.version.submit(
+        Request(one, [rows(5)], ("y",), caller.completion, hints=QueueHints(lane=key, rows=1, nbytes=8))
+    )
     plain = serving.call(rows(6))
     serving.graph.let_one_go()
     assert serving.graph.wait_until_held()[0].tolist() == [[5, 5], [6, 6]]
@@ -323,14 +331,9 @@ def test_call_that_brings_its_lane_joins_those_that_do_not(serving: Serving) -> 
 
 def test_lane_that_is_brought_is_of_no_use_to_a_signature_that_runs_alone(serving: Serving) -> None:
     one, caller = serving.version.signatures["alone"], Caller()
-    key = serving.version.lane_key(one, ("y",), [(1, 2)])
-    assert serving.version.call(one, [rows(5)], ("y",), caller.completion, lane=key, rows=1).lane is None
-
-
-def test_lane_that_depends_on_values_is_not_known_by_shapes() -> None:
-    scaled = signature(inputs={"x": (None, 2), "scale": ()})
-    version = Version(ModelSettings("m", Path("unused")), 1, FakeGraph(scaled).open)
-    assert version.lane_key(scaled, ("y",), [(1, 2), ()]) is None
+    key = lane_key(one, ("y",), [(1, 2)])
+    request = Request(one, [rows(5)], ("y",), caller.completion, hints=QueueHints(key, rows=1))
+    assert submit(serving.version, request).lane is None
 
 
 def test_refusals_are_counted(serving: Serving) -> None:
@@ -352,35 +355,30 @@ def test_signature_that_may_not_be_batched_is_run_call_by_call(serving: Serving)
 # The life of a version.
 
 
-def test_version_is_live_when_start_comes_back_and_closed_when_stop_does() -> None:
+def test_version_is_live_when_there_is_one_and_closed_when_stop_comes_back() -> None:
     graph = FakeGraph(signature(), signature("other"))
     graph.unusable = {"broken": "it has no outputs"}
-    version = Version(ModelSettings("m", Path("unused")), 7, graph.open)
+    version = open_version(ModelSettings("m", Path("unused")), 7, graph.open)
     assert version.title == "model 'm' version 7"
     states = [version.state]
-    version.start()
-    states.append(version.state)
     assert version.signatures == graph.signatures
     assert version.unusable == graph.unusable
     assert version.default_signature == graph.signatures["serving_default"]
     assert version.alone == {"serving_default": None, "other": None}
     assert version.stop(HANG_S)
     states.append(version.state)
-    assert states == [State.LOADING, State.LIVE, State.CLOSED]
+    assert states == [State.LIVE, State.CLOSED]
     assert graph.closed == 1
     assert version.stop(HANG_S)
 
 
-def test_version_that_cannot_be_opened_has_failed() -> None:
+def test_there_is_no_version_of_what_cannot_be_opened() -> None:
     def fail() -> OpenGraph:
         raise LoadError("/models/m/1", "broken")
 
-    version = Version(ModelSettings("m", Path("unused")), 1, fail)
     with pytest.raises(LoadError, match="/models/m/1: broken"):
-        version.start()
-    assert version.state is State.FAILED
-    assert version.stop(HANG_S)
-    assert version.state is State.FAILED
+        open_version(ModelSettings("m", Path("unused")), 1, fail)
+    assert not [thread for thread in threading.enumerate() if thread.name == "executor model 'm' version 1"]
 
 
 def test_stopping_version_answers_what_it_took_and_refuses_the_rest(serving: Serving) -> None:
@@ -445,20 +443,18 @@ class Pipes:
 
 
 def started(directory: Path, **batch: Any) -> Version:
-    version = Version(
+    return open_version(
         ModelSettings("m", directory, BatchSettings(**batch)),
         1,
         lambda: Graph.open(directory, SessionSettings()),
     )
-    version.start()
-    return version
 
 
 def enter(version: Version, name: str, inputs: Sequence[Array]) -> tuple[Caller, Callable[[], object]]:
     """A caller, and what it does to leave."""
     caller, one = Caller(), version.signatures[name]
-    call = version.call(one, inputs, one.output_aliases, caller.completion, deadline=math.inf)
-    return caller, lambda: version.leave(call)
+    call = version.submit(Request(one, inputs, one.output_aliases, caller.completion))
+    return caller, lambda: cancel(call)
 
 
 def test_caller_who_leaves_a_real_graphs_queue_leaves_its_neighbours_their_answers(
@@ -505,7 +501,7 @@ def test_call_ends_when_its_queue_policy_says_though_the_executor_is_busy() -> N
     waiting = serving.call(rows(1))
     hasty = Caller()
     one = serving.version.signatures["serving_default"]
-    serving.version.call(one, [rows(2)], one.output_aliases, hasty.completion, timeout_s=0.02)
+    serving.version.submit(Request(one, [rows(2)], one.output_aliases, hasty.completion, timeout_s=0.02))
     serving.clock.now += 0.02
     assert isinstance(hasty.error(), QueueTimedOut)
     assert waiting.outcomes == []
@@ -521,10 +517,11 @@ def test_call_ends_when_its_queue_policy_says_though_the_executor_is_busy() -> N
 def test_without_queue_policies_a_timeout_is_a_deadline(serving: Serving) -> None:
     one = serving.version.signatures["serving_default"]
     now = serving.clock.now
-    sooner = serving.version.call(one, [rows(2)], one.output_aliases, Caller().completion, timeout_s=0.5)
-    later = serving.version.call(
-        one, [rows(2)], one.output_aliases, Caller().completion, deadline=now + 0.25, timeout_s=0.5
-    )
+    requests = [
+        Request(one, [rows(2)], one.output_aliases, Caller().completion, deadline, timeout_s=0.5)
+        for deadline in (math.inf, now + 0.25)
+    ]
+    sooner, later = (submit(serving.version, request) for request in requests)
     assert (sooner.deadline, later.deadline) == (now + 0.5, now + 0.25)
     assert sooner.queue_until == math.inf
 
@@ -565,7 +562,7 @@ def test_answers_come_in_the_order_of_the_calls_where_that_is_asked_for() -> Non
     for number in range(9):
         # Two lanes in turn, so that runs take every other call.
         completion = Completion(partial(note, number))
-        serving.version.call(two, [rows(number)], (two.output_aliases[number % 2],), completion)
+        serving.version.submit(Request(two, [rows(number)], (two.output_aliases[number % 2],), completion))
     serving.graph.let_all_go()
     assert ended.wait(HANG_S)
     assert order == list(range(9))
@@ -594,11 +591,11 @@ AUDIO = signature(inputs={"x": (None,)}, outputs={"y": (None,)})
 SECONDS = np.zeros(100_000, np.float32)
 
 
-def audio(**batch: Any) -> Serving:
+def audio(contract: Contract | None = None, **batch: Any) -> Serving:
     """A version whose dimension 0 is refuted as rows."""
     graph = FakeGraph(AUDIO)
     graph.proofs = {AUDIO.name: Judgement(Verdict.REFUTED, {}, "mean (Mean) goes over all rows")}
-    return Serving(graph, **batch)
+    return Serving(graph, contract, **batch)
 
 
 def test_long_call_is_one_row_for_every_limit_and_figure_where_dimension_0_is_time() -> None:
@@ -639,8 +636,8 @@ def test_how_long_a_run_takes_is_still_learnt_by_its_length() -> None:
 
 
 def test_owner_who_says_that_dimension_0_is_the_batch_is_believed() -> None:
-    serving = audio(max_call_rows=4)
-    serving.version.contract = Contract(None, AUDIO.name, batched=True, max_batch_size=8)
+    said = Contract(None, AUDIO.name, batched=True, max_batch_size=8)
+    serving = audio(said, max_call_rows=4)
     with pytest.raises(InvalidCall, match="Task size 5 is larger"):
         serving.call(np.zeros(5, np.float32))
     serving.end()

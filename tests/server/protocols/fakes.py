@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.completion import Completion
-from hotgraph_server.batching.lane_key import LaneKey
-from hotgraph_server.errors import CallError
+from hotgraph_server.batching.request import Request
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded
+from hotgraph_server.execution.executor import Opened
+from hotgraph_server.models.admission import Admission
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.engine import Engine
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.version import Version, title_of
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.service import Answered, joined
 from hotgraph_server.warmup.plan import AS_SAVED, Plan
@@ -95,8 +100,9 @@ class FakeReply:
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
         self.peer = "127.0.0.1:1"
+        self.observer: CallObserver | None = None
         self.expires: float | None = None
-        self.leave: Callable[[], object] | None = None
+        self.cancel: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None
         self._finished = threading.Event()
 
@@ -110,8 +116,8 @@ class FakeReply:
         self._encode = encode
         self._finished.set()
 
-    def when_gone(self, leave: Callable[[], object]) -> None:
-        self.leave = leave
+    def when_gone(self, cancel: Callable[[], object]) -> None:
+        self.cancel = cancel
 
     def expire_at(self, deadline: float) -> None:
         self.expires = deadline
@@ -129,51 +135,72 @@ class RecordingVersion(Version):
     Attributes:
         calls: those handed in, in their order.
         refusal: raised instead of taking a call, if it is set.
+        clock: tells a call that is cancelled whether its deadline has passed.
     """
 
     def __init__(self, name: str, number: int, *signatures: Signature, alone: str | None = None) -> None:
-        super().__init__(ModelSettings(name, Path("/nowhere")), number, FakeGraph)
-        self.signatures = {signature.name: signature for signature in signatures}
-        self.alone = dict.fromkeys(self.signatures, alone)
-        self.default_signature = default_signature(self.signatures)
-        self.state = State.LIVE
+        settings = ModelSettings(name, Path("/nowhere"))
+        known = {signature.name: signature for signature in signatures}
+        opened = Opened(known, {}, {}, dict.fromkeys(known, alone), {})
+        title = title_of(name, number)
+        engine = Engine(title, settings, number, FakeGraph)
+        admission = Admission(
+            title,
+            number,
+            settings.batch,
+            known,
+            opened.alone,
+            opened.padded,
+            (),
+            engine.queue,
+            engine.statistics,
+            engine.clock,
+        )
+        super().__init__(
+            settings,
+            number,
+            opened,
+            Contract(None),
+            engine,
+            admission,
+            sequences=None,
+            kept=None,
+            default_signature=default_signature(known),
+            load_s=0.0,
+        )
+        self.submit = self.record
+        self.clock: Callable[[], float] = time.monotonic
         self.calls: list[Call] = []
         self.refusal: CallError | None = None
 
-    def call(
-        self,
-        signature: Signature,
-        inputs: Sequence[Array],
-        outputs: tuple[str, ...],
-        completion: Completion,
-        *,
-        deadline: float = math.inf,
-        timeout_s: float = math.inf,
-        priority: int = 0,
-        lane: LaneKey | None = None,
-        rows: int = 0,
-        nbytes: int = -1,
-        company: Sequence[float] = (),
-        peer: Hashable = None,
-    ) -> Call:
+    def record(self, request: Request) -> Call:
+        """What `submit` does."""
         if self.refusal is not None:
             raise self.refusal
+        lane, rows, nbytes = request.hints
         call = Call(
-            signature,
-            inputs,
-            outputs,
-            completion,
+            request.signature,
+            request.inputs,
+            request.outputs,
+            request.completion,
             arrived=0.0,
-            deadline=min(deadline, time.monotonic() + timeout_s),
-            joinable=self.alone[signature.name] is None,
-            level=priority,
+            deadline=min(request.deadline, time.monotonic() + request.timeout_s),
+            joinable=self.alone[request.signature.name] is None,
+            level=request.priority,
             lane=lane,
             rows=rows,
             nbytes=nbytes,
+            peer=request.peer,
         )
-        call.peer = peer
+        call.taken_by = self
         self.calls.append(call)
         return call
+
+    def cancel(self, call: Call, *, expired: bool | None = None) -> None:
+        """End a call, as what has taken it does."""
+        if expired is None:
+            expired = call.deadline <= self.clock()
+        call.completion.leave(DeadlineExceeded() if expired else Cancelled())
 
 
 class Models:
@@ -185,20 +212,22 @@ class Models:
     def add(
         self, name: str, number: int, graph: FakeGraph, *, live: bool = True, max_queued_calls: int = 1024
     ) -> Version:
-        """Publish a version; one that is not live is loading for ever."""
+        """Publish a version; one that is not live is draining, and its graph is not opened."""
         settings = ModelSettings(name, Path("/nowhere"), BatchSettings(max_queued_calls=max_queued_calls))
-        version = Version(settings, number, lambda: graph)
+        version: Version
         if live:
-            version.start()
+            version = open_version(settings, number, lambda: graph)
             graph.inside.clear()
+        else:
+            version = RecordingVersion(name, number, *graph.signatures.values())
+            version.state = State.DRAINING
         self.registry.publish([version])
         return version
 
     def stop(self) -> None:
         """All executors end."""
         for version in self.registry.versions():
-            if version.state is State.LIVE:
-                assert version.stop(PATIENCE_S)
+            assert version.stop(PATIENCE_S)
 
 
 def float_signature(

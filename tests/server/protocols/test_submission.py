@@ -1,4 +1,4 @@
-"""Where calls of one form wait, and what becomes of a call's outcome."""
+"""What becomes of a call's outcome, and what its reply is told."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in, place_of
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 
@@ -21,7 +22,7 @@ SCALAR = Signature(
 )
 
 
-class Spelled(Answer):
+class Spelled(Answer[None]):
     """Its answer is how many arrays there are, its errors are called differently."""
 
     __slots__ = ("__weakref__",)
@@ -41,62 +42,37 @@ def floats(*shape: int) -> Array:
     return np.zeros(shape, np.float32)
 
 
-def test_place_tells_lane_rows_and_bytes_where_shapes_tell_them() -> None:
-    model = version()
-    signature = model.signatures["serving_default"]
-    place = place_of(model, signature, ("sum",), [floats(3, 2), floats(3, 2)])
-    assert place == QueueHints(model.lane_key(signature, ("sum",), [(3, 2), (3, 2)]), 3, 48)
-    assert place.lane is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "inputs"),
-    [
-        ("serving_default", [floats(3, 2), floats(2, 2)]),
-        ("serving_default", [floats(0, 2), floats(0, 2)]),
-        ("serving_default", [floats(), floats()]),
-        ("serving_default", [floats(3, 5), floats(3, 5)]),
-        ("scalar", [floats(3, 2), floats()]),
-        ("scalar", [floats(3, 2), floats(3)]),
-    ],
-)
-def test_place_is_left_open_where_more_than_shapes_counts(name: str, inputs: list[Array]) -> None:
-    model = version()
-    place = place_of(model, model.signatures[name], ("y",), inputs)
-    assert place == QueueHints(nbytes=sum(array.nbytes for array in inputs))
-
-
-def hand_in_one(model: RecordingVersion, reply: FakeReply) -> Spelled:
-    answer = Spelled(reply)
+def submit_one(model: RecordingVersion, reply: FakeReply) -> Spelled:
+    answer = Spelled(reply, None)
     signature = model.signatures["serving_default"]
     inputs = [floats(1, 2), floats(1, 2)]
-    hand_in(model, signature, inputs, ("sum",), answer, reply, deadline=reply.deadline, place=QueueHints())
+    submit(model, Request(signature, inputs, ("sum",), answer, reply.deadline, peer=reply.peer), reply)
     return answer
 
 
 def test_outcome_is_encoded_when_the_transport_asks() -> None:
     model, reply = version(), FakeReply()
-    hand_in_one(model, reply)
+    submit_one(model, reply)
     model.calls[0].completion.finish([floats(1, 2)])
     assert reply.answer() == b"1"
 
 
 def test_error_is_worded_by_the_protocol() -> None:
     model, reply = version(), FakeReply()
-    hand_in_one(model, reply)
+    submit_one(model, reply)
     model.calls[0].completion.finish(InvalidCall("no"))
     with pytest.raises(InvalidCall, match=r"^worded: no$"):
         reply.answer()
 
 
-def test_call_that_has_ended_is_no_cycle_though_its_reply_can_leave_it() -> None:
+def test_call_that_has_ended_is_no_cycle_though_its_reply_can_cancel_it() -> None:
     """A cycle per call would be a leak between two collections."""
     model, reply = version(), FakeReply()
-    answer = weakref.ref(hand_in_one(model, reply))
+    answer = weakref.ref(submit_one(model, reply))
     model.calls.pop().completion.finish([])
     gc.disable()
     try:
-        assert reply.leave is not None
+        assert reply.cancel is not None
         reply.answer()
         del reply
         assert answer() is None
@@ -108,13 +84,21 @@ def test_call_that_is_refused_leaves_its_reply_alone() -> None:
     model, reply = version(), FakeReply()
     model.refusal = InvalidCall("no")
     with pytest.raises(InvalidCall):
-        hand_in_one(model, reply)
-    assert reply.leave is None
+        submit_one(model, reply)
+    assert reply.cancel is None
     assert reply.expires is None
+
+
+def test_deadline_that_is_earlier_than_the_callers_is_told_to_the_reply() -> None:
+    model, reply = version(), FakeReply(1e9)
+    answer = Spelled(reply, None)
+    signature = model.signatures["serving_default"]
+    submit(model, Request(signature, [floats(1, 2)] * 2, ("sum",), answer, 5.0), reply)
+    assert reply.expires == 5.0
 
 
 def test_call_knows_the_connection_that_it_came_by() -> None:
     model, reply = version(), FakeReply()
     reply.peer = "10.0.0.1:7"
-    hand_in_one(model, reply)
+    submit_one(model, reply)
     assert [call.peer for call in model.calls] == ["10.0.0.1:7"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import threading
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
@@ -32,7 +32,7 @@ def test_highest_version_is_loaded_and_live(
     assert "batched: serving_default" in caplog.text
     assert "not callable: twins (two of its inputs are the same tensor)" in caplog.text
     one, caller = version.signatures["serving_default"], Caller()
-    version.call(one, [rows(1)], ("second",), caller.completion, deadline=math.inf)
+    version.submit(Request(one, [rows(1)], ("second",), caller.completion))
     np.testing.assert_array_equal(caller.answer()[0], rows(2))
     assert version.stop(HANG_S)
 
@@ -72,7 +72,9 @@ def test_checkpoint_with_a_compressed_index_is_loaded() -> None:
     assert look_at(folder).versions[123].may_be_loaded(None, first=True)
     version = load(ModelSettings("m", folder))
     one, caller = version.signatures["serving_default"], Caller()
-    version.call(one, [np.array([[1.0], [3.0]], np.float32)], one.output_aliases, caller.completion)
+    version.submit(
+        Request(one, [np.array([[1.0], [3.0]], np.float32)], one.output_aliases, caller.completion)
+    )
     np.testing.assert_array_equal(caller.answer()[0], [[2.5], [3.5]])
     assert version.stop(HANG_S)
 
@@ -108,7 +110,7 @@ def test_answers_are_kept_of_models_that_ask_for_it_where_the_server_has_a_cache
         settings = ModelSettings("m", folder, kept=CacheSettings(kept))
         version = load_version(settings, 1, versions_in(folder)[1], cache=cache)
         one, caller = version.signatures["serving_default"], Caller()
-        version.call(one, [rows(1)], one.output_aliases, caller.completion)
+        version.submit(Request(one, [rows(1)], one.output_aliases, caller.completion))
         caller.answer()
         assert version.statistics.snapshot().cache_miss.count == int(kept and cache is not None)
         assert version.contract.config.response_cache.enable is (kept and cache is not None)

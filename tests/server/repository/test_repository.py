@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.status import State, Unavailable
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Interest, Look
@@ -448,7 +450,7 @@ class TestSwap:
         graph = FakeGraph()
 
         def make(settings: ModelSettings, number: int) -> Version:
-            return started(Version(settings, number, (graph if number == 1 else FakeGraph()).open))
+            return open_version(settings, number, (graph if number == 1 else FakeGraph()).open)
 
         world = World(make=make, unload_grace_s=3600.0)
         world.put(1)
@@ -465,7 +467,7 @@ class TestSwap:
         unloader = threading.Thread(target=unload)
         unloader.start()
         caller = Caller()
-        old.call(old.signatures["serving_default"], [rows(1)], ("y",), caller.completion)
+        old.submit(Request(old.signatures["serving_default"], [rows(1)], ("y",), caller.completion))
         assert (caller.answer()[0] == rows(2)).all()
         assert (graph.closed, old.state) == (0, V)
         assert world.repository.stop(HANG_S)
@@ -811,7 +813,7 @@ class TestStop:
         real = Repository(
             RepositorySettings(unload_grace_s=3600.0),
             world._publish,
-            load=lambda settings, number, _: started(Version(settings, number, graph.open)),
+            load=lambda settings, number, _: open_version(settings, number, graph.open),
             look=lambda *_: Look({1: Found(Path("1"), Tree())}),
             give_back=lambda: None,
         )
@@ -825,11 +827,6 @@ class TestStop:
         assert real.stop(HANG_S)
         assert graph.closed == 1
         assert not [thread for thread in threading.enumerate() if "model 'm'" in thread.name]
-
-
-def started(version: Version) -> Version:
-    version.start()
-    return version
 
 
 class TestReload:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
@@ -142,8 +143,9 @@ class Rest:
         labels: Mapping[str, int] | None = None,
     ) -> Version:
         """Make a version of a model live."""
-        version = Version(ModelSettings(name, Path("unused"), batch or BatchSettings()), number, graph.open)
-        version.start()
+        version = open_version(
+            ModelSettings(name, Path("unused"), batch or BatchSettings()), number, graph.open
+        )
         self.versions.append(version)
         self.graphs.append(graph)
         self.registry.replace(name, [*self.registry.table.get(name, {}).values(), version], labels or {})

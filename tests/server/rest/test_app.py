@@ -14,8 +14,11 @@ import pytest
 
 from hotgraph_server.access.groups import Group
 from hotgraph_server.access.rules import Header
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.batching.suspects import APART_AT
 from hotgraph_server.errors import AccessDenied, CallError, QueueFull, RunFailed, Unauthenticated
+from hotgraph_server.models.admission import Admission, Left, Submitted
 from hotgraph_server.settings import BatchSettings, RestSettings
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import Array
@@ -206,21 +209,27 @@ def test_client_that_leaves_takes_its_call_out_of_the_queue(
     graph = FakeGraph()
     version = rest.serve(graph, batch=BatchSettings(max_batch_rows=1))
     left, queued = threading.Event(), threading.Event()
-    leave, call = version.leave, version.call
+    submit = version.submit
 
-    def watched_leave(*args: object, **kwargs: object) -> None:
-        leave(*args, **kwargs)  # type: ignore[arg-type]
-        left.set()
+    class Watched:
+        """What has taken the call, watched."""
 
-    def watched_call(*args: object, **kwargs: object) -> object:
-        try:
-            return call(*args, **kwargs)  # type: ignore[arg-type]
-        finally:
-            queued.set()
+        def __init__(self, taken_by: Admission) -> None:
+            self._taken_by = taken_by
 
-    monkeypatch.setattr(version, "leave", watched_leave)
+        def cancel(self, call: Call, *, expired: bool | None = None) -> Left:
+            told = self._taken_by.cancel(call, expired=expired)
+            left.set()
+            return told
+
+    def watched_submit(request: Request) -> Submitted:
+        call = submit(request)
+        call.taken_by = Watched(call.taken_by)
+        queued.set()
+        return call
+
     with held_call(rest, graph):
-        monkeypatch.setattr(version, "call", watched_call)
+        monkeypatch.setattr(version, "submit", watched_submit)
         connection = rest.connect()
         connection.request("POST", PREDICT, json.dumps(BODY))
         assert queued.wait(HANG_S)

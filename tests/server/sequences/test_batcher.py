@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import InSequence, Request
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -21,8 +22,9 @@ from hotgraph_server.errors import (
     RunFailed,
     SequenceCut,
 )
+from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.contract import Contract
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.sequences.call import Ended
 from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.settings import BatchSettings, ModelSettings, SequenceSettings
@@ -93,19 +95,15 @@ class Serving:
             BatchSettings(verify_one_in=0, **{"batching": "always", **(batch or {})}),
             sequences=SequenceSettings(**(sequences or {})),
         )
-        self.version = Version(settings, 1, self.graph.open, clock or self.clock)
-        self.version.start()
-        self.version.contract = Contract(
+        contract = Contract(
             config=SimpleNamespace(max_batch_size=rows),
             signature="serving_default",
             batched=True,
             sequence=SequenceRules(**{**RULES, "strategy": "oldest", **rules}),
         )
-        try:
-            self.version.keep_sequences()
-        except LoadError:
-            self.version.stop(HANG_S)
-            raise
+        self.version = open_version(
+            settings, 1, self.graph.open, clock or self.clock, contract_of=lambda *_: contract
+        )
         self.graph.runs.clear()
 
     def call(
@@ -133,19 +131,20 @@ class Visit(Caller):
     def __init__(self, serving: Serving, sequence_id: int | str, value: float, **how: Any) -> None:
         super().__init__()
         self.version = serving.version
-        sequences = self.version.sequences
-        assert sequences is not None
-        self.call = sequences.call(
-            self.version.signatures["serving_default"],
-            [np.array([[value]], np.float32)],
-            ("sum",),
-            self.completion,
-            sequence_id=sequence_id,
-            **how,
+        deadline = how.pop("deadline", math.inf)
+        self.call = self.version.submit(
+            Request(
+                self.version.signatures["serving_default"],
+                [np.array([[value]], np.float32)],
+                ("sum",),
+                self.completion,
+                deadline,
+                sequence=InSequence(sequence_id, **{"start": False, "end": False, **how}),
+            )
         )
 
     def leave(self) -> None:
-        self.version.leave(self.call)
+        cancel(self.call)
 
     def sum(self) -> float:
         (answer,) = self.answer()

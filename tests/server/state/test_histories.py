@@ -21,13 +21,18 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.expiry import end_expired
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import NOT_RUN, CallError, NotDurable, Refused, RunFailed
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.admission import cancel
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.engine import Engine
+from hotgraph_server.models.opening import assemble
+from hotgraph_server.models.version import title_of
 from hotgraph_server.settings import ModelSettings, StateSettings
 from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.snapshotter import Snapshotter
 
-from ..fakes import Caller, FakeClock
+from ..fakes import Caller, FakeClock, submit
 from .simulated import Adding, PowerCut, SimulatedDisk
 
 HISTORIES = int(os.environ.get("HOTGRAPH_STATE_HISTORIES", "300"))
@@ -84,16 +89,16 @@ class History:
         restore = StateRestore(self.settings, "m", 1, "0" * 32, self.disk)
         settings = ModelSettings("m", Path("/m"), state=self.settings)
         self.graph = Adding()
-        self.version = Version(settings, 1, self.graph.open, self.clock, restore=restore)
-        executor = self.version._executor
+        engine = Engine(title_of("m", 1), settings, 1, self.graph.open, self.clock, restore=restore)
+        executor = engine._executor
         # On a clock that stands still, runs would be timed for ever.
         with (
             patch.object(Snapshotter, "start"),
             patch("hotgraph_server.execution.executor.time_runs", lambda *_: ()),
         ):
             _, self.runner, self.writes = executor._open()
-        with patch.object(executor, "start", executor._opened.result):
-            self.version.start()
+        self.version = assemble(settings, 1, engine, executor._opened.result(), Contract(None))
+        self.queue = engine.queue
         self.snapshotter = self.writes.snapshotter
         # The snapshotter's clock is the test's.
         self.snapshotter._clock = self.clock
@@ -115,13 +120,13 @@ class History:
         if self.open:
             kind, _by, _caller, call = self.open[number % len(self.open)]
             before = call.completion.taken
-            left = self.version.leave(call)
+            left = cancel(call)
             if kind == "add" and not before:
                 assert left is True or (isinstance(left, CallError) and NOT_RUN in str(left))
 
     def run(self, runs: int, _: float) -> None:
         for _ in range(runs):
-            look = self.version._queue.poll()
+            look = self.queue.poll()
             end_expired(look.expired, self.version.statistics)
             if look.batch is None:
                 return
@@ -183,9 +188,8 @@ class History:
         deadline = self.clock() + timeout_s if timeout_s else float("inf")
         inputs = [np.array(by, np.int64)] if kind == "add" else []
         try:
-            call = self.version.call(
-                signature, inputs, signature.output_aliases, caller.completion, deadline=deadline
-            )
+            request = Request(signature, inputs, signature.output_aliases, caller.completion, deadline)
+            call = submit(self.version, request)
         except Refused:
             return
         self.open.append((kind, by, caller, call))

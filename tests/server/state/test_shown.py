@@ -12,6 +12,7 @@ import pytest
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.commands.inspect import report
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -26,8 +27,7 @@ from .simulated import Adding
 
 @pytest.fixture
 def version() -> Iterator[Version]:
-    version = Version(ModelSettings("m", Path("/m")), 1, Adding().open)
-    version.start()
+    version = open_version(ModelSettings("m", Path("/m")), 1, Adding().open)
     yield version
     version.stop(10)
 

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
-from hotgraph_server.models.state_transfer import hand_over
+from hotgraph_server.models.admission import Submitted, cancel
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.version import Version
+from hotgraph_server.repository.state_transfer import hand_over
 from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.restore import StateRestore
 
-from ..fakes import Caller
+from ..fakes import Caller, submit
 from .simulated import READ, Adding, spec
 
 ADD_ROWS = Signature("add", (spec("by", (None,)),), (spec("total", (None,)),), writes=True)
@@ -33,8 +36,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         settings = StateSettings(**state)  # type: ignore[arg-type]
         graph = Adding(*signatures)
         model = ModelSettings("m", Path("/m"), BatchSettings(), state=settings)
-        version = Version(model, number, graph.open, restore=StateRestore(settings, "m", number, "0" * 32))
-        version.start()
+        version = open_version(
+            model, number, graph.open, restore=StateRestore(settings, "m", number, "0" * 32)
+        )
         versions.append(version)
         return version, graph
 
@@ -43,16 +47,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
         version.stop(10)
 
 
-def add(version: Version, by: int, deadline: float = math.inf) -> tuple[Caller, object]:
+def add(version: Version, by: int, deadline: float = math.inf) -> tuple[Caller, Submitted]:
     caller = Caller()
     signature = version.signatures["add"]
-    call = version.call(signature, [np.array(by)], ("total",), caller.completion, deadline=deadline)
+    call = version.submit(
+        Request(signature, [np.array(by)], ("total",), caller.completion, deadline=deadline)
+    )
     return caller, call
 
 
 def read(version: Version) -> list[int]:
     caller = Caller()
-    version.call(version.signatures["read"], [], ("total", "again"), caller.completion)
+    version.submit(Request(version.signatures["read"], [], ("total", "again"), caller.completion))
     return [int(one) for one in caller.answer()]
 
 
@@ -74,7 +80,7 @@ def test_caller_who_leaves_while_it_runs_is_answered_all_the_same(start: Start) 
     graph.shut()
     caller, call = add(version, 3)
     graph.wait_until_held()
-    assert version.leave(call, expired=True) is True  # type: ignore[arg-type]
+    assert cancel(call, expired=True) is True
     assert not caller.outcomes
     graph.let_all_go()
     assert int(caller.answer()[0]) == 3
@@ -86,7 +92,7 @@ def test_caller_who_leaves_before_is_told_that_it_was_not_run(start: Start) -> N
     first, _ = add(version, 3)
     graph.wait_until_held()
     second, call = add(version, 4)
-    left = version.leave(call, expired=True)  # type: ignore[arg-type]
+    left = cancel(call, expired=True)
     assert isinstance(left, DeadlineExceeded)
     assert NOT_RUN in str(left)
     graph.let_all_go()
@@ -111,7 +117,7 @@ def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start:
     signature = version.signatures["add"]
     callers = [Caller() for _ in range(4)]
     for by, caller in enumerate(callers, 1):
-        version.call(signature, [np.array([by])], ("total",), caller.completion)
+        version.submit(Request(signature, [np.array([by])], ("total",), caller.completion))
         if by == 1:
             graph.wait_until_held()
     graph.let_all_go()
@@ -125,7 +131,7 @@ def test_step_of_several_calls_that_fails_is_not_tried_in_parts(start: Start) ->
     graph.shut()
     callers = [Caller() for _ in range(3)]
     for by, caller in zip((1, 5, -9), callers, strict=True):
-        version.call(version.signatures["add"], [np.array([by])], ("total",), caller.completion)
+        version.submit(Request(version.signatures["add"], [np.array([by])], ("total",), caller.completion))
         if by == 1:
             graph.wait_until_held()
     runs = len(graph.runs)
@@ -166,7 +172,7 @@ def test_new_version_goes_on_where_the_old_one_ends_and_no_write_is_lost(start: 
     graph.wait_until_held()
     handing = threading.Thread(target=hand_over, args=(old, new), kwargs={"replaced": True})
     handing.start()
-    while old.gate.end is None:
+    while not old.write_gate.is_redirected:
         pass
     # It has found the old version and comes while this one still runs what came before.
     late = add(old, 4)[0]
@@ -182,12 +188,17 @@ def test_new_version_goes_on_where_the_old_one_ends_and_no_write_is_lost(start: 
 def test_call_that_is_held_back_stays_what_it_is(start: Start) -> None:
     old, _ = start()
     new, _ = start(2)
-    old.gate.shut(new)
+    old.write_gate.redirect(new.write_gate)
     caller = Caller()
     arrays = [np.array(1)]
-    call = old.call(old.signatures["add"], arrays, ("total",), caller.completion, company=(1.0, 2.0, 3.0))
-    assert (call.rows, call.company, call.queue_until) == (3, (2.0, 3.0), math.inf)
-    old.gate.open()
+    call = submit(
+        old,
+        Request(
+            old.signatures["add"], arrays, ("total",), caller.completion, member_arrivals=(1.0, 2.0, 3.0)
+        ),
+    )
+    assert (call.rows, call.member_arrivals, call.queue_until) == (3, (2.0, 3.0), math.inf)
+    old.write_gate.release()
     caller.answer()
 
 

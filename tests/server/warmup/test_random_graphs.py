@@ -19,6 +19,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.loader import load
@@ -195,7 +196,7 @@ def answers_of_tensorflow(
 def hand_in(version: Version, name: str, inputs: Mapping[str, Array]) -> Caller:
     signature, caller = version.signatures[name], Caller()
     arrays = [inputs[spec.alias] for spec in signature.inputs]
-    version.call(signature, arrays, signature.output_aliases, caller.completion)
+    version.submit(Request(signature, arrays, signature.output_aliases, caller.completion))
     return caller
 
 

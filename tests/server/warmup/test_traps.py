@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from hotgraph_server.batching.comparing import alike
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, RunFailed
 from hotgraph_server.graph.graph import Graph
-from hotgraph_server.models.version import Version
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.settings import BatchSettings, ModelSettings, SessionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Event
@@ -92,13 +92,12 @@ class Serving:
 
         # A check would hide that they should not have been joined.
         settings = ModelSettings("m", directory, BatchSettings(**{"verify_one_in": 0, **batch}))
-        self.version = Version(settings, 1, open_graph)
-        self.version.start()
+        self.version = open_version(settings, 1, open_graph)
         (self.graph,) = self._graphs
 
     def call(self, name: str, inputs: Sequence[Array]) -> Caller:
         caller, one = Caller(), self.version.signatures[name]
-        self.version.call(one, inputs, one.output_aliases, caller.completion, deadline=math.inf)
+        self.version.submit(Request(one, inputs, one.output_aliases, caller.completion))
         return caller
 
     def alone(self, name: str, every: Sequence[Sequence[Array]]) -> list[Caller]:

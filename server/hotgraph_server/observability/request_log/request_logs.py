@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hotgraph_server.observability.request_log import records
 from hotgraph_server.observability.request_log.writer import LogWriter
 from hotgraph_server.settings import LogSettings, ModelSettings
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, Service, joined
 
@@ -123,8 +124,8 @@ class _Kept:
 
         self._reply.finish(kept)
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self._reply.when_gone(leave)
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        self._reply.when_gone(cancel)
 
     def expire_at(self, deadline: float) -> None:
         self._reply.expire_at(deadline)
@@ -132,3 +133,7 @@ class _Kept:
     @property
     def peer(self) -> str:
         return self._reply.peer
+
+    @property
+    def observer(self) -> CallObserver | None:
+        return self._reply.observer

@@ -19,7 +19,7 @@ A call that did not get far lacks the later ones.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -39,14 +39,14 @@ _ORDER = (
 
 
 class Trace:
-    """One call on its way. Threads that take the call on take its trace with it, one after the other.
+    """One call on its way, which it observes. Threads that take the call on take its trace with it, one after
+    the other.
 
     Attributes:
         drawn: why there is this trace.
         number: its own, from 1.
         model: that the request names.
         version: number of the version that was called; 0 as long as none was.
-        let_go: whoever holds it somewhere lets go of it there; called when it has ended.
     """
 
     def __init__(self, drawn: Drawn, number: int, model: str, request_id: str) -> None:
@@ -54,7 +54,6 @@ class Trace:
         self.number = number
         self.model = model
         self.version = 0
-        self.let_go: Callable[[], object] = _nothing
         self._request_id = request_id
         self._moments: dict[str, int] = {}
         self._inputs: list[tuple[str, Array]] = []
@@ -71,20 +70,16 @@ class Trace:
         for name in names:
             self._moments[name] = moment
 
-    def queued(self, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
-        """The call goes into its queue.
-
-        Args:
-            arrived: monotonic seconds.
-            names: of `inputs`.
-        """
+    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
+        """See CallObserver."""
+        self.version = version
         self._moments["QUEUE_START"] = _ns(arrived)
         if TENSORS in self.drawn.level:
             # What they lie in may be used for something else once the call has ended.
             self._inputs = [(name, array.copy()) for name, array in zip(names, inputs, strict=True)]
 
     def ran(self, moments: Moments) -> None:
-        """The call was run."""
+        """See CallObserver."""
         self._moments.setdefault("COMPUTE_START", _ns(moments.started))
         self._moments["COMPUTE_INPUT_END"] = _ns(moments.joined)
         self._moments["COMPUTE_OUTPUT_START"] = _ns(moments.returned)
@@ -133,10 +128,6 @@ def _outputs(response: bytes) -> Iterator[tuple[str, str, Array]]:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-
-
-def _nothing() -> None:
-    """For a trace that nobody holds."""
 
 
 def _ns(moment: float) -> int:

@@ -1,9 +1,8 @@
 """Tracing: draws calls on their way in, and follows them to their end.
 
 A call is drawn before its message is read, by the model that it names. From there its trace goes with it:
-with the reply, through which the call ends, and through Version.call, where the thread that hands it in
-finds the trace again, to the call, which the executor knows. What is followed are calls of a hot method;
-whatever that hands to another thread before it is queued is traced without its run.
+with the reply, through which the call ends, and as the reply's observer with the request and the call that
+are made of it, whose run the executor tells. What is followed are calls of a hot method.
 
 While nothing is traced a call costs one comparison more, and without a file to write traces to nothing at
 all: then the methods are left as they are.
@@ -14,7 +13,7 @@ from __future__ import annotations
 import collections
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.models.registry import Registry
@@ -23,7 +22,6 @@ from hotgraph_server.observability.tracing.samplings import Samplings
 from hotgraph_server.observability.tracing.trace import Trace
 from hotgraph_server.observability.tracing.writer import TraceWriter
 from hotgraph_server.settings import TraceSettings
-from hotgraph_server.statistics import Moments
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, values_of
 from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, joined
 
@@ -53,7 +51,6 @@ class Tracing:
         self._samplings = Samplings(at_start(settings))
         self._on = self._samplings.any_active
         self._numbers = itertools.count(1)
-        self._handing = threading.local()
 
     def start(self) -> None:
         """Begin to write traces.
@@ -85,9 +82,6 @@ class Tracing:
         with self._lock:
             self._samplings.change(change, model)
             self._on = self._samplings.any_active
-        if not self._on:
-            for version in self._registry.versions():
-                version.statistics.watcher = None
 
     def around(self, method: HotMethod) -> HotMethod:
         """ModelInfer with every call looked at that could be traced."""
@@ -100,7 +94,7 @@ class Tracing:
             if trace is None:
                 method(message, reply)
             else:
-                self._follow(trace, method, message, reply, writer)
+                _follow(trace, method, message, reply, writer)
 
         return look
 
@@ -111,50 +105,15 @@ class Tracing:
             drawn = self._samplings.draw(model)
         return None if drawn is None else Trace(drawn, next(self._numbers), model, _text(view, _ID))
 
-    def _follow(
-        self, trace: Trace, method: HotMethod, message: Message, reply: Reply, writer: TraceWriter
-    ) -> None:
-        for version in self._registry.table.get(trace.model, {}).values():
-            if version.statistics.watcher is None:
-                version.statistics.watcher = _Watcher(version.number, self._handing)
-        trace.now("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START")
-        traced = _TracedReply(trace, reply, writer)
-        self._handing.trace = trace
-        try:
-            method(message, traced)
-        except BaseException:
-            traced.end()
-            raise
-        finally:
-            self._handing.trace = None
 
-
-class _Watcher:
-    """Of one version: knows which of its calls are traced."""
-
-    def __init__(self, number: int, handing: threading.local) -> None:
-        self._number = number
-        self._handing = handing
-        # By the call's identity; a call is held, so that no other one can have it.
-        self._open: dict[int, tuple[object, Trace]] = {}
-
-    def queued(self, call: object) -> None:
-        trace: Trace | None = getattr(self._handing, "trace", None)
-        if trace is None:
-            return
-        trace.version = self._number
-        signature, inputs = call.signature, call.inputs  # type: ignore[attr-defined]
-        trace.queued(call.arrived, [spec.alias for spec in signature.inputs], inputs)  # type: ignore[attr-defined]
-        trace.let_go = lambda: self._open.pop(id(call), None)
-        self._open[id(call)] = (call, trace)
-
-    def ran(self, calls: Sequence[object], moments: Moments) -> None:
-        if not self._open:
-            return
-        for call in calls:
-            found = self._open.get(id(call))
-            if found is not None:
-                found[1].ran(moments)
+def _follow(trace: Trace, method: HotMethod, message: Message, reply: Reply, writer: TraceWriter) -> None:
+    trace.now("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START")
+    traced = _TracedReply(trace, reply, writer)
+    try:
+        method(message, traced)
+    except BaseException:
+        traced.end()
+        raise
 
 
 class _TracedReply:
@@ -162,6 +121,7 @@ class _TracedReply:
 
     def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter) -> None:
         self.deadline = reply.deadline
+        self.observer = trace
         self._trace = trace
         self._reply = reply
         self._writer = writer
@@ -186,9 +146,9 @@ class _TracedReply:
 
         self._reply.finish(traced)
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
         def left() -> Left:
-            told = leave()
+            told = cancel()
             if told is not True:
                 self.end()
             return told
@@ -208,7 +168,6 @@ class _TracedReply:
             self._to_end.pop()
         except IndexError:
             return
-        self._trace.let_go()
         self._writer.offer(self._trace)
 
 

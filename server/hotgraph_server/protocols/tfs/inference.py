@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from hotgraph_server.batching.request import QueueHints, Request
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import classify, examples, model_spec, regress
 from hotgraph_server.protocols.tfs.predict_rules import why_unusable
 from hotgraph_server.signatures import Signature
@@ -118,9 +119,9 @@ class Inference:
         Raises:
             CallError: it cannot be answered, and why; the reply is not used then.
         """
-        request = examples.read_request(message, self._kind.request)
-        version = model_spec.find_for(self._registry, request)
-        name = model_spec.signature_name(request.model_spec)
+        asked = examples.read_request(message, self._kind.request)
+        version = model_spec.find_for(self._registry, asked)
+        name = model_spec.signature_name(asked.model_spec)
         task = named_task(
             self._kind,
             name,
@@ -128,31 +129,28 @@ class Inference:
             version.unusable,
             check_method_name=self._check_method_names,
         )
-        inputs = examples.examples_of(request.input)
-        hand_in(
-            version,
+        inputs = examples.examples_of(asked.input)
+        request = Request(
             task.signature,
             [inputs],
             task.outputs,
-            _Answer(reply, version, task, len(inputs)),
-            reply,
-            deadline=reply.deadline,
+            _Answer(reply, (version, task, len(inputs))),
+            reply.deadline,
             # What the array of strings says of its size leaves out the strings.
-            place=QueueHints(nbytes=len(message)),
+            hints=QueueHints(nbytes=len(message)),
+            peer=reply.peer,
+            observer=reply.observer,
         )
+        submit(version, request, reply)
 
 
-class _Answer(Answer):
-    __slots__ = ("_examples", "_task", "_version")
+class _Answer(Answer[tuple[Version, Task, int]]):
+    """About the version that was called, what it was asked, and the number of examples."""
 
-    def __init__(self, reply: Reply, version: Version, task: Task, count: int) -> None:
-        super().__init__(reply)
-        self._version = version
-        self._task = task
-        self._examples = count
+    __slots__ = ()
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        kind, signature, outputs = self._task
-        result = kind.encode_result(outputs, arrays, self._examples)
-        spec = model_spec.answered(self._version, signature.name).SerializeToString()
+        version, (kind, signature, outputs), count = self.about
+        result = kind.encode_result(outputs, arrays, count)
+        spec = model_spec.answered(version, signature.name).SerializeToString()
         return b"".join((header(_RESULT, len(result)), result, header(_MODEL_SPEC, len(spec)), spec))

@@ -1,7 +1,7 @@
 """MultiInference: several Classify and Regress signatures of one model on the same examples.
 
 Each task is a call of its own, all of them are queued together, and their answers are joined; the first error
-is the answer's, and the others' calls are then left. TensorFlow Serving runs all tasks at once instead, which
+is the answer's, and the others' calls are then cancelled. TensorFlow Serving runs all tasks at once, which
 spares the second parsing of the examples. Here that would need signatures that nobody saved, one for each
 choice of tasks, each with its own trial and plan, and calls of such would share batches with nothing but each
 other. As they are, they share them with all calls of their signatures, however these came in.
@@ -14,9 +14,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.batching.request import QueueHints, Request
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
+from hotgraph_server.models.admission import Submitted, cancel
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import examples, model_spec
@@ -51,7 +52,7 @@ class MultiInference:
         tasks = tasks_of(request, version.signatures, check_method_names=self._check_method_names)
         inputs = examples.examples_of(request.input)
         # All calls hold the same examples.
-        _Joined(reply, version, tasks, inputs, len(message) // len(tasks)).hand_in()
+        _Joined(reply, version, tasks, inputs, len(message) // len(tasks)).submit()
 
 
 def tasks_of(request: Any, signatures: Mapping[str, Signature], *, check_method_names: bool) -> list[Task]:
@@ -95,8 +96,8 @@ def _first_wanted(request: Any) -> model_spec.Wanted:
 class _Joined:
     """The calls of one request: ends its reply once, with all answers or with the first error.
 
-    Any thread may deliver. Under the lock is only said who ends the reply; ending it and leaving calls
-    happens after.
+    Any thread may deliver. Under the lock is only said who ends the reply; ending it and cancelling
+    calls happens after.
     """
 
     def __init__(
@@ -118,33 +119,36 @@ class _Joined:
         self._reply: Reply | None = reply
         self._answers: dict[int, Sequence[Array]] = {}
         self._error: CallError | None = None
-        self._calls: Sequence[Call] = ()
+        self._calls: Sequence[Submitted] = ()
 
-    def hand_in(self) -> None:
+    def submit(self) -> None:
         """Queue the calls.
 
         Raises:
-            CallError: the version does not take one; the others have been left, and the reply is not used.
+            CallError: the version does not take one; the others are cancelled, and the reply is not used.
         """
-        reply, calls = self._reply, list[Call]()
+        reply, calls = self._reply, list[Submitted]()
         assert reply is not None
         for index, task in enumerate(self._tasks):
             completion = Completion(functools.partial(self._deliver, index))
             try:
                 calls.append(
-                    self._version.call(
-                        task.signature,
-                        [self._inputs],
-                        task.outputs,
-                        completion,
-                        deadline=reply.deadline,
-                        nbytes=self._nbytes,
-                        peer=reply.peer,
+                    self._version.submit(
+                        Request(
+                            task.signature,
+                            [self._inputs],
+                            task.outputs,
+                            completion,
+                            reply.deadline,
+                            hints=QueueHints(nbytes=self._nbytes),
+                            peer=reply.peer,
+                            observer=reply.observer,
+                        )
                     )
                 )
             except CallError as error:
                 first = self._end(error) is not None
-                self._leave(calls)
+                self._cancel(calls)
                 if first:
                     raise
                 # One that was taken has failed before, and its error has been the answer.
@@ -154,18 +158,18 @@ class _Joined:
             if not over:
                 self._calls = calls
         if over:
-            self._leave(calls)
+            self._cancel(calls)
             return
         deadline = min(call.deadline for call in calls)
         if deadline < reply.deadline:
             reply.expire_at(deadline)
-        reply.when_gone(self._all_leave)
+        reply.when_gone(self._cancel_all)
 
     def _deliver(self, index: int, outcome: Outcome) -> None:
         reply = self._end(outcome) if isinstance(outcome, CallError) else self._add(index, outcome)
         if reply is not None:
             reply.finish(self._encode)
-            self._all_leave()
+            self._cancel_all()
 
     def _add(self, index: int, arrays: Sequence[Array]) -> Reply | None:
         """The answer of one call; returns the reply if it was the last one."""
@@ -184,16 +188,16 @@ class _Joined:
                 self._error = error
             return reply
 
-    def _all_leave(self) -> None:
+    def _cancel_all(self) -> None:
         # Their completions know this object: a cycle, if it were not cut here.
         with self._ending:
             calls, self._calls = self._calls, ()
-        self._leave(calls)
+        self._cancel(calls)
 
-    def _leave(self, calls: Sequence[Call]) -> None:
-        """Leave those that have not ended."""
+    def _cancel(self, calls: Sequence[Submitted]) -> None:
+        """End those that have not ended."""
         for call in calls:
-            self._version.leave(call)
+            cancel(call)
 
     def _encode(self) -> bytes:
         if self._error is not None:

@@ -6,11 +6,11 @@ import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hotgraph_server.batching.request import NO_HINTS, QueueHints, Request
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.fast_path import FastPath
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
-from hotgraph_server.protocols.template import Template
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import decode, encode, model_spec, predict_rules, spans
 from hotgraph_server.protocols.tfs.model_spec import Wanted
 from hotgraph_server.settings import PredictionSettings
@@ -27,14 +27,14 @@ class Asked(NamedTuple):
         wanted: the model and version, as they were named.
         version: the one that was found; weakly, so that no template keeps a version from closing.
         aliases: of the outputs that the answer shall hold, in its order.
-        place: of the call in the queue; worked out for templates, which spare all later calls the same.
+        hints: for the queue; worked out for templates, which spare all later calls the same.
     """
 
     wanted: Wanted
     version: weakref.ref[Version]
     signature: Signature
     aliases: tuple[str, ...]
-    place: QueueHints = QueueHints()
+    hints: QueueHints = NO_HINTS
 
 
 class Predict(FastPath[Asked]):
@@ -45,13 +45,15 @@ class Predict(FastPath[Asked]):
         self._registry = registry
         self._settings = settings or PredictionSettings()
 
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
-        asked = template.meaning
-        version = model_spec.look_up(self._registry, asked.wanted)
-        if version is None or version is not asked.version():
-            return False
-        self._hand_in(version, asked, template.inputs(message), reply)
-        return True
+    def __call__(self, message: Message, reply: Reply) -> None:
+        template = self._templates.find(message)
+        if template is not None:
+            asked = template.meaning
+            version = model_spec.look_up(self._registry, asked.wanted)
+            if version is not None and version is asked.version():
+                self._submit(version, asked, template.inputs(message), reply)
+                return
+        self._take_the_long_way(message, reply)
 
     def _take_the_long_way(self, message: Message, reply: Reply) -> None:
         request, large = decode.read_request(message)
@@ -69,38 +71,34 @@ class Predict(FastPath[Asked]):
         outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
         self._remember(message, asked, version, inputs, lambda: (spans.tensor_gaps(message, request), None))
-        self._hand_in(version, asked, inputs, reply)
+        self._submit(version, asked, inputs, reply)
 
-    def _hand_in(self, version: Version, asked: Asked, inputs: Sequence[Array], reply: Reply) -> None:
-        answer = _Answer(reply, version, asked, self._settings.tensor_content)
-        hand_in(
-            version,
+    def _submit(self, version: Version, asked: Asked, inputs: Sequence[Array], reply: Reply) -> None:
+        request = Request(
             asked.signature,
             inputs,
             asked.aliases,
-            answer,
-            reply,
-            deadline=reply.deadline,
-            place=asked.place,
+            _Answer(reply, (version, asked, self._settings.tensor_content)),
+            reply.deadline,
+            hints=asked.hints,
+            peer=reply.peer,
+            observer=reply.observer,
         )
+        submit(version, request, reply)
 
 
-class _Answer(Answer):
-    __slots__ = ("_as_content", "_asked", "_version")
+class _Answer(Answer[tuple[Version, Asked, bool]]):
+    """About the version that was called, what it was asked, and whether as `tensor_content`."""
 
-    def __init__(self, reply: Reply, version: Version, asked: Asked, as_content: bool) -> None:
-        super().__init__(reply)
-        self._version = version
-        self._asked = asked
-        self._as_content = as_content
+    __slots__ = ()
 
     def encode(self, arrays: Sequence[Array]) -> bytes | list[memoryview]:
-        version, asked = self._version, self._asked
+        version, asked, as_content = self.about
         return encode.encode_response(
             version.name,
             version.number,
             asked.signature.name,
             asked.aliases,
             arrays,
-            as_content=self._as_content,
+            as_content=as_content,
         )

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hotgraph_protos import open_inference as pb
+from hotgraph_server.batching.request import NO_HINTS, QueueHints, Request
 from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.fast_path import FastPath
-from hotgraph_server.protocols.submission import Answer, QueueHints, hand_in
-from hotgraph_server.protocols.template import Template
+from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.v2 import codec, models, spans
 from hotgraph_server.protocols.v2.outputs import Wanted, treated, wanted_outputs
 from hotgraph_server.protocols.v2.parameters import Parameters, read_parameters
@@ -36,7 +36,7 @@ class Asked(NamedTuple):
         batched: did the signature's calls share batches then? Inputs are checked for it.
         wanted: what the answer shall hold.
         aliases: of the outputs.
-        place: of the call in the queue; worked out for templates, which spare all later calls the same.
+        hints: for the queue; worked out for templates, which spare all later calls the same.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
     wanted: Wanted
     aliases: tuple[str, ...]
     parameters: Parameters
-    place: QueueHints = QueueHints()
+    hints: QueueHints = NO_HINTS
 
 
 class Infer(FastPath[Asked]):
@@ -65,20 +65,22 @@ class Infer(FastPath[Asked]):
         self._regions = regions
         self._streamed = streamed
 
-    def _take_the_short_way(self, template: Template[Asked], message: Message, reply: Reply) -> bool:
-        asked = template.meaning
-        version = self._registry.find(asked.model, asked.number)
-        request_id = template.text(message)
-        if (
-            version is None
-            or version is not asked.version()
-            or version.state is not State.LIVE
-            or (version.alone[asked.signature.name] is None) is not asked.batched
-            or request_id is None
-        ):
-            return False
-        _hand_in(version, asked, template.inputs(message), request_id, reply)
-        return True
+    def __call__(self, message: Message, reply: Reply) -> None:
+        template = self._templates.find(message)
+        if template is not None:
+            asked = template.meaning
+            version = self._registry.find(asked.model, asked.number)
+            request_id = template.text(message)
+            if (
+                version is not None
+                and version is asked.version()
+                and version.state is State.LIVE
+                and (version.alone[asked.signature.name] is None) is asked.batched
+                and request_id is not None
+            ):
+                _submit(version, asked, template.inputs(message), request_id, reply)
+                return
+        self._take_the_long_way(message, reply)
 
     def _take_the_long_way(self, message: Message, reply: Reply) -> None:
         request, raw = codec.read_request(message)
@@ -97,7 +99,7 @@ class Infer(FastPath[Asked]):
                 inputs,
                 lambda: (spans.tensor_gaps(message, request), spans.id_gap(message)),
             )
-        _hand_in(version, asked, inputs, request.id, reply)
+        _submit(version, asked, inputs, request.id, reply)
 
     def _read(
         self,
@@ -135,27 +137,23 @@ class Infer(FastPath[Asked]):
         return asked, inputs
 
 
-class _Answer(Answer):
-    __slots__ = ("_request_id", "_version", "_wanted")
+class _Answer(Answer[tuple[Version, str, Wanted]]):
+    """About the version that was called, the id of the request, and what the answer shall hold."""
 
-    def __init__(self, reply: Reply, version: Version, request_id: str, wanted: Wanted) -> None:
-        super().__init__(reply)
-        self._version = version
-        self._request_id = request_id
-        self._wanted = wanted
+    __slots__ = ()
 
     def encode(self, arrays: Sequence[Array]) -> bytes | list[memoryview]:
-        version, wanted = self._version, self._wanted
+        version, request_id, wanted = self.about
         if wanted.treatments is None:
-            return codec.encode_response(version.name, version.number, self._request_id, wanted.specs, arrays)
+            return codec.encode_response(version.name, version.number, request_id, wanted.specs, arrays)
         try:
             specs, sent, elsewhere = treated(wanted, arrays)
         except CallError as error:
-            raise _with_id(error, self._request_id) from None
-        return codec.encode_response(version.name, version.number, self._request_id, specs, sent, elsewhere)
+            raise _with_id(error, request_id) from None
+        return codec.encode_response(version.name, version.number, request_id, specs, sent, elsewhere)
 
     def worded(self, error: CallError) -> CallError:
-        return _with_id(error, self._request_id)
+        return _with_id(error, self.about[1])
 
 
 def _contract_of(version: Version, signature: Signature) -> Contract | None:
@@ -173,22 +171,23 @@ def _holds_for_one_call(request: pb.ModelInferRequest, asked: Asked, version: Ve
     )
 
 
-def _hand_in(version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: Reply) -> None:
+def _submit(version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: Reply) -> None:
     parameters = asked.parameters
+    request = Request(
+        asked.signature,
+        inputs,
+        asked.aliases,
+        _Answer(reply, (version, request_id, asked.wanted)),
+        reply.deadline,
+        parameters.timeout_s,
+        parameters.priority,
+        asked.hints,
+        reply.peer,
+        parameters.sequence,
+        observer=reply.observer,
+    )
     try:
-        hand_in(
-            version,
-            asked.signature,
-            inputs,
-            asked.aliases,
-            _Answer(reply, version, request_id, asked.wanted),
-            reply,
-            deadline=reply.deadline,
-            place=asked.place,
-            timeout_s=parameters.timeout_s,
-            priority=parameters.priority,
-            sequence=None if version.sequences is None else parameters.sequence,
-        )
+        submit(version, request, reply)
     except CallError as error:
         raise _with_id(error, request_id) from None
 

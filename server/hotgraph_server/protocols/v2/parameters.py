@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from hotgraph_protos.open_inference import ModelInferRequest
+from hotgraph_server.batching.request import InSequence
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.protocols.submission import InSequence
 
 # What Triton's protocol defines, and the kinds of value it takes. tritonclient sends uint64 for priority.
 _KINDS = {

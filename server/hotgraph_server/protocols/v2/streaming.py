@@ -40,6 +40,7 @@ from hotgraph_server.errors import CallError, InternalError, Refused, forget_tra
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
 from hotgraph_server.protocols.v2.regions import Regions
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import (
     LARGE_MESSAGE,
@@ -225,7 +226,9 @@ class _Part:
         deadline: the stream has one for all its calls, which the transport looks after.
     """
 
-    __slots__ = ("_encode", "_forget_alarm", "_go_on", "_gone", "_leave", "_refusal", "_stream", "deadline")
+    __slots__ = ("_cancel", "_encode", "_forget_alarm", "_go_on", "_gone", "_refusal", "_stream", "deadline")
+
+    observer: CallObserver | None = None
 
     def __init__(self, stream: StreamOfCalls, go_on: Callable[[], None], refusal: CallError | None) -> None:
         self.deadline = math.inf
@@ -234,7 +237,7 @@ class _Part:
         self._refusal = refusal  # None: a stop of the server waits for it
         self._gone = False
         self._encode: Callable[[], Answered] | None = None
-        self._leave: Callable[[], object] | None = None
+        self._cancel: Callable[[], object] | None = None
         self._forget_alarm: Callable[[], None] | None = None
 
     def start(self, infer: HotMethod, message: Message) -> None:
@@ -263,18 +266,18 @@ class _Part:
     def finish(self, encode: Callable[[], Answered]) -> None:
         """See Reply."""
         self._encode = encode
-        self._leave = None
+        self._cancel = None
         self._take_alarm_back()
         self._go_on()
 
-    def when_gone(self, leave: Callable[[], object]) -> None:
+    def when_gone(self, cancel: Callable[[], object]) -> None:
         """See Reply."""
-        self._leave = leave
+        self._cancel = cancel
         # Looked at after the note: if the end came between the two, one of the threads sees the other's.
         if self._gone:
-            leave()
+            cancel()
         if self.finished:
-            self._leave = None
+            self._cancel = None
 
     def expire_at(self, deadline: float) -> None:
         """See Reply."""
@@ -309,9 +312,9 @@ class _Part:
         return header(_RESPONSE, len(answer) + len(_FINAL)) + answer + _FINAL, None
 
     def _expire(self) -> None:
-        leave = self._leave
-        if leave is not None:
-            leave()
+        cancel = self._cancel
+        if cancel is not None:
+            cancel()
 
     def _take_alarm_back(self) -> None:
         forget, self._forget_alarm = self._forget_alarm, None

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import grpc
 
 from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import (
@@ -65,6 +66,8 @@ def monotonic_deadline(remaining_s: float | None) -> float:
 class _WaitingReply:
     """A Reply for a handler that waits in a thread of its own."""
 
+    observer: CallObserver | None = None
+
     def __init__(self, context: grpc.ServicerContext) -> None:
         self.deadline = monotonic_deadline(context.time_remaining())
         self.peer = context.peer()
@@ -79,15 +82,15 @@ class _WaitingReply:
         self._encode = encode
         self._finished.release()
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self._leave = leave
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        self._leave = cancel
 
         def gone() -> None:
-            leave()
+            cancel()
 
-        # grpc calls it when the RPC has ended, however it ended; leaving after an answer does nothing.
+        # grpc calls it when the RPC has ended, however it ended; cancelling after an answer does nothing.
         if not self._context.add_callback(gone):
-            leave()
+            cancel()
 
     def expire_at(self, deadline: float) -> None:
         self.deadline = min(self.deadline, deadline)
@@ -194,9 +197,9 @@ class _Stream:
         self._outgoing.put(alarm)
         return alarm.take_back
 
-    def when_gone(self, leave: Callable[[], None]) -> None:
-        if not self._context.add_callback(leave):
-            leave()
+    def when_gone(self, cancel: Callable[[], None]) -> None:
+        if not self._context.add_callback(cancel):
+            cancel()
 
     def receive(self, requests: Iterator[bytes], receiver: Receiver) -> None:
         """Pass on what the caller says, to the end."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
+from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.http2.frames import Code
@@ -65,6 +66,8 @@ class Call(Stream):
 
     __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host")
 
+    observer: CallObserver | None = None
+
     def __init__(self, connection: Outgoing, number: int, head: Head, host: Host) -> None:
         super().__init__(connection, number, head)
         self.host = host
@@ -84,12 +87,12 @@ class Call(Stream):
         """See Reply and StreamOfCalls."""
         return self.connection.peer
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
         """See Reply and OpenStream."""
-        self._leave = leave
+        self._leave = cancel
         # Looked at after the note: if the end came between the two, one of the threads sees the other's.
         if self._gone:
-            leave()
+            cancel()
         if not self.open:
             self._leave = None
 

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
-from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.settings import ModelSettings
@@ -27,8 +27,7 @@ class Shown:
     def __init__(self) -> None:
         graph = FakeGraph(signature("serving_default"), signature("alone", {"x": None}))
         graph.unusable = {"init": "it has no outputs"}
-        self.version = Version(ModelSettings("m", Path("unused")), 3, graph.open)
-        self.version.start()
+        self.version = open_version(ModelSettings("m", Path("unused")), 3, graph.open)
         self.clock = FakeClock()
         self.state = State.LIVE
         models = Registry()

@@ -12,9 +12,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
-from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.prometheus import (
     ServerCollector,
     prometheus_registry,
@@ -37,8 +37,7 @@ class Scraped:
     def __init__(self, *names: str) -> None:
         graph = FakeGraph(*(signature(name) for name in names))
         self.clock = FakeClock()
-        self.version = Version(ModelSettings("m", Path("unused")), 3, graph.open, self.clock)
-        self.version.start()
+        self.version = open_version(ModelSettings("m", Path("unused")), 3, graph.open, self.clock)
         self.models = Registry()
         self.models.publish([self.version])
         self.ready = True
@@ -226,8 +225,7 @@ def test_other_threads_get_the_interpreter_between_any_two_metrics(scraped: Scra
 
 def test_several_versions_and_signatures_are_told_apart() -> None:
     scraped = Scraped("s", "other")
-    second = Version(ModelSettings("m", Path("unused")), 4, FakeGraph(signature("s")).open)
-    second.start()
+    second = open_version(ModelSettings("m", Path("unused")), 4, FakeGraph(signature("s")).open)
     scraped.models.publish([second])
     scraped.version.statistics.count("other", Event.EXPIRED, 1)
     second.statistics.count("s", Event.EXPIRED, 2)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.tfs import MetricsPage, TfsCollector
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.statistics import Event
@@ -31,8 +31,7 @@ class Scraped:
     def __init__(self, refuse_with: str = "resource_exhausted") -> None:
         graph = FakeGraph(signature("s"))
         settings = ModelSettings("m", Path("unused"), BatchSettings(refuse_with=refuse_with))
-        self.version = Version(settings, 3, graph.open)
-        self.version.start()
+        self.version = open_version(settings, 3, graph.open)
         self.models = Registry()
         self.models.publish([self.version])
         self.page = MetricsPage(self.models, lambda: True)

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_protos.model_config import ModelConfig
 from hotgraph_server.models.contract import Contract
+from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.gpus import Gpus
 from hotgraph_server.observability.metrics.triton import REASONS, Processor, TritonCollector
 from hotgraph_server.settings import ModelSettings
@@ -37,8 +37,7 @@ class Scraped:
         (folder / "stat").write_text(STAT)
         (folder / "meminfo").write_text(MEMINFO)
         graph = FakeGraph(signature("s"), signature("t"))
-        self.version = Version(ModelSettings("m", Path("unused")), 3, graph.open, FakeClock())
-        self.version.start()
+        self.version = open_version(ModelSettings("m", Path("unused")), 3, graph.open, FakeClock())
         models = Registry()
         models.publish([self.version])
         self.registry = CollectorRegistry(auto_describe=False)

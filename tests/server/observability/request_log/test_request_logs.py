@@ -43,6 +43,7 @@ class Answered:
     def __init__(self) -> None:
         self.deadline = 7.0
         self.peer = "127.0.0.1:1"
+        self.observer = None
         self.answer: service.Answered | None = None
         self.left: list[Any] = []
 
@@ -52,8 +53,8 @@ class Answered:
         except InvalidCall:
             self.answer = None
 
-    def when_gone(self, leave: Callable[[], Left]) -> None:
-        self.left.append(leave)
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        self.left.append(cancel)
 
     def expire_at(self, deadline: float) -> None:
         self.left.append(deadline)

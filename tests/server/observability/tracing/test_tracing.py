@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ import numpy as np
 import pytest
 
 from hotgraph_protos import open_inference as pb
+from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, NotFound
+from hotgraph_server.models.admission import Submitted
 from hotgraph_server.models.version import Version
 from hotgraph_server.observability.tracing.configs import read_change
 from hotgraph_server.observability.tracing.tracing import Tracing
@@ -138,8 +143,8 @@ def test_caller_that_leaves_ends_its_trace(traced: Traced) -> None:
     running = traced.hand_in()
     assert traced.graph.inside.wait(60)
     waiting = traced.hand_in()
-    assert waiting.leave is not None
-    waiting.leave()
+    assert waiting.cancel is not None
+    waiting.cancel()
     traced.graph.gate.set()
     running.answer()
     entries = traced.written()
@@ -165,21 +170,32 @@ def test_one_model_can_be_traced_alone(traced: Traced) -> None:
     assert [entry["model_name"] for entry in traced.written() if "model_name" in entry] == ["other"]
 
 
-def test_nobody_watches_once_tracing_is_off(traced: Traced) -> None:
+def test_calls_are_followed_no_more_once_tracing_is_off(traced: Traced) -> None:
     traced.say(trace_level=["TIMESTAMPS"])
     traced.call()
-    assert traced.version.statistics.watcher is not None
     traced.say(trace_level=["OFF"])
-    assert traced.version.statistics.watcher is None
-    traced.call()
+    assert traced.hand_in().observer is None
     assert len(traced.written()) == 2
 
 
 def test_call_is_held_by_its_trace_no_longer_than_it_lasts(traced: Traced) -> None:
+    taken: list[weakref.ref[Completion]] = []
+    submit = traced.version.submit
+
+    def watched(request: Request) -> Submitted:
+        taken.append(weakref.ref(request.completion))
+        return submit(request)
+
+    traced.version.submit = watched
     traced.say(trace_level=["TIMESTAMPS"])
-    traced.call()
-    watcher: Any = traced.version.statistics.watcher
-    assert not watcher._open
+    gc.disable()
+    try:
+        traced.call()
+        assert len(taken) == 1
+        traced.call()
+        assert taken[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_without_a_file_methods_are_left_as_they_are(models_of: Callable[[], Models]) -> None:

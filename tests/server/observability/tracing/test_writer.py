@@ -65,7 +65,7 @@ def test_models_with_words_of_their_own_have_files_of_their_own(tmp_path: Path) 
 def test_what_does_not_fit_is_lost_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     writer = TraceWriter(str(tmp_path / "t"), credits=2)
     large = trace(9)
-    large.queued(0.0, ["x"], [np.zeros(200_000, np.uint8)])
+    large.queued(1, 0.0, ["x"], [np.zeros(200_000, np.uint8)])
     assert not writer.offer(large), "it holds more credits than there are"
     assert writer.offer(trace(1))
     assert writer.offer(trace(2))

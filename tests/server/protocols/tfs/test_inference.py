@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, Cancelled, InvalidCall, NotFound, QueueFull, RunFailed
 from hotgraph_server.protocols import tfs
 from hotgraph_server.settings import PredictionSettings
@@ -232,8 +234,8 @@ def test_deadline_goes_with_the_call_and_the_caller_may_leave(models: Models) ->
     version = recording(models)
     reply = hand_in(models, "Classify", classification(*THREE), deadline=12345.0)
     assert version.calls[0].deadline == 12345.0
-    assert reply.leave is not None
-    reply.leave()
+    assert reply.cancel is not None
+    reply.cancel()
     with pytest.raises(CallError):
         reply.answer()
 
@@ -344,29 +346,27 @@ class TestMultiInference:
 
     def test_queue_that_takes_one_call_and_not_the_next_leaves_the_first(self, models: Models) -> None:
         version = recording(models)
-        take = version.call
 
-        def refuse_second(*args: Any, **named: Any) -> Any:
+        def refuse_second(request: Request) -> Call:
             version.refusal = QueueFull("m", 1, 1) if version.calls else None
-            return take(*args, **named)
+            return version.record(request)
 
-        version.call = refuse_second  # type: ignore[method-assign]
+        version.submit = refuse_second
         with pytest.raises(QueueFull):
             hand_in(models, "MultiInference", tasks("", "regress/regress"))
         assert version.calls[0].completion.taken
 
     def test_call_that_fails_at_once_is_answered_though_the_next_is_refused(self, models: Models) -> None:
         version = recording(models)
-        take = version.call
 
-        def fail_then_refuse(*args: Any, **named: Any) -> Any:
+        def fail_then_refuse(request: Request) -> Call:
             if version.calls:
                 raise QueueFull("m", 1, 1)
-            call = take(*args, **named)
+            call = version.record(request)
             call.completion.finish(RunFailed(_INVALID, "no such id"))
             return call
 
-        version.call = fail_then_refuse  # type: ignore[method-assign]
+        version.submit = fail_then_refuse
         reply = hand_in(models, "MultiInference", tasks("", "regress/regress"))
         with pytest.raises(RunFailed, match="no such id"):
             reply.answer()
@@ -375,8 +375,8 @@ class TestMultiInference:
         version = recording(models)
         reply = hand_in(models, "MultiInference", tasks("", "regress/regress"), deadline=12345.0)
         assert {call.deadline for call in version.calls} == {12345.0}
-        assert reply.leave is not None
-        reply.leave()
+        assert reply.cancel is not None
+        reply.cancel()
         assert all(call.completion.taken for call in version.calls)
         with pytest.raises(CallError) as raised:
             reply.answer()

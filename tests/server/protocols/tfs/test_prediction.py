@@ -191,8 +191,8 @@ class TestPredict:
         graph.gate.clear()
         first = hold_first_run(service, graph)
         waiting = hand_in(service, request())
-        assert waiting.leave is not None
-        waiting.leave()
+        assert waiting.cancel is not None
+        waiting.cancel()
         with pytest.raises(Cancelled):
             waiting.answer()
         graph.gate.set()

@@ -215,8 +215,8 @@ class TestReload:
         models = FakeModels()
         reply = self.reload(models, self.asking("x"))
         assert models.waiting
-        assert reply.leave is not None
-        reply.leave()
+        assert reply.cancel is not None
+        reply.cancel()
         assert not models.waiting
 
     def test_empty_list_serves_nothing_any_more(self) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -316,8 +317,9 @@ def test_timeout_parameter_is_a_deadline_and_the_sooner_one_counts() -> None:
 
 def test_deadline_that_the_model_sets_is_told_to_the_transport() -> None:
     class Impatient(RecordingVersion):
-        def call(self, *args: Any, **more: Any) -> Call:
-            return super().call(*args, **{**more, "deadline": 5.0})
+        def record(self, request: Request) -> Call:
+            request.deadline = 5.0
+            return super().record(request)
 
     hot = Infer(registry_of(Impatient("m", 3, float_signature())))
     for _ in range(2):

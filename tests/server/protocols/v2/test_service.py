@@ -25,6 +25,7 @@ from hotgraph_server.errors import (
     RunFailed,
 )
 from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols import v2
 from hotgraph_server.signatures import Signature
@@ -196,8 +197,8 @@ class TestModelInfer:
         graph.gate.clear()
         first = hold_first_run(service, graph)
         waiting = hand_in(service, request())
-        assert waiting.leave is not None
-        waiting.leave()
+        assert waiting.cancel is not None
+        waiting.cancel()
         with pytest.raises(Cancelled):
             waiting.answer()
         graph.gate.set()
@@ -209,7 +210,8 @@ class TestModelInfer:
         assert not graph.inside.is_set()
 
     def test_version_that_drains_takes_no_more_calls(self, version: Version, service: Service) -> None:
-        version._queue.close()
+        assert version.stop(PATIENCE_S)
+        version.state = State.LIVE
         with pytest.raises(Draining, match="Server is stopping: model 'm' version 3 takes no more calls"):
             hand_in(service, request())
 

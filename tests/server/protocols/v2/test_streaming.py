@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, InvalidCall, RunFailed
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import streaming
@@ -267,7 +268,7 @@ def test_timeout_of_a_request_ends_it_alone_and_is_forgotten_with_an_answer() ->
     scene.answer(1)
     ((moment, act),) = scene.stream.alarms.values()
     assert moment == scene.calls[0].deadline < math.inf
-    scene.version._clock = lambda: moment
+    scene.version.clock = lambda: moment
     act()
     assert scene.stream.answers[0].error_message == f"[request id: hurried] {DeadlineExceeded()}"
     assert scene.stream.ids == ["hurried", "too"]
@@ -436,8 +437,8 @@ class Answering(RecordingVersion):
         super().__init__(*args, **more)
         self._threads: list[threading.Thread] = []
 
-    def call(self, *args: Any, **more: Any) -> Call:
-        call = super().call(*args, **more)
+    def record(self, request: Request) -> Call:
+        call = super().record(request)
         array = np.zeros((1, 2), np.float32)
         thread = threading.Thread(target=call.completion.finish, args=([array] * len(call.outputs),))
         self._threads.append(thread)
@@ -455,6 +456,7 @@ class Unheard:
 
     deadline = math.inf
     peer = "127.0.0.1:1"
+    observer = None
 
     def finish(self, encode: Callable[[], Any]) -> None:
         pass
