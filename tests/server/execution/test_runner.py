@@ -22,6 +22,7 @@ from hotgraph_server.batching.joining import Joining, joining_of
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.trust import AT_LEAST_EVERY_S, Trust
+from hotgraph_server.call_observer import CallObserver, Moments
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -38,7 +39,7 @@ from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement,
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.state.learnt import Learnt, Memory
-from hotgraph_server.statistics import CallObserver, Event, Figures, Moments, Statistics
+from hotgraph_server.statistics import Event, Figures, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, FakeClock, call, doubled, rows, signature
