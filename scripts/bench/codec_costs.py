@@ -129,7 +129,7 @@ def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:
     # The method learns the form from the first message, so the long way has to be asked for by its name;
     # and here it learns nothing more.
     method._templates.wants_more = lambda: False  # type: ignore[method-assign]
-    long_way = method._take_the_long_way
+    long_way = method._take_full_path
     return _Costs(
         long_way=_least(lambda: long_way(form.message, caller), calls // 4 + 1),
         short_way=_least(lambda: method(form.message, caller), calls),

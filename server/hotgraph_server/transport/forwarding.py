@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hotgraph_server.statistics import CallObserver
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.transport.service import Answered, Left, Reply
 
 

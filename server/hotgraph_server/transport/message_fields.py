@@ -109,7 +109,7 @@ def fields(view: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
             value = at
             at += _FIXED[wire_type]
         else:
-            # Groups have been gone from the language for a decade; nobody sends them in these protocols.
+            # Groups have been gone from the language for a decade; no client of these protocols sends them.
             raise MalformedMessage(f"field {number} has wire type {wire_type}")
         if at > end or not number:
             raise MalformedMessage(f"field {number} at byte {start} does not fit into {end} bytes")

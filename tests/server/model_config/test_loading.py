@@ -126,7 +126,7 @@ def test_version_whose_contract_cannot_be_made_is_closed(
     saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a file that it names goes while it is loaded."""
-    executors = []
+    executors: list[threading.Thread] = []
 
     def refuse(_: ModelSettings, title: str, *more: object) -> None:
         executors.extend(one for one in threading.enumerate() if one.name == f"executor {title}")

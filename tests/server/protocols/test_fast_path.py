@@ -115,7 +115,7 @@ def test_whatever_is_published_and_drained_a_call_reaches_the_version_that_is_li
             data.draw(st.sampled_from(versions)).state = State.DRAINING
         elif versions:
             alone = data.draw(st.sampled_from([None, "reason"]))
-            data.draw(st.sampled_from(versions)).alone = {"serving_default": alone}
+            data.draw(st.sampled_from(versions)).unbatched_reasons = {"serving_default": alone}
         for message in asked:
             cold = outcome(case.hot(registry), message, *versions)
             assert outcome(warm, message, *versions) == cold

@@ -12,7 +12,7 @@ from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound,
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.observability.metrics.growth import Counters, Growth
 from hotgraph_server.protocols.tfs.model_config import models_of
-from hotgraph_server.settings import Like, ModelSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import PlainMethod, Reply, Service, parsed
 
@@ -53,7 +53,7 @@ Reconfigure = Callable[[Sequence[ModelSettings]], None]
 def service(
     models: Models,
     reconfigure: Reconfigure,
-    like: Like | None,
+    make: ModelFactory | None,
     counters: Counters = dict,
     is_starting: Callable[[], bool] = lambda: False,
 ) -> Service:
@@ -62,12 +62,12 @@ def service(
     Args:
         models: what it tells about.
         reconfigure: what a new list of models is given to.
-        like: what a model is like that such a list names; None: no caller may change the list.
+        make: what a model is like that such a list names; None: no caller may change the list.
         counters: by TensorFlow Serving's names of them; a caller may be told how much they grew while its
             list was taken in.
         is_starting: does the server take no calls yet? Then nothing is available, whatever is loaded.
     """
-    reload = _Reload(models, reconfigure, like, counters)
+    reload = _Reload(models, reconfigure, make, counters)
     return Service(
         name=NAME,
         descriptor=model_service_pb2.DESCRIPTOR,
@@ -131,11 +131,11 @@ class _Reload:
     grew meanwhile that the request names; of one that we do not have nothing is said."""
 
     def __init__(
-        self, models: Models, reconfigure: Reconfigure, like: Like | None, counters: Counters
+        self, models: Models, reconfigure: Reconfigure, make: ModelFactory | None, counters: Counters
     ) -> None:
         self._models = models
         self._reconfigure = reconfigure
-        self._like = like
+        self._make_model = make
         self._counters = counters
 
     def __call__(self, message: Message, reply: Reply) -> None:
@@ -151,9 +151,9 @@ class _Reload:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest."
                 " Only ModelConfigList is currently supported"
             )
-        if self._like is None:
+        if self._make_model is None:
             raise Unsupported("the models of this server are those of its command line; see --poll-s")
-        models = models_of(config, self._like)
+        models = models_of(config, self._make_model)
         growth = Growth(self._counters, request.metric_names)
         before = set(self._models.models())
         self._reconfigure(models)

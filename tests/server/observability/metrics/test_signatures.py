@@ -95,7 +95,7 @@ def test_histograms_are_cumulative_and_end_with_all(scraped: Scraped) -> None:
 
 def test_signature_that_batches_is_told_from_one_that_does_not(scraped: Scraped) -> None:
     assert scraped.value("hotgraph_signature_batches", reason="") == 1
-    scraped.version.alone = {"s": "it has no inputs"}
+    scraped.version.unbatched_reasons = {"s": "it has no inputs"}
     assert scraped.value("hotgraph_signature_batches", reason="it has no inputs") == 0
 
 

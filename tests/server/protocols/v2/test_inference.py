@@ -40,7 +40,7 @@ def test_rows_are_checked_as_soon_as_calls_share_batches() -> None:
     built.raw_input_contents[1] = DEFAULT_Y.tobytes()
     message = built.SerializeToString()
     outcome(hot, message, model)
-    model.alone = dict.fromkeys(model.alone)
+    model.unbatched_reasons = dict.fromkeys(model.unbatched_reasons)
     with pytest.raises(InvalidCall, match="batch size does not match"):
         hot(message, FakeReply())
 
