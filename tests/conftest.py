@@ -46,6 +46,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether to try all that there is, as --all says, or as much as a change can wait for."""
+    return bool(request.config.getoption("--all"))
+
+
+@pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> SavedModels:
     """The SavedModels of tests/saved_models by name, for example ``saved_models["tf2_mlp"]``."""
     return SavedModels(tmp_path_factory.mktemp("saved_models"))
