@@ -14,7 +14,6 @@ from fuzzing.targets import WHERE
 
 from ..saved_models import SavedModels
 
-
 # What of these a change is tried on: the first of each module. A fuzzer takes seconds to start.
 FIRST = {module: name for name, module in reversed(WHERE.items())}.values()
 
