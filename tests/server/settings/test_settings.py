@@ -313,7 +313,7 @@ def test_every_setting_has_help_and_a_kind_that_fits_its_default() -> None:
         said = field.metadata
         assert len(said["help"]) > 10, field.name
         default = field.default_factory() if callable(field.default_factory) else field.default
-        # A list that does not change is a tuple; there is no default where nothing said is a third thing to say.
+        # A list that does not change is a tuple; None where nothing said is a third thing to say.
         kind = tuple if said["kind"] is list else said["kind"]
         assert default is None or type(default) is kind, field.name
         assert said["kind"] in (flags if said["flag"] else (*flags, tuple, dict, QueuePolicy)), field.name
