@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("transport", "access", "state", "batching"),
     ("settings",),
     ("row_independence", "signatures", "text_proto"),
-    ("threads", "statistics", "tensors", "errors"),
+    ("threads", "statistics", "call_observer", "tensors", "errors"),
 )
 """From the top to the bottom; rooms of one floor do not import each other. From the left to the right as the
 picture shows them.

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from hotgraph_server.access import exposure
 from hotgraph_server.access.gate import gate_of
 from hotgraph_server.access.rules import Rules
-from hotgraph_server.errors import LOADING, CallError, NotReady, StartError
+from hotgraph_server.errors import LOADING, CallError, NotReady
+from hotgraph_server.model_control import first_loads
 from hotgraph_server.model_control.control import ModelControl
-from hotgraph_server.model_control.model_factory import ModelFactory
+from hotgraph_server.model_control.model_factory import ConfiguredModels
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
-from hotgraph_server.models.status import State, Unavailable
+from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.guard import guarded
 from hotgraph_server.observability.admin.pages import Pages
@@ -37,7 +38,7 @@ from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
-from hotgraph_server.settings import Like, ModelSettings, ServerSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
 from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
@@ -47,10 +48,6 @@ _LOG = logging.getLogger(__name__)
 
 # For executors to end their last run once the calls are gone; a run cannot be interrupted.
 _LAST_RUN_S = 5.0
-
-# Who waits for a model at the start is told what for: after some seconds, and then now and then.
-_SAY_AFTER_S = 5.0
-_SAY_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,11 @@ class Server:
         state: loading, live (calls are answered), draining, closed.
     """
 
-    def __init__(self, settings: ServerSettings, like: Like | None = None) -> None:
+    def __init__(self, settings: ServerSettings, make: ModelFactory | None = None) -> None:
         """
         Args:
             settings: see there.
-            like: what a model is like that a caller names in a new list of models; None: none may.
+            make: what a model is like that a caller names in a new list of models; None: none may.
 
         Raises:
             SettingsError: a rule of access cannot be read, or the folder for callers' logs is none.
@@ -110,7 +107,7 @@ class Server:
         self.control = ModelControl(
             settings.control,
             settings.models,
-            settings.offered or ModelFactory(),
+            settings.offered or ConfiguredModels(),
             self.repository,
             self.reconfigure,
             poll_s=settings.repository.poll_s,
@@ -121,7 +118,7 @@ class Server:
         self._tracing = Tracing(settings.tracing, self.registry)
         self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
-        self._like = like
+        self._make_model = make
         self._settings = settings
         self._grpc: GrpcServer | None = None
         self._admin: AdminServer | None = None
@@ -165,7 +162,7 @@ class Server:
         models = tfs.model_service(
             self.repository,
             self._reconfigure_for_a_caller,
-            self._like,
+            self._make_model,
             functools.partial(counters, self.registry),
             is_starting,
         )
@@ -205,7 +202,13 @@ class Server:
             self._start_admin()
             self._start_rest(prediction, models)
             self._grpc.start(NotReady(LOADING))
-            self._load_models(loading)
+            first_loads.load_models(
+                self.control,
+                self.repository,
+                self._settings.repository,
+                self._grpc.health.not_serving,
+                loading,
+            )
         except BaseException:
             self.stop(0)
             raise
@@ -244,7 +247,7 @@ class Server:
             CallError: that cannot be, and why; nothing has changed.
         """
         done: Future[CallError | None] = Future()
-        self.control.renew(settings.models, settings.offered or ModelFactory(), done.set_result)
+        self.control.renew(settings.models, settings.offered or ConfiguredModels(), done.set_result)
         if (error := done.result()) is not None:
             raise error
 
@@ -332,42 +335,6 @@ class Server:
 
     def _lost(self) -> Mapping[str, int]:
         return {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
-
-    def _load_models(self, loading: Callable[[], object]) -> None:
-        """Returns when all models are live.
-
-        Raises:
-            StartError: one cannot be served.
-        """
-        settled = threading.Event()
-        unavailable: list[Unavailable] = []
-
-        def tell(found: list[Unavailable]) -> None:
-            unavailable.extend(found)
-            settled.set()
-
-        patient = self._settings.repository.wait_for_models
-        goes_on = not self._settings.repository.exit_on_error
-        self.control.begin()
-        names = self.repository.models()
-        assert self._grpc is not None
-        self._grpc.health.not_serving(names)
-        self.repository.when_settled(names, tell, patient=patient, all_of_them=patient or goes_on)
-        self.repository.start()
-        self.control.start()
-        loading()
-        wait_s = _SAY_AFTER_S
-        while not settled.wait(wait_s):
-            _LOG.info("waiting for %s", "; ".join(self.repository.open_ends()))
-            wait_s = _SAY_AGAIN_S
-        if goes_on:
-            for one in unavailable:
-                _LOG.warning("model '%s' is not served: %s", one.model, one.error)
-        if not unavailable or goes_on:
-            return
-        if patient:
-            raise StartError(tfs.not_available(unavailable))
-        raise unavailable[0].error
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

@@ -17,7 +17,6 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
 
 # Callers choose the sizes of large calls; past this many different ones no new size gets a row.
 _MAX_SIZES = 1024
@@ -80,33 +79,6 @@ class OfSize(Total):
 
     input_ns: int = 0
     output_ns: int = 0
-
-
-class Moments(NamedTuple):
-    """A run's course, monotonic seconds: it begins, its input is joined, the graph has run, the answers are
-    cut. Of a run that fails, what it has not come to has the last moment before it."""
-
-    started: float
-    joined: float
-    returned: float
-    ended: float
-
-
-class CallObserver(Protocol):
-    """Follows one call, as a trace does; it goes with the request, and with the call that is made of it."""
-
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
-        """The call is about to be queued; in the thread that submits it.
-
-        Args:
-            version: number of the version that has taken it.
-            arrived: monotonic seconds.
-            names: of `inputs`, which are its arrays.
-        """
-
-    def ran(self, moments: Moments) -> None:
-        """The call was run, and is about to end, or a piece of it was; in the executor's thread, which this
-        must not hold up."""
 
 
 @dataclass

@@ -74,7 +74,7 @@ class Life:
         # Where `reload` says it is, so that it is no other one then.
         models = (ModelSettings("m", Path("/unused")),)
         settings = ServerSettings(models, listen, AdminSettings(admin_port), RestSettings(rest_port))
-        self.server = Server(settings, like=ModelSettings)
+        self.server = Server(settings, make=lambda name, path, _: ModelSettings(name, path))
         self.loading = threading.Event()
 
     def _load(self, settings: ModelSettings, number: int, folder: Path, **given: object) -> Version:

@@ -8,8 +8,8 @@ from typing import Any
 
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import LaneKey, Padded, lane_key, with_scalars
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import Array
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import LaneKey, Padded, joins_by_values, lane_key
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import Array
 
 

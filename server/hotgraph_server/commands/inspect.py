@@ -152,7 +152,7 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
         yield f"  writes {', '.join(sorted(signature.variables))}"
     if signature.other_state:
         yield f"  writes what no snapshot keeps: {', '.join(sorted(signature.other_state))}"
-    reason = version.alone[signature.name]
+    reason = version.unbatched_reasons[signature.name]
     yield f"  runs {version.plans[signature.name]}"
     if reason is None:
         yield f"  calls share batches: {version.joined_because(signature.name)}"

@@ -20,7 +20,7 @@ from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_control.discovery import offers_of
-from hotgraph_server.model_control.model_factory import ModelFactory, in_folder, model
+from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
 from hotgraph_server.observability.log_settings import Limit
 from hotgraph_server.observability.request_log.placing import checked_folder
 from hotgraph_server.repository import memory
@@ -207,7 +207,7 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         build(SharedMemorySettings, values),
         build(ResponseCacheSettings, values),
         control=control,
-        offered=ModelFactory(values, tables) if control.repository else None,
+        offered=ConfiguredModels(values, tables) if control.repository else None,
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
         ops=build(OpsSettings, values),

@@ -20,13 +20,14 @@ from hotgraph_server.batching.expiry import end_expired, is_wanted
 from hotgraph_server.batching.joining import PLAIN, HasRows, Joining, cut, join, rows_to_run
 from hotgraph_server.batching.suspects import Suspects
 from hotgraph_server.batching.trust import Trust
+from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import InternalError, RunFailed, forget_traceback
 from hotgraph_server.execution.failing_callers import FailingCallers
 from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Answers, Finisher
 from hotgraph_server.execution.row_limits import RowLimits
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import Event, Moments, Statistics
+from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 
 _LOG = logging.getLogger(__name__)

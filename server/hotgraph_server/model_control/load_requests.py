@@ -13,7 +13,7 @@ from hotgraph_server.errors import InvalidCall, LoadError, LoadFailed, SettingsE
 from hotgraph_server.model_config import config_file
 from hotgraph_server.model_control import safe_paths
 from hotgraph_server.model_control.discovery import Discovery, Offer, offers_of
-from hotgraph_server.settings import ControlSettings, FolderSettings, LikeConfigured, ModelSettings
+from hotgraph_server.settings import ControlSettings, FolderSettings, ModelFactory, ModelSettings
 from hotgraph_server.settings.control import EVERY_MODEL, EXPLICIT, POLL
 
 _LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Translation:
         make: settings of models, from what they bring.
     """
 
-    def __init__(self, settings: ControlSettings, fixed: Collection[str], make: LikeConfigured) -> None:
+    def __init__(self, settings: ControlSettings, fixed: Collection[str], make: ModelFactory) -> None:
         self._settings = settings
         self._repositories = [Path(repository) for repository in settings.repository]
         self._fixed = fixed

@@ -63,7 +63,7 @@ def in_folder(
     config = own_config(path)
     if config is None:
         return model(name, path, {**values, **(table or {})})
-    made = ModelFactory(values, {name: table or {}})(name, path, config)
+    made = ConfiguredModels(values, {name: table or {}})(name, path, config)
     made = dataclasses.replace(made, folder=dataclasses.replace(made.folder, linked_files=True))
     if not config.default_model_filename:
         return made
@@ -90,8 +90,8 @@ def own_config(path: Path) -> ModelConfig | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelFactory:
-    """Makes models that repositories offer; see settings.LikeConfigured.
+class ConfiguredModels:
+    """The ModelFactory of models that repositories offer.
 
     Attributes:
         values: of settings, for all of them.

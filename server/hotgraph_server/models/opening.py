@@ -114,7 +114,7 @@ def assemble(
         number,
         settings.batch,
         opened.signatures,
-        opened.alone,
+        opened.unbatched_reasons,
         opened.padded,
         _without_rows(opened, contract),
         engine.queue,
@@ -135,7 +135,7 @@ def _without_rows(opened: Opened, contract: Contract) -> frozenset[str]:
     found = frozenset(
         name
         for name, signature in opened.signatures.items()
-        if opened.alone[name] is not None and not has_rows(signature, opened.proofs.get(name))
+        if opened.unbatched_reasons[name] is not None and not has_rows(signature, opened.proofs.get(name))
     )
     return found - {contract.signature} if contract.batched else found
 

@@ -95,7 +95,7 @@ def load_version(
         version.title,
         settings.session.device,
         time.monotonic() - started,
-        summary(version.alone, version.unusable),
+        summary(version.unbatched_reasons, version.unusable),
     )
     for name, plan in version.plans.items():
         _LOG.info("%s: %s runs %s", version.title, name, plan)
@@ -115,7 +115,7 @@ def _open(folder: Path, settings: ModelSettings) -> Graph:
 
 
 def _contract_of(settings: ModelSettings, title: str, opened: Opened) -> Contract:
-    return contract_of(settings, title, opened.signatures, opened.unusable, opened.alone)
+    return contract_of(settings, title, opened.signatures, opened.unusable, opened.unbatched_reasons)
 
 
 def _cache_of(

@@ -5,56 +5,25 @@ All of it is guarded by the repository's lock.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hotgraph_server.errors import LoadError, StartError
-from hotgraph_server.models.status import State, Unavailable, VersionStatus
+from hotgraph_server.errors import StartError
+from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
+from hotgraph_server.repository.entry import Entry, differs, is_other, may_go_better
 from hotgraph_server.repository.layout import Found, Interest, Look
-from hotgraph_server.repository.policy import Actions, next_actions, wanted
-from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, VersionPolicy
+from hotgraph_server.repository.policy import Actions, next_actions, pause_s, wanted
+from hotgraph_server.settings import ModelSettings, RepositorySettings, VersionPolicy
 
 _LOG = logging.getLogger(__name__)
 
 # Of versions that are no more, so many are remembered for whoever asks what became of them.
 REMEMBERED = 100
 
-_UNDER_WAY = (State.WAITING, State.LOADING)
 _ENDED = (State.CLOSED, State.FAILED)
-# One that still drains is loaded anew when it is closed.
-_SETTLED = (State.LIVE, State.FAILED)
-
-
-@dataclass(eq=False)
-class Entry:
-    """What became of one version.
-
-    Attributes:
-        number: of the version.
-        found: what was on disk when it was taken up.
-        settings: what it is loaded by.
-        state: see State. A version that was replaced is draining from that moment on, though the Version
-            itself takes calls a little longer.
-        version: while there is one.
-        error: of its last load; None: that went well, or there was none yet.
-        failures: loads of these files that failed, in a row.
-        retry_at: when it may be loaded again, monotonic seconds; infinite: that is no question of time.
-        alike: settings that were found to load it no differently.
-    """
-
-    number: int
-    found: Found
-    settings: ModelSettings
-    state: State = State.WAITING
-    version: Version | None = None
-    error: StartError | None = None
-    failures: int = 0
-    retry_at: float = math.inf
-    alike: ModelSettings | None = None
 
 
 @dataclass(eq=False)
@@ -177,7 +146,7 @@ class Record:
         }
         self.looked, self.trouble, self.last = True, None, after
         self._warn(look)
-        if self._awaited():
+        if self.awaited():
             self.again_at = again_at
 
     def actions(self, now: float) -> Actions:
@@ -186,7 +155,7 @@ class Record:
         past = State.DRAINING if self.settings.folder.reloaded else None
         states = {number: entry.state for number, entry in self.entries.items() if entry.state is not past}
         retry = {number for number, entry in self.entries.items() if self._may_retry(entry, now)}
-        return next_actions(self._present(), states, self.policy, retry)
+        return next_actions(self.present(), states, self.policy, retry)
 
     def take_up(self, number: int) -> None:
         """A version shall be loaded when its turn comes."""
@@ -208,7 +177,7 @@ class Record:
         for number in stale:
             before = self.successors.get(number)
             if before is None or (before.state is State.FAILED and self._may_succeed(before, now)):
-                again = before is not None and not self._is_another(before, self.ready[number])
+                again = before is not None and not may_go_better(before, self.ready[number], self.settings)
                 failures = before.failures if before and again else 0
                 self.successors[number] = Entry(number, self.ready[number], self.settings, failures=failures)
 
@@ -219,7 +188,7 @@ class Record:
             return None
         same = [one for one in live if one.number == entry.number]
         one = same[0] if same else max(live, key=lambda one: one.number)
-        stays = wanted(self._present() | {entry.number}, self.policy)
+        stays = wanted(self.present() | {entry.number}, self.policy)
         return None if one.version is None else (one.version, bool(same) or one.number not in stays)
 
     def install(self, entry: Entry, version: Version) -> Entry | None:
@@ -238,66 +207,35 @@ class Record:
         replaced.state = State.DRAINING
         return replaced
 
+    def failed(self, entry: Entry, failure: StartError, now: float, settings: RepositorySettings) -> None:
+        """A version could not be loaded; says in the log when it is tried again."""
+        entry.state, entry.error = State.FAILED, failure
+        entry.failures += 1
+        pause = pause_s(entry.failures, settings) if self.settings.folder.retried else None
+        entry.retry_at = math.inf if pause is None else now + pause
+        next_try = "not tried again until its files change" if pause is None else f"next try in {pause:.1f} s"
+        _LOG.warning("%s version %d cannot be loaded: %s (%s)", self.title, entry.number, failure, next_try)
+
     def closed(self, entry: Entry) -> None:
         """A version is no more."""
         entry.state = State.CLOSED
         if entry in self.leaving:
             self.leaving.remove(entry)
 
-    def outcome(self, *, patient: bool) -> list[Unavailable] | None:
-        """Which of the versions that shall be served did not become available; None: that is still open.
+    def present(self) -> set[int]:
+        """Versions on disk that can be served. One that was taken up stays among them while its folder is
+        there, whatever happens to its files: what is loaded needs them no more."""
+        taken = {number for number, entry in self.entries.items() if entry.state is not State.CLOSED}
+        return {number for number in self.last if number in self.ready or number in taken}
 
-        Args:
-            patient: a load that will be tried again is open, and so is a model that has no version yet.
-        """
-        if not self.served:
-            return []
-        numbers = wanted(self._present(), self.policy)
-        entries = [self.entries.get(number) for number in numbers]
-        entries += [self.successors[number] for number in numbers if number in self.successors]
-        if not self.looked or any(entry is None or entry.state not in _SETTLED for entry in entries):
-            return None
-        if self.again_at < math.inf:
-            return None
-        # What is live may have lost its files; only who has just asked for it must hear of that.
-        if not entries and not (self.live() and self.settings.folder.polled):
-            return None if patient else [Unavailable(self.settings.name, None, self.why_nothing())]
-        if not self.settings.folder.polled and not all(number in self.ready for number in numbers):
-            # It is live, but not from what is there now, and that is what was asked for.
-            return [Unavailable(self.settings.name, None, self.why_nothing())]
-        failed = [entry for entry in entries if entry is not None and entry.state is State.FAILED]
-        if patient and any(entry.retry_at < math.inf for entry in failed):
-            return None
-        return [
-            Unavailable(self.settings.name, entry.number, entry.error)
-            for entry in failed
-            if entry.error is not None
-        ]
-
-    def why_nothing(self) -> StartError:
-        """Why there is no version that could be loaded."""
-        if self.trouble is not None:
-            return self.trouble
-        path = str(self.settings.path)
-        for number, found in sorted(self.last.items(), reverse=True):
-            if found.unreadable:
-                return LoadError(str(found.folder), str(found.missing))
-            if found.missing is not None:
-                return LoadError(path, f"version {number} is not complete: {found.missing}")
-        return LoadError(path, "holds no version that is to be served")
-
-    def what_is_open(self) -> str:
-        """What somebody who waits for this model waits for."""
-        entries = [*self.entries.items(), *self.successors.items()]
-        for number, entry in sorted(entries, key=lambda one: one[0], reverse=True):
-            if entry.state in _UNDER_WAY:
-                return f"{self.title} version {number}, which is {entry.state.value}"
-            if entry.error is not None:
-                return f"{self.title} version {number}, which is tried again: {entry.error}"
-        if awaited := self._awaited():
-            why = self.last[awaited[0]].hint or "its files are still changing"
-            return f"{self.title} version {awaited[0]}, which is not complete yet: {why}"
-        return str(self.why_nothing()) if self.looked else f"a look at the folder of {self.title}"
+    def awaited(self) -> list[int]:
+        """Versions that would be wanted if they were ready, and that only another look can show to be."""
+        coming = {
+            number
+            for number, found in self.last.items()
+            if found.tree is not None and found.missing is None and number not in self.ready
+        }
+        return [number for number in wanted(self.present() | coming, self.policy) if number in coming]
 
     def forget_old(self) -> None:
         """So that a year of swaps does not fill the memory."""
@@ -309,36 +247,21 @@ class Record:
         for number in ended[: max(len(ended) - REMEMBERED, 0)]:
             del self.entries[number]
 
-    def _present(self) -> set[int]:
-        """Versions on disk that can be served. One that was taken up stays among them while its folder is
-        there, whatever happens to its files: what is loaded needs them no more."""
-        taken = {number for number, entry in self.entries.items() if entry.state is not State.CLOSED}
-        return {number for number in self.last if number in self.ready or number in taken}
-
-    def _awaited(self) -> list[int]:
-        """Versions that would be wanted if they were ready, and that only another look can show to be."""
-        coming = {
-            number
-            for number, found in self.last.items()
-            if found.tree is not None and found.missing is None and number not in self.ready
-        }
-        return [number for number in wanted(self._present() | coming, self.policy) if number in coming]
-
     def _may_retry(self, entry: Entry, now: float) -> bool:
         found = self.ready.get(entry.number)
         if found is None:
             return False
-        others = self._differs(entry, found) if self.settings.folder.reloaded else False
+        others = differs(entry, found, self.settings) if self.settings.folder.reloaded else False
         return entry.retry_at <= now or found.tree != entry.found.tree or others
 
     def _may_succeed(self, failed: Entry, now: float) -> bool:
-        return failed.retry_at <= now or self._is_another(failed, self.ready[failed.number])
+        return failed.retry_at <= now or may_go_better(failed, self.ready[failed.number], self.settings)
 
     def _stale(self) -> list[int]:
         """Versions that are wanted and live, and not what is on disk or what the settings say."""
         return [
             number
-            for number in wanted(self._present(), self.policy)
+            for number in wanted(self.present(), self.policy)
             if number in self.ready
             and (entry := self.entries.get(number)) is not None
             and entry.state is State.LIVE
@@ -347,28 +270,9 @@ class Record:
 
     def _is_stale(self, entry: Entry, found: Found) -> bool:
         if self.settings.folder.reloaded:
-            return self._differs(entry, found)
+            return differs(entry, found, self.settings)
         # Its files may change under it, but what its owner says of it holds.
-        return found.folder != entry.found.folder or self._is_other(entry)
-
-    def _differs(self, entry: Entry, found: Found) -> bool:
-        """Would a load of it now be another one than its last?"""
-        return (found.folder, found.files) != (entry.found.folder, entry.found.files) or self._is_other(entry)
-
-    def _is_other(self, entry: Entry) -> bool:
-        """Would it be loaded by other settings now? Asked at every look, and most often it is not: settings
-        that have been compared need not be again."""
-        if self.settings is entry.settings or self.settings is entry.alike:
-            return False
-        if _loaded_by(entry.settings) != _loaded_by(self.settings):
-            return True
-        entry.alike = self.settings
-        return False
-
-    def _is_another(self, failed: Entry, found: Found) -> bool:
-        """May a load of it now go better than its last? Unlike `_differs`, which is about what is live, it
-        counts that files may be read by others now than before."""
-        return found.tree != failed.found.tree or self._differs(failed, found)
+        return found.folder != entry.found.folder or is_other(entry, self.settings)
 
     def _warn(self, look: Look) -> None:
         """Each thing once, while it lasts."""
@@ -388,6 +292,14 @@ class Record:
         self._unfinished = frozenset(unfinished)
 
 
-def _loaded_by(settings: ModelSettings) -> ModelSettings:
-    """Without what takes no load to change."""
-    return dataclasses.replace(settings, versions=Latest(), labels={}, log=None, folder=FolderSettings())
+def next_loads(models: Collection[Record], threads: int) -> list[tuple[Record, Entry]]:
+    """The entries whose turn to be loaded has come, where so many may be loaded at a time: models in their
+    order, of each the highest version first."""
+    under_way = sum(entry.state is State.LOADING for model in models for entry in model.all_entries())
+    waiting = [
+        (model, entry)
+        for model in models
+        for entry in sorted(model.all_entries(), key=lambda entry: entry.number, reverse=True)
+        if entry.state is State.WAITING
+    ]
+    return waiting[: max(threads - under_way, 0)]

@@ -10,10 +10,10 @@ What it promises.
   neither.
 * A version that has been replaced keeps its queue open for ``unload_grace_s`` more. A call looks its version
   up and is queued a little later, in between its tensors are read; those that had found the old one before
-  the swap still get their answer from it. Why a time, and not a second try on the new one: a request has been
-  read by the old one's signatures, and would have to be read again by the new one's, in every protocol. How
-  long: reading takes 1 ms for each MB at worst, so some seconds cover the largest message. A caller who is
-  slower than that hears UNAVAILABLE, which clients try again.
+  the swap still get their answer from it. Why a time, and not a second try on the new one: a request was read
+  by the old one's signatures, and would have to be read again by the new one's, in every protocol. Reading
+  takes 1 ms for each MB at worst, so some seconds cover the largest message. A caller who is slower than that
+  hears UNAVAILABLE, which clients try again.
 * Then what was taken is answered, the session closes, and its memory goes back to the operating system.
 * A load that fails changes nothing for the version that is live. It is tried again after a pause
   (policy.pause_s), and when its files change; or not at all, if its settings say so.
@@ -23,10 +23,9 @@ What it promises.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 
-Who calls what. `configure`, `statuses`, `when_settled`, any thread. `tick` the watcher's thread alone.
-One lock guards the table of models; under it is only decided. Loading, draining, looking at disks and
-telling others how things went happen outside of it, but for `publish`: what is told last must be what is true
-last, so it is called under the lock and must not wait.
+Who calls what. `tick` the watcher's thread alone; what else is public, any thread. One lock guards the
+records of the models; under it is only decided. Acting (version_loads.py) and telling others how things went
+happen outside of it, but for `publish`: what is told last must be what is true last, so it must not wait.
 """
 
 from __future__ import annotations
@@ -39,36 +38,29 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hotgraph_server.errors import LoadError, StartError, forget_traceback
+from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
-from hotgraph_server.repository.layout import Interest, Look, look_at
+from hotgraph_server.repository.entry import Entry
+from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
-from hotgraph_server.repository.policy import pause_s
-from hotgraph_server.repository.records import REMEMBERED, Entry, Record
-from hotgraph_server.repository.state_transfer import hand_over, shares_snapshots
+from hotgraph_server.repository.looks import due_looks, next_due, take_in
+from hotgraph_server.repository.outcome import outcome_of, what_is_open, why_nothing
+from hotgraph_server.repository.records import REMEMBERED, Record, next_loads
+from hotgraph_server.repository.version_loads import LoadVersion, LookAt, VersionLoads
 from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
-from hotgraph_server.settings import FolderSettings, ModelSettings, RepositorySettings
+from hotgraph_server.settings import ModelSettings, RepositorySettings
 from hotgraph_server.threads import processors
 from hotgraph_server.threads.one_shot import OneShotThreads
 from hotgraph_server.threads.periodic import PeriodicThread
-from hotgraph_server.threads.switch_interval import giving_way
 
 _LOG = logging.getLogger(__name__)
 
 _TICK_FAILED = "looking at the models failed (repository watcher)"
 
-# What seems to be unfinished is looked at again so much later; nobody waits longer for what is broken.
-_SECOND_LOOK_S = 1.0
-
-# For calls that a version took before it was replaced. Nothing waits for it but its own memory.
-_DRAIN_S = 3600.0
-
 Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
-LoadVersion = Callable[[ModelSettings, int, Path], Version]
-LookAt = Callable[[Path, FolderSettings, Interest], Look]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
 
@@ -101,9 +93,7 @@ class Repository:
     ) -> None:
         self._settings = settings
         self._publish = publish
-        self._load_version = load
-        self._look = look
-        self._give_back = give_back
+        self._loads = VersionLoads(load, look, give_back, settings.unload_grace_s)
         self._ended = ended
         self._threads = OneShotThreads()
         self._spawn = spawn or self._threads.start
@@ -116,8 +106,6 @@ class Repository:
         self._next_look = -math.inf
         self._starting = True
         self._winding_down = False
-        self._stopping = threading.Event()
-        self._stop_by: float | None = None
         self._watcher = PeriodicThread("repository watcher", self.tick, clock, _TICK_FAILED)
 
     def start(self) -> None:
@@ -163,7 +151,7 @@ class Repository:
             model = self._models.get(name)
             if model is None or not model.served or not model.looked or model.entries:
                 return None
-            return str(model.why_nothing())
+            return str(why_nothing(model))
 
     def folders_in_use(self) -> set[Path]:
         """Of versions that are, or may still become, live, and of those that leave; and of their models."""
@@ -176,7 +164,7 @@ class Repository:
         """What is not settled, model by model, for the log."""
         with self._lock:
             models = self._models.values()
-            return [model.what_is_open() for model in models if model.outcome(patient=True) is None]
+            return [what_is_open(model) for model in models if outcome_of(model, patient=True) is None]
 
     def when_settled(
         self,
@@ -223,31 +211,15 @@ class Repository:
             all_due = poll_s > 0 and self._next_look <= now
             if all_due:
                 self._next_look = now + poll_s
-            due_now = {
-                name: (model, model.asked, model.settings, model.interest())
-                for name, model in self._models.items()
-                if model.served
-                and (not model.looked or model.again_at <= now or (all_due and model.settings.folder.polled))
-            }
+            due = due_looks(self._models, now, all_due=all_due)
         # Disks can be slow, and far away.
-        looks = {
-            name: self._look_at(settings, interest) for name, (_, _, settings, interest) in due_now.items()
-        }
+        looks = {name: (one, self._loads.look_at(one.settings, one.interest)) for name, one in due.items()}
         with self._lock:
-            for name, (model, asked, settings, _) in due_now.items():
-                # Who has asked for it since then wants to hear of a look that began later.
-                if model is self._models.get(name) and model.served and model.asked == asked:
-                    polled = poll_s > 0 and settings.folder.polled
-                    # Nobody comes by for what is not polled, and while nothing is live somebody waits.
-                    soon = not (polled and model.live())
-                    model.saw(looks[name], self._clock() + _SECOND_LOOK_S if soon else math.inf)
+            take_in(self._models, looks, self._clock(), polls=poll_s > 0)
             acts = self._decide()
-            # What could have been tried again by now waits for something else than the time.
-            due = [entry.retry_at for entry in self._entries() if entry.retry_at > now]
-            due += [model.again_at for model in self._models.values() if model.served]
-            due += [self._next_look] if poll_s > 0 else []
+            next_one = next_due(self._models.values(), now)
         _run(acts)
-        return min(due, default=math.inf)
+        return min(next_one, self._next_look) if poll_s > 0 else next_one
 
     def wind_down(self) -> None:
         """Begin no load any more, and let go who waits for one; versions that are live go on."""
@@ -264,8 +236,7 @@ class Repository:
         deadline = time.monotonic() + timeout_s
         self._watcher.stop(timeout_s)
         with self._lock:
-            self._stop_by = deadline
-            self._stopping.set()
+            self._loads.stop_by(deadline)
             versions = [entry.version for entry in self._entries() if entry.version is not None]
         self._threads.refuse()
         ended = True
@@ -276,6 +247,7 @@ class Repository:
     # Deciding; each requires the lock.
 
     def _take_on(self, settings: ModelSettings, *, anew: bool) -> None:
+        assert self._lock.locked()
         model = self._models.get(settings.name)
         if model is None:
             self._models[settings.name] = Record(settings)
@@ -284,7 +256,8 @@ class Repository:
 
     def _decide(self) -> list[_Act]:
         """Bring every model closer to what it should be; returns what is to be done outside of the lock."""
-        if self._stopping.is_set():
+        assert self._lock.locked()
+        if self._loads.is_stopping:
             return []
         acts: list[_Act] = []
         now = self._clock()
@@ -305,6 +278,7 @@ class Repository:
         return acts + self._waiting.settled(self._models)
 
     def _publish_changes(self, model: Record) -> None:
+        assert self._lock.locked()
         live = [entry.version for entry in model.live() if entry.version is not None]
         if model.shown != (live, model.settings.labels):
             model.shown = (live, model.settings.labels)
@@ -321,15 +295,10 @@ class Repository:
         if fails_fast and any(entry.state is State.FAILED for entry in self._entries()):
             # The first failure ends the start; nothing must be under way then that cannot be stopped.
             return
-        free = self._load_threads - sum(entry.state is State.LOADING for entry in self._entries())
-        # Models in the order of the list, of each the highest version first.
-        for model in self._models.values():
-            for entry in sorted(model.all_entries(), key=lambda entry: entry.number, reverse=True):
-                if free > 0 and entry.state is State.WAITING:
-                    free -= 1
-                    entry.state, entry.settings = State.LOADING, model.settings
-                    name = f"loader {model.title} version {entry.number}"
-                    yield functools.partial(self._spawn, name, functools.partial(self._load, model, entry))
+        for model, entry in next_loads(self._models.values(), self._load_threads):
+            entry.state, entry.settings = State.LOADING, model.settings
+            name = f"loader {model.title} version {entry.number}"
+            yield functools.partial(self._spawn, name, functools.partial(self._load, model, entry))
 
     def _forget_old(self) -> None:
         for model in self._models.values():
@@ -343,102 +312,35 @@ class Repository:
 
     # Acting; without the lock.
 
-    def _look_at(self, settings: ModelSettings, interest: Interest) -> Look | StartError:
-        path = settings.path
-        try:
-            return self._look(path, settings.folder, interest)
-        except StartError as error:
-            forget_traceback(error)
-            return error
-        except Exception as error:
-            _LOG.exception("cannot look at %s", path)
-            return LoadError(str(path), f"cannot be looked at: {type(error).__name__}")
-
     def _load(self, model: Record, entry: Entry) -> None:
-        version, failure = None, None
-        try:
-            with giving_way():
-                version = self._load_version(entry.settings, entry.number, entry.found.folder)
-            self._take_over(model, entry, version)
-        except StartError as error:
-            self._let_go(version)
-            version, failure = None, error
-        except Exception as error:
-            self._let_go(version)
-            version = None
-            # One model that finds a bug of ours must not take the others with it.
-            _LOG.exception("%s version %d cannot be loaded", model.title, entry.number)
-            failure = LoadError(
-                f"{model.title} version {entry.number}", f"internal error: {type(error).__name__}"
-            )
-        if failure is not None:
-            forget_traceback(failure)
-            self._give_back()
+        loaded = self._loads.load(model.title, entry, functools.partial(self._before, model, entry))
         with self._lock:
-            stopped = self._stopping.is_set()
-            acts = []
-            if failure is not None:
-                self._failed(model, entry, failure)
-            elif version is not None and (replaced := model.install(entry, version)) is not None:
+            stopped = self._loads.is_stopping
+            acts = list[_Act]()
+            if isinstance(loaded, StartError):
+                model.failed(entry, loaded, self._clock(), self._settings)
+            elif (replaced := model.install(entry, loaded)) is not None:
                 acts.append(self._begin_unload(model, replaced))
             acts += self._decide()
         _run(acts)
-        if stopped and version is not None:
-            version.stop(self._time_to_stop())
-        if failure is not None:
+        if isinstance(loaded, StartError):
             self._ended()
+        elif stopped:
+            self._loads.close(loaded)
         # The time of the next try may be new.
         self._watcher.wake()
 
-    def _take_over(self, model: Record, entry: Entry, version: Version) -> None:
-        """Let a version that callers do not find yet go on from the one before it, if that is wanted, or if
-        it is the same one loaded again, whose snapshots are those of the one before.
-
-        Raises:
-            LoadError: it could not.
-        """
-        state = entry.settings.state
-        if not (state.transfer_state or state.state_dir):
-            return
+    def _before(self, model: Record, entry: Entry) -> tuple[Version, bool] | None:
         with self._lock:
-            before = model.before(entry)
-        if before is not None and (state.transfer_state or shares_snapshots(before[0], version)):
-            hand_over(before[0], version, replaced=before[1])
-
-    def _let_go(self, version: Version | None) -> None:
-        """Close a version that was loaded in vain."""
-        if version is not None:
-            version.stop(0.0)
-
-    def _failed(self, model: Record, entry: Entry, failure: StartError) -> None:
-        """Requires the lock."""
-        entry.state, entry.error = State.FAILED, failure
-        entry.failures += 1
-        pause = pause_s(entry.failures, self._settings) if model.settings.folder.retried else None
-        entry.retry_at = math.inf if pause is None else self._clock() + pause
-        next_try = "not tried again until its files change" if pause is None else f"next try in {pause:.1f} s"
-        _LOG.warning("%s version %d cannot be loaded: %s (%s)", model.title, entry.number, failure, next_try)
+            return model.before(entry)
 
     def _unload(self, model: Record, entry: Entry) -> None:
-        # At the end of the server its calls have been answered, and there is no grace to be waited for.
-        self._stopping.wait(self._settings.unload_grace_s)
-        version, entry.version = entry.version, None
-        assert version is not None
-        ended = version.stop(self._time_to_stop())
-        title, state = version.title, "closed" if ended else "left, its run does not end"
-        # Nobody else holds it: what hangs on it goes now.
-        del version
-        self._give_back()
-        _LOG.info("%s is %s", title, state)
+        self._loads.unload(entry)
         with self._lock:
             model.closed(entry)
             acts = self._decide()
         _run(acts)
         self._ended()
-
-    def _time_to_stop(self) -> float:
-        """Seconds that a version has to answer what it has taken."""
-        return _DRAIN_S if self._stop_by is None else max(self._stop_by - time.monotonic(), 0.0)
 
     def _forget(self, waiter: Waiter) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Who wants to know when models are settled. No thread; guarded by the repository's lock."""
+"""Callers that want to know when models are settled. No thread; guarded by the repository's lock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import Unavailable
+from hotgraph_server.repository.outcome import outcome_of
 from hotgraph_server.repository.records import Record
 
 Callback = Callable[[list[Unavailable]], None]
@@ -47,7 +48,9 @@ class Waiting:
         """Who is to be told now, as calls to be made without the lock. They wait no more."""
         acts: list[Callable[[], None]] = []
         for waiter in list(self._waiters):
-            found = [models[name].outcome(patient=waiter.patient) for name in waiter.names if name in models]
+            found = [
+                outcome_of(models[name], patient=waiter.patient) for name in waiter.names if name in models
+            ]
             unavailable = [one for some in found for one in some or ()]
             if None not in found or (unavailable and not waiter.all_of_them):
                 self._waiters.remove(waiter)

@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.batching.request import Request
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -33,7 +34,6 @@ from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
 

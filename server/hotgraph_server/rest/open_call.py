@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.service import Answered, Left
 
 # Past its deadline a call is late for every clock, however coarse the loop's timer is, seconds.

@@ -182,8 +182,6 @@ def model_name_fault(name: str) -> str | None:
     return f"a model's name cannot have {what}, got {name[:200]!a}"
 
 
-Like = Callable[[str, Path], ModelSettings]
-"""Makes a model of this name and folder that is otherwise like the others of its server."""
-
-LikeConfigured = Callable[[str, Path, Any], ModelSettings]
-"""The same, of its own inference.ModelConfig too, or None; raises StartError."""
+ModelFactory = Callable[[str, Path, Any], ModelSettings]
+"""Makes a model of this name and folder, and of its own inference.ModelConfig (None: it has none), which is
+otherwise like the others of its server; raises StartError."""

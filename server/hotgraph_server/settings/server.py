@@ -10,7 +10,7 @@ from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
-from hotgraph_server.settings.model import LikeConfigured, ModelSettings, WarmupSettings
+from hotgraph_server.settings.model import ModelFactory, ModelSettings, WarmupSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
@@ -68,7 +68,7 @@ class ServerSettings:
     shared_memory: SharedMemorySettings = dataclasses.field(default_factory=SharedMemorySettings)
     cache: ResponseCacheSettings = dataclasses.field(default_factory=ResponseCacheSettings)
     control: ControlSettings = dataclasses.field(default_factory=ControlSettings)
-    offered: LikeConfigured | None = None
+    offered: ModelFactory | None = None
     inference: InferenceSettings = dataclasses.field(default_factory=InferenceSettings)
     tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
     ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)

@@ -52,7 +52,7 @@ class Transport(Protocol):
 
 class GrpcServer:
     """Binds at once, so that a port in use is known before anything is loaded; answers after `start`, and
-    everything after `open`: whoever connects while models load is told so, and not left waiting.
+    everything after `open`: a caller that connects while models load is told so, and not left waiting.
 
     Attributes:
         address: ``HOST:PORT`` as bound; ``unix:PATH`` where a Unix socket is all there is.
@@ -108,8 +108,8 @@ class GrpcServer:
         """
         deadline = time.monotonic() + timeout_s
         # For a moment new calls are still taken, to be refused: who finds the port closed, or his connection
-        # going, can see it as CANCELLED, which nobody retries. Before health says so: who hears it shall find
-        # no call taken any more.
+        # going, can see it as CANCELLED, which no client retries. Before health says so: who hears it shall
+        # find no call taken any more.
         self._transport.refuse(Draining("this server"))
         self.health.drain()
         answered = self._calls.wait_until_none(min(timeout_s, _REFUSING_S))

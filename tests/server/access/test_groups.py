@@ -52,7 +52,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
         shared_memory=SharedMemorySettings(allow_client_shm=True),
     )
     with pytest.raises(StartError, match="that is all"):
-        Server(settings, like=ModelSettings).start()
+        Server(settings, make=lambda name, path, _: ModelSettings(name, path)).start()
     given.append(Health().service)
     return [*given, *reflection_services(given)]
 

@@ -22,6 +22,7 @@ from hotgraph_server.batching.joining import Joining, joining_of
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.trust import AT_LEAST_EVERY_S, Trust
+from hotgraph_server.call_observer import CallObserver, Moments
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -38,7 +39,7 @@ from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement,
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.state.learnt import Learnt, Memory
-from hotgraph_server.statistics import CallObserver, Event, Figures, Moments, Statistics
+from hotgraph_server.statistics import Event, Figures, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, FakeClock, call, doubled, rows, signature
@@ -92,9 +93,9 @@ class Running:
         self.statistics = Statistics()
         self.queue = BatchQueue("model 'm' version 1", self.settings, self.clock, self.statistics)
         self.finisher = Finisher("m")
-        self.alone: dict[str, str | None] = {"serving_default": None} if alone is None else alone
+        self.unbatched_reasons: dict[str, str | None] = {"serving_default": None} if alone is None else alone
         one_in = self.settings.verify_one_in
-        checked = self.alone if checked_first and one_in else ()
+        checked = self.unbatched_reasons if checked_first and one_in else ()
         self.trust = {name: Trust(one_in, checked_first) for name in checked}
         self.runner = Runner(
             "model 'm' version 1",
@@ -103,7 +104,7 @@ class Running:
             self.statistics,
             self.finisher,
             self.settings,
-            self.alone,
+            self.unbatched_reasons,
             joinings or {},
             self.clock,
             row_caps=row_caps,
@@ -464,7 +465,7 @@ def test_nobody_gets_an_answer_that_changes_in_company_while_every_joined_call_i
     assert_as_alone(put_together(running, 3, 100), 3, 100)
     assert running.run_rows == [2, 1, 1]
     assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (3, 1)
-    reason = running.alone["serving_default"] or ""
+    reason = running.unbatched_reasons["serving_default"] or ""
     assert "output 'y' differs" in reason
     assert "pad_to_longest (RaggedTensorToTensor)" in reason
     assert "pad_to_longest (RaggedTensorToTensor)" in caplog.text
@@ -518,7 +519,7 @@ def test_sampled_call_waits_until_nothing_else_is_to_do() -> None:
     running.runner.check_if_due()
     assert running.run_rows == [3, 1, 1, 1]
     np.testing.assert_array_equal(callers[0].answer()[0], rows(8))
-    assert "output 'y' differs" in (running.alone["serving_default"] or "")
+    assert "output 'y' differs" in (running.unbatched_reasons["serving_default"] or "")
 
 
 @pytest.mark.parametrize(
@@ -544,7 +545,7 @@ def test_call_that_a_batch_answered_and_the_graph_refuses_alone_gets_its_own_err
     running = Running(Graph(several_only), checked_first=1)
     callers = put_together(running, 1, 2)
     assert ["at least two rows" in str(caller.error()) for caller in callers] == [True, True]
-    assert "fails alone: at least two rows" in (running.alone["serving_default"] or "")
+    assert "fails alone: at least two rows" in (running.unbatched_reasons["serving_default"] or "")
 
 
 def test_owner_who_joins_all_the_same_has_the_refused_call_refused_and_the_others_answered() -> None:
@@ -572,7 +573,7 @@ def test_call_that_fails_alone_for_want_of_memory_tells_nothing_and_the_next_is_
     assert_as_alone(put_together(running, 1, 2), 1, 2)
     assert running.run_rows == [2, 1, 2]
     assert running.count(Event.CHECKED) == 1
-    assert running.alone["serving_default"] is None
+    assert running.unbatched_reasons["serving_default"] is None
 
 
 def test_caller_who_has_left_is_not_compared() -> None:
@@ -981,7 +982,9 @@ class Everything(RuleBasedStateMachine):
             for outcome in visit.outcomes:
                 self._judge(visit, outcome)
         if self.visits:
-            assert all(reason is None for name, reason in self.running.alone.items() if name != "writer")
+            assert all(
+                reason is None for name, reason in self.running.unbatched_reasons.items() if name != "writer"
+            )
 
     def _judge(self, visit: Visit, outcome: Outcome) -> None:
         if not isinstance(outcome, CallError):

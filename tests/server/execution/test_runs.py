@@ -11,13 +11,14 @@ import pytest
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.joining import Joining
+from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import Cancelled, InternalError, RunFailed
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.row_limits import _TRY_MORE_AFTER
 from hotgraph_server.execution.runs import Runs
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import Figures, Moments, Statistics
+from hotgraph_server.statistics import Figures, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, FakeClock, call, doubled, rows, signature

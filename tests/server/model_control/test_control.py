@@ -21,12 +21,18 @@ from hotgraph_server.errors import (
     StartError,
 )
 from hotgraph_server.model_control.control import ModelControl
-from hotgraph_server.model_control.model_factory import ModelFactory
+from hotgraph_server.model_control.model_factory import ConfiguredModels
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow, State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.settings import BatchSettings, ControlSettings, ModelSettings, RepositorySettings
+from hotgraph_server.settings import (
+    BatchSettings,
+    ControlSettings,
+    ModelFactory,
+    ModelSettings,
+    RepositorySettings,
+)
 
 from ..fakes import FakeClock
 
@@ -41,6 +47,7 @@ class LoadedVersion:
         self.name = settings.name
         self.number = number
         self.title = f"model '{settings.name}' version {number}"
+        self.settings = settings
         self.max_batch_rows = settings.batch.max_batch_rows
         self.content = (folder / "saved_model.pb").read_bytes()
         self.folder = folder
@@ -70,6 +77,7 @@ class World:
         for folder in (self.root, self.uploads):
             folder.mkdir(exist_ok=True)
         strict = settings.pop("exit_on_error", True)
+        make: ModelFactory = settings.pop("make", ConfiguredModels())
         settings = {"repository": (str(self.root),), "model_control": "explicit"} | settings
         poll_s = POLL_S if settings["model_control"] == "poll" else 0.0
         self.repository = Repository(
@@ -83,7 +91,7 @@ class World:
         self.control = ModelControl(
             ControlSettings(**settings),
             fixed,
-            ModelFactory(tables=settings.pop("tables", {})),
+            make,
             self.repository,
             self.repository.configure,
             poll_s=poll_s,
@@ -196,11 +204,10 @@ class TestNone:
         assert world.loads == 2
 
     def test_configuration_and_table_say_how_it_is_run(self, tmp_path: Path) -> None:
-        tables = {"b": {"max_batch_rows": 3}}
-        world = World(tmp_path, model_control="none")
+        make = ConfiguredModels(tables={"b": {"max_batch_rows": 3}})
+        world = World(tmp_path, make=make, model_control="none")
         world.put("a", max_batch_size=5)
         world.put("b", max_batch_size=5)
-        world.control._translation._make = ModelFactory(tables=tables)
         world.begin()
         assert (world.version("a").max_batch_rows, world.version("b").max_batch_rows) == (5, 3)
 
@@ -318,9 +325,9 @@ class TestNone:
 class TestRenew:
     """Somebody asks for the configuration to be taken again."""
 
-    def renew(self, world: World, *fixed: ModelSettings, make: ModelFactory | None = None) -> Any:
+    def renew(self, world: World, *fixed: ModelSettings, make: ConfiguredModels | None = None) -> Any:
         told: list[CallError | None] = []
-        world.control.renew(fixed, make or ModelFactory(), told.append)
+        world.control.renew(fixed, make or ConfiguredModels(), told.append)
         world.go()
         (error,) = told
         return error
@@ -349,7 +356,7 @@ class TestRenew:
         assert before.stopped
 
     def test_changed_table_is_followed(self, world: World) -> None:
-        assert self.renew(world, make=ModelFactory(tables={"b": {"max_batch_rows": 3}})) is None
+        assert self.renew(world, make=ConfiguredModels(tables={"b": {"max_batch_rows": 3}})) is None
         assert (world.version("b").max_batch_rows, world.loads) == (3, 3)
 
     def test_what_has_not_changed_is_not_loaded_again(self, world: World) -> None:
@@ -751,7 +758,7 @@ class TestExplicit:
         self, world: World, config: dict[str, Any] | None
     ) -> None:
         world.load("a", config)
-        assert world.control._served["a"].folder.linked_files is (config is None)
+        assert world.version("a").settings.folder.linked_files is (config is None)
 
     def test_link_out_of_the_repository_is_not_followed_where_that_is_off(self, tmp_path: Path) -> None:
         world = World(tmp_path, follow_links=False)
@@ -796,12 +803,14 @@ class TestExplicit:
         assert world.version("a").max_batch_rows == 4
 
     def test_error_of_ours_answers_the_caller_and_ends_nothing(
-        self, world: World, caplog: pytest.LogCaptureFixture
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(*_: object) -> Any:
             raise RuntimeError("a bug")
 
-        world.control._translation.look = fail  # type: ignore[method-assign]
+        world = World(tmp_path, make=fail)
+        world.put("a")
+        world.begin()
         assert isinstance(world.load("a"), InternalError)
         assert "a bug" in caplog.text
         world.unload("a")

@@ -9,7 +9,7 @@ import pytest
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_config import config_file
-from hotgraph_server.model_control.model_factory import ModelFactory, in_folder, model
+from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
 from hotgraph_server.settings import BatchSettings, SessionSettings
 
 PATH = Path("/r/m")
@@ -23,7 +23,7 @@ def test_model_has_the_values_of_its_settings_and_defaults_for_the_rest() -> Non
 
 def test_configuration_wins_over_the_values_and_the_table_over_both() -> None:
     config = config_file.parse("max_batch_size: 5", "config.pbtxt")
-    make = ModelFactory({"max_batch_rows": 3, "max_queued_calls": 9}, {"t": {"max_batch_rows": 2}})
+    make = ConfiguredModels({"max_batch_rows": 3, "max_queued_calls": 9}, {"t": {"max_batch_rows": 2}})
     assert make("m", PATH, None).batch.max_batch_rows == 3
     assert make("m", PATH, config).batch.max_batch_rows == 5
     assert make("t", PATH, config).batch.max_batch_rows == 2
@@ -38,7 +38,7 @@ def test_table_reads_what_toml_has_for_lists_and_tables() -> None:
         "queue_policy": {"max_queue_size": 4},
         "warmup_rounds": 2,
     }
-    made = ModelFactory({}, {"m": table})("m", PATH, None)
+    made = ConfiguredModels({}, {"m": table})("m", PATH, None)
     assert made.batch.row_buckets == (1, 2)
     assert made.batch.queue_policy.max_queue_size == 4
     assert made.warmup.warmup_rounds == 2
@@ -47,14 +47,14 @@ def test_table_reads_what_toml_has_for_lists_and_tables() -> None:
 def test_what_has_no_meaning_here_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     config = config_file.parse("optimization { cuda { graphs: true } }", "config.pbtxt")
     with caplog.at_level(logging.INFO):
-        ModelFactory()("m", PATH, config)
+        ConfiguredModels()("m", PATH, config)
     assert "model 'm': optimization" in caplog.text
 
 
 def test_configuration_that_cannot_be_is_refused() -> None:
     config = config_file.parse("max_batch_size: -5", "config.pbtxt")
     with pytest.raises(SettingsError, match="max_batch_size"):
-        ModelFactory()("m", PATH, config)
+        ConfiguredModels()("m", PATH, config)
 
 
 def test_folder_that_is_named_brings_its_configuration(tmp_path: Path) -> None:

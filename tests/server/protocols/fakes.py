@@ -13,6 +13,7 @@ import numpy as np
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded
 from hotgraph_server.execution.executor import Opened
 from hotgraph_server.models.admission import Admission
@@ -25,7 +26,6 @@ from hotgraph_server.models.version import Version, title_of
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import BatchSettings, ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec, default_signature
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.service import Answered, joined
 from hotgraph_server.warmup.plan import AS_SAVED, Plan
@@ -149,7 +149,7 @@ class RecordingVersion(Version):
             number,
             settings.batch,
             known,
-            opened.alone,
+            opened.unbatched_reasons,
             opened.padded,
             (),
             engine.queue,
@@ -185,7 +185,7 @@ class RecordingVersion(Version):
             request.completion,
             arrived=0.0,
             deadline=min(request.deadline, time.monotonic() + request.timeout_s),
-            joinable=self.alone[request.signature.name] is None,
+            joinable=self.unbatched_reasons[request.signature.name] is None,
             level=request.priority,
             lane=lane,
             rows=rows,

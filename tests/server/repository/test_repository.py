@@ -66,10 +66,12 @@ class World:
         interests: what for.
         unseen: versions that looks do not go into.
         broken: loads of these versions fail, with this text.
+        bug: raised by them in place of that.
         loaded: every version that was, in order.
         shown: versions and labels of each model as published last, and how often that was.
         threads: those begun and not yet run, with their names.
         given_back: how often memory was.
+        during_look: what happens while the next look is made.
     """
 
     def __init__(self, *, make: Callable[[ModelSettings, int], Any] | None = None, **settings: Any) -> None:
@@ -87,6 +89,8 @@ class World:
         self.published = 0
         self.threads: list[tuple[str, Callable[[], None]]] = []
         self.given_back = 0
+        self.bug: Exception | None = None
+        self.during_look: Callable[[], None] = lambda: None
         self.repository = Repository(
             RepositorySettings(
                 **{
@@ -171,6 +175,8 @@ class World:
     def _load(self, settings: ModelSettings, number: int, folder: Path) -> Version:
         assert folder == settings.path / str(number)
         if number in self.broken:
+            if self.bug is not None:
+                raise self.bug
             raise LoadError(f"model '{settings.name}' version {number}", self.broken[number])
         self.loaded.append(self._make(settings, number))
         return cast(Version, self.loaded[-1])
@@ -184,6 +190,8 @@ class World:
         versions = dict(found)
         for number in self.unseen:
             versions[number] = Found(versions[number].folder)
+        during, self.during_look = self.during_look, lambda: None
+        during()
         unreadable = (f"{one.folder} {one.missing}" for one in versions.values() if one.unreadable)
         return Look(versions, tuple(unreadable))
 
@@ -545,10 +553,7 @@ class TestFailedLoads:
         world.broken[2] = cast(str, None)
         world.put(2)
 
-        def load(*_: object) -> Version:
-            raise RuntimeError("a bug")
-
-        world.repository._load_version = load
+        world.bug = RuntimeError("a bug")
         world.poll_until_taken()
         assert world.states() == {2: F, 1: V}
         assert "internal error: RuntimeError" in str(world.repository.statuses("m")[0].error)
@@ -683,9 +688,10 @@ class TestConfigure:
         assert max(states) == 2 * REMEMBERED - 1
         for number in range(2 * REMEMBERED):
             world.configure(model(f"m{number}", "/none"))
-        assert (
-            sum(bool(world.repository._models.get(f"m{n}")) for n in range(2 * REMEMBERED)) == REMEMBERED + 1
-        )
+        # What it knows of is told once more when the start is over.
+        world.shown.clear()
+        world.repository.started()
+        assert len(world.shown.keys() & {f"m{number}" for number in range(2 * REMEMBERED)}) == REMEMBERED + 1
 
 
 class TestSettled:
@@ -938,16 +944,12 @@ class TestReload:
         world = World()
         world.put(1)
         world.configure(model(folder=rules))
-        really_look = world.repository._look
 
-        def look(path: Path, rules: FolderSettings, interest: Interest) -> Look:
-            found = really_look(path, rules, interest)
-            world.repository._look = really_look
+        def ask_again() -> None:
             world.put(1, written=9)
             world.repository.configure([model(folder=rules)], {"m"})
-            return found
 
-        world.repository._look = look
+        world.during_look = ask_again
         world.tick()
         assert world.states() == {}
         world.tick()

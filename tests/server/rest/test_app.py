@@ -246,7 +246,7 @@ def test_full_queue_is_too_many_requests(rest: Rest, monkeypatch: pytest.MonkeyP
     def refuse(*args: object, **kwargs: object) -> None:
         raise QueueFull("model 'm'", 5, 5)
 
-    monkeypatch.setattr(version, "call", refuse)
+    monkeypatch.setattr(version, "submit", refuse)
     answer = rest.post(PREDICT, BODY)
     assert (answer.code, answer.error) == (429, str(QueueFull("model 'm'", 5, 5)))
 

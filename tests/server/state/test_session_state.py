@@ -222,7 +222,7 @@ def test_writes_run_one_by_one_in_their_order(start: Start) -> None:
 
 def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start: Start) -> None:
     version, graph = start(1, ADD_ROWS, READ, state_batch_writes=True)
-    assert version.alone["add"] is None
+    assert version.unbatched_reasons["add"] is None
     runs_before = len(graph.runs)
     graph.shut()
     signature = version.signatures["add"]
@@ -234,7 +234,7 @@ def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start:
     graph.let_all_go()
     assert [caller.answer()[0].tolist() for caller in callers] == [[1], [10], [10], [10]]
     assert len(graph.runs) - runs_before == 2
-    assert start(1, ADD_ROWS, READ)[0].alone["add"] is not None
+    assert start(1, ADD_ROWS, READ)[0].unbatched_reasons["add"] is not None
 
 
 def test_step_of_several_calls_that_fails_is_not_tried_in_parts(start: Start) -> None:

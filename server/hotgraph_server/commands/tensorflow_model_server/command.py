@@ -20,7 +20,7 @@ from hotgraph_server.settings import OpsSettings, SessionSettings
 
 if TYPE_CHECKING:
     from hotgraph_server.server import Server
-    from hotgraph_server.settings import Like
+    from hotgraph_server.settings import ModelFactory
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ def _serve(given: Given) -> int:
     stop.start()
     device = _import_for_a_device(to_settings.ops(given))
     _check_session_config(given)
-    like = to_settings.like(given, device)
-    models = to_settings.models(given, like)
+    make = to_settings.model_factory(given, device)
+    models = to_settings.models(given, make)
     from hotgraph_server.server import Server
 
-    server = Server(to_settings.server_settings(given, models), like=like)
-    return serve_until_stopped(server, stop, _reloading(given, server, like))
+    server = Server(to_settings.server_settings(given, models), make=make)
+    return serve_until_stopped(server, stop, _reloading(given, server, make))
 
 
 def _import_for_a_device(ops: OpsSettings) -> str:
@@ -99,7 +99,7 @@ def _check_session_config(given: Given) -> None:
         text_proto.read(Path(path), config_pb2.ConfigProto)
 
 
-def _reloading(given: Given, server: Server, like: Like) -> Reloading:
+def _reloading(given: Given, server: Server, make: ModelFactory) -> Reloading:
     from hotgraph_server.commands.tensorflow_model_server.to_settings import models, models_in
 
     path, poll_s = given.text("model_config_file"), given.number("model_config_file_poll_wait_seconds")
@@ -108,7 +108,7 @@ def _reloading(given: Given, server: Server, like: Like) -> Reloading:
         if asked:
             # First: nothing else that is wrong shall keep a key that was taken back.
             server.renew_access()
-        found = models_in(Path(path), like, again=True) if path else models(given, like)
+        found = models_in(Path(path), make, again=True) if path else models(given, make)
         server.reconfigure(found, [model.name for model in found] if asked else ())
 
     return Reloading(act, Path(path) if path else None, float(max(poll_s, 0)))

@@ -7,7 +7,6 @@ and `models_in` import it, with the protocol whose messages they read.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,8 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     BatchSettings,
-    Like,
     ListenSettings,
+    ModelFactory,
     ModelSettings,
     OpsSettings,
     PredictionSettings,
@@ -57,7 +56,7 @@ def check(given: Given) -> None:
     access = server_settings(given, []).access
     gate_of(access)
     checked_folder(access.request_log_dir)
-    like(given)
+    model_factory(given)
     if path := given.text("model_config_file"):
         text_proto.read(Path(path), ModelServerConfig)
     elif not Path(local_path(given.text("model_base_path"))).is_absolute():
@@ -92,7 +91,7 @@ def ops(given: Given) -> OpsSettings:
     return OpsSettings(given.texts("import"), given.texts("load_op_library"))
 
 
-def like(given: Given, device: str = "/CPU:0") -> Like:
+def model_factory(given: Given, device: str = "/CPU:0") -> ModelFactory:
     """What every model is like, however it is named later.
 
     Raises:
@@ -107,26 +106,27 @@ def like(given: Given, device: str = "/CPU:0") -> Like:
         # TensorFlow Serving takes threads alone from the file for all, which have no meaning here, and does
         # not batch a version without a file of its own.
         batch = plain
-    return functools.partial(
-        ModelSettings,
-        batch=batch,
-        session=_session(given, device),
-        warmup=WarmupSettings(
-            warmup_records=given.is_on("enable_model_warmup"),
-            warmup_rounds=max(given.number("num_request_iterations_for_warmup"), 1),
-        ),
-        batching_params=given.is_on("enable_per_model_batching_parameters"),
+    session = _session(given, device)
+    warmup = WarmupSettings(
+        warmup_records=given.is_on("enable_model_warmup"),
+        warmup_rounds=max(given.number("num_request_iterations_for_warmup"), 1),
     )
+    per_model = given.is_on("enable_per_model_batching_parameters")
+
+    def make(name: str, path: Path, _: object) -> ModelSettings:
+        return ModelSettings(name, path, batch, session, warmup=warmup, batching_params=per_model)
+
+    return make
 
 
-def models(given: Given, like: Like) -> list[ModelSettings]:
+def models(given: Given, make: ModelFactory) -> list[ModelSettings]:
     """The models that the flags name: the one of --model_base_path, or those of the config file.
 
     Raises:
         SettingsError: the file cannot be read, or what it or the flags say cannot be.
     """
     if path := given.text("model_config_file"):
-        found = models_in(Path(path), like)
+        found = models_in(Path(path), make)
         try:
             changes.check(found, {}, {})
         except ConfigError as error:
@@ -136,10 +136,10 @@ def models(given: Given, like: Like) -> list[ModelSettings]:
     config.model_config_list.config.add(
         name=given.text("model_name"), base_path=given.text("model_base_path"), model_platform=TENSORFLOW
     )
-    return _models_of(config, like, "--model_base_path")
+    return _models_of(config, make, "--model_base_path")
 
 
-def models_in(path: Path, like: Like, *, again: bool = False) -> list[ModelSettings]:
+def models_in(path: Path, make: ModelFactory, *, again: bool = False) -> list[ModelSettings]:
     """The models of a model config file, whatever is served so far.
 
     Args:
@@ -152,15 +152,15 @@ def models_in(path: Path, like: Like, *, again: bool = False) -> list[ModelSetti
     config = text_proto.read(path, ModelServerConfig)
     if again and config.WhichOneof("config") is None:
         raise SettingsError(f"{path}: it is empty; an empty model_config_list would serve no model")
-    return _models_of(config, like, str(path))
+    return _models_of(config, make, str(path))
 
 
-def _models_of(config: Any, like: Like, where: str) -> list[ModelSettings]:
+def _models_of(config: Any, make: ModelFactory, where: str) -> list[ModelSettings]:
     # Here, because the protocol's other messages bring TensorFlow.
     from hotgraph_server.protocols.tfs.model_config import models_of
 
     try:
-        return models_of(config, like)
+        return models_of(config, make)
     except ConfigError as error:
         raise SettingsError(f"{where}: {error}") from error
 

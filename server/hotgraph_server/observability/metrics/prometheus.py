@@ -283,7 +283,7 @@ def _batching(versions: Sequence[Version]) -> Metric:
         labels=(*_OF_SIGNATURE, "reason"),
     )
     for version in versions:
-        for signature, reason in version.alone.items():
+        for signature, reason in version.unbatched_reasons.items():
             labels = (version.name, str(version.number), signature, reason or "")
             batching.add_metric(labels, float(reason is None))
     return batching

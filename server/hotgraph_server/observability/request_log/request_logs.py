@@ -13,10 +13,10 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.observability.request_log import records
 from hotgraph_server.observability.request_log.writer import LogWriter
 from hotgraph_server.settings import LogSettings, ModelSettings
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, Service, joined
 

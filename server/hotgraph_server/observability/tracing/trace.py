@@ -26,9 +26,9 @@ from google.protobuf.message import DecodeError
 
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import ModelInferResponse
+from hotgraph_server.call_observer import Moments
 from hotgraph_server.observability.tracing.configs import TENSORS, TIMESTAMPS
 from hotgraph_server.observability.tracing.samplings import Drawn
-from hotgraph_server.statistics import Moments
 from hotgraph_server.tensors import Array
 
 _ORDER = (

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.protocols.tfs.warmup_records import calls_of, read_records
 from hotgraph_server.signatures import Signature
-from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
+from hotgraph_server.warmup.warmup_calls import WarmupCall, WarmupSource
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def logged_in(prefix: str) -> WarmupSource:
 
 def _logged(
     prefix: str, signatures: Mapping[str, Signature], unusable: Mapping[str, str]
-) -> Iterator[Brought]:
+) -> Iterator[WarmupCall]:
     path = _latest(prefix)
     if path is None:
         return

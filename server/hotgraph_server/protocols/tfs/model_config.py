@@ -14,7 +14,7 @@ from hotgraph_server.settings import (
     TENSORFLOW,
     AllVersions,
     Latest,
-    Like,
+    ModelFactory,
     ModelSettings,
     Specific,
     VersionPolicy,
@@ -24,12 +24,12 @@ from hotgraph_server.settings.local_paths import local_path
 _TENSORFLOW = model_server_config_pb2.TENSORFLOW
 
 
-def models_of(config: Any, like: Like) -> list[ModelSettings]:
+def models_of(config: Any, make: ModelFactory) -> list[ModelSettings]:
     """The models that a config asks for, in its order.
 
     Args:
         config: a ModelServerConfig.
-        like: see there.
+        make: see there.
 
     Whether a platform is served is not asked here: of a model that is served already another error is told.
 
@@ -43,13 +43,13 @@ def models_of(config: Any, like: Like) -> list[ModelSettings]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"Illegal to list model {name} multiple times in config list")
-    return [_model(one, like) for one in listed]
+    return [_model(one, make) for one in listed]
 
 
-def _model(config: Any, like: Like) -> ModelSettings:
+def _model(config: Any, make: ModelFactory) -> ModelSettings:
     try:
         return dataclasses.replace(
-            like(config.name, _folder(config)),
+            make(config.name, _folder(config), None),
             platform=_platform(config),
             versions=_policy(config),
             labels=dict(config.version_labels),

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, 
 from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound, NotReady, Unsupported
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.protocols.tfs.model_config import models_of
-from hotgraph_server.settings import Like, ModelSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import PlainMethod, Reply, Service, parsed
 
@@ -56,7 +56,7 @@ Counters = Callable[[], Mapping[str, Mapping[Any, int]]]
 def service(
     models: Models,
     reconfigure: Reconfigure,
-    like: Like | None,
+    make: ModelFactory | None,
     counters: Counters = dict,
     is_starting: Callable[[], bool] = lambda: False,
 ) -> Service:
@@ -65,11 +65,11 @@ def service(
     Args:
         models: what it tells about.
         reconfigure: what a new list of models is given to.
-        like: what a model is like that such a list names; None: no caller may change the list.
+        make: what a model is like that such a list names; None: no caller may change the list.
         counters: of which a caller may be told how much they grew while his list was taken in.
         is_starting: does the server take no calls yet? Then nothing is available, whatever is loaded.
     """
-    reload = _Reload(models, reconfigure, like, counters)
+    reload = _Reload(models, reconfigure, make, counters)
     return Service(
         name=NAME,
         descriptor=model_service_pb2.DESCRIPTOR,
@@ -133,11 +133,11 @@ class _Reload:
     grew meanwhile that the request names; of one that we do not have nothing is said."""
 
     def __init__(
-        self, models: Models, reconfigure: Reconfigure, like: Like | None, counters: Counters
+        self, models: Models, reconfigure: Reconfigure, make: ModelFactory | None, counters: Counters
     ) -> None:
         self._models = models
         self._reconfigure = reconfigure
-        self._like = like
+        self._make_model = make
         self._counters = counters
 
     def __call__(self, message: Message, reply: Reply) -> None:
@@ -153,9 +153,9 @@ class _Reload:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest."
                 " Only ModelConfigList is currently supported"
             )
-        if self._like is None:
+        if self._make_model is None:
             raise Unsupported("the models of this server are those of its command line; see --poll-s")
-        models = models_of(config, self._like)
+        models = models_of(config, self._make_model)
         growth = _Growth(self._counters, request.metric_names)
         before = set(self._models.models())
         self._reconfigure(models)

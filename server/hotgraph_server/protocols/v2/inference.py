@@ -75,7 +75,7 @@ class Infer(FastPath[Asked]):
                 version is not None
                 and version is asked.version()
                 and version.state is State.LIVE
-                and (version.alone[asked.signature.name] is None) is asked.batched
+                and (version.unbatched_reasons[asked.signature.name] is None) is asked.batched
                 and request_id is not None
             ):
                 _submit(version, asked, template.inputs(message), request_id, reply)
@@ -118,7 +118,7 @@ class Infer(FastPath[Asked]):
         contract = _contract_of(version, signature)
         if contract is not None and contract.decoupled and not self._streamed:
             raise Unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        batched = version.alone[signature.name] is None
+        batched = version.unbatched_reasons[signature.name] is None
         name, regions = version.name, self._regions
         inputs = codec.decode_inputs(
             request, signature, name, batched=batched, raw=raw, contract=contract, regions=regions

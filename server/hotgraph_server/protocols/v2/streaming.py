@@ -36,11 +36,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from hotgraph_protos import open_inference as pb
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InternalError, Refused, forget_traceback
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import (
     LARGE_MESSAGE,

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import grpc
 
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
-from hotgraph_server.statistics import CallObserver
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import (

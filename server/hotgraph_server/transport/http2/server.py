@@ -309,7 +309,7 @@ class Http2Server:
             try:
                 call.deliver()
             except Exception:
-                # Whose thread this is has other calls to look after.
+                # The thread that sends it, which may be any, has other calls to look after.
                 _LOG.exception("an answer could not be sent")
         self.connections.write_dirty()
 

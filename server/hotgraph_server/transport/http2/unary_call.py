@@ -110,7 +110,7 @@ class UnaryCall(Call):
 
     def _take(self, message: Message) -> None:
         """The message has come: from here on an answer is owed, and the call counts. A caller who opens calls
-        and sends nothing is owed none, and keeps nobody out."""
+        and sends nothing is owed none, and keeps no other out."""
         self._taken = True
         refusal = self.host.admission.take(self.limited)
         if refusal is not None:

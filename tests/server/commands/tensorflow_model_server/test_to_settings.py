@@ -37,7 +37,7 @@ def translated(*words: str) -> ServerSettings:
     named = any(word.startswith("--model_") for word in words)
     given = parse(words if named else ["--model_base_path=/m", *words])
     to_settings.check(given)
-    return to_settings.server_settings(given, to_settings.models(given, to_settings.like(given)))
+    return to_settings.server_settings(given, to_settings.models(given, to_settings.model_factory(given)))
 
 
 def said(*words: str) -> list[str]:
@@ -438,7 +438,7 @@ def test_and_not_where_it_was_said_or_is_not_so(words: list[str], start: str) ->
 
 def test_models_that_are_named_later_are_like_the_others() -> None:
     given = parse(["--model_base_path=/m", "--enable_batching", "--tensorflow_intra_op_parallelism=2"])
-    later = to_settings.like(given, "/GPU:0")("b", Path("/b"))
+    later = to_settings.model_factory(given, "/GPU:0")("b", Path("/b"), None)
     assert later.session == SessionSettings(device="/GPU:0", intra_op_threads=2)
     assert later.batch.max_batch_rows == 1000
 
@@ -457,10 +457,10 @@ def test_version_without_a_file_of_its_own_has_no_limits_where_each_has_its_own(
 def test_file_that_is_empty_when_it_is_read_again_is_one_that_is_being_written(tmp_path: Path) -> None:
     """A change of a file begins with an empty one, and must not unload everything."""
     file = tmp_path / "models.config"
-    like = to_settings.like(parse([]), "/CPU:0")
+    make = to_settings.model_factory(parse([]), "/CPU:0")
     file.write_text("")
-    assert to_settings.models_in(file, like) == []
+    assert to_settings.models_in(file, make) == []
     with pytest.raises(SettingsError, match=r"models\.config: it is empty"):
-        to_settings.models_in(file, like, again=True)
+        to_settings.models_in(file, make, again=True)
     file.write_text("model_config_list {}")
-    assert to_settings.models_in(file, like, again=True) == []
+    assert to_settings.models_in(file, make, again=True) == []

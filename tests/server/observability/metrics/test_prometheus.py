@@ -188,7 +188,7 @@ def test_ready_is_what_the_server_says(scraped: Scraped) -> None:
 
 def test_signature_that_batches_is_told_from_one_that_does_not(scraped: Scraped) -> None:
     assert scraped.value("hotgraph_signature_batches", reason="") == 1
-    scraped.version.alone = {"s": "it has no inputs"}
+    scraped.version.unbatched_reasons = {"s": "it has no inputs"}
     assert scraped.value("hotgraph_signature_batches", reason="it has no inputs") == 0
 
 
@@ -208,7 +208,7 @@ def test_plan_is_shown_with_what_it_gains(scraped: Scraped) -> None:
 def test_text_from_a_model_reaches_the_reader_as_it_is(scraped: Scraped, odd: str) -> None:
     """Signature names come from the SavedModel, reasons from TensorFlow's messages."""
     scraped.version.statistics.count(odd, Event.EXPIRED, 2)
-    scraped.version.alone = {odd: odd}
+    scraped.version.unbatched_reasons = {odd: odd}
     assert scraped.value("hotgraph_calls_total", signature=odd, outcome="expired") == 2
     assert scraped.value("hotgraph_signature_batches", signature=odd, reason=odd) == 0
     text = generate_openmetrics(scraped.registry).decode()  # type: ignore[no-untyped-call]

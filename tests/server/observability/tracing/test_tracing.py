@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, NotFound
 from hotgraph_server.models.admission import Submitted
@@ -24,6 +23,7 @@ from hotgraph_server.observability.tracing.configs import read_change
 from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.settings import TraceSettings
+from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import HotMethod
 
 from ...protocols.fakes import FakeGraph, FakeReply, Models, add_and_subtract, float_signature
@@ -179,11 +179,11 @@ def test_calls_are_followed_no_more_once_tracing_is_off(traced: Traced) -> None:
 
 
 def test_call_is_held_by_its_trace_no_longer_than_it_lasts(traced: Traced) -> None:
-    taken: list[weakref.ref[Completion]] = []
+    taken: list[weakref.ref[Array]] = []
     submit = traced.version.submit
 
     def watched(request: Request) -> Submitted:
-        taken.append(weakref.ref(request.completion))
+        taken.append(weakref.ref(request.inputs[0]))
         return submit(request)
 
     traced.version.submit = watched

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from hotgraph_server.protocols.tfs import logged_in
 from hotgraph_server.protocols.tfs import logged_records as module
-from hotgraph_server.warmup.warmup_calls import Brought
+from hotgraph_server.warmup.warmup_calls import WarmupCall
 
 from .test_warmup_records import SIGNATURES, UNUSABLE, floats, log
 
@@ -25,11 +25,11 @@ def write(folder: Path, name: str, *logs: Any, at: int = 0) -> Path:
     return path
 
 
-def read(folder: Path) -> list[Brought]:
+def read(folder: Path) -> list[WarmupCall]:
     return list(logged_in(str(folder / "calls"))(SIGNATURES, UNUSABLE))
 
 
-def values(calls: list[Brought]) -> list[Any]:
+def values(calls: list[WarmupCall]) -> list[Any]:
     return [call.inputs[0].ravel().tolist()[0] for call in calls]
 
 

@@ -18,14 +18,14 @@ from hotgraph_server.settings import (
 )
 
 
-def like(name: str, path: Path) -> ModelSettings:
+def make(name: str, path: Path, _: object) -> ModelSettings:
     return ModelSettings(name, path, BatchSettings(max_batch_rows=7))
 
 
 def read(*configs: str) -> list[ModelSettings]:
     listed = " ".join(f"config {{ {config} }}" for config in configs)
     text = f"model_config_list {{ {listed} }}"
-    return models_of(text_format.Parse(text, model_server_config_pb2.ModelServerConfig()), like)
+    return models_of(text_format.Parse(text, model_server_config_pb2.ModelServerConfig()), make)
 
 
 PLAIN = 'base_path: "/models/a" model_platform: "tensorflow"'
@@ -108,8 +108,8 @@ def test_custom_config_is_no_list_of_models() -> None:
     config = model_server_config_pb2.ModelServerConfig()
     config.custom_model_config.SetInParent()
     with pytest.raises(ConfigError, match="custom_model_config is not supported"):
-        models_of(config, like)
+        models_of(config, make)
 
 
 def test_nothing_is_a_list_without_models() -> None:
-    assert models_of(model_server_config_pb2.ModelServerConfig(), like) == []
+    assert models_of(model_server_config_pb2.ModelServerConfig(), make) == []

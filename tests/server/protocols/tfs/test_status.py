@@ -20,7 +20,7 @@ from hotgraph_server.errors import (
 )
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.protocols import tfs
-from hotgraph_server.settings import ModelSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings
 from hotgraph_server.transport.service import Service
 
 from ..fakes import FakeReply
@@ -44,10 +44,10 @@ class FakeModels:
         self.given: list[Sequence[ModelSettings]] = []
         self.refusal: ConfigError | None = None
         self.counted: dict[str, dict[str, int]] = {}
-        self.service = self._service(ModelSettings)
+        self.service = self._service(lambda name, path, _: ModelSettings(name, path))
 
-    def _service(self, like: Callable[[str, Path], ModelSettings] | None) -> Service:
-        return tfs.model_service(self, self.reconfigure, like, lambda: self.counted)
+    def _service(self, make: ModelFactory | None) -> Service:
+        return tfs.model_service(self, self.reconfigure, make, lambda: self.counted)
 
     def reconfigure(self, models: Sequence[ModelSettings]) -> None:
         if self.refusal is not None:

@@ -262,7 +262,7 @@ def test_whatever_is_published_and_drained_a_call_reaches_the_version_that_is_li
         elif versions and step == "drain":
             data.draw(st.sampled_from(versions)).state = State.DRAINING
         elif versions:
-            data.draw(st.sampled_from(versions)).alone = {
+            data.draw(st.sampled_from(versions)).unbatched_reasons = {
                 "serving_default": data.draw(st.sampled_from([None, "reason"]))
             }
         for message in asked:
@@ -290,7 +290,7 @@ def test_rows_are_checked_as_soon_as_calls_share_batches() -> None:
     built.raw_input_contents[1] = DEFAULT_Y.tobytes()
     message = built.SerializeToString()
     outcome(hot, message, model)
-    model.alone = dict.fromkeys(model.alone)
+    model.unbatched_reasons = dict.fromkeys(model.unbatched_reasons)
     with pytest.raises(InvalidCall, match="batch size does not match"):
         hot(message, FakeReply())
 

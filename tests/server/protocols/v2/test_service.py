@@ -416,7 +416,7 @@ class TestModelMetadata:
     def test_reason_to_run_alone_is_told(self, models: Models, service: Service) -> None:
         scalar = models.add("scalar", 1, FakeGraph((identity_signature(np.float32), identity)))
         metadata = ask(service, "ModelMetadata", pb.ModelMetadataRequest(name="scalar"))
-        reason = scalar.alone["serving_default"]
+        reason = scalar.unbatched_reasons["serving_default"]
         assert reason
         assert metadata.properties["batching.serving_default"] == f"alone: {reason}"
 

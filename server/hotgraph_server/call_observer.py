@@ -1,0 +1,36 @@
+"""What follows one call on its way, as a trace does.
+
+It goes with the reply, the request and the call, so that no thread has to remember whose call it has at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+
+class Moments(NamedTuple):
+    """A run's course, monotonic seconds: it begins, its input is joined, the graph has run, the answers are
+    cut. Of a run that fails, what it has not come to has the last moment before it."""
+
+    started: float
+    joined: float
+    returned: float
+    ended: float
+
+
+class CallObserver(Protocol):
+    """Follows one call, as a trace does; it goes with the request, and with the call that is made of it."""
+
+    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+        """The call is about to be queued; in the thread that submits it.
+
+        Args:
+            version: number of the version that has taken it.
+            arrived: monotonic seconds.
+            names: of `inputs`, which are its arrays.
+        """
+
+    def ran(self, moments: Moments) -> None:
+        """The call was run, and is about to end, or a piece of it was; in the executor's thread, which this
+        must not hold up."""
