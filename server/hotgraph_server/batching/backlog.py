@@ -2,7 +2,7 @@
 queue.py has the contract and holds its lock around everything here, load_estimate.py knows how long it all
 takes.
 
-Sums of calls, rows and bytes are kept and not taken anew, because each call asks for them.
+Sums of calls, rows and bytes are kept and not taken again and again, because each call asks for them.
 
 Levels here are the queue's: those of priority, or, where a queue policy puts calls behind the others of their
 priority, two for each, the second for these calls. All else that is said of levels goes for both.
@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from hotgraph_server.batching import decisions
+from hotgraph_server.batching import decisions, estimates
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import MAX_MARGIN
 from hotgraph_server.batching.lane import Lane
@@ -39,14 +39,15 @@ _APART = "apart"
 
 
 class Backlog:
-    """Calls that wait for one executor, and the run that it is busy with.
-
-    Args:
-        title: names the queue in errors.
-        settings: of the queue.
+    """Calls that wait for one executor, and the run that it is busy with; `title` names the queue in errors.
 
     Attributes:
         calls: how many wait.
+        rows: of these.
+        nbytes: that their inputs hold.
+        apart: how many of them run apart.
+        lanes: that they wait in, by key; none of them is empty.
+        load: how long they will keep the executor.
     """
 
     def __init__(self, title: str, settings: BatchSettings) -> None:
@@ -68,40 +69,40 @@ class Backlog:
         # What memory has taught: the rows of a batch by signature, and the least of them all.
         self._limits: dict[str, int] = {}
         self._least_rows = self._max_rows
-        self._lanes: dict[Hashable, Lane] = {}
-        self._rows = 0
-        self._bytes = 0
+        self.lanes: dict[Hashable, Lane] = {}
+        self.rows = 0
+        self.nbytes = 0
         self._passed_over = 0
         self._yielding: Lane | None = None
-        self._apart = 0  # of the calls that wait
+        self.apart = 0
         self._since_apart = decisions.BETWEEN_APART  # batches of others since the last that ran apart
-        self._work = LoadEstimate(self._levels, self._max_rows)
+        self.load = LoadEstimate(self._levels, self._max_rows)
 
     def refusal(self, call: Call, now: float) -> Refused | None:
         """Why `call` is not taken in at `now`, monotonic seconds; of no matter where it has no deadline."""
         if self.calls:
             if self.calls >= self._max_calls:
                 return self._full(self.calls, self._max_calls, "calls")
-            if call.apart and self._apart >= self._max_apart:
-                return self._full(self._apart, self._max_apart, "calls of callers whose calls keep failing")
-            if self._rows + call.rows > self._max_queued_rows:
-                return self._full(self._rows, int(self._max_queued_rows), "rows")
-            if self._bytes + call.nbytes > self._max_bytes:
-                return self._full(self._bytes // _MIB, self._settings.max_queued_mb, "MiB of inputs")
+            if call.apart and self.apart >= self._max_apart:
+                return self._full(self.apart, self._max_apart, "calls of callers whose calls keep failing")
+            if self.rows + call.rows > self._max_queued_rows:
+                return self._full(self.rows, int(self._max_queued_rows), "rows")
+            if self.nbytes + call.nbytes > self._max_bytes:
+                return self._full(self.nbytes // _MIB, self._settings.max_queued_mb, "MiB of inputs")
             if self._policies is not None:
                 refusal = self._policies.refusal(call)
                 if refusal is not None:
                     return self._worth_another_try(refusal)
-        elif not self._work.runs:
+        elif not self.load.runs:
             return None
         if call.deadline != math.inf:
             # Cheaper than to count what is ahead: each call one run of the longest kind, each batch of large
             # calls' rows another, our own and the present one.
-            runs = self.calls + (self._rows + call.rows) // self._least_rows + 2
-            if now + MAX_MARGIN * runs * self._work.longest_run_s + decisions.SLACK_S > call.deadline:
-                work_s = self._work_ahead_s(call, max(0.0, self._work.free_at - now))
-                margin = self._work.flow(call).curve.margin
-                late_by_s = decisions.late_by_s(now, call.deadline, self._work.free_at, work_s, margin)
+            runs = self.calls + (self.rows + call.rows) // self._least_rows + 2
+            if now + MAX_MARGIN * runs * self.load.longest_run_s + estimates.SLACK_S > call.deadline:
+                work_s = self._work_ahead_s(call, max(0.0, self.load.free_at - now))
+                margin = self.load.flow(call).curve.margin
+                late_by_s = estimates.late_by_s(now, call.deadline, self.load.free_at, work_s, margin)
                 if late_by_s > 0.0:
                     return WouldBeLate(self._title, late_by_s)
         return None
@@ -109,24 +110,24 @@ class Backlog:
     def insert(self, call: Call, *, comes: bool = True) -> Lane:
         """Let a call wait, behind those of its lane. `comes`: it was not here before."""
         key = self._key(call)
-        lane = self._lanes.get(key)
+        lane = self.lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(
+            lane = self.lanes[key] = Lane(
                 key,
-                self._work.flow(call),
+                self.load.flow(call),
                 self._level_of(call),
                 joins=call.lane is not None and (not call.apart or self._is_large(call)),
                 apart=call.apart,
                 max_rows=self._max_rows_of(call),
             )
-        lane.append(call, 0.0 if lane.joins else self._work.flow(call).curve.predict(call.length))
+        lane.append(call, 0.0 if lane.joins else self.load.flow(call).curve.predict(call.length))
         if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
-        self._work.changed(lane)
+        self.load.changed(lane)
         self.calls += 1
-        self._apart += call.apart
-        self._rows += call.rows - call.rows_done
-        self._bytes += call.nbytes
+        self.apart += call.apart
+        self.rows += call.rows - call.rows_done
+        self.nbytes += call.nbytes
         if self._policies is not None:
             self._policies.entered(call)
             lane.has_timeouts = lane.has_timeouts or call.queue_until < math.inf
@@ -174,7 +175,7 @@ class Backlog:
         else:
             self._limits.pop(signature, None)
         self._least_rows = min(self._limits.values(), default=self._max_rows)
-        for lane in list(self._lanes.values()):
+        for lane in list(self.lanes.values()):
             (call,) = islice(lane.calls, 1)
             if call.signature.name == signature:
                 # Those that have become larger than a batch, or are so no more, want other lanes.
@@ -183,21 +184,21 @@ class Backlog:
 
     def has_writes(self) -> bool:
         """Does any call wait that changes state?"""
-        return any(call.signature.writes for lane in self._lanes.values() for call in lane.calls)
+        return any(call.signature.writes for lane in self.lanes.values() for call in lane.calls)
 
     def clear(self) -> list[Call]:
         """Let all calls go."""
-        return [call for lane in list(self._lanes.values()) for call in self._remove_all(lane)]
+        return [call for lane in list(self.lanes.values()) for call in self._remove_all(lane)]
 
     def choose(self, now: float, *, closing: bool) -> decisions.Choice:
         """What a free executor does at `now`; `closing`: no further calls will come."""
-        if len(self._lanes) == 1 and not self._max_wait_s:
-            (lane,) = self._lanes.values()
+        if len(self.lanes) == 1 and not self._max_wait_s:
+            (lane,) = self.lanes.values()
             return decisions.Choice(lane)
-        # A closing queue waits for nobody: no further rows will come.
+        # A closing queue waits for no more rows: none will come.
         max_wait_s = 0.0 if closing else self._max_wait_s
         return decisions.choose(
-            self._lanes.values(),
+            self.lanes.values(),
             now,
             self._max_rows,
             max_wait_s,
@@ -231,25 +232,25 @@ class Backlog:
         if batch:
             self._since_apart = 0 if lane.apart else self._since_apart + 1
             if fills:
-                self._add_company(lane, batch, now)
+                self._backfill(lane, batch, now)
             self._begin(lane, batch, now)
         return batch, expired
 
     def run_is_over(self, now: float) -> None:
         """The batch that was taken last, if it is not known yet, has ended at `now`."""
-        self._work.run_is_over(now)
+        self.load.run_is_over(now)
 
     def ran(self, signature: str, inputs: Sequence[Array], rows: int, seconds: float) -> None:
         """Learn of a run that was no batch of ours; see BatchQueue.ran."""
-        self._work.ran(signature, inputs, rows, seconds)
+        self.load.ran(signature, inputs, rows, seconds)
 
     def _full(self, waiting: int, limit: int, unit: str) -> QueueFull:
         return self._worth_another_try(QueueFull(self._title, waiting, limit, unit))
 
     def _worth_another_try(self, error: AnyRefused) -> AnyRefused:
-        work_s = self._work.waiting_s(self._levels)
+        work_s = self.load.waiting_s(self._levels)
         if work_s > 0.0:
-            # When half of what waits now is done, there is room, and not everybody comes back at once.
+            # When half of what waits now is done, there is room, and not all callers come back at once.
             error.retry_after_ms = max(1, math.ceil(work_s * 500))
         return error
 
@@ -257,21 +258,21 @@ class Backlog:
         """What goes before the end of the batch that `call` would go in, but for the present run, which
         ends in `free_in_s`.
         """
-        work_s = self._work.waiting_s(self._level_of(call))
+        work_s = self.load.waiting_s(self._level_of(call))
         if call.lane is None or call.apart:
-            return work_s + self._work.flow(call).curve.predict(call.length)
-        lane = self._lanes.get(self._key(call))
+            return work_s + self.load.flow(call).curve.predict(call.length)
+        lane = self.lanes.get(self._key(call))
         if lane is None:
-            flow, rows = self._work.flow(call), call.rows
+            flow, rows = self.load.flow(call), call.rows
         else:
             # It shares the lane's last batch.
             flow, rows = lane.flow, lane.rows + call.rows
             work_s -= lane.counted_s
-        return work_s + decisions.shared_work_s(rows, self._max_rows_of(call), flow, free_in_s + work_s)
+        return work_s + estimates.shared_work_s(rows, self._max_rows_of(call), flow, free_in_s + work_s)
 
     def _key(self, call: Call) -> Hashable:
-        """Of the lane that `call` waits in: nobody can join one that is larger than a batch, or was when
-        its first piece ran."""
+        """Of the lane that `call` waits in: no call can join one that is larger than a batch, or was when its
+        first piece ran."""
         if (call.rows > self._least_rows or call.rows_done) and self._is_large(call):
             return id(call)  # not the call itself, which knows its lane: that would be a cycle
         key = _APART if call.apart else call.lane
@@ -294,13 +295,13 @@ class Backlog:
             return []
         return decisions.exactly(batch, self._preferred)
 
-    def _add_company(self, lane: Lane, batch: Batch, now: float) -> None:
+    def _backfill(self, lane: Lane, batch: Batch, now: float) -> None:
         """Fill a batch up from the other levels' lanes of the same key."""
         for level in range(1, self._levels + 1):
-            other = self._lanes.get((level, batch[0].lane))
+            other = self.lanes.get((level, batch[0].lane))
             if other is None or other is lane:
                 continue
-            added = decisions.company(batch, other, now, min(lane.max_rows, self._max_rows))
+            added = decisions.backfill(batch, other, now, min(lane.max_rows, self._max_rows))
             self._remove(other, added)
             batch += added
 
@@ -312,20 +313,20 @@ class Backlog:
                 lane.remove(call)
         else:
             self._policies.left([call for call in calls if lane.remove(call)])
-        self._rows -= rows - lane.rows
-        self._bytes -= nbytes - lane.nbytes
+        self.rows -= rows - lane.rows
+        self.nbytes -= nbytes - lane.nbytes
         removed = waiting - len(lane.calls)
         self.calls -= removed
-        self._apart -= removed if lane.apart else 0
+        self.apart -= removed if lane.apart else 0
         self._recount(lane)
         return removed
 
     def _remove_all(self, lane: Lane) -> list[Call]:
-        self._rows -= lane.rows
-        self._bytes -= lane.nbytes
+        self.rows -= lane.rows
+        self.nbytes -= lane.nbytes
         calls = lane.take_all()
         self.calls -= len(calls)
-        self._apart -= len(calls) if lane.apart else 0
+        self.apart -= len(calls) if lane.apart else 0
         if self._policies is not None:
             self._policies.left(calls)
         self._recount(lane)
@@ -334,15 +335,15 @@ class Backlog:
     def _recount(self, lane: Lane) -> None:
         """Calls have left `lane`."""
         if lane.calls:
-            self._work.changed(lane)
-        elif self._lanes.get(lane.key) is lane:
+            self.load.changed(lane)
+        elif self.lanes.get(lane.key) is lane:
             # Keys are made from callers' shapes: a lane that outlived its calls would be a leak that
             # callers can drive.
-            del self._lanes[lane.key]
-            self._work.gone(lane, last=not self._lanes)
+            del self.lanes[lane.key]
+            self.load.gone(lane, last=not self.lanes)
 
     def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
         rows = batch[0].length
         if lane.joins:
             rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
-        self._work.begin(lane, batch[0], rows, now)
+        self.load.begin(lane, batch[0], rows, now)

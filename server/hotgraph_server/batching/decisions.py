@@ -1,5 +1,5 @@
-"""What the queue decides: which lane goes, which of its calls, how long to wait, whom to refuse. Pure:
-values, a moment and a cost curve in, a decision out; no thread, no lock, no clock.
+"""What the queue decides: which lane goes, which of its calls, how long to wait. Pure: values, a moment and a
+cost curve in, a decision out; no thread, no lock, no clock.
 
 The contract that these rules add up to is at the head of queue.py; the simulator shows what follows from
 them.
@@ -14,6 +14,7 @@ from itertools import islice
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve
+from hotgraph_server.batching.estimates import SLACK_S, slack_s
 from hotgraph_server.batching.expiry import is_wanted
 from hotgraph_server.batching.lane import Flow, Lane
 
@@ -27,9 +28,6 @@ MISFITS = 64
 BETWEEN_APART = 3
 """So many batches of the others go between two runs of calls that run apart, if they are there. With one run
 in four whoever keeps failing hears of it soon, and the others, who share theirs, hardly notice."""
-
-SLACK_S = 0.002
-"""What waking up and answering take beside a run, seconds. A guess."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def _pick_from_crowd(lane: Lane, now: float, max_rows: int) -> Pick:
     if lane.has_deadlines:
         curve = lane.flow.curve
         run_s = curve.predict(max_rows)
-        too_late = now + curve.margin * run_s + _slack_s(run_s)
+        too_late = now + curve.margin * run_s + slack_s(run_s)
     room, misfits = max_rows, 0
     for call in lane.calls:
         if call.deadline <= now or call.completion.taken:  # as `is_wanted` says
@@ -283,8 +281,8 @@ def exactly(calls: Iterable[Call], sizes: Sequence[int]) -> list[Call]:
     return seen[:kept]
 
 
-def company(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> list[Call]:
-    """Calls of a lower level's `lane` that travel with `taken`, in the room and time that are left."""
+def backfill(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> list[Call]:
+    """Calls of another level's `lane` that go with `taken`, in the room and time that they leave."""
     room = max_rows - sum(call.rows for call in taken)
     earliest = min(call.deadline for call in taken)
     if earliest < math.inf:
@@ -297,49 +295,3 @@ def company(taken: Sequence[Call], lane: Lane, now: float, max_rows: int) -> lis
             found.append(call)
             room -= call.rows
     return found
-
-
-def _slack_s(work_s: float) -> float:
-    """What answering takes beside so much work, seconds: little beside little, and nothing of nothing."""
-    return min(SLACK_S, work_s / 16)
-
-
-def work_s(rows: int, max_rows: int, curve: CostCurve) -> float:
-    """Seconds that `rows` of one lane will keep the executor: full batches, and what is left over."""
-    full, rest = divmod(rows, max_rows)
-    return (full * curve.predict(max_rows) if full else 0.0) + (curve.predict(rest) if rest else 0.0)
-
-
-def shared_work_s(rows: int, max_rows: int, flow: Flow, free_in_s: float) -> float:
-    """Seconds until the end of the batch in which the last of `rows` of a lane goes.
-
-    The calls that come until it goes share it, and make it longer; at the pace of late, that is.
-
-    Args:
-        rows: that wait, the new call's included.
-        max_rows: of a batch.
-        flow: of the lane.
-        free_in_s: what the executor has to do before it comes to this lane.
-    """
-    full, rest = divmod(rows, max_rows)
-    full_s = full * flow.curve.predict(max_rows) if full else 0.0
-    if not rest:
-        return full_s
-    if flow.gap_s > 0.0:
-        rest += int(min(max_rows - rest, (free_in_s + full_s) / flow.gap_s))
-    return full_s + flow.curve.predict(rest)
-
-
-def late_by_s(now: float, deadline: float, free_at: float, work_ahead_s: float, margin: float) -> float:
-    """How long after its deadline a call would be answered; not above 0: it is in time.
-
-    Args:
-        now: monotonic seconds.
-        deadline: of the call.
-        free_at: predicted end of the present run; a run that takes longer than predicted may end any
-            moment: what is ahead is no more than what waits.
-        work_ahead_s: of all that goes before the call, its own batch included.
-        margin: see CostCurve.
-    """
-    work_s = max(0.0, free_at - now) + work_ahead_s
-    return now + margin * work_s + _slack_s(work_s) - deadline

@@ -58,7 +58,7 @@ class Lane:
         max_rows: of a batch of this lane; the queue's own limit may be lower.
         has_deadlines: has any call had one since the lane was made?
         has_timeouts: may any call that has come since the lane was made wait only until some moment?
-        counted_s: what the queue has counted this lane's work as, seconds; see decisions.work_s.
+        counted_s: what the queue has counted this lane's work as, seconds; see estimates.work_s.
     """
 
     __slots__ = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hotgraph_server.batching import decisions
+from hotgraph_server.batching import estimates
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve, Costs, cost_key, elements_of_a_row
 from hotgraph_server.batching.lane import Flow, Lane
@@ -102,7 +102,7 @@ class LoadEstimate:
         """The work that waits at `level` and above it, seconds."""
         for lane in self._uncounted:
             if lane.joins:
-                work_s = decisions.work_s(lane.rows, min(lane.max_rows, self._max_rows), lane.flow.curve)
+                work_s = estimates.work_s(lane.rows, min(lane.max_rows, self._max_rows), lane.flow.curve)
             else:
                 work_s = sum(lane.calls.values())
             self._waiting_s[lane.level] += work_s - lane.counted_s

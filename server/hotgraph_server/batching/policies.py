@@ -60,6 +60,10 @@ class Policies:
         self._moments: list[tuple[float, int, int]] = []
         self._numbers = itertools.count()
 
+    def __len__(self) -> int:
+        """Moments that are kept; some may be those of calls that have left."""
+        return len(self._moments)
+
     def refusal(self, call: Call) -> QueueSizeExceeded | None:
         """Why there is no place for `call`."""
         level = call.level

@@ -55,7 +55,7 @@ Nobody is refused for a prediction while the executor is free and nothing waits,
 one is always found out. A call that leaves makes room at once.
 
 Predictions are taken to be longer than the curve says, by what nine of ten of the last runs kept and by a
-little for answering (decisions.late_by_s). What that costs where it need not refuse, in the simulator: calls
+little for answering (estimates.late_by_s). What that costs where it need not refuse, in the simulator: calls
 of one row with 50 ms, runs of 16 ms up to 8 rows, one in seven 30 % longer: nobody is refused at a quarter of
 capacity, 0.1 % at half, 5 % at 0.9; three times of it answers 0.95 of
 capacity in time, and 1 % too late. It says nothing of other kinds of load.

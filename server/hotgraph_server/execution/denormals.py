@@ -1,7 +1,7 @@
 """Denormal floats in threads that run graphs: flushed to zero, as TensorFlow does in threads of its own.
 
-A float below 1.2e-38 costs some processors a hundred cycles and more where another costs one, and whoever
-sends such floats slows a model down for everybody: twenty small layers over 64 x 512 of them have taken 27
+A float below 1.2e-38 costs some processors a hundred cycles and more where another costs one, and a caller
+that sends such floats slows a model down for all: twenty small layers over 64 x 512 of them have taken 27
 times as long as over others. (Other processors make no difference; scripts/bench/micro denormals shows it.)
 TensorFlow's own threads take them for zero; where the thread that calls it does so too, both give the same
 answers.

@@ -1,7 +1,7 @@
 """The executor: the one thread that owns the session of a version.
 
-It opens the graph, warms it up, runs batch after batch and closes the session at the end. Nothing else
-ever touches the session, so no lock is needed around it and no two runs ever meet.
+It opens the graph, has it prepared (warmup/prepare.py), runs batch after batch and closes the session at the
+end. Nothing else ever touches the session, so no lock is needed around it and no two runs ever meet.
 
 The executor only runs. Decoding has happened before a call reaches it; encoding and sending are the
 finisher's (finisher.py) while calls wait. What a batch goes through is the runner's (runner.py).
@@ -42,6 +42,9 @@ from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing, samples_o
 
 _LOG = logging.getLogger(__name__)
 
+_FINISH_S = 30.0
+"""For the finisher's last batches, of which it sends each in milliseconds; one that takes longer hangs."""
+
 
 class OpenGraph(StatefulGraph, prepare.Runnable, Protocol):
     """What graph.Graph is to the executor."""
@@ -61,12 +64,12 @@ class Opened:
 
     Attributes:
         alone: changes while the version is live, when a check in service finds that joined calls get other
-            answers than alone; whoever asks must look each time.
+            answers than alone, so it is to be looked at each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
         warmed: what each signature was run with before, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
-        snapshotter: of the values that its signatures write; None: none is taken.
+        snapshotter: of the values that its signatures write; None: none are taken.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
     """
 
@@ -96,7 +99,7 @@ class Executor:
         brings: the calls that the model brings to be warmed up with.
         warmup: what is run before the first call, and within which limits.
         restore: what its state begins with, and where its snapshots go.
-        logged: calls that were asked before, for the trial.
+        logged: calls that were asked before, to try batch safety with.
     """
 
     def __init__(
@@ -163,10 +166,10 @@ class Executor:
             del batch
             runner.check_if_due()
         runner.close()
-        # What was written last is saved, and who waits for that is answered.
+        # What was written last is saved, and callers that wait for that are answered.
         writes.snapshotter.close()
         # When this thread has ended, every call that was taken has its answer.
-        self._finisher.stop()
+        self._finisher.stop(_FINISH_S)
         graph.close()
 
     def _open(self) -> tuple[OpenGraph, Runner, SessionState]:
@@ -189,7 +192,9 @@ class Executor:
         except BaseException:
             graph.close()
             raise
-        trust = trust_in(graph.signatures, first.alone, graph.proofs, joinings, self._settings, learnt)
+        trust = trust_in(
+            graph.signatures, first.unbatched_reasons, graph.proofs, joinings, self._settings, learnt
+        )
         runner = Runner(
             self._name,
             graph,
@@ -197,7 +202,7 @@ class Executor:
             self._statistics,
             self._finisher,
             self._settings,
-            first.alone,
+            first.unbatched_reasons,
             joinings,
             self._clock,
             writes,
@@ -217,7 +222,7 @@ class Executor:
                 graph.signatures,
                 graph.unusable,
                 graph.signature_defs,
-                first.alone,
+                first.unbatched_reasons,
                 plans,
                 padded,
                 first.warmed,
@@ -232,8 +237,12 @@ class Executor:
     def _heed(self, first: FirstRuns, learnt: Mapping[str, Learnt]) -> None:
         """Join no calls of a signature for which an earlier run of the server has found a difference."""
         for name, one in learnt.items():
-            if one.difference and stops(self._settings, name) and first.alone.get(name, "") is None:
-                reason = first.alone[name] = remembered(one.difference)
+            if (
+                one.difference
+                and stops(self._settings, name)
+                and first.unbatched_reasons.get(name, "") is None
+            ):
+                reason = first.unbatched_reasons[name] = remembered(one.difference)
                 _LOG.warning("%s: calls of signature %r run alone: %s", self._name, name, reason)
 
     def _learn_cost(self, name: str, timed: Timed) -> None:

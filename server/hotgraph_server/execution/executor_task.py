@@ -1,4 +1,4 @@
-"""An errand: something for the executor's thread to do that is no call of a client's.
+"""Something for the executor's thread to do that is no call of a client's.
 
 It waits in the queue like a call that changes state, behind all of them that came before it, is never refused
 for load, and takes no part in statistics.
@@ -17,7 +17,7 @@ from hotgraph_server.signatures import Signature
 from hotgraph_server.state.session_state import SessionState
 
 # Of no name that a SavedModel could give to a signature.
-_SIGNATURE = Signature("(errand)", (), (), writes=True)
+_SIGNATURE = Signature("(executor task)", (), (), writes=True)
 
 
 class ExecutorTask(Call):

@@ -18,7 +18,7 @@ _BETWEEN_LINES_S = 10.0
 
 # TensorFlow's codes of failures that come from outside of a call: it was cancelled, took too long, found no
 # memory, met another step, or something that it needs was not there for a moment.
-_NOBODY_TO_BLAME = frozenset({1, 4, 8, 10, 14})
+_NOT_ITS_OWN = frozenset({1, 4, 8, 10, 14})
 
 
 class FailingCallers:
@@ -40,14 +40,14 @@ class FailingCallers:
         self._answered: Counter[tuple[Peer, str]] = Counter()
 
     def begins(self) -> None:
-        """A batch has failed: from now on its answers count, whoever is known."""
+        """A batch has failed: from now on its answers count, whether a suspect is known or not."""
         self._fails = True
 
     def failed(self, call: Call, error: Exception | None) -> None:
         """A call has failed by itself."""
         if call.peer is None or call.lane is None:
             return
-        if isinstance(error, RunFailed) and error.code not in _NOBODY_TO_BLAME:
+        if isinstance(error, RunFailed) and error.code not in _NOT_ITS_OWN:
             self._failed[call.peer, call.signature.name] += 1
 
     def answered(self, calls: Sequence[Call]) -> None:

@@ -1,11 +1,11 @@
 """The finisher: hands answers to their calls while the executor runs the next batch.
 
 Finishing a call is encoding and sending, some 30 us of Python each, unless the transport's own thread is
-busy and does it (transport/http2/server.py). While TensorFlow runs it lets other
-threads have the interpreter, so a batch that is finished beside the next run costs the executor nothing.
-Two cases are not worth the hand-over, and the executor finishes its batch itself: no call waits, so
-there is nothing to run; or runs are so short that the interpreter is what everybody waits for, and one
-more thread that wants it only makes it change hands more often.
+busy and does it (transport/http2/server.py). While TensorFlow runs it lets other threads have the
+interpreter, so a batch that is finished beside the next run costs the executor nothing. Two cases are not
+worth the hand-over, and the executor finishes its batch itself: no call waits, so there is nothing to run;
+or runs are so short that the interpreter is what all threads wait for, and one more that wants it only makes
+it change hands more often.
 
 The thread begins with the first batch that is handed over: of many models most are never so busy.
 
@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from hotgraph_server.batching.call import Call
 from hotgraph_server.tensors import Array
 from hotgraph_server.threads.coalescing import together
+from hotgraph_server.threads.joining import join_within
 
 Answers = Sequence[Sequence[Array]]
 """For each call of a batch the arrays of its outputs."""
@@ -39,8 +40,8 @@ def finish(calls: Sequence[Call], answers: Answers) -> None:
 
 
 class Finisher:
-    """One thread beside an executor; `name` is the executor's. For the executor's thread alone, so nobody
-    else can be starting the thread, or stopping it, at the same time."""
+    """One thread beside an executor; `name` is the executor's. For the executor's thread alone, so no other
+    can be starting the thread, or stopping it, at the same time."""
 
     def __init__(self, name: str) -> None:
         self._handed_over: queue.SimpleQueue[tuple[Sequence[Call], Answers] | None] = queue.SimpleQueue()
@@ -54,11 +55,13 @@ class Finisher:
             self._thread = threading.Thread(target=self._main, name=f"finisher {self._name}", daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """Let the thread finish what it has, and wait for it. It waits for nobody, so this ends."""
-        if self._thread is not None:
-            self._handed_over.put(None)
-            self._thread.join()
+    def stop(self, timeout_s: float) -> bool:
+        """Let the thread finish what it has, and wait for it. Returns whether it ended in time; if not, a
+        warning names it."""
+        if self._thread is None:
+            return True
+        self._handed_over.put(None)
+        return join_within(self._thread, timeout_s)
 
     def _main(self) -> None:
         while (work := self._handed_over.get()) is not None:

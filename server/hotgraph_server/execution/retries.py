@@ -17,10 +17,10 @@ poison is the rule in this batch and not the exception: what is left goes one by
 more. So n calls never take more than n + F runs besides the first. (Groups of up to four without a hint go
 one by one, which costs no more.)
 
-Out of memory is another failure: nobody's row is to blame, but the number of them. The calls are run again
+Out of memory is another failure: no row is to blame, but the number of them. The calls are run again
 in groups of half the rows, once, which is one failed run more; if one of these fails again, it is treated
 like any other failure. The limit is learnt only when no single call ran out of memory by itself: one that
-does (an input that asks the graph for a huge tensor) would otherwise take everybody's batches away.
+does (an input that asks the graph for a huge tensor) would otherwise take all other calls' batches away.
 
 Which calls go together is decided by `Parts`, which is pure; `Retries` runs them. Joined calls never change
 state (warmup/batching_rules.py), so running them again is safe; a call that has failed alone is run again
@@ -113,11 +113,11 @@ class Retries:
             # The rows that filled the bucket may have been too many.
             self._runs.count_failed(calls[0], calls[0].rows, ran)
             if self._runs.is_wanted(calls[0]):
-                self._alone(calls[0])
+                self._run_alone(calls[0])
         else:
             self._failed_alone(calls[0], ran)
 
-    def _alone(self, call: Call) -> bool:
+    def _run_alone(self, call: Call) -> bool:
         """Run a call as if there were no others. Returns whether it got an answer."""
         # Where each number of rows is compiled by itself, its own rows fill it up: no caller may make us
         # compile.
@@ -153,7 +153,7 @@ class Retries:
             if not wanted:
                 continue
             if len(wanted) == 1:
-                if self._alone(wanted[0]):
+                if self._run_alone(wanted[0]):
                     parts.answered(wanted[0])
                 else:
                     runs.count(wanted[0], Event.POISON)

@@ -47,20 +47,14 @@ class Runner:
     """Runs what the queue gives.
 
     Args:
-        title: of the version, for the log.
-        graph: what is run; the caller's thread owns it.
-        queue: takes back what is not finished.
-        statistics: gets every run and event.
-        finisher: ends calls beside the next run where that pays.
-        settings: of the model.
-        alone: why a signature's calls run alone, None where they are joined; a check may change it.
-        joinings: how calls of a signature are joined; not named: the plain way.
-        clock: monotonic seconds.
-        writes: keeps what runs write; None: nobody does.
-        row_caps: see Runs.
-        trust: of the signatures whose joined calls are checked; None: none are.
-        proofs: what the structure of the graph says, for the log of a difference.
-        memory: keeps what the checks learn; None: nobody does.
+        title: of the version, for the log. graph: what is run; the caller's thread owns it. queue: takes
+        back what is not finished. statistics: gets every run and event. finisher: ends calls beside the next
+        run where that pays. settings: of the model. unbatched_reasons: why a signature's calls run alone,
+        None where they are joined; a check may change it. joinings: how calls of a signature are joined; not
+        named: the plain way. clock: monotonic seconds. writes: keeps what runs write; None: it is forgotten.
+        row_caps: see Runs. trust: of the signatures whose joined calls are checked; None: none are. proofs:
+        what the structure of the graph says, for the log of a difference. memory: keeps what the checks
+        learn; None: it is forgotten.
     """
 
     def __init__(
@@ -71,7 +65,7 @@ class Runner:
         statistics: Statistics,
         finisher: Finisher,
         settings: BatchSettings,
-        alone: MutableMapping[str, str | None],
+        unbatched_reasons: MutableMapping[str, str | None],
         joinings: dict[str, Joining],
         clock: Callable[[], float],
         writes: SessionState | None = None,
@@ -83,7 +77,7 @@ class Runner:
         self._title = title
         self._queue = queue
         self._settings = settings
-        self._alone = alone
+        self._unbatched_reasons = unbatched_reasons
         self._runs = Runs(
             title,
             graph,
@@ -91,7 +85,7 @@ class Runner:
             statistics,
             finisher,
             settings,
-            alone,
+            unbatched_reasons,
             joinings,
             clock,
             queue.limit_rows,
@@ -103,7 +97,7 @@ class Runner:
             self._runs,
             queue.put_back,
             split=settings.split,
-            is_joined=lambda name: alone[name] is None,
+            is_joined=lambda name: unbatched_reasons[name] is None,
         )
         self._clock = clock
         self._retries = Retries(title, self._runs, self._large_calls)
@@ -115,7 +109,7 @@ class Runner:
             self._runs,
             self._retries,
             settings,
-            alone,
+            unbatched_reasons,
             trust or {},
             proofs or {},
             memory or Memory(title),
@@ -123,7 +117,7 @@ class Runner:
         self._runs.may_leave = self._verifier.may_leave
 
     def run(self, batch: Batch) -> None:
-        """Run what the queue gave; an error that nobody expects ends its calls and nothing else."""
+        """Run what the queue gave; an error that is not expected ends its calls and nothing else."""
         try:
             self._run(batch)
             self._runs.failing.settle(self._clock())
@@ -156,7 +150,7 @@ class Runner:
         limit = self._runs.limits.of(first.signature.name)
         if len(batch) == 1:
             parts: Sequence[Batch] = [batch]
-        elif self._alone[first.signature.name] is not None:
+        elif self._unbatched_reasons[first.signature.name] is not None:
             # A check has found a difference since these were put in a lane.
             parts = [[call] for call in batch]
         elif limit < self._settings.max_batch_rows:

@@ -87,12 +87,12 @@ class Runs:
         statistics: gets every run and event.
         finisher: ends calls beside the next run where that pays.
         settings: of the model.
-        alone: why a signature's calls run alone, None where they are joined; others change it.
+        unbatched_reasons: why a signature's calls run alone, None where they are joined; others change it.
         joinings: how calls of a signature are joined; not named: the plain way.
         clock: monotonic seconds.
         limit_rows: is told how many rows of a signature, by its name, may be run at once, when that changes.
         row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
-        suspects: is told by `failing`; None: nobody asks.
+        suspects: is told by `failing`; None: none are looked for.
         trust: of the signatures whose joined calls are checked.
 
     Attributes:
@@ -110,7 +110,7 @@ class Runs:
         statistics: Statistics,
         finisher: Finisher,
         settings: BatchSettings,
-        alone: Mapping[str, str | None],
+        unbatched_reasons: Mapping[str, str | None],
         joinings: MutableMapping[str, Joining],
         clock: Callable[[], float],
         limit_rows: Callable[[str, int], None],
@@ -131,7 +131,7 @@ class Runs:
         self._statistics = statistics
         self._finisher = finisher
         self._buckets = {name: joining.buckets for name, joining in joinings.items()}
-        self._alone = alone
+        self._unbatched_reasons = unbatched_reasons
         self._joinings = joinings
         self._clock = clock
 
@@ -145,8 +145,8 @@ class Runs:
         return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
 
     def run_alone(self, call: Asked) -> Ran:
-        """What a call is answered alone; nobody hears of this run."""
-        # Its own number of rows may never have been compiled. Its own rows fill it up, and nobody else's.
+        """What a call is answered alone; this run is neither counted nor told."""
+        # Its own number of rows may never have been compiled. Its own rows fill it up, and no other call's.
         compiles = call.signature.compiles
         return self._run([call], self.joining_of(call.signature.name) if compiles else PLAIN)
 
@@ -254,11 +254,11 @@ class Runs:
         self._add_run(call, arrivals, rows, ran)
 
     def count_failed(self, call: Call, rows: int, ran: Ran) -> None:
-        """Count a run of so many rows of the signature of `call` that failed and ended nobody."""
+        """Count a run of so many rows of the signature of `call` that failed and ended no call."""
         self._add_run(call, (), rows, ran)
 
     def count_in_vain(self, calls: Sequence[Call], ran: Ran) -> None:
-        """Count a run that went well, and whose answers nobody gets."""
+        """Count a run that went well, and whose answers no call gets."""
         rows = sum([call.rows for call in calls])
         name = calls[0].signature.name
         self._statistics.add_run(name, (), rows, ran.started, ran.ended, failed=True)
@@ -268,7 +268,7 @@ class Runs:
         self._statistics.count(call.signature.name, event)
 
     def is_wanted(self, call: Call) -> bool:
-        """Time has passed, and callers may have left."""
+        """May it still be run? Time has passed, and its caller may have left."""
         if is_wanted(call, self._clock()):
             return True
         end_expired((call,), self._statistics)
@@ -282,7 +282,7 @@ class Runs:
 
     def joining_of(self, name: str) -> Joining:
         """How calls of a signature are joined."""
-        return PLAIN if self._alone[name] is not None else self._joinings.get(name, PLAIN)
+        return PLAIN if self._unbatched_reasons[name] is not None else self._joinings.get(name, PLAIN)
 
     def learn(self, name: str, rows: int) -> None:
         """So many rows of a signature do not fit into memory."""

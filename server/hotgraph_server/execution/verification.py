@@ -1,10 +1,10 @@
 """The checks in service: joined calls are run alone, and what differs ends joining.
 
 Which calls, and when, is decided in batching/trust.py. Where a call is compared before the answers of its
-batch leave and differs, nobody gets the batch's answers: each call is run alone, and so are all later ones of
-its signature. Where the owner wants calls joined all the same, those that were found to differ get the answer
-that they have alone, and the log says so. A call that was answered from a batch and fails alone differs; one
-that fails for want of memory tells nothing.
+batch leave and differs, no call gets the batch's answers: each call is run alone, and so are all later ones
+of its signature. Where the owner wants calls joined all the same, those that were found to differ get the
+answer that they have alone, and the log says so. A call that was answered from a batch and fails alone
+differs; one that fails for want of memory tells nothing.
 
 Calls that change state are never run a second time, so never compared. Neither is a large call that runs in
 pieces with itself as a whole, which may need more memory than there is.
@@ -96,7 +96,7 @@ def stops(settings: BatchSettings, name: str) -> bool:
 
 def trust_in(
     signatures: Mapping[str, Signature],
-    alone: Mapping[str, str | None],
+    unbatched_reasons: Mapping[str, str | None],
     proofs: Mapping[str, Judgement],
     joinings: Mapping[str, Joining],
     settings: BatchSettings,
@@ -105,14 +105,14 @@ def trust_in(
     """Where trust begins, for each signature whose joined calls are checked.
 
     Args:
-        alone: why a signature's calls run alone; None where they are joined.
+        unbatched_reasons: why a signature's calls run alone; None where they are joined.
         proofs: what the structure of the graph proves.
         joinings: how calls are joined; not named: the plain way.
         learnt: what earlier runs of the server have learnt.
     """
     trust: dict[str, Trust] = {}
     for name, signature in signatures.items():
-        if not settings.verify_one_in or signature.writes or alone[name] is not None:
+        if not settings.verify_one_in or signature.writes or unbatched_reasons[name] is not None:
             continue
         # That padding changes nothing was tried, never proven.
         proven = is_proven(signature, proofs.get(name)) and joinings.get(name, PLAIN).padding is None
@@ -135,7 +135,7 @@ class Verifier:
         runs: does and counts runs.
         retries: ends calls that fail alone.
         settings: of the model.
-        alone: why a signature's calls run alone; a difference is written here.
+        unbatched_reasons: why a signature's calls run alone; a difference is written here.
         trust: of the signatures whose joined calls are checked.
         proofs: what the structure of the graph says, for the log.
         memory: keeps what is learnt.
@@ -148,7 +148,7 @@ class Verifier:
         runs: Runs,
         retries: Retries,
         settings: BatchSettings,
-        alone: MutableMapping[str, str | None],
+        unbatched_reasons: MutableMapping[str, str | None],
         trust: Mapping[str, Trust],
         proofs: Mapping[str, Judgement],
         memory: Memory,
@@ -158,7 +158,7 @@ class Verifier:
         self._runs = runs
         self._retries = retries
         self._settings = settings
-        self._alone = alone
+        self._unbatched_reasons = unbatched_reasons
         self._trust = trust
         self._proofs = proofs
         self._memory = memory
@@ -171,7 +171,7 @@ class Verifier:
         if trust.difference:
             self._run_each_alone(calls, ran, {})
             return False
-        # Who has left gets no answer, and proves none.
+        # A call whose caller has left gets no answer, and proves none.
         wanted = [place for place, call in enumerate(calls) if not call.completion.taken]
         if not wanted:
             return True
@@ -208,7 +208,7 @@ class Verifier:
             return
         self.forget()
         self._queue.done()
-        if self._alone[sample.signature.name] is None:
+        if self._unbatched_reasons[sample.signature.name] is None:
             self._compare(sample, sample.answer, self._runs.run_alone(sample))
 
     def forget(self) -> None:
@@ -222,8 +222,8 @@ class Verifier:
         self._memory.close()
 
     def _tolerance(self, signature: Signature) -> float:
-        """Where it is proven that nobody is to blame, rounding may go further; that padding changes nothing
-        is never proven."""
+        """Where it is proven that rows do not influence each other, rounding may go further; that padding
+        changes nothing is never proven."""
         proven = is_proven(signature, self._proofs.get(signature.name))
         return OF_PROVEN if proven and self._runs.joining_of(signature.name).padding is None else TOLERANCE
 
@@ -251,7 +251,7 @@ class Verifier:
             "its calls share no batches any more" if ends else "its calls go on sharing batches by setting",
         )
         if ends:
-            self._alone[name] = f"a check in service found a difference: {found}"
+            self._unbatched_reasons[name] = f"a check in service found a difference: {found}"
             self._trust[name].lose(found)
             self._keep()
         return True

@@ -1,5 +1,5 @@
-"""Ops that compile what they run anew for each shape that they get: functions with ``jit_compile=True``, and
-what JAX exports."""
+"""Ops that compile what they run once more for each shape that they get: functions with
+``jit_compile=True``, and what JAX exports."""
 
 from __future__ import annotations
 

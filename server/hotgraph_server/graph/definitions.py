@@ -69,7 +69,7 @@ def handles_in(node: Any) -> list[int]:
 
 def variables_in(graph_def: Any) -> Iterator[Any]:
     """The nodes that make variables, those in functions too; two may make the same one. Constants that are
-    held in variables are none: nobody writes them."""
+    held in variables are none: nothing writes them."""
     nodes = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
     yield from (node for body in nodes for node in body if node.op in VARIABLES and not is_lifted(node))
 

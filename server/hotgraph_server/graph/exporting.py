@@ -1,4 +1,4 @@
-"""A SavedModel written anew, with other values for some of its variables.
+"""A SavedModel written again, with other values for some of its variables.
 
 The graph saves itself: every SavedModel has the op that wrote its variables, so names in the checkpoint,
 shards and the objects of TensorFlow 2 come out as they were. All other files are copied.
@@ -13,13 +13,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from hotgraph_server.errors import LoadError, RunFailed
-from hotgraph_server.graph.loading import first_line, open_session
+from hotgraph_server.graph.loading import open_session, told
 from hotgraph_server.graph.variables import Variables
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import Array
 
 _PARTIAL = ".partial"
-# What is made anew; and the hash of what it was made of before.
+# What is made again; and the hash of what it was made of before.
 _NOT_COPIED = ("variables", "fingerprint.pb")
 
 
@@ -58,14 +58,14 @@ def export(origin: Path, values: Mapping[str, Array], end: Path) -> None:
         )
         partial.replace(end)
     except (OSError, RunFailed, tf.errors.OpError) as error:
-        raise LoadError(str(end), f"cannot be written: {first_line(error)}") from error
+        raise LoadError(str(end), f"cannot be written: {told(error)}") from error
     finally:
         session.close()
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _that_do_not_fit(variables: Variables, values: Mapping[str, Array]) -> list[str]:
-    """TensorFlow would write them all the same, and nobody could load the result."""
+    """TensorFlow would write them all the same, and the result could not be loaded."""
     shapes, present = variables.shapes(), variables.read()
     return [
         f"{name} is {present[name].dtype}{list(present[name].shape)}, not {value.dtype}{list(value.shape)}"

@@ -23,7 +23,7 @@ from tensorflow.python.framework import convert_to_constants
 
 from hotgraph_server.graph.large_constants import ValuesApart, add_constants
 from hotgraph_server.graph.lifting import constant_bytes, is_in_function
-from hotgraph_server.graph.loading import first_line
+from hotgraph_server.graph.loading import told
 from hotgraph_server.graph.rewriting import (
     functions_of,
     mark_for_xla,
@@ -162,7 +162,7 @@ def add_frozen(
     except Exception as error:
         # TensorFlow's converter knows not every graph, and says so in many ways. As saved is right too.
         _LOG.debug("could not freeze", exc_info=True)
-        return f"TensorFlow cannot freeze it: {first_line(error)}"
+        return f"TensorFlow cannot freeze it: {told(error)}"
     return ""
 
 

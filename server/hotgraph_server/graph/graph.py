@@ -46,7 +46,7 @@ _LOG = logging.getLogger(__name__)
 _MAX_CHOICES = 8
 _MAX_BYTES_PER_CHOICE = 2**20
 
-# What plans are compared with where nobody brings more.
+# What plans are compared with where the caller has no more.
 _SEEDS = (1, 2)
 
 

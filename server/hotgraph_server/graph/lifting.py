@@ -2,10 +2,10 @@
 
 TensorFlow copies a graph as one message each time that it extends a session, restores a checkpoint or
 prepares a run, and each prepared run holds its constants once more: a constant of 400 MB took 7 GB to be
-loaded, and 400 MB for each choice of outputs. A variable is held once, whoever reads it, and to read it
+loaded, and 400 MB for each choice of outputs. A variable is held once, whatever reads it, and to read it
 copies nothing.
 
-Each constant becomes the identity of a variable's value, under the name that the constant had, so whoever
+Each constant becomes the identity of a variable's value, under the name that the constant had, so what
 fetches, feeds or reads it finds it. Inside a function the variable is found by its name too. What is not
 lifted:
 

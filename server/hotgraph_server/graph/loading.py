@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import loader_impl, path_helpers
 
 from hotgraph_server import text_proto
-from hotgraph_server.errors import DeviceNotFound, LoadError
+from hotgraph_server.errors import DeviceNotFound, LoadError, first_line
 from hotgraph_server.graph import object_graph
 from hotgraph_server.graph.lifting import assign, lift_constants
 from hotgraph_server.graph.other_ops import explained
@@ -50,7 +50,7 @@ def open_session(directory: Path, settings: SessionSettings) -> tuple[Any, Any]:
         # Whatever a broken file makes TensorFlow raise (OpError, OSError, ValueError, KeyError,
         # DecodeError), to the user it is one thing: this folder cannot be served.
         session.close()
-        raise LoadError(str(directory), f"TensorFlow cannot load it: {first_line(error)}") from error
+        raise LoadError(str(directory), f"TensorFlow cannot load it: {told(error)}") from error
 
 
 def session_config(settings: SessionSettings) -> Any:
@@ -81,9 +81,9 @@ def session_config(settings: SessionSettings) -> Any:
     return config
 
 
-def first_line(error: Exception) -> str:
-    """What a person wants of TensorFlow's texts; the rest is nodes and their tracebacks."""
-    return explained(essence(str(error)).strip().partition("\n")[0]) or type(error).__name__
+def told(error: Exception) -> str:
+    """What a person wants of TensorFlow's texts, in one line, with advice where there is some."""
+    return explained(first_line(essence(str(error)).strip())) or type(error).__name__
 
 
 class _Loader(loader_impl.SavedModelLoader):  # type: ignore[misc]
@@ -166,7 +166,7 @@ def _read(directory: Path, tag: str) -> tuple[Any, list[str]]:
                 str(directory), "no SavedModel here: neither saved_model.pb nor saved_model.pbtxt"
             )
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise LoadError(str(directory), f"saved_model.pb cannot be read: {first_line(error)}") from error
+        raise LoadError(str(directory), f"saved_model.pb cannot be read: {told(error)}") from error
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     tag_sets = [sorted(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hotgraph_server.errors import StartError
+from hotgraph_server.errors import StartError, first_line
 from hotgraph_server.settings import OpsSettings
 
 
@@ -85,7 +85,7 @@ def bring(settings: OpsSettings) -> None:
 
 
 def explained(text: str) -> str:
-    """A text of TensorFlow's as it is; or, if it is about an op that nobody has registered, what to do."""
+    """A text of TensorFlow's as it is; or, if it is about an op that is not registered, what to do."""
     found = _NOT_REGISTERED.search(text)
     if found is None:
         return text
@@ -117,7 +117,7 @@ def _install(module: str, error: BaseException) -> str:
 
 
 def _why(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return first_line(str(error).strip()) or type(error).__name__
 
 
 def _loader() -> Callable[[str], object]:

@@ -59,7 +59,7 @@ class Variables:
         except tf.errors.OpError as error:
             raise run_failed(error) from error
         return {
-            # A reference's value is the variable's own memory. A resource's is copied by whoever writes next.
+            # A reference's value is the variable's own memory. A resource's is copied by what writes next.
             name: np.array(value, dtype) if op.type != "VarHandleOp" else np.asarray(value, dtype)
             for name, op, dtype, value in zip(self.names, self._ops, self._dtypes, values, strict=True)
         }

@@ -22,7 +22,7 @@ from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.settings import ListenSettings, RestSettings
-from hotgraph_server.transport.accepting import Acceptor
+from hotgraph_server.transport.accepting import EventLoopAcceptor
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen, written
 
@@ -157,7 +157,7 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, with a way of our own to accept connections; and tell that it is done."""
         await super().startup([])
-        self._acceptor = Acceptor(sockets or [], self._protocol)
+        self._acceptor = EventLoopAcceptor(sockets or [], self._protocol)
         self._acceptor.open()
         self.looping.set_result(asyncio.get_running_loop())
 

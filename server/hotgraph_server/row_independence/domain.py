@@ -16,7 +16,7 @@ A run gets B >= 1 rows. A tensor is a function of all of them, and `Place` says 
 * `Kept`: which elements of an axis of rows pass a test that each row's own content decides. Taken out of a
   tensor that lies along the same axis, they are a stretch of each row.
 * `Held`: a handle of a list or an array of tensors; what is in it is told by `Value.items`.
-* `Mixed`: rows meet in it. `sure`: whatever is in the rows, so that whoever gives it as an answer gives
+* `Mixed`: rows meet in it. `sure`: whatever is in the rows, so that a graph that gives it as an answer gives
   answers that depend on neighbours; not sure: what came later may have undone it. `extent`: it is the size
   that depends on what is in the rows, as it does when texts are padded to the longest.
 * `Unknown`: cannot be told.

@@ -40,7 +40,7 @@ _HARMLESS = frozenset(
         # They take a reference and pass it on, or are done with it at the end of the run.
         *("RefIdentity", "RefSwitch", "RefMerge", "RefSelect", "RefEnter", "RefExit", "RefNextIteration"),
         "DestroyTemporaryVariable",
-        # What loops keep their rows in; made anew for each run and gone with it.
+        # What loops keep their rows in; made for each run and gone with it.
         *("TensorArrayV3", "TensorArrayGradV3", "TensorArrayWriteV3", "TensorArrayReadV3"),
         *("TensorArrayGatherV3", "TensorArrayScatterV3", "TensorArrayConcatV3", "TensorArraySplitV3"),
         *("TensorArraySizeV3", "TensorArrayCloseV3"),
@@ -245,7 +245,7 @@ class _Handles:
             carried = [(scope, _op_name(inputs[index])) for index in handles_in(node)]
             flows += [(origin, (scope, node.name)) for origin in carried]
             if not carried and node.op not in ("Placeholder", "PlaceholderV2", "_Arg"):
-                # Whoever asks for a handle of it, asks for what it makes: a table, a queue.
+                # What asks for a handle of it, asks for what it makes: a table, a queue.
                 self._found[scope, node.name] = {_Target(f"{node.op} {node.name}", False)}
         self._follow(flows)
 

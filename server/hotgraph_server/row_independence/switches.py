@@ -21,7 +21,7 @@ ValueOf = Callable[[Source], Value | None]
 """What is known of an input; None: nothing yet."""
 
 DEAD = Value(Unknown(Why("", "", "", "what is fetched is in a branch that is never taken")))
-"""Of a tensor that there never is; compared by identity, and unknown to whoever does not ask."""
+"""Of a tensor that there never is; compared by identity, and unknown to what does not ask."""
 
 _MERGES = frozenset({"Merge", "RefMerge"})
 _PASSING = ("Identity", "RefIdentity", "NextIteration", "RefNextIteration")

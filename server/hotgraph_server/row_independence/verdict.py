@@ -1,6 +1,6 @@
 """May calls of a signature share a batch? What can be proven of that from its graph alone.
 
-A trial with generated rows can only refute. Here the graph is gone through once for all rows there could be
+Trying generated rows can only refute. Here the graph is gone through once for all rows there could be
 (interpret.py), and the verdict on each output, and on all of them together, is one of
 
 * *proven*: whatever rows are in the batch, one or more of them, and whatever is in them, infinities and
@@ -9,7 +9,7 @@ A trial with generated rows can only refute. Here the graph is gone through once
 * *refuted*: rows meet on the way, for sure; the first op in which they do is the reason.
 * *unknown*: neither can be told; the first op at which that was so is the reason.
 
-Equal up to rounding: that kernels may round differently for many rows than for one is nobody's row's doing.
+Equal up to rounding: that kernels may round differently for many rows than for one is no row's doing.
 
 What the caller sees to: rows of calls that share a batch have equal inner shapes, and inputs without rows
 are equal in all of them.

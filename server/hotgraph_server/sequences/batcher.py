@@ -40,8 +40,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hotgraph_server.batching.completion import Completion, Outcome
@@ -57,9 +56,10 @@ from hotgraph_server.errors import (
     Refused,
     SequenceCut,
 )
-from hotgraph_server.sequences.call import Ended, Result, Run, SequenceCall
+from hotgraph_server.sequences.call import Actions, Result, Run, SequenceCall
+from hotgraph_server.sequences.figures import SequenceFigures
 from hotgraph_server.sequences.layout import Layout
-from hotgraph_server.sequences.table import Table, Work
+from hotgraph_server.sequences.table import Table
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.threads.periodic import PeriodicThread
 
@@ -71,25 +71,6 @@ _TIMER_ENDS_IN_S = 5.0
 
 Submit = Callable[[Request], Any]
 """Takes a call of the version's queue; see models.admission.Submit. What it returns, `withdraw` takes."""
-
-
-@dataclass(frozen=True)
-class SequenceFigures:
-    """At one moment.
-
-    Attributes:
-        live: sequences that live.
-        with_slot: of these, those that have a slot; the others wait for one.
-        waiting_calls: that wait for their turn, and not yet for a run in the queue.
-        state_nbytes: of all states.
-        ended: sequences that have ended since the version is live, by reason.
-    """
-
-    live: int
-    with_slot: int
-    waiting_calls: int
-    state_nbytes: int
-    ended: Mapping[Ended, int]
 
 
 class Sequences:
@@ -208,15 +189,19 @@ class Sequences:
             return
         self._count(Event.EXPIRED if expired else Event.CANCELLED)
         with self._lock:
-            work = self._table.left(call, self._clock(), expired=expired)
-        self._act([work])
+            actions = self._table.left(call, self._clock(), expired=expired)
+        self._act([actions])
 
     def figures(self) -> SequenceFigures:
         """What the table holds now."""
         with self._lock:
             table = self._table
             return SequenceFigures(
-                len(table), table.with_slot, table.waiting, table.state_nbytes, dict(table.ended)
+                len(table),
+                table.with_slot,
+                table.occupancy.waiting,
+                table.occupancy.state_nbytes,
+                dict(table.ended),
             )
 
     def stop(self, timeout_s: float) -> bool:
@@ -226,40 +211,40 @@ class Sequences:
         Returns whether nothing had to. Idempotent.
         """
         with self._lock:
-            work = self._table.close(self._clock())
-        self._act([work])
+            actions = self._table.close(self._clock())
+        self._act([actions])
         if timeout_s > 0:
             self._drained.wait(min(timeout_s, threading.TIMEOUT_MAX))
         with self._lock:
-            left = self._table.waiting
-            work = self._table.abandon(Draining(self._title), self._clock())
-        self._act([work])
+            left = self._table.occupancy.waiting
+            actions = self._table.abandon(Draining(self._title), self._clock())
+        self._act([actions])
         self._timer.stop(_TIMER_ENDS_IN_S)
         return not left
 
     def _tend(self) -> float:
         with self._lock:
-            work = self._table.tend(self._clock())
-        self._act([work])
+            actions = self._table.tend(self._clock())
+        self._act([actions])
         with self._lock:
             return self._table.due()
 
-    def _act(self, todo: Sequence[Work]) -> None:
+    def _act(self, todo: Sequence[Actions]) -> None:
         """Do what the table has decided. Without the lock."""
         left = deque(todo)
         while left:
-            work = left.popleft()
-            for warning in work.warnings:
+            actions = left.popleft()
+            for warning in actions.warnings:
                 _LOG.warning("%s", warning)
-            for run in work.withdrawn:
+            for run in actions.withdrawn:
                 # A run that is just being handed in by another thread has no call yet, and is run in vain.
                 if run.call is not None and self._withdraw(run.call):
                     run.call.completion.finish(Cancelled())
-            for run in work.runs:
+            for run in actions.runs:
                 refused = self._run(run)
                 if refused is not None:
                     left.append(refused)
-            for call, outcome, ended_here in work.outcomes:
+            for call, outcome, ended_here in actions.outcomes:
                 if call.completion.finish(outcome) and ended_here:
                     self._count_ended(outcome)
         with self._lock:
@@ -269,7 +254,7 @@ class Sequences:
         if drained:
             self._drained.set()
 
-    def _run(self, run: Run) -> Work | None:
+    def _run(self, run: Run) -> Actions | None:
         """Hand a run to the queue. Returns what follows if it is not taken."""
         first = run.members[0]
         error: CallError
@@ -307,8 +292,8 @@ class Sequences:
                 _LOG.exception("%s: what a run of sequences gave cannot be told apart", self._title)
                 sorted_out = InternalError()
         with self._lock:
-            work = self._table.over(run, sorted_out, self._clock())
-        self._act([work])
+            actions = self._table.over(run, sorted_out, self._clock())
+        self._act([actions])
 
     def _refuse(self, refusal: CallError) -> None:
         if not isinstance(refusal, InvalidCall):

@@ -1,4 +1,5 @@
-"""What the table of sequences is made of: a call, the sequence that it is of, and a run of some calls."""
+"""What the table of sequences is made of: a call, the sequence that it is of, a run of some calls. And what
+the table says is to be done."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hotgraph_server.batching.completion import Completion
+from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining, NotReady, Refused
 from hotgraph_server.tensors import Array
 
 SequenceId = int | str
@@ -120,3 +122,25 @@ class Result:
 
     answer: Sequence[Array]
     states: Sequence[Array] = ()
+
+
+def was_run(error: CallError) -> bool:
+    """Has a run that ended with this error taken place?"""
+    return not isinstance(error, (Cancelled, DeadlineExceeded, Draining, NotReady, Refused))
+
+
+@dataclass
+class Actions:
+    """What is to be done without the lock, in this order.
+
+    Attributes:
+        warnings: for the log.
+        withdrawn: runs all callers of which have left, to be taken out of the queue if they still wait.
+        runs: to be handed to the queue.
+        outcomes: of calls. True: it ended here and not in the queue, so it is not counted yet.
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    withdrawn: list[Run] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    outcomes: list[tuple[SequenceCall, Outcome, bool]] = field(default_factory=list)

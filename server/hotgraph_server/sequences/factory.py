@@ -10,9 +10,10 @@ from typing import Any
 
 from hotgraph_server.errors import LoadError
 from hotgraph_server.sequences.batcher import Sequences, Submit
+from hotgraph_server.sequences.bounds import Bounds
 from hotgraph_server.sequences.layout import Layout
 from hotgraph_server.sequences.rules import SequenceRules
-from hotgraph_server.sequences.table import Bounds, Table
+from hotgraph_server.sequences.table import Table
 from hotgraph_server.settings import BatchSettings, SequenceSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Statistics

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _FORMAT = 1
 _NAME = "trust.json"
-_MAX_BYTES = 2**20
+MAX_BYTES = 2**20
 _MAX_TEXT = 1000
 
 # A disk that hangs must not keep the executor's thread for ever, least of all for this.
@@ -62,8 +62,8 @@ def decode(data: bytes, made_by: str) -> dict[str, Learnt]:
     Raises:
         ValueError: it is damaged; the text says how.
     """
-    if len(data) > _MAX_BYTES:
-        raise ValueError(f"it has more than {_MAX_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES} bytes")
     content = orjson.loads(data)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"it is not of format {_FORMAT}")

@@ -1,4 +1,6 @@
-"""How bytes come in and go out: the gRPC server, health, reflection, TLS.
+"""How bytes come in and go out: the gRPC server, health, reflection, TLS, and what a protocol sees of it all
+(service.py). Two servers can carry calls, the one of http2/ and grpc's own (grpcio/); to a protocol they are
+alike.
 
-Here methods are names and messages are bytes. Nothing here knows which protocols or models there are.
+Nothing here may know which protocols and models there are: no array, signature, queue or graph.
 """

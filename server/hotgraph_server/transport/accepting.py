@@ -22,7 +22,7 @@ PAUSE_S = 0.5
 _AT_A_TIME = 64
 
 
-class Acceptor:
+class EventLoopAcceptor:
     """Listening sockets of one event loop, in whose thread everything is called.
 
     Args:

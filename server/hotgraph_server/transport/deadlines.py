@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 _LOG = logging.getLogger(__name__)
 
-# Calls that were answered long before their deadlines are cleared away when so many more are noted than open.
-_CLEARED_AT = 1024
+CLEARED_AT = 1024
+"""Calls that ended long before their deadlines are cleared away when so many more are noted than open."""
 
 
 class Expires(Protocol):
@@ -60,7 +60,7 @@ Call = TypeVar("Call", bound=Expires)
 
 
 class Deadlines(Generic[Call]):
-    """Any thread adds; one at a time does the rest (whoever has the lane's turn)."""
+    """Any thread adds; one at a time does the rest (of a server's, the one that has its connections_lock)."""
 
     def __init__(self) -> None:
         self._added: deque[Call] = deque()
@@ -81,7 +81,7 @@ class Deadlines(Generic[Call]):
         due = []
         while heap and heap[0][0] <= now:
             due.append(heapq.heappop(heap)[2])
-        if len(heap) > 2 * self._open_at_least + _CLEARED_AT:
+        if len(heap) > 2 * self._open_at_least + CLEARED_AT:
             heap[:] = [entry for entry in heap if entry[2].open]
             heapq.heapify(heap)
             self._open_at_least = len(heap)

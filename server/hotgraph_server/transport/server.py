@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.health import Health
-from hotgraph_server.transport.http2.calls import RefusedCall
-from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.server import Http2Server
-from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.thread_pool import ThreadPool, stop
 from hotgraph_server.transport.tls import server_context
 
 # How long the port stays open for refusals while calls are inside.
@@ -32,7 +28,7 @@ _DECODING_THREADS = 2
 
 
 class Transport(Protocol):
-    """What carries calls, as the server sees it: the fast lane, or grpc's own server."""
+    """What carries calls, as the server sees it: the HTTP/2 server here, or grpc's own."""
 
     port: int
 
@@ -85,10 +81,8 @@ class GrpcServer:
         self._transport: Transport
         if not settings.fast_lane:
             self._transport = GrpcioServer(settings, services, self._calls, admit)
-        elif admit is not None:
-            self._transport = _GuardedLane(settings, services, self._calls, inflight, admit)
         else:
-            self._transport = _Lane(settings, services, self._calls, inflight)
+            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit)
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -124,11 +118,16 @@ class GrpcServer:
         return answered
 
 
-class _Lane(Http2Server):
-    """The lane with what it owns here: its sockets, and threads to decode in."""
+class _BoundHttp2Server(Http2Server):
+    """The HTTP/2 server with what it owns here: its sockets, and threads to decode in."""
 
     def __init__(
-        self, settings: ListenSettings, services: Sequence[Service], calls: OpenCalls, inflight: Inflight
+        self,
+        settings: ListenSettings,
+        services: Sequence[Service],
+        calls: OpenCalls,
+        inflight: Inflight,
+        admit: Admit | None,
     ) -> None:
         tls = server_context(settings)
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None
@@ -139,6 +138,7 @@ class _Lane(Http2Server):
             raise
         if self._file is not None:
             sockets.append(self._file.sock)
+        self._decoders = ThreadPool(_DECODING_THREADS, "decoding")
         super().__init__(
             sockets,
             services,
@@ -147,8 +147,9 @@ class _Lane(Http2Server):
             max_message_bytes=settings.max_message_mb * 2**20,
             inflight=inflight,
             max_header_bytes=settings.max_metadata_kb * 2**10,
-            decoders=ThreadPoolExecutor(_DECODING_THREADS, "decoding"),
+            aside=self._decoders.submit,
             open_calls=calls,
+            admit=admit,
         )
 
     def close_port(self) -> None:
@@ -156,8 +157,9 @@ class _Lane(Http2Server):
         self._remove_file()
 
     def stop(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
         super().stop(timeout_s)
-        self.decoders.shutdown(wait=False)
+        stop([self._decoders], deadline)
         self._remove_file()
 
     def _remove_file(self, *, close: bool = False) -> None:
@@ -165,26 +167,3 @@ class _Lane(Http2Server):
             if close:
                 self._file.sock.close()
             self._file.remove()
-
-
-class _GuardedLane(_Lane):
-    """The lane with somebody at its door, for whom the other one has no line: most calls pass nobody."""
-
-    def __init__(
-        self,
-        settings: ListenSettings,
-        services: Sequence[Service],
-        calls: OpenCalls,
-        inflight: Inflight,
-        admit: Admit,
-    ) -> None:
-        super().__init__(settings, services, calls, inflight)
-        self._admit = admit
-
-    def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
-        # What is too large, or no gRPC, is refused for that.
-        if not head.too_large and head.http_status == 200:
-            refusal = self._admit(head.path, head.fields.get)
-            if refusal is not None:
-                return RefusedCall(connection, number, head, self, refusal)
-        return super()._open_stream(connection, number, head)

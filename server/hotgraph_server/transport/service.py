@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 
 from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InvalidCall
+from hotgraph_server.transport.message_fields import Message
 
 Answered = bytes | bytearray | Sequence[memoryview]
 """An answer's bytes; if they are many, as pieces that need not be copied together."""
@@ -78,11 +79,13 @@ Admit = Callable[[str, Callable[[str], str | None]], CallError | None]
 lower case; None: it may. Asked before the call's message is read, in the thread that serves: it must not
 wait."""
 
-Message = bytes | bytearray | memoryview
-"""A request's bytes. They belong to the method: nobody else changes or keeps them."""
+LARGE_MESSAGE = 256 * 1024
+"""Bytes. To read a larger one may take seconds, if it holds many strings, and is left to threads in which no
+other call waits for it. A guess."""
 
 HotMethod = Callable[[Any, Reply], None]
-"""Called with a Message; a view of one large array is as good as a bytes object."""
+"""Called with a Message, which belongs to the method from then on: the transport neither changes nor keeps
+it. A view of one large array is as good as a bytes object."""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ A graph may let rows influence each other only where one of them is large, is no
 author thought rare, is written in another script, or is a word that it knows. So for each input there are
 values of all these kinds, those of the graph's own among them (Values: sizes of tables, thresholds,
 vocabularies), and from them come rows: some in which every input is odd, some in which one is. What is most
-telling comes first, for whoever has time for a few only.
+telling comes first, for there may be time for a few only.
 
-A row may be refused by the graph; then it must be refused in company as well. A row may ask for a great deal,
-where a number is a size; whoever runs it sees to that (climbing.py).
+A row may be refused by the graph; then it must be refused among others as well. A row may ask for a great
+deal, where a number is a size; what runs it sees to that (climbing.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The trial: does a graph give the same answers for rows together as for each row alone?
+"""Batch safety: does a graph give the same answers for rows together as for each row alone?
 
 Shapes cannot tell: a batch-norm that was exported in training mode takes the mean over its neighbours
 and has a perfect signature; a graph that pads its texts to the longest gives another answer when a longer
@@ -9,17 +9,13 @@ live, and only if the answers agree may its calls share a batch.
   (probing.py). If the time is over before these are done, nothing has been shown.
 * An ordinary row, and one of silence, must be answered beside copies of themselves as alone: there are no
   neighbours to blame, but kernels round otherwise for many rows, and some graphs make much of that.
-* Then the trial refutes as hard as it can in a quarter of the time that is left: odd rows (adversarial.py),
-  which have been run alone already (climbing.py), in companies of 2 rows to as many as a batch may have
-  (row_groups.py). Nothing more is begun for which there is no time. Where structure has proven that rows are
-  independent, this is left out.
-* A row that fails alone must fail in company, and rows that are answered alone must be answered together. A
-  run that ends for want of time or memory says nothing.
-* Every output must show something: one that is empty, or the same whatever goes in, would not change with
-  neighbours either. Nothing need be shown of one that is proven.
+* Then it is tried to refute it, as hard as a quarter of the time that is left allows: odd rows
+  (adversarial.py), which have been run alone already (climbing.py), in groups of 2 rows to as many as a
+  batch may have (row_groups.py). Nothing more is begun for which there is no time. Where structure has
+  proven that rows are independent, this is left out.
 
-What a trial cannot find, because it takes the right rows to show, the checks in service do
-(execution/verification.py).
+What counts as a difference, and what must have been shown, is said in row_comparison.py. What cannot be
+found so, because it takes the right rows to show, the checks in service do (execution/verification.py).
 
 Pure but for `run`, which the executor gives, and a line in the log where the owner overrules it.
 """
@@ -34,7 +30,7 @@ from hotgraph_server.batching.joining import whole_outputs
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.batching_rules import is_proven, why_alone
+from hotgraph_server.warmup.batching_rules import is_proven, why_unbatched
 from hotgraph_server.warmup.climbing import Lone
 from hotgraph_server.warmup.probing import BoundedRuns
 from hotgraph_server.warmup.row_comparison import CURE, NoEvidence, RowComparison
@@ -81,20 +77,20 @@ def why_not_joined(
 ) -> str | None:
     """Why calls of `signature` must run alone; None: they may share a batch.
 
-    Structure, the owner's word and the trial in one. Where structure proves that rows do not influence each
-    other, the trial only confirms, and need not show anything; where it refutes it, nothing is tried; else a
-    trial that has shown nothing joins nobody. Where the owner says ``always``, what the trial finds
-    is only a warning, with one exception: an output without rows goes to everyone as it is, and that it is
-    the same for everyone must be shown.
+    Structure, the owner's word and trying it in one. Where structure proves that rows do not influence each
+    other, trying only confirms, and need not show anything; where it refutes it, nothing is tried; else what
+    has shown nothing joins no calls. Where the owner says ``always``, what is found is only a warning, with
+    one exception: an output without rows goes to everyone as it is, and that it is the same for everyone
+    must be shown.
 
     Args:
         signature: what is tried.
         run: runs it.
         batching: what its owner says, as in the settings.
         rows: what it is tried with.
-        proof: what the graph's structure proves; None: nobody has looked.
+        proof: what the graph's structure proves; None: it was not looked at.
     """
-    reason = why_alone(signature, batching, proof=proof)
+    reason = why_unbatched(signature, batching, proof=proof)
     if reason is not None:
         return reason
     proven = is_proven(signature, proof)

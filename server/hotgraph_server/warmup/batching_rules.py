@@ -2,7 +2,7 @@
 
 Structure can only forbid. What it does not forbid is tried (batch_safety.py) before the version is
 live. The owner's word (`batching` in the settings: proven-only, tried, always, never) goes further
-in both directions, with two limits: nobody can join what has no rows, and a signature that may change state
+in both directions, with two limits: what has no rows cannot be joined, and a signature that may change state
 runs call by call unless the owner has said just that it need not (`state.batch_writes`), because it can never
 be tried.
 """
@@ -15,7 +15,7 @@ from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING
 
 
-def why_alone(
+def why_unbatched(
     signature: Signature,
     batching: str = "tried",
     *,
@@ -28,7 +28,7 @@ def why_alone(
         signature: what is to be called.
         batching: what its owner says: ``proven-only``, ``tried``, ``always`` (rows do not influence each
             other) or ``never``.
-        proof: what its graph's structure proves; None: nobody has looked.
+        proof: what its graph's structure proves; None: it was not looked at.
         batch_writes: the owner says that rows of several calls may form one step of what changes state.
     """
     if signature.writes and not batch_writes:
@@ -76,7 +76,7 @@ def joined_because(signature: Signature, batching: str = "tried", proof: Judgeme
     """What it rests on, in words for people, that calls of `signature` share batches.
 
     Args:
-        signature, batching, proof: as in `why_alone`.
+        signature, batching, proof: as in `why_unbatched`.
     """
     if is_proven(signature, proof):
         return "proven by structure"

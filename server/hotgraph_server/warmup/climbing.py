@@ -3,7 +3,7 @@
 A number may be an id, and then a large one is telling; or a size, and then it asks for more memory than there
 is. TensorFlow tells what a run allocated. Where that grows with the numbers, they are sizes, and a row is run
 only if the cube of what it is larger by leaves it within the limits. The first run that is interrupted is the
-last one. What rows are answered alone is kept: whatever company they come into is compared with it.
+last one. What rows are answered alone is kept: whatever they are run together with is compared with it.
 
 Pure but for `run`.
 """
@@ -25,7 +25,8 @@ _HIDDEN_BYTES, _HIDDEN_SHARE = 2**16, 0.02
 _TAME = 2.0
 
 SHARE_FOR_TRIAL, SHARE_FOR_PLAN = 1 / 8, 1 / 32
-"""Of the time that is left for a signature: where a trial is to follow, and where only plans are compared."""
+"""Of the time that is left for a signature: where batch safety is tried next, and where only plans are
+compared."""
 
 # Fewer are not worth the time that they would take from what has to be tried.
 _MIN_ROWS = 6

@@ -14,7 +14,7 @@ import numpy as np
 from hotgraph_server.signatures import Part, Shape, Signature
 from hotgraph_server.tensors import Array
 
-# What is taken where nobody knows the rank of a sparse tensor, and how many values a row has at most.
+# What is taken where the rank of a sparse tensor is not known, and how many values a row has at most.
 _UNKNOWN: Shape = (None, None)
 _MAX_IN_ROW = 4
 
@@ -66,7 +66,7 @@ def _add_sparse(
     wanted = _UNKNOWN if known is None else known
     shape = [length if length is not None else size if axis else rows for axis, length in enumerate(wanted)]
     per_row = 0 if 0 in shape else _MAX_IN_ROW
-    # Drawn one by one: nobody can shuffle a row of 2**40 columns.
+    # Drawn one by one: a row of 2**40 columns cannot be shuffled.
     places = [np.repeat(np.arange(length), per_row) for length in shape[:1]]
     places += [random.integers(0, length, shape[0] * per_row) for length in shape[1:] if per_row]
     indices = np.unique(np.stack(places, axis=1), axis=0) if per_row and places else np.zeros((0, len(shape)))

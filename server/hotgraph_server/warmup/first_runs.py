@@ -1,4 +1,4 @@
-"""The first runs of a graph, before anybody may call it.
+"""The first runs of a graph, before it may be called.
 
 Some graphs load and then fail at their first run (a table or variable that nothing initialises, an op
 without a kernel): that must be found before the version is live. The same runs tell which signatures
@@ -7,7 +7,7 @@ may be batched, and what generated input each takes (probing.py).
 One signature that cannot run is no reason to keep the others from their callers: it is given up, with its
 reason, if its runs fail whatever they are given. Where the failure may depend on what is asked (a path that
 is not there, an id out of range) it stays callable: what callers send is not what was generated. A signature
-that changes state is never run here: nobody has asked for the change.
+that changes state is never run here: no caller has asked for the change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.adversarial import adversarial_rows
 from hotgraph_server.warmup.batch_safety import ROWS, Rows, why_not_joined
-from hotgraph_server.warmup.batching_rules import is_proven, why_alone
+from hotgraph_server.warmup.batching_rules import is_proven, why_unbatched
 from hotgraph_server.warmup.climbing import SHARE_FOR_PLAN, SHARE_FOR_TRIAL, Lone, climb, says_nothing
 from hotgraph_server.warmup.probing import BoundedRuns, Limits, Measured, Taken, probe
 from hotgraph_server.warmup.row_comparison import CURE
@@ -70,14 +70,14 @@ class FirstRuns:
     """What they have told, by signature.
 
     Attributes:
-        alone: why its calls run alone; None where they may share a batch. Those of `unusable` are not there.
-        taken: the generated input that it takes; not there: it takes none, or was not run.
-        warmed: what it was run with, or why it was not, in words for people.
-        unusable: why it cannot be called after all.
-        odd: inputs of one row that it has answered or refused within the limits, ordinary ones among them.
+        unbatched_reasons: why its calls run alone; None where they may share a batch. Those of `unusable`
+        are not there. taken: the generated input that it takes; not there: it takes none, or was not run.
+        warmed: what it was run with, or why it was not, in words for people. unusable: why it cannot be
+        called after all. odd: inputs of one row that it has answered or refused within the limits, ordinary
+        ones among them.
     """
 
-    alone: dict[str, str | None] = field(default_factory=dict)
+    unbatched_reasons: dict[str, str | None] = field(default_factory=dict)
     warmed: dict[str, str] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def warm_up(
         where: names the model in the log.
         batching_of: the owner's word on a signature by its name, one of settings.batch.BATCHING.
         samples: what the model brings.
-        batch_writes: as in rules.why_alone.
+        batch_writes: as in batching_rules.why_unbatched.
         settings: what the runs may take, and whether there are any.
         max_rows: that a batch may have.
         clock: monotonic seconds.
@@ -120,13 +120,13 @@ def warm_up(
         signature = left.pop(0)
         name, batching = signature.name, batching_of(signature.name)
         if signature.writes:
-            found.alone[name] = why_alone(signature, batching, batch_writes=batch_writes)
+            found.unbatched_reasons[name] = why_unbatched(signature, batching, batch_writes=batch_writes)
             found.warmed[name] = "not warmed up: it may change state"
         elif not settings.warm_up:
             proof = graph.proofs.get(name)
             never = BoundedRuns(_never, Limits(math.inf, 0), clock)
             rows = Rows(kind="warm_up is off")
-            found.alone[name] = why_not_joined(signature, never, batching, rows, proof)
+            found.unbatched_reasons[name] = why_not_joined(signature, never, batching, rows, proof)
             found.warmed[name] = "not warmed up: warm_up is off"
         else:
             # Each has an equal part of what the ones before it have left.
@@ -177,14 +177,16 @@ class _First:
         kind = taken.kind if isinstance(taken, Taken) and taken.rows == ROWS else _why(taken)
         lone = self._climb(runs, taken)
         rows = Rows(self._samples, kind, lone, self._most_rows(lone))
-        alone = why_not_joined(signature, runs, self._batching, rows, self._proof)
+        unbatched_reason = why_not_joined(signature, runs, self._batching, rows, self._proof)
         if not self._has_run:
             self._run_others(runs)
         reason = self._why_unusable()
         if reason is not None:
             found.unusable[name] = reason
             return
-        found.alone[name] = self._why_not_at_all(taken) if alone is None else alone
+        found.unbatched_reasons[name] = (
+            self._why_not_at_all(taken) if unbatched_reason is None else unbatched_reason
+        )
         if isinstance(taken, Taken):
             found.taken[name] = taken
             found.odd[name] = [one.inputs for one in lone]
@@ -211,7 +213,7 @@ class _First:
         return probe(self._signature, runs, 1)
 
     def _climb(self, runs: BoundedRuns, taken: Taken | RunFailed) -> list[Lone]:
-        """Odd rows alone, for the trial and for the search for a plan."""
+        """Odd rows alone, to try batch safety and plans with."""
         # What values a part of a tensor may have depends on the other parts.
         inputs = self._signature.inputs
         if not isinstance(taken, Taken) or not inputs or any(spec.part is not None for spec in inputs):
@@ -228,7 +230,7 @@ class _First:
     @property
     def _is_joined(self) -> bool:
         """By its structure, and by its owner's word."""
-        return why_alone(self._signature, self._batching, proof=self._proof) is None
+        return why_unbatched(self._signature, self._batching, proof=self._proof) is None
 
     def _run_others(self, runs: BoundedRuns) -> None:
         """Until one is taken: what the model brings, and other generated input, which shows whether an error
@@ -267,10 +269,10 @@ class _First:
         return None
 
 
-def summary(alone: Mapping[str, str | None], unusable: Mapping[str, str]) -> str:
+def summary(unbatched_reasons: Mapping[str, str | None], unusable: Mapping[str, str]) -> str:
     """One line for the log: which signatures are batched, which not, and which cannot be called."""
-    batched = [name for name, reason in alone.items() if reason is None]
-    single = [name for name, reason in alone.items() if reason is not None]
+    batched = [name for name, reason in unbatched_reasons.items() if reason is None]
+    single = [name for name, reason in unbatched_reasons.items() if reason is not None]
     parts = []
     if batched:
         parts.append(f"batched: {', '.join(batched)}")

@@ -119,7 +119,7 @@ class Preparation:
                 padding = padding_of(signature, settings.pad, settings.unpad)
             except ValueError as error:
                 raise LoadError(self._name, f"signature {name!r} cannot be padded: {error}") from error
-            if first.alone[name] is not None:
+            if first.unbatched_reasons[name] is not None:
                 continue
             if signature.writes:
                 # A row that only fills up would be learnt from like any other.
@@ -193,7 +193,7 @@ class Preparation:
             # Larger runs than these have not been tried, and joined calls shall not be the first: where an op
             # asks for more than there is, or counts further than it can, the whole process may end.
             fitting = taken.rows_within(self._warmup.warm_up_memory_mb << 20)
-            if first.alone[name] is None and fitting < self._settings.max_batch_rows:
+            if first.unbatched_reasons[name] is None and fitting < self._settings.max_batch_rows:
                 row_caps[name] = min(fitting, row_caps.get(name, fitting))
         for name, rows in self._time_runs(first, joinings, timed).items():
             sizes.setdefault(name, rows)
@@ -214,7 +214,9 @@ class Preparation:
             signature = left.pop()
             name, taken = signature.name, first.taken[signature.name]
             fitting = taken.rows_within(self._warmup.warm_up_memory_mb << 20)
-            max_rows = min(self._settings.max_batch_rows, fitting) if first.alone[name] is None else 1
+            max_rows = (
+                min(self._settings.max_batch_rows, fitting) if first.unbatched_reasons[name] is None else 1
+            )
             budget_s = (until - self._clock()) / (len(left) + 1)
             joining = joinings.get(name, PLAIN)
             run = self._running(signature)

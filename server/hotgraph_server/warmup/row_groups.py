@@ -1,6 +1,6 @@
-"""Who is run with whom in a trial: companies of rows in which a difference would show. Pure.
+"""Which rows are run with which to try batch safety: groups in which a difference would show. Pure.
 
-What costs little and tells much comes first: every odd row in some company with ordinary ones, then as many
+What costs little and tells much comes first: every odd row in some group with ordinary ones, then as many
 rows as a batch may have, then each odd row beside two ordinary ones only (one that is no number hides what a
 large one would do), then pairs, then rows that fail alone. Each row comes to be first, last and between.
 """

@@ -1,8 +1,9 @@
 """Calls that a model brings to be warmed up with.
 
-They serve twice before the version is live: the first of them are shown to the trial, which learns more
-from real data than from generated rows; then all of them are run, as they are and with the plan that was
-chosen. One that fails keeps the version from being live, because whoever put it there said that it must work.
+They serve twice before the version is live: the first of them are among what batch safety is tried with
+(batch_safety.py), which learns more from real data than from generated rows; then all of them are run, as
+they are and with the plan that was chosen. One that fails keeps the version from being live, because its
+owner put it there as one that must work.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from hotgraph_server.batching.joining import is_whole
-from hotgraph_server.errors import CallError, LoadError
+from hotgraph_server.errors import CallError, LoadError, first_line
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.first_runs import Samples
 
-# Of each source, for the trial, which looks at a few rows of each shape.
+# Of each source, to try batch safety with, which takes a few rows of each shape.
 _MAX_LOOKED_AT = 64
 _MAX_SAMPLES = 8
 
@@ -56,7 +57,7 @@ def nothing(_signatures: Mapping[str, Signature], _unusable: Mapping[str, str]) 
 
 
 def samples_of(*sources: Iterable[Brought]) -> Samples:
-    """The first calls of each source that have the shapes of their signatures, for the trial."""
+    """The first calls of each source that have the shapes of their signatures, to try batch safety with."""
     samples: dict[str, list[Sequence[Array]]] = {}
     for number, calls in enumerate(sources, 1):
         for call in islice(calls, _MAX_LOOKED_AT):
@@ -78,10 +79,8 @@ def replay(calls: Iterable[Brought], run: Run, where: str, rounds: int = 1) -> C
             for _ in range(rounds):
                 call.check(run(call.signature, call.outputs, call.inputs))
         except CallError as error:
-            first_line = str(error).partition("\n")[0]
-            raise LoadError(
-                where, f"warm-up fails: {call.what}: {error.status.name}: {first_line}"
-            ) from error
+            told = f"{error.status.name}: {first_line(error)}"
+            raise LoadError(where, f"warm-up fails: {call.what}: {told}") from error
         kinds[call.kind] += 1
     return kinds
 

@@ -81,6 +81,11 @@ def test_function_within_a_function_runs_no_earlier() -> None:
     assert times["Assign"] is When.AT_ONCE
 
 
+def test_function_that_is_there_for_types_alone_never_runs(tmp_path: Path) -> None:
+    made = package(tmp_path, {"one": "if TYPE_CHECKING:\n    def f():\n        import a"})
+    assert made.imports["p.one"] == {Import("a", When.NEVER)}
+
+
 def test_sentences_end_at_full_stops_and_not_within_names_of_files() -> None:
     text = "What lives here: see\nverdict.py.\n\nNothing else does, e.g.\nthis."
     assert sentences(text) == ["What lives here: see verdict.py.", "Nothing else does, e.g.", "this."]

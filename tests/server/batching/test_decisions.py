@@ -2,46 +2,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.cost import MIN_MARGIN, CostCurve
+from hotgraph_server.batching.cost import MIN_MARGIN
 from hotgraph_server.batching.decisions import (
     MISFITS,
     PASS_OVER,
-    SLACK_S,
+    backfill,
     choose,
-    company,
     goes_at,
-    late_by_s,
     pick,
-    shared_work_s,
     waiting_pays,
-    work_s,
 )
-from hotgraph_server.batching.lane import Flow, Lane
+from hotgraph_server.batching.estimates import SLACK_S
+from hotgraph_server.batching.lane import Lane
 from hotgraph_server.errors import Cancelled
 
 from ..fakes import call, rows
+from .flows import LINEAR, flow_of
 
 NOW = 1000.0
 TICK = 1e-6
-LINEAR = {1: 1.0, 64: 64.0}
-"""A second a row."""
-
-
-def flow_of(costs: Mapping[int, float] | None = None, gap_s: float = math.inf) -> Flow:
-    curve = CostCurve()
-    for count, seconds in (costs or {}).items():
-        for _ in range(3):
-            curve.observe(count, seconds)
-    flow = Flow(curve)
-    flow.gap_s = gap_s
-    return flow
 
 
 def lane_of(
@@ -286,41 +271,16 @@ class TestPick:
         assert bool(picked.taken) is any(one.deadline > NOW for one in calls)
 
 
-class TestCompany:
+class TestBackfill:
     def test_lower_level_fills_the_room_that_is_left(self) -> None:
         calls = [call_of(2), call_of(3), call_of(1), call_of(1)]
-        assert company([call_of(1)], lane_of(*calls, level=2), NOW, 4) == [calls[0], calls[2]]
+        assert backfill([call_of(1)], lane_of(*calls, level=2), NOW, 4) == [calls[0], calls[2]]
 
     def test_it_takes_no_time_from_a_deadline(self) -> None:
         lane = lane_of(call_of(1), call_of(1), level=2, costs=LINEAR)
-        assert company([due(2.0)], lane, NOW, 4) == list(lane.calls)[:1]
-        assert company([due(1.0)], lane, NOW, 4) == []
+        assert backfill([due(2.0)], lane, NOW, 4) == list(lane.calls)[:1]
+        assert backfill([due(1.0)], lane, NOW, 4) == []
 
     def test_it_takes_nobody_who_has_gone(self) -> None:
         lane = lane_of(due(0.0), level=2)
-        assert company([call_of()], lane, NOW, 4) == []
-
-
-class TestWork:
-    @pytest.mark.parametrize(("count", "seconds"), [(0, 0.0), (3, 3.0), (4, 4.0), (9, 9.0)])
-    def test_work_is_full_batches_and_what_is_left_over(self, count: int, seconds: float) -> None:
-        assert work_s(count, 4, flow_of(LINEAR).curve) == pytest.approx(seconds)
-        flat = flow_of({1: 2.0, 4: 2.0}).curve
-        assert work_s(count, 4, flat) == 2.0 * math.ceil(count / 4)
-
-    def test_calls_that_will_come_in_time_make_the_shared_batch_longer(self) -> None:
-        steady: Any = flow_of(LINEAR, gap_s=1.0)
-        assert shared_work_s(1, 8, steady, 0.0) == pytest.approx(1.0)
-        assert shared_work_s(1, 8, steady, 3.5) == pytest.approx(4.0)
-        assert shared_work_s(1, 8, steady, 99.0) == pytest.approx(8.0)
-        assert shared_work_s(8, 8, steady, 99.0) == pytest.approx(8.0)
-        # The full batch before it gives eight more the time to come.
-        assert shared_work_s(9, 8, steady, 0.0) == pytest.approx(16.0)
-        assert shared_work_s(1, 8, flow_of(LINEAR), 99.0) == pytest.approx(1.0)
-
-    def test_lateness_counts_the_present_run_and_what_is_ahead_with_a_margin(self) -> None:
-        assert late_by_s(NOW, NOW + 3.6, NOW + 1.0, 2.0, 1.2) == pytest.approx(SLACK_S)
-        assert late_by_s(NOW, NOW + 2.6, NOW + 1.0, 2.0, 1.2) == pytest.approx(1.0 + SLACK_S)
-
-    def test_run_that_is_overdue_counts_for_nothing(self) -> None:
-        assert late_by_s(NOW, NOW + 1.0, NOW - 9.0, 0.5, 1.1) < 0.0
+        assert backfill([call_of()], lane, NOW, 4) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.decisions import PASS_OVER
-from hotgraph_server.batching.policies import queue_until
+from hotgraph_server.batching.policies import Policies, queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.errors import QueueFull, QueueSizeExceeded, QueueTimedOut
 from hotgraph_server.settings import BatchSettings, QueuePolicy
@@ -131,15 +132,17 @@ class TestTimeout:
         assert queue.queue.poll().batch is not None
 
     def test_moments_of_calls_that_left_are_forgotten(self) -> None:
-        queue = Queue(BatchSettings(queue_policy=policies()))
+        found = Policies("a queue", BatchSettings(queue_policy=policies()))
+        arrays = []
         for _ in range(500):
-            queue.put()
-            queue.take()
-        # Private: what it held is given back at once, so no public behaviour shows it.
-        found = queue.queue._backlog._policies
-        assert found is not None
-        assert not found._until
-        assert len(found._moments) < 100
+            one = call()
+            one.queue_until = 1000.0
+            arrays.append(weakref.ref(one.inputs[0]))
+            found.entered(one)
+            found.left([one])
+        del one
+        assert all(array() is None for array in arrays)
+        assert len(found) < 100
 
 
 class TestSize:

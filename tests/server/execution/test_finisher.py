@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.execution.executor import Executor
 from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher
@@ -12,7 +15,7 @@ from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
 
-from ..fakes import Caller, FakeClock, FakeGraph, call, rows
+from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, call, rows
 
 
 def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
@@ -23,7 +26,7 @@ def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
     )
     assert [caller.answer()[0][0, 0] for caller in callers] == [0, 1, 2]
     assert {caller.thread for caller in callers}.isdisjoint({None, threading.get_ident()})
-    finisher.stop()
+    finisher.stop(HANG_S)
 
 
 def test_everything_handed_over_is_finished_before_it_stops() -> None:
@@ -31,18 +34,27 @@ def test_everything_handed_over_is_finished_before_it_stops() -> None:
     callers = [Caller() for _ in range(100)]
     for caller in callers:
         finisher.hand_over([call(completion=caller.completion)], [[rows(1)]])
-    finisher.stop()
+    finisher.stop(HANG_S)
     assert all(caller.outcomes for caller in callers)
 
 
 def test_there_is_no_thread_before_anything_is_handed_over() -> None:
     finisher = Finisher("unused")
     assert not threads("finisher unused")
-    finisher.stop()
+    finisher.stop(HANG_S)
     finisher.hand_over([call()], [[rows(1)]])
     assert len(threads("finisher unused")) == 1
-    finisher.stop()
+    finisher.stop(HANG_S)
     assert not threads("finisher unused")
+
+
+def test_finisher_that_will_not_go_is_warned_about_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    finisher, may_go = Finisher("stuck"), threading.Event()
+    finisher.hand_over([call(completion=Completion(lambda _: may_go.wait(HANG_S)))], [[rows(1)]])
+    assert not finisher.stop(0)
+    assert "'finisher stuck' has not ended" in caplog.text
+    may_go.set()
+    assert finisher.stop(HANG_S)
 
 
 def threads(name: str) -> list[threading.Thread]:

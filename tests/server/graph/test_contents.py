@@ -101,7 +101,7 @@ def test_strings_that_a_graph_decodes_are_known_and_what_is_generated_is_taken(
     graph = opened(tmp_path, reader)
     assert graph.signatures["serving_default"].contents["text"].name == content
     found = warm_up(graph, "m")
-    assert found.alone == {"serving_default": None}, found.warmed
+    assert found.unbatched_reasons == {"serving_default": None}, found.warmed
     assert found.taken["serving_default"].rows == ROWS
     assert content in found.warmed["serving_default"]
     graph.close()

@@ -3,9 +3,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +11,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hotgraph_server.errors import DeviceNotFound, LoadError, RunFailed
+from hotgraph_server.errors import LoadError, RunFailed
 from hotgraph_server.graph.graph import Graph
-from hotgraph_server.graph.loading import open_session, session_config
 from hotgraph_server.settings import SessionSettings
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup.first_runs import warm_up
 
 from ...saved_models import BUILDERS, DTYPES, SavedModels, tf1
-
-SETTINGS = SessionSettings()
-Arrays = Mapping[str, Array]
-
-
-@contextmanager
-def opened(directory: Path, settings: SessionSettings = SETTINGS) -> Iterator[Graph]:
-    graph = Graph.open(directory, settings)
-    try:
-        yield graph
-    finally:
-        graph.close()
-
-
-def run(
-    graph: Graph, inputs: Arrays, name: str = "serving_default", outputs: tuple[str, ...] | None = None
-) -> dict[str, Array]:
-    """Run a signature with inputs by alias; returns the outputs by alias."""
-    signature = graph.signatures[name]
-    wanted = signature.output_aliases if outputs is None else outputs
-    arrays = graph.run(signature, wanted, [inputs[spec.alias] for spec in signature.inputs])
-    return dict(zip(wanted, arrays, strict=True))
-
-
-def texts(*values: Any) -> Array:
-    return np.array(values, STRING)
-
-
-def f32(*values: Any) -> Array:
-    return np.array(values, np.float32)
-
-
-def i64(*values: Any) -> Array:
-    return np.array(values, np.int64)
+from .graphs import Arrays, assert_same, changed, cut_in_half, f32, i64, opened, run, texts
 
 
 def example(*features: float) -> bytes:
@@ -308,20 +272,6 @@ def eager_answer(directory: Path, name: str, inputs: Arrays) -> Arrays:
     return {alias: tensor.numpy() for alias, tensor in answers.items()}
 
 
-def assert_same(got: Arrays, expected: Arrays) -> None:
-    assert got.keys() == expected.keys()
-    for alias, array in got.items():
-        wanted = expected[alias]
-        assert isinstance(array, np.ndarray)
-        assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape), alias
-        if wanted.dtype == np.float32:
-            np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-6)
-        else:
-            np.testing.assert_array_equal(array, wanted)
-        if wanted.dtype == STRING:
-            assert all(isinstance(text, bytes) for text in array.flat)
-
-
 def test_every_kind_of_the_zoo_is_run_here() -> None:
     assert set(RUNS) | FAIL_AT_THEIR_FIRST_RUN == set(BUILDERS)
     assert set(VALUES) == set(DTYPES)
@@ -415,104 +365,6 @@ def test_another_thread_may_neither_run_nor_close_a_graph(saved_models: SavedMod
         run(graph, {"x": f32([1, 2])})
 
 
-# What is known of the signatures.
-
-
-def test_signatures_are_told_as_they_were_saved(saved_models: SavedModels) -> None:
-    with opened(saved_models["two_in_two_out"]) as graph:
-        one = graph.signatures["serving_default"]
-        assert [(spec.alias, spec.dtype, spec.shape) for spec in one.inputs] == [
-            ("a", np.dtype(np.float32), (None, 3)),
-            ("b", np.dtype(np.int32), (None, 3)),
-        ]
-        assert one.output_aliases == ("product", "sum")
-        assert one.method_name == "tensorflow/serving/predict"
-        assert graph.signature_defs.keys() == {"serving_default"}
-    with opened(saved_models["example_scores"]) as graph:
-        assert graph.signatures["serving_default"].method_name == "tensorflow/serving/classify"
-    with opened(saved_models["unknown_rank"]) as graph:
-        assert graph.signatures["serving_default"].inputs[0].shape is None
-    with opened(saved_models["default_input"]) as graph:
-        defaults = graph.signatures["serving_default"].defaults
-        assert_same(defaults, {"factor": np.array(3, np.float32)})
-
-
-def changed(directory: Path, to: Path, change: Callable[[Any], None]) -> Path:
-    """A copy of a SavedModel whose SavedModel message `change` has altered."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    shutil.copytree(directory, to)
-    path = to / "saved_model.pb"
-    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    change(message)
-    path.write_bytes(message.SerializeToString())
-    return to
-
-
-def test_signature_that_cannot_be_called_is_left_out_with_the_reason(
-    saved_models: SavedModels, tmp_path: Path
-) -> None:
-    def add(message: Any) -> None:
-        signatures = message.meta_graphs[0].signature_def
-        signatures["empty"].CopyFrom(signatures["serving_default"])
-        signatures["empty"].outputs.clear()
-        for name in ("same", "sparse", "quantised", "nothing"):
-            signatures[name].CopyFrom(signatures["serving_default"])
-        for part in ("values", "indices", "dense_shape"):
-            setattr(signatures["same"].inputs["x"].coo_sparse, f"{part}_tensor_name", "x:0")
-        signatures["same"].inputs["x/values"].CopyFrom(signatures["serving_default"].inputs["x"])
-        signatures["sparse"].inputs["x"].coo_sparse.values_tensor_name = "x:0"
-        signatures["quantised"].inputs["x"].dtype = 11
-        signatures["nothing"].inputs["x"].ClearField("name")
-
-    directory = changed(saved_models["two_aliases"], tmp_path / "m", add)
-    with opened(directory) as graph:
-        assert graph.unusable == {
-            "empty": "it has no outputs",
-            "nothing": "'x' is no plain tensor but nothing",
-            "quantised": "'x' has the TensorFlow dtype 11, which no call can carry",
-            "same": "'x/values' is the name of a tensor and of a part of another",
-            "sparse": "'x/indices' is no plain tensor but nothing",
-            "twins": "two of its inputs are the same tensor",
-        }
-        assert_same(run(graph, {"x": f32([1, 2])}), {"first": f32([2, 4]), "second": f32([2, 4])})
-
-
-def test_signature_that_only_loaders_need_is_none_for_anybody_else(saved_models: SavedModels) -> None:
-    with opened(saved_models["tf2_mlp"]) as graph:
-        assert graph.signatures.keys() == graph.signature_defs.keys() == {"serving_default"}
-        assert not graph.unusable
-
-
-def test_composite_output_of_which_a_part_cannot_be_carried_is_left_out(
-    saved_models: SavedModels, tmp_path: Path
-) -> None:
-    def change(message: Any) -> None:
-        outputs = message.meta_graphs[0].signature_def["serving_default"].outputs
-        outputs["ragged"].composite_tensor.components[0].dtype = 21  # a variant
-
-    with opened(changed(saved_models["ragged_and_sparse"], tmp_path / "m", change)) as graph:
-        assert "doubled" in graph.signatures["serving_default"].output_aliases
-        assert not any("ragged" in alias for alias in graph.signatures["serving_default"].output_aliases)
-        assert not graph.unusable
-
-
-def test_signatures_that_write_are_known(saved_models: SavedModels) -> None:
-    writing = {
-        (kind, name) for kind in BUILDERS for name, writes in _writes(saved_models[kind]).items() if writes
-    }
-    assert writing == {
-        *(("counter", "increment"), ("tf1_counter", "add"), ("gated", "hold")),
-        ("slot_sums", "serving_default"),
-        ("keras_counter", "increment"),
-    }
-
-
-def _writes(directory: Path) -> dict[str, bool]:
-    with opened(directory) as graph:
-        return {name: signature.writes for name, signature in graph.signatures.items()}
-
-
 def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: SavedModels) -> None:
     expected = {
         "tf1_softmax": None,
@@ -536,7 +388,7 @@ def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: 
     }
     for kind, reason in expected.items():
         with opened(saved_models[kind]) as graph:
-            alone = warm_up(graph, kind).alone["serving_default"]
+            alone = warm_up(graph, kind).unbatched_reasons["serving_default"]
             assert alone is None if reason is None else reason in (alone or ""), (kind, alone)
 
 
@@ -550,7 +402,7 @@ def test_state_changes_when_it_is_called_and_never_by_the_warm_up(
     saved_models: SavedModels, kind: str, change: str
 ) -> None:
     with opened(saved_models[kind]) as graph:
-        assert "change the state" in (warm_up(graph, kind).alone[change] or "")
+        assert "change the state" in (warm_up(graph, kind).unbatched_reasons[change] or "")
         assert run(graph, {}, "read")["count"].item() == 0
         assert run(graph, {"by": np.array(5)}, change)["count"].item() == 5
         assert run(graph, {}, "read")["count"].item() == 5
@@ -731,137 +583,3 @@ def test_error_says_what_went_wrong_on_any_device(
         with pytest.raises(LoadError) as broken:
             Graph.open(tmp_path / kind, settings)
         assert broken.value.why == "TensorFlow cannot load it: Read less bytes than requested"
-
-
-def test_memory_of_a_gpu_is_taken_as_it_is_needed() -> None:
-    """No GPU is needed to see what a session would be told."""
-    assert session_config(SessionSettings(device="/GPU:0")).gpu_options.allow_growth
-
-
-def test_device_that_is_not_there_is_told_with_those_that_are(saved_models: SavedModels) -> None:
-    with pytest.raises(DeviceNotFound) as caught:
-        Graph.open(saved_models["pass_through"], SessionSettings(device="/CPU:2", cpu_devices=2))
-    assert caught.value.wanted == "/CPU:2"
-    assert caught.value.present[:2] == ["/CPU:0", "/CPU:1"]
-    with pytest.raises(DeviceNotFound, match="no device /GPU:99 on this machine; there is /CPU:0"):
-        Graph.open(saved_models["pass_through"], SessionSettings(device="/GPU:99"))
-
-
-# What cannot be loaded.
-
-
-def cut_in_half(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-
-
-BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no file": (lambda m: (m / "saved_model.pb").unlink(), "no SavedModel here"),
-    "half of the file": (lambda m: cut_in_half(m / "saved_model.pb"), "cannot be read"),
-    "garbage": (lambda m: (m / "saved_model.pb").write_bytes(b"\xff" * 99), "cannot be read"),
-    "empty file": (lambda m: (m / "saved_model.pb").write_bytes(b""), "no graph is tagged 'serve'"),
-    "no variables": (lambda m: shutil.rmtree(m / "variables"), "TensorFlow cannot load it"),
-    "half of the variables": (
-        lambda m: cut_in_half(m / "variables" / "variables.data-00000-of-00001"),
-        "TensorFlow cannot load it",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.parametrize("kind", ["tf1_softmax", "tf2_mlp"])
-def test_broken_saved_model_is_one_line_that_says_where(
-    saved_models: SavedModels, tmp_path: Path, kind: str, name: str
-) -> None:
-    damage, reason = BROKEN[name]
-    directory = tmp_path / kind
-    shutil.copytree(saved_models[kind], directory)
-    damage(directory)
-    with pytest.raises(LoadError, match=reason) as caught:
-        Graph.open(directory, SETTINGS)
-    assert caught.value.where == str(directory)
-    assert "\n" not in str(caught.value)
-
-
-def session_behind(error: BaseException) -> Any:
-    """The session that `open_session` had made when it raised."""
-    (session,) = {
-        frame.f_locals["session"]
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code is open_session.__code__
-    }
-    return session
-
-
-def test_session_of_what_cannot_be_opened_is_closed(saved_models: SavedModels, tmp_path: Path) -> None:
-    """Or every failed try would keep a device's memory."""
-    directory = tmp_path / "m"
-    shutil.copytree(saved_models["tf1_softmax"], directory)
-    shutil.rmtree(directory / "variables")
-    for settings, kind in ((SessionSettings(device="/CPU:2"), DeviceNotFound), (SETTINGS, LoadError)):
-        with pytest.raises(kind) as caught:
-            Graph.open(directory, settings)
-        with pytest.raises(RuntimeError, match="closed Session"):
-            session_behind(caught.value).run([])
-
-
-def test_op_that_tensorflow_does_not_know_is_a_load_error(saved_models: SavedModels, tmp_path: Path) -> None:
-    def rename(message: Any) -> None:
-        (softmax,) = (node for node in message.meta_graphs[0].graph_def.node if node.op == "Softmax")
-        softmax.op = "SoftmaxOfTomorrow"
-
-    directory = changed(saved_models["tf1_softmax"], tmp_path / "m", rename)
-    with pytest.raises(LoadError, match="SoftmaxOfTomorrow"):
-        Graph.open(directory, SETTINGS)
-
-
-def test_saved_model_as_text_is_loaded(saved_models: SavedModels, tmp_path: Path) -> None:
-    from google.protobuf import text_format
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    directory = tmp_path / "m"
-    shutil.copytree(saved_models["pass_through"], directory)
-    binary, text = directory / "saved_model.pb", directory / "saved_model.pbtxt"
-    text.write_text(text_format.MessageToString(saved_model_pb2.SavedModel.FromString(binary.read_bytes())))
-    binary.unlink()
-    with opened(directory) as graph:
-        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
-    text.write_text("this { is no SavedModel")
-    with pytest.raises(LoadError, match="cannot be read"):
-        Graph.open(directory, SETTINGS)
-
-
-def tagged(*tag_sets: list[str]) -> Callable[[Any], None]:
-    def change(message: Any) -> None:
-        (only,) = message.meta_graphs
-        for _ in tag_sets[1:]:
-            message.meta_graphs.add().CopyFrom(only)
-        for meta_graph, tags in zip(message.meta_graphs, tag_sets, strict=True):
-            meta_graph.meta_info_def.tags[:] = tags
-
-    return change
-
-
-@pytest.mark.parametrize("tag_sets", [[["gpu", "serve"]], [[]], [["train"], ["serve"]]])
-def test_graph_tagged_serve_or_the_only_one_is_opened(
-    saved_models: SavedModels, tmp_path: Path, tag_sets: list[list[str]]
-) -> None:
-    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(*tag_sets))
-    with opened(directory) as graph:
-        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
-
-
-def test_graph_of_a_tag_can_be_chosen(saved_models: SavedModels, tmp_path: Path) -> None:
-    tag_sets = (["serve"], ["tune", "gpu"], ["train", "gpu"])
-    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(*tag_sets))
-    with opened(directory, SessionSettings(graph_tag="tune")) as graph:
-        assert run(graph, {"x": f32([1, 2])})["doubled"].tolist() == [[2, 4]]
-    for tag, said in (("eval", "no graph is tagged 'eval'"), ("gpu", "more than one graph is tagged 'gpu'")):
-        with pytest.raises(LoadError, match=said):
-            Graph.open(directory, SessionSettings(graph_tag=tag))
-
-
-def test_choice_of_graphs_that_cannot_be_made_is_told(saved_models: SavedModels, tmp_path: Path) -> None:
-    directory = changed(saved_models["pass_through"], tmp_path / "m", tagged(["train"], ["eval"]))
-    with pytest.raises(LoadError, match=r"no graph is tagged 'serve'; there are \[\['train'\], \['eval'\]\]"):
-        Graph.open(directory, SETTINGS)

@@ -42,7 +42,7 @@ def test_nothing_is_said_of_signatures_that_cannot_share_batches_anyway(saved_mo
 
 def test_what_is_refuted_is_not_even_tried_and_names_the_op(saved_models: SavedModels) -> None:
     graph = Graph.open(saved_models["batch_statistics"], SessionSettings())
-    reason = warm_up(graph, "m").alone["serving_default"] or ""
+    reason = warm_up(graph, "m").unbatched_reasons["serving_default"] or ""
     assert reason.startswith("refuted by structure: ")
     assert "(Mean)" in reason
     graph.close()

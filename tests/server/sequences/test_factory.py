@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import SettingsError
+from hotgraph_server.sequences.bounds import Bounds
 from hotgraph_server.sequences.factory import bounds_of
 from hotgraph_server.sequences.layout import Layout
 from hotgraph_server.sequences.rules import SequenceRules, StateTensor
-from hotgraph_server.sequences.table import Bounds
 from hotgraph_server.settings import BatchSettings, SequenceSettings
 
 from ..fakes import signature

@@ -23,8 +23,9 @@ from hotgraph_server.errors import (
     SequenceCut,
     WouldBeLate,
 )
-from hotgraph_server.sequences.call import Ended, Result, Run, SequenceCall, SequenceId, Stage
-from hotgraph_server.sequences.table import Bounds, Table, Work
+from hotgraph_server.sequences.bounds import Bounds
+from hotgraph_server.sequences.call import Actions, Ended, Result, Run, SequenceCall, SequenceId, Stage
+from hotgraph_server.sequences.table import Table
 
 IDLE_S = 1.0
 FAULT = RunFailed(3, "a row that the graph refuses")
@@ -39,7 +40,8 @@ class Accumulator:
     def __init__(self, **bounds: Any) -> None:
         self.now = 100.0
         given = {"slots": 2, "idle_s": IDLE_S, "initial": (np.zeros(1),), **bounds}
-        self.table = Table("model 'm' version 1", "m", Bounds(**given))
+        self.bounds = Bounds(**given)
+        self.table = Table("model 'm' version 1", "m", self.bounds)
         self.runs: list[Run] = []
         self.outcomes: dict[SequenceCall, Outcome] = {}
         self.warnings: list[str] = []
@@ -74,15 +76,15 @@ class Accumulator:
         self.do(self.table.admit(call, self.now))
         return call
 
-    def do(self, work: Work) -> None:
-        self.warnings += work.warnings
-        for run in work.runs:
+    def do(self, actions: Actions) -> None:
+        self.warnings += actions.warnings
+        for run in actions.runs:
             assert not any(call.completion.taken and call.stage is not Stage.RUNNING for call in run.members)
-        self.runs += work.runs
-        for run in work.withdrawn:
+        self.runs += actions.runs
+        for run in actions.withdrawn:
             if run in self.runs:
                 self.over(run, Cancelled())
-        for call, outcome, _ in work.outcomes:
+        for call, outcome, _ in actions.outcomes:
             call.completion.finish(outcome)
 
     def over(self, run: Run | None = None, error: CallError | None = None) -> None:
@@ -391,7 +393,7 @@ def test_a_state_that_grows_past_the_limit_ends_its_own_sequence_only() -> None:
     assert held.table.ended[Ended.STATE_FULL] == 1
     held.all_over()
     assert held.sum_of(calls[1]) == 1
-    assert held.table.state_nbytes == 8
+    assert held.table.occupancy.state_nbytes == 8
 
 
 def test_calls_past_the_edge_are_refused_and_their_sequence_stays() -> None:
@@ -618,17 +620,17 @@ class Reference(RuleBasedStateMachine):
 
     @invariant()
     def no_two_share_a_slot_or_a_turn(self) -> None:
-        table, runs = self.held.table, self.held.runs
-        places = [one.place for one in table._live if one.place >= 0]
+        table, runs, bounds = self.held.table, self.held.runs, self.held.bounds
+        places = [one.place for one in table if one.place >= 0]
         assert len(places) == len(set(places))
-        assert all(place < table._bounds.slots for place in places)
+        assert all(place < bounds.slots for place in places)
         running = [call.sequence for run in runs for call in run.members]
         assert len(running) == len(set(running))
         assert table.calls == sum(call.stage is not Stage.DONE for call in self.calls)
-        assert table.waiting == sum(call.stage is Stage.WAITING for call in self.calls)
-        assert table.state_nbytes == sum(one.nbytes for one in table._live)
+        assert table.occupancy.waiting == sum(call.stage is Stage.WAITING for call in self.calls)
+        assert table.occupancy.state_nbytes == sum(one.nbytes for one in table)
         assert all(call in self.held.outcomes for call in self.calls if call.stage is Stage.DONE)
-        if table._bounds.direct:
+        if bounds.direct:
             assert len(runs) <= 1
 
     def teardown(self) -> None:
@@ -643,7 +645,7 @@ class Reference(RuleBasedStateMachine):
         self.answers_are_the_reckoned_ones()
         assert all(call in held.outcomes for call in self.calls), "somebody waits for ever"
         assert not len(held.table)
-        assert not held.table.state_nbytes
+        assert not held.table.occupancy.state_nbytes
         assert held.table.due() == math.inf
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.state.files import Disk
-from hotgraph_server.state.learnt import _MAX_BYTES, Learnt, Memory, decode, encode
+from hotgraph_server.state.learnt import MAX_BYTES, Learnt, Memory, decode, encode
 
 BY = "tensorflow 2.21.0; device /device:CPU:0"
 LEARNT = {"a": Learnt(4096), "b": Learnt(0, "output 'y' differs")}
@@ -54,7 +54,7 @@ def test_what_something_else_has_learnt_is_not_taken_and_is_written_over(tmp_pat
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"{", b"[]", b"null", b'{"format": 2}', b"\xff\xfe", b" " * (_MAX_BYTES + 1)),
+        *(b"", b"{", b"[]", b"null", b'{"format": 2}', b"\xff\xfe", b" " * (MAX_BYTES + 1)),
         encode(BY, LEARNT)[:-1],
         orjson.dumps({"format": 1, "made_by": BY}),
         orjson.dumps({"format": 1, "made_by": BY, "signatures": {"a": 3}}),

@@ -18,9 +18,8 @@ from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
 
-# The ways that hot calls can take through the transport, as the settings that choose them. Every test
-# of hot calls runs on each.
-LANES: dict[str, dict[str, Any]] = {"fast lane": {"fast_lane": True}, "pools": {"fast_lane": False}}
+# The servers that can carry calls, as the settings that choose them. Every test of hot calls runs on each.
+TRANSPORTS: dict[str, dict[str, Any]] = {"http2": {"fast_lane": True}, "grpcio": {"fast_lane": False}}
 
 Serve = Callable[..., GrpcServer]
 Connect = Callable[[GrpcServer], grpc.Channel]
@@ -71,7 +70,7 @@ class Toys:
             self.release(reply)
 
     def _echo(self, message: bytes, reply: Reply) -> None:
-        # A message that says who encoded it would differ from lane to lane; who finishes does not.
+        # A message that says who encoded it would differ between the servers; who finishes does not.
         threading.Thread(target=reply.finish, args=(lambda: message,), name="toy executor").start()
 
     def _hold(self, message: bytes, reply: Reply) -> None:
@@ -88,10 +87,10 @@ class Toys:
         raise self.error
 
 
-@pytest.fixture(params=LANES)
-def lane(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings that choose one way of hot calls."""
-    return LANES[request.param]
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings that choose what carries calls."""
+    return TRANSPORTS[request.param]
 
 
 @pytest.fixture
@@ -102,13 +101,13 @@ def toys() -> Iterator[Toys]:
 
 
 @pytest.fixture
-def serve(lane: dict[str, Any], toys: Toys) -> Iterator[Serve]:
+def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
     """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
     `admit` at their door if that is."""
     servers: list[GrpcServer] = []
 
     def start(*services: Service, admit: Admit | None = None, **listen: Any) -> GrpcServer:
-        settings = ListenSettings(**{"port": 0, **lane, **listen})
+        settings = ListenSettings(**{"port": 0, **transport, **listen})
         server = GrpcServer(settings, services or [toys.service], admit)
         servers.append(server)
         server.start()

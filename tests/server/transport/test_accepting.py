@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hotgraph_server.transport import accepting
-from hotgraph_server.transport.accepting import Acceptor
+from hotgraph_server.transport.accepting import EventLoopAcceptor
 from hotgraph_server.transport.listening import listen
 
 PATIENCE_S = 30.0
@@ -63,7 +63,7 @@ def listener() -> Iterator[socket.socket]:
 def test_connections_are_accepted_until_the_end(listener: socket.socket) -> None:
     async def main() -> None:
         port = listener.getsockname()[1]
-        acceptor = Acceptor([listener], Hello)
+        acceptor = EventLoopAcceptor([listener], Hello)
         acceptor.open()
         assert await asyncio.gather(*(heard(port) for _ in range(100))) == [b"hello"] * 100
         acceptor.close()
@@ -90,7 +90,7 @@ def test_process_without_files_pauses_says_so_once_and_goes_on(
     async def main() -> None:
         port = listener.getsockname()[1]
         without = scarce(monkeypatch, listener, *[number] * 5)
-        acceptor = Acceptor([without], Hello)  # type: ignore[list-item]
+        acceptor = EventLoopAcceptor([without], Hello)  # type: ignore[list-item]
         acceptor.open()
         assert await heard(port) == b"hello"
         assert without.tries >= 6
@@ -112,7 +112,7 @@ def test_caller_that_changed_its_mind_is_no_reason_to_pause(
     async def main() -> None:
         port = listener.getsockname()[1]
         gone = scarce(monkeypatch, listener, errno.ECONNABORTED)
-        acceptor = Acceptor([gone], Hello)  # type: ignore[list-item]
+        acceptor = EventLoopAcceptor([gone], Hello)  # type: ignore[list-item]
         acceptor.open()
         assert await heard(port) == b"hello"
         acceptor.close()
@@ -121,12 +121,18 @@ def test_caller_that_changed_its_mind_is_no_reason_to_pause(
     assert "no more connections" not in caplog.text
 
 
-def test_acceptor_that_pauses_can_be_closed(listener: socket.socket) -> None:
+def test_acceptor_that_pauses_can_be_closed(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        acceptor = Acceptor([listener], Hello)
+        port = listener.getsockname()[1]
+        without = scarce(monkeypatch, listener, errno.EMFILE)
+        monkeypatch.setattr(accepting, "PAUSE_S", 3600.0)
+        acceptor = EventLoopAcceptor([without], Hello)  # type: ignore[list-item]
         acceptor.open()
-        acceptor._wait(OSError(errno.EMFILE, "Too many open files"))
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        while not without.tries:
+            await asyncio.sleep(0)
         acceptor.close()
+        writer.close()
         assert listener.fileno() == -1
 
     asyncio.run(main())

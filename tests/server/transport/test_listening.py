@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport import listening
 from hotgraph_server.transport.listening import listen, written
 
 from ..fakes import HANG_S
@@ -85,15 +84,16 @@ def test_port_zero_is_tried_again_until_it_is_free_on_every_address(
     addresses: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses += [V4, V4_TOO]
-    listen_on, tries = listening._listen_on, []
+    tries = []
 
-    def unlucky(address: Any, port: int, **how: bool) -> socket.socket:
-        tries.append(port)
-        if len(tries) in (2, 4):
-            raise OSError(errno.EADDRINUSE, "in use")
-        return listen_on(address, port, **how)
+    class Unlucky(socket.socket):
+        def bind(self, address: Any) -> None:
+            tries.append(address[1])
+            if len(tries) in (2, 4):
+                raise OSError(errno.EADDRINUSE, "in use")
+            super().bind(address)
 
-    monkeypatch.setattr(listening, "_listen_on", unlucky)
+    monkeypatch.setattr(socket, "socket", Unlucky)
     sockets, port = listen("many", 0)
     assert len(tries) == 6
     assert tries[0] == tries[2] == tries[4] == 0

@@ -15,7 +15,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 from hotgraph_server.errors import NotReady, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.server import GrpcServer
-from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
+from hotgraph_server.transport.service import (
+    LARGE_MESSAGE,
+    OpenStream,
+    PlainMethod,
+    Reply,
+    Service,
+    StreamingMethod,
+)
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 
@@ -35,26 +42,26 @@ class TestAddress:
         assert hot(connect(server), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
 
     def test_port_in_use_is_told_with_the_address(
-        self, server: GrpcServer, lane: dict[str, Any], toys: Toys
+        self, server: GrpcServer, transport: dict[str, Any], toys: Toys
     ) -> None:
         port = int(server.address.rpartition(":")[2])
         with pytest.raises(StartError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is in use"):
-            GrpcServer(ListenSettings(port=port, **lane), [toys.service])
+            GrpcServer(ListenSettings(port=port, **transport), [toys.service])
 
     @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::2"])
     def test_address_that_is_not_this_machines_is_told(
-        self, host: str, lane: dict[str, Any], toys: Toys
+        self, host: str, transport: dict[str, Any], toys: Toys
     ) -> None:
         with pytest.raises(StartError, match=r"cannot listen on .*the address is not this machine's"):
-            GrpcServer(ListenSettings(host=host, port=0, **lane), [toys.service])
+            GrpcServer(ListenSettings(host=host, port=0, **transport), [toys.service])
 
     def test_port_is_free_again_after_the_stop(self, server: GrpcServer, serve: Serve) -> None:
         port = int(server.address.rpartition(":")[2])
         server.stop(PATIENCE_S)
         assert serve(port=port).address == server.address
 
-    def test_calls_are_answered_only_after_the_start(self, lane: dict[str, Any], toys: Toys) -> None:
-        server = GrpcServer(ListenSettings(port=0, **lane), [toys.service])
+    def test_calls_are_answered_only_after_the_start(self, transport: dict[str, Any], toys: Toys) -> None:
+        server = GrpcServer(ListenSettings(port=0, **transport), [toys.service])
         with grpc.insecure_channel(server.address) as channel:
             call = hot(channel, "Echo").future(b"early", wait_for_ready=True, timeout=PATIENCE_S)
             assert not call.done()
@@ -88,8 +95,8 @@ class TestOpening:
         )
 
     @pytest.fixture
-    def loading(self, lane: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
-        server = GrpcServer(ListenSettings(port=0, **lane), [watched])
+    def loading(self, transport: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
+        server = GrpcServer(ListenSettings(port=0, **transport), [watched])
         server.start(self.REFUSAL)
         yield server
         server.stop(0)
@@ -152,8 +159,8 @@ class TestStop:
     def test_idle_server_stops_at_once_and_well(self, server: GrpcServer) -> None:
         assert server.stop(PATIENCE_S)
 
-    def test_server_that_was_never_started_stops(self, lane: dict[str, Any], toys: Toys) -> None:
-        GrpcServer(ListenSettings(port=0, **lane), [toys.service]).stop(0)
+    def test_server_that_was_never_started_stops(self, transport: dict[str, Any], toys: Toys) -> None:
+        GrpcServer(ListenSettings(port=0, **transport), [toys.service]).stop(0)
 
     def test_calls_inside_are_answered_and_new_ones_refused(
         self, server: GrpcServer, channel: grpc.Channel, connect: Connect, toys: Toys
@@ -197,6 +204,20 @@ class TestStop:
     def test_stopping_twice_is_stopping_once(self, server: GrpcServer) -> None:
         assert server.stop(PATIENCE_S)
         server.stop(0)
+
+    def test_no_thread_is_left_behind(self, serve: Serve, connect: Connect) -> None:
+        before = set(threading.enumerate())
+        server = serve()
+        channel = connect(server)
+        # Decoded aside, where that is done.
+        assert hot(channel, "Echo")(bytes(LARGE_MESSAGE + 1), timeout=PATIENCE_S)
+        assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
+        next(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()))
+        threads = set(threading.enumerate()) - before
+        ours = {one for one in threads if one.name.startswith(("serving", "decoding", "hot call", "stream"))}
+        assert len(ours) == 2
+        assert server.stop(PATIENCE_S)
+        assert not any(one.is_alive() for one in ours)
 
     def test_another_server_in_the_process_goes_on(self, serve: Serve, connect: Connect) -> None:
         first, second = serve(), serve()

@@ -63,26 +63,26 @@ def test_what_a_server_left_that_is_gone_makes_way(serve: Serve, left_behind: st
     assert echo(f"unix:{left_behind}") == b"hello"
 
 
-def refusal(lane: dict[str, Any], toys: Toys, path: str) -> str:
+def refusal(transport: dict[str, Any], toys: Toys, path: str) -> str:
     """What a server says that cannot have the path; nothing of it may be left."""
     with pytest.raises(StartError) as raised:
-        GrpcServer(ListenSettings(port=0, socket_path=path, **lane), [toys.service])
+        GrpcServer(ListenSettings(port=0, socket_path=path, **transport), [toys.service])
     said = str(raised.value)
     assert said.startswith(f"cannot listen on unix:{path}: ")
     return said.partition(f"{path}: ")[2]
 
 
 def test_server_that_answers_there_keeps_its_socket(
-    serve: Serve, lane: dict[str, Any], toys: Toys, path: str
+    serve: Serve, transport: dict[str, Any], toys: Toys, path: str
 ) -> None:
     serve(socket_path=path)
-    assert refusal(lane, toys, path) == "another server answers there"
+    assert refusal(transport, toys, path) == "another server answers there"
     assert echo(f"unix:{path}") == b"hello"
 
 
-def test_file_that_is_no_socket_is_kept(lane: dict[str, Any], toys: Toys, path: str) -> None:
+def test_file_that_is_no_socket_is_kept(transport: dict[str, Any], toys: Toys, path: str) -> None:
     Path(path).write_text("precious")
-    assert refusal(lane, toys, path) == "there is a file, and it is no socket"
+    assert refusal(transport, toys, path) == "there is a file, and it is no socket"
     assert Path(path).read_text() == "precious"
 
 

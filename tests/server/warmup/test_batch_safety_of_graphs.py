@@ -29,7 +29,7 @@ def tried(case: Case, max_rows: int = 16) -> str | None:
     graph = as_graph(built)
     graph.proofs = {}
     try:
-        return first_runs(graph, max_rows).alone["serving_default"]
+        return first_runs(graph, max_rows).unbatched_reasons["serving_default"]
     finally:
         graph.close()
 
@@ -169,7 +169,7 @@ def test_all_other_graphs_are_refuted(name: str) -> None:
 def no_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept from the trial that shapes already speak against."""
     for module in (batch_safety, first_runs_module):
-        monkeypatch.setattr(module, "why_alone", lambda *_, **__: None)
+        monkeypatch.setattr(module, "why_unbatched", lambda *_, **__: None)
 
 
 def test_outputs_that_are_always_empty_are_no_evidence() -> None:

@@ -9,22 +9,22 @@ from hotgraph_server.batching.joining import whole_outputs
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.signatures import Part, Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
-from hotgraph_server.warmup.batching_rules import has_rows, joined_because, why_alone
+from hotgraph_server.warmup.batching_rules import has_rows, joined_because, why_unbatched
 
 from ..fakes import signature
 
 
 def test_signature_with_free_rows_in_and_out_may_be_tried() -> None:
-    assert why_alone(signature(inputs={"a": (None,), "b": (None, 3)}, outputs={"y": (None, 5)})) is None
+    assert why_unbatched(signature(inputs={"a": (None,), "b": (None, 3)}, outputs={"y": (None, 5)})) is None
 
 
 def test_free_inner_shape_may_follow_that_of_an_input() -> None:
-    assert why_alone(signature(inputs={"a": (None, None)}, outputs={"y": (None, None, 3)})) is None
+    assert why_unbatched(signature(inputs={"a": (None, None)}, outputs={"y": (None, None, 3)})) is None
 
 
 def test_free_inner_shape_that_follows_no_input_comes_from_values_and_runs_alone() -> None:
     """A bag of words is as wide as the greatest id among the neighbours."""
-    reason = why_alone(signature(inputs={"ids": (None, 4)}, outputs={"counts": (None, None)}))
+    reason = why_unbatched(signature(inputs={"ids": (None, 4)}, outputs={"counts": (None, None)}))
     assert reason is not None
     assert "inner shape of output 'counts'" in reason
 
@@ -42,7 +42,7 @@ def test_free_inner_shape_that_follows_no_input_comes_from_values_and_runs_alone
 def test_what_has_no_rows_or_writes_runs_alone_whatever_its_owner_says(
     one: Signature, reason: str, batching: str
 ) -> None:
-    assert reason in (why_alone(one, batching) or "")
+    assert reason in (why_unbatched(one, batching) or "")
 
 
 @pytest.mark.parametrize("batching", ["tried", "always"])
@@ -54,39 +54,39 @@ def test_parts_of_a_tensor_have_no_rows_to_join_whatever_their_owner_says(side: 
         one = replace(one, inputs=(*one.inputs, part))
     else:
         one = replace(one, outputs=(*one.outputs, part))
-    assert "'p' is a tensor of several parts" in (why_alone(one, batching) or "")
+    assert "'p' is a tensor of several parts" in (why_unbatched(one, batching) or "")
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (0, 2), None], ids=["one row", "no row", "any rank"])
 def test_every_input_but_a_scalar_needs_a_free_dimension_0(shape: Shape | None) -> None:
     one = signature(inputs={"a": (None, 2), "b": shape})
     for batching in ("tried", "always"):
-        assert "input 'b'" in (why_alone(one, batching) or "")
+        assert "input 'b'" in (why_unbatched(one, batching) or "")
 
 
 @pytest.mark.parametrize("shape", [(), (1, 2), (0, 2), None], ids=["scalar", "one row", "no row", "any rank"])
 def test_output_without_a_free_dimension_0_needs_its_owners_word(shape: Shape | None) -> None:
     one = signature(outputs={"y": (None, 2), "z": shape})
-    assert "output 'z'" in (why_alone(one) or "")
-    assert why_alone(one, "always") is None
+    assert "output 'z'" in (why_unbatched(one) or "")
+    assert why_unbatched(one, "always") is None
 
 
 def test_scalar_inputs_may_be_tried_unless_they_are_strings() -> None:
     number = signature(inputs={"x": (None, 2), "factor": ()})
-    assert why_alone(number) is None
+    assert why_unbatched(number) is None
     word = signature(inputs={"x": (None, 2), "mode": ()}, dtype=STRING)
-    assert "values cannot be tried" in (why_alone(word) or "")
-    assert why_alone(word, "always") is None
+    assert "values cannot be tried" in (why_unbatched(word) or "")
+    assert why_unbatched(word, "always") is None
 
 
 def test_strings_are_for_the_trial_to_judge() -> None:
-    assert why_alone(signature(dtype=STRING)) is None
+    assert why_unbatched(signature(dtype=STRING)) is None
     numbers, words = signature(), signature(dtype=STRING)
-    assert why_alone(Signature("classes", numbers.inputs, words.outputs)) is None
+    assert why_unbatched(Signature("classes", numbers.inputs, words.outputs)) is None
 
 
 def test_owner_who_says_never_is_obeyed() -> None:
-    assert "settings" in (why_alone(signature(), "never") or "")
+    assert "settings" in (why_unbatched(signature(), "never") or "")
 
 
 def test_outputs_without_rows_are_known_and_those_of_unknown_rank_are_taken_for_batched() -> None:
@@ -97,10 +97,10 @@ def test_outputs_without_rows_are_known_and_those_of_unknown_rank_are_taken_for_
 
 def test_proven_only_joins_nothing_that_is_not_proven() -> None:
     one = signature()
-    assert "it is not proven" in (why_alone(one, "proven-only") or "")
+    assert "it is not proven" in (why_unbatched(one, "proven-only") or "")
     for verdict in (Verdict.UNKNOWN, Verdict.PROVEN):
         outputs = {"y": OutputJudgement(verdict)}
-        reason = why_alone(
+        reason = why_unbatched(
             one, "proven-only", proof=Judgement(verdict, outputs, "f (Unique) is no op we know")
         )
         assert (reason is None) == (verdict is Verdict.PROVEN)

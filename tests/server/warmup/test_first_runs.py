@@ -33,7 +33,7 @@ def failing(status: grpc.StatusCode) -> FakeGraph:
 
 def test_signature_that_passes_the_trial_is_batched() -> None:
     graph = opened(FakeGraph())
-    assert warm_up(graph, "m", max_rows=16).alone == {"serving_default": None}
+    assert warm_up(graph, "m", max_rows=16).unbatched_reasons == {"serving_default": None}
     # Once to see what it takes; then odd rows alone; then all sizes together, and each row by itself.
     sizes = [len(inputs[0]) for inputs in graph.runs]
     assert sizes[:3] == [3, 1, 1]
@@ -42,12 +42,12 @@ def test_signature_that_passes_the_trial_is_batched() -> None:
 
 def test_signature_that_fails_the_trial_runs_alone_and_says_why() -> None:
     graph = opened(FakeGraph(compute=lambda inputs: [inputs[0] - inputs[0].mean(axis=0)]))
-    assert "neighbours" in (warm_up(graph, "m").alone["serving_default"] or "")
+    assert "neighbours" in (warm_up(graph, "m").unbatched_reasons["serving_default"] or "")
 
 
 def test_signature_that_changes_state_is_never_run() -> None:
     graph = opened(FakeGraph(signature(writes=True), signature("reset", inputs={}, writes=True)))
-    reasons = warm_up(graph, "m").alone
+    reasons = warm_up(graph, "m").unbatched_reasons
     assert graph.runs == []
     assert all("change the state" in (reason or "") for reason in reasons.values())
 
@@ -55,7 +55,7 @@ def test_signature_that_changes_state_is_never_run() -> None:
 def test_signature_that_runs_alone_anyway_is_run_with_one_row_only() -> None:
     graph = opened(FakeGraph(signature(inputs={"x": (1, 2)}), signature("read", inputs={})))
     graph.compute = lambda inputs: inputs or doubled(inputs)
-    reasons = warm_up(graph, "m").alone
+    reasons = warm_up(graph, "m").unbatched_reasons
     assert {tuple(array.shape for array in inputs) for inputs in graph.runs} == {((1, 2),), ()}
     # Odd values are for the search for a plan.
     assert any(np.isnan(inputs[0]).any() for inputs in graph.runs if inputs)
@@ -66,7 +66,7 @@ def test_signature_that_runs_alone_anyway_is_run_with_one_row_only() -> None:
 
 def test_owners_word_decides_which_signatures_are_tried() -> None:
     graph = opened(FakeGraph(signature("a"), signature("b")))
-    reasons = warm_up(graph, "m", {"a": "never", "b": "tried"}.__getitem__).alone
+    reasons = warm_up(graph, "m", {"a": "never", "b": "tried"}.__getitem__).unbatched_reasons
     assert reasons == {"a": "the settings say so", "b": None}
     # The first is warmed all the same.
     runs_of_the_first = next(n for n, inputs in enumerate(graph.runs) if len(inputs[0]) > 1)
@@ -86,7 +86,7 @@ def takes_only(value: float) -> FakeGraph:
 
 def test_graph_is_tried_with_what_it_brings_where_it_takes_nothing_else() -> None:
     samples = {"serving_default": [[rows(7, 8)]]}
-    assert warm_up(takes_only(7), "m", samples=samples).alone == {"serving_default": None}
+    assert warm_up(takes_only(7), "m", samples=samples).unbatched_reasons == {"serving_default": None}
 
 
 def test_graph_that_runs_alone_is_warmed_with_what_it_brings(caplog: pytest.LogCaptureFixture) -> None:
@@ -118,7 +118,7 @@ def test_signature_that_fails_whatever_it_is_given_is_given_up_and_the_others_ar
     bad = signature("bad", {"x": (None, 5)}, {"y": (None, 5)})
     found = warm_up(opened(FakeGraph(signature(), bad, compute=compute)), "m")
     assert found.unusable == {"bad": f"it fails whatever it is given: {words}"}
-    assert found.alone == {"serving_default": None}
+    assert found.unbatched_reasons == {"serving_default": None}
 
 
 @pytest.mark.parametrize("status", [status for status, _ in UNFIT])
@@ -130,7 +130,7 @@ def test_signature_whose_failure_depends_on_what_it_is_given_stays_callable(stat
 
     found = warm_up(opened(FakeGraph(compute=compute)), "m")
     assert not found.unusable
-    assert "could not be tried" in (found.alone["serving_default"] or "")
+    assert "could not be tried" in (found.unbatched_reasons["serving_default"] or "")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,11 @@ def test_graph_that_refuses_generated_input_is_served_and_runs_alone_and_says_th
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     found = warm_up(failing(grpc.StatusCode.INVALID_ARGUMENT), "m")
-    for text in (found.alone["serving_default"] or "", found.warmed["serving_default"], caplog.text):
+    for text in (
+        found.unbatched_reasons["serving_default"] or "",
+        found.warmed["serving_default"],
+        caplog.text,
+    ):
         assert "what TensorFlow said; warm-up records" in text
     assert not found.taken
 
@@ -184,7 +188,7 @@ def test_signature_that_takes_one_row_at_a_time_is_warmed_up_with_it() -> None:
 
     found = warm_up(opened(FakeGraph(compute=compute)), "m")
     assert found.taken["serving_default"].rows == 1
-    assert "takes no 3 generated rows at once" in (found.alone["serving_default"] or "")
+    assert "takes no 3 generated rows at once" in (found.unbatched_reasons["serving_default"] or "")
 
 
 def test_run_that_does_not_end_costs_its_part_of_the_time_and_no_more(
@@ -220,7 +224,7 @@ def test_run_that_wants_more_memory_than_allowed_is_no_evidence() -> None:
 
     found = warm_up(opened(Large()), "m", settings=WarmupSettings(warm_up_memory_mb=2000))
     assert found.taken["serving_default"].rows == 1
-    assert found.alone["serving_default"] is not None
+    assert found.unbatched_reasons["serving_default"] is not None
     found = warm_up(opened(Large()), "m", settings=WarmupSettings(warm_up_memory_mb=1000))
     assert not found.taken
     assert "allocates 1.07e+03 MB, and warm-up-memory-mb allows" in found.warmed["serving_default"]
@@ -229,8 +233,10 @@ def test_run_that_wants_more_memory_than_allowed_is_no_evidence() -> None:
 def test_nothing_is_run_where_warm_up_is_off() -> None:
     off = WarmupSettings(warm_up=False)
     graph = opened(FakeGraph())
-    assert "warm_up is off" in (warm_up(graph, "m", settings=off).alone["serving_default"] or "")
-    assert warm_up(graph, "m", lambda _: "always", settings=off).alone == {"serving_default": None}
+    assert "warm_up is off" in (warm_up(graph, "m", settings=off).unbatched_reasons["serving_default"] or "")
+    assert warm_up(graph, "m", lambda _: "always", settings=off).unbatched_reasons == {
+        "serving_default": None
+    }
     assert not graph.runs
 
 

@@ -33,7 +33,7 @@ from hotgraph_server.observability.admin.http import (
     text,
     write_response,
 )
-from hotgraph_server.transport.accepting import Acceptor
+from hotgraph_server.transport.accepting import EventLoopAcceptor
 from hotgraph_server.transport.listening import listen, written
 
 _LOG = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class AdminServer:
     async def _main(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        acceptor = Acceptor(self._sockets, self._protocol)
+        acceptor = EventLoopAcceptor(self._sockets, self._protocol)
         acceptor.open()
         self._looping.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from hotgraph_server.models.version import Version
-from hotgraph_server.sequences.batcher import SequenceFigures
+from hotgraph_server.sequences.figures import SequenceFigures
 
 _OF_VERSION = ("model", "version")
 _GAUGES: tuple[tuple[str, str, Callable[[SequenceFigures], float]], ...] = (

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from hotgraph_server.errors import first_line
 from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, WriteBudget
 
 _LOG = logging.getLogger(__name__)
@@ -216,7 +217,7 @@ class LogWriter:
         failing = self._failing.get(prefix)
         if failing is None:
             failing = self._failing[prefix] = _Failing(0.0)
-            _LOG.error("request log %s: records are lost: %s", prefix, str(error).partition("\n")[0])
+            _LOG.error("request log %s: records are lost: %s", prefix, first_line(error))
         failing.until = self._clock() + _RETRY_S
         self._lose(failing, file.unflushed if file is not None else 1)
         if file is not None:

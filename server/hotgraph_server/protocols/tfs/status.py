@@ -12,7 +12,8 @@ from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound,
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
 from hotgraph_server.protocols.tfs.model_config import models_of
 from hotgraph_server.settings import ModelFactory, ModelSettings
-from hotgraph_server.transport.service import Message, PlainMethod, Reply, Service, parsed
+from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import PlainMethod, Reply, Service, parsed
 
 NAME = "tensorflow.serving.ModelService"
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
 from hotgraph_server.models.status import IndexRow, State
-from hotgraph_server.transport.service import HotMethod, Message, Reply, parsed
+from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import HotMethod, Reply, parsed
 
 _CONFIG = "config"
 _FILE = "file:"

@@ -42,15 +42,19 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.transport.message_fields import Message, header
-from hotgraph_server.transport.service import Answered, HotMethod, StreamingMethod, StreamOfCalls, joined
+from hotgraph_server.transport.service import (
+    LARGE_MESSAGE,
+    Answered,
+    HotMethod,
+    StreamingMethod,
+    StreamOfCalls,
+    joined,
+)
 
 _LOG = logging.getLogger(__name__)
 
 MAX_AT_WORK = 256
 """Calls of one stream that are on their way at a time; enough for several of the largest batches."""
-
-LARGE_MESSAGE = 256 * 1024
-"""Bytes. The reading of a larger one may take seconds, if it holds many strings. A guess."""
 
 MAX_WAITING = 65536
 """Messages of one stream that wait for these."""

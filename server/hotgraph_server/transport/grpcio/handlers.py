@@ -1,19 +1,5 @@
-"""Services as grpc's method handlers: the way through grpc's public API.
-
-Pools of their own, so that no kind of call can hold up another:
-
-* hot calls wait in a pool of their own, each in a thread until its answer is there;
-* the plain methods of each service have one, so that health answers whatever else is asked: a busy server
-  is a healthy server;
-* streams hold threads for as long as the caller likes: one sends, and where callers may say more than one
-  thing, another listens.
-
-What grpc does not let us help here: a caller who opens a call and never sends its message holds a thread
-of the pool until it leaves. The fast lane has no such wait.
-
-Over ``max_calls`` hot calls a further one is refused at once. grpc's own limit would count health
-checks as well, and refuse them with the rest.
-"""
+"""Services as grpc's method handlers: the way through grpc's public API. Each kind of method waits in a pool
+of its own (pools.py), and gate.py says who comes so far."""
 
 from __future__ import annotations
 
@@ -22,17 +8,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
 
 from hotgraph_server.call_observer import CallObserver
-from hotgraph_server.errors import CallError, DeadlineExceeded, QueueFull, forget_traceback
+from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import (
-    Admit,
     Answered,
     HotMethod,
     Left,
@@ -45,102 +30,7 @@ from hotgraph_server.transport.service import (
 )
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
-# Threads that wait cost little, but each has a stack; beyond these, calls wait without a thread.
-_MAX_HOT_THREADS = 512
-# One would do for the work. The others are for callers who open a call and never send its message.
-_PLAIN_THREADS = 64
-_STREAM_THREADS = 256
-_REFUSING_THREADS = 4
-
 _FOR_EVER_S = 10.0 * 365 * 86400
-
-
-class Pools:
-    """The threads that methods run in. Made with the server; `close` when the server has stopped.
-
-    Attributes:
-        refusal: what calls that streams bring from now on are refused with; None: they are taken.
-    """
-
-    def __init__(self, max_calls: int, calls: OpenCalls) -> None:
-        self.hot = _CountingPool(min(max_calls, _MAX_HOT_THREADS), "hot call", calls)
-        self.refusals = ThreadPoolExecutor(_REFUSING_THREADS, "refusal")
-        self.streams = ThreadPoolExecutor(_STREAM_THREADS, "stream")
-        self.max_calls = max_calls
-        self.refusal: CallError | None = None
-        self.calls = calls
-        self._plain: dict[str, _CountingPool] = {}
-
-    def plain(self, service: str) -> ThreadPoolExecutor:
-        """The pool of a service's plain methods."""
-        if service not in self._plain:
-            self._plain[service] = _CountingPool(_PLAIN_THREADS, service, self.calls)
-        return self._plain[service]
-
-    def close(self) -> None:
-        """Let the threads end; does not wait for them."""
-        for pool in (self.hot, self.refusals, self.streams, *self._plain.values()):
-            pool.shutdown(wait=False)
-
-
-class _CountingPool(ThreadPoolExecutor):
-    """Knows how many calls are in it, waiting or running."""
-
-    def __init__(self, threads: int, name: str, calls: OpenCalls) -> None:
-        super().__init__(threads, name)
-        self.inside = 0
-        self._calls = calls
-        self._counting = threading.Lock()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with self._counting:
-            self.inside += 1
-        self._calls.enter()
-        future = super().submit(fn, *args, **kwargs)
-        future.add_done_callback(self._leave)
-        return future
-
-    def _leave(self, _: Future[Any]) -> None:
-        with self._counting:
-            self.inside -= 1
-        self._calls.leave()
-
-
-class HotGate(grpc.ServerInterceptor):
-    """Refuses calls at the door: those that may not be made, hot ones when too many are inside and when the
-    server is stopping, and all but early ones before it is open.
-
-    Attributes:
-        not_yet: what these are refused with; None: the server is open.
-    """
-
-    def __init__(self, services: list[Service], pools: Pools, admit: Admit | None = None) -> None:
-        self.not_yet: CallError | None = None
-        self._admit = admit
-        self._late = frozenset[str]().union(*(service.late_paths for service in services))
-        self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
-        self._pools = pools
-        self._closed: CallError | None = None
-
-    def close(self, refusal: CallError) -> None:
-        """Answer every hot call that comes from now on with `refusal`."""
-        self._closed = self._pools.refusal = refusal
-
-    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Called by grpc in its serving thread for every call; must not wait."""
-        if self._admit is not None:
-            headers = dict(handler_call_details.invocation_metadata or ())
-            refusal = self._admit(handler_call_details.method, headers.get)
-            if refusal is not None:
-                return _refusal(refusal, self._pools.refusals)
-        not_yet = self.not_yet
-        if not_yet is not None and handler_call_details.method in self._late:
-            return _refusal(not_yet, self._pools.refusals)
-        if handler_call_details.method not in self._hot:
-            return continuation(handler_call_details)
-        inside, limit = self._pools.hot.inside, self._pools.max_calls
-        refusal = self._closed or (QueueFull("the server", inside, limit) if inside >= limit else None)
-        return _refusal(refusal, self._pools.refusals) if refusal else continuation(handler_call_details)
 
 
 def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
@@ -366,12 +256,3 @@ def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHand
 
     answer.experimental_thread_pool = pools.streams  # type: ignore[attr-defined]
     return grpc.stream_stream_rpc_method_handler(answer)
-
-
-def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
-    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        abort(context, error)
-
-    refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    # Whatever kind the method is of; and a message that never comes is not waited for.
-    return grpc.stream_stream_rpc_method_handler(refuse)

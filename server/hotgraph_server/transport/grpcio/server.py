@@ -1,17 +1,20 @@
-"""Services on grpc's own server, through its public API: what runs when the fast lane is off."""
+"""Services on grpc's own server, through its public API: what runs where ours (http2/) is switched off."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 
 import grpc
 
 from hotgraph_server.errors import CallError, StartError
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.grpcio.handlers import HotGate, Pools, generic_handler
+from hotgraph_server.transport.grpcio.gate import HotGate
+from hotgraph_server.transport.grpcio.handlers import generic_handler
+from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
@@ -71,7 +74,7 @@ class GrpcioServer:
                 clear(self._socket_path)
                 self._bind(f"unix:{self._socket_path}", credentials)
         except BaseException:
-            self._pools.close()
+            self._pools.stop(time.monotonic())
             raise
 
     def start(self, refusal: CallError | None = None) -> None:
@@ -88,9 +91,10 @@ class GrpcioServer:
         self._server.stop(_FOR_EVER_S)
 
     def stop(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
         if not self._server.stop(_LAST_WORDS_S).wait(timeout_s):
             _LOG.warning("grpc still has calls open %.0f s after they were cancelled", timeout_s)
-        self._pools.close()
+        self._pools.stop(deadline)
         if self._socket_path:
             with contextlib.suppress(OSError):
                 os.unlink(self._socket_path)

@@ -1,5 +1,31 @@
-"""The fast lane: gRPC over an HTTP/2 of our own; server.py is the way in, and lists who does what.
+"""gRPC over an HTTP/2 of our own. server.py is the way in, and tells the whole.
 
-What decides by the protocol is pure. Nothing but the server, its acceptor and its sockets waits or has a
-clock.
+    server.py              sockets and time: who is served when
+    acceptor.py            the sockets that connections come in through
+    self_pipe.py           how the serving thread is woken
+    times.py               how long it waits for what
+    open_connections.py    the connections that are open: each is served in its turn
+    round_robin.py         whose turn it is                                  pure
+    receive_coalescing.py  when arrivals may lie for a moment                pure
+    admission.py           which calls are let in, and how many are
+    call.py                what happens on every stream; of unary methods: unary_call.py, of streaming
+                           ones: stream_call.py
+    messages.py            gRPC's messages in a stream's bytes               pure
+    socket_io.py           one connection's socket: read, write, TLS
+    connection.py          one connection's protocol: what comes in          pure
+    request_headers.py     of that: header blocks                            pure
+    control_frames.py      of that: what is neither headers nor data         pure
+    send_side.py           its other half: answers                           pure
+    flow_control.py        how much either end may still send                pure
+    stream.py              one stream of it                                  pure
+    hpack_decoder.py       HPACK's reading side                              pure
+    header_blocks.py       HPACK, and what headers say                       pure
+    field_rules.py         which fields there can be                         pure
+    stream_ids.py          which streams may still say something             pure
+    flood_limits.py        what may be asked that is no call                 pure
+    protocol_errors.py     what ends a connection                            pure
+    frames.py              the frames themselves                             pure
+
+Nothing here may know a model, a protocol above gRPC, or grpc's own server; pure modules no socket, thread or
+clock either.
 """

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 _DEAD_PEER_MS = 60_000
 
 
-class Doors:
+class Acceptor:
     """Listening sockets, registered with a selector. For one thread at a time.
 
     Args:

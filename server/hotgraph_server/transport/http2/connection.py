@@ -14,7 +14,7 @@ What it promises
   added up, and streams that wait are looked at once for all that one `receive` takes in.
 * `receive` ends when its time is up, wherever it is (`unfinished`), so that others have their turn.
 * Frames that carry no call are limited (flood_limits.py).
-* What a peer can make us keep is bounded: one header block (64 KiB), `most_streams` streams, for each the
+* What a peer can make us keep is bounded: one header block (64 KiB), `max_streams` streams, for each the
   message that it sends, and the answers that it does not let us send. The last grows with calls only, and the
   shell stops reading from a peer that does not read (socket_io.py). A stream on which nothing moves is given
   up (`give_up_stalled`).
@@ -31,7 +31,7 @@ RFC 7541 is kept is shown rule by rule in tests/server/transport/http2/test_rfc9
 Windows inwards are wide and given back as bytes come, not as they are used: a call's message must be there
 as a whole before anything can be done with it, so to hold bytes back would only hold up its end.
 
-Threads. None here, no lock: whoever has the lane's turn (server.py) may call anything.
+Threads. None here, no lock of its own: everything requires the server's connections_lock (server.py).
 """
 
 from __future__ import annotations
@@ -41,13 +41,12 @@ from collections.abc import Callable
 from typing import Any
 
 from hotgraph_server.transport.http2 import flood_limits, frames
+from hotgraph_server.transport.http2.flow_control import CONNECTION_WINDOW, STREAM_WINDOW
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
 from hotgraph_server.transport.http2.header_blocks import HARD_HEADER_LIST_BYTES, MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.http2.request_headers import Requests
-from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
-
-_CONNECTION_WINDOW = 16 * 2**20
+from hotgraph_server.transport.http2.stream import Stream
 
 # Frames of tensors may be large. The others must fit into the buffer that they are received in, but for those
 # of which nothing is read.
@@ -67,40 +66,32 @@ class Connection(Requests):
 
     Args:
         open_stream: makes the Stream for a request; gets its connection, its number and its head.
-        most_streams: that a peer may have open at a time.
+        max_streams: that a peer may have open at a time.
         on_output: called when `out` is no longer empty.
         clock: monotonic seconds.
         max_header_bytes: of a request's fields: names, values and 32 for each; at most
         HARD_HEADER_LIST_BYTES.
 
     Attributes:
-        greeted: the peer has begun to speak HTTP/2.
-        peer: tells it from all other connections; whoever has the socket sets it.
-        held_bytes: of its calls; see inflight.Inflight.
         unfinished: the last `receive` left frames that it could have used.
     """
 
     def __init__(
         self,
         open_stream: Callable[[Any, int, Head], Stream],
-        most_streams: int,
+        max_streams: int,
         on_output: Callable[[], None],
         clock: Callable[[], float],
         max_header_bytes: int = MAX_HEADER_LIST_BYTES,
     ) -> None:
-        super().__init__(open_stream, most_streams, on_output, clock, max_header_bytes)
-        self.greeted = False
-        self.peer = ""
-        self.held_bytes = 0
+        super().__init__(open_stream, max_streams, on_output, clock, max_header_bytes)
         self.unfinished = False
         self._clock = clock
         self._max_header_bytes = max_header_bytes
-        self._going_away = False
         self._worked = False  # a call has come since the clock was looked at
         # Of the DATA frame whose payload is coming in: stream, bytes of payload and padding to come, last?
         self._data: tuple[int, int, int, bool] | None = None
         self._to_skip = 0  # bytes of a frame of which nothing more is read
-        self._in_room = frames.DEFAULT_WINDOW  # bytes that the peer may still send, on all streams
 
     # Receiving
 
@@ -115,15 +106,15 @@ class Connection(Requests):
         Raises:
             ConnectionBroken: the peer broke the protocol.
         """
-        self.turn += 1
+        self.received_pieces += 1
         self.unfinished = False
         try:
             used = self._receive(data, ends_at)
         except ConnectionBroken as broken:
             self._send(frames.go_away(self.numbers.last, broken.code, str(broken)))
             raise
-        if self._room_grew:
-            self._room_grew = False
+        if self.flow.grew:
+            self.flow.grew = False
             self._unblock()
         return used
 
@@ -136,7 +127,7 @@ class Connection(Requests):
                 return 0
             at = len(frames.PREFACE)
             self._greet()
-        count = 0
+        count, flow = 0, self.flow
         while True:
             if self._data is not None:
                 at = self._go_on_with_data(data, at)
@@ -166,19 +157,19 @@ class Connection(Requests):
                     and not flags & frames.PADDED
                     and at + HEADER_BYTES + length <= end
                     and 0 < length <= _FRAME_BYTES
-                    and length <= self._in_room
-                    and length <= stream._in_room
-                    and stream._to_come is None
-                    and not stream._peer_done
+                    and length <= flow.receive_window
+                    and length <= stream.receive_window
+                    and stream.content_to_come is None
+                    and not stream.peer_done
                 ):
                     # What almost all of them are, in as few steps as can be; the others are looked at below.
                     payload = at + HEADER_BYTES
                     at = payload + length
-                    self._in_room -= length
-                    stream._in_room -= length
-                    if self._in_room < _CONNECTION_WINDOW // 2:
+                    flow.receive_window -= length
+                    stream.receive_window -= length
+                    if flow.receive_window < CONNECTION_WINDOW // 2:
                         self._give_room()
-                    if stream._in_room < STREAM_WINDOW // 2:
+                    if stream.receive_window < STREAM_WINDOW // 2:
                         self.let_in(stream)
                     self._data_of(stream, data[payload:at], bool(flags & frames.END_STREAM))
                     continue
@@ -215,7 +206,7 @@ class Connection(Requests):
         self._send(
             frames.settings(
                 {
-                    frames.MAX_CONCURRENT_STREAMS: self._most_streams,
+                    frames.MAX_CONCURRENT_STREAMS: self._max_streams,
                     frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
                     frames.MAX_FRAME_SIZE: _FRAME_BYTES,
                     frames.MAX_HEADER_LIST_SIZE: self._max_header_bytes,
@@ -263,11 +254,8 @@ class Connection(Requests):
         """Count bytes of a DATA frame, padding and all."""
         if self.numbers.is_idle(number):
             raise ConnectionBroken(Code.PROTOCOL_ERROR, f"DATA on stream {number}, which was never opened")
-        self._in_room -= length
-        if self._in_room < 0:
-            raise ConnectionBroken(Code.FLOW_CONTROL_ERROR, "more came than the connection's window allows")
-        if self._in_room < _CONNECTION_WINDOW // 2:
-            self._give_room()
+        self.flow.received(length)
+        self._give_room()
         stream = self.streams.get(number)
         if stream is None:
             # Whoever is refused in the middle of a large message has more of it on its way.
@@ -279,21 +267,20 @@ class Connection(Requests):
                     f"more came on stream {number}, which is over, than its window allows",
                 )
             return
-        stream._in_room -= length
-        if stream._in_room < 0:
+        stream.receive_window -= length
+        if stream.receive_window < 0:
             self.reset(stream, Code.FLOW_CONTROL_ERROR)
             return
         self.let_in(stream)
 
     def let_in(self, stream: Stream) -> None:
         """Give the peer room to send in, if it is short of it and the stream is not held."""
-        if stream._in_room < STREAM_WINDOW // 2 and stream.open and not stream.held:
-            self._send(frames.window_update(stream.number, STREAM_WINDOW - stream._in_room))
-            stream._in_room = STREAM_WINDOW
+        if stream.open and not stream.held and (increment := stream.reopened()):
+            self._send(frames.window_update(stream.number, increment))
 
     def _give_room(self) -> None:
-        self._send(frames.window_update(0, _CONNECTION_WINDOW - self._in_room))
-        self._in_room = _CONNECTION_WINDOW
+        if increment := self.flow.reopened():
+            self._send(frames.window_update(0, increment))
 
     def _go_on_with_data(self, data: memoryview, at: int) -> int:
         """Bytes of a DATA frame that has begun. Returns the place behind them."""
@@ -316,22 +303,22 @@ class Connection(Requests):
         if stream is None:
             self._over(number, ends, "DATA")
             return
-        if stream._peer_done:
+        if stream.peer_done:
             self.reset(stream, Code.STREAM_CLOSED)
             return
-        if stream._to_come is not None:
+        if stream.content_to_come is not None:
             # What content-length promises (section 8.1.1).
-            stream._to_come -= len(data)
-            if stream._to_come < 0 or (ends and stream._to_come):
-                stream._peer_done = ends
+            stream.content_to_come -= len(data)
+            if stream.content_to_come < 0 or (ends and stream.content_to_come):
+                stream.peer_done = ends
                 self.reset(stream, Code.PROTOCOL_ERROR)
                 return
         self._data_of(stream, data, ends)
 
     def _data_of(self, stream: Stream, data: memoryview, ends: bool) -> None:
         """Data that may come."""
-        stream._peer_done = ends
-        stream._looks = 0
+        stream.peer_done = ends
+        stream.stalled_looks = 0
         allowance = self._allowance
         if ends:
             self._worked = True
@@ -341,19 +328,6 @@ class Connection(Requests):
             allowance.earn(flood_limits.DATA)
         stream.on_data(data, ends)
 
-    # Leaving
-
-    def go_away(self) -> None:
-        """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on."""
-        if self.greeted and not self._going_away:
-            self._going_away = True
-            self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR))
-
-    def say_goodbye(self) -> None:
-        """The last words before the connection is closed."""
-        if self.greeted:
-            self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
-
     def give_up_stalled(self, looks: int) -> bool:
         """Reset the streams on which, at `looks` calls of this in a row, nothing had moved that should: bytes
         of a message that has begun to come, or of an answer that the peer's windows hold back.
@@ -362,11 +336,11 @@ class Connection(Requests):
         """
         given_up = False
         for stream in list(self.streams.values()):
-            if not (stream._waiting or stream.in_a_message):
-                stream._looks = 0
+            if not (stream.waiting or stream.in_a_message):
+                stream.stalled_looks = 0
                 continue
-            stream._looks += 1
-            if stream._looks > looks:
+            stream.stalled_looks += 1
+            if stream.stalled_looks > looks:
                 self.reset(stream, Code.CANCEL)
                 given_up = True
         return given_up and not self.streams

@@ -10,26 +10,26 @@ from collections.abc import Callable
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.send_side import Sending
+from hotgraph_server.transport.http2.send_side import SendSide
 
 # Of this many open streams each is a look worth a frame, when a setting concerns them all.
 _STREAMS_A_FRAME = 64
 _SETTINGS_A_FRAME = 8
 
 
-class ControlFrames(Sending):
+class ControlFrames(SendSide):
     """A connection as far as it is controlled by its peer.
 
     Args:
-        on_output, clock: see Sending.
+        on_output, clock: see SendSide.
 
     Attributes:
-        turn: counts the pieces that were received.
+        received_pieces: how many pieces of bytes have been received.
     """
 
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
         super().__init__(on_output, clock)
-        self.turn = 0
+        self.received_pieces = 0
         self._heard_settings = False
         self._control = {
             frames.PRIORITY: self._on_priority,
@@ -67,8 +67,8 @@ class ControlFrames(Sending):
             self.numbers.done(number)
             self._spend()
             return
-        is_rapid = stream.in_a_message or stream._born == self.turn
-        stream._peer_done = True
+        is_rapid = stream.in_a_message or stream.opened_in == self.received_pieces
+        stream.peer_done = True
         self._close(stream, gone=True)
         self._spend(flood_limits.RAPID_RESET if is_rapid else 1)
 
@@ -87,7 +87,7 @@ class ControlFrames(Sending):
             elif identifier == frames.MAX_FRAME_SIZE:
                 if not frames.MIN_FRAME_BYTES <= value <= frames.MAX_FRAME_BYTES:
                     raise ConnectionBroken(Code.PROTOCOL_ERROR, f"MAX_FRAME_SIZE of {value}")
-                self._peer_frame_bytes = value
+                self.flow.max_frame_bytes = value
             elif identifier == frames.HEADER_TABLE_SIZE:
                 self.headers.peer_table(value)
             elif identifier == frames.ENABLE_PUSH and value > 1:
@@ -97,15 +97,10 @@ class ControlFrames(Sending):
     def _set_initial_window(self, value: int) -> None:
         if value > frames.MAX_WINDOW:
             raise ConnectionBroken(Code.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE of {value}")
-        if value > self.initial_window:
-            # It counts for open streams too, whose room can so become negative, or too large (section 6.9.2).
+        if value > self.flow.initial_window:
+            # For the look at each of them.
             self._spend(len(self.streams) // _STREAMS_A_FRAME)
-            if any(value + stream._credit > frames.MAX_WINDOW for stream in self.streams.values()):
-                raise ConnectionBroken(
-                    Code.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE of {value} opens a stream's window too far"
-                )
-            self._room_grew = True
-        self.initial_window = value
+        self.flow.initial_set(value, self.streams.values())
 
     def _on_push_promise(self, flags: int, number: int, payload: memoryview) -> None:
         raise ConnectionBroken(Code.PROTOCOL_ERROR, "a caller cannot push")
@@ -135,22 +130,16 @@ class ControlFrames(Sending):
         if not number:
             if not increment:
                 raise ConnectionBroken(Code.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing")
-            self._credit += increment
-            if self._credit > frames.MAX_WINDOW:
-                raise ConnectionBroken(
-                    Code.FLOW_CONTROL_ERROR, f"the connection's window grew by {increment}"
-                )
-            self._room_grew = True
+            self.flow.opened(increment)
             return
         if self.numbers.is_idle(number):
             raise ConnectionBroken(Code.PROTOCOL_ERROR, f"WINDOW_UPDATE on stream {number}, never opened")
         stream = self.streams.get(number)
         if stream is None:
             return
-        stream._credit += increment
         if not increment:
             self.reset(stream, Code.PROTOCOL_ERROR)
-        elif self.initial_window + stream._credit > frames.MAX_WINDOW:
+        elif not self.flow.stream_opened(stream, increment):
             self.reset(stream, Code.FLOW_CONTROL_ERROR)
-        elif stream._waiting:
-            self._room_grew = True
+        elif stream.waiting:
+            self.flow.grew = True

@@ -8,6 +8,7 @@ table and the Huffman code are the library's.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
@@ -56,6 +57,11 @@ class FieldDecoder:
         self._table: deque[Field] = deque()  # the youngest first
         self._table_bytes = 0
         self._limit = _TABLE_BYTES
+
+    @property
+    def dynamic_entries(self) -> Sequence[Field]:
+        """The fields of the dynamic table, the youngest first (RFC 7541, section 2.3.2)."""
+        return self._table
 
     def decode(self, block: bytes) -> list[Field]:
         """The fields of a block. Bytes that are no ASCII are read as Latin-1.
@@ -148,10 +154,10 @@ def integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
         IndexError: the block ends before.
         BadHeaders: it is longer than any that means something.
     """
-    most = (1 << bits) - 1
-    value = block[at] & most
+    prefix_max = (1 << bits) - 1
+    value = block[at] & prefix_max
     at += 1
-    if value < most:
+    if value < prefix_max:
         return value, at
     for shift in range(0, 35, 7):
         byte = block[at]

@@ -9,13 +9,12 @@ from collections.abc import Callable
 import grpc
 
 from hotgraph_server.errors import CallError, Unsupported
+from hotgraph_server.transport.message_fields import Message
 
 PREFIX = struct.Struct(">BI")
 PREFIX_BYTES = 5
 
 _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-
-Message = bytes | bytearray
 
 _PART_BYTES = 2**20
 # DEFLATE makes at most 1032 bytes of one. Tensors that have anything to say come nowhere near.
@@ -140,7 +139,7 @@ def unpacked(
     inflate = zlib.decompressobj(_WBITS[encoding])
     plain, rest = bytearray(), bytes(message)
     # A small message can hold gigabytes of zeros; it is told of with each part that it becomes too large.
-    most = min(max_bytes, max(_FREE_BYTES, _MAX_RATIO * len(message)))
+    limit = min(max_bytes, max(_FREE_BYTES, _MAX_RATIO * len(message)))
     while not inflate.eof:
         take(_PART_BYTES)
         try:
@@ -150,9 +149,9 @@ def unpacked(
         plain += part
         if len(plain) > max_bytes:
             raise MessageTooLarge(len(plain), max_bytes)
-        if len(plain) > most:
+        if len(plain) > limit:
             raise BrokenMessage(
-                f"a message of {len(message)} bytes inflates to more than {most}: send it uncompressed"
+                f"a message of {len(message)} bytes inflates to more than {limit}: send it uncompressed"
             )
         rest = inflate.unconsumed_tail
         if not part and not rest and not inflate.eof:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.control_frames import ControlFrames
+from hotgraph_server.transport.http2.flow_control import STREAM_WINDOW
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import HARD_HEADER_LIST_BYTES, Head, HeaderReader
 from hotgraph_server.transport.http2.hpack_decoder import BadHeaders, TooManyHeaders
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.stream import STREAM_WINDOW, Stream
+from hotgraph_server.transport.http2.stream import Stream
 
 
 class Requests(ControlFrames):
@@ -19,7 +20,7 @@ class Requests(ControlFrames):
 
     Args:
         open_stream: makes the Stream for a request; gets its connection, its number and its head.
-        most_streams: that a peer may have open at a time.
+        max_streams: that a peer may have open at a time.
         on_output, clock: see ControlFrames.
         max_header_bytes: of a request's fields; see HeaderReader.
     """
@@ -27,14 +28,14 @@ class Requests(ControlFrames):
     def __init__(
         self,
         open_stream: Callable[[Requests, int, Head], Stream],
-        most_streams: int,
+        max_streams: int,
         on_output: Callable[[], None],
         clock: Callable[[], float],
         max_header_bytes: int,
     ) -> None:
         super().__init__(on_output, clock)
         self._open_stream = open_stream
-        self._most_streams = most_streams
+        self._max_streams = max_streams
         self._reader = HeaderReader(max_header_bytes)
         # Of the header block whose end has not come: stream, fragments, END_STREAM?
         self._block: tuple[int, bytearray, bool] | None = None
@@ -104,7 +105,7 @@ class Requests(ControlFrames):
         elif ends and head.length:
             # The content that it promises will not come.
             refusal = Code.PROTOCOL_ERROR
-        elif len(self.streams) >= self._most_streams:
+        elif len(self.streams) >= self._max_streams:
             refusal = Code.REFUSED_STREAM
         if refusal is not None:
             if not ends:
@@ -113,8 +114,8 @@ class Requests(ControlFrames):
             self._spend(flood_limits.RAPID_RESET)
             return
         stream = self._open_stream(self, number, head)
-        stream._born = self.turn
-        stream._to_come = head.length
+        stream.opened_in = self.received_pieces
+        stream.content_to_come = head.length
         self.streams[number] = stream
         stream.on_open()
         if ends:
@@ -122,7 +123,7 @@ class Requests(ControlFrames):
 
     def _on_trailers(self, stream: Stream, head: Head, ends: bool) -> None:
         """What a caller says at the end; gRPC knows nothing that it could be, so only the end counts."""
-        if stream._peer_done:
+        if stream.peer_done:
             self.reset(stream, Code.STREAM_CLOSED)
         elif head.fault or not ends:
             self.reset(stream, Code.PROTOCOL_ERROR)

@@ -1,4 +1,5 @@
-"""The sending half of a connection: answers, and what waits for the peer's windows. See connection.py."""
+"""The sending half of a connection: answers, and what waits for the peer's windows (flow_control.py). See
+connection.py."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.http2 import flood_limits, frames
+from hotgraph_server.transport.http2.flow_control import ConnectionFlow
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
 from hotgraph_server.transport.http2.header_blocks import HeaderWriter
 from hotgraph_server.transport.http2.stream import Stream
@@ -17,7 +19,7 @@ _WORTH_A_FRAME = 1024
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
 
-class Sending:
+class SendSide:
     """What a connection sends, and the streams that it sends it on.
 
     Args:
@@ -30,7 +32,10 @@ class Sending:
         streams: those that are open, by number.
         numbers: which of those that are over may still say something.
         headers: writes the blocks of answers.
-        initial_window: of a new stream, for sending.
+        flow: its windows.
+        greeted: the peer has begun to speak HTTP/2.
+        peer: tells it from all other connections; whoever has the socket sets it.
+        held_bytes: of its calls; see inflight.Inflight.
     """
 
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
@@ -39,12 +44,13 @@ class Sending:
         self.streams: dict[int, Stream] = {}
         self.numbers = StreamNumbers()
         self.headers = HeaderWriter()
-        self.initial_window = frames.DEFAULT_WINDOW
+        self.flow = ConnectionFlow()
+        self.greeted = False
+        self.peer = ""
+        self.held_bytes = 0
         self._on_output = on_output
         self._allowance = flood_limits.Allowance(clock)
-        self._credit = frames.DEFAULT_WINDOW  # bytes that we may still send, on all streams
-        self._room_grew = False  # since those that are blocked were looked at
-        self._peer_frame_bytes = frames.MIN_FRAME_BYTES
+        self._going_away = False
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
     def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
@@ -56,13 +62,12 @@ class Sending:
             return
         number, length = stream.number, len(message) + 5
         headers = self.headers
-        room = min(self._credit, self.initial_window + stream._credit, self._peer_frame_bytes)
-        if length > room or headers.due:
+        if length > self.flow.room(stream) or headers.due:
             self.begin(stream)
             self.send(stream, message)
             self.end(stream, headers.end)
             return
-        self._credit -= length
+        self.flow.send_window -= length
         begin, end = headers.begin, headers.end
         headers.begun()
         pack = FRAME_HEADER.pack
@@ -90,24 +95,24 @@ class Sending:
 
     def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
         """One message more, from its pieces, which are not copied; what there is no room for waits."""
-        waited = bool(stream._waiting)
-        if stream._waiting is None:
-            stream._waiting = deque()
+        waited = bool(stream.waiting)
+        if stream.waiting is None:
+            stream.waiting = deque()
         prefix = b"\x00" + sum(map(len, pieces)).to_bytes(4, "big")
         # Together with what is little of the message, as a rule all but one tensor: each piece is a frame.
         first = 0
         while first < len(pieces) and len(pieces[first]) < _WORTH_A_FRAME:
             prefix += pieces[first]
             first += 1
-        stream._waiting.append((memoryview(prefix), True))
-        stream._waiting.extend((memoryview(piece), True) for piece in pieces[first:] if piece)
+        stream.waiting.append((memoryview(prefix), True))
+        stream.waiting.extend((memoryview(piece), True) for piece in pieces[first:] if piece)
         if not waited:
             self._push(stream)
 
     def end(self, stream: Stream, block: bytes) -> None:
         """The trailers, behind whatever waits; the stream is over then."""
-        if stream._waiting:
-            stream._waiting.append((memoryview(block), False))
+        if stream.waiting:
+            stream.waiting.append((memoryview(block), False))
         else:
             self._end(stream, block)
 
@@ -119,8 +124,19 @@ class Sending:
         """Give a stream up."""
         self._send(frames.rst_stream(stream.number, code))
         # Even one that had ended may have frames on their way, if that is its mistake.
-        self.numbers.left(stream.number, stream._in_room)
+        self.numbers.left(stream.number, stream.receive_window)
         self._close(stream, gone=True)
+
+    def go_away(self) -> None:
+        """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on."""
+        if self.greeted and not self._going_away:
+            self._going_away = True
+            self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR))
+
+    def say_goodbye(self) -> None:
+        """The last words before the connection is closed."""
+        if self.greeted:
+            self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
 
     def lose(self) -> None:
         """The peer has gone: every open stream is told."""
@@ -141,36 +157,35 @@ class Sending:
     def _push(self, stream: Stream) -> None:
         """Send what windows have room for, of one stream alone. That is fair: while the connection's window
         has room, the others that wait do so for their own."""
-        while stream._waiting and self._send_some(stream):
+        while stream.waiting and self._send_some(stream):
             pass
-        if stream._waiting:
+        if stream.waiting:
             self._blocked[stream.number] = stream
 
     def _unblock(self) -> None:
         """Send what windows have room for, a frame a stream in turn."""
         blocked = self._blocked
         stuck = 0
-        while self._credit > 0 and stuck < len(blocked):
+        while self.flow.send_window > 0 and stuck < len(blocked):
             number = next(iter(blocked))
             stream = blocked.pop(number)
             stuck = 0 if self._send_some(stream) else stuck + 1
-            if stream._waiting:
+            if stream.waiting:
                 blocked[number] = stream
             else:
                 stream.on_room()
 
     def _send_some(self, stream: Stream) -> bool:
         """The next frame of a stream, and its end if that comes then. Returns whether there was room."""
-        waiting = stream._waiting
+        waiting = stream.waiting
         assert waiting
-        room = min(self._credit, self.initial_window + stream._credit, self._peer_frame_bytes)
+        room = self.flow.room(stream)
         if room <= 0:
             return False
         payload, _ = waiting[0]
         piece = payload[:room]
-        stream._credit -= len(piece)
-        stream._looks = 0
-        self._credit -= len(piece)
+        self.flow.sent(stream, len(piece))
+        stream.stalled_looks = 0
         self._send(FRAME_HEADER.pack(len(piece) << 8 | frames.DATA, 0, stream.number))
         self._send(piece)
         if len(piece) < len(payload):
@@ -189,16 +204,16 @@ class Sending:
     def _end(self, stream: Stream, block: bytes) -> None:
         block = self.headers.take_due() + block
         self._send(frames.frame(frames.HEADERS, _LAST_HEADERS, stream.number, block))
-        if not stream._peer_done:
+        if not stream.peer_done:
             # So that it does not go on sending what nobody will read (RFC 9113, section 8.1).
             self._send(frames.rst_stream(stream.number, Code.NO_ERROR))
         self._close(stream, gone=False)
 
     def _close(self, stream: Stream, gone: bool) -> None:
         stream.open = False
-        stream._waiting = None
-        if not stream._peer_done:
-            self.numbers.left(stream.number, stream._in_room)
+        stream.waiting = None
+        if not stream.peer_done:
+            self.numbers.left(stream.number, stream.receive_window)
         self._blocked.pop(stream.number, None)
         del self.streams[stream.number]
         if gone:

@@ -1,6 +1,6 @@
 """A connection's socket: reads what is there, writes what can be written, TLS or not. Never waits.
 
-Whoever has the lane's turn may call anything here (server.py).
+Everything here requires the server's connections_lock (server.py).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hotgraph_server.transport.http2.stream import Stream
 # the interpreter; this many bytes are 80 calls of 3 kB, or a fifth of a large image.
 RECEIVE_BYTES = 256 * 1024
 
-# With so much unsent we stop reading from a peer: each thing that it says could add to it.
-_MAX_UNSENT_BYTES = 8 * 2**20
+MAX_UNSENT_BYTES = 8 * 2**20
+"""With so much unsent a peer is not read from: each thing that it says could add to it."""
 
 # What one connection is sent at a time; a peer that reads as fast as we write would be served for as long as
 # its answer is. It is copied to the system at some GB/s.
@@ -44,7 +44,7 @@ _nameless = itertools.count(1)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
-class LinkLost(Exception):
+class ConnectionLost(Exception):
     """The peer, or the way to it, is gone."""
 
 
@@ -53,8 +53,8 @@ class SocketIO:
 
     Args:
         sock: accepted and not blocking; wrapped, without a handshake yet, if it is TLS.
-        open_stream, most_streams: see Connection.
-        dirty: gets the link when it has something to write.
+        open_stream, max_streams: see Connection.
+        dirty: gets this when it has something to write.
         max_header_bytes: see Connection.
 
     Attributes:
@@ -68,14 +68,14 @@ class SocketIO:
         self,
         sock: socket.socket,
         open_stream: Callable[[Connection, int, Head], Stream],
-        most_streams: int,
+        max_streams: int,
         dirty: list[SocketIO],
         max_header_bytes: int = MAX_HEADER_LIST_BYTES,
     ) -> None:
         self.sock = sock
         self.connection = Connection(
             open_stream,
-            most_streams,
+            max_streams,
             functools.partial(dirty.append, self),
             time.monotonic,
             max_header_bytes=max_header_bytes,
@@ -121,14 +121,18 @@ class SocketIO:
         return bool(self.connection.out or self._unsent)
 
     @property
+    def unsent_bytes(self) -> int:
+        """How much there is to send."""
+        return self._unsent_bytes + self.connection.out_bytes
+
+    @property
     def interest(self) -> int:
         """The selector events that it waits for now."""
         if self._shaking:
             return _WRITE if self._tls_waits_for_write else _READ
         if not self.has_output:
             return _READ
-        unsent = self._unsent_bytes + self.connection.out_bytes
-        return _WRITE if self.closing or unsent > _MAX_UNSENT_BYTES else _READ | _WRITE
+        return _WRITE if self.closing or self.unsent_bytes > MAX_UNSENT_BYTES else _READ | _WRITE
 
     def read(self, buffer: bytearray, view: memoryview, ends_at: float = math.inf) -> None:
         """Read once, or as often as TLS has more, and take it in, as far as there is time.
@@ -138,7 +142,7 @@ class SocketIO:
             ends_at: when it is the others' turn, monotonic seconds.
 
         Raises:
-            LinkLost: there is nothing to be had any more.
+            ConnectionLost: there is nothing to be had any more.
             ConnectionBroken: the peer broke the protocol; `write` still sends why.
         """
         if self._shaking and not self._shake():
@@ -158,9 +162,9 @@ class SocketIO:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError as error:
-                raise LinkLost(str(error)) from error
+                raise ConnectionLost(str(error)) from error
             if not count:
-                raise LinkLost("the peer closed the connection")
+                raise ConnectionLost("the peer closed the connection")
             received = view[: kept + count]
             used = self.connection.receive(received, ends_at)
             self._rest = bytes(received[used:])
@@ -194,7 +198,7 @@ class SocketIO:
         """Write as much as goes.
 
         Raises:
-            LinkLost: nothing can be written any more.
+            ConnectionLost: nothing can be written any more.
         """
         if self._shaking:
             return
@@ -203,13 +207,13 @@ class SocketIO:
         self._unsent_bytes += connection.out_bytes
         connection.out, connection.out_bytes = [], 0
         try:
-            most = self._unsent_bytes - _MAX_A_WRITE
-            while self._unsent and self._write_once() and self._unsent_bytes > most:
+            left_at_most = self._unsent_bytes - _MAX_A_WRITE
+            while self._unsent and self._write_once() and self._unsent_bytes > left_at_most:
                 pass
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
-            raise LinkLost(str(error)) from error
+            raise ConnectionLost(str(error)) from error
         if not self._unsent:
             self._stuck_since = math.inf
         elif self._stuck_since == math.inf:
@@ -259,9 +263,9 @@ class SocketIO:
             self._tls_waits_for_write = True
             return False
         except OSError as error:
-            raise LinkLost(f"TLS: {error}") from error
+            raise ConnectionLost(f"TLS: {error}") from error
         if self._tls.selected_alpn_protocol() != "h2":
-            raise LinkLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
+            raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
         self._shaking = False
         return True
 

@@ -1,69 +1,103 @@
-"""A stream that a peer opened, as its connection sees it."""
+"""A stream that a peer opened, as its connection sees it; and the connection, as its streams see it."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
-from hotgraph_server.transport.http2.header_blocks import Head
-
-if TYPE_CHECKING:
-    from hotgraph_server.transport.http2.connection import Connection
-
-STREAM_WINDOW = 4 * 2**20
-"""Bytes that a peer may send on a stream before it is given room for more."""
+from hotgraph_server.transport.http2.flow_control import StreamFlow
+from hotgraph_server.transport.http2.frames import Code
+from hotgraph_server.transport.http2.header_blocks import Head, HeaderWriter
 
 
-class Stream:
-    """A stream that the peer opened. What is done with it is a subclass's matter (calls.py).
+class Outgoing(Protocol):
+    """What a stream sends by: its connection (send_side.py).
+
+    Attributes:
+        headers: writes the blocks of answers.
+        peer: tells the connection from all others.
+        held_bytes: of its calls; see inflight.Inflight.
+    """
+
+    headers: HeaderWriter
+    peer: str
+    held_bytes: int
+
+    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
+        """Send the one message of a stream, and that all went well; the stream is over then."""
+
+    def begin(self, stream: Stream) -> None:
+        """Send the headers of an answer with any number of messages."""
+
+    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
+        """Send one message more, from its pieces, which are not copied; what there is no room for waits."""
+
+    def end(self, stream: Stream, block: bytes) -> None:
+        """Send the trailers, behind whatever waits; the stream is over then."""
+
+    def fail(self, stream: Stream, block: bytes) -> None:
+        """Send an answer of one header block only, in place of any other (trailers only)."""
+
+    def reset(self, stream: Stream, code: Code) -> None:
+        """Give the stream up."""
+
+    def let_in(self, stream: Stream) -> None:
+        """Give the peer room to send in, if it is short of it and the stream is not held."""
+
+
+class Stream(StreamFlow):
+    """A stream that the peer opened. What is done with it is a subclass's matter (call.py).
 
     Attributes:
         head: what its headers said.
         open: bytes can still be sent on it.
         held: the peer gets no more room to send in than it has.
+        peer_done: END_STREAM has come.
+        waiting: for a window: payloads of DATA (True), and behind them the header block that ends the stream
+            (False); None or empty: nothing waits.
+
+    Of its connection alone:
+        opened_in: the piece received (`ControlFrames.received_pieces`) that opened it.
+        content_to_come: bytes of content that it has promised; None: it has not.
+        stalled_looks: how often nothing had moved; see Connection.give_up_stalled.
     """
 
     __slots__ = (
-        "_born",
-        "_credit",
-        "_in_room",
-        "_looks",
-        "_peer_done",
-        "_to_come",
-        "_waiting",
         "connection",
+        "content_to_come",
         "head",
         "held",
         "number",
         "open",
+        "opened_in",
+        "peer_done",
+        "stalled_looks",
+        "waiting",
     )
 
-    def __init__(self, connection: Connection, number: int, head: Head) -> None:
+    def __init__(self, connection: Outgoing, number: int, head: Head) -> None:
+        super().__init__()
         self.connection = connection
         self.number = number
         self.head = head
         self.open = True
         self.held = False
-        self._peer_done = False  # END_STREAM has come
-        self._born = 0  # the connection's turn in which it was opened
-        self._looks = 0  # how often nothing had moved; see Connection.give_up_stalled
-        self._to_come: int | None = None  # bytes of content that it has promised; None: it has not
-        self._in_room = STREAM_WINDOW  # bytes that the peer may still send
-        # Bytes that we may still send beyond the connection's `initial_window`, which so can change without a
-        # look at each stream.
-        self._credit = 0
-        # What waits for a window: payloads of DATA, and behind them the header block that ends the stream.
-        self._waiting: deque[tuple[memoryview, bool]] | None = None
+        self.peer_done = False
+        self.opened_in = 0
+        self.stalled_looks = 0
+        self.content_to_come: int | None = None
+        self.waiting: deque[tuple[memoryview, bool]] | None = None
 
     @property
     def unsent(self) -> int:
         """How many pieces of what was to be sent wait for a window."""
-        return len(self._waiting) if self._waiting else 0
+        return len(self.waiting) if self.waiting else 0
 
     @property
     def unsent_bytes(self) -> int:
         """How many bytes they have."""
-        return sum(len(piece) for piece, _ in self._waiting) if self._waiting else 0
+        return sum(len(piece) for piece, _ in self.waiting) if self.waiting else 0
 
     @property
     def in_a_message(self) -> bool:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
-from hotgraph_server.sequences.batcher import SequenceFigures
 from hotgraph_server.sequences.call import Ended
+from hotgraph_server.sequences.figures import SequenceFigures
 
 
 def version(number: int, figures: SequenceFigures | None) -> Any:

@@ -1,4 +1,4 @@
-"""Lanes on 127.0.0.1 over a service of toys, and callers that speak HTTP/2 by h2 over plain sockets."""
+"""Servers on 127.0.0.1 over a service of toys, and callers that speak HTTP/2 by h2 over plain sockets."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from google.protobuf import wrappers_pb2
 
 from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.http2.server import Http2Server
+from hotgraph_server.transport.http2.times import Times
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
+from hotgraph_server.transport.thread_pool import ThreadPool, stop
 
 from ..conftest import PATIENCE_S
 from .peer import REQUEST, Answer, Client, prefixed
@@ -65,33 +68,51 @@ class Toys:
         return receive
 
 
-class Lane:
+class Serving:
     """A Http2Server with what it needs.
 
     Attributes:
         calls: how many it owes an answer.
     """
 
-    def __init__(self, services: list[Service], tls: ssl.SSLContext | None = None, **options: int) -> None:
+    def __init__(
+        self,
+        services: list[Service],
+        tls: ssl.SSLContext | None = None,
+        *,
+        listener: socket.socket | None = None,
+        coalescer: ReceiveCoalescer | None = None,
+        times: Times | None = None,
+        **options: int,
+    ) -> None:
         self.calls = OpenCalls()
-        sockets, self.port = listen("127.0.0.1", 0)
-        self.decoders = ThreadPoolExecutor(1, "decoding")
-        self.lane = Http2Server(
+        sockets = [listener] if listener is not None else listen("127.0.0.1", 0)[0]
+        self.port = sockets[0].getsockname()[1]
+        self.decoders = ThreadPool(1, "decoding")
+        self.server = Http2Server(
             sockets,
             services,
             tls,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),
             inflight=Inflight(options.get("max_inflight_bytes", 512 * 2**20)),
-            decoders=self.decoders,
+            aside=self.decoders.submit,
             open_calls=self.calls,
+            coalescer=coalescer,
+            times=times,
         )
-        self.lane.start()
+        self.server.start()
+
+    def set_times(self, **times: float) -> None:
+        """From the next round on, which is now."""
+        with self.server.connections_lock:
+            self.server.connections.times = Times(**times)
+            self.server.connections.next_look = 0.0
+        self.server.wake()
 
     def stop(self) -> None:
-        self.lane.stop(PATIENCE_S)
-        self.decoders.shutdown()
-        assert not self.lane._thread.is_alive()
+        self.server.stop(PATIENCE_S)
+        stop([self.decoders], time.monotonic() + PATIENCE_S)
 
 
 class Caller:
@@ -188,35 +209,35 @@ def toys() -> Toys:
 
 
 @pytest.fixture
-def serve(toys: Toys) -> Iterator[Callable[..., Lane]]:
-    """Starts lanes of the toys; afterwards nothing of them is left, neither thread nor socket."""
-    lanes: list[Lane] = []
+def serve(toys: Toys) -> Iterator[Callable[..., Serving]]:
+    """Starts servers of the toys; afterwards nothing of them is left, neither thread nor socket."""
+    started: list[Serving] = []
     before = set(threading.enumerate())
 
-    def start(*services: Service, tls: ssl.SSLContext | None = None, **options: int) -> Lane:
-        lanes.append(Lane(list(services) or [toys.service], tls, **options))
-        return lanes[-1]
+    def start(*services: Service, **options: Any) -> Serving:
+        started.append(Serving(list(services) or [toys.service], **options))
+        return started[-1]
 
     yield start
-    for lane in lanes:
-        lane.stop()
-        assert lane.calls.wait_until_none(0)
+    for serving in started:
+        serving.stop()
+        assert serving.calls.wait_until_none(0)
     assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture
-def lane(serve: Callable[..., Lane]) -> Lane:
-    """A lane of the toys."""
+def serving(serve: Callable[..., Serving]) -> Serving:
+    """A server of the toys."""
     return serve()
 
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Caller]]:
-    """Opens connections to lanes."""
+    """Opens connections to servers."""
     callers: list[Caller] = []
 
-    def open_connection(lane: Lane, tls: ssl.SSLContext | None = None) -> Caller:
-        callers.append(Caller(lane.port, tls))
+    def open_connection(serving: Serving, tls: ssl.SSLContext | None = None) -> Caller:
+        callers.append(Caller(serving.port, tls))
         return callers[-1]
 
     yield open_connection
@@ -225,6 +246,6 @@ def connect() -> Iterator[Callable[..., Caller]]:
 
 
 @pytest.fixture
-def caller(lane: Lane, connect: Callable[..., Caller]) -> Caller:
-    """A caller of `lane`."""
-    return connect(lane)
+def caller(serving: Serving, connect: Callable[..., Caller]) -> Caller:
+    """A caller of `serving`."""
+    return connect(serving)

@@ -63,7 +63,7 @@ def every(size: int, data: bytes) -> list[bytes]:
 
 
 class Feeder:
-    """Gives a connection its bytes as a link does: what it leaves comes again, and the memory is another's
+    """Gives a connection its bytes as a socket does: what it leaves comes again, and the memory is another's
     after the call."""
 
     def __init__(self, connection: Connection) -> None:
@@ -80,7 +80,7 @@ class Feeder:
 
 
 def taken_out(connection: Connection) -> bytes:
-    """What a connection has to send, as a link takes it."""
+    """What a connection has to send, as a socket takes it."""
     data = b"".join(connection.out)
     assert len(data) == connection.out_bytes
     connection.out, connection.out_bytes = [], 0
@@ -209,10 +209,10 @@ class Pair:
     """
 
     def __init__(
-        self, *, size: int = 0, most_streams: int = 100, settings: dict[int, int] | None = None
+        self, *, size: int = 0, max_streams: int = 100, settings: dict[int, int] | None = None
     ) -> None:
         self.outputs = 0
-        self.connection = Connection(Kept, most_streams, self._on_output, time.monotonic)
+        self.connection = Connection(Kept, max_streams, self._on_output, time.monotonic)
         self.client = Client(settings)
         self.streams: dict[int, Kept] = {}
         self._feeder = Feeder(self.connection)

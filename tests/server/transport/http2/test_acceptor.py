@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from hotgraph_server.transport.accepting import PAUSE_S
-from hotgraph_server.transport.http2.acceptor import Doors
+from hotgraph_server.transport.http2.acceptor import Acceptor
 from hotgraph_server.transport.listening import listen
 
 from ..conftest import PATIENCE_S
@@ -41,18 +41,18 @@ def watched(selector: selectors.BaseSelector) -> list[Any]:
 def test_connection_is_accepted_and_waits_for_nothing(
     selector: selectors.BaseSelector, listeners: list[socket.socket]
 ) -> None:
-    at_the_door = Doors(listeners, None, selector)
-    at_the_door.open()
+    acceptor = Acceptor(listeners, None, selector)
+    acceptor.open()
     with socket.create_connection(listeners[1].getsockname(), PATIENCE_S):
         ((key, _),) = selector.select(PATIENCE_S)
         assert key.fileobj is listeners[1]
-        sock = at_the_door.accept(listeners[1], 0.0)
+        sock = acceptor.accept(listeners[1], 0.0)
         assert sock is not None
         with sock:
             assert not sock.getblocking()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert at_the_door.accept(listeners[1], 0.0) is None
-        assert at_the_door.paused_until is None
+        assert acceptor.accept(listeners[1], 0.0) is None
+        assert acceptor.paused_until is None
 
 
 def test_connection_is_wrapped_without_a_handshake(
@@ -60,11 +60,11 @@ def test_connection_is_wrapped_without_a_handshake(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    at_the_door = Doors(listeners, context, selector)
-    at_the_door.open()
+    acceptor = Acceptor(listeners, context, selector)
+    acceptor.open()
     with socket.create_connection(listeners[0].getsockname(), PATIENCE_S):
         selector.select(PATIENCE_S)
-        sock = at_the_door.accept(listeners[0], 0.0)
+        sock = acceptor.accept(listeners[0], 0.0)
         assert isinstance(sock, ssl.SSLSocket)
         sock.close()
 
@@ -86,41 +86,41 @@ def test_process_without_files_pauses_and_every_listener_at_once(
     number: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    at_the_door, full = Doors(listeners, None, selector), Full(number)
-    at_the_door.open()
+    acceptor, full = Acceptor(listeners, None, selector), Full(number)
+    acceptor.open()
     with caplog.at_level(logging.WARNING):
         # Both listeners were ready in the round that hears of it.
         for _ in listeners:
-            assert at_the_door.accept(full, 100.0) is None  # type: ignore[arg-type]
-    assert at_the_door.paused_until == 100.0 + PAUSE_S
+            assert acceptor.accept(full, 100.0) is None  # type: ignore[arg-type]
+    assert acceptor.paused_until == 100.0 + PAUSE_S
     assert watched(selector) == []
     assert "no more connections" in caplog.text
-    at_the_door.open()
-    assert at_the_door.paused_until is None
+    acceptor.open()
+    assert acceptor.paused_until is None
     assert watched(selector) == listeners
 
 
 def test_caller_that_changed_its_mind_is_no_reason_to_pause(
     selector: selectors.BaseSelector, listeners: list[socket.socket]
 ) -> None:
-    at_the_door, gone = Doors(listeners, None, selector), Full(errno.ECONNABORTED)
-    at_the_door.open()
-    assert at_the_door.accept(gone, 0.0) is None  # type: ignore[arg-type]
-    assert at_the_door.paused_until is None
+    acceptor, gone = Acceptor(listeners, None, selector), Full(errno.ECONNABORTED)
+    acceptor.open()
+    assert acceptor.accept(gone, 0.0) is None  # type: ignore[arg-type]
+    assert acceptor.paused_until is None
     assert watched(selector) == listeners
 
 
 @pytest.mark.parametrize("state", ["never opened", "open", "paused"])
-def test_closed_doors_are_closed_in_every_state(
+def test_closed_acceptor_is_closed_in_every_state(
     selector: selectors.BaseSelector, listeners: list[socket.socket], state: str
 ) -> None:
-    at_the_door = Doors(listeners, None, selector)
+    acceptor = Acceptor(listeners, None, selector)
     if state != "never opened":
-        at_the_door.open()
+        acceptor.open()
     if state == "paused":
-        at_the_door.accept(Full(errno.EMFILE), 0.0)  # type: ignore[arg-type]
-    at_the_door.close()
-    at_the_door.close()
-    assert at_the_door.paused_until is None
+        acceptor.accept(Full(errno.EMFILE), 0.0)  # type: ignore[arg-type]
+    acceptor.close()
+    acceptor.close()
+    assert acceptor.paused_until is None
     assert watched(selector) == []
     assert all(listener.fileno() == -1 for listener in listeners)

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.flow_control import ConnectionFlow, StreamFlow
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
@@ -56,9 +57,9 @@ class Bare:
         streams: all that were opened, by number.
     """
 
-    def __init__(self, most_streams: int = 100) -> None:
+    def __init__(self, max_streams: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
         self.streams: dict[int, Kept] = {}
-        self.connection = Connection(self._open, most_streams, lambda: None, time.monotonic)
+        self.connection = Connection(self._open, max_streams, lambda: None, clock)
         self._feeder = Feeder(self.connection)
 
     def _open(self, connection: Connection, number: int, head: Any) -> Kept:
@@ -231,7 +232,7 @@ class TestRequests:
         assert greeted().feed(frames.frame(frames.PING, frames.ACK, 0, bytes(8))) == []
 
     def test_streams_beyond_the_limit_are_refused_and_never_opened(self) -> None:
-        bare = greeted(most_streams=2)
+        bare = greeted(max_streams=2)
         (refused,) = bare.feed(headers(1), headers(3), headers(5))
         assert isinstance(refused, hyperframe.frame.RstStreamFrame)
         assert (refused.stream_id, refused.error_code) == (5, Code.REFUSED_STREAM)
@@ -246,7 +247,7 @@ class TestRequests:
         assert len(bare.streams) == len(bare.connection.streams) == 100
 
     def test_streams_that_are_opened_and_reset_leave_nothing_behind(self) -> None:
-        bare = greeted(most_streams=2)
+        bare = greeted(max_streams=2)
         for number in range(1, 1_001, 2):
             bare.feed(headers(number), frames.rst_stream(number, Code.CANCEL))
         assert not bare.connection.streams
@@ -260,8 +261,7 @@ class TestTurns:
     @settings(deadline=None)
     @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.booleans())
     def test_what_is_left_is_taken_in_later_and_nothing_is_lost(self, times: list[int], calls: bool) -> None:
-        bare, clock = greeted(), itertools.cycle(times)
-        bare.connection._clock = lambda: next(clock)
+        bare = greeted(clock=functools.partial(next, itertools.cycle(times)))
         wire = b"".join(
             headers(number) + data(number, prefixed(b"x"), frames.END_STREAM * calls)
             for number in range(1, 61, 2)
@@ -591,23 +591,25 @@ class TestWindows:
         assert len(pair.stream(number).data) == 20_000
 
     @pytest.mark.parametrize("number", [0, 1], ids=["connection", "stream"])
-    def test_window_updates_by_the_byte_cost_no_look_at_every_stream(self, number: int) -> None:
+    def test_window_updates_by_the_byte_cost_no_look_at_every_stream(
+        self, number: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """One frame of 13 bytes must not have a thousand streams looked at."""
-        bare = Bare(most_streams=1000)
+        bare = Bare(max_streams=1000)
         bare.feed(greeting({frames.INITIAL_WINDOW_SIZE: 10 if number else 2**20}))
         bare.feed(*(headers(2 * i + 1, ALL_HEADERS) for i in range(1000)))
         for stream in bare.streams.values():
             bare.connection.answer(stream, bytes(10_000))
         taken_out(bare.connection)
         looks = 0
-        send_some = bare.connection._send_some
+        room = ConnectionFlow.room
 
-        def looked(stream: Any) -> bool:
+        def looked(flow: ConnectionFlow, stream: StreamFlow) -> int:
             nonlocal looks
             looks += 1
-            return send_some(stream)
+            return room(flow, stream)
 
-        bare.connection._send_some = looked  # type: ignore[method-assign]
+        monkeypatch.setattr(ConnectionFlow, "room", looked)
         back = bare.feed(frames.window_update(number, 1) * 1000)
         assert sum(frame.body_len for frame in back) == 1000
         assert looks < 5000
@@ -618,7 +620,7 @@ class Windows(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pair = Pair(most_streams=1000)
+        self.pair = Pair(max_streams=1000)
         self.open: list[tuple[Kept, bytes]] = []
         self.sent: list[tuple[Kept, bytes]] = []
 

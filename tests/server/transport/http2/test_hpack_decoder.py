@@ -56,7 +56,7 @@ class TestFields:
                 fields = ours.decode(block)
                 assert fields == plain(list(theirs.decode(block, raw=True)))
                 entries = plain(list(theirs.header_table.dynamic_entries))
-                assert list(ours._table) == entries
+                assert list(ours.dynamic_entries) == entries
 
 
 class TestChanges:
@@ -85,7 +85,7 @@ class TestLimits:
         decoder = FieldDecoder(MAX_LIST_BYTES)
         for number in range(1000):
             decoder.decode(b"\x40" + literal("name", f"{number:0100d}")[1:])
-        assert sum(len(name) + len(value) + 32 for name, value in decoder._table) <= 4096
+        assert sum(len(name) + len(value) + 32 for name, value in decoder.dynamic_entries) <= 4096
 
     def test_field_larger_than_the_table_empties_it(self) -> None:
         decoder = FieldDecoder(MAX_LIST_BYTES)

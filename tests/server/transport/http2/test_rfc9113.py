@@ -7,7 +7,7 @@ Each case is what a caller sends after its greeting, and what becomes of it, in 
     reset N CODE          stream N was reset; stream 1, where it is another, was answered all the same
     broken CODE           the connection was ended with a GOAWAY of this code
 
-and all of them are sent whole, by the byte, and (test_..._of_a_live_lane) to a lane on a socket.
+and all of them are sent whole, by the byte, and (test_..._to_a_live_server) to a server on a socket.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.server import GrpcServer
 
 from ..conftest import PATIENCE_S
-from .conftest import Lane, Toys
+from .conftest import Serving, Toys
 from .peer import REQUEST, Feeder, Kept, decoded, every, greeting, parse_frames, prefixed, taken_out
 
 END_HEADERS, END_STREAM, PADDED, PRIORITY = (
@@ -428,14 +428,14 @@ class Answering:
     def __init__(self) -> None:
         self.connection = Connection(self._open, 3, lambda: None, time.monotonic)
         self.answered: list[int] = []
-        self._streams: list[Kept] = []
+        self.kept: list[Kept] = []
         self._feeder = Feeder(self.connection)
 
     def _open(self, connection: Connection, number: int, head: Any) -> Kept:
         stream = Kept(connection, number, head)
         # No room is given back on stream 3, so that its window can be used up.
         stream.held = number == 3
-        self._streams.append(stream)
+        self.kept.append(stream)
         return stream
 
     def feed(self, wire: bytes) -> None:
@@ -451,7 +451,7 @@ class Answering:
         return None
 
     def answer(self) -> None:
-        for stream in self._streams:
+        for stream in self.kept:
             if stream.open and stream.ends:
                 self.connection.answer(stream, b"well")
                 self.answered.append(stream.number)
@@ -485,8 +485,10 @@ def test_rule(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
-def test_malformed_request_of_a_live_lane_is_reset_and_the_next_one_answered(lane: Lane, name: str) -> None:
-    with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as sock:
+def test_malformed_request_to_a_live_server_is_reset_and_the_next_one_answered(
+    serving: Serving, name: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S) as sock:
         sock.sendall(greeting() + BAD_REQUESTS[name])
         received, decoder = b"", hpack.Decoder()
         reset, status = None, None
@@ -560,7 +562,7 @@ ANSWERED = [name for name, (_, expected) in CASES.items() if expected.startswith
 
 
 @pytest.mark.parametrize("name", ANSWERED)
-def test_grpcs_own_server_answers_what_the_lane_answers(grpcio: GrpcServer, name: str) -> None:
+def test_grpcs_own_server_answers_what_ours_answers(grpcio: GrpcServer, name: str) -> None:
     """We are no more lenient than it, but where it asks for more than the RFC."""
     assert answered_by(grpcio.address, CASES[name][0]) == (name not in STRICTER_THAN_THE_RFC)
 
@@ -619,5 +621,5 @@ def test_callers_that_call_may_ping_and_churn_and_cancel_for_ever() -> None:
         if number % 4 == 1:
             one.feed(rst_stream(number, Code.CANCEL))
         one.answer()
-        one._streams.clear()
+        one.kept.clear()
         taken_out(one.connection)

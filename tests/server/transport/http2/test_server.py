@@ -1,12 +1,9 @@
-"""The lane on real sockets: who is served when, and what one connection does to the others."""
+"""The server on real sockets: who is served when, and what one connection does to the others."""
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
-import math
-import select
 import socket
 import ssl
 import threading
@@ -16,23 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import hyperframe.frame
 import pytest
 import trustme
 
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.transport import deadlines
-from hotgraph_server.transport.http2 import acceptor, flood_limits, frames, socket_io
-from hotgraph_server.transport.http2 import server as lane_module
-from hotgraph_server.transport.http2.frames import Code
+from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
+from hotgraph_server.transport.http2.self_pipe import SelfPipe
+from hotgraph_server.transport.http2.times import Times
+from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.service import OpenStream, Reply, Service, StreamingMethod
 
 from ..conftest import PATIENCE_S, hot
-from .conftest import Caller, Lane, Toys
-from .peer import parse_frames, prefixed
+from .conftest import Caller, Serving, Toys
+from .peer import prefixed
 
 Connect = Callable[..., Caller]
-Serve = Callable[..., Lane]
+Serve = Callable[..., Serving]
 
 
 def answer_of(reply: Reply, answer: bytes = b"well") -> None:
@@ -63,8 +61,8 @@ class TestAnswers:
         self, serve: Serve, connect: Connect, toys: Toys
     ) -> None:
         """Answered by several threads at a time, while others come."""
-        lane = serve(max_calls=10_000)
-        callers = [connect(lane) for _ in range(5)]
+        serving = serve(max_calls=10_000)
+        callers = [connect(serving) for _ in range(5)]
         done = threading.Event()
 
         def work() -> None:
@@ -86,35 +84,37 @@ class TestAnswers:
         done.set()
         join(*workers)
 
-    def test_answer_that_comes_while_the_turn_is_taken_is_sent_by_who_has_it(
-        self, lane: Lane, caller: Caller, toys: Toys
+    def test_answer_that_comes_while_the_lock_is_taken_is_sent_by_who_has_it(
+        self, serving: Serving, caller: Caller, toys: Toys
     ) -> None:
-        """Its bringer goes at once; the serving thread looks into the outbox when it gives the turn back."""
+        """Its bringer goes at once; the serving thread looks into the outbox when it gives the lock back."""
         number = caller.call("Hold")
         reply = toys.next_held()
-        with lane.lane._turn:
+        with serving.server.connections_lock:
             join(in_thread(answer_of, reply))
             # Whatever wakes the serving thread.
-            lane.lane._ring()
+            serving.server.wake()
         assert caller.answer(number).messages == [b"well"]
 
     def test_answer_that_comes_after_the_last_look_is_sent(
-        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
+        self, serve: Serve, connect: Connect, toys: Toys
     ) -> None:
-        """Between the serving thread's last look into the outbox and the moment it gives the turn back."""
-        first, second = caller.call("Hold"), caller.call("Hold")
-        replies = [toys.next_held(), toys.next_held()]
-        time_to_wait = lane.lane._time_to_wait
+        """Between the serving thread's last look into the outbox and the moment it gives the lock back."""
+        replies: list[Reply] = []
         brought: list[threading.Thread] = []
 
-        def late(now: float) -> float | None:
-            if replies:
-                brought.append(in_thread(answer_of, replies.pop()))
-                join(*brought)
-            return time_to_wait(now)
+        class Late(ReceiveCoalescer):
+            def delay_s(self, now: float, waiting: int, arrived: int, answered: int) -> float:
+                if replies:
+                    brought.append(in_thread(answer_of, replies.pop()))
+                    join(*brought)
+                return 0.0
 
-        monkeypatch.setattr(lane.lane, "_time_to_wait", late)
-        lane.lane._ring()
+        serving = serve(coalescer=Late())
+        caller = connect(serving)
+        first, second = caller.call("Hold"), caller.call("Hold")
+        replies += [toys.next_held(), toys.next_held()]
+        serving.server.wake()
         assert caller.answer(second).messages == [b"well"]
         assert caller.answer(first).messages == [b"well"]
 
@@ -179,7 +179,7 @@ class TestAnswers:
 class TestLeaving:
     @pytest.mark.parametrize("how", ["reset", "close", "deadline", "stop"])
     def test_whoever_leaves_is_told_to_the_call(
-        self, lane: Lane, caller: Caller, toys: Toys, how: str
+        self, serving: Serving, caller: Caller, toys: Toys, how: str
     ) -> None:
         more = [("grpc-timeout", "20m")] if how == "deadline" else []
         number = caller.call("Hold", b"", *more)
@@ -191,7 +191,7 @@ class TestLeaving:
         elif how == "close":
             caller.close()
         elif how == "stop":
-            lane.stop()
+            serving.stop()
             assert caller.answer(number).status == 1
         else:
             assert caller.answer(number).status == 4
@@ -209,20 +209,20 @@ class TestLeaving:
 
     @pytest.mark.parametrize("timeout", ["99999999H", "9999999H", "800H", "99999999S"])
     def test_deadline_in_years_stops_nobody(
-        self, lane: Lane, connect: Connect, toys: Toys, timeout: str
+        self, serving: Serving, connect: Connect, toys: Toys, timeout: str
     ) -> None:
         """Nor when its caller has gone, and it is all that there is to wait for."""
-        caller = connect(lane)
+        caller = connect(serving)
         caller.call("Hold", b"", ("grpc-timeout", timeout))
         reply = toys.next_held()
         gone = threading.Event()
         reply.when_gone(gone.set)
         caller.close()
         assert gone.wait(PATIENCE_S)
-        other = connect(lane)
+        other = connect(serving)
         assert other.answer(other.call("Echo", b"well")).messages == [b"well"]
 
-    def test_owner_that_cannot_be_told_does_not_stop_the_lane(
+    def test_owner_that_cannot_be_told_does_not_stop_the_server(
         self, caller: Caller, toys: Toys, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken() -> None:
@@ -238,23 +238,23 @@ class TestLeaving:
             caller.reset(leaves)
             assert caller.answer(caller.call("Echo", b"well")).messages == [b"well"]
 
-    def test_calls_without_a_message_hold_nothing_up(self, lane: Lane, caller: Caller) -> None:
+    def test_calls_without_a_message_hold_nothing_up(self, serving: Serving, caller: Caller) -> None:
         for _ in range(50):
             caller.call("Hold", None)
         assert caller.answer(caller.call("Echo", b"well")).messages == [b"well"]
-        assert lane.calls.wait_until_none(0)
+        assert serving.calls.wait_until_none(0)
 
     def test_deadlines_of_answered_calls_do_not_pile_up(
-        self, lane: Lane, caller: Caller, monkeypatch: pytest.MonkeyPatch
+        self, serving: Serving, caller: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(deadlines, "_CLEARED_AT", 50)
+        monkeypatch.setattr(deadlines, "CLEARED_AT", 50)
         for _ in range(500):
             number = caller.call("Echo", b"", ("grpc-timeout", "1H"))
             if number % 20 == 1:
                 caller.answer(number)
         caller.answer(number)
         caller.ping()
-        assert len(lane.lane._deadlines._heap) <= 100
+        assert sum(isinstance(one, UnaryCall) for one in gc.get_objects()) <= 100
 
 
 class TestStreams:
@@ -297,7 +297,7 @@ class TestStreams:
             return lambda message: None
 
         service = Service("test.Toys", None, streaming={"Watch": StreamingMethod(watch)})
-        lane = serve(service)
+        serving = serve(service)
 
         def tell() -> None:
             for _ in range(50):
@@ -306,7 +306,7 @@ class TestStreams:
                         watcher.send(b"news")
 
         for turn in range(20):
-            caller = connect(lane)
+            caller = connect(serving)
             number = caller.call("Watch", b"", end=False)
             caller.ping()
             telling = in_thread(tell)
@@ -328,190 +328,6 @@ class TestStreams:
         assert told == [1]
 
 
-class TestBadCallers:
-    """What they do costs their connection, and nobody else's."""
-
-    @pytest.fixture
-    def well(self, lane: Lane, connect: Connect) -> Callable[[], bool]:
-        other = connect(lane)
-        return lambda: other.answer(other.call("Echo", b"well")).messages == [b"well"]
-
-    @pytest.mark.parametrize(
-        "wire",
-        [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", bytes(100), frames.PREFACE + b"\xff" * 100, b"\x16\x03\x01"],
-    )
-    def test_other_protocols_are_shown_out(self, lane: Lane, well: Callable[[], bool], wire: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as sock:
-            sock.sendall(wire)
-            received = b""
-            try:
-                while piece := sock.recv(1000):
-                    received += piece
-            except ConnectionError:
-                pass
-        assert well()
-
-    def test_calls_of_a_connection_that_breaks_are_told(
-        self, caller: Caller, toys: Toys, well: Callable[[], bool]
-    ) -> None:
-        caller.call("Hold")
-        gone = threading.Event()
-        toys.next_held().when_gone(gone.set)
-        caller.sock.sendall(frames.frame(frames.PUSH_PROMISE, 0, 1))
-        caller.until_closed()
-        assert gone.wait(PATIENCE_S)
-        assert well()
-
-    def test_peer_that_broke_the_protocol_hears_of_it_though_it_goes_on(
-        self, lane: Lane, well: Callable[[], bool]
-    ) -> None:
-        with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as sock:
-            wrong = frames.frame(frames.PUSH_PROMISE, 0, 1, bytes(4))
-            sock.sendall(frames.PREFACE + frames.settings({}) + wrong + bytes(2**20))
-            received = b""
-            while piece := sock.recv(2**16):
-                received += piece
-        away = parse_frames(received)[-1]
-        assert isinstance(away, hyperframe.frame.GoAwayFrame)
-        assert away.error_code == Code.PROTOCOL_ERROR
-        assert well()
-
-    def test_peer_that_is_stuck_is_cut_off(
-        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """One that says nothing at all, and one that does not take its answer; not one that is idle."""
-        idle, unread = connect(lane), connect(lane)
-        idle.ping()
-        number = unread.call("Hold")
-        answer_of(toys.next_held(), bytes(10 * 2**20))
-        neighbour = unread.call("Hold")
-        held = toys.next_held()
-        monkeypatch.setattr(lane_module, "_STUCK_S", -1.0)
-        monkeypatch.setattr(lane_module, "_LOOKING_S", 0.01)
-        lane.lane._look_at = 0.0
-        with socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as silent:
-            assert silent.recv(100) == b""
-        assert unread.answer(number).reset == Code.CANCEL
-        # It cost the stream that was not read, and no other of its connection.
-        answer_of(held, b"well")
-        assert unread.answer(neighbour).messages == [b"well"]
-        assert lane.calls.wait_until_none(PATIENCE_S)
-        assert idle.answer(idle.call("Echo", b"well")).messages == [b"well"]
-
-    def test_connection_on_which_nothing_moves_is_closed_whatever_its_peer_says(
-        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        caller.call("Hold")
-        answer_of(toys.next_held(), bytes(10 * 2**20))
-        caller.ping()
-        monkeypatch.setattr(lane_module, "_STUCK_S", 0.02)
-        monkeypatch.setattr(lane_module, "_LOOKING_S", 0.01)
-        lane.lane._look_at = 0.0
-        caller.until_closed()
-        assert lane.calls.wait_until_none(PATIENCE_S)
-
-    def test_connection_with_much_to_ask_waits_while_others_have_their_turn(
-        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(lane_module, "_TURN_S", 0.0)
-        greedy, modest = connect(lane), connect(lane)
-        for caller in (greedy, modest):
-            caller.ping()
-        # Both have come before the serving thread looks.
-        with lane.lane._turn:
-            for _ in range(50):
-                greedy.call("Hold", b"greedy")
-            modest.call("Hold", b"modest")
-            for link_ in lane.lane._links:
-                assert select.select([link_.sock], [], [], PATIENCE_S)[0]
-        order = [bytes(toys.held.get(timeout=PATIENCE_S)[0]) for _ in range(51)]
-        assert order.index(b"modest") <= 5
-
-    def test_everybody_has_a_turn_however_many_there_are(
-        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Also where a whole turn is time for one of them only."""
-        monkeypatch.setattr(lane_module, "_WHOLE_TURN_S", 0.0)
-        callers = [connect(lane) for _ in range(8)]
-        for _ in range(3):
-            numbers = [[caller.call("Echo", b"well") for _ in range(5)] for caller in callers]
-            for caller, calls in zip(callers, numbers, strict=True):
-                assert [caller.answer(number).messages for number in calls] == [[b"well"]] * 5
-
-    def test_flood_of_pings_by_a_peer_that_does_not_read_is_not_kept(
-        self, lane: Lane, connect: Connect, well: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(socket_io, "_MAX_UNSENT_BYTES", 2**16)
-        monkeypatch.setattr(flood_limits, "MAX", math.inf)
-        flooding = connect(lane)
-        flooding.ping()
-        (flooded,) = [
-            each for each in lane.lane._links if each.sock.getpeername() == flooding.sock.getsockname()
-        ]
-        flooding.sock.setblocking(False)
-        ping = frames.frame(frames.PING, 0, 0, bytes(8)) * 1000
-        sent, stopped, wire = 0, 0, ping
-        while stopped < 5 and sent < 100 * 2**20:
-            try:
-                count = flooding.sock.send(wire)
-                sent, stopped, wire = sent + count, 0, wire[count:] or ping
-            except BlockingIOError:
-                # The server reads no more, or has not yet; a call of another's takes it some rounds.
-                stopped += 1
-                assert well()
-        assert stopped == 5
-        assert flooded._unsent_bytes + flooded.connection.out_bytes < 2**20
-
-    def test_process_without_files_accepts_again_later(
-        self, lane: Lane, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(acceptor, "PAUSE_S", 0.0)
-        accept: Any = lane.lane._doors.accept
-        failures = iter([errno.EMFILE, errno.ENFILE, errno.ECONNABORTED])
-
-        class Full:
-            """A listener of a process that has no file left."""
-
-            def __init__(self, number: int) -> None:
-                self._number = number
-
-            def accept(self) -> Any:
-                raise OSError(self._number, "no more files")
-
-        def accept_later(listener: Any, now: float) -> Any:
-            number = next(failures, None)
-            return accept(Full(number) if number else listener, now)
-
-        monkeypatch.setattr(lane.lane._doors, "accept", accept_later)
-        with caplog.at_level(logging.WARNING):
-            late = connect(lane)
-            assert late.answer(late.call("Echo", b"well")).messages == [b"well"]
-        assert caplog.text.count("no more connections can be accepted") == 1
-
-    def test_error_that_nobody_expected_costs_the_connection(
-        self,
-        lane: Lane,
-        connect: Connect,
-        well: Callable[[], bool],
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        assert well()
-        broken = connect(lane)
-        broken.ping()
-        ours = [each for each in lane.lane._links if each.sock.getpeername() == broken.sock.getsockname()]
-
-        def bug(*_: Any) -> None:
-            raise ZeroDivisionError
-
-        monkeypatch.setattr(ours[0], "read", bug)
-        with caplog.at_level(logging.ERROR):
-            broken.call("Echo")
-            broken.until_closed()
-        assert "unexpected error" in caplog.text
-        assert well()
-
-
 class TestTls:
     def test_half_a_handshake_and_none_hold_nobody_up(self, serve: Serve, connect: Connect) -> None:
         authority = trustme.CA()
@@ -520,77 +336,102 @@ class TestTls:
         authority.configure_trust(client)
         server.set_alpn_protocols(["h2"])
         client.set_alpn_protocols(["h2"])
-        lane = serve(tls=server)
+        serving = serve(tls=server)
         with (
-            socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S),
-            socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S) as half,
+            socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S),
+            socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S) as half,
         ):
             half.sendall(b"\x16\x03\x01\x02\x00\x01")
-            caller = connect(lane, client)
+            caller = connect(serving, client)
             message = bytes(range(256)) * 8000
             assert caller.answer(caller.call("Echo", message)).messages == [message]
 
 
 class TestStop:
     def test_slow_reader_gets_what_goes_and_does_not_hold_up_the_end(
-        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
+        self, serve: Serve, connect: Connect, toys: Toys
     ) -> None:
-        monkeypatch.setattr(lane_module, "_LAST_WORDS_S", 0.05)
+        serving = serve(times=Times(last_words_s=0.05))
+        caller = connect(serving)
         caller.call("Hold")
         answer_of(toys.next_held(), bytes(20 * 2**20))
-        lane.stop()
+        serving.stop()
         caller.until_closed()
 
     def test_answers_in_the_outbox_go_out_before_the_end(
-        self, lane: Lane, caller: Caller, toys: Toys
+        self, serving: Serving, caller: Caller, toys: Toys
     ) -> None:
         number = caller.call("Hold")
         reply = toys.next_held()
-        with lane.lane._turn:
+        with serving.server.connections_lock:
             join(in_thread(answer_of, reply))
-        lane.stop()
+        serving.stop()
         assert caller.answer(number).messages == [b"well"]
 
-    def test_answers_after_the_end_are_dropped(self, lane: Lane, caller: Caller, toys: Toys) -> None:
+    def test_answers_after_the_end_are_dropped(self, serving: Serving, caller: Caller, toys: Toys) -> None:
         caller.call("Hold")
         caller.call("Chat", None)
         reply, stream = toys.next_held(), toys.next_chat()
-        lane.stop()
+        serving.stop()
         answer_of(reply)
         stream.send(b"news")
         stream.end()
-        lane.stop()
+        serving.stop()
 
     def test_closed_port_takes_no_connections_and_says_go_away(
-        self, lane: Lane, caller: Caller, toys: Toys
+        self, serving: Serving, caller: Caller, toys: Toys
     ) -> None:
         number = caller.call("Hold")
         reply = toys.next_held()
-        lane.lane.close_port()
+        serving.server.close_port()
         caller.until(lambda: caller.client.farewells)
         # The port is closed in the round that sends the farewell, or the next.
-        assert any(refused(lane.port) for _ in range(10_000))
+        assert any(refused(serving.port) for _ in range(10_000))
         answer_of(reply)
         assert caller.answer(number).messages == [b"well"]
 
-    def test_every_socket_is_closed(self, lane: Lane, caller: Caller) -> None:
+    def test_every_socket_is_closed(self, serve: Serve, connect: Connect, toys: Toys) -> None:
+        def sockets() -> set[int]:
+            found = [one for one in gc.get_objects() if isinstance(one, socket.socket)]
+            return {id(one) for one in found if one.fileno() != -1}
+
+        before = sockets()
+        serving = serve()
+        caller = connect(serving)
         caller.ping()
-        sockets = [each.sock for each in lane.lane._links] + list(lane.lane._doors._sockets)
-        sockets += [lane.lane._alarm, lane.lane._bell]
-        assert len(sockets) == 4
-        lane.stop()
-        assert all(sock.fileno() == -1 for sock in sockets)
+        # The listener, both ends of what wakes the thread, and those of the connection.
+        assert len(sockets() - before) == 5
+        serving.stop()
+        caller.close()
+        assert sockets() <= before
+
+    def test_thread_that_does_not_end_is_named(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        go_on, close = threading.Event(), SelfPipe.close
+
+        def close_later(pipe: SelfPipe) -> None:
+            assert go_on.wait(PATIENCE_S)
+            close(pipe)
+
+        # The last thing that the thread does.
+        monkeypatch.setattr(SelfPipe, "close", close_later)
+        serving = serve(times=Times(last_words_s=0.0))
+        with caplog.at_level(logging.WARNING):
+            serving.server.stop(0.0)
+        assert caplog.messages == ["thread 'serving' has not ended"]
+        go_on.set()
 
 
 class TestQuiet:
-    """A lane with nothing to do does nothing."""
+    """A server with nothing to do does nothing."""
 
-    def test_waiting_connections_cost_no_rounds(
-        self, lane: Lane, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_waiting_connections_cost_no_rounds(self, serve: Serve, connect: Connect, toys: Toys) -> None:
         """Idle, with an open call, with an answer that waits for a window or for the socket, silent, half
         closed."""
-        idle, held, window, unread = (connect(lane) for _ in range(4))
+        counting = Counting()
+        serving = serve(coalescer=counting)
+        idle, held, window, unread = (connect(serving) for _ in range(4))
         idle.ping()
         held.call("Hold")
         toys.next_held()
@@ -600,71 +441,79 @@ class TestQuiet:
         unread.client.h2.update_settings({frames.INITIAL_WINDOW_SIZE: 2**30})
         unread.call("Hold")
         answer_of(toys.next_held(), bytes(50 * 2**20))
-        silent = socket.create_connection(("127.0.0.1", lane.port), PATIENCE_S)
-        half = connect(lane)
+        silent = socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S)
+        half = connect(serving)
         half.ping()
         half.sock.shutdown(socket.SHUT_WR)
         idle.ping()
         idle.ping()
-        rounds = 0
-        time_to_wait = lane.lane._time_to_wait
-
-        def counted(now: float) -> float | None:
-            nonlocal rounds
-            rounds += 1
-            return time_to_wait(now)
-
-        monkeypatch.setattr(lane.lane, "_time_to_wait", counted)
+        before = counting.rounds
         for _ in range(20):
             idle.ping()
         # The last one may not have been counted yet.
-        assert 19 <= rounds <= 25
+        assert 19 <= counting.rounds - before <= 25
         silent.close()
 
 
-class TestNaps:
+class Counting(ReceiveCoalescer):
+    """It is asked once a round, and never has arrivals wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds = 0
+
+    def delay_s(self, now: float, waiting: int, arrived: int, answered: int) -> float:
+        self.rounds += 1
+        return 0.0
+
+
+class WhileAnyWaits(ReceiveCoalescer):
+    """For ever, but for what ends a delay."""
+
+    def delay_s(self, now: float, waiting: int, arrived: int, answered: int) -> float:
+        return 1e6 if waiting else 0.0
+
+
+class UntilTheFirstAnswer(ReceiveCoalescer):
+    """Sets `delays` when there is a delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays = threading.Event()
+
+    def delay_s(self, now: float, waiting: int, arrived: int, answered: int) -> float:
+        if answered or not waiting:
+            return 0.0
+        self.delays.set()
+        return 1e6
+
+
+class TestDelays:
     """See receive_coalescing.py."""
 
-    def test_answer_ends_a_nap(
-        self, serve: Serve, connect: Connect, toys: Toys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(lane_module, "_LOOKING_S", 1e6)
-        lane = serve()
-        caller = connect(lane)
-        crowd = lane.lane._crowd
-        monkeypatch.setattr(crowd, "nap_s", lambda now, waiting: 1e6 if waiting else 0.0)
+    def test_answer_ends_a_delay(self, serve: Serve, connect: Connect, toys: Toys) -> None:
+        serving = serve(coalescer=WhileAnyWaits(), times=Times(looking_s=1e6))
+        caller = connect(serving)
         number = caller.call("Hold")
         join(in_thread(answer_of, toys.next_held()))
         assert caller.answer(number).messages == [b"well"]
         caller.ping()
 
-    def test_deadline_ends_a_nap(
-        self, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(lane_module, "_LOOKING_S", 1e6)
-        lane = serve()
-        caller = connect(lane)
-        monkeypatch.setattr(lane.lane._crowd, "nap_s", lambda now, waiting: 1e6 if waiting else 0.0)
+    def test_deadline_ends_a_delay(self, serve: Serve, connect: Connect) -> None:
+        serving = serve(coalescer=WhileAnyWaits(), times=Times(looking_s=1e6))
+        caller = connect(serving)
         number = caller.call("Hold", b"", ("grpc-timeout", "20m"))
         assert caller.answer(number).status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
-    def test_calls_that_come_during_a_nap_count_from_its_beginning(
-        self, lane: Lane, caller: Caller, toys: Toys, monkeypatch: pytest.MonkeyPatch
+    def test_calls_that_come_during_a_delay_count_from_its_beginning(
+        self, serve: Serve, connect: Connect, toys: Toys
     ) -> None:
         """They may have come then; and no answer shall come past its caller's deadline."""
-        crowd = lane.lane._crowd
-        naps = threading.Event()
-
-        def nap_s(now: float, waiting: int) -> float:
-            if crowd.answers or not waiting:
-                return 0.0
-            naps.set()
-            return 1e6
-
-        monkeypatch.setattr(crowd, "nap_s", nap_s)
+        coalescer = UntilTheFirstAnswer()
+        caller = connect(serve(coalescer=coalescer))
         caller.call("Hold")
         reply = toys.next_held()
-        assert naps.wait(PATIENCE_S)
+        assert coalescer.delays.wait(PATIENCE_S)
         sent_at = time.monotonic()
         caller.call("Hold", b"", ("grpc-timeout", "1000S"))
         join(in_thread(answer_of, reply))
@@ -672,23 +521,23 @@ class TestNaps:
 
 
 class TestGrpcClients:
-    """Those of grpc itself, against the lane alone."""
+    """Those of grpc itself, against this server alone."""
 
     @pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-    def test_compressed_requests_are_taken(self, lane: Lane, how: grpc.Compression) -> None:
-        with grpc.insecure_channel(f"127.0.0.1:{lane.port}", compression=how) as channel:
+    def test_compressed_requests_are_taken(self, serving: Serving, how: grpc.Compression) -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{serving.port}", compression=how) as channel:
             message = b"again and again " * 100_000
             assert hot(channel, "Echo")(message, timeout=PATIENCE_S) == message
 
-    def test_streams_of_messages_go_both_ways(self, lane: Lane) -> None:
-        with grpc.insecure_channel(f"127.0.0.1:{lane.port}") as channel:
+    def test_streams_of_messages_go_both_ways(self, serving: Serving) -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
             messages = [b"%d" % number * 1000 for number in range(200)]
             method: Any = channel.stream_stream("/test.Toys/Chat")
             assert list(method(iter(messages), timeout=PATIENCE_S)) == messages
 
-    def test_large_messages_and_small_ones_side_by_side(self, lane: Lane) -> None:
+    def test_large_messages_and_small_ones_side_by_side(self, serving: Serving) -> None:
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        with grpc.insecure_channel(f"127.0.0.1:{lane.port}", options) as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{serving.port}", options) as channel:
             echo = hot(channel, "Echo")
             messages = [
                 bytes((number % 251,)) * (3_000_000 if number % 10 == 0 else 10) for number in range(50)

@@ -1,4 +1,5 @@
-"""A link on a real pair of sockets, with and without TLS; nothing here waits but for the peer's thread."""
+"""One connection on a real pair of sockets, with and without TLS; nothing here waits but for the peer's
+thread."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
@@ -15,7 +16,7 @@ import trustme
 from hotgraph_server.transport.http2 import flood_limits, frames, socket_io
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, LinkLost, SocketIO
+from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
 
 from .peer import Client, Kept, parse_frames, prefixed, taken_out
 
@@ -23,7 +24,7 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Ends:
-    """A link, and the caller at the other end of its socket."""
+    """A SocketIO, and the caller at the other end of its socket."""
 
     def __init__(self, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None) -> None:
         ours, self.theirs = socket.socketpair()
@@ -36,16 +37,16 @@ class Ends:
                 self.theirs, server_hostname="localhost", do_handshake_on_connect=False
             )
         self.dirty: list[SocketIO] = []
-        self.link = SocketIO(ours, Kept, 100, self.dirty)
+        self.socket_io = SocketIO(ours, Kept, 100, self.dirty)
         self.client = Client()
         self.back = b""
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
 
     def read(self) -> None:
-        self.link.read(self._buffer, memoryview(self._buffer))
+        self.socket_io.read(self._buffer, memoryview(self._buffer))
 
     def send(self, wire: bytes) -> None:
-        """All of it, the link reading along."""
+        """All of it, the server reading along."""
         while wire:
             wire = wire[self.theirs.send(wire[:4096]) :]
             self.read()
@@ -66,22 +67,33 @@ class Ends:
         while True:
             wire = self.client.h2.data_to_send()
             self.send(wire)
-            self.link.write()
+            self.socket_io.write()
             received = self.drain()
             self.client.take(received)
-            if not wire and not received and not self.link.has_output:
+            if not wire and not received and not self.socket_io.has_output:
                 return
 
     def close(self) -> None:
-        self.link.sock.close()
+        self.socket_io.sock.close()
         self.theirs.close()
 
 
 @pytest.fixture
-def ends() -> Iterator[Ends]:
-    ends = Ends()
-    yield ends
-    ends.close()
+def make_ends() -> Iterator[Callable[[], Ends]]:
+    made: list[Ends] = []
+
+    def make() -> Ends:
+        made.append(Ends())
+        return made[-1]
+
+    yield make
+    for ends in made:
+        ends.close()
+
+
+@pytest.fixture
+def ends(make_ends: Callable[[], Ends]) -> Ends:
+    return make_ends()
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +108,22 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-def test_link_carries_a_call_there_and_back(ends: Ends) -> None:
+def test_socket_carries_a_call_there_and_back(ends: Ends) -> None:
     ends.exchange()
     number = ends.client.request()
     ends.client.h2.send_data(number, prefixed(b"hello"), end_stream=True)
     ends.exchange()
-    stream = ends.link.connection.streams[number]
+    stream = ends.socket_io.connection.streams[number]
     assert isinstance(stream, Kept)
     assert bytes(stream.data) == prefixed(b"hello")
-    ends.link.connection.answer(stream, b"answer")
+    ends.socket_io.connection.answer(stream, b"answer")
     ends.exchange()
     assert ends.client.answers[number].messages == [b"answer"]
 
 
-def test_link_that_gets_something_to_say_is_dirty_once(ends: Ends) -> None:
+def test_socket_that_gets_something_to_say_is_dirty_once(ends: Ends) -> None:
     ends.send(frames.PREFACE + frames.settings({}) + frames.frame(frames.PING, 0, 0, bytes(8)))
-    assert ends.dirty == [ends.link]
+    assert ends.dirty == [ends.socket_io]
 
 
 def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> None:
@@ -126,7 +138,7 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
         ends.exchange()
         sent[number] = bytes(range(251)) * (size // 251) + bytes(size % 251)
     for number, message in sent.items():
-        ends.link.connection.answer(ends.link.connection.streams[number], message)
+        ends.socket_io.connection.answer(ends.socket_io.connection.streams[number], message)
     ends.exchange()
     assert {number: ends.client.answers[number].messages for number in sent} == {
         number: [message] for number, message in sent.items()
@@ -134,75 +146,75 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
 
 
 class TestInterest:
-    def test_idle_link_waits_for_its_peer_to_speak(self, ends: Ends) -> None:
-        assert ends.link.interest == READ
-        assert ends.link.reads
+    def test_idle_socket_waits_for_its_peer_to_speak(self, ends: Ends) -> None:
+        assert ends.socket_io.interest == READ
+        assert ends.socket_io.reads
         ends.exchange()
-        assert ends.link.interest == READ
+        assert ends.socket_io.interest == READ
 
-    def test_link_with_output_waits_for_both(self, ends: Ends) -> None:
+    def test_socket_with_output_waits_for_both(self, ends: Ends) -> None:
         ends.send(frames.PREFACE)
-        assert ends.link.interest == READ | WRITE
-        ends.link.write()
-        assert ends.link.interest == READ
+        assert ends.socket_io.interest == READ | WRITE
+        ends.socket_io.write()
+        assert ends.socket_io.interest == READ
 
     def test_peer_that_does_not_read_is_not_read_from(
-        self, ends: Ends, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, make_ends: Callable[[], Ends]
     ) -> None:
         """Each of its pings would be an answer more to keep."""
-        monkeypatch.setattr(socket_io, "_MAX_UNSENT_BYTES", 2**18)
+        monkeypatch.setattr(socket_io, "MAX_UNSENT_BYTES", 2**18)
         monkeypatch.setattr(flood_limits, "MAX", math.inf)
+        ends = make_ends()
         ping = frames.frame(frames.PING, 0, 0, bytes(8)) * 240
-        ends.link.connection._allowance.earn(math.inf)
         ends.send(frames.PREFACE + frames.settings({}))
         taken = 0
-        while ends.link.interest & READ:
+        while ends.socket_io.interest & READ:
             ends.send(ping)
-            ends.link.write()
+            ends.socket_io.write()
             taken += len(ping)
-            assert taken < 2 * socket_io._MAX_UNSENT_BYTES
-        assert ends.link.interest == WRITE
-        assert not ends.link.reads
-        assert ends.link._unsent_bytes < 2 * socket_io._MAX_UNSENT_BYTES
+            assert taken < 2 * socket_io.MAX_UNSENT_BYTES
+        assert ends.socket_io.interest == WRITE
+        assert not ends.socket_io.reads
+        assert ends.socket_io.unsent_bytes < 2 * socket_io.MAX_UNSENT_BYTES
         # Once it reads, it is read from.
-        while ends.link.has_output:
+        while ends.socket_io.has_output:
             ends.drain()
-            ends.link.write()
-        assert ends.link.interest == READ
+            ends.socket_io.write()
+        assert ends.socket_io.interest == READ
 
-    def test_closing_link_reads_no_more(self, ends: Ends) -> None:
+    def test_closing_socket_reads_no_more(self, ends: Ends) -> None:
         ends.send(frames.PREFACE)
-        ends.link.closing = True
-        assert ends.link.interest == WRITE
-        assert not ends.link.reads
+        ends.socket_io.closing = True
+        assert ends.socket_io.interest == WRITE
+        assert not ends.socket_io.reads
 
 
 class TestEnd:
     def test_peer_that_closes_is_lost(self, ends: Ends) -> None:
         ends.theirs.close()
-        with pytest.raises(LinkLost, match="closed the connection"):
+        with pytest.raises(ConnectionLost, match="closed the connection"):
             ends.read()
 
     def test_peer_that_has_gone_cannot_be_written_to(self, ends: Ends) -> None:
         ends.send(frames.PREFACE)
         ends.theirs.close()
-        with pytest.raises(LinkLost):
-            ends.link.write()
+        with pytest.raises(ConnectionLost):
+            ends.socket_io.write()
 
     def test_broken_protocol_is_told_and_the_reason_can_be_sent(self, ends: Ends) -> None:
         with pytest.raises(ConnectionBroken, match="speaks gRPC"):
             ends.send(b"GET / HTTP/1.1\r\n\r\n")
-        ends.link.write()
+        ends.socket_io.write()
         (away,) = parse_frames(ends.drain())
         assert away.type == frames.GOAWAY
 
     def test_nothing_to_read_is_no_end(self, ends: Ends) -> None:
         ends.read()
-        ends.link.write()
+        ends.socket_io.write()
 
 
 class TestStuck:
-    """Since when a link waits for its peer, by a clock of the test's."""
+    """Since when it waits for its peer, by a clock of the test's."""
 
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -213,14 +225,14 @@ class TestStuck:
     def test_peer_that_never_speaks_is_stuck_from_the_beginning(self, now: list[float]) -> None:
         ends = Ends()
         now[0] = 200.0
-        assert ends.link.stuck_since == 100.0
+        assert ends.socket_io.stuck_since == 100.0
         ends.send(frames.PREFACE[:5])
-        assert ends.link.stuck_since == 100.0, "a greeting in dribbles is none"
+        assert ends.socket_io.stuck_since == 100.0, "a greeting in dribbles is none"
         ends.close()
 
     def test_peer_that_owes_nothing_is_not_stuck(self, now: list[float], ends: Ends) -> None:
         ends.exchange()
-        assert ends.link.stuck_since == math.inf
+        assert ends.socket_io.stuck_since == math.inf
 
     def test_peer_that_takes_nothing_is_stuck_whatever_it_says(self, now: list[float], ends: Ends) -> None:
         ends.client.h2.update_settings({frames.INITIAL_WINDOW_SIZE: 2**24})
@@ -229,16 +241,16 @@ class TestStuck:
         number = ends.client.request()
         ends.client.h2.end_stream(number)
         ends.exchange()
-        ends.link.connection.answer(ends.link.connection.streams[number], bytes(2**21))
+        ends.socket_io.connection.answer(ends.socket_io.connection.streams[number], bytes(2**21))
         now[0] = 300.0
-        ends.link.write()
+        ends.socket_io.write()
         now[0] = 400.0
         ends.client.h2.ping(bytes(8))
         ends.send(ends.client.h2.data_to_send())
-        ends.link.write()
-        assert ends.link.stuck_since == 300.0
+        ends.socket_io.write()
+        assert ends.socket_io.stuck_since == 300.0
         ends.exchange()
-        assert ends.link.stuck_since == math.inf
+        assert ends.socket_io.stuck_since == math.inf
 
 
 class TestTls:
@@ -271,7 +283,7 @@ class TestTls:
         tls.client.h2.increment_flow_control_window(2**24, number)
         tls.exchange()
         message = bytes(range(256)) * 8000
-        tls.link.connection.answer(tls.link.connection.streams[number], message)
+        tls.socket_io.connection.answer(tls.socket_io.connection.streams[number], message)
         tls.exchange()
         assert tls.client.answers[number].messages == [message]
 
@@ -282,17 +294,17 @@ class TestTls:
             theirs.do_handshake()
         tls.read()
         tls.read()
-        tls.link.write()
-        assert tls.link.interest == READ
-        assert tls.link.reads
-        assert tls.link.stuck_since < math.inf
+        tls.socket_io.write()
+        assert tls.socket_io.interest == READ
+        assert tls.socket_io.reads
+        assert tls.socket_io.stuck_since < math.inf
 
     def test_what_is_no_tls_is_lost(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
         ends = Ends(contexts)
         plain = ends.theirs.detach()
         with socket.socket(fileno=plain) as sock:
             sock.send(frames.PREFACE)
-            with pytest.raises(LinkLost, match="TLS"):
+            with pytest.raises(ConnectionLost, match="TLS"):
                 ends.read()
         ends.close()
 
@@ -301,7 +313,7 @@ class TestTls:
         authority.check_hostname = False
         authority.verify_mode = ssl.CERT_NONE
         ends = Ends((contexts[0], authority))
-        with pytest.raises(LinkLost, match="does not offer h2"):
+        with pytest.raises(ConnectionLost, match="does not offer h2"):
             self.shake(ends)
         ends.close()
 
@@ -312,15 +324,15 @@ class TestTls:
         for _ in range(30):
             tls.client.h2.send_data(number, bytes(16_000))
             tls.exchange()
-        stream = tls.link.connection.streams[number]
+        stream = tls.socket_io.connection.streams[number]
         assert isinstance(stream, Kept)
         assert len(stream.data) == 480_000
-        assert taken_out(tls.link.connection) == b""
+        assert taken_out(tls.socket_io.connection) == b""
 
 
 def test_callers_without_an_address_are_told_apart() -> None:
     first, second = Ends(), Ends()
-    assert first.link.connection.peer.startswith("unix:")
-    assert first.link.connection.peer != second.link.connection.peer
+    assert first.socket_io.connection.peer.startswith("unix:")
+    assert first.socket_io.connection.peer != second.socket_io.connection.peer
     first.close()
     second.close()

@@ -1,4 +1,4 @@
-"""What callers may rely on, whichever lane the server has: each test here runs on both."""
+"""What callers may rely on, whichever server carries them: each test here runs on both."""
 
 from __future__ import annotations
 

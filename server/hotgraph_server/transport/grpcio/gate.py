@@ -1,0 +1,64 @@
+"""Which calls grpc's own server lets in.
+
+Over ``max_calls`` hot calls a further one is refused at once. grpc's own limit would count health checks as
+well, and refuse them with the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from hotgraph_server.errors import CallError, QueueFull
+from hotgraph_server.transport.grpcio.handlers import abort
+from hotgraph_server.transport.grpcio.pools import Pools
+from hotgraph_server.transport.service import Admit, Service
+
+
+class HotGate(grpc.ServerInterceptor):
+    """Refuses calls at the door: those that may not be made, hot ones when too many are inside and when the
+    server is stopping, and all but early ones before it is open.
+
+    Attributes:
+        not_yet: what these are refused with; None: the server is open.
+    """
+
+    def __init__(self, services: list[Service], pools: Pools, admit: Admit | None = None) -> None:
+        self.not_yet: CallError | None = None
+        self._admit = admit
+        self._late = frozenset[str]().union(*(service.late_paths for service in services))
+        self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
+        self._pools = pools
+        self._closed: CallError | None = None
+
+    def close(self, refusal: CallError) -> None:
+        """Answer every hot call that comes from now on with `refusal`."""
+        self._closed = self._pools.refusal = refusal
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Called by grpc in its serving thread for every call; must not wait."""
+        if self._admit is not None:
+            headers = dict(handler_call_details.invocation_metadata or ())
+            refusal = self._admit(handler_call_details.method, headers.get)
+            if refusal is not None:
+                return _refusal(refusal, self._pools.refusals)
+        not_yet = self.not_yet
+        if not_yet is not None and handler_call_details.method in self._late:
+            return _refusal(not_yet, self._pools.refusals)
+        if handler_call_details.method not in self._hot:
+            return continuation(handler_call_details)
+        inside, limit = self._pools.hot.inside, self._pools.max_calls
+        refusal = self._closed or (QueueFull("the server", inside, limit) if inside >= limit else None)
+        return _refusal(refusal, self._pools.refusals) if refusal else continuation(handler_call_details)
+
+
+def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
+    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        abort(context, error)
+
+    refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    # Whatever kind the method is of; and a message that never comes is not waited for.
+    return grpc.stream_stream_rpc_method_handler(refuse)

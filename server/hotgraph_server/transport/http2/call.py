@@ -1,0 +1,220 @@
+"""What all calls have in common: each is a stream on which something happens, by the kind of its method.
+
+Every call is known under three aspects: to its connection as a Stream, to its method as a Reply or an
+OpenStream, and to the server as something to be delivered or to expire. One object is all three, since a call
+is made some thousand times a second.
+
+Threads. `on_...`, `deliver`, `expire` and `cancel` require the server's connections_lock (server.py).
+`finish`, `send`, `end` and `when_gone` come from any thread: they only note what is to be done, and tell the
+server (`Host.post`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
+from hotgraph_server.transport.deadlines import Alarm
+from hotgraph_server.transport.http2.admission import Admission
+from hotgraph_server.transport.http2.frames import Code
+from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.messages import BrokenMessage, MessageReader, unpacked
+from hotgraph_server.transport.http2.stream import Outgoing, Stream
+from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import Left
+from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
+
+_LOG = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """The server, as its calls see it.
+
+    Attributes:
+        admission: counts calls.
+        inflight: the bytes of calls that are inside.
+        arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
+        max_message_bytes: of a request.
+        aside: has work done that may take long, in a thread in which no other call waits for it.
+    """
+
+    admission: Admission
+    inflight: Inflight
+    arrived_at: float
+    max_message_bytes: int
+    aside: Callable[[Callable[[], None]], object]
+
+    def post(self, call: Call) -> None:
+        """A call has something to send; any thread."""
+
+    def expire_later(self, call: Call | Alarm) -> None:
+        """Tell a call when its deadline comes; any thread."""
+
+
+class Call(Stream):
+    """What all calls have in common.
+
+    Attributes:
+        deadline: monotonic seconds; infinite if the caller set none.
+        held_bytes: of its messages; see inflight.Inflight.
+    """
+
+    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host")
+
+    observer: CallObserver | None = None
+
+    def __init__(self, connection: Outgoing, number: int, head: Head, host: Host) -> None:
+        super().__init__(connection, number, head)
+        self.host = host
+        self.deadline = math.inf
+        self._begun = False  # headers of an answer were sent
+        self._gone = False
+        self.held_bytes = 0
+        self._awaited = False  # it has been left, and its outcome is still to come
+        self._leave: Callable[[], Left] | None = None
+        self._reader: MessageReader | None = None
+        if head.timeout_s != math.inf:
+            self.deadline = host.arrived_at + head.timeout_s
+            host.expire_later(self)
+
+    @property
+    def peer(self) -> str:
+        """See Reply and StreamOfCalls."""
+        return self.connection.peer
+
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        """See Reply and OpenStream."""
+        self._leave = cancel
+        # Looked at after the note: if the end came between the two, one of the threads sees the other's.
+        if self._gone:
+            cancel()
+        if not self.open:
+            self._leave = None
+
+    def deliver(self) -> None:
+        """Send what was noted."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """The deadline has come."""
+        self._break_off(DeadlineExceeded(), waits=True)
+
+    def cancel(self) -> None:
+        """The server will wait no longer."""
+        self._break_off(Cancelled())
+
+    def _break_off(self, error: CallError, *, waits: bool = False) -> None:
+        """`waits`: for an outcome that is still to come though the call has been left."""
+        if not self.open:
+            return
+        if waits and self._awaited:
+            return
+        left = self._left()
+        if waits and left is True:
+            self._awaited = True
+            return
+        if isinstance(left, CallError):
+            error = left
+        if self.unsent:
+            # In the middle of a message a status would be taken for the message's end, and behind it, it
+            # would wait for the same windows.
+            self.connection.reset(self, Code.CANCEL)
+        else:
+            self._fail(error)
+
+    def on_data(self, data: memoryview, ends: bool) -> None:
+        if self._gone:
+            # It has failed, and its end waits for the peer's window; what comes still is of no use.
+            return
+        try:
+            self._hold(len(data))
+            if self._reader is None:
+                self._reader = MessageReader(self.host.max_message_bytes)
+            for flag, message in self._reader.feed(data):
+                self._on_message(flag, message)
+            if ends:
+                if not self._reader.between_messages:
+                    raise BrokenMessage("the call ended in the middle of a message")
+                self._on_last()
+        except Exception as error:
+            self._left()
+            self._on_mistake(error)
+
+    def on_reset(self) -> None:
+        self._left()
+
+    @property
+    def in_a_message(self) -> bool:
+        return not self.peer_done and self._reader is not None and not self._reader.between_messages
+
+    def _hold(self, nbytes: int) -> None:
+        """So many bytes of messages more; any thread. Raises TooMuchInside."""
+        self.host.inflight.take(self, self.connection, nbytes)
+
+    def on_sent(self) -> None:
+        self.host.inflight.end(self, self.connection)
+
+    def _on_message(self, flag: int, message: Message) -> None:
+        raise NotImplementedError
+
+    def _on_mistake(self, error: Exception) -> None:
+        """What the caller sent cannot be taken."""
+        self._fail(error)
+
+    def _unpacked(self, flag: int, message: Message) -> Message:
+        return unpacked(flag, message, self.head.encoding, self.host.max_message_bytes, self._hold)
+
+    def _on_last(self) -> None:
+        """The caller will send no more."""
+
+    def _left(self) -> Left:
+        """Nobody waits for an answer any more: tell whoever works on one."""
+        self._gone = True
+        leave, self._leave = self._leave, None
+        if leave is None:
+            return None
+        try:
+            return leave()
+        except Exception:
+            # One call's trouble; whose thread this is has others to look after.
+            _LOG.exception("a call could not be told that its caller has gone")
+            return None
+
+    def _fail(self, error: BaseException) -> None:
+        """End with an error's status."""
+        failure = as_call_error(error)
+        if self.open:
+            headers, status = self.connection.headers, code_of(failure).value[0]
+            if self._begun:
+                block = headers.trailers(status, details_of(failure), trailers_of(failure))
+                self.connection.end(self, block)
+            else:
+                # Without a message, and in one block: only so will a proxy try elsewhere.
+                block = headers.error(status, details_of(failure), trailers_of(failure))
+                self.connection.fail(self, block)
+        forget_traceback(error)
+        forget_traceback(failure)
+
+
+class RefusedCall(Call):
+    """A call that is no call of ours: its path is unknown, its headers are too large, or it is no gRPC."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, connection: Outgoing, number: int, head: Head, host: Host, error: CallError) -> None:
+        super().__init__(connection, number, head, host)
+        self._error = error
+
+    def on_open(self) -> None:
+        if self.head.http_status != 200:
+            self.connection.fail(self, self.connection.headers.http_error(self.head.http_status))
+        else:
+            self._fail(self._error)
+
+    def on_data(self, data: memoryview, ends: bool) -> None:
+        """Never comes: the stream was closed when it was opened."""

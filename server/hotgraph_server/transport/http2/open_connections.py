@@ -1,0 +1,221 @@
+"""The connections that are open: each is read from and written to in its turn, and closed in its time.
+
+What one of them does wrong costs that one: an exception while it is served is logged, and closes it. What is
+to be done in the thread that owns the selector, and in no other, is noted and left to `tidy`: the thread that
+notes it may hold locks which those need that are told that a connection has gone.
+
+Everything here requires the server's connections_lock (server.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import math
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from hotgraph_server.transport.deadlines import Alarm
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
+from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
+from hotgraph_server.transport.http2.round_robin import RoundRobin
+from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
+from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.http2.times import Times
+
+_LOG = logging.getLogger(__name__)
+
+
+class OpenConnections:
+    """
+    Args:
+        selector: watches their sockets, each with its SocketIO for data.
+        lock: the server's connections_lock.
+        open_stream, max_streams, max_header_bytes: see Connection.
+        expire_later: notes an alarm.
+
+    Attributes:
+        sockets: those that are open.
+        dirty: have something new to write.
+        changed: wait for something else than the selector was told.
+        times: see Times; may be replaced, and counts from the next round on.
+        next_look: when `give_up_stuck` is due, monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        lock: threading.Lock,
+        times: Times,
+        open_stream: Callable[[Connection, int, Head], Stream],
+        max_streams: int,
+        max_header_bytes: int,
+        expire_later: Callable[[Alarm], None],
+    ) -> None:
+        self.sockets: set[SocketIO] = set()
+        self.dirty: list[SocketIO] = []
+        self.changed: list[SocketIO] = []
+        self._gone: list[SocketIO] = []  # for the selector to forget
+        self._lock = lock
+        self._selector = selector
+        self.times = times
+        self._open_stream = open_stream
+        self._max_streams = max_streams
+        self._max_header_bytes = max_header_bytes
+        self._expire_later = expire_later
+        self._round = RoundRobin[SocketIO]()
+        # What is received lies here for the moment.
+        self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
+        self._view = memoryview(self._buffer)
+        self.next_look = -math.inf
+
+    @property
+    def has_work(self) -> bool:
+        """Is there something that can be done now?"""
+        return bool(self.dirty or self._gone or self._round.unfinished or self._round.passed_over)
+
+    def add(self, sock: socket.socket) -> None:
+        """A connection has been accepted."""
+        assert self._lock.locked()
+        one = SocketIO(sock, self._open_stream, self._max_streams, self.dirty, self._max_header_bytes)
+        self.sockets.add(one)
+        self._selector.register(sock, one.registered, one)
+
+    def attend(self, ready: Sequence[SocketIO]) -> bool:
+        """Every connection that has something is served once, as far as there is time. Returns whether there
+        was none for some of what has come.
+
+        Args:
+            ready: what the selector says.
+        """
+        assert self._lock.locked()
+        times = self.times
+        ends_at = time.monotonic() + times.round_s
+        turns = self._round.begin(ready, times.round_s, times.connection_share_s)
+        for index, one in enumerate(turns):
+            if index and time.monotonic() >= ends_at:
+                self._round.pass_over(turns[index:])
+                break
+            if one.reads and one in self.sockets:
+                self._guard(one, self._read)
+                if one.unfinished:
+                    self._round.unfinished[one] = None
+            if one in self._round.new:
+                # That it can be written to is all that one with output waits for.
+                self._write(one)
+        return bool(self._round.unfinished or self._round.passed_over)
+
+    def write_dirty(self) -> None:
+        """Send what connections have to say."""
+        while self.dirty:
+            self._write(self.dirty.pop())
+
+    def tidy(self) -> None:
+        """Tell the selector what has changed, and those who need to know what has gone; only in the thread
+        that owns the selector."""
+        assert self._lock.locked()
+        while self.changed:
+            one = self.changed.pop()
+            if one in self.sockets and one.interest != one.registered:
+                one.registered = one.interest
+                self._selector.modify(one.sock, one.registered, one)
+        while self._gone:
+            one = self._gone.pop()
+            # The selector must forget it before its number can be another's.
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(one.sock)
+            one.sock.close()
+            one.connection.lose()
+
+    def give_up_stuck(self, now: float) -> None:
+        """Cut off peers that do nothing, and streams on which nothing moves, and say when to look again."""
+        assert self._lock.locked()
+        times = self.times
+        self.next_look = now + times.looking_s
+        for one in list(self.sockets):
+            if one.stuck_since < now - times.stuck_s:
+                _LOG.debug("a connection is cut off: its peer does nothing")
+                self._drop(one)
+            elif one.connection.give_up_stalled(int(times.stuck_s // times.looking_s)):
+                _LOG.debug("a connection is closed: nothing moves on it")
+                self._say_goodbye(one)
+
+    def go_away(self) -> None:
+        """Ask every peer to go elsewhere with its next calls."""
+        assert self._lock.locked()
+        for one in self.sockets:
+            one.connection.go_away()
+
+    def say_goodbye(self) -> None:
+        """Read nothing any more, and close each once all is sent."""
+        assert self._lock.locked()
+        for one in self.sockets:
+            self._say_goodbye(one)
+
+    def close(self) -> None:
+        """Drop every connection, and forget it."""
+        assert self._lock.locked()
+        for one in list(self.sockets):
+            self._drop(one)
+        self.tidy()
+
+    def _say_goodbye(self, one: SocketIO) -> None:
+        one.connection.say_goodbye()
+        one.closing = True
+        self.dirty.append(one)
+
+    def _read(self, one: SocketIO) -> None:
+        one.read(self._buffer, self._view, time.monotonic() + self._round.share_s)
+
+    def _write(self, one: SocketIO) -> None:
+        """Write what goes, and see what it waits for then."""
+        assert self._lock.locked()
+        if one not in self.sockets:
+            return
+        self._guard(one, SocketIO.write)
+        if one not in self.sockets:
+            return
+        if one.unfinished and one.reads:
+            # It was not served while it took nothing.
+            self._round.unfinished[one] = None
+        if one.closing and not one.has_output:
+            self._see_out(one)
+        if one in self.sockets and one.interest != one.registered:
+            self.changed.append(one)
+
+    def _see_out(self, one: SocketIO) -> None:
+        """Be done with one that has said all, at once or after a moment."""
+        if not one.has_ended and one.lingers:
+            ends_at = time.monotonic() + self.times.linger_s
+            self._expire_later(Alarm(ends_at, functools.partial(self._drop, one)))
+        if not one.lingers or not one.pass_over(self._view):
+            self._drop(one)
+
+    def _guard(self, one: SocketIO, act: Callable[[SocketIO], None]) -> None:
+        """Do something with a connection; what goes wrong closes it."""
+        try:
+            act(one)
+        except ConnectionBroken as error:
+            _LOG.debug("a connection is closed: %s", error)
+            one.closing = one.lingers = True
+            self.dirty.append(one)
+        except ConnectionLost as error:
+            _LOG.debug("a connection is gone: %s", error)
+            self._drop(one)
+        except Exception:
+            _LOG.exception("a connection is closed after an unexpected error")
+            self._drop(one)
+
+    def _drop(self, one: SocketIO) -> None:
+        """Be done with a connection, if that is not so already."""
+        assert self._lock.locked()
+        if one in self.sockets:
+            self.sockets.discard(one)
+            self._gone.append(one)
+            # Whoever waits is to look.
+            self.changed.append(one)

@@ -1,0 +1,54 @@
+"""Whose turn it is: who is served in a round, in which order, and for how long. Pure.
+
+A round has `round_s`, and passes over those that it has no time for. The next one serves these first, then
+those that have something new, then those that had more than there was time for. The share of each is its part
+of the round among those that have something new, and no more than its part of `connection_share_s` among
+those that had more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+Member = TypeVar("Member", bound=Hashable)
+
+
+class RoundRobin(Generic[Member]):
+    """For one thread at a time.
+
+    Attributes:
+        share_s: for each in this round, seconds.
+        new: have something new in this round, beside what they were left with.
+        unfinished: have had their share of this round, and more than there was time for.
+        passed_over: have something new, and were not served.
+    """
+
+    def __init__(self) -> None:
+        self.share_s = 0.0
+        self.new: dict[Member, None] = {}
+        self.unfinished: dict[Member, None] = {}
+        self.passed_over: list[Member] = []
+        self._late: dict[Member, None] = {}  # were unfinished in the last round
+
+    def begin(self, ready: Iterable[Member], round_s: float, connection_share_s: float) -> Sequence[Member]:
+        """A round. Returns who is to be served, in this order; the first always, the others as far as there
+        is time.
+
+        Args:
+            ready: have something new.
+        """
+        late, self.unfinished = self.unfinished, {}
+        new = dict.fromkeys(self.passed_over)
+        for member in ready:
+            new[member] = None
+        self.passed_over = []
+        self.share_s = min(connection_share_s / max(len(late), 1), round_s / max(len(new), 1))
+        self.new, self._late = new, late
+        return [*new, *(member for member in late if member not in new)]
+
+    def pass_over(self, members: Sequence[Member]) -> None:
+        """There is no time for them in this round."""
+        self.passed_over = [member for member in members if member not in self._late]
+        late = dict.fromkeys(member for member in members if member in self._late)
+        self.unfinished = late | self.unfinished

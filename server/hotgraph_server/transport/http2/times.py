@@ -1,0 +1,27 @@
+"""How long the HTTP/2 server waits for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds.
+
+    Attributes:
+        stuck_s: after so long a peer is cut off that says nothing at first, or does not take what it is sent.
+        looking_s: how often that is looked at.
+        connection_share_s: what connections that have more to be looked at share, before those that have come
+            meanwhile are served.
+        round_s: all connections that have come; so many callers with a call each are served at once.
+        linger_s: for a peer that broke the protocol to hear of it.
+        last_words_s: for the last bytes of a server that ends.
+    """
+
+    stuck_s: float = 60.0
+    looking_s: float = 10.0
+    connection_share_s: float = 0.002
+    round_s: float = 0.005
+    linger_s: float = 0.5
+    last_words_s: float = 1.0
