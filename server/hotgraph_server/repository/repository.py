@@ -56,8 +56,6 @@ from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
-_TICK_FAILED = "looking at the models failed (repository watcher)"
-
 Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
@@ -104,7 +102,9 @@ class Repository:
         self._next_look = -math.inf
         self._starting = True
         self._winding_down = False
-        self._watcher = PeriodicThread("repository watcher", self.tick, clock, _TICK_FAILED)
+        self._watcher = PeriodicThread(
+            "repository watcher", self.tick, clock, "looking at the models failed (repository watcher)"
+        )
 
     def start(self) -> None:
         """Begin to look and to load; returns at once."""
@@ -246,8 +246,7 @@ class Repository:
 
     def _take_on(self, settings: ModelSettings, *, anew: bool) -> None:
         assert self._lock.locked()
-        model = self._models.get(settings.name)
-        if model is None:
+        if (model := self._models.get(settings.name)) is None:
             self._models[settings.name] = Record(settings)
         else:
             model.take_on(settings, anew=anew)
@@ -257,8 +256,7 @@ class Repository:
         assert self._lock.locked()
         if self._loads.is_stopping:
             return []
-        acts: list[_Act] = []
-        now = self._clock()
+        acts, now = list[_Act](), self._clock()
         for model in self._models.values():
             actions = model.actions(now)
             for number in actions.load:
