@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 Message = bytes | bytearray | memoryview
-"""The bytes of a message; a memoryview is of bytes, in one dimension. What they came in, the transport leaves
-as it is from then on: arrays are views of it."""
+"""The bytes of a message; a memoryview is of bytes, in one dimension. Who hands one in leaves it as it
+is from then on: arrays are views of it."""
 
 LENGTH_DELIMITED = 2
 

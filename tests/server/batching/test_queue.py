@@ -341,6 +341,30 @@ def test_burst_of_puts_in_a_batch_scope_wakes_the_executor_when_all_are_there() 
     assert taker.taken() == calls
 
 
+def test_executor_waits_no_longer_for_more_rows_than_it_was_told_to() -> None:
+    queue = BatchQueue("m", BatchSettings(max_wait_us=1000))
+    taker, one = Taker(queue), call(arrived=time.monotonic())
+    put(queue, one)
+    assert taker.taken() == [one]
+
+
+def test_task_of_the_server_wakes_the_executor_and_is_refused_by_no_edge(clock: FakeClock) -> None:
+    queue = queue_of(clock, max_queued_calls=1)
+    put(queue, call())
+    task = call(of=signature(writes=True), joinable=False, arrived=clock.now)
+    assert not queue.has_writes()
+    queue.put_task(task)
+    assert queue.has_writes()
+    queue.take()
+    assert queue.take() == [task]
+    taker = Taker(queue)
+    queue.put_task(task)
+    assert taker.taken() == [task]
+    queue.close()
+    with pytest.raises(Draining, match="model 'm' version 1"):
+        queue.put_task(task)
+
+
 def test_put_wakes_the_executor(queue: BatchQueue) -> None:
     taker, one = Taker(queue), call()
     put(queue, one)
