@@ -35,7 +35,6 @@ LONG = {
 KNOWN: dict[str, set[str]] = {
     "too long": {
         "hotgraph_server.observability.metrics.prometheus has more than 350 lines",
-        "hotgraph_server.sequences.table has more than 350 lines",
     },
 }
 

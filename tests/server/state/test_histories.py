@@ -94,7 +94,7 @@ class History:
         # On a clock that stands still, runs would be timed for ever.
         with (
             patch.object(Snapshotter, "start"),
-            patch("hotgraph_server.execution.executor.time_runs", lambda *_: ()),
+            patch("hotgraph_server.warmup.prepare.time_runs", lambda *_: ()),
         ):
             _, self.runner, self.writes = executor._open()
         self.version = assemble(settings, 1, engine, executor._opened.result(), Contract(None))
