@@ -29,9 +29,13 @@ from hotgraph_server.observability.metrics.tfs import MetricsPage, counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.tracing.tracing import Tracing
-from hotgraph_server.protocols import tfs, v2
+from hotgraph_server.protocols.tfs.logged_records import logged_in
+from hotgraph_server.protocols.tfs.prediction import service as prediction_service
+from hotgraph_server.protocols.tfs.status import service as model_service
+from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2 import log_settings, model_control, trace_settings
 from hotgraph_server.protocols.v2.regions import Regions
+from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
@@ -39,6 +43,7 @@ from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
@@ -86,13 +91,19 @@ class Server:
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
         self.registry = Registry()
+        # Serving threads, queues and finishers share it.
+        self._batch_scope = BatchScope()
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
         # What has ended may leave files behind that nobody needs any more.
         self.repository = Repository(
             settings.repository,
             self._publish,
             load=functools.partial(
-                load_version, brings_of=tfs.records_in, logged_of=tfs.logged_in, cache=self._cache
+                load_version,
+                brings_of=records_in,
+                logged_of=logged_in,
+                cache=self._cache,
+                batch_scope=self._batch_scope,
             ),
             look=look_at,
             ended=lambda: self.control.wake(),
@@ -145,14 +156,12 @@ class Server:
         Raises:
             StartError: something is not as it should be; nothing is left running.
         """
-        prediction = self._request_logs.around(
-            tfs.prediction_service(self.registry, self._settings.prediction)
-        )
+        prediction = self._request_logs.around(prediction_service(self.registry, self._settings.prediction))
 
         def is_starting() -> bool:
             return self.state is State.LOADING
 
-        models = tfs.model_service(
+        models = model_service(
             self.repository,
             self._reconfigure_for_a_caller,
             self._make_model,
@@ -160,7 +169,7 @@ class Server:
             is_starting,
         )
         shm = self._settings.shared_memory
-        inference = v2.service(
+        inference = inference_service(
             self.registry,
             lambda: self.state is State.LIVE and self.control.is_ready(),
             is_starting=is_starting,
@@ -179,7 +188,11 @@ class Server:
         # One for both ports: it is the process's memory.
         self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)
         self._grpc = GrpcServer(
-            self._settings.listen, services, self._gate.of_path if self._gate else None, self._inflight
+            self._settings.listen,
+            services,
+            self._gate.of_path if self._gate else None,
+            self._inflight,
+            self._batch_scope,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:

@@ -107,7 +107,7 @@ class Signature:
             draws random numbers, or reads files.
         contents: what the strings of an input hold, by alias; not there: texts of any kind.
         values: what the graph tells of the values that it may be asked for.
-        compiles: the op on the way that compiles anew for each shape that it gets (XLA); empty: none does.
+        compiles: the op on the way that compiles for each shape that it gets (XLA); empty: none does.
         python_call: an op that a run may come to and that calls a Python function which is not in this
             process; such a run fails. Empty: there is none.
     """

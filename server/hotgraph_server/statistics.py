@@ -1,8 +1,8 @@
 """What a version has done so far: counts and durations, for the statistics call and for the metrics.
 
-Whoever answers a call adds, anybody reads. Adding is on the path of every run, so it costs no more than
-it must: plain numbers and lists under one lock, nothing made anew, one pass over the arrivals of a run
-(some 5 us for 64 calls). Names, labels and text are made when somebody reads.
+The thread that answers a call adds, any thread reads. Adding is on the path of every run, so it costs no more
+than it must: plain numbers and lists under one lock, nothing made again, one pass over the arrivals of a run
+(some 5 us for 64 calls). Names, labels and text are made when they are read.
 
 Histograms are lists of counts: bucket i counts values in (bounds[i-1], bounds[i]], and there is one
 bucket more than bounds, for what lies above them all.

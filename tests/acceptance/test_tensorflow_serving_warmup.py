@@ -108,7 +108,7 @@ def test_every_kind_of_record_is_run_and_lets_calls_share_batches(
         assert "with 5 calls that the model brings (1 classify, 2 multi_inference, 1 predict, 1 regress)" in (
             caplog.text
         )
-        alone = server.registry.find("m").alone
+        alone = server.registry.find("m").unbatched_reasons
         for shown in ("serving_default", "regress", "column", "scores"):
             assert alone[shown] is None
         with grpc.insecure_channel(server.address) as channel:

@@ -36,6 +36,7 @@ from hotgraph_server.settings import (
     RestSettings,
     ServerSettings,
 )
+from hotgraph_server.transport.server import GrpcServer
 
 from .fakes import HANG_S, FakeGraph, signature
 
@@ -52,6 +53,7 @@ class Life:
 
     Attributes:
         may_load: loading ends when the test sets its result.
+        batch_scopes: those that versions were loaded with.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Life:
     ) -> None:
         self.graph = FakeGraph(signature(), signature("refuses", {"x": None}))
         self.may_load: Future[None] = Future()
+        self.batch_scopes: list[object] = []
         monkeypatch.setattr(server_module, "load_version", self._load)
         found = Look({3: Found(Path("unused"), Tree())})
         monkeypatch.setattr(server_module, "look_at", lambda *_: found)
@@ -74,7 +77,8 @@ class Life:
         self.server = Server(settings, make=lambda name, path, _: ModelSettings(name, path))
         self.loading = threading.Event()
 
-    def _load(self, settings: ModelSettings, number: int, folder: Path, **_: object) -> Version:
+    def _load(self, settings: ModelSettings, number: int, folder: Path, **given: object) -> Version:
+        self.batch_scopes.append(given["batch_scope"])
         self.loading.set()
         self.may_load.result(HANG_S)
         graph = self.graph if settings.name == "m" else FakeGraph()
@@ -116,6 +120,23 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Life]]:
     for life in lives:
         life.graph.let_all_go()
         life.server.stop(HANG_S)
+
+
+def test_what_reads_calls_and_what_runs_them_share_one_batch_scope(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[..., Life]
+) -> None:
+    """Without it everything works, and each call wakes its executor and is sent its answer by itself."""
+    scopes: list[object] = []
+
+    class Seen(GrpcServer):
+        def __init__(self, *given: Any) -> None:
+            scopes.append(given[-1])
+            super().__init__(*given)
+
+    monkeypatch.setattr(server_module, "GrpcServer", Seen)
+    scopes += start().batch_scopes
+    assert len(scopes) == 2
+    assert scopes[0] is scopes[1] is not None
 
 
 def test_admin_port_tells_loading_live_and_draining_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def scale_of(array: Array) -> float:
 
 
 def is_extreme(inputs: Sequence[Array]) -> bool:
-    """Do these inputs hold numbers of which nobody can say what rounding makes of them?"""
+    """Do these inputs hold numbers of which it cannot be said what rounding makes of them?"""
     return any(_is_extreme(array) for array in inputs if array.dtype.kind in _FLOATS)
 
 

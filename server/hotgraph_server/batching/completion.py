@@ -6,10 +6,10 @@ Guarantees:
   does nothing. Each is told by the return value whether it was the one.
 * The outcome is delivered in the thread of the finisher that took the completion, outside every lock of
   ours, exactly once.
-* A delivery that raises harms nobody: it is logged, and the finisher goes on to the next call.
-* Whoever must know that it will be a run's outcome that lands here, calls `begin`, before the run or when it
-  has ended: from then on `leave` does nothing, and those who `finish` race among themselves, as ever. So
-  a call that changes state has either been left and is never run, or is run and hears what came of it; and
+* A delivery that raises harms no other call: it is logged, and the finisher goes on to the next.
+* A runner that must know that it will be a run's outcome that lands here, calls `begin`, before the run or
+  when it has ended: from then on `leave` does nothing, and those who `finish` race among themselves, as ever.
+  So a call that changes state has either been left and is never run, or is run and hears what came of it; and
   any call is counted by how it ends before its caller can look.
 
 Nothing here waits.
@@ -61,11 +61,12 @@ class Completion:
 
     @property
     def begun(self) -> bool:
-        """Is there an outcome to come that nobody can keep away? False may be stale."""
+        """Is there an outcome to come that neither caller nor timer can keep away? False may be stale."""
         return self._begun is not None
 
     def leave(self, outcome: Outcome) -> bool:
-        """`finish`, for whoever does not run the call: nothing happens if its run has begun."""
+        """`finish`, for callers, timers and queues, which do not run the call: nothing happens if its run has
+        begun."""
         return self._finish(outcome) if self._claim.acquire(False) else False
 
     def finish(self, outcome: Outcome) -> bool:

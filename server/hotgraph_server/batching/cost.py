@@ -13,11 +13,11 @@ of the medians in the sense of least absolute deviation, by pooling adjacent vio
 Ayer et al., 1955). A pooled mean would let one outlier at one size move all the sizes above it.
 
 One thing is not believed on the word of a run or two, nor of runs long ago: that a run of many rows takes
-longer than as many runs of fewer. Otherwise one slow run at 64 rows could keep everybody from ever filling
+longer than as many runs of fewer. Otherwise one slow run at 64 rows could keep the queue from ever filling
 a batch of 64 again, and so from finding out that it was an outlier.
 
 What is not known is predicted low: below the smallest point as that one, above the greatest as that one too
-(beyond EDGES nothing is kept), 0.0 with no point at all. Nobody shall be refused for a guess.
+(beyond EDGES nothing is kept), 0.0 with no point at all. No call shall be refused for a guess.
 
 Not thread-safe; the queue holds its lock around `observe`. A prediction reads one list that is replaced
 whole, so it may be asked from anywhere.
@@ -53,8 +53,8 @@ _FIT_EVERY = 8
 MIN_MARGIN = 1.1
 MAX_MARGIN = 1.5
 """Runs are taken to be so many times longer than predicted where a deadline depends on them. At least a
-tenth, because a run that ends a moment late is of no use to anybody; at most a half, because with runs that
-wander more than that, most refusals would be wrong."""
+tenth, because a run that ends a moment late is of no use to its callers; at most a half, because with runs
+that wander more than that, most refusals would be wrong."""
 # A tenth of them is three, so that one outlier says nothing.
 _OVERRUNS_KEPT = 32
 _OVERRUNS_TRUSTED_FROM = 8

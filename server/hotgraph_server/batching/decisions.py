@@ -27,7 +27,8 @@ MISFITS = 64
 
 BETWEEN_APART = 3
 """So many batches of the others go between two runs of calls that run apart, if they are there. With one run
-in four whoever keeps failing hears of it soon, and the others, who share theirs, hardly notice."""
+in four a caller whose calls keep failing hears of it soon, and the others, who share theirs, hardly
+notice."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def pick(lane: Lane, now: float, max_rows: int, *, passed_over: int = 0) -> Pick
 
     If no more wait than a batch takes, all of them: unless that is predicted to miss a deadline which a
     smaller batch keeps. Then those with the earliest deadlines go, as many as keep the first of them; but
-    when PASS_OVER batches have passed over the oldest call, all go, so that nobody is left behind for ever.
+    when PASS_OVER batches have passed over the oldest call, all go, so that no call is left behind for ever.
 
     If more wait, throughput is what keeps deadlines, and batches stay full: calls in arrival order while
     they fit. One that does not fit is passed over and is the first of a batch when all before it are gone,

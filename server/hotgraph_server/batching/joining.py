@@ -76,8 +76,8 @@ def joining_of(
 
 
 def compiled_buckets(max_rows: int) -> tuple[int, ...]:
-    """The numbers of rows that runs have where each number is compiled anew: few, and at most half of a run
-    is filled up."""
+    """The numbers of rows that runs have where each number is compiled for itself: few, and at most half of a
+    run is filled up."""
     return (*(1 << exponent for exponent in range((max_rows - 1).bit_length())), max_rows)
 
 
@@ -132,7 +132,7 @@ def cut(
     """Each call's rows of each output, as views.
 
     Raises:
-        ValueError: an output does not have the rows that went in, so that nobody can say whose they
+        ValueError: an output does not have the rows that went in, so that it cannot be said whose they
             are. The signature said otherwise.
     """
     if len(calls) == 1 and joining.plain:

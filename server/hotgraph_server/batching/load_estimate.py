@@ -2,7 +2,7 @@
 thread, no lock, no clock.
 
 The work that waits is kept by level as a sum of seconds, and each call with a deadline asks for it. A lane
-that has changed is noted, and its work is counted again when somebody next asks; so calls without deadlines
+that has changed is noted, and its work is counted again when the next call asks; so calls without deadlines
 pay nothing for it.
 """
 

@@ -1,8 +1,9 @@
 """Answers in the order in which their calls came, whatever order they were run in.
 
 Each call that is taken in gets a turn. What its run gives, an answer or an error (`finish` of its
-completion), is held until all calls before it have ended. Whoever leaves, expires or is turned away (`leave`)
-ends at once: nobody waits for that, and those behind do not wait for it any more.
+completion), is held until all calls before it have ended. A call whose caller leaves, that expires
+or is turned away (`leave`) ends at once: it waits for no turn, and those behind it do not wait for it any
+more.
 
 A held answer does not keep its call from ending in time: if its caller leaves or its deadline passes, that is
 what it ends with, at once, and the answer is dropped. The call was counted when its run ended, so `leave`
@@ -62,7 +63,7 @@ class Order:
         return True
 
     def skip(self, turn: Turn) -> None:
-        """Let nobody wait for this turn."""
+        """Let no other turn wait for this one."""
         with self._lock:
             turn.over = True
         self._give_out()
@@ -70,14 +71,14 @@ class Order:
     def _give_out(self) -> None:
         with self._lock:
             if self._giving_out:
-                return  # Whoever does looks again before it stops.
+                return  # The thread that does looks again before it stops.
             self._giving_out = True
         while ready := self._next():
             for turn, outcome in ready:
                 turn.give(outcome)
 
     def _next(self) -> list[tuple[Turn, Outcome]]:
-        """The outcomes whose turn has come; none: and nobody gives out any more."""
+        """The outcomes whose turn has come; none: and no thread gives out any more."""
         ready: list[tuple[Turn, Outcome]] = []
         with self._lock:
             while self._turns:

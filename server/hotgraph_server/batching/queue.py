@@ -4,7 +4,7 @@ What goes when. The executor asks when it is free and gets one batch, from one l
 key (same signature, same outputs, same inner shapes, equal scalars). Among lanes, the highest priority goes
 first; in one level a lane whose deadline would be missed behind another lane and can still be kept; else
 the lane whose oldest call came first. From the lane go the calls in arrival order while they fit into
-``max_batch_rows``; one that does not fit closes the batch for nobody, and is first when those before it are
+``max_batch_rows``; one that does not fit closes the batch for no other, and is first when those before it are
 gone. When no more waits than fits one batch, a batch is kept small where that saves a deadline; when more
 waits, calls that cannot be in time any more get only the room that is left. Calls without a lane key come out
 one by one, in arrival order; everything that writes state is among them, at the default level, so
@@ -15,7 +15,7 @@ rules are in decisions.py.
 Waiting. With ``max_wait_us`` at 0, the default, a free executor never waits while a call is there: batches
 grow by themselves while the last one runs. Above 0, a lane that is not full may hold a free executor until
 its oldest call has waited that long, but only while that pays by the cost curve and the pace of arrivals
-(decisions.waiting_pays) and no deadline in the lane is in danger. Nobody waits who was not told to: in the
+(decisions.waiting_pays) and no deadline in the lane is in danger. Nothing waits unless it is told to: in the
 simulator, with independent arrivals at 0.1 to 0.9 of capacity and four cost curves, waiting up to 10 ms by
 this rule lowered the mean latency by 0.5 % at best and raised the 99th percentile by 17 % at worst. A lane
 that has come to a preferred size waits no more, nor does one with a call about to time out.
@@ -28,17 +28,18 @@ deadline, the caller's or the server's default, is about the answer and stands b
 * A call that has waited ``default_timeout_us``, or less where it may ask for less and does, ends at that
   moment with QueueTimedOut, or, with the action ``delay``, goes behind all others of its level and never
   times out.
-  Delayed calls take the room that a batch of their lane leaves, and like everybody the starvation bound
+  Delayed calls take the room that a batch of their lane leaves, and like all others the starvation bound
   (``PASS_OVER``) lets one of them through in time. Calls that write state are never delayed.
 * A call whose run has begun does not time out; between the pieces of a large call it has begun. Under the
   lock a call is either taken or timed out, whichever comes first. At its very moment it is out.
-* Who sees to it: every look of the executor, and while that is busy the timer (timer.py), a thread that is
+* What sees to it: every look of the executor, and while that is busy the timer (timer.py), a thread that is
   there only where a policy can end calls. It asks ``time_out``, which says when to ask again, and is rung
   when a call comes whose moment is earlier.
-* Nobody is refused because he is predicted to time out.
+* No call is refused because it is predicted to time out.
 
 Order of answers. With ``preserve_ordering`` a call is answered when all that came before it have ended
-(ordering.py). Runs are as without it; callers who leave, expire or time out end at once and hold up nobody.
+(ordering.py). Runs are as without it; calls that are cancelled, expire or time out end at once and hold up no
+other.
 
 The longest wait of a call in the queue that is not delayed, if n calls came before it and still wait:
 
@@ -51,17 +52,17 @@ all. In practice calls share batches, and with one level, one lane, no deadlines
 When full. ``put`` refuses at once, and the error names the model and the numbers: QueueFull at the edge in
 calls, rows or MiB (rows and MiB do not keep out the only call), WouldBeLate for a call whose answer is
 predicted past its deadline: remaining time of the present run, all that goes before it, and its own batch.
-Nobody is refused for a prediction while the executor is free and nothing waits, so that a wrong
-one is always found out. A call that leaves makes room at once.
+No call is refused for a prediction while the executor is free and nothing waits, so that a wrong one is
+always found out. A call that leaves makes room at once.
 
 Predictions are taken to be longer than the curve says, by what nine of ten of the last runs kept and by a
 little for answering (estimates.late_by_s). What that costs where it need not refuse, in the simulator: calls
-of one row with 50 ms, runs of 16 ms up to 8 rows, one in seven 30 % longer: nobody is refused at a quarter of
+of one row with 50 ms, runs of 16 ms up to 8 rows, one in seven 30 % longer: none is refused at a quarter of
 capacity, 0.1 % at half, 5 % at 0.9; three times of it answers 0.95 of
 capacity in time, and 1 % too late. It says nothing of other kinds of load.
 
-Leaving. ``withdraw`` takes a call out that nobody wants any more; whoever ends a call early calls it
-(model.Version.leave; the transport has the timer of the deadline). A call that ends between being taken and
+Leaving. ``withdraw`` takes out a call that is cancelled (models/admission.py; the transport has the timer of
+its deadline). A call that ends between being taken and
 being run is seen by its completion; neighbours are never touched. Calls whose deadline has passed when they
 would be taken are not run: their completions end with DeadlineExceeded.
 
@@ -85,8 +86,9 @@ Closing. After ``close`` nothing is taken in; what waits is still handed out, an
 None for ever. ``abandon`` fails what still waits.
 
 Threads. Any thread may put, withdraw, close and abandon; they never wait. The timer asks ``time_out``. One
-thread, the executor, takes, puts back and says done. A burst of puts wakes it once. Slots are finished and
-events are counted outside the lock: a delivery may do anything.
+thread, the executor, takes, puts back and says done. A burst of puts wakes it once, at the end of the batch
+scope that they came in (threads/batch_scope.py). Completions are finished and events are counted outside the
+lock: a delivery may do anything.
 
 When not to use it: across several executors (each owns one).
 """
@@ -116,9 +118,9 @@ from hotgraph_server.errors import (
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.threads.coalescing import at_the_end
+from hotgraph_server.threads.batch_scope import BatchScope
 
-_NOBODY: tuple[Sequence[Call], Sequence[Call]] = ((), ())
+_NONE: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 
 
 class Look(NamedTuple):
@@ -128,7 +130,7 @@ class Look(NamedTuple):
         batch: to be run now; None: there is none.
         wait_until: without a batch: when to look again if nothing happens, monotonic seconds; infinite: not
             before a call or the end.
-        expired: calls that have left the queue unrun, because nobody wants them any more.
+        expired: calls that have left the queue unrun, because they are not wanted any more.
         timed_out: calls that have left it because a queue policy says so. The caller ends both.
         delayed: calls that a queue policy has put behind others. The caller counts them.
         ended: the queue is closed and empty.
@@ -146,7 +148,7 @@ class BatchQueue:
     """Bounded; `what` names the model in errors, `clock` gives monotonic seconds.
 
     Attributes:
-        suspects: whose calls run apart; whoever runs them tells it what becomes of them.
+        suspects: whose calls run apart; the executor tells it what becomes of them.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class BatchQueue:
         settings: BatchSettings,
         clock: Callable[[], float] = time.monotonic,
         statistics: Statistics | None = None,
+        batch_scope: BatchScope | None = None,
     ) -> None:
         self.suspects = Suspects()
         self._what = what
@@ -164,6 +167,7 @@ class BatchQueue:
         self._order = Order() if settings.preserve_ordering else None
         self._clock = clock
         self._statistics = statistics or Statistics()
+        self._batch_scope = batch_scope or BatchScope()
         # The executor alone waits on it, and only while `_asleep`; so a put costs nothing for it otherwise.
         self._wake = threading.Lock()
         self._wake.acquire()
@@ -207,10 +211,10 @@ class BatchQueue:
             rings()
         # A thread that puts many in a row wakes the executor behind the last one: awake, it would only wait
         # for that thread to let go of the interpreter, and go with the first call alone.
-        if wakes and not at_the_end(self._wake.release):
+        if wakes and not self._batch_scope.postpone(self._wake.release):
             self._wake.release()
 
-    def put_errand(self, call: Call) -> None:
+    def put_task(self, call: Call) -> None:
         """Take in something of the server's own that goes the way of a call; never refused for load.
 
         Raises:
@@ -266,15 +270,16 @@ class BatchQueue:
             del look
 
     def poll(self) -> Look:
-        """`take` without waiting, for whoever moves the clock; ends nothing that has expired."""
+        """`take` without waiting, for a caller that moves the clock; ends nothing that has expired."""
         return self._look(sleepy=False)
 
     def _look(self, *, sleepy: bool) -> Look:
-        """One look. `sleepy`: whoever gets no batch, no end and nothing expired then calls `_sleep`."""
+        """One look. `sleepy`: the executor, if it gets no batch, no end and nothing expired, then calls
+        `_sleep`."""
         with self._lock:
             now = self._clock()
             self._backlog.run_is_over(now)
-            timed_out, delayed = _NOBODY if self._is_plain else self._due(now)
+            timed_out, delayed = _NONE if self._is_plain else self._due(now)
             choice = self._backlog.choose(now, closing=self._closed)
             lane = choice.lane
             if lane is None:
@@ -312,7 +317,7 @@ class BatchQueue:
     def _due(self, now: float) -> tuple[Sequence[Call], Sequence[Call]]:
         """See Look: the calls that time out at `now`, and those that are delayed. Requires the lock."""
         assert self._lock.locked()
-        return self._backlog.time_out(now) if self._backlog.next_timeout <= now else _NOBODY
+        return self._backlog.time_out(now) if self._backlog.next_timeout <= now else _NONE
 
     def done(self) -> None:
         """The batch that was taken last is finished, and what the executor does now is something else."""
@@ -375,8 +380,8 @@ class BatchQueue:
             with self._lock:
                 roused, self._asleep = not self._asleep, False
             if roused:
-                # Somebody has in between, or is about to: that must not count as the next waking. Not under
-                # the lock, which whoever is about to may want before.
+                # A put has woken us in between, or is about to: that must not count as the next waking. Not
+                # under the lock, which that put may want before.
                 self._wake.acquire()
 
     def _time_out(self, timed_out: Sequence[Call], delayed: Sequence[Call]) -> None:

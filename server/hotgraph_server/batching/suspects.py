@@ -1,7 +1,8 @@
 """Which callers run apart for a while, because their calls keep failing. Pure: no thread, no lock, no clock.
 
 A poisoned call costs the batch that it is in two runs at least, and costs them again each time that it comes.
-Whoever sends little else is told from whoever sends one now and then by a score, for each peer and signature:
+A peer that sends little else is told from one that sends one now and then by a score, for each peer and
+signature:
 
 * a call that fails by itself adds 1, an answer takes 1 away, between 0 and APART_AT; calls that were in one
   batch count together. Memory, deadlines and callers who leave say nothing.
@@ -16,7 +17,7 @@ bring it back. One that sends nothing but poison is known after six failures. Wh
 is poison, there is no run of several to be had of it anyway.
 
 What is known is bounded: callers make as many connections as they like, so of more than MAX_KNOWN peers the
-one is forgotten whose last failure is longest ago, and everybody is after FORGET_S. Peers without a failure
+one is forgotten whose last failure is longest ago, and each is after FORGET_S. Peers without a failure
 are not known at all.
 
 One thread, the executor, tells of outcomes. Any may ask: that reads one entry of a dict.
@@ -70,8 +71,8 @@ class Suspects:
         return self._until.get((peer, signature), -math.inf) > now
 
     def ended(self, peer: Peer, signature: str, failed: int, answered: int, now: float) -> float:
-        """So many calls of one peer that were run together, or a single one, have failed, and nobody but
-        themselves was to blame, and so many have been answered. They count as one step: in which order the
+        """So many calls of one peer that were run together, or a single one, have failed, and they
+        themselves were to blame, and so many have been answered. They count as one step: in which order the
         members of a batch end says nothing.
 
         Returns:

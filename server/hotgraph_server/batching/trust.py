@@ -3,7 +3,7 @@
 Which joined calls are run alone and compared, by their running number within the signature:
 
 * *Before the answers of their batch leave:* the 1st, 2nd, 4th, 8th ... So trust that n calls have earned is
-  doubled only by another check, and what nobody receives harms nobody. Where nothing proves that rows do not
+  doubled only by another check, and what no caller receives harms none. Where nothing proves that rows do not
   influence each other, the first 64 all are: what only some rows show is likely to show then.
 * *Before they leave as well:* one of the next batch when none was compared for a minute, whatever the load
   and however few calls come.

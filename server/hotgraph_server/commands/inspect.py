@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings, remarks = _settings(directory, arguments.name, given)
     found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session], build(OpsSettings, {**given.values, **vars(arguments)}))
-    from hotgraph_server.protocols.tfs import records_in
+    from hotgraph_server.protocols.tfs.warmup_records import records_in
     from hotgraph_server.repository.loader import load
 
     version = load(settings, records_in)
@@ -152,7 +152,7 @@ def _signature(version: Version, signature: Signature) -> Iterator[str]:
         yield f"  writes {', '.join(sorted(signature.variables))}"
     if signature.other_state:
         yield f"  writes what no snapshot keeps: {', '.join(sorted(signature.other_state))}"
-    reason = version.alone[signature.name]
+    reason = version.unbatched_reasons[signature.name]
     yield f"  runs {version.plans[signature.name]}"
     if reason is None:
         yield f"  calls share batches: {version.joined_because(signature.name)}"

@@ -32,6 +32,7 @@ from hotgraph_server.state.session_state import SessionState, StatefulGraph, beg
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.warmup import prepare
 from hotgraph_server.warmup.calibration import Timed
 from hotgraph_server.warmup.first_runs import FirstRuns
@@ -60,11 +61,12 @@ class OpenGraph(StatefulGraph, prepare.Runnable, Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known about a graph once it may be called; see graph.Graph and warmup.warm_up.
+    """All that is known about a graph once it may be called; see graph.Graph and warmup.first_runs.
 
     Attributes:
-        alone: changes while the version is live, when a check in service finds that joined calls get other
-            answers than alone, so it is to be looked at each time.
+        unbatched_reasons: why calls of a signature run alone, None where they share batches. It changes while
+            the version is live, when a check in service finds that joined calls get other answers than alone,
+            so it is to be looked at each time.
         padded: for each signature, the dimensions in which calls may differ and share a batch all the same.
         warmed: what each signature was run with before, or why it was not; in words.
         proofs: what the structure of the graph proves of the rows of a signature.
@@ -76,7 +78,7 @@ class Opened:
     signatures: Mapping[str, Signature]
     unusable: Mapping[str, str]
     signature_defs: Mapping[str, Any]
-    alone: Mapping[str, str | None]
+    unbatched_reasons: Mapping[str, str | None]
     plans: Mapping[str, Plan]
     padded: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
     warmed: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Executor:
         warmup: what is run before the first call, and within which limits.
         restore: what its state begins with, and where its snapshots go.
         logged: calls that were asked before, to try batch safety with.
+        batch_scope: see Finisher.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Executor:
         warmup: WarmupSettings | None = None,
         restore: StateRestore | None = None,
         logged: WarmupSource = nothing,
+        batch_scope: BatchScope | None = None,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -126,7 +130,7 @@ class Executor:
         self._warmup = warmup or WarmupSettings()
         self._restore = restore or StateRestore()
         self._opened: Future[Opened] = Future()
-        self._finisher = Finisher(name)
+        self._finisher = Finisher(name, batch_scope)
         # A daemon, so that a run which never ends cannot keep the process from ending.
         self._thread = threading.Thread(target=self._main, name=f"executor {name}", daemon=True)
 
@@ -156,7 +160,7 @@ class Executor:
         if not flush_to_zero():
             _LOG.debug("%s: denormal floats are computed with, for this system is not known", self._name)
         try:
-            graph, runner, writes = self._open()
+            graph, runner, state = self._open()
         except BaseException as error:
             self._opened.set_exception(error)
             return
@@ -167,7 +171,7 @@ class Executor:
             runner.check_if_due()
         runner.close()
         # What was written last is saved, and callers that wait for that are answered.
-        writes.snapshotter.close()
+        state.snapshotter.close()
         # When this thread has ended, every call that was taken has its answer.
         self._finisher.stop(_FINISH_S)
         graph.close()
@@ -175,7 +179,7 @@ class Executor:
     def _open(self) -> tuple[OpenGraph, Runner, SessionState]:
         graph = self._open_graph()
         try:
-            writes = begin(self._name, graph, self._restore)
+            state = begin(self._name, graph, self._restore)
             samples = samples_of(
                 self._brings(graph.signatures, graph.unusable), self._logged(graph.signatures, graph.unusable)
             )
@@ -188,7 +192,7 @@ class Executor:
             joinings = preparation.joinings(first)
             row_caps = preparation.run_as_in_service(first, joinings, self._brings, self._learn_cost)
             # What the calls that a model brings may have written was not asked for.
-            writes.go_back()
+            state.go_back()
         except BaseException:
             graph.close()
             raise
@@ -205,13 +209,13 @@ class Executor:
             first.unbatched_reasons,
             joinings,
             self._clock,
-            writes,
+            state,
             row_caps,
             trust,
             graph.proofs,
             memory,
         )
-        writes.snapshotter.start()
+        state.snapshotter.start()
         padded = {
             name: joining.padding.dimensions
             for name, joining in joinings.items()
@@ -219,20 +223,20 @@ class Executor:
         }
         self._opened.set_result(
             Opened(
-                graph.signatures,
-                graph.unusable,
-                graph.signature_defs,
-                first.unbatched_reasons,
-                plans,
-                padded,
-                first.warmed,
-                graph.proofs,
-                {name: joining.buckets for name, joining in joinings.items() if joining.buckets},
-                writes.snapshotter,
-                trust,
+                signatures=graph.signatures,
+                unusable=graph.unusable,
+                signature_defs=graph.signature_defs,
+                unbatched_reasons=first.unbatched_reasons,
+                plans=plans,
+                padded=padded,
+                warmed=first.warmed,
+                proofs=graph.proofs,
+                buckets={name: joining.buckets for name, joining in joinings.items() if joining.buckets},
+                snapshotter=state.snapshotter,
+                trust=trust,
             )
         )
-        return graph, runner, writes
+        return graph, runner, state
 
     def _heed(self, first: FirstRuns, learnt: Mapping[str, Learnt]) -> None:
         """Join no calls of a signature for which an earlier run of the server has found a difference."""

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.tensors import Array
-from hotgraph_server.threads.coalescing import together
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.joining import join_within
 
 Answers = Sequence[Sequence[Array]]
@@ -31,22 +31,28 @@ WORTH_A_HAND_OVER_S = 0.001
 """Runs shorter than this leave the interpreter to others for too little time."""
 
 
-def finish(calls: Sequence[Call], answers: Answers) -> None:
-    """End each call with its answer; one that has ended already is passed over by its completion."""
-    # Callers on one connection get their answers in one write.
-    with together():
-        for call, answer in zip(calls, answers, strict=True):
-            call.completion.finish(answer)
-
-
 class Finisher:
-    """One thread beside an executor; `name` is the executor's. For the executor's thread alone, so no other
-    can be starting the thread, or stopping it, at the same time."""
+    """One thread beside an executor. `hand_over` and `stop` are for the executor's
+    thread alone, so no other can be starting the thread, or stopping it, at the same time.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the executor.
+        batch_scope: in which the calls of a run are ended: callers on one connection get their answers in one
+            write. None: one of its own.
+    """
+
+    def __init__(self, name: str, batch_scope: BatchScope | None = None) -> None:
+        self._batch_scope = batch_scope or BatchScope()
         self._handed_over: queue.SimpleQueue[tuple[Sequence[Call], Answers] | None] = queue.SimpleQueue()
         self._name = name
         self._thread: threading.Thread | None = None
+
+    def finish(self, calls: Sequence[Call], answers: Answers) -> None:
+        """End each call with its answer, in whatever thread calls this; one that has ended already is passed
+        over by its completion."""
+        with self._batch_scope:
+            for call, answer in zip(calls, answers, strict=True):
+                call.completion.finish(answer)
 
     def hand_over(self, calls: Sequence[Call], answers: Answers) -> None:
         """Let the thread finish these calls; returns at once."""
@@ -65,6 +71,6 @@ class Finisher:
 
     def _main(self) -> None:
         while (work := self._handed_over.get()) is not None:
-            finish(*work)
+            self.finish(*work)
             # Answers must not stay alive until the next batch comes.
             del work

@@ -24,7 +24,8 @@ does (an input that asks the graph for a huge tensor) would otherwise take all o
 
 Which calls go together is decided by `Parts`, which is pure; `Retries` runs them. Joined calls never change
 state (warmup/batching_rules.py), so running them again is safe; a call that has failed alone is run again
-only for its memory, in pieces."""
+only for its memory, in pieces.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hotgraph_server.batching.call import Call
 
 # One that was learnt in a bad moment (another process on the same GPU) must not last for ever; after so many
 # runs that filled it twice the rows are tried again. A guess.
-_TRY_MORE_AFTER = 1000
+TRY_MORE_AFTER = 1000
 
 
 def within_rows(calls: Sequence[Call], max_rows: int) -> list[list[Call]]:
@@ -58,7 +58,7 @@ class RowLimits:
         if limit is None or 2 * rows <= limit:
             return False
         self._full_runs[signature] += 1
-        if self._full_runs[signature] < _TRY_MORE_AFTER:
+        if self._full_runs[signature] < TRY_MORE_AFTER:
             return False
         self._full_runs[signature] = 0
         self._learnt[signature] = 2 * limit

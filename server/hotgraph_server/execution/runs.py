@@ -23,7 +23,7 @@ from hotgraph_server.batching.trust import Trust
 from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import InternalError, RunFailed, forget_traceback
 from hotgraph_server.execution.failing_callers import FailingCallers
-from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher, finish
+from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Answers, Finisher
 from hotgraph_server.execution.row_limits import RowLimits
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
@@ -194,7 +194,11 @@ class Runs:
         if self._waiting() and ran.ended - ran.started > WORTH_A_HAND_OVER_S:
             self._finisher.hand_over(calls, ran.answers)
         else:
-            finish(calls, ran.answers)
+            self._finisher.finish(calls, ran.answers)
+
+    def finish(self, calls: Sequence[Call], answers: Answers) -> None:
+        """End calls that are counted."""
+        self._finisher.finish(calls, answers)
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
         """Count a run that went well."""
@@ -216,7 +220,7 @@ class Runs:
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
             self.failing.answered([call])
-            finish([call], [answer])
+            self._finisher.finish([call], [answer])
 
     def end_failed(self, call: Call, rows: int, ran: Ran) -> None:
         """End a call with the error of a run of so many rows."""

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.errors import InternalError, NotDurable, RunFailed, forget_traceback
-from hotgraph_server.execution.finisher import finish
 from hotgraph_server.execution.runs import Ran, Runs
 from hotgraph_server.state.session_state import SessionState
 
@@ -57,7 +56,7 @@ class WriteRuns:
 
     def _answer(self, calls: Sequence[Call], ran: Ran, problem: str | None) -> None:
         if problem is None:
-            finish(calls, ran.answers)
+            self._runs.finish(calls, ran.answers)
             return
         for call in calls:
             call.completion.finish(NotDurable(self._title, problem))

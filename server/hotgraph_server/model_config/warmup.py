@@ -25,7 +25,7 @@ from hotgraph_server.models.contract import Contract
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
-from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
+from hotgraph_server.warmup.warmup_calls import WarmupCall, WarmupSource
 
 FOLDER = "warmup"
 """In a model's folder, where files of warm-up data lie."""
@@ -55,7 +55,7 @@ def with_warmup(settings: ModelSettings, where: str, others: WarmupSource) -> Wa
 
     files = OwnFiles(settings.path, settings.folder.linked_files)
 
-    def brings(signatures: Mapping[str, Signature], unusable: Mapping[str, str]) -> Iterator[Brought]:
+    def brings(signatures: Mapping[str, Signature], unusable: Mapping[str, str]) -> Iterator[WarmupCall]:
         contract = contract_of(settings, where, signatures, unusable, {})
         samples = settings.config.model_warmup
         if samples and contract.signature is None:
@@ -67,7 +67,7 @@ def with_warmup(settings: ModelSettings, where: str, others: WarmupSource) -> Wa
             what = f"{_KIND} '{sample.name}'"
             call = _call(sample, signature, contract, files, f"{where}: {what}")
             for _ in range(max(sample.count, 1)):
-                yield Brought(_KIND, what, signature, call, signature.output_aliases, len)
+                yield WarmupCall(_KIND, what, signature, call, signature.output_aliases, len)
         yield from others(signatures, unusable)
 
     return brings

@@ -21,6 +21,7 @@ from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import default_signature
 from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.warmup.batching_rules import has_rows
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
@@ -52,6 +53,7 @@ def open_version(
     brings: WarmupSource = nothing,
     logged: WarmupSource = nothing,
     restore: StateRestore | None = None,
+    batch_scope: BatchScope | None = None,
 ) -> Version:
     """Load a version, warm it up, and return it live.
 
@@ -64,13 +66,14 @@ def open_version(
         cache_of: says where its answers are kept.
         brings: the calls that the model brings to be warmed up with.
         logged: calls that were asked of it before.
-        restore: how what its signatures write is kept.
+        restore: what its state begins with, and where its snapshots go.
+        batch_scope: see Engine.
 
     Raises:
         StartError: it cannot be served; nothing of it is left.
     """
     title = title_of(settings.name, number)
-    engine = Engine(title, settings, number, open_graph, clock, brings, logged, restore)
+    engine = Engine(title, settings, number, open_graph, clock, brings, logged, restore, batch_scope)
     started = clock()
     opened = engine.start()
     load_s = clock() - started
@@ -111,7 +114,7 @@ def assemble(
         number,
         settings.batch,
         opened.signatures,
-        opened.alone,
+        opened.unbatched_reasons,
         opened.padded,
         _without_rows(opened, contract),
         engine.queue,
@@ -132,7 +135,7 @@ def _without_rows(opened: Opened, contract: Contract) -> frozenset[str]:
     found = frozenset(
         name
         for name, signature in opened.signatures.items()
-        if opened.alone[name] is not None and not has_rows(signature, opened.proofs.get(name))
+        if opened.unbatched_reasons[name] is not None and not has_rows(signature, opened.proofs.get(name))
     )
     return found - {contract.signature} if contract.batched else found
 

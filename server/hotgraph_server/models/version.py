@@ -47,20 +47,15 @@ class Version:
         load_s: seconds that loading and warming up took.
 
     Attributes:
-        name: of the model.
-        number: of the version.
-        title: how logs and errors call it.
-        state: live, draining or closed; any thread may read it, only `stop` changes it.
-        submit: takes a request; see admission.Submit. What it returns, admission.cancel takes.
-        write_gate: before the calls that change state.
-        statistics: what it has run.
-        refuse_with: the name of the status of calls that are refused for load, as in its settings.
-        refuse_by_policy_with: of those that are refused or ended by a queue policy.
-        signatures: those that can be called, by name.
-        unusable: why the others cannot be called, by name.
-        signature_defs: all of them as saved.
-        alone: why a signature's calls run alone; None where they share batches. It may change: see Opened.
-        padded: for each signature, the dimensions in which calls may differ and share a batch all the same:
+        name: of the model. number: of the version. title: how logs and errors call it. state: live, draining
+        or closed; any thread may read it, only `stop` changes it. submit: takes a request; see
+        admission.Submit. What it returns, admission.cancel takes. write_gate: before the calls that change
+        state. statistics: what it has run. refuse_with: the name of the status of calls that are refused for
+        load, as in its settings. refuse_by_policy_with: of those that are refused or ended by a queue
+        policy. signatures: those that can be called, by name. unusable: why the others cannot be called, by
+        name. signature_defs: all of them as saved. unbatched_reasons: why a signature's calls run alone;
+        None where they share batches. It may change: see Opened. padded: for each signature, the dimensions
+        in which calls may differ and share a batch all the same:
             alias of an input, and its dimension.
         plans: how each signature is run, and why.
         warmed: what each signature was run with before it was live, or why it was not; in words.
@@ -98,7 +93,7 @@ class Version:
         self.signatures = opened.signatures
         self.unusable = opened.unusable
         self.signature_defs = opened.signature_defs
-        self.alone = opened.alone
+        self.unbatched_reasons = opened.unbatched_reasons
         self.padded = opened.padded
         self.plans = opened.plans
         self.warmed = opened.warmed
@@ -133,7 +128,7 @@ class Version:
 
     def joined_because(self, name: str) -> str:
         """What it rests on that calls of a signature share batches; empty where they run alone."""
-        if self.alone[name] is not None:
+        if self.unbatched_reasons[name] is not None:
             return ""
         return joined_because(self.signatures[name], self._batch.batching_of(name), self.proofs.get(name))
 
@@ -144,9 +139,9 @@ class Version:
             Draining: this version takes nothing any more.
         """
         level = self._batch.level_of(0) if self._batch.priority_levels > 1 else 1
-        errand = ExecutorTask(task, arrived=self._engine.clock(), level=level)
-        self._engine.queue.put_errand(errand)
-        return errand.done
+        waiting = ExecutorTask(task, arrived=self._engine.clock(), level=level)
+        self._engine.queue.put_task(waiting)
+        return waiting.done
 
     def stop(self, timeout_s: float) -> bool:
         """Answer what was taken, then close the session.

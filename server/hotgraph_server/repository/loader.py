@@ -26,6 +26,7 @@ from hotgraph_server.settings import ModelSettings
 from hotgraph_server.settings.model import may_be_several
 from hotgraph_server.state.identity import identity_of
 from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.warmup.first_runs import summary
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
@@ -57,12 +58,14 @@ def load_version(
     brings_of: BringsOf = lambda _: nothing,
     cache: ResponseCache | None = None,
     logged_of: LoggedOf = lambda _: nothing,
+    batch_scope: BatchScope | None = None,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
 
     Args:
         cache: keeps answers, of models that want it; None: the server has none.
         logged_of: finds the calls that were asked of it before.
+        batch_scope: see Engine.
 
     Raises:
         StartError: it cannot be served.
@@ -85,13 +88,14 @@ def load_version(
         brings=brings,
         logged=logged,
         restore=restore,
+        batch_scope=batch_scope,
     )
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",
         version.title,
         settings.session.device,
         time.monotonic() - started,
-        summary(version.alone, version.unusable),
+        summary(version.unbatched_reasons, version.unusable),
     )
     for name, plan in version.plans.items():
         _LOG.info("%s: %s runs %s", version.title, name, plan)
@@ -111,7 +115,7 @@ def _open(folder: Path, settings: ModelSettings) -> Graph:
 
 
 def _contract_of(settings: ModelSettings, title: str, opened: Opened) -> Contract:
-    return contract_of(settings, title, opened.signatures, opened.unusable, opened.alone)
+    return contract_of(settings, title, opened.signatures, opened.unusable, opened.unbatched_reasons)
 
 
 def _cache_of(

@@ -1,7 +1,5 @@
 """Which versions are there, and what becomes of each: from folders on disk to live versions and back.
 
-What it promises.
-
 * A version is loaded when two looks have found the same files in it; at the first look at a model at once,
   unless something seems to be missing. What seems to be missing is only ever a reason to look again: then
   TensorFlow has the last word, and its error is what is told.

@@ -6,18 +6,20 @@ What a client may rely on:
 * Of a sequence one call is run at a time, in the order in which the calls came. Different sequences run side
   by side: `oldest` hands a call to the version's queue as soon as it is its turn, and lanes make batches as
   they do of any calls; `direct` gives each sequence a row of the batch, always the same, and hands in one
-  call of all rows at a time. A row that is nobody's, or whose sequence has nothing to say, has READY false.
+  call of all rows at a time. A row that belongs to no sequence, or to one that has nothing to say, has READY
+  false.
 * The model is told by control tensors which call begins or ends a sequence, and whose it is. A version whose
   configuration names states gets, with each call, what the call before it left; the first gets the initial
   ones. A call that fails leaves the state as it was.
 * A call of one sequence that fails harms no other. Where sequences with rows of their own shared the run,
   each is run again alone. A run that writes variables cannot be tried again, so such sequences share no runs,
   unless the owner says so (`share_slot_runs`); then all of a run that fails get its error, and end.
-* A caller who leaves holds up nobody. Its call is taken out if it was not yet run, and then its sequence
+* A caller who leaves holds up no other. Its call is taken out if it was not yet run, and then its sequence
   ends, and what it had waiting with it. A call that is being run counts, though its answer goes nowhere.
 * Everything has an edge: sequences (`max_sequences`), state (`max_sequence_state_mb`), calls and bytes that
   wait (`max_queued_calls`, `max_queued_mb`, apart from the queue's own). Over it, a call is refused, and what
-  is there stays: no sequence ends for another's sake. Slots are no such edge; who finds none free waits.
+  is there stays: no sequence ends for another's sake. Slots are no such edge; a sequence that finds none free
+  waits.
 * A sequence ends with its END, by silence, or with its version. One version of a model gives way to another
   when the calls that wait are answered; the sequence ends with it, because no other version can be trusted
   with its state, and the next call of it is told that it must start.
@@ -27,8 +29,8 @@ which its client or `idle_s` care; with `direct`, `delay_s` and the run before, 
 kinds of calls (outputs and shapes) that are ready.
 
 Threads. Any thread may submit and cancel; they never wait. What a run gave is sorted out in the thread that
-ends it, the executor's or its finisher's. One thread of our own (timer.py) looks after what time makes due,
-so that silent sequences give back their memory though nobody calls any more. One lock guards the table;
+ends it, the executor's or its finisher's. One periodic thread of our own looks after what time makes due, so
+that silent sequences give back their memory though no call comes any more. One lock guards the table;
 everything that the table decides is done outside of it.
 """
 
@@ -65,7 +67,7 @@ from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
-# It waits for nobody.
+# It waits for no other thread.
 _TIMER_ENDS_IN_S = 5.0
 
 
@@ -164,7 +166,7 @@ class Sequences:
         )
         with self._lock:
             now = self._clock()
-            # Whoever has been silent for too long is over from that moment, and not from when somebody looks.
+            # A sequence that has been silent for too long is over from that moment, not from this look on.
             todo = [self._table.tend(now)]
             refusal = self._table.refusal(call)
             if refusal is None:

@@ -27,7 +27,7 @@ class Ended(enum.Enum):
     IDLE = "it was silent for too long"
     RESTARTED = "another one began under its id"
     CUT = "a call of it was not run"
-    FAILED = "a run that it shared failed, and nobody knows what became of its variables"
+    FAILED = "a run that it shared failed, and it is not known what became of its variables"
     STATE_FULL = "its state grew past the limit"
     UNLOADED = "its version is leaving"
 
@@ -109,7 +109,7 @@ class Run:
 
     Attributes:
         members: the calls.
-        call: the queue's call; whoever hands it in sets it, a moment after the run was decided.
+        call: the queue's call; the thread that submits it sets it, a moment after the run was decided.
     """
 
     members: Sequence[SequenceCall]

@@ -53,7 +53,7 @@ def bounds_of(
         direct=direct,
         shares=shares,
         retries=not writes,
-        # Where no run is shared there is nobody to wait for.
+        # Where no run is shared there is no other to wait for.
         least_ready=max(1, math.ceil(rules.minimum_slot_utilization * slots)) if shares else 1,
         delay_s=rules.max_queue_delay_s,
     )

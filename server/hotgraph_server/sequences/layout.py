@@ -3,8 +3,8 @@ answers and states come out. Pure.
 
 Control tensors are filled in as Triton does it: START, END and READY get the value that the configuration has
 for false or true, CORRID the sequence's id. They have the rank that the SavedModel declares, every dimension
-but the batch's being 1. Rows of a run that are nobody's have READY false, and so are START and END; all else
-in them is zero, or the empty string.
+but the batch's being 1. Rows of a run that belong to no sequence have READY false, and so are START and END;
+all else in them is zero, or the empty string.
 
 States are kept with the dimension 0 that they have in a run of one row.
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class StateRestore:
         has_siblings: other versions of the model may be served beside it; each goes on from its own snapshots
             then, if it has any.
         made_by: what runs its graph, in words: what checks have learnt holds for that alone.
+        clock: monotonic seconds.
     """
 
     settings: StateSettings = field(default_factory=StateSettings)
@@ -60,6 +62,7 @@ class StateRestore:
     files: Files = field(default_factory=Disk)
     has_siblings: bool = False
     made_by: str = ""
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def _root(self) -> Path:
@@ -122,6 +125,7 @@ class StateRestore:
             beginning.values,
             beginning.writes,
             beginning.saved,
+            self.clock,
         )
 
     def _of_another_version(self) -> tuple[Snapshot, Path] | None:

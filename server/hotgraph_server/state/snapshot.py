@@ -59,7 +59,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`values` by variable; nobody changes the arrays."""
+    """`values` by variable; the arrays are not to be changed."""
 
     header: Header
     values: Mapping[str, Array]
@@ -100,7 +100,7 @@ def decode(data: bytes) -> Snapshot:
         )
         values = dict(_values(said["variables"], body[start + size :]))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, struct.error) as error:
-        # Not by chance, with a checksum that holds: somebody made it so.
+        # Not by chance, with a checksum that holds: it was made so.
         raise Damaged(f"its header is none of ours: {error}") from error
     return Snapshot(header, values)
 

@@ -27,7 +27,7 @@ from hotgraph_server.threads.joining import join_within
 
 _LOG = logging.getLogger(__name__)
 
-# A disk that hangs must not keep the executor's thread for ever; whoever stops the version waits for less.
+# A disk that hangs must not keep the executor's thread for ever; a stop of the version waits for less.
 _CLOSES_IN_S = 600.0
 
 

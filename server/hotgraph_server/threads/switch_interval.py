@@ -3,8 +3,8 @@
 Loading is seconds of Python beside C++, and Python lets a thread go on for 5 ms before another one that
 wants to run gets its turn. A call changes threads several times on its way, and would wait for each. A
 serving thread that is never done with what callers send it keeps others waiting in the same way: its reads
-and writes do let go of the lock, but for so short that nobody else gets it. The interval is the process's, so
-it is counted who wants it short.
+and writes do let go of the lock, but for so short that no other thread gets it. The interval is the
+process's, so it is counted who wants it short.
 """
 
 from __future__ import annotations

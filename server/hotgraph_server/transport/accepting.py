@@ -18,7 +18,7 @@ NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 PAUSE_S = 0.5
 """When the process has no file left for a connection, the next try is made after so long."""
 
-# Then others have their turn.
+# Then what else the loop has to do comes first.
 _AT_A_TIME = 64
 
 
@@ -64,7 +64,7 @@ class EventLoopAcceptor:
             except OSError as error:
                 if error.errno in NO_MORE_FILES:
                     self._wait(error)
-                # Otherwise there is nobody any more, or the caller has changed its mind.
+                # Otherwise no caller is left, or the caller has changed its mind.
                 return
             if self._full:
                 self._full = False
@@ -82,7 +82,7 @@ class EventLoopAcceptor:
             sock.close()
 
     def _wait(self, error: OSError) -> None:
-        """Callers stay in the backlog; to be told of them again at once would help nobody."""
+        """Callers stay in the backlog; to be told of them again at once would not help."""
         if self._pause is not None:
             return
         if not self._full:

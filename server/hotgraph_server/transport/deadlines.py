@@ -47,7 +47,7 @@ class Alarm:
         try:
             act()
         except Exception:
-            # One call's trouble; whose thread this is has others to look after.
+            # One call's trouble; the thread that serves it has others to look after.
             _LOG.exception("a call could not be told that its time is up")
 
     def take_back(self) -> None:
@@ -93,7 +93,7 @@ class Deadlines(Generic[Call]):
         if self._added:
             return -math.inf
         heap = self._heap
-        # Nobody is to be woken for a call that has ended: under load, most have.
+        # The thread is not to be woken for calls that have ended: under load, most have.
         while heap and not heap[0][2].open:
             heapq.heappop(heap)
         return heap[0][0] if heap else math.inf

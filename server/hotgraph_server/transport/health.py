@@ -1,7 +1,7 @@
 """grpc.health.v1: overall, per service and per model; Check and Watch.
 
 Answered from a table, by whatever thread asks; so it does not matter how busy the server is.
-The empty name is the server as a whole. A name that nobody knows is NOT_FOUND for Check, and
+The empty name is the server as a whole. A name that is not known is NOT_FOUND for Check, and
 SERVICE_UNKNOWN for Watch, which goes on watching: a model may come.
 
 The messages are grpcio's, the service is ours: the package's own sends to watchers while it holds a lock,
@@ -42,7 +42,7 @@ class Health:
 
     def __init__(self) -> None:
         # Guards what follows. Watchers are told under it, so that what is told last is what is true last;
-        # telling waits for nobody.
+        # telling does not wait.
         self._lock = threading.Lock()
         self._statuses: dict[str, int] = {OVERALL: _Response.NOT_SERVING}
         # With the name that each asked for; None: it has not asked yet.

@@ -2,9 +2,9 @@
 for more memory than the owner gives.
 
 What a connection may hold is never more than what is free then: one alone gets half, two get a third each,
-and a ninth is left when eight have taken what they could. So whoever comes finds room, whatever the others
-do, and none of them has to be told to give something back. (Switches share their buffers among ports by the
-same rule, as "dynamic thresholds".)
+and a ninth is left when eight have taken what they could. So a connection that comes finds room, whatever the
+others do, and none of them has to be told to give something back. (Switches share their buffers among ports
+by the same rule, as "dynamic thresholds".)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Holder(Protocol):
 
 
 class Held:
-    """A message that its call does not hold any more: whoever works on it does."""
+    """A message that its call does not hold any more: the method that works on it does."""
 
     __slots__ = ("held_bytes",)
 
@@ -49,7 +49,7 @@ class Held:
 
 
 class Inflight:
-    """The budget. Thread-safe: bytes are counted by whoever receives them, and by those that inflate.
+    """The budget. Thread-safe: bytes are counted by the thread that receives them, and by those that inflate.
 
     Args:
         limit: bytes.
@@ -66,8 +66,8 @@ class Inflight:
         return self._nbytes
 
     def take(self, call: Holder, connection: Holder, nbytes: int) -> None:
-        """A call of a connection is to hold so many bytes more. One that is over holds nothing, whoever is
-        still at work for it.
+        """A call of a connection is to hold so many bytes more. One that is over holds nothing, though a
+        thread may still be at work for it.
 
         Raises:
             TooMuchInside: there is no room for them.

@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
 
 
 class SocketFile:
-    """A Unix socket's file, from the moment that it is bound; whoever may open it is as the umask says.
+    """A Unix socket's file, from the moment that it is bound; who may open it is as the umask says.
 
     Attributes:
         sock: listens.
@@ -175,7 +175,7 @@ def _reason(error: OSError) -> str:
 
 
 def _addresses(host: str) -> list[Address]:
-    """Raises OSError (socket.gaierror) for a name that nobody knows."""
+    """Raises OSError (socket.gaierror) for a name that no resolver knows."""
     found: dict[Address, None] = {}
     for name in _hosts(host):
         for family, _, _, _, address in socket.getaddrinfo(

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 Message = bytes | bytearray | memoryview
-"""The bytes of a message; a memoryview is of bytes, in one dimension. Whoever hands one in leaves it as it
+"""The bytes of a message; a memoryview is of bytes, in one dimension. Who hands one in leaves it as it
 is from then on: arrays are views of it."""
 
 LENGTH_DELIMITED = 2
@@ -109,7 +109,7 @@ def fields(view: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
             value = at
             at += _FIXED[wire_type]
         else:
-            # Groups have been gone from the language for a decade; nobody sends them in these protocols.
+            # Groups have been gone from the language for a decade; no client of these protocols sends them.
             raise MalformedMessage(f"field {number} has wire type {wire_type}")
         if at > end or not number:
             raise MalformedMessage(f"field {number} at byte {start} does not fit into {end} bytes")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
 from hotgraph_server.settings import ListenSettings
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.server import Http2Server
@@ -51,7 +52,7 @@ class Transport(Protocol):
 
 class GrpcServer:
     """Binds at once, so that a port in use is known before anything is loaded; answers after `start`, and
-    everything after `open`: whoever connects while models load is told so, and not left waiting.
+    everything after `open`: a caller that connects while models load is told so, and not left waiting.
 
     Attributes:
         address: ``HOST:PORT`` as bound; ``unix:PATH`` where a Unix socket is all there is.
@@ -67,11 +68,13 @@ class GrpcServer:
         services: Sequence[Service],
         admit: Admit | None = None,
         inflight: Inflight | None = None,
+        batch_scope: BatchScope | None = None,
     ) -> None:
         """
         Args:
             admit: says which calls may not be made, health's and reflection's among them; None: all may.
             inflight: the budget for messages, which grpc's own server knows nothing of; None: one of its own.
+            batch_scope: in which calls are read many at a time; None: one of its own.
         """
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
         self.health = Health()
@@ -82,7 +85,7 @@ class GrpcServer:
         if not settings.fast_lane:
             self._transport = GrpcioServer(settings, services, self._calls, admit)
         else:
-            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit)
+            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit, batch_scope)
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -105,8 +108,8 @@ class GrpcServer:
         """
         deadline = time.monotonic() + timeout_s
         # For a moment new calls are still taken, to be refused: who finds the port closed, or his connection
-        # going, can see it as CANCELLED, which nobody retries. Before health says so: who hears it shall find
-        # no call taken any more.
+        # going, can see it as CANCELLED, which no client retries. Before health says so: who hears it shall
+        # find no call taken any more.
         self._transport.refuse(Draining("this server"))
         self.health.drain()
         answered = self._calls.wait_until_none(min(timeout_s, _REFUSING_S))
@@ -128,6 +131,7 @@ class _BoundHttp2Server(Http2Server):
         calls: OpenCalls,
         inflight: Inflight,
         admit: Admit | None,
+        batch_scope: BatchScope | None,
     ) -> None:
         tls = server_context(settings)
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None
@@ -150,6 +154,7 @@ class _BoundHttp2Server(Http2Server):
             aside=self._decoders.submit,
             open_calls=calls,
             admit=admit,
+            batch_scope=batch_scope,
         )
 
     def close_port(self) -> None:

@@ -58,8 +58,8 @@ class Reply(Protocol):
         """Send what `encode` returns, or the CallError that it raises.
 
         Any thread may call it, once. `encode` runs in a thread of the transport's choice, which may be
-        this one, and that of any other call: it must take no lock. Whoever must not spend time on encoding
-        lets another thread finish its replies (execution/finisher.py).
+        this one, and that of any other call: it must take no lock. A thread that must not spend time on
+        encoding lets another thread finish its replies (execution/finisher.py).
         """
 
     def when_gone(self, cancel: Callable[[], Left]) -> None:
@@ -80,12 +80,21 @@ lower case; None: it may. Asked before the call's message is read, in the thread
 wait."""
 
 LARGE_MESSAGE = 256 * 1024
-"""Bytes. To read a larger one may take seconds, if it holds many strings, and is left to threads in which no
-other call waits for it. A guess."""
+"""Bytes. To read a larger one may take seconds, if it holds many strings, and is left to threads that keep
+no other call waiting. A guess."""
 
 HotMethod = Callable[[Any, Reply], None]
 """Called with a Message, which belongs to the method from then on: the transport neither changes nor keeps
 it. A view of one large array is as good as a bytes object."""
+
+
+def failing(error: Exception) -> Callable[[], bytes]:
+    """What `Reply.finish` is given so that the call ends with an error."""
+
+    def fail() -> bytes:
+        raise error
+
+    return fail
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,7 @@ class StreamOfCalls(OpenStream, Protocol):
         before this returns, so with no lock held, and must not wait. The one said last counts."""
 
     def aside(self, work: Callable[[], None]) -> None:
-        """Do `work`, which may take long, in a thread of the transport's in which nobody waits for it."""
+        """Do `work`, which may take long, in a thread of the transport's that keeps no other call waiting."""
 
     def hold(self) -> None:
         """Let the caller send no more than what is on its way. Messages may still come: some megabytes."""

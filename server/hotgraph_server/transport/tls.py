@@ -1,4 +1,4 @@
-"""Certificates, for whoever speaks TLS: from files, or from the PEM texts themselves."""
+"""Certificates, for both servers: from files, or from the PEM texts themselves."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def _read(setting: str, flag: str) -> bytes:
 def _file(setting: str) -> Iterator[str]:
     """The name of the file that a setting stands for, for what reads files only.
 
-    PEM text lies in one that is on no disk where the system has such, and elsewhere in one that nobody else
-    can read; it is gone when it has been read.
+    PEM text lies in one that is on no disk where the system has such, and elsewhere in one that no other
+    user can read; it is gone when it has been read.
     """
     if _PEM not in setting:
         yield setting

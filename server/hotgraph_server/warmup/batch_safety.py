@@ -34,7 +34,7 @@ from hotgraph_server.warmup.batching_rules import is_proven, why_unbatched
 from hotgraph_server.warmup.climbing import Lone
 from hotgraph_server.warmup.probing import BoundedRuns
 from hotgraph_server.warmup.row_comparison import CURE, NoEvidence, RowComparison
-from hotgraph_server.warmup.row_groups import alike_in_shape, companies, could_meet, single_rows
+from hotgraph_server.warmup.row_groups import alike_in_shape, could_meet, row_groups, single_rows
 from hotgraph_server.warmup.synthetic_inputs import Kind, plain_rows, varieties
 
 _LOG = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def rows_influence_each_other(
             return difference
     if run.left_s <= 0:
         return NoEvidence(f"the time was over (warm-up-budget-s) before rows had been tried; {CURE}")
-    difference = None if isinstance(rows.kind, str) else _in_odd_company(comparison, run, real, rows)
+    difference = None if isinstance(rows.kind, str) else _among_odd(comparison, run, real, rows)
     if difference is not None:
         return difference
     if not comparison.has_run:
@@ -182,7 +182,7 @@ def _among_copies(
     return None
 
 
-def _in_odd_company(
+def _among_odd(
     comparison: RowComparison, run: BoundedRuns, real: Sequence[Sequence[Sequence[Array]]], rows: Rows
 ) -> str | None:
     """Rows that are odd, ordinary and real together, as long as there is time; what differs."""
@@ -199,15 +199,15 @@ def _in_odd_company(
         return None
     least_s = run.left_s * (1 - _SHARE_OF_TIME)
     row_s = 0.0
-    for company in companies(ordinary, odd, refused, rows.most):
-        if run.interrupted or run.left_s - row_s * len(company) < least_s:
+    for group in row_groups(ordinary, odd, refused, rows.most):
+        if run.interrupted or run.left_s - row_s * len(group) < least_s:
             break
         before_s = run.left_s
-        difference = comparison.together(company)
+        difference = comparison.together(group)
         if difference is not None:
             return difference
-        # What a small company takes is mostly what any run takes.
-        row_s = (before_s - run.left_s) / max(len(company), len(ordinary))
+        # What a small group takes is mostly what any run takes.
+        row_s = (before_s - run.left_s) / max(len(group), len(ordinary))
     return None
 
 

@@ -1,7 +1,7 @@
 """Rows run together, and the same rows run alone: are the answers the same, and what has that shown? Pure
 but for `run`.
 
-* A row that fails alone must fail in company, and rows that are answered alone must be answered together. A
+* A row that fails alone must fail among others, and rows that are answered alone must be answered together. A
   run that ends for want of time or memory says nothing.
 * Every output must show something: one that is empty, or the same whatever goes in, would not change with
   neighbours either. Nothing need be shown of one that is proven.
@@ -43,7 +43,7 @@ class RowComparison:
 
     Attributes:
         has_run: rows were answered together.
-        has_shown: some output was seen to be the same in company as alone, and not for all rows.
+        has_shown: some output was seen to be the same among others as alone, and not for all rows.
     """
 
     def __init__(self, signature: Signature, run: Run) -> None:

@@ -20,16 +20,16 @@ _Row = TypeVar("_Row")
 _SEVERAL = 7
 
 
-def companies(
+def row_groups(
     ordinary: Sequence[_Row], odd: Sequence[_Row], failing: Sequence[_Row], most: int
 ) -> Iterator[list[_Row]]:
-    """Companies of 1, 2, 3, 7 and `most` rows.
+    """Groups of 1, 2, 3, 7 and `most` rows.
 
     Args:
         ordinary: rows that were answered alone; two at least.
         odd: others that were, the most telling first.
         failing: rows that were refused alone.
-        most: rows in one company; two at least.
+        most: rows in one group; two at least.
     """
     everyone = [*ordinary, *odd]
     # One alone is the same again, unless the graph draws random numbers.
@@ -53,21 +53,21 @@ def _groups(ordinary: Sequence[_Row], odd: Sequence[_Row], size: int) -> Iterato
     """Each odd row in one of them; an ordinary one is first in one, last in the next, between in another."""
     step = max(size - 2, 1)
     for number, start in enumerate(range(0, len(odd), step)):
-        group = list(odd[start : start + step])
+        members = list(odd[start : start + step])
         one, other = (ordinary[(2 * number + index) % len(ordinary)] for index in range(2))
-        middle = len(group) // 2
-        company = [
-            [one, *group, other],
-            [*group[:middle], one, *group[middle:], other],
-            [one, other, *group],
+        middle = len(members) // 2
+        arranged = [
+            [one, *members, other],
+            [*members[:middle], one, *members[middle:], other],
+            [one, other, *members],
         ][number % 3]
-        yield company[:size]
+        yield arranged[:size]
 
 
 def _beside(row: _Row, ordinary: Sequence[_Row], number: int) -> list[_Row]:
-    company = [ordinary[number % len(ordinary)], ordinary[(number + 1) % len(ordinary)]]
-    company.insert(number % 3, row)
-    return company
+    group = [ordinary[number % len(ordinary)], ordinary[(number + 1) % len(ordinary)]]
+    group.insert(number % 3, row)
+    return group
 
 
 def single_rows(signature: Signature, inputs: Sequence[Array]) -> list[list[Array]]:

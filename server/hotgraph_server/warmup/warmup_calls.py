@@ -24,7 +24,7 @@ _MAX_LOOKED_AT = 64
 _MAX_SAMPLES = 8
 
 
-class Brought(NamedTuple):
+class WarmupCall(NamedTuple):
     """One call.
 
     Attributes:
@@ -43,7 +43,7 @@ class Brought(NamedTuple):
     check: Callable[[Sequence[Array]], object]
 
 
-WarmupSource = Callable[[Mapping[str, Signature], Mapping[str, str]], Iterator[Brought]]
+WarmupSource = Callable[[Mapping[str, Signature], Mapping[str, str]], Iterator[WarmupCall]]
 """From a version's signatures by name, and why the others cannot be called, to its calls; LoadError where
 they cannot be read. May be asked more than once."""
 
@@ -51,12 +51,12 @@ Run = Callable[[Signature, tuple[str, ...], Sequence[Array]], Sequence[Array]]
 """Runs a signature for a choice of outputs; raises RunFailed."""
 
 
-def nothing(_signatures: Mapping[str, Signature], _unusable: Mapping[str, str]) -> Iterator[Brought]:
+def nothing(_signatures: Mapping[str, Signature], _unusable: Mapping[str, str]) -> Iterator[WarmupCall]:
     """What most models bring."""
     return iter(())
 
 
-def samples_of(*sources: Iterable[Brought]) -> Samples:
+def samples_of(*sources: Iterable[WarmupCall]) -> Samples:
     """The first calls of each source that have the shapes of their signatures, to try batch safety with."""
     samples: dict[str, list[Sequence[Array]]] = {}
     for number, calls in enumerate(sources, 1):
@@ -67,7 +67,7 @@ def samples_of(*sources: Iterable[Brought]) -> Samples:
     return samples
 
 
-def replay(calls: Iterable[Brought], run: Run, where: str, rounds: int = 1) -> Counter[str]:
+def replay(calls: Iterable[WarmupCall], run: Run, where: str, rounds: int = 1) -> Counter[str]:
     """Run `calls`, each so many times; returns how many of each kind there were.
 
     Raises:
@@ -85,7 +85,7 @@ def replay(calls: Iterable[Brought], run: Run, where: str, rounds: int = 1) -> C
     return kinds
 
 
-def _has_rows(call: Brought) -> bool:
+def _has_rows(call: WarmupCall) -> bool:
     """Has it at least one row, the same number in all inputs that have rows, and all ranks as said?"""
     rows = set()
     for spec, array in zip(call.signature.inputs, call.inputs, strict=True):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hotgraph_server.batching.comparing import alike, alike_by_row, excused, is_extreme
+from hotgraph_server.batching.comparing import alike, alike_by_row, excused, is_extreme, scale_of
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.tensors import Array
 
@@ -113,3 +113,36 @@ def test_input_whose_neighbourhood_fails_is_not_excused() -> None:
 
     one = [np.array([0.5], np.float32)]
     assert not excused(one, [np.array([0.6], np.float32)], one, run, odd=True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [np.zeros((2, 1), np.float32), np.zeros(2, np.float64), np.array([b"", b""], object)],
+    ids=["shape", "dtype", "strings"],
+)
+def test_answers_of_other_shapes_or_dtypes_are_never_the_same(other: Array) -> None:
+    one = np.zeros(2, np.float32)
+    assert not alike(one, other)
+    assert alike_by_row(one, other) == [False, False]
+
+
+def test_what_are_no_floats_must_be_equal_and_have_no_scale() -> None:
+    texts, numbers = np.array([b"a", b"b"], object), np.array([1, 2])
+    assert alike(texts, texts.copy())
+    assert not alike(texts, np.array([b"a", b"c"], object))
+    assert alike(numbers, numbers.copy())
+    assert not alike(numbers, numbers + 1)
+    assert (scale_of(texts), scale_of(np.array([1.0, -3.0, np.inf]))) == (0.0, 3.0)
+
+
+def test_answer_of_another_shape_is_excused_by_no_rounding() -> None:
+    inputs = [np.ones((1, 2), np.float32)]
+    shapes = iter([(1, 2), (1, 3), (1, 3)])
+    changing = [np.zeros((1, 2), np.float32)]
+    assert not excused(
+        changing,
+        [np.ones((1, 2), np.float32)],
+        inputs,
+        lambda _: [np.zeros(next(shapes), np.float32)],
+        odd=False,
+    )

@@ -23,6 +23,7 @@ from hotgraph_server.batching.suspects import APART_AT, FIRST_S
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining, QueueFull, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
+from hotgraph_server.threads.batch_scope import BatchScope
 
 from ..fakes import HANG_S, Caller, FakeClock, call, rows, signature, switching_often
 
@@ -322,6 +323,46 @@ class Taker:
         self._thread.join(HANG_S)
         assert not self._thread.is_alive(), "take() did not come back"
         return self.batch
+
+
+def test_burst_of_puts_in_a_batch_scope_wakes_the_executor_when_all_are_there() -> None:
+    looked, scope = threading.Event(), BatchScope()
+
+    def clock() -> float:
+        looked.set()
+        return 5.0
+
+    queue = BatchQueue("m", BatchSettings(), clock, batch_scope=scope)
+    taker, calls = Taker(queue), [call(), call(), call()]
+    # It is looking, under the queue's lock, so the first put finds it asleep.
+    assert looked.wait(HANG_S)
+    with scope:
+        put(queue, *calls)
+    assert taker.taken() == calls
+
+
+def test_executor_waits_no_longer_for_more_rows_than_it_was_told_to() -> None:
+    queue = BatchQueue("m", BatchSettings(max_wait_us=1000))
+    taker, one = Taker(queue), call(arrived=time.monotonic())
+    put(queue, one)
+    assert taker.taken() == [one]
+
+
+def test_task_of_the_server_wakes_the_executor_and_is_refused_by_no_edge(clock: FakeClock) -> None:
+    queue = queue_of(clock, max_queued_calls=1)
+    put(queue, call())
+    task = call(of=signature(writes=True), joinable=False, arrived=clock.now)
+    assert not queue.has_writes()
+    queue.put_task(task)
+    assert queue.has_writes()
+    queue.take()
+    assert queue.take() == [task]
+    taker = Taker(queue)
+    queue.put_task(task)
+    assert taker.taken() == [task]
+    queue.close()
+    with pytest.raises(Draining, match="model 'm' version 1"):
+        queue.put_task(task)
 
 
 def test_put_wakes_the_executor(queue: BatchQueue) -> None:

@@ -166,7 +166,7 @@ def test_contract_is_shown_where_the_model_brings_a_configuration(models: Models
     )
     settings, remarks = settings_from(config, ModelSettings("m", Path("/models/m")))
     version.contract = contract_of(
-        settings, version.title, version.signatures, version.unusable, version.alone
+        settings, version.title, version.signatures, version.unusable, version.unbatched_reasons
     )
     text = list(report(version, Path("/models/m/3"), [], remarks))
     start = text.index("contract with clients (config.pbtxt)")

@@ -23,7 +23,7 @@ from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.probing import Measured
-from hotgraph_server.warmup.warmup_calls import Brought
+from hotgraph_server.warmup.warmup_calls import WarmupCall
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, call, doubled, rows, signature
@@ -131,7 +131,7 @@ def test_graph_is_opened_run_and_closed_in_the_executors_thread_alone() -> None:
 
 def test_start_tells_what_is_known_of_the_graph(running: Running) -> None:
     assert running.opened.signatures == running.graph.signatures
-    assert running.opened.alone == {"serving_default": None}
+    assert running.opened.unbatched_reasons == {"serving_default": None}
 
 
 def test_start_raises_the_load_error_and_leaves_no_thread() -> None:
@@ -224,7 +224,7 @@ def test_call_that_left_during_a_failed_run_is_not_run_again(running: Running) -
 
 
 def test_outputs_that_lost_their_rows_are_run_again_one_by_one(running: Running) -> None:
-    """A graph may answer otherwise than its trial said; nobody gets a row that may be another's."""
+    """A graph may answer otherwise than it was tried to; nobody gets a row that may be another's."""
     running.graph.compute = lambda inputs: [np.array([[inputs[0].sum()]])]
     callers = running.put_as_one_batch(rows(1), rows(2))
     assert [caller.answer()[0].item() for caller in callers] == [2, 4]
@@ -353,11 +353,14 @@ LENGTHS = signature(inputs={"x": (None, None)}, outputs={"y": (None,)})
 
 
 def test_owners_word_on_joining_is_heard() -> None:
-    assert open_with(BatchSettings(batching="never"), FakeGraph())[0].alone["serving_default"] is not None
+    assert (
+        open_with(BatchSettings(batching="never"), FakeGraph())[0].unbatched_reasons["serving_default"]
+        is not None
+    )
     mixing = FakeGraph(compute=lambda inputs: [inputs[0] - inputs[0].mean(axis=0)])
-    assert open_with(BatchSettings(), mixing)[0].alone["serving_default"] is not None
+    assert open_with(BatchSettings(), mixing)[0].unbatched_reasons["serving_default"] is not None
     by_name = BatchSettings(batching_by_signature={"serving_default": "always"})
-    assert open_with(by_name, mixing)[0].alone["serving_default"] is None
+    assert open_with(by_name, mixing)[0].unbatched_reasons["serving_default"] is None
 
 
 @pytest.mark.parametrize(
@@ -443,7 +446,7 @@ def test_queue_knows_what_runs_cost_before_the_first_call() -> None:
 
 
 def large_mix(inputs: Sequence[Array]) -> list[Array]:
-    """Rows that the trial has not seen: two numbers make rows influence each other."""
+    """Rows that have not been tried: two numbers make rows influence each other."""
     x = inputs[0]
     return [x - x.mean(axis=0) if np.isin(x, (2000, 3000)).any() else x]
 
@@ -463,7 +466,7 @@ class Checked:
 
     @property
     def alone(self) -> str | None:
-        return self.opened.alone["serving_default"]
+        return self.opened.unbatched_reasons["serving_default"]
 
     def together(self, *values: float) -> list[list[Array]]:
         """What calls are answered that the executor finds waiting when it is free."""
@@ -601,14 +604,14 @@ def test_signature_is_warmed_up_before_start_comes_back() -> None:
     executor = Executor(NAME, graph.open, queue, Statistics())
     opened = executor.start()
     assert graph.runs
-    assert opened.alone["serving_default"] is None
-    assert "no inputs" in (opened.alone["read"] or "")
+    assert opened.unbatched_reasons["serving_default"] is None
+    assert "no inputs" in (opened.unbatched_reasons["read"] or "")
     queue.close()
     assert executor.stop(HANG_S)
 
 
 def start_with(
-    graph: FakeGraph, *calls: Brought, rounds: int = 1, settings: BatchSettings | None = None
+    graph: FakeGraph, *calls: WarmupCall, rounds: int = 1, settings: BatchSettings | None = None
 ) -> Opened:
     """What is known of `graph` after a start with calls that it brings."""
     queue = BatchQueue(NAME, settings or BatchSettings())
@@ -628,8 +631,8 @@ def start_with(
         assert executor.stop(HANG_S)
 
 
-def brought(inputs: Array) -> Brought:
-    return Brought("predict", "record 1", signature(), [inputs], ("y",), len)
+def brought(inputs: Array) -> WarmupCall:
+    return WarmupCall("predict", "record 1", signature(), [inputs], ("y",), len)
 
 
 def takes_sevens(inputs: Sequence[Array]) -> list[Array]:
@@ -641,10 +644,10 @@ def takes_sevens(inputs: Sequence[Array]) -> list[Array]:
 def test_calls_that_a_model_brings_show_the_trial_what_its_graph_takes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert start_with(FakeGraph(compute=takes_sevens)).alone["serving_default"] is not None
+    assert start_with(FakeGraph(compute=takes_sevens)).unbatched_reasons["serving_default"] is not None
     with caplog.at_level(logging.INFO):
         opened = start_with(FakeGraph(compute=takes_sevens), brought(rows(7, 8)))
-    assert opened.alone["serving_default"] is None
+    assert opened.unbatched_reasons["serving_default"] is None
     assert f"{NAME}: warmed up in " in caplog.text
     assert "with 1 calls that the model brings (1 predict)" in caplog.text
 
@@ -663,7 +666,7 @@ def test_model_that_brings_a_call_which_fails_is_not_live() -> None:
 
 
 def test_model_whose_calls_cannot_be_read_is_not_live() -> None:
-    def unreadable(*_: Any) -> Iterator[Brought]:
+    def unreadable(*_: Any) -> Iterator[WarmupCall]:
         raise LoadError("the file", "DATA_LOSS: it is none")
         yield
 

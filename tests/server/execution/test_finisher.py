@@ -14,6 +14,7 @@ from hotgraph_server.execution.finisher import WORTH_A_HAND_OVER_S, Finisher
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.threads.batch_scope import BatchScope
 
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, call, rows
 
@@ -55,6 +56,19 @@ def test_finisher_that_will_not_go_is_warned_about_by_name(caplog: pytest.LogCap
     assert "'finisher stuck' has not ended" in caplog.text
     may_go.set()
     assert finisher.stop(HANG_S)
+
+
+def test_calls_of_a_run_end_in_one_batch_scope() -> None:
+    """What each of them would have done, such as sending, is done once."""
+    scope, sent = BatchScope(), list[str]()
+
+    def send() -> None:
+        sent.append("sent")
+
+    finisher = Finisher("m", scope)
+    calls = [call(completion=Completion(lambda _: scope.postpone(send))) for _ in range(3)]
+    finisher.finish(calls, [[rows(1)]] * 3)
+    assert sent == ["sent"]
 
 
 def threads(name: str) -> list[threading.Thread]:

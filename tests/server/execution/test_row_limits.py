@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.execution.row_limits import _TRY_MORE_AFTER, RowLimits, within_rows
+from hotgraph_server.execution.row_limits import TRY_MORE_AFTER, RowLimits, within_rows
 
 from ..fakes import call, rows
 
@@ -35,11 +35,11 @@ def test_limit_rises_again_after_many_runs_that_filled_it() -> None:
     limits = RowLimits(64)
     limits.learn("s", 40)
     assert not limits.ran("other", 20)
-    for _ in range(_TRY_MORE_AFTER):
+    for _ in range(TRY_MORE_AFTER):
         limits.ran("s", 10)
     assert limits.of("s") == 20
-    risen = [limits.ran("s", 20) for _ in range(_TRY_MORE_AFTER)]
-    assert (risen.index(True), limits.of("s")) == (_TRY_MORE_AFTER - 1, 40)
-    for _ in range(_TRY_MORE_AFTER):
+    risen = [limits.ran("s", 20) for _ in range(TRY_MORE_AFTER)]
+    assert (risen.index(True), limits.of("s")) == (TRY_MORE_AFTER - 1, 40)
+    for _ in range(TRY_MORE_AFTER):
         limits.ran("s", 40)
     assert limits.of("s") == 64

@@ -93,9 +93,9 @@ class Running:
         self.statistics = Statistics()
         self.queue = BatchQueue("model 'm' version 1", self.settings, self.clock, self.statistics)
         self.finisher = Finisher("m")
-        self.alone: dict[str, str | None] = {"serving_default": None} if alone is None else alone
+        self.unbatched_reasons: dict[str, str | None] = {"serving_default": None} if alone is None else alone
         one_in = self.settings.verify_one_in
-        checked = self.alone if checked_first and one_in else ()
+        checked = self.unbatched_reasons if checked_first and one_in else ()
         self.trust = {name: Trust(one_in, checked_first) for name in checked}
         self.runner = Runner(
             "model 'm' version 1",
@@ -104,7 +104,7 @@ class Running:
             self.statistics,
             self.finisher,
             self.settings,
-            self.alone,
+            self.unbatched_reasons,
             joinings or {},
             self.clock,
             row_caps=row_caps,
@@ -465,7 +465,7 @@ def test_nobody_gets_an_answer_that_changes_in_company_while_every_joined_call_i
     assert_as_alone(put_together(running, 3, 100), 3, 100)
     assert running.run_rows == [2, 1, 1]
     assert (running.count(Event.CHECKED), running.count(Event.DIFFERED)) == (3, 1)
-    reason = running.alone["serving_default"] or ""
+    reason = running.unbatched_reasons["serving_default"] or ""
     assert "output 'y' differs" in reason
     assert "pad_to_longest (RaggedTensorToTensor)" in reason
     assert "pad_to_longest (RaggedTensorToTensor)" in caplog.text
@@ -519,7 +519,7 @@ def test_sampled_call_waits_until_nothing_else_is_to_do() -> None:
     running.runner.check_if_due()
     assert running.run_rows == [3, 1, 1, 1]
     np.testing.assert_array_equal(callers[0].answer()[0], rows(8))
-    assert "output 'y' differs" in (running.alone["serving_default"] or "")
+    assert "output 'y' differs" in (running.unbatched_reasons["serving_default"] or "")
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_call_that_a_batch_answered_and_the_graph_refuses_alone_gets_its_own_err
     running = Running(Graph(several_only), checked_first=1)
     callers = put_together(running, 1, 2)
     assert ["at least two rows" in str(caller.error()) for caller in callers] == [True, True]
-    assert "fails alone: at least two rows" in (running.alone["serving_default"] or "")
+    assert "fails alone: at least two rows" in (running.unbatched_reasons["serving_default"] or "")
 
 
 def test_owner_who_joins_all_the_same_has_the_refused_call_refused_and_the_others_answered() -> None:
@@ -573,7 +573,7 @@ def test_call_that_fails_alone_for_want_of_memory_tells_nothing_and_the_next_is_
     assert_as_alone(put_together(running, 1, 2), 1, 2)
     assert running.run_rows == [2, 1, 2]
     assert running.count(Event.CHECKED) == 1
-    assert running.alone["serving_default"] is None
+    assert running.unbatched_reasons["serving_default"] is None
 
 
 def test_caller_who_has_left_is_not_compared() -> None:
@@ -750,7 +750,7 @@ def test_run_that_may_change_state_makes_what_waits_incomparable() -> None:
 def test_task_that_may_change_variables_makes_what_waits_incomparable_too() -> None:
     running = Running(Graph(), BatchSettings(verify_one_in=3), checked_first=1)
     put_together(running, 1, 2, 3)
-    running.queue.put_errand(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
+    running.queue.put_task(ExecutorTask(lambda _: None, arrived=running.clock.now, level=1))
     running.run_next()
     running.graph.runs.clear()
     running.runner.check_if_due()
@@ -982,7 +982,9 @@ class Everything(RuleBasedStateMachine):
             for outcome in visit.outcomes:
                 self._judge(visit, outcome)
         if self.visits:
-            assert all(reason is None for name, reason in self.running.alone.items() if name != "writer")
+            assert all(
+                reason is None for name, reason in self.running.unbatched_reasons.items() if name != "writer"
+            )
 
     def _judge(self, visit: Visit, outcome: Outcome) -> None:
         if not isinstance(outcome, CallError):

@@ -14,7 +14,7 @@ from hotgraph_server.batching.joining import Joining
 from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import Cancelled, InternalError, RunFailed
 from hotgraph_server.execution.finisher import Finisher
-from hotgraph_server.execution.row_limits import _TRY_MORE_AFTER
+from hotgraph_server.execution.row_limits import TRY_MORE_AFTER
 from hotgraph_server.execution.runs import Runs
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
@@ -170,7 +170,7 @@ def test_limit_that_memory_has_set_takes_buckets_away_and_brings_them_back(
     assert running.limits == [(NAME, 4)]
     assert running.runs.joining_of(NAME).buckets == (2, 4)
     with caplog.at_level(logging.INFO):
-        for _ in range(_TRY_MORE_AFTER):
+        for _ in range(TRY_MORE_AFTER):
             (one,) = [call(rows(*range(4)))]
             running.runs.answer([one], running.runs.execute([one]))
     assert running.limits == [(NAME, 4), (NAME, 8)]

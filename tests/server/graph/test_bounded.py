@@ -172,7 +172,7 @@ def test_compiled_function_runs_in_the_numbers_of_rows_that_were_compiled_at_loa
     inner = tf.function(lambda x: tf.tanh(x) * 2, jit_compile=True)
     save(tmp_path / "m", serving_default=function(lambda x: {"y": inner(x)}, x=([None, 3], tf.float32)))
     version = load(ModelSettings("m", tmp_path / "m", BatchSettings(max_batch_rows=5)))
-    assert version.alone == {"serving_default": None}
+    assert version.unbatched_reasons == {"serving_default": None}
     assert version.buckets == {"serving_default": (1, 2, 4, 5)}
     rows = np.linspace(0, 1, 9, dtype=np.float32).reshape(3, 3)
     np.testing.assert_allclose(answer(version, rows), 2 * np.tanh(rows), rtol=1e-5)

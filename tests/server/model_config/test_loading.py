@@ -126,14 +126,15 @@ def test_version_whose_contract_cannot_be_made_is_closed(
     saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a file that it names goes while it is loaded."""
+    executors: list[threading.Thread] = []
 
-    def refuse(*_: object) -> None:
+    def refuse(_: ModelSettings, title: str, *more: object) -> None:
+        executors.extend(one for one in threading.enumerate() if one.name == f"executor {title}")
         raise StartError("labels have gone")
 
     monkeypatch.setattr(loader, "contract_of", refuse)
     with pytest.raises(StartError, match="labels have gone"):
         loaded(saved_models["tf2_mlp"])
-    for thread in threading.enumerate():
-        if thread.name.startswith("executor model"):
-            thread.join(HANG_S)
-            assert not thread.is_alive()
+    (executor,) = executors
+    executor.join(HANG_S)
+    assert not executor.is_alive()

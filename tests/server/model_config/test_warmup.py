@@ -17,7 +17,7 @@ from hotgraph_server.model_config.warmup import with_warmup
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Shape, Signature, TensorSpec
 from hotgraph_server.tensors import STRING
-from hotgraph_server.warmup.warmup_calls import Brought, nothing
+from hotgraph_server.warmup.warmup_calls import WarmupCall, nothing
 
 from .configs import any_config, parsed
 
@@ -37,7 +37,7 @@ TEXT = 'inputs { key: "text" value { data_type: TYPE_STRING dims: [] %s } }'
 REST = IDS % "zero_data: true" + TEXT % "zero_data: true"
 
 
-def calls(text: str, folder: Path = Path("/nowhere"), signature: Signature = SIGNATURE) -> list[Brought]:
+def calls(text: str, folder: Path = Path("/nowhere"), signature: Signature = SIGNATURE) -> list[WarmupCall]:
     model = settings_from(parsed(text), ModelSettings("m", folder))[0]
     return list(with_warmup(model, "model 'm' version 1", nothing)({signature.name: signature}, {}))
 
@@ -181,9 +181,9 @@ def test_warm_up_that_is_not_the_models_is_refused(inputs: str, more: str, said:
 
 
 def test_calls_of_the_configuration_come_before_others() -> None:
-    other = Brought("predict", "record 1", SIGNATURE, (), ("y",), len)
+    other = WarmupCall("predict", "record 1", SIGNATURE, (), ("y",), len)
 
-    def records(_: Mapping[str, Signature], __: Mapping[str, str]) -> Iterator[Brought]:
+    def records(_: Mapping[str, Signature], __: Mapping[str, str]) -> Iterator[WarmupCall]:
         return iter([other])
 
     model = settings_from(parsed(sample(X % "zero_data: true" + REST)), ModelSettings("m", Path("/m")))[0]

@@ -364,7 +364,7 @@ def test_version_is_live_when_there_is_one_and_closed_when_stop_comes_back() -> 
     assert version.signatures == graph.signatures
     assert version.unusable == graph.unusable
     assert version.default_signature == graph.signatures["serving_default"]
-    assert version.alone == {"serving_default": None, "other": None}
+    assert version.unbatched_reasons == {"serving_default": None, "other": None}
     assert version.stop(HANG_S)
     states.append(version.state)
     assert states == [State.LIVE, State.CLOSED]
@@ -462,7 +462,7 @@ def test_caller_who_leaves_a_real_graphs_queue_leaves_its_neighbours_their_answe
 ) -> None:
     pipes = Pipes(tmp_path)
     version = started(saved_models["gated"])
-    assert version.alone["serving_default"] is None
+    assert version.unbatched_reasons["serving_default"] is None
     holder, _ = enter(version, "hold", pipes.paths())
     pipes.wait_until_held()
     (first, _), (leaver, leave), (last, _) = (
@@ -482,7 +482,7 @@ def test_caller_who_leaves_a_real_graphs_queue_leaves_its_neighbours_their_answe
 def test_id_that_a_real_graph_refuses_costs_its_neighbours_nothing(saved_models: SavedModels) -> None:
     # Three rows fill a batch; until they are there the executor waits.
     version = started(saved_models["embedding"], max_batch_rows=3, max_wait_us=10_000_000)
-    assert version.alone["serving_default"] is None
+    assert version.unbatched_reasons["serving_default"] is None
     (first, _), (poisoned, _), (last, _) = (
         enter(version, "serving_default", [np.array([id], np.int32)]) for id in (1, 77, 4)
     )

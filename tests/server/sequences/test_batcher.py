@@ -16,20 +16,23 @@ from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
     Draining,
+    InternalError,
     InvalidCall,
     LoadError,
     OverLimit,
     RunFailed,
     SequenceCut,
+    WouldBeLate,
 )
 from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.opening import open_version
-from hotgraph_server.sequences.call import Ended
+from hotgraph_server.sequences.call import Ended, SequenceCall
+from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.sequences.rules import Control, ControlTensor, SequenceRules, StateTensor
 from hotgraph_server.settings import BatchSettings, ModelSettings, SequenceSettings
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.statistics import Event
+from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph
@@ -421,3 +424,132 @@ def test_any_number_of_threads_may_call(serving: Callable[..., Serving]) -> None
         assert not failures
         figures = one.figures()
         assert (figures.live, figures.waiting_calls, figures.ended[Ended.END]) == (0, 0, 40)
+
+
+class ByHand:
+    """The sequences of a version whose queue is the test.
+
+    Attributes:
+        runs: what was handed to the queue.
+        refuse: what the queue says to the next run; None: it takes it.
+    """
+
+    def __init__(self, **rules: Any) -> None:
+        self.clock = FakeClock()
+        self.runs: list[Request] = []
+        self.refuse: Exception | None = None
+        self.statistics = Statistics()
+        self.sequences = sequences_of(
+            "model 'm' version 1",
+            "m",
+            summing(),
+            SequenceRules(**{**RULES, "strategy": "oldest", **rules}),
+            SequenceSettings(),
+            BatchSettings(),
+            self._submit,
+            self._withdraw,
+            batched=True,
+            max_batch_size=4,
+            statistics=self.statistics,
+            clock=self.clock,
+        )
+
+    def _submit(self, request: Request) -> Request:
+        if self.refuse is not None:
+            error, self.refuse = self.refuse, None
+            raise error
+        self.runs.append(request)
+        return request
+
+    def _withdraw(self, run: Request) -> bool:
+        self.runs.remove(run)
+        return True
+
+    def call(self, *, start: bool = False, deadline: float = math.inf) -> tuple[Caller, SequenceCall]:
+        caller = Caller()
+        request = Request(
+            *(summing(), [np.array([[1]], np.float32)], ("sum",), caller.completion, deadline),
+            sequence=InSequence(7, start=start, end=False),
+        )
+        return caller, self.sequences.submit(request)
+
+    def over(self, *outputs: Array) -> None:
+        self.runs.pop(0).completion.finish(list(outputs) or [np.ones((1, 1)), np.ones((1, 1))])
+
+    def events(self) -> dict[Event, int]:
+        events = self.statistics.snapshot().events
+        return {event: count for event, count in events.items() if count}
+
+
+def test_run_that_the_queue_refuses_ends_its_call_with_the_refusal_and_may_be_tried_again() -> None:
+    held = ByHand()
+    first, _ = held.call(start=True)
+    held.over()
+    held.refuse = WouldBeLate("the queue of m", 0.1)
+    refused, _ = held.call()
+    assert isinstance(refused.error(), WouldBeLate)
+    again, _ = held.call()
+    held.over()
+    assert [float(caller.answer()[0].item()) for caller in (first, again)] == [1, 1]
+
+
+def test_run_that_cannot_be_made_ends_its_call_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    held = ByHand()
+    held.refuse = RuntimeError("a bug")
+    caller, _ = held.call(start=True)
+    assert isinstance(caller.error(), InternalError)
+    assert "model 'm' version 1: a run of sequences could not be made" in caplog.text
+
+
+def test_run_that_gives_too_little_ends_its_call_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held = ByHand()
+    caller, _ = held.call(start=True)
+    held.over(np.ones((1, 1)))
+    assert isinstance(caller.error(), InternalError)
+    assert "what a run of sequences gave cannot be told apart" in caplog.text
+
+
+def test_start_of_a_sequence_that_lives_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    held = ByHand()
+    for _ in range(2):
+        held.call(start=True)
+        held.over()
+    assert "sequence 7 has begun anew without an END" in caplog.text
+    assert held.sequences.figures().ended[Ended.RESTARTED] == 1
+
+
+def test_clock_tells_what_a_cancelled_call_ends_with_and_one_that_has_ended_stays_so() -> None:
+    held = ByHand()
+    early, call = held.call(start=True, deadline=held.clock.now + 1.0)
+    held.sequences.cancel(call)
+    held.sequences.cancel(call)
+    late, call = held.call(start=True, deadline=held.clock.now + 1.0)
+    held.clock.now += 1.0
+    held.sequences.cancel(call)
+    assert isinstance(early.error(), Cancelled)
+    assert isinstance(late.error(), DeadlineExceeded)
+    assert held.events() == {Event.CANCELLED: 1, Event.EXPIRED: 1}
+    assert not held.runs, "nothing of them waits in the queue"
+
+
+def test_call_that_waits_past_its_deadline_is_counted_as_expired() -> None:
+    held = ByHand()
+    held.call(start=True)
+    waiting, _ = held.call(deadline=held.clock.now + 1.0)
+    held.clock.now += 1.0
+    held.over()
+    assert isinstance(waiting.error(), DeadlineExceeded)
+    assert held.events() == {Event.EXPIRED: 1}
+
+
+def test_call_that_waits_when_the_version_leaves_is_counted_as_refused() -> None:
+    held = ByHand()
+    held.call(start=True)
+    waiting, _ = held.call()
+    assert not held.sequences.stop(0.0)
+    assert isinstance(waiting.error(), Draining)
+    with pytest.raises(Draining):
+        held.call(start=True)
+    assert held.events() == {Event.REFUSED_DRAINING: 2}

@@ -11,8 +11,6 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,20 +19,21 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.expiry import end_expired
+from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import NOT_RUN, CallError, NotDurable, Refused, RunFailed
-from hotgraph_server.models.admission import cancel
-from hotgraph_server.models.contract import Contract
-from hotgraph_server.models.engine import Engine
-from hotgraph_server.models.opening import assemble
-from hotgraph_server.models.version import title_of
-from hotgraph_server.settings import ModelSettings, StateSettings
+from hotgraph_server.execution.finisher import Finisher
+from hotgraph_server.execution.runner import Runner
+from hotgraph_server.models.admission import Admission, cancel
+from hotgraph_server.settings import BatchSettings, StateSettings
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.state.snapshotter import Snapshotter
+from hotgraph_server.state.session_state import begin
+from hotgraph_server.statistics import Statistics
 
-from ..fakes import Caller, FakeClock, submit
+from ..fakes import Caller, FakeClock
 from .simulated import Adding, PowerCut, SimulatedDisk
 
+TITLE = "model 'm' version 1"
 HISTORIES = int(os.environ.get("HOTGRAPH_STATE_HISTORIES", "300"))
 
 
@@ -86,22 +85,23 @@ class History:
         self.start()
 
     def start(self) -> None:
-        restore = StateRestore(self.settings, "m", 1, "0" * 32, self.disk)
-        settings = ModelSettings("m", Path("/m"), state=self.settings)
+        restore = StateRestore(self.settings, "m", 1, "0" * 32, self.disk, clock=self.clock)
         self.graph = Adding()
-        engine = Engine(title_of("m", 1), settings, 1, self.graph.open, self.clock, restore=restore)
-        executor = engine._executor
-        # On a clock that stands still, runs would be timed for ever.
-        with (
-            patch.object(Snapshotter, "start"),
-            patch("hotgraph_server.warmup.prepare.time_runs", lambda *_: ()),
-        ):
-            _, self.runner, self.writes = executor._open()
-        self.version = assemble(settings, 1, engine, executor._opened.result(), Contract(None))
-        self.queue = engine.queue
-        self.snapshotter = self.writes.snapshotter
-        # The snapshotter's clock is the test's.
-        self.snapshotter._clock = self.clock
+        self.graph.open()
+        batch = BatchSettings()
+        alone: dict[str, str | None] = dict.fromkeys(self.graph.signatures, "it has no rows")
+        self.statistics = Statistics()
+        self.queue = BatchQueue(TITLE, batch, self.clock, self.statistics)
+        session = begin(TITLE, self.graph, restore)
+        self.snapshotter = session.snapshotter
+        self.runner = Runner(
+            *(TITLE, self.graph, self.queue, self.statistics, Finisher(TITLE), batch, alone, {}),
+            *(self.clock, session),
+        )
+        self.admission = Admission(
+            *(TITLE, 1, batch, self.graph.signatures, alone, {}, ()),
+            *(self.queue, self.statistics, self.clock),
+        )
         self.open = []
 
     def do(self, kind: str, number: int, timeout_s: float) -> None:
@@ -127,11 +127,11 @@ class History:
     def run(self, runs: int, _: float) -> None:
         for _ in range(runs):
             look = self.queue.poll()
-            end_expired(look.expired, self.version.statistics)
+            end_expired(look.expired, self.statistics)
             if look.batch is None:
                 return
             (call,) = look.batch
-            # Who is still there when it begins, is in it; nobody can come in between.
+            # A call that is still open when its run begins is in it: no other thread is there to end it.
             runs_it = not call.completion.taken and call.deadline > self.clock()
             by = next((one[1] for one in self.open if one[3] is call and one[0] == "add"), None)
             if by is not None and runs_it and by >= 0:
@@ -184,12 +184,12 @@ class History:
 
     def _call(self, kind: str, by: int, timeout_s: float) -> None:
         caller = Caller()
-        signature = self.version.signatures[kind]
+        signature = self.graph.signatures[kind]
         deadline = self.clock() + timeout_s if timeout_s else float("inf")
         inputs = [np.array(by, np.int64)] if kind == "add" else []
         try:
             request = Request(signature, inputs, signature.output_aliases, caller.completion, deadline)
-            call = submit(self.version, request)
+            call = self.admission.submit(request)
         except Refused:
             return
         self.open.append((kind, by, caller, call))

@@ -96,8 +96,47 @@ def test_what_a_full_disk_has_cut_short_does_not_go_on_filling_it(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["00000000000000000003.partial"]
 
 
-def test_folders_that_are_not_there_have_no_names(tmp_path: Path) -> None:
-    assert Disk().names(tmp_path / "nowhere") == []
+def test_one_that_was_set_aside_can_be_taken_back(tmp_path: Path) -> None:
+    store = Store(tmp_path, 3)
+    for writes in (1, 2):
+        path = store.save(snapshot(writes))
+    (aside,) = store.set_aside(1)
+    assert store.take_back(aside) == path
+    assert store.take_back(path) == path
+    assert [found.writes for found in store.find()] == [2, 1]
+    assert store.set_aside(2) == []
+
+
+def test_old_one_that_cannot_be_removed_is_no_reason_to_say_that_nothing_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path, 1)
+    old = store.save(snapshot(1))
+
+    def refuse(_: Disk, path: Path) -> None:
+        raise PermissionError(f"{path} stays")
+
+    monkeypatch.setattr(Disk, "remove", refuse)
+    store.save(snapshot(2))
+    assert f"snapshot {old} cannot be removed: {old} stays" in caplog.text
+    assert [found.writes for found in store.find()] == [2, 1]
+
+
+def test_file_that_is_pruned_between_being_listed_and_being_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, 3)
+    gone = store.save(snapshot(2))
+    store.save(snapshot(1))
+    store.save(snapshot(3))
+    read = Disk.read
+
+    def prune_first(disk: Disk, path: Path) -> bytes:
+        gone.unlink(missing_ok=True)
+        return read(disk, path)
+
+    monkeypatch.setattr(Disk, "read", prune_first)
+    assert [found.writes for found in store.find()] == [3, 1]
 
 
 def test_identity_is_that_of_graph_and_index_and_of_nothing_else(tmp_path: Path) -> None:

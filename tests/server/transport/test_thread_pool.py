@@ -16,15 +16,13 @@ from .conftest import PATIENCE_S
 
 
 def test_stopped_pool_does_what_it_has_and_its_threads_have_ended(caplog: pytest.LogCaptureFixture) -> None:
-    pools, go_on, done = [ThreadPool(2, "one"), ThreadPool(1, "other")], threading.Event(), []
-    for pool in pools:
-        for number in range(3):
-            pool.submit(lambda number=number: (go_on.wait(PATIENCE_S), done.append(number)))
+    pools, go_on = [ThreadPool(2, "one"), ThreadPool(1, "other")], threading.Event()
+    done = [pool.submit(go_on.wait, PATIENCE_S) for pool in pools for _ in range(3)]
     stopping = threading.Thread(target=stop, args=(pools, time.monotonic() + PATIENCE_S))
     stopping.start()
     go_on.set()
     stopping.join(PATIENCE_S)
-    assert sorted(done) == [0, 0, 1, 1, 2, 2]
+    assert all(one.result(0) for one in done)
     threads = [thread for pool in pools for thread in pool.threads]
     assert {thread.name for thread in threads} == {"one_0", "one_1", "other_0"}
     assert not any(thread.is_alive() for thread in threads)
@@ -36,9 +34,10 @@ def test_stopped_pool_does_what_it_has_and_its_threads_have_ended(caplog: pytest
 def test_thread_that_does_not_end_is_named_and_the_others_are_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stuck, well, go_on, begun = ThreadPool(1, "stuck"), ThreadPool(1, "well"), threading.Event(), []
-    begun = threading.Event()
-    stuck.submit(lambda: (begun.set(), go_on.wait(PATIENCE_S)))
+    stuck, well = ThreadPool(1, "stuck"), ThreadPool(1, "well")
+    begun, go_on = threading.Event(), threading.Event()
+    stuck.submit(begun.set)
+    stuck.submit(go_on.wait, PATIENCE_S)
     well.submit(gc.collect).result(PATIENCE_S)
     assert begun.wait(PATIENCE_S)
     with caplog.at_level(logging.WARNING):

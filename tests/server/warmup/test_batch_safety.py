@@ -176,7 +176,7 @@ def test_row_that_changes_with_its_neighbours_is_found(compute: Compute) -> None
     "compute",
     [
         lambda x: x.sum(),
-        lambda x: np.ones((ROWS, 2), np.float32),  # as many rows as the trial has, by chance
+        lambda x: np.ones((ROWS, 2), np.float32),  # as many rows as are tried, by chance
         lambda x: np.ones((1, 2), np.float32),
         lambda x: np.concatenate([x, x]),
     ],
@@ -226,7 +226,7 @@ def test_unexpected_error_of_a_run_is_not_swallowed() -> None:
 
 
 def test_one_pair_of_rows_alike_hides_nothing() -> None:
-    """The rows of the trial differ, or an answer that mixes them could not be told from a right one."""
+    """The rows that are tried differ, or an answer that mixes them could not be told from a right one."""
     inputs = generate(signature(), ROWS, Kind(8, 1000))
     assert len({row.tobytes() for row in inputs[0]}) == ROWS
 

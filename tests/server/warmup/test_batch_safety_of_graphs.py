@@ -1,5 +1,5 @@
-"""The trial on real graphs, without any help from what their structure proves: no honest one is refuted, and
-those whose rows influence each other are, also where that shows for rare rows only."""
+"""Batch safety tried on real graphs, without any help from what their structure proves: no honest one is
+refuted, and those whose rows influence each other are, also where that shows for rare rows only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SETTINGS = WarmupSettings(warm_up_budget_s=20)
 
 
 def tried(case: Case, max_rows: int = 16) -> str | None:
-    """What the trial says of a case, of which nothing is proven or refuted by structure."""
+    """What trying says of a case, of which nothing is proven or refuted by structure."""
     built = Built(case)
     graph = as_graph(built)
     graph.proofs = {}
@@ -167,7 +167,7 @@ def test_all_other_graphs_are_refuted(name: str) -> None:
 
 @pytest.fixture
 def no_structure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is kept from the trial that shapes already speak against."""
+    """Nothing is kept from being tried that shapes already speak against."""
     for module in (batch_safety, first_runs_module):
         monkeypatch.setattr(module, "why_unbatched", lambda *_, **__: None)
 

@@ -203,7 +203,7 @@ def test_answers_with_neighbours_are_those_alone(
     for alone, together in zip(serving.alone(name, every), serving.together(name, every), strict=True):
         assert_same(alone, together)
     assert (max(serving.graph.rows) > len(arrays[0])) == shares
-    assert (serving.version.alone[name] is None) == shares
+    assert (serving.version.unbatched_reasons[name] is None) == shares
 
 
 def assert_same(alone: Caller, together: Caller) -> None:
@@ -279,7 +279,7 @@ def test_nobody_gets_a_wrong_answer_from_what_the_trial_has_let_through(
     """Six threads at once send texts that a graph pads to the longest; the empty one is NaN alone."""
     monkeypatch.setattr("hotgraph_server.warmup.first_runs.why_not_joined", lambda *_, **__: None)
     serving = serve("padded_text", verify_one_in=1000)
-    assert serving.version.alone["serving_default"] is None
+    assert serving.version.unbatched_reasons["serving_default"] is None
     every = [texts(b"abcdefgh"[:length] * repeats)[0] for repeats in (1, 3) for length in range(9)]
     expected = [caller.answer()[0] for caller in serving.alone("serving_default", [[one] for one in every])]
     answered: list[tuple[int, Caller]] = []
@@ -304,7 +304,7 @@ def test_nobody_gets_a_wrong_answer_from_what_the_trial_has_let_through(
     assert 64 in serving.graph.rows
     events = serving.version.statistics.by_signature()["serving_default"].events
     assert events[Event.DIFFERED] == 1
-    reason = serving.version.alone["serving_default"] or ""
+    reason = serving.version.unbatched_reasons["serving_default"] or ""
     assert "output 'mean_code' differs" in reason
     assert "RaggedTensorToTensor" in reason
     assert "RaggedTensorToTensor" in caplog.text

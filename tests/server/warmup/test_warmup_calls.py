@@ -1,4 +1,4 @@
-"""What a model brings to be warmed up with: some of it for the trial, all of it run."""
+"""What a model brings to be warmed up with: some of it to try batch safety with, all of it run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hotgraph_server.errors import InvalidCall, LoadError, RunFailed
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.warmup_calls import Brought, nothing, replay, samples_of
+from hotgraph_server.warmup.warmup_calls import WarmupCall, nothing, replay, samples_of
 
 from ..fakes import rows, signature
 
@@ -19,8 +19,8 @@ S = signature("s")
 TWO = signature("two", inputs={"a": (None, 2), "scale": (), "table": (3,)})
 
 
-def brought(*inputs: Array, of: Signature = S, kind: str = "predict", check: Any = len) -> Brought:
-    return Brought(kind, f"record of {kind}", of, inputs, of.output_aliases, check)
+def brought(*inputs: Array, of: Signature = S, kind: str = "predict", check: Any = len) -> WarmupCall:
+    return WarmupCall(kind, f"record of {kind}", of, inputs, of.output_aliases, check)
 
 
 def test_most_models_bring_nothing() -> None:

@@ -73,7 +73,7 @@ def _signature(version: Version, name: str, figures: Figures) -> dict[str, Any]:
         "inputs": [_tensor(spec) for spec in signature.inputs],
         "outputs": [_tensor(spec) for spec in signature.outputs],
         "plan": None if plan is None else str(plan),
-        "alone": version.alone.get(name),
+        "alone": version.unbatched_reasons.get(name),
         "joined_because": version.joined_because(name),
         "runs": figures.runs,
         "failed_runs": figures.failed_runs,

@@ -18,12 +18,12 @@ from google.protobuf.message import DecodeError
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.protocols.tfs.warmup_records import calls_of, read_records
 from hotgraph_server.signatures import Signature
-from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
+from hotgraph_server.warmup.warmup_calls import WarmupCall, WarmupSource
 
 _LOG = logging.getLogger(__name__)
 
 _MAX_RECORDS = 64
-_MAX_BYTES = 4 * 2**20
+MAX_BYTES = 4 * 2**20
 
 
 def logged_in(prefix: str) -> WarmupSource:
@@ -33,7 +33,7 @@ def logged_in(prefix: str) -> WarmupSource:
 
 def _logged(
     prefix: str, signatures: Mapping[str, Signature], unusable: Mapping[str, str]
-) -> Iterator[Brought]:
+) -> Iterator[WarmupCall]:
     path = _latest(prefix)
     if path is None:
         return
@@ -41,7 +41,7 @@ def _logged(
     try:
         for record in islice(read_records(path), _MAX_RECORDS):
             read += len(record)
-            if read > _MAX_BYTES:
+            if read > MAX_BYTES:
                 return
             try:
                 yield from calls_of(record, f"a record of {path}", signatures, unusable)

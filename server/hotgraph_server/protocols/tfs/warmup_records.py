@@ -22,7 +22,7 @@ from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Kind, Tas
 from hotgraph_server.protocols.tfs.multi_inference import tasks_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.warmup.warmup_calls import Brought, WarmupSource
+from hotgraph_server.warmup.warmup_calls import WarmupCall, WarmupSource
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 """Where it is in a SavedModel's folder."""
@@ -64,7 +64,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 def calls_of(
     record: bytes, what: str, signatures: Mapping[str, Signature], unusable: Mapping[str, str]
-) -> list[Brought]:
+) -> list[WarmupCall]:
     """The calls of one record: none where it is empty, one for each task of a MultiInference.
 
     Args:
@@ -87,14 +87,14 @@ def calls_of(
         raise Unsupported(f"Unsupported log_type for warmup: {number} ({kind})")
     name = kind.removesuffix("_log")
     return [
-        Brought(name, what, signature, inputs, outputs, check)
+        WarmupCall(name, what, signature, inputs, outputs, check)
         for signature, inputs, outputs, check in read(getattr(log, kind).request, signatures, unusable)
     ]
 
 
 def _brought(
     path: Path, signatures: Mapping[str, Signature], unusable: Mapping[str, str]
-) -> Iterator[Brought]:
+) -> Iterator[WarmupCall]:
     try:
         if not path.exists():
             return

@@ -75,14 +75,14 @@ class Infer(FastPath[Asked]):
                 version is not None
                 and version is asked.version()
                 and version.state is State.LIVE
-                and (version.alone[asked.signature.name] is None) is asked.batched
+                and (version.unbatched_reasons[asked.signature.name] is None) is asked.batched
                 and request_id is not None
             ):
                 _submit(version, asked, template.inputs(message), request_id, reply)
                 return
-        self._take_the_long_way(message, reply)
+        self._take_full_path(message, reply)
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, raw = codec.read_request(message)
         try:
             number = models.requested_number(request.model_version)
@@ -97,7 +97,7 @@ class Infer(FastPath[Asked]):
                 asked,
                 version,
                 inputs,
-                lambda: (spans.tensor_gaps(message, request), spans.id_gap(message)),
+                lambda: (spans.tensor_spans(message, request), spans.id_span(message)),
             )
         _submit(version, asked, inputs, request.id, reply)
 
@@ -118,7 +118,7 @@ class Infer(FastPath[Asked]):
         contract = _contract_of(version, signature)
         if contract is not None and contract.decoupled and not self._streamed:
             raise Unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        batched = version.alone[signature.name] is None
+        batched = version.unbatched_reasons[signature.name] is None
         name, regions = version.name, self._regions
         inputs = codec.decode_inputs(
             request, signature, name, batched=batched, raw=raw, contract=contract, regions=regions

@@ -99,7 +99,7 @@ def _properties(version: Version) -> Mapping[str, str]:
     properties = {"signatures": ",".join(version.signatures)}
     if default is not None:
         properties["default_signature"] = default.name
-    for name, reason in version.alone.items():
+    for name, reason in version.unbatched_reasons.items():
         joined = f"batched: {version.joined_because(name)}"
         properties[f"batching.{name}"] = joined if reason is None else f"alone: {reason}"
     for name, signature in version.signatures.items():

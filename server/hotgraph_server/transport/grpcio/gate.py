@@ -19,8 +19,8 @@ from hotgraph_server.transport.service import Admit, Service
 
 
 class HotGate(grpc.ServerInterceptor):
-    """Refuses calls at the door: those that may not be made, hot ones when too many are inside and when the
-    server is stopping, and all but early ones before it is open.
+    """Refuses calls before their handlers are looked for: those that may not be made, hot ones when too many
+    are inside and when the server is stopping, and all but early ones before it is open.
 
     Attributes:
         not_yet: what these are refused with; None: the server is open.

@@ -4,8 +4,8 @@
     acceptor.py            the sockets that connections come in through
     self_pipe.py           how the serving thread is woken
     times.py               how long it waits for what
-    open_connections.py    the connections that are open: each is served in its turn
-    round_robin.py         whose turn it is                                  pure
+    open_connections.py    the connections that are open
+    round_robin.py         who is served next                                pure
     receive_coalescing.py  when arrivals may lie for a moment                pure
     admission.py           which calls are let in, and how many are
     call.py                what happens on every stream; of unary methods: unary_call.py, of streaming

@@ -51,7 +51,7 @@ class Acceptor:
             sock, _ = listener.accept()
         except OSError as error:
             if error.errno in NO_MORE_FILES:
-                # The caller stays in the backlog; to be told of it again at once would help nobody.
+                # The caller stays in the backlog; to be told of it again at once would not help.
                 if not self._full:
                     self._full = True
                     _LOG.warning("no more connections can be accepted for now: %s", error.strerror)

@@ -3,8 +3,8 @@
 A call is looked at twice. When its headers have come, `decide` says which method it is for or why it is
 refused; in this order: headers that are too large, what is no gRPC, what may not be made (Admit), a server
 that is not open yet, one that takes no more calls, a method that there is not. When its message has come, it
-counts (`take`) until it is over (`let_go`): a caller who opens calls and sends nothing keeps nobody out. Over
-the limit it is refused; but it counts all the same until the refusal is on its way.
+counts (`take`) until it is over (`let_go`): a caller who opens calls and sends nothing keeps no other out.
+Over the limit it is refused; but it counts all the same until the refusal is on its way.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Host(Protocol):
         inflight: the bytes of calls that are inside.
         arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
         max_message_bytes: of a request.
-        aside: has work done that may take long, in a thread in which no other call waits for it.
+        aside: has work done that may take long, in a thread that keeps no other call waiting.
     """
 
     admission: Admission
@@ -173,7 +173,7 @@ class Call(Stream):
         """The caller will send no more."""
 
     def _left(self) -> Left:
-        """Nobody waits for an answer any more: tell whoever works on one."""
+        """The caller waits for no answer any more: tell the one who works on it."""
         self._gone = True
         leave, self._leave = self._leave, None
         if leave is None:
@@ -181,7 +181,7 @@ class Call(Stream):
         try:
             return leave()
         except Exception:
-            # One call's trouble; whose thread this is has others to look after.
+            # One call's trouble; the serving thread has others to look after.
             _LOG.exception("a call could not be told that its caller has gone")
             return None
 

@@ -7,12 +7,12 @@ What it promises
   the connection breaks. What is to be sent gathers in `out`.
 * A peer's mistake on a stream costs it that stream, one on the connection costs it the connection:
   `receive` raises ConnectionBroken, after which `out` holds the GOAWAY that says why. A malformed request is
-  reset, and nobody ever hears of it (field_rules.py).
+  reset, and no call comes of it (field_rules.py).
 * Nothing is sent that the peer's windows have no room for; it waits in its stream, and streams that wait
   take turns, a frame each. Nothing is taken that our windows have no room for.
 * What a frame costs does not grow with the number of open streams: what peers open their windows by is
   added up, and streams that wait are looked at once for all that one `receive` takes in.
-* `receive` ends when its time is up, wherever it is (`unfinished`), so that others have their turn.
+* `receive` ends when its time is up, wherever it is (`unfinished`), so that other connections are served.
 * Frames that carry no call are limited (flood_limits.py).
 * What a peer can make us keep is bounded: one header block (64 KiB), `max_streams` streams, for each the
   message that it sends, and the answers that it does not let us send. The last grows with calls only, and the
@@ -258,7 +258,7 @@ class Connection(Requests):
         self._give_room()
         stream = self.streams.get(number)
         if stream is None:
-            # Whoever is refused in the middle of a large message has more of it on its way.
+            # A caller that is refused in the middle of a large message has more of it on its way.
             if length < flood_limits.WORTH_BYTES:
                 self._spend()
             if not self.numbers.sent(number, length):

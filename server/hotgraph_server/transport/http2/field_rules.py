@@ -1,6 +1,6 @@
 """Which fields may a request have? RFC 9113, section 8. Pure.
 
-A request that breaks these rules is malformed: its stream is reset and nobody looks at it (section 8.1.1).
+A request that breaks these rules is malformed: its stream is reset and no method hears of it (section 8.1.1).
 What one server passes over, the next in line may read otherwise, and so calls have been smuggled past
 proxies.
 """

@@ -20,7 +20,7 @@ RAPID_RESET = 10
 CALL = 8
 """What a call gives back: it may come with a ping, two updates, new headers, and be cancelled."""
 DATA = 3
-"""What a frame of data gives back, in or out: whoever gets it may send two updates and a ping."""
+"""What a frame of data gives back, in or out: the peer may send two updates and a ping."""
 WORTH_BYTES = 1024
 """What a frame brings at least to count as one of data, but for the end of a message that goes out."""
 

@@ -63,7 +63,7 @@ class ConnectionFlow:
         send_window: bytes that may still be sent, on all streams.
         initial_window: of each stream, for sending; the peer's setting.
         max_frame_bytes: that a frame of ours may have; the peer's setting.
-        grew: a window for sending has grown since somebody set this to False.
+        grew: a window for sending has grown; its owner sets this back.
     """
 
     __slots__ = ("grew", "initial_window", "max_frame_bytes", "receive_window", "send_window")

@@ -83,7 +83,7 @@ class HeaderReader:
         """The head that a block holds; of trailers only the fault means something.
 
         Raises:
-            BadHeaders: it is none, or longer than anybody reads.
+            BadHeaders: it is none, or longer than what is read.
         """
         head = self._known.get(block) if not trailers else None
         if head is not None:

@@ -22,7 +22,7 @@ _STATIC: tuple[Field, ...] = (
 )
 _FIRST_DYNAMIC = len(_STATIC)
 
-# What SETTINGS_HEADER_TABLE_SIZE is where nobody says anything, as we do (RFC 9113, section 6.5.2).
+# What SETTINGS_HEADER_TABLE_SIZE is where a side says nothing, as ours does (RFC 9113, section 6.5.2).
 _TABLE_BYTES = 4096
 # An entry's size beside its text (RFC 7541, section 4.1); the limit of a list counts alike.
 _ENTRY_BYTES = 32
@@ -135,7 +135,7 @@ class FieldDecoder:
             self._table_bytes += size
 
     def _remember(self, field: Field, fault: str) -> None:
-        """Whoever names it by its index means it again."""
+        """The peer names it by its index, and means the same fault again."""
         self._faults[field] = fault
         if len(self._faults) > 2 * len(self._table):
             self._faults = {one: self._faults[one] for one in self._table if one in self._faults}

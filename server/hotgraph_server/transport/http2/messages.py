@@ -43,7 +43,7 @@ def prefix(length: int) -> bytes:
 
 
 # Up to here the memory that a message announces is taken (and cleared) at once. Growing would copy what has
-# come once more, at least; but whoever only announces shall not make us clear much.
+# come once more, at least; but a caller that only announces shall not make us clear much.
 _TAKEN_AT_ONCE = 2**20
 
 

@@ -1,4 +1,4 @@
-"""The connections that are open: each is read from and written to in its turn, and closed in its time.
+"""The connections that are open: read from, written to, and closed in their time.
 
 What one of them does wrong costs that one: an exception while it is served is logged, and closes it. What is
 to be done in the thread that owns the selector, and in no other, is noted and left to `tidy`: the thread that
@@ -217,5 +217,5 @@ class OpenConnections:
         if one in self.sockets:
             self.sockets.discard(one)
             self._gone.append(one)
-            # Whoever waits is to look.
+            # So that the serving thread is woken, whichever thread this is.
             self.changed.append(one)

@@ -1,4 +1,4 @@
-"""Whose turn it is: who is served in a round, in which order, and for how long. Pure.
+"""Who is served next: which connections a round serves, in which order, and for how long. Pure.
 
 A round has `round_s`, and passes over those that it has no time for. The next one serves these first, then
 those that have something new, then those that had more than there was time for. The share of each is its part

@@ -27,14 +27,14 @@ class SendSide:
         clock: monotonic seconds.
 
     Attributes:
-        out: bytes to send, in order; whoever sends takes them away.
+        out: bytes to send, in order; its socket takes them away.
         out_bytes: how many they are.
         streams: those that are open, by number.
         numbers: which of those that are over may still say something.
         headers: writes the blocks of answers.
         flow: its windows.
         greeted: the peer has begun to speak HTTP/2.
-        peer: tells it from all other connections; whoever has the socket sets it.
+        peer: tells it from all other connections; its socket sets it.
         held_bytes: of its calls; see inflight.Inflight.
     """
 
@@ -205,7 +205,7 @@ class SendSide:
         block = self.headers.take_due() + block
         self._send(frames.frame(frames.HEADERS, _LAST_HEADERS, stream.number, block))
         if not stream.peer_done:
-            # So that it does not go on sending what nobody will read (RFC 9113, section 8.1).
+            # So that it does not go on sending what no method will read (RFC 9113, section 8.1).
             self._send(frames.rst_stream(stream.number, Code.NO_ERROR))
         self._close(stream, gone=False)
 

@@ -43,7 +43,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
-from hotgraph_server.threads.coalescing import at_the_end, together
+from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.acceptor import Acceptor
@@ -85,6 +85,7 @@ class Http2Server:
         admit: says which calls may not be made; None: all may.
         coalescer: says how long arrivals may lie.
         times: see Times.
+        batch_scope: open around what is read in one go; to its end sending is postponed. None: its own.
 
     Attributes:
         admission, inflight, arrived_at, max_message_bytes, aside: see Host.
@@ -107,6 +108,7 @@ class Http2Server:
         admit: Admit | None = None,
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
+        batch_scope: BatchScope | None = None,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
@@ -135,6 +137,7 @@ class Http2Server:
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
         self._coalescer = coalescer or ReceiveCoalescer()
+        self._batch_scope = batch_scope or BatchScope()
         self._delays = False  # the serving thread lets arrivals lie
         self._gives_way = False
         self._giving_way = contextlib.ExitStack()
@@ -204,7 +207,7 @@ class Http2Server:
     def post(self, call: Call) -> None:
         """See Host."""
         self._outbox.append(call)
-        if not at_the_end(self._flush):
+        if not self._batch_scope.postpone(self._flush):
             self._flush()
 
     def _flush(self) -> None:
@@ -239,7 +242,7 @@ class Http2Server:
     def _serve(self) -> None:
         timeout_s: float | None = None
         asleep_at: float | None = None
-        admission, coalescer = self.admission, self._coalescer
+        admission, coalescer, batch_scope = self.admission, self._coalescer, self._batch_scope
         try:
             while True:
                 ready = self._selector.select(timeout_s)
@@ -247,7 +250,7 @@ class Http2Server:
                 self.arrived_at = time.monotonic() if asleep_at is None else asleep_at
                 asleep_at = None
                 with self.connections_lock:
-                    with together():
+                    with batch_scope:
                         self._attend(ready)
                     now = time.monotonic()
                     for call in self._deadlines.due(now):
@@ -306,7 +309,7 @@ class Http2Server:
             try:
                 call.deliver()
             except Exception:
-                # Whose thread this is has other calls to look after.
+                # The thread that sends it, which may be any, has other calls to look after.
                 _LOG.exception("an answer could not be sent")
         self.connections.write_dirty()
 

@@ -138,8 +138,8 @@ class SocketIO:
         """Read once, or as often as TLS has more, and take it in, as far as there is time.
 
         Args:
-            buffer: RECEIVE_BYTES and room for a rest; anybody's after the call. `view` is its memory.
-            ends_at: when it is the others' turn, monotonic seconds.
+            buffer: RECEIVE_BYTES and room for a rest; another's after the call. `view` is its memory.
+            ends_at: when to leave the rest for later, monotonic seconds.
 
         Raises:
             ConnectionLost: there is nothing to be had any more.
@@ -168,7 +168,7 @@ class SocketIO:
             received = view[: kept + count]
             used = self.connection.receive(received, ends_at)
             self._rest = bytes(received[used:])
-            # Nobody tells us about what TLS has decrypted already.
+            # The selector does not tell of what TLS has decrypted already.
             if self._tls is None or not self._tls.pending():
                 return
             if self.connection.unfinished or time.monotonic() >= ends_at:
@@ -181,7 +181,7 @@ class SocketIO:
         return self._passed_over >= 0
 
     def pass_over(self, view: memoryview) -> bool:
-        """Say the end, and read what still comes for nobody. Returns whether more may come."""
+        """Say the end, and read what still comes and pass it over. Returns whether more may come."""
         try:
             if self._passed_over < 0:
                 self._passed_over = 0

@@ -33,7 +33,7 @@ class StreamNumbers:
         self.last = number
 
     def is_idle(self, number: int) -> bool:
-        """Can nobody have opened it yet? We open none, and so those with even numbers are idle for ever."""
+        """Can it not have been opened yet? We open none, and so those with even numbers are idle for ever."""
         return number > self.last or not number & 1
 
     def was_passed_over(self, number: int) -> bool:

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from hotgraph_server.errors import CallError, LoadError
 from hotgraph_server.observability.request_log.records import prediction_log
 from hotgraph_server.protocols.tfs.warmup_records import FILE, MAX_RECORDS, read_records, records_in
-from hotgraph_server.warmup.warmup_calls import Brought
+from hotgraph_server.warmup.warmup_calls import WarmupCall
 
 from ..fakes import float_signature
 from .test_examples import example
@@ -46,7 +46,7 @@ def write(directory: Path, *logs: Any) -> Path:
     return directory
 
 
-def brought(directory: Path) -> list[Brought]:
+def brought(directory: Path) -> list[WarmupCall]:
     return list(records_in(directory)(SIGNATURES, UNUSABLE))
 
 

@@ -57,7 +57,8 @@ def test_who_has_something_is_served_in_one_of_the_next_rounds(
     rounds: list[tuple[set[int], int, set[int]]],
 ) -> None:
     """However many there is time for: always the first, so each waits for those before it only."""
-    turns, waiting = RoundRobin[int](), {}
+    turns = RoundRobin[int]()
+    waiting: dict[int, int] = {}  # for so many rounds
     for ready, time_for, unfinished in rounds:
         for one in ready:
             waiting.setdefault(one, 0)

@@ -1,19 +1,22 @@
-"""Calls that change state, through a version with its executor; the graph is held by the test."""
+"""What runs that write have led to: in a session by itself, and through a version with its executor, whose
+graph is held by the test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hotgraph_server.batching.request import Request
-from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, NotDurable, RunFailed
+from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
 from hotgraph_server.models.admission import cancel
 from hotgraph_server.settings import StateSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.restore import StateRestore
+from hotgraph_server.state.session_state import SessionState, begin, untracked
 
 from ..fakes import Caller
 from .simulated import READ, Adding, spec
@@ -26,6 +29,109 @@ ADD_ROWS = Signature("add", (spec("by", (None,)),), (spec("total", (None,)),), w
 def start() -> Iterator[Start]:
     with starting() as start:
         yield start
+
+
+class Session:
+    """A graph with variables that the test opens, and that may refuse to be read or written."""
+
+    def __init__(self, restore: StateRestore | None = None) -> None:
+        self.graph = Adding()
+        self.graph.open()
+        self.told: list[str | None] = []
+        self.state: SessionState = begin("m", self.graph, restore or StateRestore(StateSettings()))
+
+    def add(self, by: int) -> None:
+        try:
+            self.graph.run(self.graph.signatures["add"], ("total",), [np.array(by)])
+        except RunFailed:
+            self.state.failed()
+        else:
+            self.state.ended_well(self.told.append)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        return self.graph.total, self.graph.again
+
+
+def _refuse(*_: object) -> Any:
+    raise RunFailed(3, "it has no value")
+
+
+class TestSession:
+    def test_run_that_failed_half_way_is_undone_and_not_counted(self) -> None:
+        session = Session()
+        session.add(3)
+        session.add(-1)
+        assert (session.totals, session.told) == ((3, 3), [None])
+        assert session.state.snapshotter.status.writes == 1
+
+    def test_without_rollback_it_stays_half_done_until_the_state_is_asked_back(self) -> None:
+        session = Session(StateRestore(StateSettings(rollback_failed_writes=False, transfer_state=True)))
+        session.add(3)
+        session.add(-1)
+        assert session.totals == (2, 3)
+        session.state.go_back()
+        assert session.totals == (3, 3)
+
+    def test_write_whose_values_cannot_be_read_is_told_so(self, caplog: pytest.LogCaptureFixture) -> None:
+        session = Session()
+        session.graph.read_variables = _refuse  # type: ignore[method-assign]
+        session.add(3)
+        assert session.told == ["it has no value"]
+        assert "m: its variables cannot be read: it has no value" in caplog.text
+        assert session.state.snapshotter.status.writes == 0
+
+    def test_write_that_cannot_be_undone_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        session = Session()
+        session.graph.write_variables = _refuse  # type: ignore[method-assign, assignment]
+        session.add(-1)
+        assert "m: a write could not be undone: it has no value" in caplog.text
+
+    def test_state_of_another_version_is_taken_over(self) -> None:
+        session = Session()
+        session.state.take_over({"again": np.array(7), "total": np.array(7)}, 5)
+        session.add(1)
+        assert (session.totals, session.state.snapshotter.status.writes) == ((8, 8), 6)
+
+    def test_variables_without_a_value_at_the_start_are_not_followed(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(Adding, "read_variables", _refuse)
+        session = Session()
+        assert "m: nothing is kept of its variables, one has no value: it has no value" in caplog.text
+        session.add(3)
+        session.state.go_back()
+        assert (session.totals, session.told) == ((3, 3), [None])
+
+    def test_values_that_the_graph_does_not_take_leave_it_as_it_was_saved(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        restore = StateRestore(StateSettings(state_dir=str(tmp_path)), "m", 1, "0" * 32)
+        first = Session(restore)
+        first.state.snapshotter.start()
+        first.add(3)
+        first.state.snapshotter.close()
+        refusals: list[Callable[..., None]] = [_refuse, Adding.write_variables]
+        monkeypatch.setattr(Adding, "write_variables", lambda *given: refusals.pop(0)(*given))
+        second = Session(restore)
+        assert "m: its variables do not take what" in caplog.text
+        assert second.totals == (0, 0)
+        assert second.state.snapshotter.status.writes == 0
+
+    def test_folder_that_cannot_be_read_keeps_the_version_from_starting(self, tmp_path: Path) -> None:
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / f"1-{'0' * 12}").write_bytes(b"")
+        with pytest.raises(LoadError, match="its snapshots cannot be read"):
+            Session(StateRestore(StateSettings(state_dir=str(tmp_path)), "m", 1, "0" * 32))
+
+    def test_untracked_state_counts_writes_and_touches_no_variable(self) -> None:
+        told: list[str | None] = []
+        state = untracked("m")
+        state.ended_well(told.append)
+        state.failed()
+        state.go_back()
+        state.take_over({}, 4)
+        assert (told, state.snapshotter.status.writes) == ([None], 4)
 
 
 def test_failed_write_has_changed_nothing(start: Start) -> None:
@@ -77,7 +183,7 @@ def test_writes_run_one_by_one_in_their_order(start: Start) -> None:
 
 def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start: Start) -> None:
     version, graph = start(1, ADD_ROWS, READ, state_batch_writes=True)
-    assert version.alone["add"] is None
+    assert version.unbatched_reasons["add"] is None
     runs_before = len(graph.runs)
     graph.shut()
     signature = version.signatures["add"]
@@ -89,7 +195,7 @@ def test_rows_of_several_calls_form_one_step_only_where_the_owner_says_so(start:
     graph.let_all_go()
     assert [caller.answer()[0].tolist() for caller in callers] == [[1], [10], [10], [10]]
     assert len(graph.runs) - runs_before == 2
-    assert start(1, ADD_ROWS, READ)[0].alone["add"] is not None
+    assert start(1, ADD_ROWS, READ)[0].unbatched_reasons["add"] is not None
 
 
 def test_step_of_several_calls_that_fails_is_not_tried_in_parts(start: Start) -> None:
