@@ -13,9 +13,14 @@ import pytest
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import LoadError
 from hotgraph_server.repository.state_transfer import hand_over
+from hotgraph_server.state.store import Store
 
 from ..fakes import Caller, submit
 from ..state.versions import Start, add, read, starting
+
+
+def _no_space(*_: object) -> Path:
+    raise OSError("no space left on device")
 
 
 @pytest.fixture
@@ -106,7 +111,7 @@ def test_version_that_could_not_take_over_leaves_the_snapshots_of_the_other_alon
     add(old, 1)[0].answer()
     assert new.snapshotter is not None
     with monkeypatch.context() as full:
-        full.setattr(new.snapshotter, "_save", lambda *_: "no space left on device")
+        full.setattr(Store, "save", _no_space)
         with pytest.raises(LoadError, match="no space left"):
             hand_over(old, new, replaced=True)
     add(old, 2)[0].answer()

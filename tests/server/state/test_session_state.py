@@ -31,10 +31,6 @@ def start() -> Iterator[Start]:
         yield start
 
 
-def _no_space(*_: object) -> Path:
-    raise OSError("no space left on device")
-
-
 class Session:
     """A graph with variables that the test opens, and that may refuse to be read or written."""
 
