@@ -55,8 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _measure_their_own_tests(items: list[pytest.Item]) -> None:
-    """Let each package be measured by the tests that mirror it: they shall suffice, and the others, which call
-    much of TensorFlow's Python, would take half as long again."""
+    """Let each package be measured by the tests that mirror it: they shall suffice, and the others, which
+    call much of TensorFlow's Python, would take half as long again."""
     from coverage import Coverage
 
     sources = Coverage().get_option("run:source")
