@@ -45,6 +45,7 @@ from hotgraph_server.models.cache_key import key_of
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import STRING, Array
+from hotgraph_server.threads.joining import join_within
 
 _LOG = logging.getLogger(__name__)
 
@@ -142,10 +143,7 @@ class ResponseCache:
         if thread is None:
             return True
         self._to_keep.put(None)
-        thread.join(timeout_s)
-        if thread.is_alive():
-            _LOG.warning("thread %r has not ended after %.1f s", thread.name, timeout_s)
-        return not thread.is_alive()
+        return join_within(thread, timeout_s)
 
     def answers_of(
         self, title: str, signatures: Mapping[str, Signature], statistics: Statistics
