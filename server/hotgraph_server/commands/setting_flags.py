@@ -31,7 +31,8 @@ def add_flags(parser: argparse.ArgumentParser, *owners: type) -> None:
         former = setting.metadata["former"]
         if former is not None:
             # Read for scripts that have it; the help does not show it.
-            takes["type"] = functools.partial(present_value, former=former)
+            if former.values:
+                takes["type"] = functools.partial(present_value, former=former)
             parser.add_argument(
                 "--" + former.name.replace("_", "-"),
                 default=argparse.SUPPRESS,

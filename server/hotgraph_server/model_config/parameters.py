@@ -56,12 +56,7 @@ def ours(config: ModelConfig) -> dict[str, Any]:
     Raises:
         SettingsError: an unknown setting, or a value of another type.
     """
-    given = {
-        key.removeprefix(OURS).lower(): _setting(key, value.string_value)
-        for key, value in config.parameters.items()
-        if key.startswith(OURS)
-    }
-    return in_present_words(given, BatchSettings, WarmupSettings, SessionSettings)
+    return in_present_words(_given(config), BatchSettings, WarmupSettings, SessionSettings)
 
 
 def of_session(config: ModelConfig) -> dict[str, Any]:
@@ -88,7 +83,16 @@ def default_signature(config: ModelConfig) -> str | None:
 
 def splits(config: ModelConfig) -> bool:
     """Does the owner want calls above max_batch_size to be answered in pieces?"""
-    return ours(config).get("split", False) is True
+    # Without a line in the log for what has other names now: `ours` writes it.
+    return _given(config).get("split", False) is True
+
+
+def _given(config: ModelConfig) -> dict[str, Any]:
+    return {
+        key.removeprefix(OURS).lower(): _setting(key, value.string_value)
+        for key, value in config.parameters.items()
+        if key.startswith(OURS)
+    }
 
 
 def _setting(key: str, value: str) -> Any:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from hotgraph_protos.model_config import ModelConfig
 from hotgraph_server.errors import SettingsError
+from hotgraph_server.model_config import parameters
 from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.settings import (
     AllVersions,
@@ -129,6 +130,15 @@ def test_first_group_of_instances_says_where_sessions_live(text: str, device: st
 )
 def test_parameters_are_settings(text: str, owner: str, name: str, value: object) -> None:
     assert getattr(getattr(translated(f"parameters {{ {text} }}"), owner), name) == value
+
+
+def test_whether_calls_are_split_is_asked_without_a_line_about_former_names(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = 'parameters {{ key: "HOTGRAPH_{}" value {{ string_value: "{}" }} }}'.format
+    assert parameters.splits(parsed(said("JOIN", "auto") + said("SPLIT", "yes")))
+    assert not parameters.splits(parsed(said("JOIN", "auto")))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
