@@ -1,7 +1,7 @@
 """What decoding and encoding cost per call, without a server: python -m bench.codec_costs --help.
 
 Decoding is from a message's bytes to a call that is ready for the queue, for a message of a form that is
-known (short way) and for one that is not (long way, without learning it); encoding is from the arrays of
+known (fast path) and for one that is not (full path, without learning it); encoding is from the arrays of
 an answer to its bytes. The least of many rounds counts: everything above it is somebody else's noise.
 """
 
@@ -49,13 +49,13 @@ def main() -> int:
     add("--columns", type=int, default=784, metavar="N", help="of the input (default: 784)")
     add("--calls", type=int, default=2000, metavar="N", help="in each of 20 rounds (default: 2000)")
     given = parser.parse_args()
-    print(f"{'us per call':24}{'rows':>6}{'bytes':>10}{'long way':>10}{'short way':>11}{'encode':>9}")
+    print(f"{'us per call':24}{'rows':>6}{'bytes':>10}{'full path':>10}{'fast path':>11}{'encode':>9}")
     for rows in given.rows:
         for form in _forms(rows, given.columns):
             costs = _costs(form, rows, given.columns, given.calls)
             print(
                 f"{form.name:24}{rows:6}{len(form.message):10}"
-                f"{costs.long_way:10.2f}{costs.short_way:11.2f}{costs.encode:9.2f}"
+                f"{costs.full_path:10.2f}{costs.fast_path:11.2f}{costs.encode:9.2f}"
             )
     return 0
 
@@ -71,8 +71,8 @@ class _Form(NamedTuple):
 class _Costs(NamedTuple):
     """Microseconds per call."""
 
-    long_way: float
-    short_way: float
+    full_path: float
+    fast_path: float
     encode: float
 
 
@@ -126,13 +126,13 @@ def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:
     method, caller = form.method(registry), _Caller()
     method(form.message, caller)
     door.completion.finish([np.zeros(rows, i8), np.zeros((rows, 10), f4)])
-    # The method learns the form from the first message, so the long way has to be asked for by its name;
+    # The method learns the form from the first message, so the full path has to be asked for by its name;
     # and here it learns nothing more.
     method._templates.wants_more = lambda: False  # type: ignore[method-assign]
-    long_way = method._take_the_long_way
+    full_path = method._take_full_path
     return _Costs(
-        long_way=_least(lambda: long_way(form.message, caller), calls // 4 + 1),
-        short_way=_least(lambda: method(form.message, caller), calls),
+        full_path=_least(lambda: full_path(form.message, caller), calls // 4 + 1),
+        fast_path=_least(lambda: method(form.message, caller), calls),
         encode=_least(caller.encode, calls),
     )
 

@@ -18,7 +18,7 @@ DESCRIPTION = """\
 Let a fuzzer that sees which lines are reached find bytes that some parser of the server's does not take well.
 
 A target is a parser as a function of bytes, which may raise what its contract names and nothing else, and
-keeps some promise besides: that pieces mean what the whole does, that templates mean what the long way says,
+keeps some promise besides: that pieces mean what the whole does, that templates mean what the full path says,
 that what was read can be written. Each begins with some valid inputs. What is found is kept in a file, and
 shown as a line of a test."""
 

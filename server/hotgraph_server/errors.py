@@ -14,14 +14,14 @@
         ├── AlreadyExists         ALREADY_EXISTS        the caller's: the name is taken
         ├── OverLimit             RESOURCE_EXHAUSTED    the caller's: more than the settings allow it to keep
         ├── RegionBroken          INTERNAL              the caller's: shared memory that cannot be used
-        ├── DeadlineExceeded      DEADLINE_EXCEEDED     nobody's: time ran out
-        ├── Cancelled             CANCELLED             nobody's: the caller left
-        ├── SequenceCut           CANCELLED             nobody's: a call before it in its sequence was not run
+        ├── DeadlineExceeded      DEADLINE_EXCEEDED     no one's: time ran out
+        ├── Cancelled             CANCELLED             the caller's: it left
+        ├── SequenceCut           CANCELLED             no one's: a call before it in its sequence was not run
         ├── ConfigError           INVALID_ARGUMENT      the caller's: models cannot be set up so
         │   └── LabelNotAvailable FAILED_PRECONDITION   a label for a version that is not live
         ├── NotAvailable          UNKNOWN               ours: models that did not become available
         ├── LoadFailed            INTERNAL              ours: a model that was asked for cannot be served
-        ├── ControlOff            UNAVAILABLE           the caller's: nobody may load or unload here
+        ├── ControlOff            UNAVAILABLE           the caller's: no client may load or unload here
         ├── Unauthenticated       UNAUTHENTICATED       the caller's: no key, or none that is known
         ├── AccessDenied          PERMISSION_DENIED     the caller's: what it asks for is not open to it
         ├── ProtocolRestricted    UNAVAILABLE           the caller's: a header is missing, as Triton says it
@@ -29,7 +29,8 @@
         │   ├── QueueFull         RESOURCE_EXHAUSTED    too many wait
         │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
         │   ├── QueueTimedOut     UNAVAILABLE           it has waited too long for a queue policy
-        │   └── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
+        │   ├── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
+        │   └── StreamFull        RESOURCE_EXHAUSTED    a stream's caller sends far more than it is answered
         ├── NotReady              UNAVAILABLE           ours: the version is loading or leaving
         ├── Draining              UNAVAILABLE           ours: this server is going, another may answer
         ├── NotDurable            INTERNAL              ours: a write has happened, a crash may undo it
@@ -246,6 +247,14 @@ class WouldBeLate(Refused):
         super().__init__(f"{what} is busy: the answer would come {self.retry_after_ms} ms past the deadline")
 
 
+class StreamFull(Refused):
+    """A caller sends far more calls than it can get answers to."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"more than {limit} requests of this stream wait")
+
+
 class ConfigError(CallError):
     """A list of models that cannot be served as it is said; nothing was changed."""
 
@@ -355,7 +364,7 @@ NOT_RUN = "; it was not run, and has changed nothing"
 class NotDurable(CallError):
     """A call has changed state, but what it has changed could not be written to disk as was promised.
 
-    Not UNAVAILABLE: whoever tries again changes the state a second time.
+    Not UNAVAILABLE: a caller that tries again changes the state a second time.
     """
 
     status = grpc.StatusCode.INTERNAL

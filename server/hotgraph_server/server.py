@@ -29,9 +29,13 @@ from hotgraph_server.observability.metrics.tfs import MetricsPage, counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.tracing.tracing import Tracing
-from hotgraph_server.protocols import tfs, v2
+from hotgraph_server.protocols.tfs.logged_records import logged_in
+from hotgraph_server.protocols.tfs.prediction import service as prediction_service
+from hotgraph_server.protocols.tfs.status import service as model_service
+from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2 import log_settings, model_control, trace_settings
 from hotgraph_server.protocols.v2.regions import Regions
+from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
@@ -96,8 +100,8 @@ class Server:
             self._publish,
             load=functools.partial(
                 load_version,
-                brings_of=tfs.records_in,
-                logged_of=tfs.logged_in,
+                brings_of=records_in,
+                logged_of=logged_in,
                 cache=self._cache,
                 batch_scope=self._batch_scope,
             ),
@@ -152,14 +156,12 @@ class Server:
         Raises:
             StartError: something is not as it should be; nothing is left running.
         """
-        prediction = self._request_logs.around(
-            tfs.prediction_service(self.registry, self._settings.prediction)
-        )
+        prediction = self._request_logs.around(prediction_service(self.registry, self._settings.prediction))
 
         def is_starting() -> bool:
             return self.state is State.LOADING
 
-        models = tfs.model_service(
+        models = model_service(
             self.repository,
             self._reconfigure_for_a_caller,
             self._make_model,
@@ -167,7 +169,7 @@ class Server:
             is_starting,
         )
         shm = self._settings.shared_memory
-        inference = v2.service(
+        inference = inference_service(
             self.registry,
             lambda: self.state is State.LIVE and self.control.is_ready(),
             is_starting=is_starting,

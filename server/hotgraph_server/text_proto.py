@@ -86,7 +86,7 @@ def parse(text: str, kind: type[M], where: str) -> M:
 
 
 def _words(kind: type) -> str:
-    """What TensorFlow Serving's logs say of such a file, for whoever looks for that."""
+    """What TensorFlow Serving's logs say of such a file, for owners who look for that."""
     return f" (Error parsing text-format {cast(type[Message], kind).DESCRIPTOR.full_name})"
 
 

@@ -1,5 +1,5 @@
 """Requests of both protocols, with the templates that are learned from them: a message that fits a template
-must mean what it means when it is read the long way."""
+must mean what it means when it is read by the full path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import CallError
 from hotgraph_server.protocols.template import learn
 from hotgraph_server.protocols.tfs import decode, examples, predict_rules
-from hotgraph_server.protocols.tfs import spans as tfs_gaps
+from hotgraph_server.protocols.tfs import spans as tfs_spans
 from hotgraph_server.protocols.v2 import codec, outputs, spans
 from hotgraph_server.protocols.v2.parameters import read_parameters
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -43,7 +43,7 @@ _SIGNATURES = {
 }
 
 Read = Callable[[bytes], tuple[Signature, Sequence[Array], Mapping[str, Span], Span | None]]
-"""The long way: a message's signature, its tensors, and where they and its one string lie. Raises CallError
+"""The full path: a message's signature, its tensors, and where they and its one string lie. Raises CallError
 and MalformedMessage."""
 
 
@@ -60,11 +60,11 @@ def _check(message: bytes, read: Read) -> None:
     _same(template.inputs(message), arrays)
     # Another of the same form: its tensors have other bytes.
     other = bytearray(message)
-    for gap in filter(None, cuts):
-        for at in range(gap.at, gap.end):
+    for span in filter(None, cuts):
+        for at in range(span.at, span.end):
             other[at] ^= 0xA5
     if not template.fits(bytes(other)):
-        # Strings and the like are no gaps, and were changed all the same.
+        # Strings and the like are no spans, and were changed all the same.
         return
     _, others, _, _ = read(bytes(other))
     _same(template.inputs(bytes(other)), others)
@@ -125,7 +125,7 @@ def _read_infer(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[str
     signature = _SIGNATURES.get(request.model_name) or _SIGNATURES["numbers"]
     arrays = codec.decode_inputs(request, signature, "m", batched=len(request.id) % 2 == 0, raw=raw)
     outputs.wanted_outputs(request, signature, "m", None, None)
-    return signature, arrays, spans.tensor_gaps(message, request), spans.id_gap(message)
+    return signature, arrays, spans.tensor_spans(message, request), spans.id_span(message)
 
 
 def _predict() -> Target:
@@ -165,7 +165,7 @@ def _read_predict(message: bytes) -> tuple[Signature, Sequence[Array], Mapping[s
     signature = _SIGNATURES.get(request.model_spec.name) or _SIGNATURES["numbers"]
     arrays = predict_rules.inputs_of(request, large, signature, strict_shapes=True)
     predict_rules.outputs_of(request.output_filter, signature)
-    return signature, arrays, tfs_gaps.tensor_gaps(message, request), None
+    return signature, arrays, tfs_spans.tensor_spans(message, request), None
 
 
 def _examples() -> Target:

@@ -36,7 +36,7 @@ def warnings(settings: ServerSettings, rules: Rules) -> Iterator[str]:
 
 
 def _reachable(settings: ServerSettings) -> Iterator[Group]:
-    """The groups that change something, or tell what is nobody's business, and can be had from elsewhere."""
+    """The groups that change something, or tell what is not for callers, and can be had from elsewhere."""
     if is_loopback(settings.listen.host):
         return
     admin, rest = settings.admin.admin_port, settings.rest
@@ -60,5 +60,5 @@ def is_writable_by_others(path: str) -> bool:
     try:
         return bool(os.stat(os.path.expanduser(path)).st_mode & (stat.S_IWGRP | stat.S_IWOTH))
     except OSError:
-        # Whoever reads it has said so.
+        # What reads it has said so.
         return False

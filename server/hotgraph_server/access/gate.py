@@ -1,8 +1,8 @@
 """The gate that calls come through where their owner has made rules; where he has made none there is no gate.
 
-Asked once for each call, when its headers are there and before its message is: whoever may not call cannot
-make the server read. A stream is one call: when a key is taken back, the streams that it has opened go on to
-their end.
+Asked once for each call, when its headers are there and before its message is: a caller that may not call
+cannot make the server read. A stream is one call: when a key is taken back, the streams that it has opened go
+on to their end.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Gate:
 
 
 def gate_of(settings: AccessSettings) -> Gate | None:
-    """The gate; None: nobody has made rules.
+    """The gate; None: no rules have been made.
 
     Raises:
         SettingsError: a rule cannot be read.

@@ -6,8 +6,8 @@
     state      touches what is kept of variables that models write
     admin      the figures: the live page, its JSON, and Prometheus' pages
 
-Health belongs to none: whoever keeps the server alive needs no key. A test fails when there is a method that
-is not in these tables.
+Health belongs to none: an orchestrator that keeps the server alive needs no key. A test fails when there is a
+method that is not in these tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Group(enum.Enum):
 
 
 CHANGING = (Group.CONTROL, Group.STATE, Group.ADMIN)
-"""Those that nobody but the server's owner has a need of."""
+"""Those that only the server's owner has a need of."""
 
 PROTOCOLS = (
     "health",

@@ -25,7 +25,7 @@ _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
 def new_key() -> str:
-    """A key that nobody has."""
+    """A key that no caller has."""
     return secrets.token_urlsafe(32)
 
 

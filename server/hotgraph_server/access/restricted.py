@@ -56,7 +56,7 @@ def restricted_in(options: Sequence[str]) -> Restricted:
         protocols, colon, rest = option.partition(":")
         key, equals, value = rest.partition("=")
         if not (protocols and colon and key and equals and value):
-            # The value is a secret, and may stand where nobody looks for it.
+            # The value is a secret, and may stand where none is looked for.
             raise SettingsError(
                 f"{_FLAG} takes PROTOCOL[,PROTOCOL...]:KEY=VALUE, and one was given that is not so"
             )

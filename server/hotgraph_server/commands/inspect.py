@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings, remarks = _settings(directory, arguments.name, given)
     found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session], build(OpsSettings, {**given.values, **vars(arguments)}))
-    from hotgraph_server.protocols.tfs import records_in
+    from hotgraph_server.protocols.tfs.warmup_records import records_in
     from hotgraph_server.repository.loader import load
 
     version = load(settings, records_in)

@@ -1,4 +1,4 @@
-"""What a model's configuration leaves out, as Triton shows it to whoever asks. Pure."""
+"""What a model's configuration leaves out, as Triton shows it to clients. Pure."""
 
 from __future__ import annotations
 

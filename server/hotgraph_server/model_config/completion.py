@@ -12,26 +12,20 @@ whole shapes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from hotgraph_protos.model_config import (
     ModelConfig,
-    ModelInput,
-    ModelOutput,
 )
-from hotgraph_server import text_proto
 from hotgraph_server.errors import LoadError
 from hotgraph_server.model_config import datatypes, own_files, parameters
 from hotgraph_server.model_config.completed_config import complete
+from hotgraph_server.model_config.completed_tensors import dims_fit, listed, model_dims, tensors_of, type_of
 from hotgraph_server.model_config.sequence_batching import rules_of
-from hotgraph_server.models import reshaping
-from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.contract import Contract
 from hotgraph_server.sequences.rules import SequenceRules
 from hotgraph_server.settings import ModelSettings
-from hotgraph_server.signatures import Signature, TensorSpec, default_signature
-
-_LARGEST_LABELS = 64 * 1024 * 1024
+from hotgraph_server.signatures import Signature, default_signature
 
 
 def contract_of(
@@ -70,7 +64,7 @@ def contract_of(
         _check_hidden(rules, signature, where)
     if own.response_cache.enable and signature.writes:
         raise LoadError(where, "response_cache: its signature may change state, so no answer can be kept")
-    inputs, outputs = _tensors(own, signature, rules, batched, where, files)
+    inputs, outputs = tensors_of(own, signature, rules, batched, where, files)
     del config.input[:], config.output[:]
     config.input.extend(message for message, _ in inputs)
     config.output.extend(message for message, _ in outputs)
@@ -122,7 +116,7 @@ def _is_batched(own: ModelConfig, signature: Signature, *, joined: bool) -> bool
     if not signature.inputs or not all(spec.free_rows for spec in specs):
         return False
     given = [
-        (spec, _model_dims(tensor))
+        (spec, model_dims(tensor))
         for known, tensors in (
             (signature.inputs_by_alias, own.input),
             (signature.outputs_by_alias, own.output),
@@ -132,20 +126,7 @@ def _is_batched(own: ModelConfig, signature: Signature, *, joined: bool) -> bool
     ]
     if not given:
         return joined
-    return all(_fits(dims, (spec.shape or ())[1:]) for spec, dims in given)
-
-
-def _model_dims(tensor: ModelInput | ModelOutput) -> Sequence[int]:
-    """The shape on the model's side that a configuration says a tensor has."""
-    return tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
-
-
-def _fits(dims: Sequence[int], shape: Sequence[int | None]) -> bool:
-    """May a tensor of the SavedModel's shape be said to have these dims? Where the SavedModel has a size, it
-    must be that one; where it has none, the configuration may have one."""
-    return len(dims) == len(shape) and all(
-        size is None or size == said for said, size in zip(dims, shape, strict=True)
-    )
+    return all(dims_fit(dims, (spec.shape or ())[1:]) for spec, dims in given)
 
 
 def _check_hidden(rules: SequenceRules, signature: Signature, where: str) -> None:
@@ -157,142 +138,11 @@ def _check_hidden(rules: SequenceRules, signature: Signature, where: str) -> Non
         known = signature.inputs_by_alias if kind == "input" else signature.outputs_by_alias
         if alias not in known:
             raise LoadError(
-                where, f"sequence_batching: unexpected {kind} '{alias}', the SavedModel has {_names(known)}"
+                where, f"sequence_batching: unexpected {kind} '{alias}', the SavedModel has {listed(known)}"
             )
         if known[alias].dtype != dtype:
             raise LoadError(
                 where,
-                f"sequence_batching: {kind} '{alias}' is {_type(known[alias])} in the SavedModel and"
+                f"sequence_batching: {kind} '{alias}' is {type_of(known[alias])} in the SavedModel and"
                 f" {datatypes.name_of(datatypes.number_of(dtype))} in the configuration",
             )
-
-
-def _tensors(
-    own: ModelConfig,
-    signature: Signature,
-    rules: SequenceRules | None,
-    batched: bool,
-    where: str,
-    files: own_files.OwnFiles,
-) -> tuple[list[tuple[ModelInput, TensorContract]], list[tuple[ModelOutput, TensorContract]]]:
-    """The inputs that clients send and the outputs that they get, in the order of the configuration."""
-    hidden_in = rules.hidden_inputs if rules is not None else frozenset()
-    hidden_out = rules.hidden_outputs if rules is not None else frozenset()
-    _check_names("input", own.input, signature.inputs_by_alias, where)
-    _check_names("output", own.output, signature.outputs_by_alias, where)
-    sent = list(own.input) or [
-        ModelInput(name=spec.alias) for spec in signature.inputs if spec.alias not in hidden_in
-    ]
-    given = list(own.output) or [
-        ModelOutput(name=spec.alias) for spec in signature.outputs if spec.alias not in hidden_out
-    ]
-    left_out = signature.inputs_by_alias.keys() - {tensor.name for tensor in sent} - hidden_in
-    missing = sorted(left_out - signature.defaults.keys())
-    if missing:
-        raise LoadError(
-            where,
-            f"the configuration has {len(sent)} inputs, but the SavedModel's signature {signature.name!r}"
-            f" needs {', '.join(missing)} too",
-        )
-    inputs = []
-    for tensor in sent:
-        message, dims = _completed(tensor, signature.inputs_by_alias[tensor.name], batched, own, where)
-        optional = message.name in signature.defaults
-        if message.optional and not optional:
-            raise LoadError(
-                where,
-                f"input '{message.name}' is optional in the configuration, but the SavedModel has no value"
-                " for it where a call leaves it out",
-            )
-        message.optional = optional
-        inputs.append((message, TensorContract(dims, _reshape(message), optional)))
-    outputs = []
-    for out in given:
-        message, dims = _completed(out, signature.outputs_by_alias[out.name], batched, own, where)
-        outputs.append((message, TensorContract(dims, _reshape(message), labels=_labels(message, files))))
-    return inputs, outputs
-
-
-def _check_names(
-    kind: str,
-    tensors: Iterable[ModelInput] | Iterable[ModelOutput],
-    known: Mapping[str, TensorSpec],
-    where: str,
-) -> None:
-    for tensor in tensors:
-        if tensor.name not in known:
-            raise LoadError(
-                where,
-                f"unexpected inference {kind} '{tensor.name}' in the configuration, allowed {kind}s are:"
-                f" {_names(known)}",
-            )
-
-
-def _completed(
-    tensor: Any, spec: TensorSpec, batched: bool, own: ModelConfig, where: str
-) -> tuple[Any, tuple[int, ...] | None]:
-    """A tensor of the configuration with all that it leaves out, and its dims; see TensorContract."""
-    where = f"{where}: tensor '{tensor.name}'"
-    message = type(tensor)()
-    message.CopyFrom(tensor)
-    message.data_type = datatypes.number_of(spec.dtype)
-    if tensor.data_type not in (0, message.data_type):
-        raise LoadError(
-            where,
-            f"the model expects data-type {_type(spec)} but the model configuration specifies data-type"
-            f" {datatypes.name_of(tensor.data_type)}",
-        )
-    if spec.shape is None:
-        # Only the configuration knows, or nobody does.
-        if not tensor.dims and not tensor.HasField("reshape"):
-            message.dims.append(reshaping.FREE)
-            return message, None
-        return message, tuple(tensor.dims)
-    shape = spec.shape
-    if batched:
-        if not spec.free_rows:
-            raise LoadError(
-                where,
-                f"max_batch_size is {own.max_batch_size}, but the model's shape {_shape(shape)} has no free"
-                " first dimension for a batch",
-            )
-        shape = shape[1:]
-    if not tensor.dims and not tensor.HasField("reshape"):
-        message.dims.extend(reshaping.FREE if size is None else size for size in shape)
-    elif not _fits(_model_dims(tensor), shape):
-        batch = " behind the batch dimension" if batched else ""
-        what = "reshape" if tensor.HasField("reshape") else "dims"
-        raise LoadError(
-            where,
-            f"the model expects {len(shape)} dimensions (shape {_shape(shape)}){batch} but the model"
-            f" configuration specifies {what} {list(_model_dims(tensor))}",
-        )
-    return message, tuple(message.dims)
-
-
-def _reshape(message: ModelInput | ModelOutput) -> tuple[int, ...] | None:
-    return tuple(message.reshape.shape) if message.HasField("reshape") else None
-
-
-def _labels(message: ModelOutput, files: own_files.OwnFiles) -> tuple[str, ...]:
-    """The lines of the file that names an output's classes."""
-    if not message.label_filename:
-        return ()
-    field = f"label_filename of output '{message.name}'"
-    content = files.read(message.label_filename, field, _LARGEST_LABELS)
-    text = text_proto.decoded(content, f"{field}: {message.label_filename!r}")
-    # Only what ends a line in a file: a label may hold any other kind of space.
-    return tuple(text.removesuffix("\n").split("\n")) if text else ()
-
-
-def _type(spec: TensorSpec) -> str:
-    name = datatypes.name_of(datatypes.number_of(spec.dtype))
-    return name if name != datatypes.INVALID else f"{spec.dtype} (which no configuration can name)"
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return str([reshaping.FREE if size is None else size for size in shape])
-
-
-def _names(known: Iterable[str]) -> str:
-    return ", ".join(known) or "none"

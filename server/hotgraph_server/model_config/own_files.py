@@ -1,8 +1,8 @@
 """Files that a model's configuration names: read from the model's own folder and from nowhere else.
 
 A configuration may come with a request, so what it names is not to be trusted. A name has plain parts only,
-and what it leads to, links followed, must be a file that lies in the model's folder still. Where whoever has
-put the files there has written the configuration too, what he has linked from elsewhere is meant.
+and what it leads to, links followed, must be a file that lies in the model's folder still. Where the one who
+has put the files there has written the configuration too, what he has linked from elsewhere is meant.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from hotgraph_server.errors import StartError
 from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.models.status import Unavailable
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs.status import not_available
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.settings import RepositorySettings
 
@@ -67,5 +67,5 @@ def load_models(
     if not unavailable or goes_on:
         return
     if patient:
-        raise StartError(tfs.not_available(unavailable))
+        raise StartError(not_available(unavailable))
     raise unavailable[0].error

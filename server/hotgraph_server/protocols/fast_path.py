@@ -1,8 +1,8 @@
-"""A hot method that has two ways into the queue: what Predict and ModelInfer do alike.
+"""A hot method with a fast path and a full path into the queue: what Predict and ModelInfer do alike.
 
 A message of a form that is known (template.py) is two arrays and a look at the registry away from the
-queue: the short way, which is the method's `__call__` itself. Any other is parsed and checked, and every
-error is found on this way; if nothing is wrong with it, the next one of its form goes the short way.
+queue: the fast path, which is the method's `__call__` itself. Any other is parsed and checked, and every
+error is found on this full path; if nothing is wrong with it, the next one of its form takes the fast path.
 """
 
 from __future__ import annotations

@@ -1,29 +1,29 @@
 """Templates: what a message means, told by the bytes between its tensors. Pure.
 
 Callers send the same message again and again with other tensor bytes in it. Reading one with every check
-costs fifteen times what its tensors' arrays do. So a message that was read the long way leaves a template
-behind: the message's length, where its tensors' bytes lie (the *gaps*), the bytes between them (the
+costs fifteen times what its tensors' arrays do. So a message that was read by the full path leaves a template
+behind: the message's length, where its tensors' bytes lie (the *spans*), the bytes between them (the
 *literals*: tags, lengths, names, dtypes, shapes, parameters), and what it was found to mean.
 
-    message:   literal | gap | literal | gap | literal
+    message:   literal | span | literal | span | literal
 
-A message of the same length with the same literals means the same, and its arrays are views of its gaps:
+A message of the same length with the same literals means the same, and its arrays are views of its spans:
 
 1. A protobuf message is a row of fields, each a tag, for most kinds a length, and a value; a nested
-   message is a value. A gap is the whole value of a bytes field, of a packed field of floats or doubles,
+   message is a value. A span is the whole value of a bytes field, of a packed field of floats or doubles,
    or of one string. So every tag and every length, at every level, lies in a literal.
 2. Therefore a parser takes the same steps through both messages: it is at the same byte before each field,
-   finds the same tag and length there, and so is at the same byte behind it. A gap is skipped as a whole.
-3. Any bytes are legal in a gap, as far as parsing goes: a packed field is refused for its length alone.
+   finds the same tag and length there, and so is at the same byte behind it. A span is skipped as a whole.
+3. Any bytes are legal in a span, as far as parsing goes: a packed field is refused for its length alone.
    A string has to be UTF-8, which is checked for each message.
-4. All that is checked afterwards depends on literals and on how many bytes a gap has. Two dtypes are
-   exceptions. The bytes of strings are structure (lengths again), so they are never a gap. The bytes of
-   booleans are made 0 or 1, here as there. (One difference can be seen, by whoever looks at bits: where
+4. All that is checked afterwards depends on literals and on how many bytes a span has. Two dtypes are
+   exceptions. The bytes of strings are structure (lengths again), so they are never a span. The bytes of
+   booleans are made 0 or 1, here as there. (One difference can be seen, by callers that look at bits: where
    protobuf reads a typed float field, a signalling NaN becomes a quiet one; here it stays as it was sent,
    as in raw contents.)
 
 What depends on something else than the message, such as which version is live, is no part of a template's
-meaning; whoever uses one asks anew for each call. A caller who sends strange bytes can only teach what
+meaning; the fast path asks for it with each call. A caller who sends strange bytes can only teach what
 such strange bytes mean: a template says nothing about a message with other literals.
 
 No tensor's bytes are copied here, those of booleans excepted; arrays keep their message alive.
@@ -51,7 +51,7 @@ _array = np.ndarray
 
 
 class _View(NamedTuple):
-    """A tensor whose memory is a gap."""
+    """A tensor whose memory is a span."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -65,15 +65,15 @@ class _Booleans(NamedTuple):
     """A tensor of booleans, of whose bytes any may be something else than 0 and 1."""
 
     shape: tuple[int, ...]
-    gap: Span
+    span: Span
 
     def read(self, message: Message) -> Array:
-        sent = np.frombuffer(message, np.uint8, self.gap.length, self.gap.at)
+        sent = np.frombuffer(message, np.uint8, self.span.length, self.span.at)
         return np.not_equal(sent, 0).reshape(self.shape)
 
 
 class _Constant(NamedTuple):
-    """A tensor whose bytes are literals, or that no message holds; nobody may write into it."""
+    """A tensor whose bytes are literals, or that no message holds; no call may write into it."""
 
     array: Array
 
@@ -144,16 +144,16 @@ def learn(
     message: Message,
     meaning: Meaning,
     arrays: Sequence[Array],
-    gaps: Sequence[Span | None],
+    spans: Sequence[Span | None],
     text: Span | None = None,
     *,
     given: Sequence[Array] = (),
 ) -> Template[Meaning] | None:
-    """The template of a message that was read the long way; None where none is worth having.
+    """The template of a message that was read by the full path; None where none is worth having.
 
     Args:
         arrays: what it was found to hold.
-        gaps: for each of `arrays` where all its bytes lie; None: nowhere in one piece. A gap that does not
+        spans: for each of `arrays` where all its bytes lie; None: nowhere in one piece. A span that does not
             hold exactly the array's bytes is taken for None.
         text: where the one string lies that differs from message to message.
         given: those of `arrays` that come from elsewhere and live anyway, whatever their size.
@@ -163,10 +163,10 @@ def learn(
     sources: list[_View | _Booleans | _Constant] = []
     cuts: list[Span] = []
     kept_bytes = 0
-    for array, gap in zip(arrays, gaps, strict=True):
-        source = None if gap is None else _source(message, array, gap)
-        if gap is not None and source is not None:
-            cuts.append(gap)
+    for array, span in zip(arrays, spans, strict=True):
+        source = None if span is None else _source(message, array, span)
+        if span is not None and source is not None:
+            cuts.append(span)
             sources.append(source)
             continue
         if id(array) not in lives:
@@ -183,7 +183,7 @@ def learn(
     if text is not None:
         cuts.append(text)
     cuts.sort()
-    if len(message) - sum(gap.length for gap in cuts) > MAX_LITERAL_BYTES:
+    if len(message) - sum(span.length for span in cuts) > MAX_LITERAL_BYTES:
         return None
     literals: list[tuple[bytes, int]] = []
     at = 0
@@ -194,12 +194,12 @@ def learn(
     return Template(len(message), tuple(literals), sources, text, meaning)
 
 
-def _source(message: Message, array: Array, gap: Span) -> _View | _Booleans | None:
-    """How to read an array from its gap; None: what lies there is not simply its bytes."""
-    if not gap.length or array.dtype.hasobject or gap.length != array.nbytes:
+def _source(message: Message, array: Array, span: Span) -> _View | _Booleans | None:
+    """How to read an array from its span; None: what lies there is not simply its bytes."""
+    if not span.length or array.dtype.hasobject or span.length != array.nbytes:
         return None
-    sent = np.frombuffer(message, np.uint8, gap.length, gap.at)
+    sent = np.frombuffer(message, np.uint8, span.length, span.at)
     if array.dtype == np.bool_:
-        return _Booleans(array.shape, gap) if np.array_equal(sent != 0, array.reshape(-1)) else None
+        return _Booleans(array.shape, span) if np.array_equal(sent != 0, array.reshape(-1)) else None
     same = np.array_equal(sent, np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-    return _View(array.shape, array.dtype, gap.at) if same else None
+    return _View(array.shape, array.dtype, span.at) if same else None

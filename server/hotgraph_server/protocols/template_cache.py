@@ -57,7 +57,7 @@ class KnownTemplates(Generic[Meaning]):
         return None
 
     def wants_more(self) -> bool:
-        """Shall the message at hand, which was read the long way, be learned? The answer is for one."""
+        """Shall the message at hand, which was read by the full path, be learned? The answer is for one."""
         with self._learning:
             if self._passing > 0:
                 self._passing -= 1

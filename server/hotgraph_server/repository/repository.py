@@ -1,7 +1,5 @@
 """Which versions are there, and what becomes of each: from folders on disk to live versions and back.
 
-What it promises.
-
 * A version is loaded when two looks have found the same files in it; at the first look at a model at once,
   unless something seems to be missing. What seems to be missing is only ever a reason to look again: then
   TensorFlow has the last word, and its error is what is told.
@@ -58,8 +56,6 @@ from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
-_TICK_FAILED = "looking at the models failed (repository watcher)"
-
 Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
@@ -106,7 +102,9 @@ class Repository:
         self._next_look = -math.inf
         self._starting = True
         self._winding_down = False
-        self._watcher = PeriodicThread("repository watcher", self.tick, clock, _TICK_FAILED)
+        self._watcher = PeriodicThread(
+            "repository watcher", self.tick, clock, "looking at the models failed (repository watcher)"
+        )
 
     def start(self) -> None:
         """Begin to look and to load; returns at once."""
@@ -248,8 +246,7 @@ class Repository:
 
     def _take_on(self, settings: ModelSettings, *, anew: bool) -> None:
         assert self._lock.locked()
-        model = self._models.get(settings.name)
-        if model is None:
+        if (model := self._models.get(settings.name)) is None:
             self._models[settings.name] = Record(settings)
         else:
             model.take_on(settings, anew=anew)
@@ -259,8 +256,7 @@ class Repository:
         assert self._lock.locked()
         if self._loads.is_stopping:
             return []
-        acts: list[_Act] = []
-        now = self._clock()
+        acts, now = list[_Act](), self._clock()
         for model in self._models.values():
             actions = model.actions(now)
             for number in actions.load:

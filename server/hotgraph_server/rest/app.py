@@ -148,8 +148,8 @@ class App:
         self._ending = asyncio.get_running_loop().create_future()
 
     def end(self) -> None:
-        """Tell every call that is still open, and whoever has not sent all of a request, that the server
-        goes."""
+        """Tell every call that is still open, and each client that has not sent all of a request, that the
+        server goes."""
         self._ending.set_result(None)
         for task in self._reading:
             task.cancel()
@@ -254,7 +254,7 @@ class App:
         except asyncio.CancelledError:
             if self._ending.done():
                 raise Draining("this server") from None
-            # Nobody else cancels what handles a request.
+            # Nothing else cancels what handles a request.
             raise _Refused(408, f"the request's body has not come within {limit_s:g} s") from None
         finally:
             self._reading.discard(reading)
@@ -262,7 +262,7 @@ class App:
                 late.cancel()
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding in ("gzip", "x-gzip"):
-            unzip = functools.partial(self._methods.apart.run, unzipped, body, self._max_bytes)
+            unzip = functools.partial(self._methods.pool.run, unzipped, body, self._max_bytes)
             whole = await self._run(unzip, len(body), request, large_bytes=_LARGE_ZIPPED_BYTES)
             if whole is None:
                 raise self._too_large()
@@ -317,13 +317,13 @@ class App:
         Args:
             unless: if one of these is done before a very large one begins, it does not.
         """
-        apart = self._methods.apart
+        pool = self._methods.pool
         if nbytes <= large_bytes:
             return job()
-        if nbytes <= _VERY_LARGE_BYTES or not apart.processes:
+        if nbytes <= _VERY_LARGE_BYTES or not pool.processes:
             return await self._in_thread(job)
         caller = request.client.host if request.client is not None else ""
-        submitted = apart.submit(job, nbytes, caller, deadline)
+        submitted = pool.submit(job, nbytes, caller, deadline)
         done: asyncio.Future[Any] = asyncio.wrap_future(submitted)
         await asyncio.wait((done, *unless), return_when=asyncio.FIRST_COMPLETED)
         if not done.done() and submitted.cancel():

@@ -1,9 +1,9 @@
-"""Which of the large jobs comes next. Pure; whoever calls it holds a lock.
+"""Which of the large jobs comes next. Pure; its caller holds a lock.
 
 A job gets a tag when it comes: where the queue stands, and its own bytes times how many jobs of its caller
 are here, it included. The lowest tag goes next, and the queue then stands there. So what is small passes what
-is large, whoever has sent much already passes nobody, and no job waits longer than until others have had as
-many bytes as its tag was ahead.
+is large, a caller that has sent much already passes no other, and no job waits longer than until others have
+had as many bytes as its tag was ahead.
 
 Small and large ones are also kept apart, so that a process can be reserved for the small. Of either kind so
 many bytes may wait, and of one caller half of them; more is refused, but for a job that would be alone.

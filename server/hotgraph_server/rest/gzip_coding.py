@@ -16,7 +16,7 @@ _FIRST_PIECE, _LARGEST_PIECE = 64, 64 * 1024
 
 
 def takes_gzip(accept: str) -> bool:
-    """Does an Accept-Encoding ask for gzip? Whoever takes anything has not asked."""
+    """Does an Accept-Encoding ask for gzip? A client that takes anything has not asked."""
     for offer in accept.lower().split(","):
         coding, _, weight = offer.partition(";")
         if coding.strip() in ("gzip", "x-gzip"):

@@ -58,7 +58,7 @@ class _Flow(FlowControl):
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """uvicorn's, with an end to its patience."""
+    """uvicorn's, with an end to its waiting."""
 
     flow: _Flow
 
@@ -104,7 +104,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self._wait_for_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See httptools. Trailers come this way too, and nobody asks for them."""
+        """See httptools. Trailers come this way too, and are not asked for."""
         if self._in_head:
             super().on_header(name, value)
 

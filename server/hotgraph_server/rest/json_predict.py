@@ -152,7 +152,7 @@ def _columns(inputs: Any, signature: Signature) -> dict[str, Array]:
         if alias not in inputs and alias not in signature.defaults:
             raise InvalidCall(f"Missing named input: {alias} in 'inputs' object.")
     if signature.defaults and not inputs.keys() <= known.keys():
-        # Names that nobody knows are passed over, but here one could be a mistyped name with a default.
+        # Unknown names are passed over, but here one could be a mistyped name with a default.
         raise InvalidCall(
             f"Inputs contains invalid name. Used request inputs: {{{','.join(sorted(known))}}}, "
             f"request input: {{{','.join(sorted(inputs))}}}"
@@ -221,7 +221,7 @@ def _check_instances(instances: Mapping[int, Any], signature: Signature, objects
         if not _is_object(row):
             raise InvalidCall(f"Expecting object but got list at item {index} of input list")
         _check_object(row, signature, shapes, where)
-        # Whoever leaves out what has a default leaves it out of every row.
+        # A caller that leaves out what has a default leaves it out of every row.
         if index and row.keys() != instances[0].keys():
             raise _wrong_keys(row, instances[0].keys(), where)
 

@@ -5,7 +5,7 @@ the kernel sees to, on Linux, whatever either of them is busy with), and when it
 runs short the kernel takes it before the server.
 
 Bytes and arrays go over the pipe as they lie in memory, so that sending them holds no interpreter; strings go
-as one text and their lengths, and are made anew some thousands at a time.
+as one text and their lengths, and are made again some thousands at a time.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class _Limit:
 
 
 def _serve(pipe: Connection, server: int) -> None:
-    """The process: answer until nobody asks any more."""
+    """The process: answer until the server asks no more."""
     # These reach all processes of a terminal, and it is the server that decides what they mean.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -5,7 +5,7 @@
   uint8 is wanted, and here that is an error.
 * A string is its UTF-8; ``{"b64": "..."}`` is bytes. Outputs of strings are JSON strings, unless the output's
   name ends in ``_bytes`` or a value is no UTF-8: then they are ``{"b64": "..."}``. TensorFlow Serving
-  writes the latter as they are, and nobody can read the document.
+  writes the latter as they are, and no reader of JSON takes the document.
 * Lists must be rectangular; what else a shape must be is for the caller to say.
 
 There are two ways through a value: a fast one that converts whole lists at a time and only knows that

@@ -5,7 +5,7 @@ and clients of TensorFlow Serving expect them. The standard library could do bot
 as long to read a large array and twenty times as long to write one, with the interpreter's lock
 held for all of it; so it is left to texts and answers that have such numbers.
 
-Reading takes time in proportion to the text, whoever wrote it: both readers are libraries that bound how
+Reading takes time in proportion to the text, whatever is in it: both readers are libraries that bound how
 deep values may lie in each other, and what respells numbers for the second one is a fixed number of passes
 over the bytes. No regular expression may run over a body.
 

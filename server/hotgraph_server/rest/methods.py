@@ -7,8 +7,9 @@ errors and of words. Predict goes that way too where calls are written down, for
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
@@ -22,7 +23,6 @@ from tensorflow_serving.apis import (
 
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.batching.request import Request
-from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -35,10 +35,34 @@ from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.paths import Target, What
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.service import Answered, Left, Reply, Service, joined
+from hotgraph_server.transport.forwarding import ForwardingReply
+from hotgraph_server.transport.service import Answered, Reply, Service, joined
 
 Begin = Callable[[Target, bytes, OpenCall], None]
 About = Callable[[Target], bytes]
+
+
+class _OfExamples(NamedTuple):
+    """A gRPC method that takes examples: its name, its messages, and how its result is written as JSON."""
+
+    method: str
+    request: Any
+    response: Any
+    write: Callable[[Any], bytes]
+
+
+_CLASSIFY = _OfExamples(
+    "Classify",
+    classification_pb2.ClassificationRequest,
+    classification_pb2.ClassificationResponse,
+    json_examples.write_classes,
+)
+_REGRESS = _OfExamples(
+    "Regress",
+    regression_pb2.RegressionRequest,
+    regression_pb2.RegressionResponse,
+    json_examples.write_values,
+)
 
 
 class Methods:
@@ -48,7 +72,7 @@ class Methods:
         calls: begin a call with its target, its body and where its answer goes; raise CallError instead
             of using the reply.
         about: answer at once, or raise CallError.
-        apart: what is called in its threads is read and written apart.
+        pool: what is called in its threads is read and written by another process.
     """
 
     def __init__(
@@ -57,7 +81,7 @@ class Methods:
         prediction: Service,
         models: Service,
         is_logged: Callable[[str], bool] = lambda model: False,
-        apart: JsonProcessPool | None = None,
+        pool: JsonProcessPool | None = None,
         *,
         strict_shapes: bool = True,
     ) -> None:
@@ -67,7 +91,7 @@ class Methods:
             prediction: tensorflow.serving.PredictionService.
             models: tensorflow.serving.ModelService.
             is_logged: may calls of the model of that name be written down?
-            apart: reads and writes very large JSON; None: that happens here.
+            pool: reads and writes very large JSON; None: that happens here.
             strict_shapes: does Predict refuse inputs whose shape contradicts the signature?
         """
         self._registry = registry
@@ -75,17 +99,17 @@ class Methods:
         self._models = models
         self._is_logged = is_logged
         self._strict_shapes = strict_shapes
-        self.apart = apart or JsonProcessPool(0)
+        self.pool = pool or JsonProcessPool(0)
         self.calls: dict[What, Begin] = {
             What.PREDICT: self._predict,
-            What.CLASSIFY: self._classify,
-            What.REGRESS: self._regress,
+            What.CLASSIFY: functools.partial(self._ask_of_examples, _CLASSIFY),
+            What.REGRESS: functools.partial(self._ask_of_examples, _REGRESS),
         }
         self.about: dict[What, About] = {What.STATUS: self._status, What.METADATA: self._metadata}
 
     def close(self) -> None:
         """End what was started for the calls so far."""
-        self.apart.stop()
+        self.pool.stop()
 
     def _predict(self, target: Target, body: bytes, call: OpenCall) -> None:
         # A broken request for an unknown model is told that it is broken.
@@ -94,7 +118,7 @@ class Methods:
             version = self._version(target)
         except CallError as error:
             refusal = error
-        request = self.apart.run(
+        request = self.pool.run(
             json_predict.read_request,
             body,
             dict(version.signatures) if version else {},
@@ -114,7 +138,7 @@ class Methods:
             self._predict_by_message(version, signature, inputs, request.rows, call)
             return
         outputs = signature.output_aliases
-        answer = _Predicted(call, (call, outputs, request.rows, self.apart))
+        answer = _Predicted(call, (call, outputs, request.rows, self.pool))
         submit(version, Request(signature, inputs, outputs, answer, call.deadline, peer=call.peer), call)
 
     def _predict_by_message(
@@ -131,35 +155,20 @@ class Methods:
             return json_predict.write_outputs(outputs, arrays, rows=rows)
 
         self._hand_on(
-            "Predict", request.SerializeToString(), _Translated(reply, predict_pb2.PredictResponse, write)
+            "Predict",
+            request.SerializeToString(),
+            _TranslatedReply(reply, predict_pb2.PredictResponse, write),
         )
 
-    def _classify(self, target: Target, body: bytes, call: OpenCall) -> None:
-        request = self._request_with_examples(classification_pb2.ClassificationRequest, target, body)
-        response = classification_pb2.ClassificationResponse
-        self._hand_on(
-            "Classify",
-            request,
-            _Translated(call, response, lambda found: json_examples.write_classes(found.result)),
-        )
-
-    def _regress(self, target: Target, body: bytes, call: OpenCall) -> None:
-        request = self._request_with_examples(regression_pb2.RegressionRequest, target, body)
-        response = regression_pb2.RegressionResponse
-        self._hand_on(
-            "Regress",
-            request,
-            _Translated(call, response, lambda found: json_examples.write_values(found.result)),
-        )
-
-    def _request_with_examples(self, kind: Any, target: Target, body: bytes) -> bytes:
-        name, examples = self.apart.run(json_examples.read_request, body)
-        request = kind()
+    def _ask_of_examples(self, about: _OfExamples, target: Target, body: bytes, call: OpenCall) -> None:
+        name, examples = self.pool.run(json_examples.read_request, body)
+        request = about.request()
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
         self._check_number(target)
+        reply = _TranslatedReply(call, about.response, lambda found: about.write(found.result))
         # Messages may be concatenated.
-        return bytes(request.SerializeToString()) + examples
+        self._hand_on(about.method, bytes(request.SerializeToString()) + examples, reply)
 
     def _hand_on(self, method: str, request: bytes, reply: Reply) -> None:
         self._prediction.hot[method](request, reply)
@@ -213,16 +222,15 @@ class _Predicted(Answer[tuple[OpenCall, Sequence[str], bool, JsonProcessPool]]):
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
-        _, outputs, rows, apart = self.about
-        return apart.run(json_predict.write_outputs, outputs, arrays, rows=rows)
+        _, outputs, rows, pool = self.about
+        return pool.run(json_predict.write_outputs, outputs, arrays, rows=rows)
 
 
-class _Translated:
+class _TranslatedReply(ForwardingReply):
     """A Reply to a gRPC method, which hands its response on as JSON."""
 
     def __init__(self, reply: Reply, response: Any, write: Callable[[Any], bytes]) -> None:
-        self.deadline = reply.deadline
-        self._reply = reply
+        super().__init__(reply)
         self._response = response
         self._write = write
 
@@ -237,20 +245,6 @@ class _Translated:
             return write(read)
 
         self._reply.finish(translate)
-
-    def when_gone(self, cancel: Callable[[], Left]) -> None:
-        self._reply.when_gone(cancel)
-
-    def expire_at(self, deadline: float) -> None:
-        self._reply.expire_at(deadline)
-
-    @property
-    def peer(self) -> str:
-        return self._reply.peer
-
-    @property
-    def observer(self) -> CallObserver | None:
-        return self._reply.observer
 
 
 def _no_signature(version: Version, name: str) -> InvalidCall:

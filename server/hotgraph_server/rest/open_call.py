@@ -26,7 +26,7 @@ class OpenCall:
     Attributes:
         deadline: monotonic seconds; infinite for none.
         peer, observer: as a Reply's.
-        nbytes_out: about how large the answer is, if whoever gives it says so.
+        nbytes_out: about how large the answer is, if the giver says so.
     """
 
     observer: CallObserver | None = None

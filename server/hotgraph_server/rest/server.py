@@ -115,7 +115,7 @@ class RestServer:
         if thread is None or running is None:
             return True
         answered = self._app.calls.wait_until_none(timeout_s)
-        # First, so that whoever waits for a process is told.
+        # First, so that calls that wait for a process are told.
         self._methods.close()
         running.end()
         thread.join(_STOP_S)

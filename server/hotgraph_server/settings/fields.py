@@ -41,8 +41,8 @@ def setting(
     """Declare one setting.
 
     Args:
-        default: its value if nobody says anything.
-        help: for the flag, and for whoever reads the file's keys here.
+        default: its value where nothing is said.
+        help: for the flag, and for readers of the file's keys here.
         kind: the type of its values where the default does not tell (None); a tuple is one of integers, a
             list one of strings whose flag may be given more than once, a dict one from strings to plain
             values, a dataclass of settings a table of them.

@@ -114,7 +114,7 @@ class FolderSettings:
             where a caller has written it.
         polled: is it looked at whenever the time for that has come, or only when the model is asked for?
         retried: is a load that failed tried again?
-        reloaded: is a version that is live loaded anew when its files change? When the settings of its model
+        reloaded: is a version that is live loaded again when its files change? When the settings of its model
             do, it always is.
     """
 

@@ -80,7 +80,7 @@ class SessionSettings:
             ("intra-op-threads", self.intra_op_threads),
             ("inter-op-threads", self.inter_op_threads),
         ):
-            # TensorFlow takes an int32 and starts as many; the limit is a guess at what nobody means.
+            # TensorFlow takes an int32 and starts as many; the limit is a guess at what no owner means.
             check(0 <= threads <= 10_000, f"{flag} must be 0 to 10000, got {threads}")
         check_choice("plan", self.plan, PLAN)
         check(

@@ -88,6 +88,15 @@ HotMethod = Callable[[Any, Reply], None]
 it. A view of one large array is as good as a bytes object."""
 
 
+def failing(error: Exception) -> Callable[[], bytes]:
+    """What `Reply.finish` is given so that the call ends with an error."""
+
+    def fail() -> bytes:
+        raise error
+
+    return fail
+
+
 @dataclass(frozen=True)
 class PlainMethod:
     """A method that is answered on the spot.

@@ -1,51 +1,23 @@
+"""completion.py: what a configuration and a SavedModel are together."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from hotgraph_protos.model_config import ModelConfig, ModelInstanceGroup
-from hotgraph_server.errors import SettingsError, StartError
+from hotgraph_server.errors import StartError
 from hotgraph_server.model_config.completion import contract_of
 from hotgraph_server.model_config.translation import settings_from
-from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.contract import TensorContract
 from hotgraph_server.settings import AllVersions, BatchSettings, ModelSettings, SessionSettings
-from hotgraph_server.signatures import Shape, Signature, TensorSpec
+from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING
 
 from .configs import any_config, parsed
-
-FP32 = np.dtype(np.float32)
-INT64 = np.dtype(np.int64)
-
-
-def spec(alias: str, dtype: np.dtype[Any], shape: Shape | None) -> TensorSpec:
-    return TensorSpec(alias, f"{alias}:0", dtype, shape)
-
-
-ROWS = Signature(
-    "serving_default",
-    (spec("ids", INT64, (None, None)), spec("x", FP32, (None, 20))),
-    (spec("score", FP32, (None,)), spec("text", STRING, (None, 2))),
-)
-WHOLE = Signature("whole", (spec("m", FP32, (3, 3)),), (spec("det", FP32, ()),))
-
-
-def contract(
-    text: str = "",
-    *signatures: Signature,
-    alone: Mapping[str, str] | None = None,
-    base: ModelSettings | None = None,
-) -> Contract:
-    base = base or ModelSettings("m", Path("/models/m"))
-    found = settings_from(parsed(text), base)[0] if text else base
-    known = {signature.name: signature for signature in signatures or (ROWS,)}
-    reasons = {name: (alone or {}).get(name) for name in known}
-    return contract_of(found, "model 'm' version 1", known, {"broken": "why not"}, reasons)
+from .contracts import FP32, INT64, ROWS, SEQUENCES, WHOLE, contract, spec
 
 
 def test_without_a_configuration_everything_comes_from_the_saved_model() -> None:
@@ -82,18 +54,6 @@ def test_joined_signature_with_a_scalar_has_no_batch_dimension() -> None:
     scaled = Signature("s", (spec("x", FP32, (None, 2)), spec("by", FP32, ())), (spec("y", FP32, (None, 2)),))
     found = contract("", scaled)
     assert (found.batched, found.inputs["by"].dims, found.inputs["x"].dims) == (False, (), (-1, 2))
-
-
-def test_unknown_rank_has_no_dims() -> None:
-    found = contract("", Signature("s", (spec("x", FP32, None),), (spec("y", FP32, None),)))
-    assert (found.batched, found.inputs["x"].dims) == (False, None)
-    assert list(found.config.input[0].dims) == [-1]
-
-
-def test_dtype_without_a_name_is_shown_as_none() -> None:
-    complex64 = np.dtype(np.complex64)
-    found = contract("", Signature("s", (spec("x", complex64, (2,)),), (spec("y", FP32, (2,)),)))
-    assert found.config.input[0].data_type == 0
 
 
 def test_without_a_default_signature_there_are_no_tensors() -> None:
@@ -174,37 +134,6 @@ def test_signature_can_be_chosen() -> None:
     assert (found.signature, found.batched, found.inputs["m"].dims) == ("whole", False, (3, 3))
 
 
-def test_input_with_a_value_of_its_own_is_optional() -> None:
-    signature = Signature("s", ROWS.inputs, ROWS.outputs, defaults={"x": np.zeros((1, 20), FP32)})
-    found = contract("", signature)
-    assert (found.inputs["x"].optional, found.config.input[1].optional) == (True, True)
-    only_ids = contract('max_batch_size: 4 input { name: "ids" }', signature)
-    assert list(only_ids.inputs) == ["ids"]
-
-
-def test_labels_are_lines_of_the_models_own_file(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog, small\n\nowl\r\n")
-    base = ModelSettings("m", tmp_path)
-    text = 'output { name: "text" label_filename: "labels.txt" }'
-    assert contract(text, base=base).outputs["text"].labels == ("cat", "dog, small", "", "owl")
-    (tmp_path / "labels.txt").write_bytes(b"\xff")
-    with pytest.raises(
-        SettingsError, match=r"label_filename of output 'text': 'labels\.txt': no text: byte 0"
-    ):
-        contract(text, base=base)
-    with pytest.raises(SettingsError, match="is no name of a file in the model's folder"):
-        contract(text.replace("labels", "../labels"), base=base)
-
-
-SEQUENCES = """
-max_batch_size: 4
-sequence_batching {
-  control_input { name: "x" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] } }
-  state { input_name: "ids" output_name: "score" data_type: TYPE_INT64 dims: -1 }
-}
-"""
-
-
 def test_what_the_server_fills_in_is_not_the_clients() -> None:
     counting = Signature(
         "s",
@@ -216,71 +145,6 @@ def test_what_the_server_fills_in_is_not_the_clients() -> None:
     assert found.sequence is not None
     assert found.sequence.hidden_inputs == {"x", "ids"}
     assert [tensor.name for tensor in found.config.input] == ["word"]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (
-            'input { name: "y" }',
-            "unexpected inference input 'y' in the configuration, allowed inputs are: ids, x",
-        ),
-        ('output { name: "x" }', "unexpected inference output 'x' .* allowed outputs are: score, text"),
-        (
-            'input { name: "x" }',
-            "has 1 inputs, but the SavedModel's signature 'serving_default' needs ids too",
-        ),
-        (
-            'output { name: "text" data_type: TYPE_FP32 }',
-            "tensor 'text': the model expects data-type TYPE_STRING but .* specifies data-type TYPE_FP32",
-        ),
-        (
-            'max_batch_size: 4 input { name: "x" dims: 21 } input { name: "ids" }',
-            r"tensor 'x': the model expects 1 dimensions \(shape \[20\]\) behind the batch dimension but the"
-            r" model configuration specifies dims \[21\]",
-        ),
-        (
-            'max_batch_size: 4 input { name: "x" dims: -1 } input { name: "ids" }',
-            r"specifies dims \[-1\]",
-        ),
-        (
-            'input { name: "x" dims: [4, 21] } input { name: "ids" }',
-            r"the model expects 2 dimensions \(shape \[-1, 20\]\) but",
-        ),
-        (
-            'max_batch_size: 4 output { name: "score" dims: 4 reshape { shape: [2, 2] } }',
-            r"specifies reshape \[2, 2\]",
-        ),
-        (
-            'input { name: "x" optional: true } input { name: "ids" }',
-            "input 'x' is optional in the configuration, but the SavedModel has no value for it",
-        ),
-        (
-            'parameters { key: "TF_SIGNATURE_DEF" value { string_value: "other" } }',
-            "TF_SIGNATURE_DEF: signature 'other' is not there; there are serving_default",
-        ),
-        (
-            'parameters { key: "TF_SIGNATURE_DEF" value { string_value: "broken" } }',
-            "signature 'broken' cannot be called: why not",
-        ),
-        (
-            SEQUENCES.replace('"x"', '"z"'),
-            "sequence_batching: unexpected input 'z', the SavedModel has ids, x",
-        ),
-        (SEQUENCES, "output 'score' is TYPE_FP32 in the SavedModel and TYPE_INT64 in the configuration"),
-    ],
-)
-def test_what_contradicts_the_saved_model_is_refused_with_the_reason(text: str, said: str) -> None:
-    with pytest.raises(StartError, match=said) as caught:
-        contract(text)
-    assert str(caught.value).startswith("model 'm' version 1: ")
-
-
-def test_batch_dimension_must_be_there_and_free() -> None:
-    with pytest.raises(
-        StartError, match=r"max_batch_size is 4, but the model's shape \[3, 3\] has no free first"
-    ):
-        contract("max_batch_size: 4", WHOLE)
 
 
 def test_tensors_without_a_default_signature_are_refused() -> None:

@@ -12,7 +12,6 @@ import pytest
 from hotgraph_server.errors import StartError
 from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.models.contract import TensorContract
-from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import loader
 from hotgraph_server.repository.loader import load
@@ -127,15 +126,15 @@ def test_version_whose_contract_cannot_be_made_is_closed(
     saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a file that it names goes while it is loaded."""
-    versions = []
+    executors: list[threading.Thread] = []
 
-    def refuse(_: ModelSettings, version: Version) -> None:
-        versions.append(version)
+    def refuse(_: ModelSettings, title: str, *more: object) -> None:
+        executors.extend(one for one in threading.enumerate() if one.name == f"executor {title}")
         raise StartError("labels have gone")
 
     monkeypatch.setattr(loader, "contract_of", refuse)
     with pytest.raises(StartError, match="labels have gone"):
         loaded(saved_models["tf2_mlp"])
-    (version,) = versions
-    assert version.state is State.FAILED
-    assert version.stop(HANG_S)
+    (executor,) = executors
+    executor.join(HANG_S)
+    assert not executor.is_alive()

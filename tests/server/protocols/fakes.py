@@ -14,7 +14,7 @@ import numpy as np
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
 from hotgraph_server.call_observer import CallObserver
-from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded
+from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, RunFailed
 from hotgraph_server.execution.executor import Opened
 from hotgraph_server.models.admission import Admission
 from hotgraph_server.models.contract import Contract
@@ -34,6 +34,9 @@ from hotgraph_server.warmup.synthetic_inputs import Kind
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
+
+INVALID_ARGUMENT = 3
+"""TensorFlow's code."""
 
 Compute = Callable[..., Mapping[str, Array]]
 """The arrays of the inputs, in the signature's order, to the arrays of all outputs by alias."""
@@ -125,6 +128,8 @@ class FakeReply:
     def answer(self) -> bytes:
         """What would have been sent; raises what would have been translated."""
         assert self._finished.wait(PATIENCE_S), "never finished"
+        # As every transport does: a call that is over is cancelled no more.
+        self.cancel = None
         assert self._encode is not None
         return joined(self._encode())
 
@@ -245,6 +250,13 @@ def float_signature(
 def add_and_subtract(x: Array, y: Array) -> Mapping[str, Array]:
     """The function of `float_signature`."""
     return {"sum": x + y, "difference": x - y}
+
+
+def refuse_666(x: Array, y: Array) -> Mapping[str, Array]:
+    """`add_and_subtract`, but one value is more than the graph can bear."""
+    if (x == 666).any():
+        raise RunFailed(INVALID_ARGUMENT, "666 is not a number\n\t[[{{node x}}]]")
+    return add_and_subtract(x, y)
 
 
 def identity_signature(dtype: Any, *shape: int | None, name: str = "serving_default") -> Signature:

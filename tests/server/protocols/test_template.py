@@ -31,8 +31,8 @@ def floats(*values: float) -> Array:
     return np.array(values, np.float32)
 
 
-def learned(message: Message, arrays: list[Array], gaps: list[Span | None], **more: Any) -> Template[str]:
-    found = learn(message, "meaning", arrays, gaps, **more)
+def learned(message: Message, arrays: list[Array], spans: list[Span | None], **more: Any) -> Template[str]:
+    found = learn(message, "meaning", arrays, spans, **more)
     assert found is not None
     return found
 
@@ -111,10 +111,10 @@ def test_strings_are_structure_and_never_a_gap() -> None:
 
 
 @pytest.mark.parametrize(
-    "gap", [Span(4, 4), Span(4, 12), Span(0, 8), Span(4, 0)], ids=["short", "long", "elsewhere", "empty"]
+    "span", [Span(4, 4), Span(4, 12), Span(0, 8), Span(4, 0)], ids=["short", "long", "elsewhere", "empty"]
 )
-def test_gap_that_does_not_hold_the_tensor_is_none(gap: Span) -> None:
-    assert learn(ONE, "", [floats(1, 2)], [gap]) is None
+def test_gap_that_does_not_hold_the_tensor_is_none(span: Span) -> None:
+    assert learn(ONE, "", [floats(1, 2)], [span]) is None
 
 
 def test_text_differs_from_message_to_message_and_has_to_be_utf8() -> None:
@@ -155,16 +155,16 @@ def test_large_tensor_from_few_literals_is_not_kept_unless_it_lives_anyway() -> 
 
 @given(st.data())
 def test_exactly_the_messages_with_the_same_literals_fit(data: st.DataObject) -> None:
-    """However gaps and literals lie."""
+    """However spans and literals lie."""
     parts = data.draw(st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=5)), max_size=8))
-    message, gaps = b"", []
+    message, spans = b"", []
     for is_gap, content in parts:
         if is_gap:
-            gaps.append(Span(len(message), len(content)))
+            spans.append(Span(len(message), len(content)))
         message += content
-    arrays = [np.frombuffer(message, np.uint8, gap.length, gap.at) for gap in gaps]
-    known = learn(message, "", arrays, list(gaps))
-    if not gaps:
+    arrays = [np.frombuffer(message, np.uint8, span.length, span.at) for span in spans]
+    known = learn(message, "", arrays, list(spans))
+    if not spans:
         assert known is None
         return
     assert known is not None
@@ -172,10 +172,10 @@ def test_exactly_the_messages_with_the_same_literals_fit(data: st.DataObject) ->
     for at in data.draw(st.sets(st.integers(0, len(message) - 1), max_size=3)):
         other[at] ^= 0xFF
     differs = {at for at in range(len(message)) if other[at] != message[at]}
-    in_gaps = {at for gap in gaps for at in range(gap.at, gap.end)}
+    in_gaps = {at for span in spans for at in range(span.at, span.end)}
     for kind in KINDS:
         assert known.fits(kind(bytes(other))) == (differs <= in_gaps)
     if differs <= in_gaps:
         assert [array.tobytes() for array in known.inputs(bytes(other))] == [
-            bytes(other[gap.at : gap.end]) for gap in gaps
+            bytes(other[span.at : span.end]) for span in spans
         ]

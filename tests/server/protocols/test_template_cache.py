@@ -16,7 +16,7 @@ from ..fakes import HANG_S, switching_often
 
 
 def form(name: str, values: int = 1) -> bytes:
-    """A message called `name` with a gap of `values` bytes."""
+    """A message called `name` with a span of `values` bytes."""
     return name.encode() + bytes(values)
 
 

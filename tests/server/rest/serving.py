@@ -16,7 +16,7 @@ from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs import prediction, status
 from hotgraph_server.rest.app import Admit
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
@@ -111,8 +111,8 @@ class Rest:
         self.registry = Registry()
         self.versions: list[Version] = []
         self.graphs: list[FakeGraph] = []
-        prediction = tfs.prediction_service(self.registry)
-        models = tfs.model_service(Statuses(self.registry), lambda _: None, None)
+        predicting = prediction.service(self.registry)
+        models = status.service(Statuses(self.registry), lambda _: None, None)
         self.port = free_port()
         # The settings' 0 means none; here it is the test that wants a free one.
         settings = RestSettings(**{**vars(self.settings), "rest_port": self.port})
@@ -122,9 +122,9 @@ class Rest:
             settings,
             Methods(
                 self.registry,
-                prediction,
+                predicting,
                 models,
-                apart=JsonProcessPool(settings.rest_processes),
+                pool=JsonProcessPool(settings.rest_processes),
                 strict_shapes=self.strict_shapes,
             ),
             lambda: self.state,

@@ -44,7 +44,7 @@ def says_so_and_never_ends() -> None:
 
 
 def dies() -> None:
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fails_for_want_of_a_file() -> None:
@@ -52,31 +52,31 @@ def fails_for_want_of_a_file() -> None:
 
 
 @pytest.fixture
-def apart() -> Iterator[JsonProcessPool]:
+def pool() -> Iterator[JsonProcessPool]:
     found = JsonProcessPool(1)
     yield found
     found.stop()
 
 
 def there(
-    apart: JsonProcessPool, function: Callable[..., T], *args: Any, nbytes: int = SMALL, **kwargs: Any
+    pool: JsonProcessPool, function: Callable[..., T], *args: Any, nbytes: int = SMALL, **kwargs: Any
 ) -> T:
     """What a function returns in the process."""
-    return apart.submit(lambda: apart.run(function, *args, **kwargs), nbytes, "caller").result(HANG_S)
+    return pool.submit(lambda: pool.run(function, *args, **kwargs), nbytes, "caller").result(HANG_S)
 
 
-def test_function_runs_in_another_process_that_stays(apart: JsonProcessPool) -> None:
-    other = there(apart, os.getpid)
+def test_function_runs_in_another_process_that_stays(pool: JsonProcessPool) -> None:
+    other = there(pool, os.getpid)
     assert other != os.getpid()
-    assert there(apart, os.getpid) == other
+    assert there(pool, os.getpid) == other
 
 
-def test_what_is_not_submitted_runs_here(apart: JsonProcessPool) -> None:
-    assert apart.run(os.getpid) == os.getpid()
+def test_what_is_not_submitted_runs_here(pool: JsonProcessPool) -> None:
+    assert pool.run(os.getpid) == os.getpid()
     assert JsonProcessPool(0).run(os.getpid) == os.getpid()
 
 
-def test_request_and_response_are_the_same_as_here(apart: JsonProcessPool) -> None:
+def test_request_and_response_are_the_same_as_here(pool: JsonProcessPool) -> None:
     of = Signature(
         "serving_default",
         (TensorSpec("x", "x:0", np.dtype(np.float32), None), TensorSpec("t", "t:0", np.dtype(object), None)),
@@ -84,11 +84,11 @@ def test_request_and_response_are_the_same_as_here(apart: JsonProcessPool) -> No
         defaults={"t": np.array(b"a", object)},
     )
     body = b'{"instances": [{"x": 1}, {"x": NaN}]}' + b" " * 100_000
-    found = there(apart, json_predict.read_request, body, {"serving_default": of})
+    found = there(pool, json_predict.read_request, body, {"serving_default": of})
     here = json_predict.read_request(body, {"serving_default": of})
     assert repr(found) == repr(here)
     arrays = [np.array([1, np.nan], np.float32)]
-    written = there(apart, json_predict.write_outputs, ("y",), arrays, rows=True)
+    written = there(pool, json_predict.write_outputs, ("y",), arrays, rows=True)
     assert written == json_predict.write_outputs(("y",), arrays, rows=True)
 
 
@@ -103,81 +103,81 @@ def test_request_and_response_are_the_same_as_here(apart: JsonProcessPool) -> No
     ],
     ids=["all kinds", "many", "one", "none", "mixed"],
 )
-def test_strings_come_back_as_they_went(apart: JsonProcessPool, strings: np.ndarray[Any, Any]) -> None:
-    found = there(apart, np.asarray, strings)
+def test_strings_come_back_as_they_went(pool: JsonProcessPool, strings: np.ndarray[Any, Any]) -> None:
+    found = there(pool, np.asarray, strings)
     assert (found.shape, found.tolist()) == (strings.shape, strings.tolist())
 
 
-def test_error_comes_back_as_what_it_is(apart: JsonProcessPool) -> None:
+def test_error_comes_back_as_what_it_is(pool: JsonProcessPool) -> None:
     with pytest.raises(InvalidCall) as error:
-        there(apart, json_predict.read_request, b"{}", {"serving_default": signature()})
+        there(pool, json_predict.read_request, b"{}", {"serving_default": signature()})
     assert str(error.value) == "Missing 'inputs' or 'instances' key"
     # A job's own error is none of the process, whatever it is.
     with pytest.raises(OSError, match="a job's own error"):
-        there(apart, fails_for_want_of_a_file)
-    assert there(apart, os.getpid) != os.getpid()
+        there(pool, fails_for_want_of_a_file)
+    assert there(pool, os.getpid) != os.getpid()
 
 
-def test_process_that_dies_takes_its_job_with_it_and_no_other(apart: JsonProcessPool) -> None:
-    first = there(apart, os.getpid)
+def test_process_that_dies_takes_its_job_with_it_and_no_other(pool: JsonProcessPool) -> None:
+    first = there(pool, os.getpid)
     with pytest.raises(NotReady, match="has ended"):
-        there(apart, dies)
-    second = there(apart, os.getpid)
+        there(pool, dies)
+    second = there(pool, os.getpid)
     assert second not in (first, os.getpid())
     # One that has died while nobody asked costs nobody anything.
     with os.fdopen(os.pidfd_open(second)) as lost:
         os.kill(second, signal.SIGKILL)
         assert select.select([lost], [], [], HANG_S)[0]
-    assert there(apart, os.getpid) not in (second, os.getpid())
+    assert there(pool, os.getpid) not in (second, os.getpid())
 
 
 def test_job_that_takes_too_long_is_ended_with_its_process() -> None:
-    apart = JsonProcessPool(1, limit_s=0.001)
+    pool = JsonProcessPool(1, limit_s=0.001)
     with pytest.raises(DeadlineExceeded, match=r"its JSON has taken longer than 0.001 s"):
-        there(apart, never_ends)
-    apart.stop()
+        there(pool, never_ends)
+    pool.stop()
 
 
-def test_job_is_ended_at_its_calls_deadline(apart: JsonProcessPool) -> None:
-    soon = apart.submit(lambda: apart.run(never_ends), 1, "caller", time.monotonic() + 0.01)
+def test_job_is_ended_at_its_calls_deadline(pool: JsonProcessPool) -> None:
+    soon = pool.submit(lambda: pool.run(never_ends), 1, "caller", time.monotonic() + 0.01)
     with pytest.raises(DeadlineExceeded):
         soon.result(HANG_S)
-    late = apart.submit(lambda: apart.run(os.getpid), 1, "caller", time.monotonic())
+    late = pool.submit(lambda: pool.run(os.getpid), 1, "caller", time.monotonic())
     with pytest.raises(DeadlineExceeded):
         late.result(HANG_S)
 
 
 def test_large_job_does_not_keep_out_small_ones() -> None:
-    apart = JsonProcessPool(2)
-    stuck = [apart.submit(lambda: apart.run(never_ends), LARGE, "attacker") for _ in range(3)]
+    pool = JsonProcessPool(2)
+    stuck = [pool.submit(lambda: pool.run(never_ends), LARGE, "attacker") for _ in range(3)]
     for _ in range(3):
-        assert there(apart, os.getpid) != os.getpid()
+        assert there(pool, os.getpid) != os.getpid()
     assert not any(future.done() for future in stuck)
-    apart.stop()
+    pool.stop()
     for future in stuck:
         with pytest.raises(Draining):
             future.result(HANG_S)
 
 
-def test_job_that_is_given_up_while_it_waits_never_runs(apart: JsonProcessPool) -> None:
+def test_job_that_is_given_up_while_it_waits_never_runs(pool: JsonProcessPool) -> None:
     begun, go = threading.Event(), threading.Event()
 
     def held() -> None:
         begun.set()
         assert go.wait(HANG_S)
 
-    running = apart.submit(held, SMALL, "caller")
+    running = pool.submit(held, SMALL, "caller")
     assert begun.wait(HANG_S)
-    waiting = apart.submit(lambda: pytest.fail("it ran"), SMALL, "caller")
+    waiting = pool.submit(lambda: pytest.fail("it ran"), SMALL, "caller")
     assert waiting.cancel()
     go.set()
     running.result(HANG_S)
-    assert there(apart, os.getpid) != os.getpid()
+    assert there(pool, os.getpid) != os.getpid()
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "not allowed"), ImportError("no sem_open")])
 def test_machine_that_allows_no_processes_is_told_once_and_everything_runs_here(
-    apart: JsonProcessPool,
+    pool: JsonProcessPool,
     error: Exception,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -188,13 +188,13 @@ def test_machine_that_allows_no_processes_is_told_once_and_everything_runs_here(
     monkeypatch.setattr(multiprocessing, "get_context", refuse)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert there(apart, os.getpid) == os.getpid()
+            assert there(pool, os.getpid) == os.getpid()
     (line,) = [one.message for one in caplog.records if "own process" in one.message]
     assert repr(error) in line
 
 
 def test_server_without_files_refuses_for_now_and_reads_nothing_here(
-    apart: JsonProcessPool, monkeypatch: pytest.MonkeyPatch
+    pool: JsonProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -202,23 +202,23 @@ def test_server_without_files_refuses_for_now_and_reads_nothing_here(
     with monkeypatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", full)
         with pytest.raises(NotReady, match="cannot be read now"):
-            there(apart, os.getpid)
-    assert there(apart, os.getpid) != os.getpid()
+            there(pool, os.getpid)
+    assert there(pool, os.getpid) != os.getpid()
 
 
-def test_process_outlives_what_a_closing_terminal_sends(apart: JsonProcessPool) -> None:
+def test_process_outlives_what_a_closing_terminal_sends(pool: JsonProcessPool) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
-        other = there(apart, os.getpid)
+        other = there(pool, os.getpid)
         os.kill(other, number)
-        assert there(apart, os.getpid) == other
+        assert there(pool, os.getpid) == other
 
 
-def test_after_the_stop_nothing_is_taken(apart: JsonProcessPool) -> None:
-    assert there(apart, os.getpid) != os.getpid()
-    apart.stop()
-    apart.stop()
+def test_after_the_stop_nothing_is_taken(pool: JsonProcessPool) -> None:
+    assert there(pool, os.getpid) != os.getpid()
+    pool.stop()
+    pool.stop()
     with pytest.raises(Draining):
-        there(apart, os.getpid)
+        there(pool, os.getpid)
 
 
 SERVER = """
@@ -227,16 +227,16 @@ from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from tests.server.rest.test_json_process_pool import says_so_and_never_ends
 
 if __name__ == "__main__":
-    apart = JsonProcessPool(1)
-    print(apart.submit(lambda: apart.run(os.getpid), 1, "").result(), flush=True)
-    apart.submit(lambda: apart.run(says_so_and_never_ends), 1, "").result()
+    pool = JsonProcessPool(1)
+    print(pool.submit(lambda: pool.run(os.getpid), 1, "").result(), flush=True)
+    pool.submit(lambda: pool.run(says_so_and_never_ends), 1, "").result()
 """
 
 
 @needs_pidfd
 @pytest.mark.parametrize("busy", [True, False])
 def test_process_does_not_outlive_a_server_that_is_killed(busy: bool) -> None:
-    script = SERVER if busy else SERVER.replace("apart.run(says_so_and_never_ends)", "sys.stdin.read()")
+    script = SERVER if busy else SERVER.replace("pool.run(says_so_and_never_ends)", "sys.stdin.read()")
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None

@@ -306,17 +306,18 @@ def test_device_is_known_by_its_full_name(device: str, canonical: str) -> None:
     assert SessionSettings(device=device).canonical_device == canonical
 
 
-@pytest.mark.parametrize("field", ALL, ids=[field.name for field in ALL])
-def test_every_setting_has_help_and_a_kind_that_fits_its_default(field: dataclasses.Field[Any]) -> None:
-    assert len(field.metadata["help"]) > 10
-    default = field.default_factory() if callable(field.default_factory) else field.default
-    # A list that does not change is a tuple; where nothing said is a third thing to say, there is no default.
-    kind = tuple if field.metadata["kind"] is list else field.metadata["kind"]
-    assert default is None or type(default) is kind
+def test_every_setting_has_help_and_a_kind_that_fits_its_default() -> None:
     # What argparse can read; the file can say more.
     flags = (str, int, float, bool, list)
-    assert field.metadata["kind"] in (flags if field.metadata["flag"] else (*flags, tuple, dict, QueuePolicy))
-    assert not field.metadata["choices"] or default in field.metadata["choices"]
+    for field in ALL:
+        said = field.metadata
+        assert len(said["help"]) > 10, field.name
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        # A list that does not change is a tuple; None where nothing said is a third thing to say.
+        kind = tuple if said["kind"] is list else said["kind"]
+        assert default is None or type(default) is kind, field.name
+        assert said["kind"] in (flags if said["flag"] else (*flags, tuple, dict, QueuePolicy)), field.name
+        assert not said["choices"] or default in said["choices"], field.name
 
 
 def test_no_name_is_declared_twice() -> None:

@@ -12,7 +12,8 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection_pb2
 
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.protocols import tfs, v2
+from hotgraph_server.protocols.tfs import prediction, status
+from hotgraph_server.protocols.v2 import service as v2
 
 from .conftest import PATIENCE_S, Connect, Serve
 
@@ -31,9 +32,9 @@ def channel(serve: Serve, connect: Connect) -> grpc.Channel:
     return connect(
         serve(
             v2.service(registry, lambda: True),
-            tfs.prediction_service(registry),
+            prediction.service(registry),
             # What there is to be asked about is nobody's question here.
-            tfs.model_service(cast(Any, None), lambda _: None, None),
+            status.service(cast(Any, None), lambda _: None, None),
         )
     )
 

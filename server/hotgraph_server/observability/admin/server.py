@@ -130,7 +130,7 @@ class AdminServer:
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), _WRITE_S)
         except (OSError, EOFError, asyncio.TimeoutError):
-            # The client has gone, or wants nothing; nobody is there to be told.
+            # The client has gone, or wants nothing; there is no one to be told.
             pass
         finally:
             _abort(writer)

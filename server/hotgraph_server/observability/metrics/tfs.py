@@ -8,7 +8,7 @@ bounds, which is all the same to ``histogram_quantile``.
 What differs:
 
 * Calls are counted from the queue on. A request that no queue has taken (a wrong name, a broken message) is
-  in none of these figures, so nobody can make series by inventing names of models.
+  in none of these figures, so no caller can make series by inventing names of models.
 * All protocols count. Where TensorFlow Serving tells `API` and `entrypoint` apart we know the signature, so
   these two labels are not there.
 * A call that fails in the graph has the status UNKNOWN, whatever code TensorFlow gave it.

@@ -2,7 +2,7 @@
 
 The prefix of a caller's ``logging_config`` is a path in that folder: relative, or absolute and within it. It
 is followed through links as far as it is there, and what it is then must lie in the folder. What is used is
-the path so found, not the caller's; nobody who writes to the folder by these logs can put a link there.
+the path so found, not the caller's; no caller who writes to the folder by these logs can put a link there.
 """
 
 from __future__ import annotations

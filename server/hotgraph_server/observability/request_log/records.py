@@ -1,7 +1,7 @@
 """A call and its answer as one PredictionLog, put together from their bytes. Pure.
 
-Nothing is parsed but what has to be known: whose call it was. So a record of 5 MB costs a copy, and nobody
-needs the messages' classes.
+Nothing is parsed but what has to be known: whose call it was. So a record of 5 MB costs a copy, and the
+messages' classes are not needed.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.observability.request_log import records
 from hotgraph_server.observability.request_log.writer import LogWriter
 from hotgraph_server.settings import LogSettings, ModelSettings
+from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, Service, joined
+from hotgraph_server.transport.service import Answered, HotMethod, Reply, Service, joined
 
 # For a disk that is slow at the end; what is left then is lost.
 _STOP_S = 5.0
@@ -89,12 +89,12 @@ class RequestLogs:
                 if drawn < highest:
                     log = self._logs.get(records.model_name(name, message) or "")
                     if log is not None and drawn < log.sampling_rate:
-                        reply = _Kept(reply, self._keeper(name, bytes(message), log))
+                        reply = _RecordedReply(reply, self._keeping(name, bytes(message), log))
             method(message, reply)
 
         return look
 
-    def _keeper(self, method: str, request: bytes, log: LogSettings) -> Callable[[bytes], None]:
+    def _keeping(self, method: str, request: bytes, log: LogSettings) -> Callable[[bytes], None]:
         def keep(response: bytes) -> None:
             timestamp_s = int(self._now())
 
@@ -106,12 +106,11 @@ class RequestLogs:
         return keep
 
 
-class _Kept:
-    """A reply whose answer, once encoded, is kept."""
+class _RecordedReply(ForwardingReply):
+    """A reply whose answer, once encoded, is given to `keep` too."""
 
     def __init__(self, reply: Reply, keep: Callable[[bytes], None]) -> None:
-        self.deadline = reply.deadline
-        self._reply = reply
+        super().__init__(reply)
         self._keep = keep
 
     def finish(self, encode: Callable[[], Answered]) -> None:
@@ -123,17 +122,3 @@ class _Kept:
             return response
 
         self._reply.finish(kept)
-
-    def when_gone(self, cancel: Callable[[], Left]) -> None:
-        self._reply.when_gone(cancel)
-
-    def expire_at(self, deadline: float) -> None:
-        self._reply.expire_at(deadline)
-
-    @property
-    def peer(self) -> str:
-        return self._reply.peer
-
-    @property
-    def observer(self) -> CallObserver | None:
-        return self._reply.observer

@@ -17,15 +17,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hotgraph_server.errors import first_line
-from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, WriteBudget
+from hotgraph_server.threads.budgeted_writer import BudgetedWriter
+from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,11 +58,10 @@ class Disk(Protocol):
 
 
 class Waiting(NamedTuple):
-    """A record on its way: where it goes, what makes its bytes, and how many credits it holds."""
+    """A record on its way: where it goes, and what makes its bytes."""
 
     prefix: str
     make: Callable[[], bytes]
-    credits: int
 
 
 class _Open:
@@ -79,22 +77,19 @@ class _Open:
 
 @dataclass
 class _Failing:
-    """A log that cannot be written: until when nobody tries, and what was lost."""
+    """A log that cannot be written: until when it is not tried, and what was lost."""
 
     until: float
     lost: int = 0
 
 
-class LogWriter:
+class LogWriter(BudgetedWriter[Waiting]):
     """See the head of this file.
 
     Args:
         disk: where files are made; None: wherever TensorFlow can write.
         now: seconds since 1970, for files' names.
         clock: monotonic seconds.
-
-    Attributes:
-        lost: how many records were not written, whyever.
     """
 
     def __init__(
@@ -104,29 +99,14 @@ class LogWriter:
         credits: int = CREDITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lost = 0
+        super().__init__("request log", "the request log is", credits)
         self._disk = disk or TensorFlowDisk()
         self._now = now
         self._clock = clock
-        self._credits = WriteBudget(credits)
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         # The rest belongs to the thread.
         self._files: dict[str, _Open] = {}
         self._failing: dict[str, _Failing] = {}
         self._opened = 0
-        self._thread = threading.Thread(target=self._run, name="request log", daemon=True)
-
-    def start(self) -> None:
-        """Begin to write what is offered."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """Write what waits, close the files and end; a warning says if that takes longer than `timeout_s`
-        seconds."""
-        self._queue.put(None)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            _LOG.warning("the request log is not all written after %.0f s; the rest is lost", timeout_s)
 
     def offer(self, prefix: str, nbytes: int, make: Callable[[], bytes]) -> bool:
         """Have a record written, if there is room for it. Any thread may call this, wherever it is.
@@ -139,35 +119,24 @@ class LogWriter:
         Returns:
             Is it taken?
         """
-        wanted = max(1, -(-nbytes // CREDIT_BYTES))
-        if not self._credits.take(wanted):
-            return False
-        self._queue.put(Waiting(prefix, make, wanted))
-        return True
+        return self._offer(Waiting(prefix, make), max(1, -(-nbytes // CREDIT_BYTES)))
 
-    def _run(self) -> None:
-        while True:
-            if self._queue.empty():
-                self._tidy()
-            waiting = self._queue.get()
-            if waiting is None:
-                break
-            self._write(waiting)
-            self._credits.give_back(waiting.credits)
-        self._tidy()
+    def close(self) -> None:
+        """See BudgetedWriter."""
         for prefix in list(self._files):
             self._close(prefix)
         for prefix in list(self._failing):
             self._tell_lost(prefix)
 
-    def _write(self, waiting: Waiting) -> None:
-        prefix = waiting.prefix
+    def write(self, item: Waiting) -> None:
+        """See BudgetedWriter."""
+        prefix = item.prefix
         failing = self._failing.get(prefix)
         if failing is not None and self._clock() < failing.until:
             self._lose(failing, 1)
             return
         try:
-            record = waiting.make()
+            record = item.make()
         except Exception:
             self.lost += 1
             _LOG.exception("request log %s: a record could not be made", prefix)
@@ -192,16 +161,14 @@ class LogWriter:
             # OSError, and whatever TensorFlow's file systems raise: no record is worth the thread.
             self._give_up(prefix, error)
 
-    def _tidy(self) -> None:
-        """Before the thread sleeps: what is written shall be on disk, and what was lost shall be told."""
+    def idle(self) -> None:
+        """What is written shall be on disk, and what was lost shall be told."""
         for prefix, file in list(self._files.items()):
             try:
                 self._flush(prefix, file)
             except Exception as error:
                 self._give_up(prefix, error)
-        refused = self._credits.refused()
-        if refused:
-            self.lost += refused
+        if refused := self._count_refused():
             _LOG.warning("request log: %d calls were not written down, because too many waited", refused)
 
     def _flush(self, prefix: str, file: _Open) -> None:

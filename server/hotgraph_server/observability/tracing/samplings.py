@@ -57,7 +57,7 @@ class Samplings:
         return dataclasses.replace(config, count=max(config.count - self._counters_of(model).drawn, 0))
 
     def change(self, change: Change, model: str = _ALL) -> None:
-        """Say something anew, for one model or for all."""
+        """Say something else, for one model or for all."""
         said = self._said.setdefault(model, {})
         self._counters.setdefault(model, _Counters())
         for name, value in change.items():

@@ -22,6 +22,7 @@ from hotgraph_server.observability.tracing.samplings import Samplings
 from hotgraph_server.observability.tracing.trace import Trace
 from hotgraph_server.observability.tracing.writer import TraceWriter
 from hotgraph_server.settings import TraceSettings
+from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, values_of
 from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, joined
 
@@ -78,7 +79,7 @@ class Tracing:
             return self._samplings.shown(model)
 
     def change(self, change: Change, model: str = "") -> None:
-        """Say anew what is traced, for one model or for all."""
+        """Say what is traced from now on, for one model or for all."""
         with self._lock:
             self._samplings.change(change, model)
             self._on = self._samplings.any_active
@@ -116,17 +117,19 @@ def _follow(trace: Trace, method: HotMethod, message: Message, reply: Reply, wri
         raise
 
 
-class _TracedReply:
+class _TracedReply(ForwardingReply):
     """A reply whose call is traced to its end."""
 
     def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter) -> None:
-        self.deadline = reply.deadline
-        self.observer = trace
+        super().__init__(reply)
         self._trace = trace
-        self._reply = reply
         self._writer = writer
-        # Taken once, by whoever ends the trace: the caller may leave while its answer is written.
+        # Taken once, by the thread that ends the trace: the caller may leave while its answer is written.
         self._to_end = collections.deque([None])
+
+    @property
+    def observer(self) -> Trace:
+        return self._trace
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         trace = self._trace
@@ -154,13 +157,6 @@ class _TracedReply:
             return told
 
         self._reply.when_gone(left)
-
-    def expire_at(self, deadline: float) -> None:
-        self._reply.expire_at(deadline)
-
-    @property
-    def peer(self) -> str:
-        return self._reply.peer
 
     def end(self) -> None:
         """The trace is complete; once."""

@@ -16,39 +16,31 @@ import contextlib
 import json
 import logging
 import os
-import queue
 import stat
-import threading
 from collections.abc import Iterable
 from typing import Any
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.observability.tracing.trace import Trace
-from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS, WriteBudget
+from hotgraph_server.threads.budgeted_writer import BudgetedWriter
+from hotgraph_server.threads.write_budget import CREDIT_BYTES, CREDITS
 
 _LOG = logging.getLogger(__name__)
 
 _END = b"\n]\n"
 
 
-class TraceWriter:
-    """See the head of this file; `path` is the name of the file, or what comes before its number.
-
-    Attributes:
-        lost: how many were not written, whyever.
-    """
+class TraceWriter(BudgetedWriter[Trace]):
+    """See the head of this file; `path` is the name of the file, or what comes before its number."""
 
     def __init__(self, path: str, credits: int = CREDITS) -> None:
-        self.lost = 0
+        super().__init__("traces", "the traces are", credits)
         self._path = path
-        self._credits = WriteBudget(credits)
-        self._queue: queue.SimpleQueue[tuple[Trace, int] | None] = queue.SimpleQueue()
         # The rest belongs to the thread.
         self._whole: _ArrayFile | None = None
         self._numbered: dict[str, _ArrayFile] = {}
         self._opened = 0
         self._unwritten = 0  # since the last that could be written
-        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
     def start(self) -> None:
         """Begin to write what is offered.
@@ -59,16 +51,7 @@ class TraceWriter:
         folder = os.path.dirname(self._path) or "."
         if not os.access(folder, os.W_OK) or os.path.isdir(self._path):
             raise StartError(f"--trace-file {self._path} cannot be written")
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """Write what waits and end; a warning says if that takes longer than `timeout_s` seconds."""
-        if self._thread.ident is None:
-            return
-        self._queue.put(None)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            _LOG.warning("the traces are not all written after %.0f s; the rest is lost", timeout_s)
+        super().start()
 
     def offer(self, trace: Trace) -> bool:
         """Have a trace written, if there is room for it. Any thread may call this, wherever it is.
@@ -76,37 +59,27 @@ class TraceWriter:
         Returns:
             Is it taken?
         """
-        wanted = 1 + trace.nbytes // CREDIT_BYTES
-        if not self._credits.take(wanted):
-            return False
-        self._queue.put((trace, wanted))
-        return True
+        return self._offer(trace, 1 + trace.nbytes // CREDIT_BYTES)
 
-    def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            trace, credits = item
-            self._write(trace)
-            self._credits.give_back(credits)
-            if self._queue.empty():
-                self._tell_lost()
-        self._tell_lost()
+    def idle(self) -> None:
+        """See BudgetedWriter."""
+        if refused := self._count_refused():
+            _LOG.warning("%d traces were not written, because too many waited", refused)
+
+    def close(self) -> None:
+        """See BudgetedWriter."""
         self._tell_unwritten()
         for file in (*self._numbered.values(), *filter(None, [self._whole])):
             file.close()
 
-    def _tell_lost(self) -> None:
-        lost = self._credits.refused()
-        if lost:
-            self.lost += lost
-            _LOG.warning("%d traces were not written, because too many waited", lost)
-
-    def _write(self, trace: Trace) -> None:
-        of, numbered = trace.drawn.of, trace.drawn.log_frequency > 0
+    def write(self, item: Trace) -> None:
+        """See BudgetedWriter."""
+        of, numbered = item.drawn.of, item.drawn.log_frequency > 0
         try:
             file = self._numbered.get(of) if numbered else self._whole
             if file is None:
                 file = _ArrayFile(f"{self._path}.{self._opened}" if numbered else self._path)
-            file.add(trace.entries())
+            file.add(item.entries())
         except Exception as error:
             # No trace is worth the thread.
             self._unwritten += 1
@@ -121,7 +94,7 @@ class TraceWriter:
         # A number is used up with the first trace under it.
         self._opened += file.traces == 1
         self._numbered[of] = file
-        if file.traces >= trace.drawn.log_frequency:
+        if file.traces >= item.drawn.log_frequency:
             self._numbered.pop(of).close()
 
     def _tell_unwritten(self) -> None:
@@ -179,6 +152,6 @@ class _ArrayFile:
                 self._file.truncate(self._end + len(_END))
                 return
             self.close()
-            # Nobody's device, if that is what the file is.
+            # Never a device, if that is what the file is.
             if stat.S_ISREG(os.stat(self._path).st_mode):
                 os.unlink(self._path)

@@ -168,7 +168,7 @@ def _from_content(alias: str, content: bytes | memoryview, dtype: np.dtype[Any],
 
 def _strings_from_content(alias: str, content: memoryview, count: int) -> Array:
     """Strings as TensorFlow's C++ writes them into one piece: all their lengths, then all their bytes."""
-    # Each takes a byte at least, so that nobody makes us fill much memory for a small message.
+    # Each takes a byte at least, so that no caller makes us fill much memory for a small message.
     if count > len(content):
         raise _unreadable(alias, f"expected {count} strings in {len(content)} bytes")
     strings = np.empty(count, STRING)

@@ -23,7 +23,7 @@ from hotgraph_server.warmup.warmup_calls import WarmupCall, WarmupSource
 _LOG = logging.getLogger(__name__)
 
 _MAX_RECORDS = 64
-_MAX_BYTES = 4 * 2**20
+MAX_BYTES = 4 * 2**20
 
 
 def logged_in(prefix: str) -> WarmupSource:
@@ -41,7 +41,7 @@ def _logged(
     try:
         for record in islice(read_records(path), _MAX_RECORDS):
             read += len(record)
-            if read > _MAX_BYTES:
+            if read > MAX_BYTES:
                 return
             try:
                 yield from calls_of(record, f"a record of {path}", signatures, unusable)

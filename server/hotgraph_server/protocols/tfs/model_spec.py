@@ -1,7 +1,7 @@
 """Which version a ModelSpec means, and what to say when there is none.
 
 A spec names a version by its number or by a label (of the two the last one on the wire counts: they are a
-oneof), or says neither and means the latest that is live. A label that nobody has given and that is a number
+oneof), or says neither and means the latest that is live. A label that no version has and that is a number
 means the version of that number.
 """
 

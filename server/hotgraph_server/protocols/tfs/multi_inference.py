@@ -2,9 +2,9 @@
 
 Each task is a call of its own, all of them are queued together, and their answers are joined; the first error
 is the answer's, and the others' calls are then cancelled. TensorFlow Serving runs all tasks at once, which
-spares the second parsing of the examples. Here that would need signatures that nobody saved, one for each
-choice of tasks, each with its own trial and plan, and calls of such would share batches with nothing but each
-other. As they are, they share them with all calls of their signatures, however these came in.
+spares the second parsing of the examples. Here that would need signatures that the SavedModel lacks, one for
+each choice of tasks, each with its own trial and plan, and calls of such would share batches with nothing but
+each other. As they are, they share them with all calls of their signatures, however these came in.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ class Predict(FastPath[Asked]):
             if version is not None and version is asked.version():
                 self._submit(version, asked, template.inputs(message), reply)
                 return
-        self._take_the_long_way(message, reply)
+        self._take_full_path(message, reply)
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, large = decode.read_request(message)
         version = model_spec.find_for(self._registry, request)
         spec = request.model_spec
@@ -70,7 +70,7 @@ class Predict(FastPath[Asked]):
         )
         outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
-        self._remember(message, asked, version, inputs, lambda: (spans.tensor_gaps(message, request), None))
+        self._remember(message, asked, version, inputs, lambda: (spans.tensor_spans(message, request), None))
         self._submit(version, asked, inputs, reply)
 
     def _submit(self, version: Version, asked: Asked, inputs: Sequence[Array], reply: Reply) -> None:

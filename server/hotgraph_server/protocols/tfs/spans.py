@@ -17,7 +17,7 @@ _CONTENT = 4
 _PACKED = {1: 5, 2: 6}
 
 
-def tensor_gaps(message: Message, request: Any) -> dict[str, Span]:
+def tensor_spans(message: Message, request: Any) -> dict[str, Span]:
     """By alias, where the one value lies that holds its tensor; inputs without such a value are left out.
 
     Args:
@@ -31,7 +31,7 @@ def tensor_gaps(message: Message, request: Any) -> dict[str, Span]:
     if len(entries) != len(request.inputs):
         # An alias twice: which one counts is not worth the thought here.
         return {}
-    gaps: dict[str, Span] = {}
+    spans: dict[str, Span] = {}
     for entry in entries:
         keys, tensors = values_of(view, _KEY, entry), values_of(view, _VALUE, entry)
         if len(keys) == len(tensors) == 1:
@@ -42,5 +42,5 @@ def tensor_gaps(message: Message, request: Any) -> dict[str, Span]:
             if not values and packed is not None:
                 values = values_of(view, packed, tensors[0])
             if len(values) == 1:
-                gaps[alias] = values[0]
-    return gaps
+                spans[alias] = values[0]
+    return spans

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2
 
 from hotgraph_server.errors import LOADING, InvalidCall, NotAvailable, NotFound, NotReady, Unsupported
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
+from hotgraph_server.observability.metrics.growth import Counters, Growth
 from hotgraph_server.protocols.tfs.model_config import models_of
 from hotgraph_server.settings import ModelFactory, ModelSettings
 from hotgraph_server.transport.message_fields import Message
@@ -49,10 +50,6 @@ Reconfigure = Callable[[Sequence[ModelSettings]], None]
 """Takes the models to be served from now on; raises ConfigError."""
 
 
-Counters = Callable[[], Mapping[str, Mapping[Any, int]]]
-"""What only grows, by TensorFlow Serving's name of it: its series, each by whatever tells them apart."""
-
-
 def service(
     models: Models,
     reconfigure: Reconfigure,
@@ -66,7 +63,8 @@ def service(
         models: what it tells about.
         reconfigure: what a new list of models is given to.
         make: what a model is like that such a list names; None: no caller may change the list.
-        counters: of which a caller may be told how much they grew while his list was taken in.
+        counters: by TensorFlow Serving's names of them; a caller may be told how much they grew while its
+            list was taken in.
         is_starting: does the server take no calls yet? Then nothing is available, whatever is loaded.
     """
     reload = _Reload(models, reconfigure, make, counters)
@@ -101,7 +99,7 @@ def _status(models: Models, is_starting: Callable[[], bool], request: Any) -> An
     states = _STATES_AT_START if is_starting() else _STATES
     statuses = models.statuses(spec.name)
     if not statuses and states is _STATES_AT_START:
-        # It may be one whose folder nobody has looked at yet, or that is still to come.
+        # It may be one whose folder has not been looked at yet, or that is still to come.
         raise NotReady(LOADING)
     if not statuses:
         raise NotFound(f"Could not find any versions of model {spec.name}")
@@ -156,45 +154,22 @@ class _Reload:
         if self._make_model is None:
             raise Unsupported("the models of this server are those of its command line; see --poll-s")
         models = models_of(config, self._make_model)
-        growth = _Growth(self._counters, request.metric_names)
+        growth = Growth(self._counters, request.metric_names)
         before = set(self._models.models())
         self._reconfigure(models)
         new = {model.name for model in models} - before
         reply.when_gone(self._models.when_settled(new, functools.partial(_tell, reply, growth)))
 
 
-class _Growth:
-    """How much counters grow from now on."""
-
-    def __init__(self, counters: Counters, names: Sequence[str]) -> None:
-        self._counters = counters
-        self._names = tuple(names)
-        self._before = counters() if names else {}
-
-    def metrics(self) -> list[Any]:
-        """A Metric message for each of the names that is there. Series of versions that have gone meanwhile
-        count no more."""
-        if not self._names:
-            return []
-        now = self._counters()
-        return [
-            model_management_pb2.Metric(
-                name=name, int64_value_increase=_increase(self._before.get(name, {}), now[name])
-            )
-            for name in self._names
-            if name in now
-        ]
-
-
-def _increase(before: Mapping[Hashable, int], now: Mapping[Hashable, int]) -> int:
-    return sum(count - before.get(series, 0) for series, count in now.items())
-
-
-def _tell(reply: Reply, growth: _Growth, unavailable: list[Unavailable]) -> None:
+def _tell(reply: Reply, growth: Growth, unavailable: list[Unavailable]) -> None:
     def encode() -> bytes:
         if unavailable:
             raise NotAvailable(not_available(unavailable))
-        response = model_management_pb2.ReloadConfigResponse(metric=growth.metrics())
+        metrics = [
+            model_management_pb2.Metric(name=name, int64_value_increase=increase)
+            for name, increase in growth.by_name()
+        ]
+        response = model_management_pb2.ReloadConfigResponse(metric=metrics)
         response.status.SetInParent()
         return bytes(response.SerializeToString())
 

@@ -2,7 +2,3 @@
 
 Nothing here knows of the other protocol (tfs/).
 """
-
-from hotgraph_server.protocols.v2.service import service
-
-__all__ = ["service"]

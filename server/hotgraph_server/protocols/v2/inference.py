@@ -80,9 +80,9 @@ class Infer(FastPath[Asked]):
             ):
                 _submit(version, asked, template.inputs(message), request_id, reply)
                 return
-        self._take_the_long_way(message, reply)
+        self._take_full_path(message, reply)
 
-    def _take_the_long_way(self, message: Message, reply: Reply) -> None:
+    def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, raw = codec.read_request(message)
         try:
             number = models.requested_number(request.model_version)
@@ -97,7 +97,7 @@ class Infer(FastPath[Asked]):
                 asked,
                 version,
                 inputs,
-                lambda: (spans.tensor_gaps(message, request), spans.id_gap(message)),
+                lambda: (spans.tensor_spans(message, request), spans.id_span(message)),
             )
         _submit(version, asked, inputs, request.id, reply)
 

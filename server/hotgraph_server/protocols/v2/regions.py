@@ -5,7 +5,7 @@ their inputs are and where their outputs belong. What is promised:
 
 * Nothing but regular files directly in /dev/shm is ever opened: a key is one file name, links are not
   followed, and a pipe or a device that lies there is not waited for. The names of the system's semaphores are
-  refused, and all that lack the prefix if the settings have one. Within that, whoever may call the server can
+  refused, and all that lack the prefix if the settings have one. Within that, callers of the server can
   read and write what the server's user can: that is why it is off by default.
 * Bounds are checked when a region is registered, against the file, and again for every use, against the
   region.
@@ -43,7 +43,7 @@ OFF = "client shared memory is off; a server started with --allow-client-shm tak
 """What clients are told where there are no regions."""
 
 _MAX_NAME = 1024
-# glibc keeps sem_open's semaphores in the same folder; writing into one can hang whoever shares it.
+# glibc keeps sem_open's semaphores in the same folder; writing into one can hang the processes that share it.
 _SEMAPHORES = "sem."
 _MIB = 1 << 20
 # TensorFlow takes memory that begins at a multiple of this without copying it.
@@ -54,7 +54,7 @@ Bytes = bytes | bytearray | memoryview
 
 
 class _File:
-    """An open file that is closed when nobody has it any more, and not before.
+    """An open file that is closed when its last user lets go of it, and not before.
 
     Closed sooner, its number would be given to the next file or socket that is opened, and a call that is
     reading at that moment would read from there.
@@ -185,7 +185,7 @@ class Regions:
     def unregister_all(self) -> None:
         """Forget all regions."""
         with self._lock:
-            # Files are closed by whoever drops them last: not under the lock.
+            # The last user of a file closes it: not under the lock.
             forgotten, self._known = self._known, {}
             self._nbytes = 0
         forgotten.clear()
@@ -212,7 +212,7 @@ class Regions:
             nbytes: how much.
 
         Returns:
-            `nbytes` bytes that nobody else has, writable, beginning at a multiple of 64 in memory.
+            `nbytes` bytes that are the caller's alone, writable, beginning at a multiple of 64 in memory.
 
         Raises:
             NotFound: there is no such region.

@@ -44,7 +44,7 @@ def service(
         regions: shared memory that clients may register; None: they may not.
         traced: makes of ModelInfer one whose calls may be traced; for calls in streams as well.
         more: tables of methods that need more than the registry: model_control.py, trace_settings.py and
-            their like, made by whoever has what they need.
+            their like, made by the server, which has what they need.
     """
     infer = Infer(registry, regions)
     return tables.merged(

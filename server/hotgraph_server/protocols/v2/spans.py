@@ -17,7 +17,7 @@ _PACKED = {
 }
 
 
-def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Span]:
+def tensor_spans(message: Message, request: ModelInferRequest) -> dict[str, Span]:
     """By input, where the one value lies that holds its tensor; inputs without such a value are left out.
 
     Args:
@@ -29,10 +29,10 @@ def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Span]
     view = memoryview(message)
     raw = values_of(view, _RAW)
     if raw:
-        # Values too many are ignored by whoever reads them, and not worth the thought here.
+        # Surplus values are ignored when the message is read, and not worth the thought here.
         named = len(raw) == len(request.inputs)
-        return {tensor.name: gap for tensor, gap in zip(request.inputs, raw, strict=True)} if named else {}
-    gaps: dict[str, Span] = {}
+        return {tensor.name: span for tensor, span in zip(request.inputs, raw, strict=True)} if named else {}
+    spans: dict[str, Span] = {}
     inputs = values_of(view, _INPUTS)
     for tensor, place in zip(request.inputs, inputs, strict=False):
         contents = values_of(view, _CONTENTS, place)
@@ -40,11 +40,11 @@ def tensor_gaps(message: Message, request: ModelInferRequest) -> dict[str, Span]
         if len(contents) == 1 and tensor.datatype in _PACKED:
             values = values_of(view, _PACKED[tensor.datatype], contents[0])
             if len(values) == 1:
-                gaps[tensor.name] = values[0]
-    return gaps
+                spans[tensor.name] = values[0]
+    return spans
 
 
-def id_gap(message: Message) -> Span | None:
+def id_span(message: Message) -> Span | None:
     """Where the request's id lies: the last one counts; None if it has none.
 
     Raises:

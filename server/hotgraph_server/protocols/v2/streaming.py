@@ -9,7 +9,7 @@ What a caller may rely on:
 * What goes wrong with one request is told in the `error_message` of its answer, which has the request's id
   too, and the stream goes on. A caller who sends the header ``triton_grpc_error: true`` gets it as the
   stream's status instead: nothing is answered after it.
-* A caller who leaves, or whose deadline passes, leaves all its calls; nobody else's are touched. A caller
+* A caller who leaves, or whose deadline passes, leaves all its calls; no other caller's are touched. A caller
   that says it will send no more gets the answers that are owed, and then the end.
 * A server that stops waits for the calls that were taken, and tells later ones that it is stopping.
 
@@ -22,7 +22,7 @@ one who sends ahead and reads slowly is held too, until it has read all that the
 
 Threads. Messages come in a thread of the transport's; outcomes in any. There is one lock per stream. It
 guards what is known of the stream's calls, and nothing is done under it: one thread at a time starts calls,
-one sends answers, and whoever finds that another is at it leaves the rest to that one. A large message is
+one sends answers, and a thread that finds another at it leaves the rest to that one. A large message is
 read in a thread that the transport has for that, which goes on starting calls from there.
 """
 
@@ -37,7 +37,7 @@ from collections.abc import Callable, Mapping
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.call_observer import CallObserver
-from hotgraph_server.errors import CallError, InternalError, Refused, forget_traceback
+from hotgraph_server.errors import CallError, InternalError, StreamFull, forget_traceback
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.inference import Infer, OfRequest
 from hotgraph_server.protocols.v2.regions import Regions
@@ -48,6 +48,7 @@ from hotgraph_server.transport.service import (
     HotMethod,
     StreamingMethod,
     StreamOfCalls,
+    failing,
     joined,
 )
 
@@ -67,13 +68,6 @@ _RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 _final = pb.ModelInferResponse()
 _final.parameters["triton_final_response"].bool_param = True
 _FINAL = _final.SerializeToString()
-
-
-class StreamFull(Refused):
-    """A caller sends far more calls than it can get answers to."""
-
-    def __init__(self) -> None:
-        super().__init__(f"more than {MAX_WAITING} requests of this stream wait")
 
 
 def methods(
@@ -117,7 +111,7 @@ class Conversation:
             if message is None:
                 self._said_all = True
             elif len(self._waiting) >= MAX_WAITING:
-                raise StreamFull
+                raise StreamFull(MAX_WAITING)
             else:
                 self._waiting.append(message)
         self._go_on()
@@ -174,7 +168,8 @@ class Conversation:
                     self._held = not self._held
                     (self._stream.hold if self._held else self._stream.go_on)()
                 return None
-            # Under the lock: whoever takes it out of the stream's calls knows whether to let go of it.
+            # Under the lock: the thread that takes it out of the stream's calls knows whether to let go of
+            # it.
             part = _Part(self._stream, self._go_on, self._stream.take())
             self._at_work.append(part)
             return part, self._waiting.popleft()
@@ -208,7 +203,7 @@ class Conversation:
             self._leave()
 
     def _leave(self) -> None:
-        """Nobody waits for anything any more."""
+        """The caller waits for nothing any more."""
         with self._lock:
             self._over = True
             self._waiting.clear()
@@ -249,9 +244,7 @@ class _Part:
                 raise self._refusal
             infer(message, self)
         except Exception as error:
-            # Bound here, since Python forgets the name at the end of the block.
-            failure = error
-            self.finish(lambda: _raise(failure))
+            self.finish(failing(error))
 
     @property
     def peer(self) -> str:
@@ -292,7 +285,7 @@ class _Part:
         self._expire()
 
     def let_go(self) -> None:
-        """It is over; once, by whoever took it out of the stream's calls."""
+        """It is over; once, by the thread that took it out of the stream's calls."""
         if self._refusal is None:
             self._stream.let_go()
 
@@ -320,10 +313,6 @@ class _Part:
         forget, self._forget_alarm = self._forget_alarm, None
         if forget is not None:
             forget()
-
-
-def _raise(error: Exception) -> bytes:
-    raise error
 
 
 def _unexpected(error: Exception) -> CallError:

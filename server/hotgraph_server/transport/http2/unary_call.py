@@ -11,7 +11,7 @@ from hotgraph_server.transport.http2.messages import PREFIX, PREFIX_BYTES
 from hotgraph_server.transport.http2.stream import Outgoing
 from hotgraph_server.transport.inflight import TooMuchInside
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, HotMethod
+from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, HotMethod, failing
 
 
 class UnaryCall(Call):
@@ -140,8 +140,4 @@ class UnaryCall(Call):
 
     def _finish_with(self, error: Exception) -> None:
         # In whatever thread this is: what fails is delivered like what succeeds.
-        self.finish(lambda: _raise(error))
-
-
-def _raise(error: Exception) -> bytes:
-    raise error
+        self.finish(failing(error))

@@ -122,10 +122,10 @@ def test_full_disk_leaves_no_file_is_told_once_and_traces_go_on_when_there_is_ro
     writer = TraceWriter(str(tmp_path / "t"))
     with caplog.at_level(logging.WARNING):
         for number in range(3):
-            writer._write(trace(number, log_frequency))
+            writer.write(trace(number, log_frequency))
         assert list(tmp_path.iterdir()) == []
         disk.room = 10**6
-        writer._write(trace(3, log_frequency))
+        writer.write(trace(3, log_frequency))
         end(writer)
     (file,) = tmp_path.iterdir()
     assert file.name == ("t.0" if log_frequency else "t")
@@ -143,16 +143,16 @@ def test_disk_that_is_full_in_the_middle_of_a_trace_leaves_those_before_it(
     disk = FullDisk(monkeypatch)
     disk.room = 10**6
     writer = TraceWriter(str(tmp_path / "t"))
-    writer._write(trace(1))
+    writer.write(trace(1))
     size = (tmp_path / "t").stat().st_size
     for room in range(size):
         disk.room = room
-        writer._write(trace(2))
+        writer.write(trace(2))
         assert numbers(tmp_path / "t") in ([1], [1, 2])
         if numbers(tmp_path / "t") == [1, 2]:
             break
     disk.room = 10**6
-    writer._write(trace(3))
+    writer.write(trace(3))
     end(writer)
     assert numbers(tmp_path / "t") == [1, 2, 3]
 
@@ -161,7 +161,7 @@ def test_disk_that_is_full_in_the_middle_of_a_trace_leaves_those_before_it(
 def test_device_is_never_removed(tmp_path: Path) -> None:
     (tmp_path / "t").symlink_to("/dev/full")
     writer = TraceWriter(str(tmp_path / "t"))
-    writer._write(trace(1))
+    writer.write(trace(1))
     assert (writer.lost, (tmp_path / "t").is_symlink()) == (1, True)
     assert os.path.exists("/dev/full")
 

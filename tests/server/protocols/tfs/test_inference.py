@@ -16,7 +16,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, regressio
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, Cancelled, InvalidCall, NotFound, QueueFull, RunFailed
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs import prediction
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import STRING, Array
@@ -88,7 +88,7 @@ def hand_in(
     models: Models, method: str, message: Any, deadline: float = math.inf, **settings: bool
 ) -> FakeReply:
     reply = FakeReply(deadline)
-    service = tfs.prediction_service(models.registry, PredictionSettings(**settings))
+    service = prediction.service(models.registry, PredictionSettings(**settings))
     service.hot[method](message.SerializeToString(), reply)
     return reply
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from hotgraph_server.protocols.tfs import logged_in
 from hotgraph_server.protocols.tfs import logged_records as module
+from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.warmup.warmup_calls import WarmupCall
 
 from .test_warmup_records import SIGNATURES, UNUSABLE, floats, log
@@ -61,5 +61,5 @@ def test_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
 def test_no_more_is_read_than_a_trial_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "calls-1.tfrecord", *[log(predict=floats(x=one)) for one in range(100)])
     assert len(read(tmp_path)) == 64
-    monkeypatch.setattr(module, "_MAX_BYTES", 200)
+    monkeypatch.setattr(module, "MAX_BYTES", 200)
     assert 0 < len(read(tmp_path)) < 10

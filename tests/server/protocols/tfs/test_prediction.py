@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,24 +15,19 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from hotgraph_server.errors import (
     CallError,
-    Cancelled,
-    DeadlineExceeded,
     InvalidCall,
     NotFound,
-    QueueFull,
-    RunFailed,
     WrongMethod,
     WrongSignature,
 )
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs import prediction
 from hotgraph_server.settings import PredictionSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Service
 
 from ..fakes import (
-    PATIENCE_S,
     FakeGraph,
     FakeReply,
     Models,
@@ -41,16 +35,8 @@ from ..fakes import (
     float_signature,
     identity,
     identity_signature,
+    refuse_666,
 )
-
-_INVALID = 3  # TensorFlow's code
-
-
-def refuse_666(x: Array, y: Array) -> Mapping[str, Array]:
-    """`add_and_subtract`, but one value is more than the graph can bear."""
-    if (x == 666).any():
-        raise RunFailed(_INVALID, "666 is not a number")
-    return add_and_subtract(x, y)
 
 
 @pytest.fixture
@@ -74,7 +60,7 @@ def version(models: Models, graph: FakeGraph) -> Version:
 
 @pytest.fixture
 def service(models: Models, version: Version) -> Service:
-    return tfs.prediction_service(models.registry)
+    return prediction.service(models.registry)
 
 
 def request(
@@ -106,13 +92,6 @@ def predict(service: Service, message: Any) -> Any:
     return predict_pb2.PredictResponse.FromString(hand_in(service, message).answer())
 
 
-def hold_first_run(service: Service, graph: FakeGraph, model: str = "m") -> FakeReply:
-    """With the graph's gate shut: a call that is inside the run when this returns."""
-    reply = hand_in(service, request(model=model))
-    assert graph.inside.wait(PATIENCE_S)
-    return reply
-
-
 class TestPredict:
     def test_answer_holds_all_outputs_in_typed_fields_and_names_what_answered(self, service: Service) -> None:
         response = predict(service, request(5, 3))
@@ -126,7 +105,7 @@ class TestPredict:
     def test_answer_is_in_tensor_content_where_the_settings_say_so(
         self, models: Models, version: Version
     ) -> None:
-        service = tfs.prediction_service(models.registry, PredictionSettings(tensor_content=True))
+        service = prediction.service(models.registry, PredictionSettings(tensor_content=True))
         outputs = predict(service, request(5, 3)).outputs
         assert outputs["sum"].tensor_content == np.array([8, 8], np.float32).tobytes()
         assert not outputs["sum"].float_val
@@ -136,7 +115,7 @@ class TestPredict:
         self, models: Models, version: Version
     ) -> None:
         """The fakes' signatures have no method name at all."""
-        service = tfs.prediction_service(models.registry, PredictionSettings(check_method_names=True))
+        service = prediction.service(models.registry, PredictionSettings(check_method_names=True))
         with pytest.raises(WrongMethod) as raised:
             hand_in(service, request())
         assert raised.value.status is grpc.StatusCode.INTERNAL
@@ -171,41 +150,7 @@ class TestPredict:
         with pytest.raises(CallError) as raised:
             hand_in(service, request(666)).answer()
         assert raised.value.status is grpc.StatusCode.INVALID_ARGUMENT
-        assert str(raised.value) == "666 is not a number"
-
-    def test_full_queue_refuses_with_the_model_and_the_number(self, models: Models, service: Service) -> None:
-        small = FakeGraph((float_signature(), add_and_subtract))
-        models.add("small", 1, small, max_queued_calls=1)
-        small.gate.clear()
-        first = hold_first_run(service, small, model="small")
-        second = hand_in(service, request(model="small"))
-        with pytest.raises(QueueFull, match="the queue of model 'small' version 1 is full: 1 calls wait"):
-            hand_in(service, request(model="small"))
-        small.gate.set()
-        assert first.answer()
-        assert second.answer()
-
-    def test_caller_that_leaves_while_its_call_waits_ends_it_at_once(
-        self, graph: FakeGraph, service: Service
-    ) -> None:
-        graph.gate.clear()
-        first = hold_first_run(service, graph)
-        waiting = hand_in(service, request())
-        assert waiting.cancel is not None
-        waiting.cancel()
-        with pytest.raises(Cancelled):
-            waiting.answer()
-        graph.gate.set()
-        assert first.answer()
-
-    def test_call_whose_deadline_has_passed_is_not_run(self, graph: FakeGraph, service: Service) -> None:
-        with pytest.raises(DeadlineExceeded):
-            hand_in(service, request(), deadline=time.monotonic() - 1).answer()
-        assert not graph.inside.is_set()
-
-    def test_bytes_that_are_no_message_are_refused(self, service: Service) -> None:
-        with pytest.raises(InvalidCall, match="the message is no PredictRequest"):
-            service.hot["Predict"](b"\xff", FakeReply())
+        assert str(raised.value) == "666 is not a number\n\t[[{{node x}}]]"
 
 
 ONE = np.ones((1, 2), np.float32)

@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from hotgraph_server.protocols.tfs.spans import tensor_gaps
+from hotgraph_server.protocols.tfs.spans import tensor_spans
 from hotgraph_server.transport.message_fields import MalformedMessage, header
+
+from .predict_messages import typed
 
 VALUES = np.array([1.5, 2.5, 3.5], np.float32)
 
@@ -22,18 +24,9 @@ def request(**inputs: Any) -> Any:
     return built
 
 
-def typed(array: Any) -> Any:
-    """A TensorProto with its values in their field, as clients in other languages write them."""
-    proto = tf.make_tensor_proto(array)
-    proto.ClearField("tensor_content")
-    field = {1: "float_val", 2: "double_val", 9: "int64_val"}[proto.dtype]
-    getattr(proto, field).extend(np.ravel(array).tolist())
-    return proto
-
-
 def found(message: bytes, built: Any = None) -> dict[str, bytes]:
-    places = tensor_gaps(message, built or predict_pb2.PredictRequest.FromString(message))
-    return {alias: message[gap.at : gap.end] for alias, gap in places.items()}
+    places = tensor_spans(message, built or predict_pb2.PredictRequest.FromString(message))
+    return {alias: message[span.at : span.end] for alias, span in places.items()}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, np.int16, np.float64])
@@ -79,4 +72,4 @@ def test_alias_twice_is_nobodys() -> None:
 def test_message_cut_short_is_malformed() -> None:
     built = request(a=VALUES)
     with pytest.raises(MalformedMessage):
-        tensor_gaps(built.SerializeToString()[:-1], built)
+        tensor_spans(built.SerializeToString()[:-1], built)

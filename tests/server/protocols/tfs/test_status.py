@@ -19,7 +19,7 @@ from hotgraph_server.errors import (
     Unsupported,
 )
 from hotgraph_server.models.status import State, Unavailable, VersionStatus
-from hotgraph_server.protocols import tfs
+from hotgraph_server.protocols.tfs import status
 from hotgraph_server.settings import ModelFactory, ModelSettings
 from hotgraph_server.transport.service import Service
 
@@ -47,7 +47,7 @@ class FakeModels:
         self.service = self._service(lambda name, path, _: ModelSettings(name, path))
 
     def _service(self, make: ModelFactory | None) -> Service:
-        return tfs.model_service(self, self.reconfigure, make, lambda: self.counted)
+        return status.service(self, self.reconfigure, make, lambda: self.counted)
 
     def reconfigure(self, models: Sequence[ModelSettings]) -> None:
         if self.refusal is not None:

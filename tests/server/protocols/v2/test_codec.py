@@ -239,7 +239,6 @@ class TestAnyBytes:
         check(bytes(message), signature, batched=batched)
 
 
-@pytest.mark.parametrize("datatype", DATATYPES)
 @pytest.mark.parametrize(
     "shape",
     [
@@ -255,14 +254,14 @@ class TestAnyBytes:
     ],
     ids=str,
 )
-def test_few_bytes_that_claim_a_huge_shape_allocate_nothing(datatype: str, shape: list[int]) -> None:
-    requests = [one_input(datatype, shape), one_input(datatype, shape, raw=b"\0" * 8)]
-    requests += [one_input(datatype, shape, raw=b"")]
-    field = FIELD_OF[datatype]
-    if field:
-        requests += [one_input(datatype, shape, **{field: [b"" if datatype == "BYTES" else 0]})]
-        requests += [one_input(datatype, shape, **{field: []})]
-    for request in requests:
+def test_few_bytes_that_claim_a_huge_shape_allocate_nothing(shape: list[int]) -> None:
+    requests = []
+    for datatype in DATATYPES:
+        given: list[dict[str, Any]] = [{}, {"raw": b"\0" * 8}, {"raw": b""}]
+        if field := FIELD_OF[datatype]:
+            given += [{field: [b"" if datatype == "BYTES" else 0]}, {field: []}]
+        requests += [(datatype, one_input(datatype, shape, **contents)) for contents in given]
+    for datatype, request in requests:
         tracemalloc.start()
         found = outcome(request.SerializeToString(), of_any_shape(datatype))
         _, peak = tracemalloc.get_traced_memory()

@@ -84,7 +84,7 @@ class TestClasses:
         scene = Scene()
         asked = request("words", "scores", classification=2)
         for _ in range(2):
-            # The second time by the short way.
+            # The second time by the fast path.
             response = scene.ask(asked, WORDS, SCORES)
             assert [(one.name, one.datatype, list(one.shape)) for one in response.outputs] == [
                 ("words", "BYTES", [2]),

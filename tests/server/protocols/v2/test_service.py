@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -15,22 +13,16 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_protos.version import __version__
 from hotgraph_server.errors import (
     CallError,
-    Cancelled,
-    DeadlineExceeded,
-    Draining,
     InvalidCall,
     NotFound,
     NotReady,
     QueueFull,
-    RunFailed,
 )
 from hotgraph_server.models.contract import Contract, TensorContract
-from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols import v2
+from hotgraph_server.protocols.v2 import service as v2
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import ENDINGS, Event
-from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Service
 
 from ..fakes import (
@@ -42,17 +34,9 @@ from ..fakes import (
     float_signature,
     identity,
     identity_signature,
+    refuse_666,
     spec,
 )
-
-_INVALID = 3  # TensorFlow's code
-
-
-def refuse_666(x: Array, y: Array) -> Mapping[str, Array]:
-    """`add_and_subtract`, but one value is more than the graph can bear."""
-    if (x == 666).any():
-        raise RunFailed(_INVALID, "666 is not a number\n\t[[{{node x}}]]")
-    return add_and_subtract(x, y)
 
 
 @pytest.fixture
@@ -158,11 +142,6 @@ class TestModelInfer:
         assert raised.value.status is grpc.StatusCode.INTERNAL
         assert str(raised.value) == "[request id: call-7] 666 is not a number\n\t[[{{node x}}]]"
 
-    def test_refused_call_does_not_harm_the_next(self, service: Service) -> None:
-        with pytest.raises(CallError, match="666"):
-            hand_in(service, request(666)).answer()
-        assert len(infer(service, request()).outputs) == 2
-
     def test_error_without_an_id_has_no_prefix_and_no_cause_but_its_own(self, service: Service) -> None:
         with pytest.raises(NotFound) as raised:
             hand_in(service, request(model_name="other"))
@@ -190,34 +169,6 @@ class TestModelInfer:
             "[request id: 7] the queue of model 'small' version 1 is full: 1 calls wait, the limit is 1"
         )
         assert waiting.answer()
-
-    def test_caller_that_leaves_while_its_call_waits_ends_it_at_once(
-        self, graph: FakeGraph, service: Service
-    ) -> None:
-        graph.gate.clear()
-        first = hold_first_run(service, graph)
-        waiting = hand_in(service, request())
-        assert waiting.cancel is not None
-        waiting.cancel()
-        with pytest.raises(Cancelled):
-            waiting.answer()
-        graph.gate.set()
-        assert first.answer()
-
-    def test_call_whose_deadline_has_passed_is_not_run(self, graph: FakeGraph, service: Service) -> None:
-        with pytest.raises(DeadlineExceeded):
-            hand_in(service, request(), deadline=time.monotonic() - 1).answer()
-        assert not graph.inside.is_set()
-
-    def test_version_that_drains_takes_no_more_calls(self, version: Version, service: Service) -> None:
-        assert version.stop(PATIENCE_S)
-        version.state = State.LIVE
-        with pytest.raises(Draining, match="Server is stopping: model 'm' version 3 takes no more calls"):
-            hand_in(service, request())
-
-    def test_bytes_that_are_no_message_are_refused(self, service: Service) -> None:
-        with pytest.raises(InvalidCall, match="the message is no ModelInferRequest"):
-            service.hot["ModelInfer"](b"\xff", FakeReply())
 
 
 def hold_first_run(service: Service, graph: FakeGraph, **fields: Any) -> FakeReply:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.protocols.v2.spans import id_gap, tensor_gaps
+from hotgraph_server.protocols.v2.spans import id_span, tensor_spans
 from hotgraph_server.transport.message_fields import MalformedMessage, Span, header
 
 VALUES = np.array([1, 2], np.float32)
@@ -27,8 +27,8 @@ def raw(*names: str) -> pb.ModelInferRequest:
 
 
 def found(message: bytes, built: pb.ModelInferRequest | None = None) -> dict[str, bytes]:
-    places = tensor_gaps(message, built or pb.ModelInferRequest.FromString(message))
-    return {name: message[gap.at : gap.end] for name, gap in places.items()}
+    places = tensor_spans(message, built or pb.ModelInferRequest.FromString(message))
+    return {name: message[span.at : span.end] for name, span in places.items()}
 
 
 def test_raw_contents_are_the_inputs_in_their_order() -> None:
@@ -79,19 +79,19 @@ def test_contents_in_several_pieces_are_not() -> None:
 def test_the_last_id_counts() -> None:
     first, last = (pb.ModelInferRequest(id=text).SerializeToString() for text in ("first", "last"))
     message = first + raw("a").SerializeToString() + last
-    gap = id_gap(message)
-    assert gap is not None
-    assert message[gap.at : gap.end].decode() == pb.ModelInferRequest.FromString(message).id == "last"
+    span = id_span(message)
+    assert span is not None
+    assert message[span.at : span.end].decode() == pb.ModelInferRequest.FromString(message).id == "last"
 
 
 def test_request_without_id_has_no_place_for_one() -> None:
-    assert id_gap(raw("a").SerializeToString()) is None
-    assert id_gap(header(3, 0)) == Span(2, 0)
+    assert id_span(raw("a").SerializeToString()) is None
+    assert id_span(header(3, 0)) == Span(2, 0)
 
 
 def test_message_cut_short_is_malformed() -> None:
     message = raw("a").SerializeToString()
     with pytest.raises(MalformedMessage):
-        tensor_gaps(message[:-1], request("a"))
+        tensor_spans(message[:-1], request("a"))
     with pytest.raises(MalformedMessage):
-        id_gap(message[:-1])
+        id_span(message[:-1])

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
-from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, InvalidCall, RunFailed
+from hotgraph_server.errors import CallError, DeadlineExceeded, Draining, InvalidCall, RunFailed, StreamFull
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import streaming
 from hotgraph_server.protocols.v2.inference import Infer
-from hotgraph_server.protocols.v2.streaming import Conversation, StreamFull, methods
+from hotgraph_server.protocols.v2.streaming import Conversation, methods
 from hotgraph_server.transport.service import Receiver
 
 from ..fakes import RecordingVersion, float_signature

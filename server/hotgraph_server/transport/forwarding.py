@@ -1,0 +1,38 @@
+"""A reply around another one, for what watches or changes the answers of a method on their way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.transport.service import Answered, Left, Reply
+
+
+class ForwardingReply:
+    """A Reply that hands everything on to another; what stands around a method overrides what it watches."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.deadline = reply.deadline
+        self._reply = reply
+
+    @property
+    def observer(self) -> CallObserver | None:
+        """See Reply."""
+        return self._reply.observer
+
+    @property
+    def peer(self) -> str:
+        """See Reply."""
+        return self._reply.peer
+
+    def finish(self, encode: Callable[[], Answered]) -> None:
+        """See Reply."""
+        self._reply.finish(encode)
+
+    def when_gone(self, cancel: Callable[[], Left]) -> None:
+        """See Reply."""
+        self._reply.when_gone(cancel)
+
+    def expire_at(self, deadline: float) -> None:
+        """See Reply."""
+        self._reply.expire_at(deadline)
