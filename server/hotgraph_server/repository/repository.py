@@ -191,7 +191,7 @@ class Repository:
         return functools.partial(self._forget, waiter)
 
     def started(self) -> None:
-        """The first loads are over. Tells `publish` once more how things are, which may have waited for that."""
+        """The first loads are over. Tells `publish` once more how things are, if it waited for that."""
         with self._lock:
             self._starting = False
             for name, model in self._models.items():
