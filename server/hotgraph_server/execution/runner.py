@@ -128,6 +128,8 @@ class Runner:
 
     def check_if_due(self) -> None:
         """Run the sampled call alone, if there is one and now is the time for it."""
+        if self._verifier.sample is None:
+            return
         try:
             self._verifier.run_if_idle()
         except Exception:
