@@ -37,7 +37,7 @@ from hotgraph_server.warmup.batching_rules import is_proven
 
 _LOG = logging.getLogger(__name__)
 
-_MAX_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sample:
 
 def sample_of(call: Call, answer: Sequence[Array]) -> Sample | None:
     """None: it is too large to be remembered."""
-    if sum(array.nbytes for array in (*call.inputs, *answer)) > _MAX_BYTES:
+    if sum(array.nbytes for array in (*call.inputs, *answer)) > MAX_BYTES:
         return None
     # Copies: views would keep a whole message and a whole batch alive.
     return Sample(
