@@ -23,7 +23,7 @@ PRIVATE_NAME = re.compile(r"\b_[A-Za-z]\w*")
 
 
 def reaches_in(tree: ast.AST, private: set[str]) -> Iterator[int]:
-    """The lines that read, set, import or patch one of these names but on ``self``, ``cls`` and ``super()``."""
+    """The lines that read, set, import or patch one of these names, but on self, cls and super()."""
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super"))):
