@@ -33,7 +33,7 @@ class RowLimits:
         caps: less, for some signatures, by their names.
 
     Attributes:
-        any: is there a signature whose limit is, or was, less than is set? Until then there is nothing to ask.
+        any: is there a signature whose limit is, or was, less than is set? Until then nothing is to be asked.
     """
 
     def __init__(self, max_rows: int, caps: Mapping[str, int] | None = None) -> None:
