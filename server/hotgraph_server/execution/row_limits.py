@@ -33,12 +33,8 @@ class RowLimits:
         caps: less, for some signatures, by their names.
 
     Attributes:
-<<<<<<< HEAD
         any: is there a signature whose limit is, or was, less than is set? Until then there is nothing to
         ask.
-=======
-        any: is there a signature whose limit is, or was, less than is set? Until then nothing is to be asked.
->>>>>>> wt-hops
     """
 
     def __init__(self, max_rows: int, caps: Mapping[str, int] | None = None) -> None:
