@@ -76,3 +76,24 @@ def test_writers_at_the_same_time_lose_nothing() -> None:
     for thread in threads:
         thread.join(HANG_S)
     assert len(registry.versions()) == 8 * 50
+
+
+def test_model_is_replaced_with_its_labels_in_one_step() -> None:
+    registry = Registry()
+    one, two = version("a", 1), version("a", 2)
+    registry.replace("a", [one, two], {"stable": 1, "gone": 7})
+    assert registry.labels("a") == {"stable": 1}
+    assert registry.find("a", label="stable") is one
+    assert registry.find("a", label="gone") is None
+    registry.replace("a", [two])
+    assert (registry.versions(), registry.labels("a")) == ([two], {})
+
+
+def test_model_without_versions_is_not_there() -> None:
+    registry = Registry()
+    registry.replace("a", [version("a", 1)], {"stable": 1})
+    registry.publish([other := version("b", 1)])
+    registry.replace("a", [])
+    assert registry.find("a") is None
+    assert registry.labels("a") == {}
+    assert registry.versions() == [other]

@@ -650,3 +650,28 @@ def test_real_graph_that_means_over_time_takes_a_long_call_for_one_row(saved_mod
     assert caller.answer()[0].shape == (1000, 4)
     assert version.stop(HANG_S)
     assert version.statistics.snapshot().rows == 1
+
+
+# What it tells of itself, and what its executor does besides calls.
+
+
+def test_executor_does_what_it_is_given_behind_the_writes_that_came_before() -> None:
+    serving = Serving(FakeGraph(signature(), signature("write", writes=True)), priority_levels=3)
+    held = serving.hold_a_run()
+    assert not serving.version.has_waiting_writes
+    write = serving.call(rows(1), name="write")
+    assert serving.version.has_waiting_writes
+    done = serving.version.submit_to_executor(lambda state: list(write.outcomes))
+    assert serving.version.waiting >= 1
+    serving.graph.let_all_go()
+    assert len(done.result(HANG_S)) == 1
+    held.assert_right()
+    assert serving.version.stop(HANG_S)
+    with pytest.raises(Draining):
+        serving.version.submit_to_executor(lambda state: None)
+
+
+def test_version_tells_why_calls_share_batches_and_nothing_where_they_do_not(serving: Serving) -> None:
+    assert serving.version.joined_because("serving_default")
+    assert serving.version.joined_because("alone") == ""
+    assert serving.version.suspects == {}

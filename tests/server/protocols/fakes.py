@@ -128,6 +128,8 @@ class FakeReply:
     def answer(self) -> bytes:
         """What would have been sent; raises what would have been translated."""
         assert self._finished.wait(PATIENCE_S), "never finished"
+        # As every transport does: a call that is over is cancelled no more.
+        self.cancel = None
         assert self._encode is not None
         return joined(self._encode())
 

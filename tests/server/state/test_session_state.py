@@ -3,8 +3,6 @@ graph is held by the test."""
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,60 +12,23 @@ import pytest
 
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import NOT_RUN, DeadlineExceeded, LoadError, NotDurable, RunFailed
-from hotgraph_server.models.admission import Submitted, cancel
-from hotgraph_server.models.opening import open_version
-from hotgraph_server.models.version import Version
-from hotgraph_server.repository.state_transfer import hand_over
-from hotgraph_server.settings import BatchSettings, ModelSettings, StateSettings
+from hotgraph_server.models.admission import cancel
+from hotgraph_server.settings import StateSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.session_state import SessionState, begin, untracked
-from hotgraph_server.state.store import Store
 
-from ..fakes import Caller, submit
+from ..fakes import Caller
 from .simulated import READ, Adding, spec
+from .versions import Start, add, read, starting
 
 ADD_ROWS = Signature("add", (spec("by", (None,)),), (spec("total", (None,)),), writes=True)
 
-Start = Callable[..., tuple[Version, Adding]]
-
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    versions: list[Version] = []
-
-    def start(number: int = 1, *signatures: Signature, **state: object) -> tuple[Version, Adding]:
-        settings = StateSettings(**state)  # type: ignore[arg-type]
-        graph = Adding(*signatures)
-        model = ModelSettings("m", Path("/m"), BatchSettings(), state=settings)
-        version = open_version(
-            model, number, graph.open, restore=StateRestore(settings, "m", number, "0" * 32)
-        )
-        versions.append(version)
-        return version, graph
-
-    yield start
-    for version in versions:
-        version.stop(10)
-
-
-def add(version: Version, by: int, deadline: float = math.inf) -> tuple[Caller, Submitted]:
-    caller = Caller()
-    signature = version.signatures["add"]
-    call = version.submit(
-        Request(signature, [np.array(by)], ("total",), caller.completion, deadline=deadline)
-    )
-    return caller, call
-
-
-def read(version: Version) -> list[int]:
-    caller = Caller()
-    version.submit(Request(version.signatures["read"], [], ("total", "again"), caller.completion))
-    return [int(one) for one in caller.answer()]
-
-
-def _no_space(*_: object) -> Path:
-    raise OSError("no space left on device")
+def start() -> Iterator[Start]:
+    with starting() as start:
+        yield start
 
 
 class Session:
@@ -275,64 +236,6 @@ def test_write_that_cannot_be_saved_is_said_to_have_happened(start: Start, tmp_p
     (tmp_path / "state").unlink()
 
 
-def test_new_version_goes_on_where_the_old_one_ends_and_no_write_is_lost(start: Start) -> None:
-    old, graph = start()
-    new, _ = start(2)
-    graph.shut()
-    before = [add(old, by)[0] for by in (1, 2)]
-    graph.wait_until_held()
-    handing = threading.Thread(target=hand_over, args=(old, new), kwargs={"replaced": True})
-    handing.start()
-    while not old.write_gate.is_redirected:
-        pass
-    # It has found the old version and comes while this one still runs what came before.
-    late = add(old, 4)[0]
-    graph.let_all_go()
-    handing.join(30)
-    after = [add(old, 8)[0], add(new, 16)[0]]
-    assert [int(caller.answer()[0]) for caller in (*before, late, *after)] == [1, 3, 7, 15, 31]
-    assert read(new) == [31, 31]
-    # The old one is read as it was left.
-    assert read(old) == [3, 3]
-
-
-def test_call_that_is_held_back_stays_what_it_is(start: Start) -> None:
-    old, _ = start()
-    new, _ = start(2)
-    old.write_gate.redirect(new.write_gate)
-    caller = Caller()
-    arrays = [np.array(1)]
-    call = submit(
-        old,
-        Request(
-            old.signatures["add"], arrays, ("total",), caller.completion, member_arrivals=(1.0, 2.0, 3.0)
-        ),
-    )
-    assert (call.rows, call.member_arrivals, call.queue_until) == (3, (2.0, 3.0), math.inf)
-    old.write_gate.release()
-    caller.answer()
-
-
-def test_version_that_cannot_take_over_leaves_the_old_one_as_it_was(start: Start) -> None:
-    old, _ = start()
-    new, _ = start(2)
-    add(old, 1)[0].answer()
-    new.stop(10)
-    with pytest.raises(LoadError, match="could not take over"):
-        hand_over(old, new, replaced=True)
-    assert int(add(old, 2)[0].answer()[0]) == 3
-
-
-def test_two_that_stay_keep_apart_what_they_have_taken_over(start: Start) -> None:
-    old, _ = start()
-    new, _ = start(2)
-    add(old, 1)[0].answer()
-    hand_over(old, new, replaced=False)
-    assert int(add(old, 2)[0].answer()[0]) == 3
-    assert int(add(new, 10)[0].answer()[0]) == 11
-    assert (read(old), read(new)) == ([3, 3], [11, 11])
-
-
 def test_at_start_a_version_takes_over_from_the_snapshots_of_another(start: Start, tmp_path: Path) -> None:
     old, _ = start(state_dir=str(tmp_path))
     add(old, 5)[0].answer()
@@ -367,38 +270,6 @@ def test_stray_file_beside_the_snapshots_of_versions_keeps_nobody_from_taking_ov
     old.stop(10)
     (tmp_path / "m" / "a stray file").write_bytes(b"")
     assert read(start(2, state_dir=str(tmp_path), transfer_state=True)[0]) == [5, 5]
-
-
-def test_version_that_is_loaded_again_loses_nothing_when_the_one_before_closes(
-    start: Start, tmp_path: Path
-) -> None:
-    state: dict[str, object] = {"state_dir": str(tmp_path), "state_sync": "every_write"}
-    old, _ = start(**state)
-    new, _ = start(**state)
-    # Answered, and on disk, after the new one has looked there.
-    add(old, 1)[0].answer()
-    hand_over(old, new, replaced=True)
-    assert int(add(new, 2)[0].answer()[0]) == 3
-    old.stop(10)
-    # As after a crash of the new one.
-    assert read(start(**state)[0]) == [3, 3]
-
-
-def test_version_that_could_not_take_over_leaves_the_snapshots_of_the_other_alone(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state: dict[str, object] = {"state_dir": str(tmp_path), "state_sync": "every_write"}
-    old, _ = start(**state)
-    new, _ = start(**state)
-    add(old, 1)[0].answer()
-    assert new.snapshotter is not None
-    with monkeypatch.context() as full:
-        full.setattr(Store, "save", _no_space)
-        with pytest.raises(LoadError, match="no space left"):
-            hand_over(old, new, replaced=True)
-    add(old, 2)[0].answer()
-    new.stop(10)
-    assert read(start(**state)[0]) == [3, 3]
 
 
 def test_what_was_answered_is_saved_though_a_later_run_does_not_end(start: Start, tmp_path: Path) -> None:
