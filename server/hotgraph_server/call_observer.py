@@ -34,3 +34,24 @@ class CallObserver(Protocol):
     def ran(self, moments: Moments) -> None:
         """The call was run, and is about to end, or a piece of it was; in the executor's thread, which this
         must not hold up."""
+
+
+class _Several:
+    """The observers of calls that are one call of the queue."""
+
+    def __init__(self, observers: Sequence[CallObserver]) -> None:
+        self._observers = observers
+
+    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+        for one in self._observers:
+            one.queued(version, arrived, names, inputs)
+
+    def ran(self, moments: Moments) -> None:
+        for one in self._observers:
+            one.ran(moments)
+
+
+def of_all(observers: Sequence[CallObserver | None]) -> CallObserver | None:
+    """What follows a call that carries several, each with an observer or None; None: none of them has one."""
+    found = [one for one in observers if one is not None]
+    return _Several(found) if len(found) > 1 else found[0] if found else None

@@ -38,7 +38,7 @@ def next_piece(call: Call, max_rows: int, joining: Joining) -> Call:
     inputs = [
         array if index in joining.whole_inputs else array[rows] for index, array in enumerate(call.inputs)
     ]
-    return Call(
+    piece = Call(
         call.signature,
         inputs,
         call.outputs,
@@ -51,6 +51,8 @@ def next_piece(call: Call, max_rows: int, joining: Joining) -> Call:
         rows=rows.stop - rows.start,
         nbytes=0,
     )
+    piece.observer = call.observer
+    return piece
 
 
 def add_answer(call: Call, piece: Call, answer: Sequence[Array]) -> bool:

@@ -47,6 +47,7 @@ from typing import Any
 
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.request import Request
+from hotgraph_server.call_observer import of_all
 from hotgraph_server.errors import (
     CallError,
     Cancelled,
@@ -163,6 +164,7 @@ class Sequences:
             shapes=self._layout.shapes(inputs),
             nbytes=sum([array.nbytes for array in inputs]),
             taken_by=self,
+            observer=request.observer,
         )
         with self._lock:
             now = self._clock()
@@ -271,6 +273,7 @@ class Sequences:
                     deadline=max([call.deadline for call in run.members]),
                     priority=first.priority,
                     member_arrivals=[call.arrived for call in run.members] if self._shares_no_batch else (),
+                    observer=of_all([call.observer for call in run.members]),
                 )
             )
             return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hotgraph_server.batching.completion import Completion, Outcome
+from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, Draining, NotReady, Refused
 from hotgraph_server.tensors import Array
 
@@ -60,6 +61,7 @@ class SequenceCall:
         sequence: that it is of; the table's, from when it is taken in.
         run: that it is or was in; the table's.
         taken_by: what can cancel it; see models/admission.py.
+        observer: follows it; None: it is not followed.
     """
 
     sequence_id: SequenceId
@@ -78,6 +80,7 @@ class SequenceCall:
     sequence: LiveSequence | None = None
     run: Run | None = None
     taken_by: Any = None
+    observer: CallObserver | None = None
 
 
 @dataclass(eq=False)

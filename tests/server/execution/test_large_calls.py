@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.joining import PLAIN, joining_of
+from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import Cancelled, RunFailed
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.large_calls import (
@@ -31,6 +32,17 @@ NAME = signature().name
 SCALED = signature(inputs={"x": (None, 2), "factor": ()}, outputs={"y": (None, 2), "count": ()})
 
 
+class Watching:
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def queued(self, *_: object) -> None:
+        raise AssertionError("nothing is queued by a run")
+
+    def ran(self, moments: Moments) -> None:
+        self.runs += 1
+
+
 @given(st.integers(2, 40), st.integers(1, 12))
 def test_pieces_are_the_rows_in_order_and_the_answer_is_whole(count: int, max_rows: int) -> None:
     one = call(rows(*range(count)))
@@ -50,12 +62,14 @@ def test_pieces_are_the_rows_in_order_and_the_answer_is_whole(count: int, max_ro
 
 def test_piece_belongs_to_the_same_caller_and_lane() -> None:
     one = call(rows(1, 2, 3), deadline=5.0, arrived=1.0)
+    one.observer = Watching()
     piece = next_piece(one, 2, PLAIN)
-    assert (piece.completion, piece.lane, piece.deadline, piece.arrived) == (
+    assert (piece.completion, piece.lane, piece.deadline, piece.arrived, piece.observer) == (
         one.completion,
         one.lane,
         5.0,
         1.0,
+        one.observer,
     )
 
 
@@ -115,8 +129,9 @@ class Large:
 def test_piece_gives_the_executor_back_until_the_call_is_whole() -> None:
     large, caller = Large(), Caller()
     one = call(rows(*range(5)), completion=caller.completion)
+    one.observer = watching = Watching()
     large.large_calls.run_next(one, 3)
-    assert (large.back, large.ran) == ([one], [3])
+    assert (large.back, large.ran, watching.runs) == ([one], [3], 1)
     large.large_calls.run_next(one, 3)
     assert (large.back, large.ran) == ([one], [3, 2])
     np.testing.assert_array_equal(caller.answer()[0], rows(*range(5)) * 2)

@@ -41,7 +41,7 @@ SECOND_LOOK_S = 1.0
 
 
 class LoadedVersion:
-    """Of model.Version what the repository sees, and what it was loaded from."""
+    """Of models.version.Version what the repository sees, and what it was loaded from."""
 
     def __init__(self, settings: ModelSettings, number: int, folder: Path) -> None:
         self.name = settings.name

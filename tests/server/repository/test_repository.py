@@ -43,7 +43,7 @@ W, L, V, D, C, F = (
 
 
 class FakeVersion:
-    """Of model.Version what the repository sees."""
+    """Of models.version.Version what the repository sees."""
 
     def __init__(self, name: str, number: int, rows: int = 0) -> None:
         self.name = name

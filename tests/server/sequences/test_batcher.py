@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.request import InSequence, Request
+from hotgraph_server.call_observer import Moments
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -117,8 +118,9 @@ class Serving:
         start: bool = False,
         end: bool = False,
         deadline: float = math.inf,
+        observer: Observer | None = None,
     ) -> Visit:
-        return Visit(self, sequence_id, value, start=start, end=end, deadline=deadline)
+        return Visit(self, sequence_id, value, start=start, end=end, deadline=deadline, observer=observer)
 
     def held(self) -> dict[str, list[float]]:
         """The inputs of the run that is held now."""
@@ -130,11 +132,22 @@ class Serving:
         return self.version.sequences.figures()
 
 
+class Observer:
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
+        self.seen.append((version, arrived, *names))
+
+    def ran(self, moments: Moments) -> None:
+        self.seen.append("ran")
+
+
 class Visit(Caller):
     def __init__(self, serving: Serving, sequence_id: int | str, value: float, **how: Any) -> None:
         super().__init__()
         self.version = serving.version
-        deadline = how.pop("deadline", math.inf)
+        deadline, observer = how.pop("deadline", math.inf), how.pop("observer", None)
         self.call = self.version.submit(
             Request(
                 self.version.signatures["serving_default"],
@@ -143,6 +156,7 @@ class Visit(Caller):
                 self.completion,
                 deadline,
                 sequence=InSequence(sequence_id, **{"start": False, "end": False, **how}),
+                observer=observer,
             )
         )
 
@@ -224,6 +238,21 @@ def test_with_rows_of_their_own_sequences_share_a_run_and_keep_their_rows(
     snapshot = one.version.statistics.snapshot()
     assert snapshot.rows == 5, "rows that are nobody's do not count"
     assert (snapshot.success.count, snapshot.runs) == (5, 3)
+
+
+@pytest.mark.parametrize("strategy", ["oldest", "direct"])
+def test_observer_of_a_call_is_told_of_the_run_that_it_is_in(
+    serving: Callable[..., Serving], strategy: str
+) -> None:
+    one = serving(strategy=strategy)
+    one.graph.shut()
+    first, observers = one.call(9, start=True), [Observer(), Observer()]
+    one.held()
+    visits = [one.call(name, start=True, observer=own) for name, own in enumerate(observers, 1)]
+    unobserved = one.call(3, start=True)
+    one.graph.let_all_go()
+    assert [visit.sum() for visit in (first, *visits, unobserved)] == [1] * 4
+    assert [own.seen for own in observers] == [[(1, one.clock(), *INPUTS), "ran"]] * 2
 
 
 def test_a_failing_row_fails_alone(serving: Callable[..., Serving]) -> None:
