@@ -20,7 +20,7 @@ from hotgraph_server.transport.http2.header_blocks import literal
 
 KSERVE = "/inference.GRPCInferenceService/"
 GREETING = frames.PREFACE + frames.settings({})
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 # Of which one send is made.
 _CHUNK_BYTES = 60_000
