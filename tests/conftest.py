@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from hotgraph_server.threads import processors
 
 from .saved_models import SavedModels
 
@@ -34,14 +35,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def processes_for(named: Sequence[str]) -> int:
-    """One for each processor; none beside this one if all that is `named` is in a single file.
+    """One for each usable processor; none beside this one if all that is `named` is in a single file.
 
     A process has to collect all tests and to start TensorFlow before it saves anybody time.
     """
     files = {name.partition("::")[0] for name in named}
     if len(files) == 1 and files.pop().endswith(".py"):
         return 0
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors.usable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,16 +17,16 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGES = [TESTS.parent / side / f"hotgraph_{side}" for side in ("protos", "server", "client")]
 
-MAX_REACHES = 196
+MAX_REACHES = 19
 
 PRIVATE_NAME = re.compile(r"\b_[A-Za-z]\w*")
 
 
 def reaches_in(tree: ast.AST, private: set[str]) -> Iterator[int]:
-    """The lines that read, set, import or patch one of these names on anything but ``self`` and ``cls``."""
+    """The lines that read, set, import or patch one of these names, but on self, cls and super()."""
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+            case ast.Attribute(value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super"))):
                 pass
             case ast.Attribute(attr=name) if name in private:
                 yield node.lineno
@@ -42,11 +42,12 @@ def reaches_in(tree: ast.AST, private: set[str]) -> Iterator[int]:
 def private() -> set[str]:
     """Every name in the packages that starts with a single underscore."""
     texts = [path.read_text() for package in PACKAGES for path in package.rglob("*.py")]
-    # what every named tuple offers is public
+    # What every named tuple offers is public, and one of TensorFlow's own is used on both sides.
     return {name for text in texts for name in PRIVATE_NAME.findall(text)} - {
         "_replace",
         "_asdict",
         "_fields",
+        "_make_callable_from_options",
     }
 
 
@@ -75,7 +76,7 @@ def test_every_way_to_a_private_name_counts(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("self._lock", "cls._lock", "queue.lock", "queue._own", "queue.__class__"),
+        *("self._lock", "cls._lock", "super()._lock", "queue.lock", "queue._own", "queue.__class__"),
         *("monkeypatch.setattr(queue, 'lock', '_lock')", "_lock = 1"),
     ],
 )

@@ -169,9 +169,9 @@ def _answers(data: bytes) -> Iterator[tuple[int, str, str]]:
             return
         at += frames.HEADER_BYTES + length
         if kind == frames.GOAWAY:
-            yield kind, Code(frames.read_number(payload[4:])).name, payload[8:].decode()
+            yield kind, Code(int.from_bytes(payload[4:8], "big")).name, payload[8:].decode()
         elif kind == frames.RST_STREAM:
-            yield kind, f"RST_STREAM {Code(frames.read_number(payload)).name}", f"stream {number}"
+            yield kind, f"RST_STREAM {Code(int.from_bytes(payload, 'big')).name}", f"stream {number}"
         elif kind == frames.HEADERS:
             if not flags & frames.END_HEADERS:
                 raise ValueError("a block in several frames, of which we need none")

@@ -68,7 +68,7 @@ class Stopped:
 
 
 class Server:
-    """Models behind one port, and another one for whoever looks after them.
+    """Models behind one port, and another one for those who look after them.
 
     The constructor starts nothing. `start` and `stop` belong to one thread, which decides when to stop.
 
@@ -94,7 +94,7 @@ class Server:
         # Serving threads, queues and finishers share it.
         self._batch_scope = BatchScope()
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
-        # What has ended may leave files behind that nobody needs any more.
+        # What has ended may leave files behind that are not needed any more.
         self.repository = Repository(
             settings.repository,
             self._publish,
@@ -147,7 +147,7 @@ class Server:
     def start(self, loading: Callable[[], object] = lambda: None) -> None:
         """Bind the ports, load the models, answer calls; returns when all of it has happened.
 
-        While models load, whoever asks is told so at once, on every port.
+        While models load, callers are told so at once, on every port.
 
         Args:
             loading: called when models have begun to load: `reconfigure` and `renew` may be called then,
@@ -214,25 +214,25 @@ class Server:
         except BaseException:
             self.stop(0)
             raise
-        # Whoever is told that calls are answered shall find it so.
+        # Who is told that calls are answered shall find it so.
         self._grpc.open()
         self.state = State.LIVE
         self._grpc.health.serving(service.name for service in services)
         self.repository.started()
 
-    def reconfigure(self, models: Sequence[ModelSettings], anew: Collection[str] = ()) -> None:
+    def reconfigure(self, models: Sequence[ModelSettings], again: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns before they are loaded. Any thread may
         call it.
 
         Args:
             models: all of them.
-            anew: names of those whose folders are looked at now, and whose loads that failed are tried again.
+            again: names of those whose folders are looked at now, and whose failed loads are tried again.
 
         Raises:
             ConfigError: that cannot be, and why; nothing has changed.
         """
         with self._reconfiguring:
-            self.repository.configure(models, anew)
+            self.repository.configure(models, again)
             self._request_logs.configure(models)
 
     def renew_access(self) -> None:
@@ -256,7 +256,7 @@ class Server:
     def stop(self, timeout_s: float | None = None) -> Stopped:
         """Take no calls any more, answer those taken, close the sessions.
 
-        In this order: the transport refuses new calls, tells whoever asks for health, and lets the calls
+        In this order: the transport refuses new calls, tells those who ask for health, and lets the calls
         inside finish, for which the executors must still run; then the executors end. The admin port goes
         last, so that the end can be watched.
 

@@ -20,7 +20,7 @@ from hotgraph_server.transport.http2.header_blocks import literal
 
 KSERVE = "/inference.GRPCInferenceService/"
 GREETING = frames.PREFACE + frames.settings({})
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 # Of which one send is made.
 _CHUNK_BYTES = 60_000
@@ -166,7 +166,7 @@ class Peer:
         if kind == frames.GOAWAY:
             self.gone_away = struct.unpack_from(">II", payload)[1]
         elif kind == frames.RST_STREAM:
-            self.resets[number] = frames.read_number(payload)
+            self.resets[number] = int.from_bytes(payload, "big")
         elif kind == frames.HEADERS:
             found = {str(name): str(value) for name, value in self._decoder.decode(payload)}
             if flags & END_STREAM:

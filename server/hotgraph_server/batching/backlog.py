@@ -23,7 +23,6 @@ from hotgraph_server.batching.load_estimate import LoadEstimate
 from hotgraph_server.batching.policies import DELAYED, Policies
 from hotgraph_server.errors import QueueFull, Refused, WouldBeLate
 from hotgraph_server.settings import BatchSettings
-from hotgraph_server.tensors import Array
 
 Batch = list[Call]
 """Calls that run together; never empty, one lane key (or one call)."""
@@ -93,7 +92,7 @@ class Backlog:
                 refusal = self._policies.refusal(call)
                 if refusal is not None:
                     return self._worth_another_try(refusal)
-        elif not self.load.runs:
+        elif self.load.free_at == -math.inf:
             return None
         if call.deadline != math.inf:
             # Cheaper than to count what is ahead: each call one run of the longest kind, each batch of large
@@ -115,15 +114,15 @@ class Backlog:
             lane = self.lanes[key] = Lane(
                 key,
                 self.load.flow(call),
-                self._level_of(call),
+                self._level_of(call) if self._delays else call.level,
                 joins=call.lane is not None and (not call.apart or self._is_large(call)),
                 apart=call.apart,
-                max_rows=self._max_rows_of(call),
+                max_rows=self._max_rows_of(call) if self._limits else self._max_rows,
             )
         lane.append(call, 0.0 if lane.joins else self.load.flow(call).curve.predict(call.length))
         if comes and (self._max_wait_s or lane.has_deadlines):
             lane.flow.arrival(call.arrived, call.rows)
-        self.load.changed(lane)
+        self.load.uncounted.add(lane)
         self.calls += 1
         self.apart += call.apart
         self.rows += call.rows - call.rows_done
@@ -233,16 +232,12 @@ class Backlog:
             self._since_apart = 0 if lane.apart else self._since_apart + 1
             if fills:
                 self._backfill(lane, batch, now)
-            self._begin(lane, batch, now)
+            rows = batch[0].length
+            if lane.joins:
+                waited = sum([call.rows - call.rows_done for call in batch])
+                rows = min(waited, self._max_rows_of(batch[0]) if self._limits else self._max_rows)
+            self.load.begin(lane, batch[0], rows, now)
         return batch, expired
-
-    def run_is_over(self, now: float) -> None:
-        """The batch that was taken last, if it is not known yet, has ended at `now`."""
-        self.load.run_is_over(now)
-
-    def ran(self, signature: str, inputs: Sequence[Array], rows: int, seconds: float) -> None:
-        """Learn of a run that was no batch of ours; see BatchQueue.ran."""
-        self.load.ran(signature, inputs, rows, seconds)
 
     def _full(self, waiting: int, limit: int, unit: str) -> QueueFull:
         return self._worth_another_try(QueueFull(self._title, waiting, limit, unit))
@@ -335,15 +330,9 @@ class Backlog:
     def _recount(self, lane: Lane) -> None:
         """Calls have left `lane`."""
         if lane.calls:
-            self.load.changed(lane)
+            self.load.uncounted.add(lane)
         elif self.lanes.get(lane.key) is lane:
             # Keys are made from callers' shapes: a lane that outlived its calls would be a leak that
             # callers can drive.
             del self.lanes[lane.key]
             self.load.gone(lane, last=not self.lanes)
-
-    def _begin(self, lane: Lane, batch: Batch, now: float) -> None:
-        rows = batch[0].length
-        if lane.joins:
-            rows = min(sum([call.rows - call.rows_done for call in batch]), self._max_rows_of(batch[0]))
-        self.load.begin(lane, batch[0], rows, now)

@@ -76,9 +76,14 @@ def elements_of_a_row(inputs: Sequence[Array]) -> int:
 
 
 class CostCurve:
-    """Run time by rows; empty until the first `observe`."""
+    """Run time by rows; empty until the first `observe`.
+
+    Attributes:
+        longest_s: the most that is predicted for any number of rows, seconds.
+    """
 
     def __init__(self) -> None:
+        self.longest_s = 0.0
         self._points: dict[int, _Point] = {}  # by index into EDGES
         self._runs = 0
         self._overruns = _Overruns()
@@ -89,12 +94,6 @@ class CostCurve:
     def known(self) -> bool:
         """Has there been a run?"""
         return self._runs > 0
-
-    @property
-    def longest_s(self) -> float:
-        """The most that is predicted for any number of rows, seconds."""
-        seconds = self._fit[1]
-        return seconds[-1] if seconds else 0.0
 
     @property
     def margin(self) -> float:
@@ -117,6 +116,7 @@ class CostCurve:
         point.add(seconds, self._runs)
         if point.weight <= _TRUSTED_FROM or self._runs % _FIT_EVERY == 0:
             self._fit = self._fitted()
+            self.longest_s = self._fit[1][-1]
 
     def predict(self, rows: int) -> float:
         """Seconds that a run of `rows` will take; 0.0 if nothing is known."""
@@ -166,18 +166,20 @@ class CostCurve:
 
 
 class _Point:
-    """The last run times at one size: in order of arrival, and in order of size."""
+    """The last run times at one size: in order of arrival, and in order of size.
 
-    __slots__ = ("_in_order", "_recent", "last")
+    Attributes:
+        weight: how many they are.
+        last: the number of the last of them among the curve's runs.
+    """
+
+    __slots__ = ("_in_order", "_recent", "last", "weight")
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque()
         self._in_order: list[float] = []
+        self.weight = 0
         self.last = 0
-
-    @property
-    def weight(self) -> int:
-        return len(self._in_order)
 
     @property
     def median(self) -> float:
@@ -190,6 +192,7 @@ class _Point:
             del self._in_order[bisect_left(self._in_order, self._recent.popleft())]
         self._recent.append(seconds)
         insort(self._in_order, seconds)
+        self.weight = len(self._in_order)
 
 
 class _Overruns:

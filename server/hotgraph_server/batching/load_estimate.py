@@ -31,24 +31,20 @@ class LoadEstimate:
 
     Attributes:
         free_at: predicted end of the present run, monotonic seconds; -infinite: there is none.
+        uncounted: lanes to which calls have come, or which some have left, since `waiting_s` was last asked.
     """
 
     def __init__(self, levels: int, max_rows: int) -> None:
         self.free_at = -math.inf
         self._levels = levels
         self._max_rows = max_rows
-        # What waits, by level, but for the lanes in `_uncounted`, which have changed since.
+        # What waits, by level, but for the lanes in `uncounted`.
         self._waiting_s = [0.0] * (levels + 1)
-        self._uncounted: set[Lane] = set()
+        self.uncounted: set[Lane] = set()
         # The batch that the executor has: its curve, its rows, when it was taken.
         self._running: tuple[CostCurve, int, float] | None = None
         self._costs = Costs()
         self._flows: dict[LaneKey, Flow] = {}
-
-    @property
-    def runs(self) -> bool:
-        """Has the executor a batch?"""
-        return self._running is not None
 
     @property
     def longest_run_s(self) -> float:
@@ -86,13 +82,9 @@ class LoadEstimate:
             flow = self._flows[call.lane] = Flow(self._costs.curve(key))
         return flow
 
-    def changed(self, lane: Lane) -> None:
-        """Calls have come to `lane`, or left it."""
-        self._uncounted.add(lane)
-
     def gone(self, lane: Lane, *, last: bool) -> None:
         """Nothing waits in `lane` any more; `last`: nor in any other."""
-        self._uncounted.discard(lane)
+        self.uncounted.discard(lane)
         self._waiting_s[lane.level] -= lane.counted_s
         if last:
             # Sums of floats drift.
@@ -100,12 +92,12 @@ class LoadEstimate:
 
     def waiting_s(self, level: int) -> float:
         """The work that waits at `level` and above it, seconds."""
-        for lane in self._uncounted:
+        for lane in self.uncounted:
             if lane.joins:
                 work_s = estimates.work_s(lane.rows, min(lane.max_rows, self._max_rows), lane.flow.curve)
             else:
                 work_s = sum(lane.calls.values())
             self._waiting_s[lane.level] += work_s - lane.counted_s
             lane.counted_s = work_s
-        self._uncounted.clear()
+        self.uncounted.clear()
         return self._waiting_s[1] if level == 1 else sum(self._waiting_s[1 : level + 1])

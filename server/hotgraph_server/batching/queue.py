@@ -278,7 +278,7 @@ class BatchQueue:
         `_sleep`."""
         with self._lock:
             now = self._clock()
-            self._backlog.run_is_over(now)
+            self._backlog.load.run_is_over(now)
             timed_out, delayed = _NONE if self._is_plain else self._due(now)
             choice = self._backlog.choose(now, closing=self._closed)
             lane = choice.lane
@@ -322,7 +322,7 @@ class BatchQueue:
     def done(self) -> None:
         """The batch that was taken last is finished, and what the executor does now is something else."""
         with self._lock:
-            self._backlog.run_is_over(self._clock())
+            self._backlog.load.run_is_over(self._clock())
 
     def put_back(self, call: Call) -> None:
         """Take in the rest of a large call, a piece of which has been run; never refused for load.
@@ -346,7 +346,7 @@ class BatchQueue:
             seconds: that it took.
         """
         with self._lock:
-            self._backlog.ran(signature, inputs, rows, seconds)
+            self._backlog.load.ran(signature, inputs, rows, seconds)
 
     def close(self) -> None:
         """Take nothing in any more; idempotent."""

@@ -54,17 +54,14 @@ class Suspects:
 
     Attributes:
         over_at: from then on there is no suspect, unless another call fails.
+        known: how many peers there are whose answers count.
     """
 
     def __init__(self) -> None:
         self.over_at = -math.inf
+        self.known = 0
         self._until: dict[_Key, float] = {}
         self._records: OrderedDict[_Key, _Record] = OrderedDict()  # by last failure
-
-    @property
-    def known(self) -> int:
-        """How many peers there are whose answers count."""
-        return len(self._records)
 
     def is_one(self, peer: Peer, signature: str, now: float) -> bool:
         """Shall a call of `peer` that comes at `now` run apart?"""
@@ -87,6 +84,7 @@ class Suspects:
         if record is None:
             self._forget(now)
             record = self._records[key] = _Record()
+            self.known = len(self._records)
         self._records.move_to_end(key)
         record.failed_at = now
         record.score = min(record.score + failed - answered, APART_AT)
@@ -114,6 +112,7 @@ class Suspects:
             self._until.pop(key, None)
         if record.score <= 0:
             del self._records[key]
+            self.known = len(self._records)
 
     def _forget(self, now: float) -> None:
         """Those that are too many, and those that have not failed for long."""

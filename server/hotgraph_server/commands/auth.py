@@ -10,7 +10,7 @@ from hotgraph_server.errors import StartError
 
 DESCRIPTION = """\
 Make keys that callers send (authorization: Bearer KEY), and the hashes of them that the rules file of
-hotgraph serve --auth FILE holds. The server sees keys in calls alone, and nobody gets one back from its hash.
+hotgraph serve --auth FILE holds. The server sees keys in calls alone, and none can be had back from its hash.
 """
 EXAMPLES = """\
 examples:

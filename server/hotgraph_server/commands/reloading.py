@@ -1,8 +1,8 @@
 """The configuration, taken again while calls are answered: when somebody asks for it, or its file changes.
 
-One thread, which waits for either and then acts; so whoever asks is not held up, and one does not happen amid
-another. What cannot be read, or cannot be served, changes nothing: the log says why, once, and the next time
-is another try.
+One thread, which waits for either and then acts; so a signal handler that asks is not held up, and one does
+not happen amid another. What cannot be read, or cannot be served, changes nothing: the log says why, once,
+and the next time is another try.
 """
 
 from __future__ import annotations

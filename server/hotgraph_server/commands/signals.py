@@ -25,7 +25,7 @@ class Stop:
     in a signal handler, where any lock may be held, and it does not matter which thread the system picks
     to deliver a signal to (grpc has some before we can block signals anywhere).
 
-    While the server loads, a signal ends the process at once: there is nobody to answer yet. Then the
+    While the server loads, a signal ends the process at once: there are no calls to answer yet. Then the
     first one asks for an orderly stop, and the second ends.
 
     SIGHUP ends nothing: it asks for the configuration to be taken again, once models load.
@@ -34,7 +34,7 @@ class Stop:
     def __init__(self) -> None:
         self._serving = False
         self._reload: Callable[[], None] | None = None
-        self._hung_up = threading.Event()  # and nobody has been told of it
+        self._hung_up = threading.Event()  # and `reload_by` has not come yet
         self._asked = threading.Event()
         self._thread = threading.Thread(target=self._collect, name="signals", daemon=True)
         self._signals = -1
@@ -65,7 +65,7 @@ class Stop:
     def _collect(self) -> None:
         number = self._next_to_stop()
         if self._serving:
-            # Said after it is done: whoever read our words may have gone, and must not keep us alive.
+            # Said after it is done: the reader of our words may have gone, and must not keep us alive.
             self._asked.set()
             say("stopping: calls already taken are answered; once more to end at once")
             number = self._next_to_stop()

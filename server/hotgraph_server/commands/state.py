@@ -156,7 +156,7 @@ def _restore(path: Path) -> str:
 
 
 def _is_where_a_start_looks(path: Path, header: Header) -> bool:
-    """Or where it would, had nobody set it aside."""
+    """Or where it would, had it not been set aside."""
     folder = folder_of(path.parent.parent.parent, header.model, header.version, header.identity)
     return path.with_suffix(Path(name_of(header.writes)).suffix) == folder / name_of(header.writes)
 

@@ -31,29 +31,33 @@ class RowLimits:
     Args:
         max_rows: as set.
         caps: less, for some signatures, by their names.
+
+    Attributes:
+        any: is there a signature whose limit is, or was, less than is set? Until then there is nothing to
+        ask.
     """
 
     def __init__(self, max_rows: int, caps: Mapping[str, int] | None = None) -> None:
         self._max_rows = max_rows
         self._caps = caps or {}
+        self.any = bool(caps)
         self._learnt: dict[str, int] = {}
         self._full_runs: dict[str, int] = {}
 
     def of(self, signature: str) -> int:
         """The limit now."""
-        if not (self._learnt or self._caps):
-            return self._max_rows
         return self._learnt.get(signature) or self._most(signature)
 
     def learn(self, signature: str, rows: int) -> int:
         """A run of so many rows did not fit. Returns the limit from now on: half of them."""
+        self.any = True
         limit = self._learnt[signature] = max(min(rows, self.of(signature)) // 2, 1)
         self._full_runs[signature] = 0
         return limit
 
     def ran(self, signature: str, rows: int) -> bool:
         """A run of so many rows went well. Returns whether the limit has risen for it."""
-        limit = self._learnt.get(signature) if self._learnt else None
+        limit = self._learnt.get(signature)
         # Whole calls seldom fill a batch to the last row.
         if limit is None or 2 * rows <= limit:
             return False

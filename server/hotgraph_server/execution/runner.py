@@ -128,6 +128,8 @@ class Runner:
 
     def check_if_due(self) -> None:
         """Run the sampled call alone, if there is one and now is the time for it."""
+        if self._verifier.sample is None:
+            return
         try:
             self._verifier.run_if_idle()
         except Exception:
@@ -147,7 +149,9 @@ class Runner:
             self._verifier.forget()
             self._write_runs.run(batch)
             return
-        limit = self._runs.limits.of(first.signature.name)
+        limits, limit = self._runs.limits, self._settings.max_batch_rows
+        if limits.any:
+            limit = limits.of(first.signature.name)
         if len(batch) == 1:
             parts: Sequence[Batch] = [batch]
         elif self._unbatched_reasons[first.signature.name] is not None:

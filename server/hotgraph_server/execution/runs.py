@@ -62,16 +62,6 @@ class Ran(NamedTuple):
     ended: float
 
     @property
-    def input_s(self) -> float:
-        """Seconds that joining took; of a run that failed none are told."""
-        return 0.0 if self.error else self.joined - self.started
-
-    @property
-    def output_s(self) -> float:
-        """Seconds that cutting took; of a run that failed none are told."""
-        return 0.0 if self.error else self.ended - self.returned
-
-    @property
     def out_of_memory(self) -> bool:
         """Is memory the reason?"""
         return isinstance(self.error, RunFailed) and self.error.code == OUT_OF_MEMORY
@@ -173,14 +163,14 @@ class Runs:
         """End calls with their answers, unless a check says otherwise."""
         name = calls[0].signature.name
         rows = sum([call.rows for call in calls])
-        if self.limits.ran(name, rows):
+        if self.limits.any and self.limits.ran(name, rows):
             self._fit_buckets(name)
             self._limit_rows(name, self.limits.of(name))
             _LOG.info("%s: signature %r is tried with more rows a run again", self._title, name)
         trust = self._trust.get(name)
         if (
             trust is not None
-            and (len(calls) > 1 or self._is_filled_up(calls[0]))
+            and (len(calls) > 1 or (self._joinings and self._is_filled_up(calls[0])))
             and not trust.passes(len(calls), ran.ended)
             and not self.may_leave(calls, ran)
         ):
@@ -191,7 +181,7 @@ class Runs:
         """End calls with their answers."""
         # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
         self.count_answered(calls, ran)
-        if self._waiting() and ran.ended - ran.started > WORTH_A_HAND_OVER_S:
+        if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
             self._finisher.hand_over(calls, ran.answers)
         else:
             self._finisher.finish(calls, ran.answers)
@@ -244,8 +234,9 @@ class Runs:
             ran.started,
             ran.ended,
             failed=ran.error is not None,
-            input_s=ran.input_s,
-            output_s=ran.output_s,
+            # Of a run that failed none are told.
+            input_s=0.0 if ran.error else ran.joined - ran.started,
+            output_s=0.0 if ran.error else ran.ended - ran.returned,
         )
 
     def count_ends(self, arrivals: list[float], call: Call, rows: int, ran: Ran) -> None:

@@ -37,7 +37,7 @@ from hotgraph_server.warmup.batching_rules import is_proven
 
 _LOG = logging.getLogger(__name__)
 
-_MAX_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sample:
 
 def sample_of(call: Call, answer: Sequence[Array]) -> Sample | None:
     """None: it is too large to be remembered."""
-    if sum(array.nbytes for array in (*call.inputs, *answer)) > _MAX_BYTES:
+    if sum(array.nbytes for array in (*call.inputs, *answer)) > MAX_BYTES:
         return None
     # Copies: views would keep a whole message and a whole batch alive.
     return Sample(
@@ -139,6 +139,9 @@ class Verifier:
         trust: of the signatures whose joined calls are checked.
         proofs: what the structure of the graph says, for the log.
         memory: keeps what is learnt.
+
+    Attributes:
+        sample: to be compared when there is time; None: nothing is.
     """
 
     def __init__(
@@ -162,7 +165,7 @@ class Verifier:
         self._trust = trust
         self._proofs = proofs
         self._memory = memory
-        self._sample: Sample | None = None
+        self.sample: Sample | None = None
 
     def may_leave(self, calls: Sequence[Call], ran: Ran) -> bool:
         """Compare what is due of calls that were answered from one run. False: they have ended, otherwise."""
@@ -191,9 +194,9 @@ class Verifier:
                 if trust.difference:
                     self._run_each_alone(calls, ran, alone)
                     return False
-        if due.later is not None and self._sample is None:
+        if due.later is not None and self.sample is None:
             place = wanted[due.later]
-            self._sample = sample_of(calls[place], ran.answers[place])
+            self.sample = sample_of(calls[place], ran.answers[place])
         if due.doubled:
             self._keep()
         if not differing:
@@ -203,7 +206,7 @@ class Verifier:
 
     def run_if_idle(self) -> None:
         """Compare the sampled call, if there is one and nothing else is to be done."""
-        sample = self._sample
+        sample = self.sample
         if sample is None or len(self._queue):
             return
         self.forget()
@@ -213,7 +216,7 @@ class Verifier:
 
     def forget(self) -> None:
         """The state of the session may change: what was sampled can no longer be compared."""
-        self._sample = None
+        self.sample = None
 
     def close(self) -> None:
         """Keep what was learnt last."""

@@ -19,7 +19,7 @@ from hotgraph_server.tensors import Array
 from hotgraph_server.warmup.probing import Measured
 
 # Callers may ask for any choice of outputs, and each has its callable, which takes TensorFlow some 50 ms.
-_MAX_CALLABLES = 256
+MAX_CALLABLES = 256
 
 _CALLER_THREAD = -1
 
@@ -55,7 +55,7 @@ class Callables:
         prepared = self._prepared.get(key)
         if prepared is None:
             prepared = self._prepared[key] = Prepared(self._session, signature, key)
-            if len(self._prepared) > _MAX_CALLABLES:
+            if len(self._prepared) > MAX_CALLABLES:
                 self._prepared.popitem(last=False)
         else:
             self._prepared.move_to_end(key)

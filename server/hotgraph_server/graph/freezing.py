@@ -47,15 +47,15 @@ COMPILED = "hotgraph_xla"
 REFERENCE_VARIABLES = frozenset({"VariableV2", "Variable"})
 
 # Protobuf takes 2 GiB; the rest is for everything else in the message.
-_MAX_FROZEN_BYTES = 3 * 2**29
+MAX_FROZEN_BYTES = 3 * 2**29
 
 # Of all signatures together. What has no more is frozen whole; MobileNetV2 has 14 MB for each signature.
-_MAX_COPIED_BYTES = 2**25
+MAX_COPIED_BYTES = 2**25
 # Otherwise so much of the variables' size that, while runs are prepared, as much again is not exceeded.
 _COPIED_SHARE = 1 / 16
 
 # To copy a graph and to prepare its first run, measured on a slow machine with matrices of 25 MB each.
-_S_PER_BYTE = 60e-9
+S_PER_BYTE = 60e-9
 
 
 def too_large_to_copy(
@@ -74,7 +74,7 @@ def too_large_to_copy(
         readers.update(read.keys())
     copied = {name: size * readers[name] for name, size in sizes.items()}
     left = sum(copied.values())
-    if left <= _MAX_COPIED_BYTES:
+    if left <= MAX_COPIED_BYTES:
         return frozenset()
     most = sum(sizes.values()) * _COPIED_SHARE
     kept = set()
@@ -101,9 +101,9 @@ def why_not_frozen(
     nodes = needed(graph_def, _ends(signatures), _fed(signatures))
     frozen = sum(_variable_bytes(node) for node in nodes if _is_constant(node, variables))
     size = frozen + sum(node.ByteSize() for node in nodes)
-    if size > _MAX_FROZEN_BYTES:
-        return f"with its variables it is {_mb(size)}, and a graph can have {_mb(_MAX_FROZEN_BYTES)}"
-    if size * _S_PER_BYTE > left_s:
+    if size > MAX_FROZEN_BYTES:
+        return f"with its variables it is {_mb(size)}, and a graph can have {_mb(MAX_FROZEN_BYTES)}"
+    if size * S_PER_BYTE > left_s:
         return f"{_mb(size)} of constants would take longer than plan-budget-s allows"
     return ""
 

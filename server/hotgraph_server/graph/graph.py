@@ -43,8 +43,8 @@ _LOG = logging.getLogger(__name__)
 # Callers may ask for any choice of outputs. So many choices of a signature are prepared, where the constants
 # that each of them copies are no larger than this; a signature that changes state runs no more than was asked
 # for, so of its choices the latest are kept (callables.py).
-_MAX_CHOICES = 8
-_MAX_BYTES_PER_CHOICE = 2**20
+MAX_CHOICES = 8
+MAX_BYTES_PER_CHOICE = 2**20
 
 # What plans are compared with where the caller has no more.
 _SEEDS = (1, 2)
@@ -272,11 +272,11 @@ class Graph:
         """Shall this choice of outputs have a callable of its own?"""
         if signature.writes:
             return True
-        if plan.xla or self._forms.copied_bytes(plan.form, signature.name) > _MAX_BYTES_PER_CHOICE:
+        if plan.xla or self._forms.copied_bytes(plan.form, signature.name) > MAX_BYTES_PER_CHOICE:
             # It would be compiled in service, or be another copy of large constants.
             return False
         choices = self._choices.setdefault(signature.name, set())
-        if len(choices) < _MAX_CHOICES:
+        if len(choices) < MAX_CHOICES:
             choices.add(outputs)
         return outputs in choices
 

@@ -31,7 +31,7 @@ from hotgraph_server.tensors import Array
 LARGE_BYTES = 2**16
 """What is smaller, TensorFlow may look at (shapes, axes), and it costs little."""
 
-_MIN_BYTES = 2**24
+MIN_BYTES = 2**24
 
 _SCOPE = "hotgraph_lifted"
 _IN_FUNCTIONS = "hotgraph_lifted_in"
@@ -57,7 +57,7 @@ def lift_constants(graph_def: Any, device: str) -> dict[str, Array]:
         The values of the variables, by their names; empty: the graph is as it was.
     """
     constants = list(_constants(graph_def, device))
-    if sum(constant_bytes(node) for _, node in constants) < _MIN_BYTES:
+    if sum(constant_bytes(node) for _, node in constants) < MIN_BYTES:
         return {}
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
     values = {}

@@ -3,8 +3,8 @@
 What it promises.
 
 * none: what is offered at start is served from then on, until `renew` looks again. poll: what is offered
-  later is taken up, what is gone is unloaded, and a model whose configuration or files change is loaded anew.
-  explicit: `load` and `unload` decide.
+  later is taken up, what is gone is unloaded, and a model whose configuration or files change is loaded
+  again. explicit: `load` and `unload` decide.
 * A load that fails changes nothing: what was live goes on by its old settings. Under explicit control the
   model is not tried again until it is asked for again.
 * One model that cannot be served does not hold up the others, whatever is wrong with it.
@@ -88,7 +88,7 @@ class ModelControl:
     # Any thread.
 
     def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Callback) -> None:
-        """Load a model, or load it anew if it is served; returns at once.
+        """Load a model, or load it again if it is served; returns at once.
 
         Args:
             name: of the model.

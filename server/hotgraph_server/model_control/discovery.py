@@ -37,7 +37,7 @@ class Offer:
         folder: its own.
         repository: the one it is in, all links followed.
         config: the file of its configuration; None: it has none.
-        stamp: of that file; what was written anew has another one.
+        stamp: of that file; what was written again has another one.
     """
 
     name: str

@@ -40,7 +40,7 @@ class Models(index.Models, Protocol):
 
 
 Configure = Callable[[Sequence[ModelSettings], Collection[str]], None]
-"""Takes all models to be served, and the names of those to be looked at anew; raises ConfigError."""
+"""Takes all models to be served, and the names of those to be looked at again; raises ConfigError."""
 
 
 class Jobs:
@@ -227,9 +227,9 @@ class Jobs:
                 _LOG.warning("%s; the index is of before", error)
         return index.rows(self._models, self._served, self._offers, self._faults)
 
-    def _serve(self, served: Mapping[str, ModelSettings], anew: Collection[str] = ()) -> None:
+    def _serve(self, served: Mapping[str, ModelSettings], again: Collection[str] = ()) -> None:
         """Raises ConfigError; then nothing has changed."""
-        self._configure([*self._fixed.values(), *served.values()], anew)
+        self._configure([*self._fixed.values(), *served.values()], again)
         self._served = served
 
     def _fault(self, name: str, reason: str | None) -> None:

@@ -84,7 +84,7 @@ def own_config(path: Path) -> ModelConfig | None:
     try:
         there = file.is_file()
     except OSError:
-        # A folder that nobody may look into; whoever looks for its versions will say so.
+        # A folder that this process may not look into; the look for its versions will say so.
         return None
     return config_file.read(file) if there else None
 

@@ -2,7 +2,7 @@
 
 What it promises. A path that `upload` returns has only parts that a folder can hold as they are: joined to a
 folder they name something below it, whatever the request said. It is decided by the text alone; nothing here
-looks at a disk, and nobody who uses the result can be led elsewhere by one. What is not known to be harmless
+looks at a disk, and what uses the result cannot be led elsewhere by one. What is not known to be harmless
 is refused:
 
 * parts that are empty, "." or "..", begin with a dot, or begin or end with a space, or end with a dot;

@@ -1,8 +1,8 @@
-"""Files that came with a request to load a model: a private folder for each, which is gone when nobody needs
-it any more. Nothing is ever written into a repository.
+"""Files that came with a request to load a model: a private folder for each, which is gone when no version
+needs it any more. Nothing is ever written into a repository.
 
-The folder is new, of a name that nobody can guess, and open to this user alone; so nobody can have put a link
-where a file is going to be written. Where the files go in it was decided by safe_paths.
+The folder is new, of a name that cannot be guessed, and open to this user alone; so no other user can have
+put a link where a file is going to be written. Where the files go in it was decided by safe_paths.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ _STRING_NBYTES = 48
 _MAX_WAITING = 1024
 # It only copies; so much time is for a machine that is short of memory.
 _STOP_S = 5.0
-# A version's answers are dropped in so many pieces, so that nobody waits long for the lock.
+# A version's answers are dropped in so many pieces, so that no call waits long for the lock.
 _DROP_AT_ONCE = 1000
 
 _loadings = itertools.count()
@@ -127,6 +127,11 @@ class ResponseCache:
     def nbytes(self) -> int:
         """Bytes that are taken now."""
         return self._nbytes
+
+    @property
+    def nbytes_waiting(self) -> int:
+        """Bytes of answers that wait to be copied."""
+        return self._nbytes_waiting
 
     def __len__(self) -> int:
         """Answers that are kept now."""

@@ -18,7 +18,7 @@ def check(
     """Look for what is wrong with a new list of models, before anything is changed.
 
     A label may only be moved to a version that is live, so that no caller who asks by it is ever left without
-    an answer. A model that is new has nobody who asks yet: its labels hold as soon as its versions are
+    an answer. A model that is new has no callers yet: its labels hold as soon as its versions are
     live.
 
     Args:

@@ -35,9 +35,9 @@ class Found:
     """A version on disk, as a look at it found it.
 
     Attributes:
-        folder: of the SavedModel; of the version, where nobody looked into it.
-        tree: what is in it; None: nobody looked.
-        missing: why there is nothing to load in it, in words; None: there is, or nobody looked.
+        folder: of the SavedModel; of the version, where it was not looked into.
+        tree: what is in it; None: that was not looked at.
+        missing: why there is nothing to load in it, in words; None: there is, or it was not looked at.
         unreadable: is it that this user may not look?
         hint: what seems to be missing in it, in words; a reason to look again before it is loaded.
     """
@@ -58,7 +58,7 @@ class Found:
 
         Args:
             before: the same version in the look before.
-            first: somebody waits for what this look finds: what nobody has looked into before is taken as it
+            first: a caller waits for what this look finds: what was not looked into before is taken as it
                 is, unless something seems to be missing.
         """
         if self.tree is None or self.missing is not None:
@@ -146,7 +146,7 @@ def look_at(directory: Path, rules: FolderSettings = _USUAL, interest: Interest 
 
 
 def default_name(directory: Path) -> str:
-    """What a model is called when nobody names it: its folder's name; a version folder's parent."""
+    """What a model is called when its owner names it not: its folder's name; a version folder's parent."""
     resolved = directory.resolve()
     return resolved.parent.name if _number(resolved.name) is not None else resolved.name
 
@@ -212,7 +212,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         # Most often that is in the listing: nothing more is asked of a disk.
         return entry.is_dir()
     except OSError:
-        # A link that leads in a circle, or to where nobody may look.
+        # A link that leads in a circle, or to where this process may not look.
         return False
 
 

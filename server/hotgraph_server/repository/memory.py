@@ -13,7 +13,7 @@ def settle() -> None:
     """Leave all that is there now out of later collections; once, after the imports and before any model.
 
     TensorFlow's modules alone are half a million objects that never go. To search them takes some tenths of
-    a second in which nobody is answered, and to load a version makes garbage enough to set that off.
+    a second in which no call is answered, and to load a version makes garbage enough to set that off.
     """
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from hotgraph_server.models.status import State
 from hotgraph_server.settings import AllVersions, Latest, RepositorySettings, VersionPolicy
 
-# After these a version is loaded anew if it is wanted again.
+# After these a version is loaded again if it is wanted again.
 _GONE = (State.CLOSED,)
 
 
@@ -31,7 +31,7 @@ class Actions:
     Attributes:
         load: versions to load, when there is a thread for it.
         unload: versions that are live, and shall drain and close.
-        drop: versions whose turn to be loaded had not come, and which nobody wants any more.
+        drop: versions whose turn to be loaded had not come, and which are not wanted any more.
     """
 
     load: tuple[int, ...] = ()

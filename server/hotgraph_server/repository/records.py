@@ -20,7 +20,7 @@ from hotgraph_server.settings import ModelSettings, RepositorySettings, VersionP
 
 _LOG = logging.getLogger(__name__)
 
-# Of versions that are no more, so many are remembered for whoever asks what became of them.
+# Of versions that are no more, so many are remembered for clients that ask what became of them.
 REMEMBERED = 100
 
 _ENDED = (State.CLOSED, State.FAILED)
@@ -33,8 +33,8 @@ class Record:
     Attributes:
         settings: the latest.
         served: shall it be; a model that was taken off the list is drained, and remembered.
-        asked: how often it was asked for anew; a look that began before does not count.
-        looked: has anyone looked at its folder since it was put on the list, or asked for anew.
+        asked: how often it was asked for again; a look that began before does not count.
+        looked: was its folder looked at since it was put on the list, or asked for again.
         last: what the last look found.
         ready: the versions of these that are loaded if they are wanted: nothing in them changes any more.
         again_at: when to look once more, monotonic seconds, because a version that is wanted is not ready
@@ -94,16 +94,16 @@ class Record:
             for number, entry in sorted(self.entries.items(), reverse=True)
         ]
 
-    def take_on(self, settings: ModelSettings, *, anew: bool = False) -> None:
-        """Serve it as these settings say; `anew`: look at its folder again, whatever was seen before."""
-        if anew or not self.served or self.settings.path != settings.path:
+    def take_on(self, settings: ModelSettings, *, again: bool = False) -> None:
+        """Serve it as these settings say; `again`: look at its folder again, whatever was seen before."""
+        if again or not self.served or self.settings.path != settings.path:
             self.asked += 1
             self.looked, self.last, self.ready, self.trouble = False, {}, {}, None
-            # Whoever asks for a model anew wants it tried anew.
+            # Who asks for a model again wants it tried again.
             for entry in self.entries.values():
                 entry.failures, entry.retry_at = 0, -math.inf
         elif self.settings.versions != settings.versions:
-            # Nobody has looked into what the policy before did not want.
+            # What the policy before did not want was not looked into.
             self.asked += 1
             self.looked = False
         self.served, self.settings = True, settings
@@ -111,7 +111,7 @@ class Record:
     def interest(self) -> Interest:
         """What the next look is for."""
         stay = not self.settings.folder.reloaded
-        # Whoever asks for a model anew has forgotten what was ready, and wants it looked into once more.
+        # After a model was asked for again nothing is ready, and all of it is looked into once more.
         settled = frozenset(entry.number for entry in self.live() if stay and entry.number in self.ready)
         return Interest(self.settings.versions, settled, self.last)
 
@@ -119,7 +119,7 @@ class Record:
         """Take in what a look found, or why it found nothing.
 
         Args:
-            again_at: when to look again if a version that is wanted is not ready, and nobody looks sooner.
+            again_at: when to look again if a version that is wanted is not ready, if no look comes sooner.
         """
         self.again_at = math.inf
         if isinstance(look, StartError):
@@ -130,7 +130,7 @@ class Record:
         if self.trouble is not None:
             _LOG.info("%s: its folder can be read again", self.title)
         before, first = self.last, not self.looked
-        # What nobody looked into is as it was.
+        # What was not looked into is as it was.
         after = {
             number: before.get(number, found) if found.tree is None else found
             for number, found in look.versions.items()

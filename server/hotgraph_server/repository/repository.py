@@ -4,7 +4,7 @@
   unless something seems to be missing. What seems to be missing is only ever a reason to look again: then
   TensorFlow has the last word, and its error is what is told.
 * A version is loaded in a thread of its own, warm-up and all, and shown only when it can answer. What it
-  replaces goes out of the table in the same assignment: whoever looks sees the old or the new one, never
+  replaces goes out of the table in the same assignment: callers see the old or the new one, never
   neither.
 * A version that has been replaced keeps its queue open for ``unload_grace_s`` more. A call looks its version
   up and is queued a little later, in between its tensors are read; those that had found the old one before
@@ -110,12 +110,12 @@ class Repository:
         """Begin to look and to load; returns at once."""
         self._watcher.start()
 
-    def configure(self, models: Sequence[ModelSettings], anew: Collection[str] = ()) -> None:
+    def configure(self, models: Sequence[ModelSettings], again: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns at once.
 
         Args:
             models: all of them.
-            anew: names of those whose folders are looked at now, and whose loads that failed are tried again.
+            again: names of those whose folders are looked at now, and whose failed loads are tried again.
 
         Raises:
             ConfigError: that cannot be, and why; nothing has changed.
@@ -127,7 +127,7 @@ class Repository:
             for name in served.keys() - {model.name for model in models}:
                 self._models[name].served = False
             for settings in models:
-                self._take_on(settings, anew=settings.name in anew)
+                self._take_on(settings, again=settings.name in again)
             acts = self._decide()
         _run(acts)
         self._watcher.wake()
@@ -144,7 +144,7 @@ class Repository:
             return model.statuses() if model else []
 
     def why_nothing(self, name: str) -> str | None:
-        """Why a model that shall be served has no version to load; None: it has, or nobody has looked."""
+        """Why a model that shall be served has no version to load; None: it has, or no look was made yet."""
         with self._lock:
             model = self._models.get(name)
             if model is None or not model.served or not model.looked or model.entries:
@@ -181,7 +181,7 @@ class Repository:
             all_of_them: see there.
 
         Returns:
-            What to call when nobody waits any more.
+            What to call when the caller waits no more.
         """
         waiter = Waiter(frozenset(names), tell, patient, all_of_them)
         with self._lock:
@@ -191,7 +191,7 @@ class Repository:
         return functools.partial(self._forget, waiter)
 
     def started(self) -> None:
-        """The first loads are over. Tells once more how things are, for whoever did not listen before."""
+        """The first loads are over. Tells `publish` once more how things are, if it waited for that."""
         with self._lock:
             self._starting = False
             for name, model in self._models.items():
@@ -244,12 +244,12 @@ class Repository:
 
     # Deciding; each requires the lock.
 
-    def _take_on(self, settings: ModelSettings, *, anew: bool) -> None:
+    def _take_on(self, settings: ModelSettings, *, again: bool) -> None:
         assert self._lock.locked()
         if (model := self._models.get(settings.name)) is None:
             self._models[settings.name] = Record(settings)
         else:
-            model.take_on(settings, anew=anew)
+            model.take_on(settings, again=again)
 
     def _decide(self) -> list[_Act]:
         """Bring every model closer to what it should be; returns what is to be done outside of the lock."""

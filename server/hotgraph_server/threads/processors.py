@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-_GROUPS = Path("/proc/self/cgroup")
+GROUPS = Path("/proc/self/cgroup")
+"""Which groups this process is in."""
 _ROOT = PurePosixPath("/sys/fs/cgroup")
 
 _CPU = "cpu"
@@ -24,7 +25,7 @@ Read = Callable[[str], str]
 def usable() -> int:
     """How many threads can run at a time, at least 1; a part of a processor counts as a whole one."""
     try:
-        groups = _GROUPS.read_text()
+        groups = GROUPS.read_text()
     except (OSError, UnicodeDecodeError):
         groups = ""
     return bounded(schedulable(), quota(groups, lambda path: Path(path).read_text()))

@@ -103,8 +103,8 @@ def adversarial_rows(signature: Signature, kind: Kind) -> list[Row]:
         )
         pairs = zip_longest(rows, (row for row in single if row is not None))
         rows = [row for pair in pairs for row in pair if row is not None]
-    usual = [Row(row, _magnitude(row), odd=False) for row in _ordinary(signature, kind, ordinary)]
-    return [*usual, *(Row(row, _magnitude(row)) for row in rows[: MAX_ROWS - len(usual)])]
+    usual = [Row(row, magnitude(row), odd=False) for row in _ordinary(signature, kind, ordinary)]
+    return [*usual, *(Row(row, magnitude(row)) for row in rows[: MAX_ROWS - len(usual)])]
 
 
 def _ordinary(signature: Signature, kind: Kind, like: Sequence[Array]) -> list[list[Array]]:
@@ -243,7 +243,7 @@ def _floats(
         yield of(-np.full(shape, number))
 
 
-def _magnitude(inputs: Sequence[Array]) -> float:
+def magnitude(inputs: Sequence[Array]) -> float:
     largest = 0.0
     for array in inputs:
         if array.dtype == STRING or not array.size:

@@ -41,7 +41,7 @@ Outcome = tuple[Sequence[Array], Sequence[Array] | RunFailed]
 """Inputs, and what the graph as saved makes of them."""
 
 # Less than this is noise on a shared machine, and not worth another form.
-_MARGIN = 0.95
+MARGIN = 0.95
 # The pool lets go of one thread's cache and takes others from neighbours: it must earn that.
 _POOL_MARGIN = 0.85
 
@@ -54,7 +54,7 @@ _ENOUGH_S = 0.3
 # The first run of a shape is interpreted, the second compiles; the third shows what it is worth.
 _RUNS_TO_COMPILE = 3
 # Some ops take XLA's code for a CPU a hundred times as long, and more rows only make that worse.
-_HOPELESS = 3.0
+HOPELESS = 3.0
 
 # Of the time, for running the graph as saved on inputs to compare with, and every other plan.
 _SHARE_OF_COMPARING = 1 / 4
@@ -222,7 +222,7 @@ def _fastest(candidates: Sequence[Plan], times_s: Mapping[Plan, Sequence[float]]
     best, best_gain = AS_SAVED, 1.0
     for plan in candidates:
         gain = _gain(times_s[AS_SAVED], times_s[plan])
-        margin = _POOL_MARGIN if plan.threads is Threads.POOL else _MARGIN
+        margin = _POOL_MARGIN if plan.threads is Threads.POOL else MARGIN
         if best_gain < margin * gain:
             best, best_gain = plan, gain
     return best
@@ -258,7 +258,7 @@ def _with_xla(
         if refusal:
             notes.append(f"XLA {refusal}")
             continue
-        if run_s > _HOPELESS * _once(plan, inputs, run, clock):
+        if run_s > HOPELESS * _once(plan, inputs, run, clock):
             notes.append(f"XLA is far slower at {rows} rows, so with more it is not tried")
             break
         refusal = _refusal(compiled, chain([(inputs, _outcome(inputs, run))], others_of(rows)), run)
@@ -267,7 +267,7 @@ def _with_xla(
             continue
         times_s = _times_in_turn([plan, compiled], inputs, run, until, clock)
         gain = _gain(times_s[plan], times_s[compiled])
-        if _MARGIN * gain > 1.0:
+        if MARGIN * gain > 1.0:
             gains[rows] = gain
         else:
             notes.append(f"XLA gains nothing at {rows} rows")

@@ -33,7 +33,7 @@ def test_sample_belongs_to_the_innermost_line_of_ours() -> None:
 
 def test_rooms_are_folders_or_modules() -> None:
     assert Spot("t", "hotgraph_server/protocols/v2/codec.py", "f", 1).room == "protocols"
-    assert Spot("t", "hotgraph_server/execution/executor.py", "f", 1).room == "executor"
+    assert Spot("t", "hotgraph_server/server.py", "f", 1).room == "server"
     assert Spot("t", "", "", 0).room == "none of our code"
 
 

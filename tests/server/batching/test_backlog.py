@@ -61,7 +61,7 @@ def test_each_edge_refuses_by_its_own_unit_and_says_when_to_come_again(
 ) -> None:
     backlog = backlog_of(**settings)
     for count in (1, 2, 4):
-        backlog.ran("serving_default", [rows(1)], count, 2.0)
+        backlog.load.ran("serving_default", [rows(1)], count, 2.0)
     large = call_of()
     large.nbytes = 2**20
     for one in (large, call_of()):
@@ -90,13 +90,13 @@ def test_calls_that_run_apart_may_take_a_part_of_the_edge_alone() -> None:
 def test_free_executor_refuses_no_call_for_a_prediction() -> None:
     backlog = backlog_of()
     for _ in range(3):
-        backlog.ran("serving_default", [rows(1)], 1, 9.0)
+        backlog.load.ran("serving_default", [rows(1)], 1, 9.0)
     assert backlog.refusal(call_of(deadline=NOW + 1.0), NOW) is None
     backlog.insert(call_of())
     taken(backlog)
     assert isinstance(backlog.refusal(call_of(deadline=NOW + 1.0), NOW), WouldBeLate)
     assert backlog.refusal(call_of(deadline=NOW + 99.0), NOW) is None
-    backlog.run_is_over(NOW + 9.0)
+    backlog.load.run_is_over(NOW + 9.0)
     assert backlog.refusal(call_of(deadline=NOW + 1.0), NOW) is None
 
 

@@ -135,6 +135,14 @@ def test_what_are_no_floats_must_be_equal_and_have_no_scale() -> None:
     assert (scale_of(texts), scale_of(np.array([1.0, -3.0, np.inf]))) == (0.0, 3.0)
 
 
+@pytest.mark.parametrize("other", [2 + 1j, 1 + 2j], ids=["real", "imaginary"])
+def test_complex_answers_are_the_same_only_in_both_parts(other: complex) -> None:
+    one = np.array([1 + 1j], np.complex64)
+    assert alike(one, one.copy())
+    assert not alike(one, np.array([other], np.complex64))
+    assert scale_of(np.array([3 + 4j], np.complex64)) == 5.0
+
+
 def test_answer_of_another_shape_is_excused_by_no_rounding() -> None:
     inputs = [np.ones((1, 2), np.float32)]
     shapes = iter([(1, 2), (1, 3), (1, 3)])

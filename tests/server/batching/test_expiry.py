@@ -39,6 +39,7 @@ def test_expired_call_ends_once_and_hears_that_it_has_changed_nothing(writes: bo
     assert isinstance(caller.error(), DeadlineExceeded)
     assert ("has changed nothing" in str(caller.error())) is writes
     assert (len(caller.outcomes), expired(statistics)) == (1, 1)
+    assert statistics.by_signature()[one.signature.name].events[Event.EXPIRED] == 1
 
 
 def test_call_that_ended_otherwise_or_whose_run_has_begun_is_left_alone() -> None:

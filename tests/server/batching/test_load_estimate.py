@@ -33,18 +33,18 @@ def waiting(load: LoadEstimate, *calls: Call, level: int = 1, joins: bool = True
     lane = Lane(("lane", level), load.flow(calls[0]), level, joins=joins)
     for one in calls:
         lane.append(one, 0.0 if joins else load.flow(one).curve.predict(one.length))
-    load.changed(lane)
+    load.uncounted.add(lane)
     return lane
 
 
 def test_run_is_free_when_it_is_predicted_to_be_and_its_time_is_learnt() -> None:
     load = learnt()
-    assert (load.runs, load.free_at) == (False, -math.inf)
+    assert load.free_at == -math.inf
     one = call_of()
     load.begin(waiting(load, one), one, 1, NOW)
-    assert (load.runs, load.free_at) == (True, NOW + 2.0)
+    assert load.free_at == NOW + 2.0
     load.run_is_over(NOW + 8.0)
-    assert (load.runs, load.free_at) == (False, -math.inf)
+    assert load.free_at == -math.inf
     load.run_is_over(NOW + 99.0)
     assert load.flow(one).curve.predict(1) == 2.0
     for _ in range(16):
@@ -84,7 +84,7 @@ def test_work_of_a_lane_is_counted_again_when_it_has_changed() -> None:
     assert load.waiting_s(1) == 4.0
     for one in calls[:4]:
         lane.remove(one)
-    load.changed(lane)
+    load.uncounted.add(lane)
     assert load.waiting_s(1) == 2.0
     load.gone(lane, last=False)
     assert load.waiting_s(1) == 0.0

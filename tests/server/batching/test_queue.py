@@ -1009,6 +1009,15 @@ def test_suspect_fills_an_eighth_of_the_queue_and_no_more(clock: FakeClock) -> N
     assert_keeps_nothing(queue)
 
 
+def test_call_of_a_suspect_that_nothing_could_join_anyway_is_held_to_no_part_of_the_edge(
+    clock: FakeClock,
+) -> None:
+    queue = queue_of(clock, max_queued_calls=16)
+    suspect(queue, clock)
+    put(queue, *[from_peer("bad", clock, joinable=False) for _ in range(3)])
+    assert len(queue) == 3
+
+
 def test_large_call_of_a_suspect_is_still_handed_out_to_be_run_in_pieces(clock: FakeClock) -> None:
     queue = queue_of(clock, max_batch_rows=4)
     suspect(queue, clock)

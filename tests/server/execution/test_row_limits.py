@@ -43,3 +43,11 @@ def test_limit_rises_again_after_many_runs_that_filled_it() -> None:
     for _ in range(TRY_MORE_AFTER):
         limits.ran("s", 40)
     assert limits.of("s") == 64
+
+
+def test_limit_that_rises_is_doubled_and_is_not_the_set_one_before_it_is_as_large() -> None:
+    limits = RowLimits(64)
+    limits.learn("s", 48)
+    for _ in range(TRY_MORE_AFTER):
+        limits.ran("s", 24)
+    assert limits.of("s") == 48

@@ -77,10 +77,14 @@ def test_run_ends_nothing_and_tells_its_course() -> None:
 def test_run_that_fails_tells_of_no_joining_and_cutting() -> None:
     running = Running()
     running.compute = refuse
-    ran = running.runs.execute(calls_of(Caller(), Caller()))
+    calls = calls_of(Caller(), Caller())
+    ran = running.runs.execute(calls)
     assert isinstance(ran.error, RunFailed)
     assert ran.error.__traceback__ is None
-    assert (ran.input_s, ran.output_s, ran.out_of_memory) == (0.0, 0.0, False)
+    assert not ran.out_of_memory
+    running.runs.count_failed(calls[0], 2, ran)
+    counted = running.statistics.snapshot().by_rows[2]
+    assert (counted.ns, counted.input_ns, counted.output_ns) == (250_000_000, 0, 0)
 
 
 def test_answered_calls_are_counted_before_they_hear_of_it_and_one_that_has_left_is_not() -> None:

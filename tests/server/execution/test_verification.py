@@ -12,7 +12,7 @@ from hotgraph_server.batching.comparing import OF_PROVEN
 from hotgraph_server.batching.joining import Joining, joining_of
 from hotgraph_server.batching.padding import padding_of
 from hotgraph_server.batching.trust import FIRST
-from hotgraph_server.execution.verification import _MAX_BYTES, difference, sample_of, stops, trust_in
+from hotgraph_server.execution.verification import MAX_BYTES, difference, sample_of, stops, trust_in
 from hotgraph_server.row_independence.verdict import Judgement, OutputJudgement, Verdict
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.learnt import Learnt
@@ -33,7 +33,7 @@ def test_sample_has_arrays_of_its_own() -> None:
 
 
 def test_very_large_calls_are_not_remembered() -> None:
-    large = np.zeros((_MAX_BYTES // 8 + 1, 2), np.float32)
+    large = np.zeros((MAX_BYTES // 8 + 1, 2), np.float32)
     assert sample_of(call(large), [rows(1)]) is None
 
 

@@ -95,7 +95,7 @@ def reasons(graph: Graph) -> set[str]:
 def test_graph_too_large_for_a_message_is_not_begun(
     saved_models: SavedModels, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(freezing, "_MAX_FROZEN_BYTES", 2000)
+    monkeypatch.setattr(freezing, "MAX_FROZEN_BYTES", 2000)
     (reason,) = reasons(opened(saved_models["tf2_mlp"]))
     # 16 x 32 and 32 x 4 floats are 2560 bytes; the rest is the graph itself.
     assert "not frozen: with its variables it is 0.0" in reason
@@ -106,7 +106,7 @@ def test_graph_too_large_for_a_message_is_not_begun(
 def test_graph_whose_copy_would_take_longer_than_the_budget_is_not_begun(
     saved_models: SavedModels, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(freezing, "_S_PER_BYTE", 1.0)
+    monkeypatch.setattr(freezing, "S_PER_BYTE", 1.0)
     (reason,) = reasons(opened(saved_models["tf2_mlp"], plan_budget_s=60.0))
     assert "MB of constants would take longer than plan-budget-s allows" in reason
 
@@ -146,7 +146,7 @@ def test_variables_that_no_signature_needs_do_not_count(tmp_path: Path, opened: 
         save(tmp_path / "m", session, {"serving_default": ({"x": x}, {"y": y})})
     graph = opened(tmp_path / "m")
     graph_def = graph.session.graph.as_graph_def()
-    one_second = 100_000 * freezing._S_PER_BYTE
+    one_second = 100_000 * freezing.S_PER_BYTE
     assert freezing.why_not_frozen(graph_def, graph.signatures.values(), (), one_second) == ""
 
 
@@ -244,16 +244,16 @@ def test_variable_counts_once_for_each_signature_that_would_copy_it(
     two_readers: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = opened(two_readers)
-    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 2 * 4096 + 32)
+    monkeypatch.setattr(freezing, "MAX_COPIED_BYTES", 2 * 4096 + 32)
     assert too_large(graph) == frozenset()
-    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 2 * 4096 + 31)
+    monkeypatch.setattr(freezing, "MAX_COPIED_BYTES", 2 * 4096 + 31)
     assert too_large(graph) == {"rows"}
 
 
 def test_large_variable_is_one_and_the_same_for_all_signatures_in_the_frozen_form(
     two_readers: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 4096)
+    monkeypatch.setattr(freezing, "MAX_COPIED_BYTES", 4096)
     graph = opened(two_readers)
     ids = [np.array([3, 0], np.int32)]
     signatures = list(graph.signatures.values())
@@ -280,7 +280,7 @@ def test_graph_of_nothing_but_large_shared_variables_is_not_begun(
     rows = tf.Variable(np.ones((128, 8), np.float32))
     one = function(lambda ids: {"y": tf.gather(rows, ids)}, ids=([None], tf.int32))
     save(tmp_path / "m", [rows], one=one, two=one)
-    monkeypatch.setattr(freezing, "_MAX_COPIED_BYTES", 4096)
+    monkeypatch.setattr(freezing, "MAX_COPIED_BYTES", 4096)
     assert all("its variables are large" in reason for reason in reasons(opened(tmp_path / "m")))
 
 
@@ -293,7 +293,7 @@ def test_choice_of_outputs_copies_no_large_constants(
     monkeypatch.setattr(graph_module, "choose_plan", choose)
     ids = [np.array([3, 0], np.int32)]
     for limit, prepared in ((4096 + 31, 0), (2**20, 2)):
-        monkeypatch.setattr(graph_module, "_MAX_BYTES_PER_CHOICE", limit)
+        monkeypatch.setattr(graph_module, "MAX_BYTES_PER_CHOICE", limit)
         graph = opened(two_readers)
         graph.settle(kinds_of(graph))
         signature = graph.signatures["first"]

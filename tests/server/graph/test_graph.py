@@ -322,7 +322,7 @@ def test_output_that_is_an_input_and_nothing_else_needs_no_run(saved_models: Sav
 def test_callables_are_kept_for_the_latest_choices_of_outputs_only(
     saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hotgraph_server.graph.callables._MAX_CALLABLES", 2)
+    monkeypatch.setattr("hotgraph_server.graph.callables.MAX_CALLABLES", 2)
     inputs = {"a": f32([1, 2, 3]), "b": np.array([[4, 5, 6]], np.int32)}
     with opened(saved_models["two_in_two_out"]) as graph:
         for _, wanted in itertools.product(range(3), [("product",), ("sum",), ("sum", "product")]):

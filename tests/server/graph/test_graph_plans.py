@@ -125,7 +125,7 @@ def test_one_choice_of_outputs_too_many_is_answered_from_all(
     saved_models: SavedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Preparing each of a caller's choices would keep the executor from everybody else's calls."""
-    monkeypatch.setattr(graph_module, "_MAX_CHOICES", 1)
+    monkeypatch.setattr(graph_module, "MAX_CHOICES", 1)
     graph = open_graph(saved_models["two_in_two_out"], plan="as-saved")
     signature = next(iter(graph.signatures.values()))
     inputs = next(inputs_for(graph, signature, 3))
@@ -176,8 +176,8 @@ def test_each_signature_has_an_equal_part_of_what_is_left(
 @pytest.fixture
 def xla_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever XLA compiles is used, however slow."""
-    monkeypatch.setattr(plan_search, "_MARGIN", 1e9)
-    monkeypatch.setattr(plan_search, "_HOPELESS", 1e9)
+    monkeypatch.setattr(plan_search, "MARGIN", 1e9)
+    monkeypatch.setattr(plan_search, "HOPELESS", 1e9)
 
 
 def open_with_xla(directory: Path, *row_buckets: int) -> Graph:

@@ -29,7 +29,7 @@ LARGE = np.random.default_rng(0).normal(size=(160, 160)).astype(np.float32)
 @pytest.fixture
 def lifts_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is to be lifted."""
-    monkeypatch.setattr(lifting, "_MIN_BYTES", 1)
+    monkeypatch.setattr(lifting, "MIN_BYTES", 1)
 
 
 def constant_in_function(directory: Path) -> None:
@@ -195,7 +195,7 @@ def test_every_model_answers_alike_with_its_constants_lifted(
     saved_models: SavedModels, opened: Callable[..., Graph], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = opened(saved_models[name])
-    monkeypatch.setattr(lifting, "_MIN_BYTES", 1)
+    monkeypatch.setattr(lifting, "MIN_BYTES", 1)
     monkeypatch.setattr(lifting, "LARGE_BYTES", 64)
     after = opened(saved_models[name])
     assert before.signatures == after.signatures

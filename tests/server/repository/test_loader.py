@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hotgraph_server.models.status import State
 from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
 from hotgraph_server.settings import CacheSettings, ModelSettings, SessionSettings
+from hotgraph_server.threads.batch_scope import BatchScope
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
@@ -116,6 +118,40 @@ def test_answers_are_kept_of_models_that_ask_for_it_where_the_server_has_a_cache
         assert version.contract.config.response_cache.enable is (kept and cache is not None)
         assert ("model 'm' version 1: its answers are not kept" in caplog.text) is (kept and cache is None)
         assert version.stop(HANG_S)
+
+
+class SeenScope(BatchScope):
+    """Notes how often it was opened, and how often something was to be postponed to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = self.asked = 0
+
+    def __enter__(self) -> None:
+        self.opened += 1
+        super().__enter__()
+
+    def postpone(self, action: Callable[[], None]) -> bool:
+        self.asked += 1
+        return super().postpone(action)
+
+
+def test_queue_and_finisher_of_a_version_use_the_batch_scope_that_it_is_loaded_with(
+    saved_models: SavedModels,
+) -> None:
+    scope, folder = SeenScope(), saved_models["pass_through"]
+    version = load_version(ModelSettings("m", folder), 1, versions_in(folder)[1], batch_scope=scope)
+    one = version.signatures["serving_default"]
+    # The queue asks when it has an executor to wake, which may be awake still after the call before.
+    for _ in range(1000):
+        caller = Caller()
+        version.submit(Request(one, [rows(1)], one.output_aliases, caller.completion))
+        caller.answer()
+        if scope.asked:
+            break
+    assert scope.asked
+    assert version.stop(HANG_S)
+    assert scope.opened
 
 
 def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(

@@ -107,7 +107,7 @@ def test_many_inputs_make_no_more_rows(count: int) -> None:
 
 @given(st.floats(width=32), st.floats(width=32))
 def test_magnitude_is_that_of_the_largest_and_infinite_of_what_is_no_number(a: float, b: float) -> None:
-    from hotgraph_server.warmup.adversarial import _magnitude
+    from hotgraph_server.warmup.adversarial import magnitude
 
-    found = _magnitude([np.array([a]), np.array([b]), np.array([b"text"], object)])
+    found = magnitude([np.array([a]), np.array([b]), np.array([b"text"], object)])
     assert found == (max(abs(a), abs(b)) if np.isfinite([a, b]).all() else np.inf)

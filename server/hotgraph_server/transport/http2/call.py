@@ -61,16 +61,18 @@ class Call(Stream):
 
     Attributes:
         deadline: monotonic seconds; infinite if the caller set none.
+        peer: see Reply and StreamOfCalls.
         held_bytes: of its messages; see inflight.Inflight.
     """
 
-    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host")
+    __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host", "peer")
 
     observer: CallObserver | None = None
 
     def __init__(self, connection: Outgoing, number: int, head: Head, host: Host) -> None:
         super().__init__(connection, number, head)
         self.host = host
+        self.peer = connection.peer
         self.deadline = math.inf
         self._begun = False  # headers of an answer were sent
         self._gone = False
@@ -81,11 +83,6 @@ class Call(Stream):
         if head.timeout_s != math.inf:
             self.deadline = host.arrived_at + head.timeout_s
             host.expire_later(self)
-
-    @property
-    def peer(self) -> str:
-        """See Reply and StreamOfCalls."""
-        return self.connection.peer
 
     def when_gone(self, cancel: Callable[[], Left]) -> None:
         """See Reply and OpenStream."""

@@ -115,7 +115,8 @@ class Connection(Requests):
             raise
         if self.flow.grew:
             self.flow.grew = False
-            self._unblock()
+            if self._blocked:
+                self._unblock()
         return used
 
     def _receive(self, data: memoryview, ends_at: float) -> int:
@@ -197,7 +198,7 @@ class Connection(Requests):
             at = payload + length
             if handle is None:
                 # What is of an unknown type is passed over, so that the protocol can grow (section 5.5).
-                self._spend()
+                self._allowance.spend()
             else:
                 handle(flags, number, data[payload:at])
 
@@ -243,7 +244,7 @@ class Connection(Requests):
             if padding > length:
                 raise ConnectionBroken(Code.PROTOCOL_ERROR, "padding is longer than its frame")
         if length == padding and not ends:
-            self._spend()
+            self._allowance.spend()
         if payload + length <= len(data) and not padding:
             self._on_data(number, data[payload : payload + length], ends)
             return payload + length
@@ -260,7 +261,7 @@ class Connection(Requests):
         if stream is None:
             # A caller that is refused in the middle of a large message has more of it on its way.
             if length < flood_limits.WORTH_BYTES:
-                self._spend()
+                self._allowance.spend()
             if not self.numbers.sent(number, length):
                 raise ConnectionBroken(
                     Code.FLOW_CONTROL_ERROR,

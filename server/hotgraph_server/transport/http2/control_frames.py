@@ -41,13 +41,8 @@ class ControlFrames(SendSide):
             frames.WINDOW_UPDATE: self._on_window_update,
         }
 
-    def _spend(self, amount: float = 1) -> None:
-        """The peer has asked for something that is no call."""
-        if not self._allowance.spend(amount):
-            raise ConnectionBroken(Code.ENHANCE_YOUR_CALM, "too many frames that carry no call")
-
     def _on_priority(self, flags: int, number: int, payload: memoryview) -> None:
-        self._spend()
+        self._allowance.spend()
         if not number:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "PRIORITY on no stream")
         if len(payload) != 5:
@@ -65,19 +60,19 @@ class ControlFrames(SendSide):
         stream = self.streams.get(number)
         if stream is None:
             self.numbers.done(number)
-            self._spend()
+            self._allowance.spend()
             return
         is_rapid = stream.in_a_message or stream.opened_in == self.received_pieces
         stream.peer_done = True
         self._close(stream, gone=True)
-        self._spend(flood_limits.RAPID_RESET if is_rapid else 1)
+        self._allowance.spend(flood_limits.RAPID_RESET if is_rapid else 1)
 
     def _on_settings(self, flags: int, number: int, payload: memoryview) -> None:
         if number:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
             raise ConnectionBroken(Code.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
-        self._spend(1 + len(payload) // (6 * _SETTINGS_A_FRAME))
+        self._allowance.spend(1 + len(payload) // (6 * _SETTINGS_A_FRAME))
         if flags & frames.ACK:
             return
         self._heard_settings = True
@@ -99,7 +94,7 @@ class ControlFrames(SendSide):
             raise ConnectionBroken(Code.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE of {value}")
         if value > self.flow.initial_window:
             # For the look at each of them.
-            self._spend(len(self.streams) // _STREAMS_A_FRAME)
+            self._allowance.spend(len(self.streams) // _STREAMS_A_FRAME)
         self.flow.initial_set(value, self.streams.values())
 
     def _on_push_promise(self, flags: int, number: int, payload: memoryview) -> None:
@@ -110,13 +105,13 @@ class ControlFrames(SendSide):
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise ConnectionBroken(Code.FRAME_SIZE_ERROR, "a PING is not eight bytes")
-        self._spend()
+        self._allowance.spend()
         if not flags & frames.ACK:
             self._send(frames.frame(frames.PING, frames.ACK, 0, bytes(payload)))
 
     def _on_go_away(self, flags: int, number: int, payload: memoryview) -> None:
         """The peer opens no more streams; those open go on."""
-        self._spend()
+        self._allowance.spend()
         if number:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
@@ -125,19 +120,18 @@ class ControlFrames(SendSide):
     def _on_window_update(self, flags: int, number: int, payload: memoryview) -> None:
         if len(payload) != 4:
             raise ConnectionBroken(Code.FRAME_SIZE_ERROR, "a WINDOW_UPDATE is not four bytes")
-        self._spend()
-        increment = frames.read_number(payload) & frames.STREAM_MASK
+        self._allowance.spend()
+        increment = int.from_bytes(payload, "big") & frames.STREAM_MASK
         if not number:
             if not increment:
                 raise ConnectionBroken(Code.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing")
             self.flow.opened(increment)
             return
-        if self.numbers.is_idle(number):
-            raise ConnectionBroken(Code.PROTOCOL_ERROR, f"WINDOW_UPDATE on stream {number}, never opened")
         stream = self.streams.get(number)
         if stream is None:
-            return
-        if not increment:
+            if self.numbers.is_idle(number):
+                raise ConnectionBroken(Code.PROTOCOL_ERROR, f"WINDOW_UPDATE on stream {number}, never opened")
+        elif not increment:
             self.reset(stream, Code.PROTOCOL_ERROR)
         elif not self.flow.stream_opened(stream, increment):
             self.reset(stream, Code.FLOW_CONTROL_ERROR)

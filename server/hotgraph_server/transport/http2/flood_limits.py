@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hotgraph_server.transport.http2.frames import Code
+from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
+
 MAX = 10_000.0
 PER_S = 330.0
 
@@ -42,15 +45,20 @@ class Allowance:
         self.left = MAX
         self._filled_at = clock()
 
-    def spend(self, amount: float = 1) -> bool:
-        """Returns whether there was so much."""
+    def spend(self, amount: float = 1) -> None:
+        """The peer has asked for something that is no call.
+
+        Raises:
+            ConnectionBroken: there was not so much left.
+        """
         self.left -= amount
         if self.left >= 0:
-            return True
+            return
         now = self._clock()
         self.earn((now - self._filled_at) * PER_S)
         self._filled_at = now
-        return self.left >= 0
+        if self.left < 0:
+            raise ConnectionBroken(Code.ENHANCE_YOUR_CALM, "too many frames that carry no call")
 
     def earn(self, amount: float) -> None:
         """Something useful has come, or gone."""

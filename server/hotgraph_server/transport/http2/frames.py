@@ -94,8 +94,3 @@ def go_away(last_stream: int, code: Code, text: str = "") -> bytes:
 def read_settings(payload: bytes) -> list[tuple[int, int]]:
     """Identifiers and values, in their order; the length must be a multiple of six."""
     return list(_SETTING.iter_unpack(payload))
-
-
-def read_number(payload: bytes | memoryview) -> int:
-    """The first 32 bits."""
-    return int(_NUMBER.unpack_from(payload)[0])

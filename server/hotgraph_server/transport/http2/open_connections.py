@@ -102,16 +102,17 @@ class OpenConnections:
                 self._round.pass_over(turns[index:])
                 break
             if one.reads and one in self.sockets:
-                self._guard(one, self._read)
-                if one.unfinished:
-                    self._round.unfinished[one] = None
-            if one in self._round.new:
+                self._read(one)
+            if one in self._round.new and (
+                one.connection.out or one.registered != selectors.EVENT_READ or one.closing or one.shaking
+            ):
                 # That it can be written to is all that one with output waits for.
                 self._write(one)
         return bool(self._round.unfinished or self._round.passed_over)
 
     def write_dirty(self) -> None:
         """Send what connections have to say."""
+        assert self._lock.locked()
         while self.dirty:
             self._write(self.dirty.pop())
 
@@ -170,16 +171,24 @@ class OpenConnections:
         self.dirty.append(one)
 
     def _read(self, one: SocketIO) -> None:
-        one.read(self._buffer, self._view, time.monotonic() + self._round.share_s)
+        try:
+            one.read(self._buffer, self._view, time.monotonic() + self._round.share_s)
+        except Exception as error:
+            self._end(one, error)
+        else:
+            if one.unfinished:
+                self._round.unfinished[one] = None
 
     def _write(self, one: SocketIO) -> None:
         """Write what goes, and see what it waits for then."""
-        assert self._lock.locked()
         if one not in self.sockets:
             return
-        self._guard(one, SocketIO.write)
-        if one not in self.sockets:
-            return
+        try:
+            one.write()
+        except Exception as error:
+            self._end(one, error)
+            if one not in self.sockets:
+                return
         if one.unfinished and one.reads:
             # It was not served while it took nothing.
             self._round.unfinished[one] = None
@@ -196,20 +205,18 @@ class OpenConnections:
         if not one.lingers or not one.pass_over(self._view):
             self._drop(one)
 
-    def _guard(self, one: SocketIO, act: Callable[[SocketIO], None]) -> None:
-        """Do something with a connection; what goes wrong closes it."""
-        try:
-            act(one)
-        except ConnectionBroken as error:
+    def _end(self, one: SocketIO, error: Exception) -> None:
+        """Something went wrong with a connection, which closes it."""
+        if isinstance(error, ConnectionBroken):
             _LOG.debug("a connection is closed: %s", error)
             one.closing = one.lingers = True
             self.dirty.append(one)
-        except ConnectionLost as error:
+            return
+        if isinstance(error, ConnectionLost):
             _LOG.debug("a connection is gone: %s", error)
-            self._drop(one)
-        except Exception:
-            _LOG.exception("a connection is closed after an unexpected error")
-            self._drop(one)
+        else:
+            _LOG.error("a connection is closed after an unexpected error", exc_info=error)
+        self._drop(one)
 
     def _drop(self, one: SocketIO) -> None:
         """Be done with a connection, if that is not so already."""

@@ -60,7 +60,7 @@ class Requests(ControlFrames):
     def _on_continuation(self, flags: int, number: int, payload: memoryview) -> None:
         if self._block is None or self._block[0] != number:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "a CONTINUATION continues nothing")
-        self._spend()
+        self._allowance.spend()
         _, fragments, ends = self._block
         fragments += payload
         # Compressed headers are not longer than plain ones by much, so this is long enough; empty
@@ -82,7 +82,7 @@ class Requests(ControlFrames):
         except BadHeaders as error:
             raise ConnectionBroken(Code.COMPRESSION_ERROR, f"headers cannot be decoded: {error}") from error
         if self._reader.changed:
-            self._spend()
+            self._allowance.spend()
         if not number or not number & 1:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, f"a caller cannot open stream {number}")
         if begins:
@@ -95,7 +95,7 @@ class Requests(ControlFrames):
                 Code.PROTOCOL_ERROR, f"stream {number} is opened after stream {numbers.last}"
             )
         else:
-            self._spend()
+            self._allowance.spend()
             self._over(number, ends, "HEADERS")
 
     def _on_request(self, number: int, head: Head, ends: bool) -> None:
@@ -111,7 +111,7 @@ class Requests(ControlFrames):
             if not ends:
                 self.numbers.left(number, STREAM_WINDOW)
             self._send(frames.rst_stream(number, refusal))
-            self._spend(flood_limits.RAPID_RESET)
+            self._allowance.spend(flood_limits.RAPID_RESET)
             return
         stream = self._open_stream(self, number, head)
         stream.opened_in = self.received_pieces

@@ -255,13 +255,13 @@ class Http2Server:
                     now = time.monotonic()
                     for call in self._deadlines.due(now):
                         call.expire()
-                    self._deliver()
-                    self._keep_house(now)
+                    if self._outbox or self.connections.dirty:
+                        self._deliver()
+                    timeout_s = self._keep_house(now)
                     if self._ending_at is not None and (
                         now > self._ending_at or not self.connections.sockets
                     ):
                         return
-                    timeout_s = self._time_to_wait(now)
                     delay_s = coalescer.delay_s(now, admission.inside, admission.arrived, admission.answered)
                     if timeout_s is not None:
                         delay_s = min(delay_s, timeout_s)
@@ -288,16 +288,17 @@ class Http2Server:
                 sock = self._acceptor.accept(key.fileobj, time.monotonic())  # type: ignore[arg-type]
                 if sock is not None:
                     self.connections.add(sock)
-        self._give_way(self.connections.attend(sockets))
+        gives_way = self.connections.attend(sockets)
+        if gives_way is not self._gives_way:
+            self._give_way(gives_way)
 
     def _give_way(self, gives_way: bool) -> None:
         """While there is always more to do, the threads that answer must not wait for the interpreter."""
-        if gives_way is not self._gives_way:
-            self._gives_way = gives_way
-            if gives_way:
-                self._giving_way.enter_context(giving_way())
-            else:
-                self._giving_way.close()
+        self._gives_way = gives_way
+        if gives_way:
+            self._giving_way.enter_context(giving_way())
+        else:
+            self._giving_way.close()
 
     def _deliver(self) -> None:
         """Send what lies in the outbox, and what connections have to say themselves. Requires
@@ -313,18 +314,17 @@ class Http2Server:
                 _LOG.exception("an answer could not be sent")
         self.connections.write_dirty()
 
-    def _keep_house(self, now: float) -> None:
-        """What only this thread may do, and what is done now and then. Requires connections_lock."""
-        self.connections.tidy()
+    def _keep_house(self, now: float) -> float | None:
+        """What only this thread may do, and what is done now and then. Returns the seconds until something is
+        due; None: nothing is. Requires connections_lock."""
+        if self.connections.changed:
+            self.connections.tidy()
         if self._port_closed:
             self._acceptor.close()
         elif self._acceptor.paused_until is not None and now >= self._acceptor.paused_until:
             self._acceptor.open()
         if now >= self.connections.next_look:
             self.connections.give_up_stuck(now)
-
-    def _time_to_wait(self, now: float) -> float | None:
-        """Seconds until something is due; None: nothing is. Requires connections_lock."""
         if self.connections.has_work:
             return 0.0
         due = [self._deadlines.next, self.connections.next_look if self.connections.sockets else math.inf]

@@ -62,6 +62,8 @@ class SocketIO:
         lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
             that closes a connection with something unread in it may take back what was sent last.
         registered: the events that the selector was told; who registers it keeps it.
+        unfinished: something is left of what was received, for which there was no time.
+        shaking: TLS's handshake is not done.
     """
 
     def __init__(
@@ -88,9 +90,9 @@ class SocketIO:
         self._accepted_at = time.monotonic()
         self._stuck_since = math.inf  # since when the system takes nothing of what is to be sent
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
-        self._shaking = self._tls is not None
+        self.shaking = self._tls is not None
         self._tls_waits_for_write = False
-        self._tls_has_more = False  # it has decrypted what there was no time for
+        self.unfinished = False
         # Received, and not used yet: the beginning of a frame, or what there was no time for.
         self._rest: bytes | memoryview = b""
         self._unsent: deque[bytes | memoryview] = deque()
@@ -106,14 +108,9 @@ class SocketIO:
         return self._stuck_since if self.connection.greeted else self._accepted_at
 
     @property
-    def unfinished(self) -> bool:
-        """Is something left of what was received, for which there was no time?"""
-        return not self.closing and (self.connection.unfinished or self._tls_has_more)
-
-    @property
     def reads(self) -> bool:
         """Is anything to be read?"""
-        return not self.closing and bool(self.interest & _READ or self._shaking)
+        return not self.closing and self._unsent_bytes + self.connection.out_bytes <= MAX_UNSENT_BYTES
 
     @property
     def has_output(self) -> bool:
@@ -128,9 +125,9 @@ class SocketIO:
     @property
     def interest(self) -> int:
         """The selector events that it waits for now."""
-        if self._shaking:
+        if self.shaking:
             return _WRITE if self._tls_waits_for_write else _READ
-        if not self.has_output:
+        if not (self.connection.out or self._unsent):
             return _READ
         return _WRITE if self.closing or self.unsent_bytes > MAX_UNSENT_BYTES else _READ | _WRITE
 
@@ -145,15 +142,16 @@ class SocketIO:
             ConnectionLost: there is nothing to be had any more.
             ConnectionBroken: the peer broke the protocol; `write` still sends why.
         """
-        if self._shaking and not self._shake():
+        if self.shaking and not self._shake():
             return
+        self.unfinished = False
         if self.connection.unfinished:
             # Nothing more is read while something is left, so a peer that asks for much waits for itself.
             rest = memoryview(self._rest)
             self._rest = rest[self.connection.receive(rest, ends_at) :]
             if self.connection.unfinished:
+                self.unfinished = True
                 return
-        self._tls_has_more = False
         while True:
             kept = len(self._rest)
             buffer[:kept] = self._rest
@@ -168,11 +166,14 @@ class SocketIO:
             received = view[: kept + count]
             used = self.connection.receive(received, ends_at)
             self._rest = bytes(received[used:])
+            if self.connection.unfinished:
+                self.unfinished = True
+                return
             # The selector does not tell of what TLS has decrypted already.
             if self._tls is None or not self._tls.pending():
                 return
-            if self.connection.unfinished or time.monotonic() >= ends_at:
-                self._tls_has_more = True
+            if time.monotonic() >= ends_at:
+                self.unfinished = True
                 return
 
     @property
@@ -200,7 +201,7 @@ class SocketIO:
         Raises:
             ConnectionLost: nothing can be written any more.
         """
-        if self._shaking:
+        if self.shaking:
             return
         connection = self.connection
         self._unsent.extend(connection.out)
@@ -266,7 +267,7 @@ class SocketIO:
             raise ConnectionLost(f"TLS: {error}") from error
         if self._tls.selected_alpn_protocol() != "h2":
             raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
-        self._shaking = False
+        self.shaking = False
         return True
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from hotgraph_server.transport.http2.flow_control import StreamFlow
+from hotgraph_server.transport.http2.flow_control import STREAM_WINDOW, StreamFlow
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head, HeaderWriter
 
@@ -77,7 +77,9 @@ class Stream(StreamFlow):
     )
 
     def __init__(self, connection: Outgoing, number: int, head: Head) -> None:
-        super().__init__()
+        # What StreamFlow's constructor does is done here: there is a stream for each call.
+        self.receive_window = STREAM_WINDOW
+        self.send_credit = 0
         self.connection = connection
         self.number = number
         self.head = head
