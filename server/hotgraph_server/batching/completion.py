@@ -50,8 +50,7 @@ class Completion:
 
     def begin(self) -> bool:
         """Keep the completion for the outcome of a run that is about to begin, or has ended. Returns whether
-        it is
-        kept; False: the call had ended."""
+        it is kept; False: the call had ended."""
         if self._begun is not None:
             return not self.taken
         if not self._claim.acquire(False):

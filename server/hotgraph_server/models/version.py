@@ -47,15 +47,20 @@ class Version:
         load_s: seconds that loading and warming up took.
 
     Attributes:
-        name: of the model. number: of the version. title: how logs and errors call it. state: live, draining
-        or closed; any thread may read it, only `stop` changes it. submit: takes a request; see
-        admission.Submit. What it returns, admission.cancel takes. write_gate: before the calls that change
-        state. statistics: what it has run. refuse_with: the name of the status of calls that are refused for
-        load, as in its settings. refuse_by_policy_with: of those that are refused or ended by a queue
-        policy. signatures: those that can be called, by name. unusable: why the others cannot be called, by
-        name. signature_defs: all of them as saved. unbatched_reasons: why a signature's calls run alone;
-        None where they share batches. It may change: see Opened. padded: for each signature, the dimensions
-        in which calls may differ and share a batch all the same:
+        name, number: of the model, of the version.
+        title: how logs and errors call it.
+        state: live, draining or closed; any thread may read it, only `stop` changes it.
+        submit: takes a request; see admission.Submit. What it returns, admission.cancel takes.
+        write_gate: before the calls that change state.
+        statistics: what it has run.
+        refuse_with: the name of the status of calls that are refused for load, as in its settings.
+        refuse_by_policy_with: of those that are refused or ended by a queue policy.
+        signatures: those that can be called, by name.
+        unusable: why the others cannot be called, by name.
+        signature_defs: all of them as saved.
+        unbatched_reasons: why a signature's calls run alone; None where they share batches. It may change:
+            see Opened.
+        padded: for each signature, the dimensions in which calls may differ and share a batch all the same:
             alias of an input, and its dimension.
         plans: how each signature is run, and why.
         warmed: what each signature was run with before it was live, or why it was not; in words.
