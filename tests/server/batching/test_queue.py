@@ -940,6 +940,17 @@ class TestLearntRowLimit:
         assert queue.take() == calls
 
 
+def test_answers_leave_in_the_order_of_arrival_where_that_is_set(clock: FakeClock) -> None:
+    queue = queue_of(clock, preserve_ordering=True)
+    first, second = Caller(), Caller()
+    calls = [call(rows(1), completion=caller.completion) for caller in (first, second)]
+    put(queue, *calls)
+    calls[1].completion.finish([rows(2)])
+    assert second.outcomes == []
+    calls[0].completion.finish([rows(1)])
+    assert [len(caller.outcomes) for caller in (first, second)] == [1, 1]
+
+
 # Callers whose calls keep failing.
 
 

@@ -478,6 +478,21 @@ def test_nobody_gets_an_answer_that_changes_in_company_while_every_joined_call_i
     assert running.trust["serving_default"].joined == 0
 
 
+PROVEN = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN)}, "")
+
+
+@pytest.mark.parametrize(("proof", "differed"), [(PROVEN, 0), (UNKNOWN, 1)], ids=["proven", "unknown"])
+def test_check_lets_rounding_go_further_only_where_rows_are_proven_to_be_independent(
+    proof: Judgement, differed: int
+) -> None:
+    def rounding(_: Signature, inputs: Sequence[Array]) -> Sequence[Array]:
+        return [inputs[0] * 2 * np.float32(1.0 if len(inputs[0]) == 1 else 1.0 + 5e-4)]
+
+    running = Running(Graph(rounding), checked_first=64, proofs={"serving_default": proof})
+    put_together(running, 1, 2)
+    assert running.count(Event.DIFFERED) == differed
+
+
 @pytest.mark.parametrize("checked_first", [1, 64], ids=["proven", "unknown"])
 def test_joined_calls_are_compared_before_they_leave_as_trust_has_grown(checked_first: int) -> None:
     running = Running(Graph(), BatchSettings(verify_one_in=10**6), checked_first=checked_first)
