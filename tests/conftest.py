@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from hotgraph_server.threads import processors
 
+from . import branches
 from .saved_models import SavedModels
+
+_BRANCHES = pytest.StashKey[str]()
 
 # How long an example takes says something about who else uses the machine, and nothing about the code.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,6 +69,23 @@ def _measure_their_own_tests(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.path.is_relative_to(folder) for folder in measured):
             item.add_marker("no_cover")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hold each room to its own limit where branches were measured, before the closing lines say so."""
+    config = session.config
+    if hasattr(config, "workerinput") or not config.getoption("cov_source", None):
+        return
+    taken = branches.measured()
+    config.stash[_BRANCHES] = ", ".join(f"{room} {percent:.1f} %" for room, percent in taken.items())
+    if not taken or min(taken.values()) < branches.MIN_PERCENT:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if taken := config.stash.get(_BRANCHES, None):
+        terminalreporter.write_line(f"branches taken (at least {branches.MIN_PERCENT:.0f} % each): {taken}")
 
 
 @pytest.fixture(scope="session")
