@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from hotgraph_server.graph.graph import Graph
 from hotgraph_server.settings import SessionSettings
-from hotgraph_server.warmup import warm_up
+from hotgraph_server.warmup.first_runs import warm_up
 
 def resident(key):
     lines = Path("/proc/self/status").read_text().splitlines()

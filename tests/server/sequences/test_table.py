@@ -440,6 +440,15 @@ def test_what_waits_when_time_is_up_ends_with_draining() -> None:
     assert not len(held.table)
 
 
+def test_a_caller_who_leaves_when_its_call_is_over_changes_nothing() -> None:
+    held = Accumulator()
+    call = held.call(1, start=True)
+    held.all_over()
+    assert held.table.left(call, held.now, expired=False) == Actions()
+    held.call(1)
+    assert held.members() == [[1]]
+
+
 # With rows of their own.
 
 
@@ -489,6 +498,27 @@ def test_a_shared_run_that_fails_is_tried_again_for_each() -> None:
     assert held.error_of(bad) is FAULT
     assert held.sum_of(good) == 5
     assert len(held.table) == 3
+
+
+def test_who_has_left_a_shared_run_that_fails_is_not_tried_again() -> None:
+    held = Accumulator(slots=3, direct=True)
+    held.call(1, start=True)
+    left, stays = held.call(2, start=True), held.call(3, 5, start=True)
+    held.over()
+    held.leave(left)
+    held.over(error=FAULT)
+    assert held.members() == [[3]]
+    held.over()
+    assert held.sum_of(stays) == 5
+
+
+def test_a_run_that_waits_for_others_when_time_is_up_is_not_begun() -> None:
+    held = Accumulator(slots=4, direct=True, least_ready=2, delay_s=0.5)
+    call = held.call(1, start=True)
+    held.do(held.table.abandon(Draining("m"), held.now))
+    assert not held.runs
+    assert isinstance(held.error_of(call), Draining)
+    assert not len(held.table)
 
 
 def test_a_shared_run_that_wrote_and_failed_ends_all_that_were_in_it() -> None:
