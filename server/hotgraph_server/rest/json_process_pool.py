@@ -28,6 +28,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from hotgraph_server.errors import DeadlineExceeded, Draining, NotReady
 from hotgraph_server.rest.fair_queue import FairQueue, Ticket
 from hotgraph_server.rest.json_process import CannotStart, JsonProcess
+from hotgraph_server.threads.joining import join_within
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class JsonProcessPool:
         self._changed = threading.Condition()  # guards what follows
         self._queue: FairQueue[_Job[Any]] = FairQueue(_SMALL_BYTES, _MAX_BYTES)
         self._workers: list[JsonProcess] = []
+        self._threads: list[threading.Thread] = []  # one for each of them
         # One that takes what is small is idle.
         self._reserved_is_free = processes > 1
         self._ended = False
@@ -136,13 +138,20 @@ class JsonProcessPool:
         for worker in workers:
             worker.kill()
 
+    def join(self, deadline: float) -> None:
+        """After `stop`: wait for the threads, to `deadline`, monotonic seconds, at most."""
+        for thread in self._threads:
+            join_within(thread, max(deadline - time.monotonic(), 0.0))
+
     def _start_thread(self) -> None:
         """Requires the lock."""
         process = JsonProcess()
         reserved = self.processes > 1 and not self._workers
         self._workers.append(process)
         name = f"REST JSON apart {len(self._workers)}"
-        threading.Thread(target=self._work, args=(process, reserved), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._work, args=(process, reserved), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self, process: JsonProcess, reserved: bool) -> None:
         while (ticket := self._next(reserved)) is not None:

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import uvicorn
 
@@ -22,9 +23,12 @@ from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.threads.joining import join_within
+from hotgraph_server.transport import thread_pool
 from hotgraph_server.transport.accepting import EventLoopAcceptor
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen, written
+from hotgraph_server.transport.thread_pool import ThreadPool
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ class RestServer:
         self._methods = methods
         self._host = listening.host
         self._port = settings.rest_port
-        self._threads = ThreadPoolExecutor(settings.rest_threads, "REST JSON")
+        self._threads = ThreadPool(settings.rest_threads, "REST JSON")
         limits = listening.max_calls, inflight or Inflight(listening.max_inflight_mb << 20)
         self._app = App(settings, methods, state, metrics, self._threads, *limits, admit)
         self._thread: threading.Thread | None = None
@@ -118,10 +122,10 @@ class RestServer:
         # First, so that calls that wait for a process are told.
         self._methods.close()
         running.end()
-        thread.join(_STOP_S)
-        if thread.is_alive():
-            _LOG.warning("thread %r has not ended after %.1f s", thread.name, _STOP_S)
-        self._threads.shutdown(wait=False)
+        deadline = time.monotonic() + _STOP_S
+        join_within(thread, _STOP_S)
+        thread_pool.stop([self._threads], deadline)
+        self._methods.pool.join(deadline)
         self._thread = self._uvicorn = None
         return answered
 

@@ -221,6 +221,34 @@ def test_after_the_stop_nothing_is_taken(pool: JsonProcessPool) -> None:
         there(pool, os.getpid)
 
 
+def test_after_the_stop_its_threads_can_be_waited_for(pool: JsonProcessPool) -> None:
+    before = set(threading.enumerate())
+    assert there(pool, os.getpid) != os.getpid()
+    started = [one for one in threading.enumerate() if one not in before]
+    assert started
+    pool.stop()
+    pool.join(time.monotonic() + HANG_S)
+    assert not any(one.is_alive() for one in started)
+
+
+def test_thread_that_does_not_end_is_named_and_left(
+    pool: JsonProcessPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    holding, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        holding.wait(HANG_S)
+
+    pool.submit(hold, 1, "")
+    assert held.wait(HANG_S)
+    pool.stop()
+    pool.join(time.monotonic())
+    assert "thread 'REST JSON apart" in caplog.text
+    holding.set()
+    pool.join(time.monotonic() + HANG_S)
+
+
 SERVER = """
 import os, sys
 from hotgraph_server.rest.json_process_pool import JsonProcessPool
