@@ -36,6 +36,7 @@ def plain(folder: Path) -> Path:
 
 def _link_to(folder: Path) -> Path:
     """Requires the lock; raises OSError."""
+    assert _lock.locked()
     if not _inside:
         _inside.append(Path(tempfile.mkdtemp(prefix=_PREFIX)))
         atexit.register(shutil.rmtree, _inside[0], ignore_errors=True)

@@ -80,6 +80,7 @@ class Health:
 
     def _change(self, statuses: dict[str, int]) -> None:
         """Requires the lock."""
+        assert self._lock.locked()
         changed = {name: now for name, now in statuses.items() if self._statuses.get(name) != now}
         self._statuses.update(changed)
         for watcher, name in self._watchers.items():

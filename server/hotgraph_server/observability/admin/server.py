@@ -33,6 +33,7 @@ from hotgraph_server.observability.admin.http import (
     text,
     write_response,
 )
+from hotgraph_server.threads.joining import join_within
 from hotgraph_server.transport.accepting import EventLoopAcceptor
 from hotgraph_server.transport.listening import listen, written
 
@@ -90,9 +91,7 @@ class AdminServer:
         if self._thread is None:
             return
         self._looping.result()()
-        self._thread.join(_STOP_S)
-        if self._thread.is_alive():
-            _LOG.warning("thread %r has not ended after %.1f s", self._thread.name, _STOP_S)
+        join_within(self._thread, _STOP_S)
         self._thread = None
 
     def _loop(self) -> None:
