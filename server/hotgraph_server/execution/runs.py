@@ -178,7 +178,8 @@ class Runs:
         self.deliver(calls, ran)
 
     def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
-        """End calls with their answers."""
+        """End calls with their answers; those whose deadline has passed meanwhile, with that."""
+        self._end_late(calls, ran)
         # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
         self.count_answered(calls, ran)
         if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
@@ -206,6 +207,8 @@ class Runs:
             ran: its run.
             answer: of the whole call; None: pieces are left.
         """
+        if answer is not None:
+            self._end_late([call], ran)
         arrivals = [call.arrived] if answer is not None and call.completion.begin() else []
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
@@ -224,6 +227,13 @@ class Runs:
             call.completion.finish(InternalError())
             assert error is not None
             forget_traceback(error)
+
+    def _end_late(self, calls: Sequence[Call], ran: Ran) -> None:
+        """End calls of a run that went well, and whose answer nobody waits for any more. What tells callers
+        of their deadlines is another thread, which may come later than the answer."""
+        late = [call for call in calls if call.deadline <= ran.ended]
+        if late:
+            end_expired(late, self._statistics)
 
     def _add_run(self, call: Call, arrivals: Sequence[float], rows: int, ran: Ran) -> None:
         """Count a run of `call`'s signature, and those of its calls that it ends."""

@@ -70,6 +70,11 @@ class UnaryCall(Call):
         # News for one who has gone do no harm, but are not worth encoding.
         if encode is None or not self.open:
             return
+        if self.deadline <= self.host.sends_at and self._leave is not None:
+            # The serving thread, which tells calls so, may not have come to it yet.
+            self.expire()
+            if not self.open:
+                return
         try:
             message = encode()
         except Exception as error:
