@@ -10,6 +10,7 @@ answered."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -179,13 +180,20 @@ class Runs:
 
     def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls with their answers; those whose deadline has passed meanwhile, with that."""
-        self._end_late(calls, ran)
-        # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
-        self.count_answered(calls, ran)
+        self.failing.answered(calls)
+        # Last, because another thread may end the calls.
         if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
-            self._finisher.hand_over(calls, ran.answers)
+            self._finisher.hand_over(
+                calls, ran.answers, functools.partial(self._end_late_and_count, calls, ran)
+            )
         else:
+            self._end_late_and_count(calls, ran)
             self._finisher.finish(calls, ran.answers)
+
+    def _end_late_and_count(self, calls: Sequence[Call], ran: Ran) -> None:
+        """What goes before the answers of a run; in whatever thread."""
+        self._end_late(calls, ran)
+        self._count_answered(calls, ran)
 
     def finish(self, calls: Sequence[Call], answers: Answers) -> None:
         """End calls that are counted."""
@@ -193,9 +201,13 @@ class Runs:
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
         """Count a run that went well."""
+        self.failing.answered(calls)
+        self._count_answered(calls, ran)
+
+    def _count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
+        """In whatever thread."""
         arrivals = [call.arrived for call in calls if call.completion.begin()]
         arrivals += calls[0].member_arrivals
-        self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:
