@@ -179,33 +179,21 @@ class Runs:
         self.deliver(calls, ran)
 
     def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
-        """End calls with their answers; those whose deadline has passed meanwhile, with that."""
+        """End calls with their answers."""
         self.failing.answered(calls)
-        # Last, because another thread may end the calls.
+        # Last, because another thread may end the calls: nothing may fail behind it.
         if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
-            self._finisher.hand_over(
-                calls, ran.answers, functools.partial(self._end_late_and_count, calls, ran)
-            )
+            self._finisher.hand_over(calls, ran.answers, functools.partial(self.count_answered, calls, ran))
         else:
-            self._end_late_and_count(calls, ran)
+            self.count_answered(calls, ran)
             self._finisher.finish(calls, ran.answers)
-
-    def _end_late_and_count(self, calls: Sequence[Call], ran: Ran) -> None:
-        """What goes before the answers of a run; in whatever thread."""
-        self._end_late(calls, ran)
-        self._count_answered(calls, ran)
 
     def finish(self, calls: Sequence[Call], answers: Answers) -> None:
         """End calls that are counted."""
         self._finisher.finish(calls, answers)
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
-        """Count a run that went well."""
-        self.failing.answered(calls)
-        self._count_answered(calls, ran)
-
-    def _count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
-        """In whatever thread."""
+        """Count a run that went well, and those of its calls that it ends; in whatever thread."""
         arrivals = [call.arrived for call in calls if call.completion.begin()]
         arrivals += calls[0].member_arrivals
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
@@ -219,8 +207,6 @@ class Runs:
             ran: its run.
             answer: of the whole call; None: pieces are left.
         """
-        if answer is not None:
-            self._end_late([call], ran)
         arrivals = [call.arrived] if answer is not None and call.completion.begin() else []
         self._add_run(call, arrivals, rows, ran)
         if answer is not None:
@@ -239,13 +225,6 @@ class Runs:
             call.completion.finish(InternalError())
             assert error is not None
             forget_traceback(error)
-
-    def _end_late(self, calls: Sequence[Call], ran: Ran) -> None:
-        """End calls of a run that went well, and whose answer nobody waits for any more. What tells callers
-        of their deadlines is another thread, which may come later than the answer."""
-        late = [call for call in calls if call.deadline <= ran.ended]
-        if late:
-            end_expired(late, self._statistics)
 
     def _add_run(self, call: Call, arrivals: Sequence[float], rows: int, ran: Ran) -> None:
         """Count a run of `call`'s signature, and those of its calls that it ends."""

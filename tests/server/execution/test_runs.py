@@ -12,13 +12,13 @@ import pytest
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.joining import Joining
 from hotgraph_server.call_observer import Moments
-from hotgraph_server.errors import Cancelled, DeadlineExceeded, InternalError, RunFailed
+from hotgraph_server.errors import Cancelled, InternalError, RunFailed
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.row_limits import TRY_MORE_AFTER
 from hotgraph_server.execution.runs import Runs
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
-from hotgraph_server.statistics import Event, Figures, Statistics
+from hotgraph_server.statistics import Figures, Statistics
 from hotgraph_server.tensors import Array
 
 from ..fakes import Caller, FakeClock, call, doubled, rows, signature
@@ -99,29 +99,6 @@ def test_answered_calls_are_counted_before_they_hear_of_it_and_one_that_has_left
     assert watching.answer()[0].tolist() == [[0, 0]]
     assert isinstance(gone.error(), Cancelled)
     assert running.figures.rows_run == 2
-
-
-def test_answer_past_its_deadline_is_none_and_is_counted_as_expired() -> None:
-    running, in_time, late = Running(), Caller(), Caller()
-    calls = [
-        call(rows(1), completion=in_time.completion, deadline=running.clock() + 0.26),
-        call(rows(2), completion=late.completion, deadline=running.clock() + 0.25),
-    ]
-    running.runs.answer(calls, running.runs.execute(calls))
-    assert in_time.answer()[0].tolist() == [[2, 2]]
-    assert isinstance(late.error(), DeadlineExceeded)
-    assert (running.figures.answered, running.figures.events[Event.EXPIRED]) == (1, 1)
-
-
-def test_whole_answer_past_its_deadline_is_none() -> None:
-    running, late = Running(), Caller()
-    one = call(rows(1), completion=late.completion, deadline=running.clock() + 0.25)
-    ran = running.runs.execute([one])
-    running.runs.answer_whole(one, 1, ran, None)
-    assert not late.outcomes
-    running.runs.answer_whole(one, 1, ran, ran.answers[0])
-    assert isinstance(late.error(), DeadlineExceeded)
-    assert (running.figures.answered, running.figures.events[Event.EXPIRED]) == (0, 1)
 
 
 def test_call_that_fails_by_itself_gets_the_graphs_error() -> None:

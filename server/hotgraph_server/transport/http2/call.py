@@ -197,7 +197,8 @@ class Call(Stream):
                 block = headers.error(status, details_of(failure), trailers_of(failure))
                 self.connection.fail(self, block)
         forget_traceback(error)
-        forget_traceback(failure)
+        if failure is not error:
+            forget_traceback(failure)
 
 
 class RefusedCall(Call):

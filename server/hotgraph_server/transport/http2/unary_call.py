@@ -124,25 +124,18 @@ class UnaryCall(Call):
             self._message = message
             self.host.aside(self._handle_large)
         else:
-            self._handle(message)
+            try:
+                self._method(message, self)
+            except Exception as error:
+                # Here at once and not by way of the outbox, which more refusals than answers would go.
+                self._fail(error)
 
     def _handle_large(self) -> None:
         message, self._message = self._message, None
         if message is None:
             return
         try:
-            message = self._unpacked(self._flag, message)
+            self._method(self._unpacked(self._flag, message), self)
         except Exception as error:
-            self._finish_with(error)
-        else:
-            self._handle(message)
-
-    def _handle(self, message: Message) -> None:
-        try:
-            self._method(message, self)
-        except Exception as error:
-            self._finish_with(error)
-
-    def _finish_with(self, error: Exception) -> None:
-        # In whatever thread this is: what fails is delivered like what succeeds.
-        self.finish(failing(error))
+            # In whatever thread this is: what fails is delivered like what succeeds.
+            self.finish(failing(error))
