@@ -99,7 +99,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hotgraph_server.batching.backlog import Backlog, Batch
@@ -120,6 +120,13 @@ from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.threads.leadership import Leadership
+
+_EVENTS: Mapping[type[CallError], Event] = {
+    WouldBeLate: Event.REFUSED_LATE,
+    QueueFull: Event.REFUSED_FULL,
+    QueueSizeExceeded: Event.REFUSED_BY_SIZE,
+    Draining: Event.REFUSED_DRAINING,
+}
 
 _NONE: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 
@@ -444,12 +451,4 @@ class BatchQueue:
         if isinstance(refusal, Refused):
             by_policy = isinstance(refusal, QueueSizeExceeded)
             refusal.refuse_with(self._refuse_by_policy_with if by_policy else self._refuse_with)
-        if isinstance(refusal, WouldBeLate):
-            event = Event.REFUSED_LATE
-        elif isinstance(refusal, QueueSizeExceeded):
-            event = Event.REFUSED_BY_SIZE
-        elif isinstance(refusal, QueueFull):
-            event = Event.REFUSED_FULL
-        else:
-            event = Event.REFUSED_DRAINING
-        self._statistics.count(call.signature.name, event)
+        self._statistics.count(call.signature.name, _EVENTS[type(refusal)])

@@ -10,6 +10,7 @@ answered."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -184,11 +185,12 @@ class Runs:
 
     def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls with their answers."""
-        # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
-        self.count_answered(calls, ran)
+        self.failing.answered(calls)
+        # Last, because another thread may end the calls: nothing may fail behind it.
         if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
-            self._finisher.hand_over(calls, ran.answers)
+            self._finisher.hand_over(calls, ran.answers, functools.partial(self.count_answered, calls, ran))
         else:
+            self.count_answered(calls, ran)
             self._finisher.finish(calls, ran.answers)
 
     def finish(self, calls: Sequence[Call], answers: Answers) -> None:
@@ -196,10 +198,9 @@ class Runs:
         self._finisher.finish(calls, answers)
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
-        """Count a run that went well."""
+        """Count a run that went well, and those of its calls that it ends; in whatever thread."""
         arrivals = [call.arrived for call in calls if call.completion.begin()]
         arrivals += calls[0].member_arrivals
-        self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:

@@ -90,7 +90,7 @@ class Http2Server:
             sending is postponed. None: its own.
 
     Attributes:
-        admission, inflight, arrived_at, max_message_bytes, aside: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside: see Host.
         connections_lock: guards what belongs to connections; see above.
         connections: those that are open.
     """
@@ -114,7 +114,7 @@ class Http2Server:
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
-        self.arrived_at = time.monotonic()
+        self.arrived_at = self.sends_at = time.monotonic()
         self.aside = aside
         self.connections_lock = threading.Lock()  # guards what follows; see above
         self.admission = Admission(
@@ -311,6 +311,7 @@ class Http2Server:
         connections_lock."""
         assert self.connections_lock.locked()
         outbox = self._outbox
+        self.sends_at = time.monotonic()
         while outbox:
             call = outbox.popleft()
             try:
