@@ -128,16 +128,32 @@ class Call(Stream):
         if self._gone:
             # It has failed, and its end waits for the peer's window; what comes still is of no use.
             return
+        reader = self._reader
         try:
-            self._hold(len(data))
-            if self._reader is None:
-                self._reader = MessageReader(self.host.max_message_bytes)
-            for flag, message in self._reader.feed(data):
+            if reader is None:
+                reader = self._reader = MessageReader(self.host.max_message_bytes)
+            nbytes = len(data)
+            if self.filling is not None:
+                nbytes += reader.filled(len(self.filling))
+                self.filling = None
+            self._hold(nbytes)
+            for flag, message in reader.feed(data):
                 self._on_message(flag, message)
+            self.filling = reader.unfilled
             if ends:
-                if not self._reader.between_messages:
+                if not reader.between_messages:
                     raise BrokenMessage("the call ended in the middle of a message")
                 self._on_last()
+        except Exception as error:
+            self._left()
+            self._on_mistake(error)
+
+    def on_filled(self) -> None:
+        if self.filling is None:
+            return  # told already, or the call is over
+        assert self._reader is not None
+        try:
+            self._hold(self._reader.filled(len(self.filling)))
         except Exception as error:
             self._left()
             self._on_mistake(error)
@@ -172,6 +188,7 @@ class Call(Stream):
     def _left(self) -> Left:
         """The caller waits for no answer any more: tell the one who works on it."""
         self._gone = True
+        self.filling = None
         leave, self._leave = self._leave, None
         if leave is None:
             return None

@@ -67,6 +67,22 @@ class MessageReader:
         return self._message is None and not self._head
 
     @property
+    def unfilled(self) -> memoryview | None:
+        """The memory of the message that is being filled, from the first byte on that has not come; None: its
+        memory grows as it comes, or none is under way."""
+        if self._message is None or not self._whole:
+            return None
+        return memoryview(self._message)[len(self._message) - self._missing :]
+
+    def filled(self, left: int) -> int:
+        """Another has put bytes into `unfilled`, so that `left` of its bytes are left, one at least. Returns
+        how many that were since the last time."""
+        assert 0 < left <= self._missing
+        nbytes = self._missing - left
+        self._missing = left
+        return nbytes
+
+    @property
     def received(self) -> int:
         """Bytes of the message whose end has not come."""
         if self._message is None:

@@ -12,9 +12,10 @@ import pytest
 from hotgraph_server.errors import InvalidCall, QueueFull
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.service import LARGE_MESSAGE
 
 from .host import LIMIT, StillHost, fail, finish
-from .peer import prefixed
+from .peer import every, prefixed
 
 
 class TestUnaryCalls:
@@ -73,6 +74,27 @@ class TestUnaryCalls:
         host = StillHost()
         number = host.request(b"\0\x7f\xff\xff\xff", end=False)
         assert (host.answer(number).status, host.answer(number).reset) == (8, Code.NO_ERROR)
+
+    def test_large_message_is_read_elsewhere_unless_the_method_says_that_it_is_quick(self) -> None:
+        host = StillHost()
+        large = prefixed(bytes(LARGE_MESSAGE + 1))
+        host.request(*every(16_384, large))
+        assert host.seen == []
+        host.decoders.run()
+        assert len(host.seen) == 1
+        asked: list[int] = []
+
+        def is_quick(message: bytes) -> bool:
+            asked.append(len(message))
+            return True
+
+        host.is_quick = is_quick
+        host.request(*every(16_384, large))
+        assert len(host.seen) == 2
+        host.request(prefixed(bytes(LARGE_MESSAGE)[:60_000]))
+        assert asked == [LARGE_MESSAGE + 1], "of others it is not asked"
+        host.request(prefixed(gzip.compress(b"hello"), flag=1), more=(("grpc-encoding", "gzip"),))
+        assert len(host.seen) == 3
 
     def test_compressed_message_is_unpacked_elsewhere(self) -> None:
         host = StillHost()
