@@ -11,6 +11,7 @@
     call.py                what happens on every stream; of unary methods: unary_call.py, of streaming
                            ones: stream_call.py
     messages.py            gRPC's messages in a stream's bytes               pure
+    deflating.py           answers compressed, in threads of their own
     socket_io.py           one connection's socket: read, write, TLS
     connection.py          one connection's protocol: what comes in          pure
     request_headers.py     of that: header blocks                            pure

@@ -20,6 +20,7 @@ from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import BrokenMessage, MessageReader, unpacked
@@ -41,6 +42,7 @@ class Host(Protocol):
         arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
         max_message_bytes: of a request.
         aside: has work done that may take long, in a thread that keeps no other call waiting.
+        deflater: compresses answers; None: they are not compressed.
     """
 
     admission: Admission
@@ -48,6 +50,7 @@ class Host(Protocol):
     arrived_at: float
     max_message_bytes: int
     aside: Callable[[Callable[[], None]], object]
+    deflater: Deflater | None
 
     def post(self, call: Call) -> None:
         """A call has something to send; any thread."""

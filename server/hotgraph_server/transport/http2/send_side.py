@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.flow_control import ConnectionFlow
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
-from hotgraph_server.transport.http2.header_blocks import HeaderWriter
+from hotgraph_server.transport.http2.header_blocks import ENCODED, HeaderWriter
+from hotgraph_server.transport.http2.messages import PREFIX
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_ids import StreamNumbers
 
@@ -53,11 +54,14 @@ class SendSide:
         self._going_away = False
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
-    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
+    def answer(
+        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+    ) -> None:
         """The one message of a stream, and that all went well; the stream is over then."""
-        if not isinstance(message, bytes | bytearray):
-            self.begin(stream)
-            self.send(stream, *message)
+        if encoding or not isinstance(message, bytes | bytearray):
+            pieces = (message,) if isinstance(message, bytes | bytearray) else message
+            self.begin(stream, encoding)
+            self.send(stream, *pieces, flag=int(bool(encoding)))
             self.end(stream, self.headers.end)
             return
         number, length = stream.number, len(message) + 5
@@ -87,18 +91,18 @@ class SendSide:
         )
         self._close(stream, gone=False)
 
-    def begin(self, stream: Stream) -> None:
+    def begin(self, stream: Stream, encoding: str = "") -> None:
         """The headers of an answer with any number of messages."""
-        block = self.headers.take_due() + self.headers.begin
+        block = self.headers.take_due() + self.headers.begin + ENCODED[encoding]
         self.headers.begun()
         self._send(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, block))
 
-    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
+    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview, flag: int = 0) -> None:
         """One message more, from its pieces, which are not copied; what there is no room for waits."""
         waited = bool(stream.waiting)
         if stream.waiting is None:
             stream.waiting = deque()
-        prefix = b"\x00" + sum(map(len, pieces)).to_bytes(4, "big")
+        prefix = PREFIX.pack(flag, sum(map(len, pieces)))
         # Together with what is little of the message, as a rule all but one tensor: each piece is a frame.
         first = 0
         while first < len(pieces) and len(pieces[first]) < _WORTH_A_FRAME:

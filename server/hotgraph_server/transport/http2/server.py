@@ -50,6 +50,7 @@ from hotgraph_server.transport.http2.acceptor import Acceptor
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.open_connections import OpenConnections
 from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
@@ -88,10 +89,12 @@ class Http2Server:
         batch_scope: open around what is read in one go; to its end sending is postponed. None: its own.
 
     Attributes:
-        admission, inflight, arrived_at, max_message_bytes, aside: see Host.
+        admission, inflight, arrived_at, max_message_bytes, aside, deflater: see Host.
         connections_lock: guards what belongs to connections; see above.
         connections: those that are open.
     """
+
+    deflater: Deflater | None = None
 
     def __init__(
         self,

@@ -24,14 +24,19 @@ class Outgoing(Protocol):
     peer: str
     held_bytes: int
 
-    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
-        """Send the one message of a stream, and that all went well; the stream is over then."""
+    def answer(
+        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+    ) -> None:
+        """Send the one message of a stream, and that all went well; the stream is over then. `encoding`: how
+        it is compressed; empty: not at all."""
 
-    def begin(self, stream: Stream) -> None:
-        """Send the headers of an answer with any number of messages."""
+    def begin(self, stream: Stream, encoding: str = "") -> None:
+        """Send the headers of an answer with any number of messages. `encoding`: how they may be
+        compressed."""
 
-    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
-        """Send one message more, from its pieces, which are not copied; what there is no room for waits."""
+    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview, flag: int = 0) -> None:
+        """Send one message more, from its pieces, which are not copied; what there is no room for waits.
+        `flag`: 1: it is compressed."""
 
     def end(self, stream: Stream, block: bytes) -> None:
         """Send the trailers, behind whatever waits; the stream is over then."""

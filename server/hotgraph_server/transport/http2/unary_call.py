@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hotgraph_server.errors import Unsupported
 from hotgraph_server.transport.http2.admission import UnaryRoute
 from hotgraph_server.transport.http2.call import Call, Host
+from hotgraph_server.transport.http2.deflating import Deflated, size_of
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import PREFIX, PREFIX_BYTES
 from hotgraph_server.transport.http2.stream import Outgoing
@@ -22,7 +23,7 @@ class UnaryCall(Call):
         limited: counts towards the limit of hot calls.
     """
 
-    __slots__ = ("_encode", "_flag", "_message", "_route", "_taken", "limited")
+    __slots__ = ("_deflated", "_encode", "_flag", "_message", "_route", "_taken", "limited")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class UnaryCall(Call):
         self._flag = 0  # of the message
         self._taken = False  # counted among those that are owed an answer
         self._encode: Callable[[], Answered] | None = None
+        self._deflated: Deflated | None = None  # its answer, come back from where it was compressed
 
     def on_data(self, data: memoryview, ends: bool) -> None:
         # Most messages come whole, in one frame, which is the last.
@@ -67,19 +69,38 @@ class UnaryCall(Call):
 
     def deliver(self) -> None:
         encode, self._encode = self._encode, None
+        deflated, self._deflated = self._deflated, None
         # News for one who has gone do no harm, but are not worth encoding.
-        if encode is None or not self.open:
+        if not self.open:
+            return
+        if deflated is not None:
+            self._answer(*deflated)
+            return
+        if encode is None:
             return
         try:
             message = encode()
         except Exception as error:
             self._fail(error)
+            return
+        deflater = self.host.deflater
+        if deflater is None or not deflater.defer(self, message, self._take_deflated):
+            self._answer(message)
         else:
-            self.connection.answer(self, message)
-            self.host.admission.answered += self.limited
-            if self.open:
-                # It waits for the caller's windows, and the message that it answers is done with.
-                self.host.inflight.settle(self, self.connection, self.unsent_bytes)
+            # The message that it answers is done with.
+            self.host.inflight.settle(self, self.connection, size_of(message))
+
+    def _take_deflated(self, deflated: Deflated) -> None:
+        """The answer as it is to be sent; in the thread that compressed it."""
+        self._deflated = deflated
+        self.host.post(self)
+
+    def _answer(self, message: Answered, encoding: str = "") -> None:
+        self.connection.answer(self, message, encoding)
+        self.host.admission.answered += self.limited
+        if self.open:
+            # It waits for the caller's windows, and the message that it answers is done with.
+            self.host.inflight.settle(self, self.connection, self.unsent_bytes)
 
     def on_sent(self) -> None:
         # The call behind a reply refers to it, and the reply to the call: a cycle that would keep both,

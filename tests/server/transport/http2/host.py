@@ -14,6 +14,7 @@ from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_call import StreamCall
@@ -68,6 +69,7 @@ class StillHost:
         self.seen: list[tuple[Any, Any]] = []
         self.error: Exception | None = None
         self.opened: list[OpenStream] = []
+        self.deflater: Deflater | None = None
         self.is_quick: Callable[[Any], bool] = lambda _: False
         self._kind = kind
         self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
