@@ -39,11 +39,12 @@ Deflated = tuple[Answered, str]
 
 def encoding_for(accepts: str) -> str:
     """How answers are compressed for a caller who sends this as grpc-accept-encoding; empty: not at all."""
-    return _best_of(accepts) if len(accepts) <= _MAX_ACCEPTS_CHARS else ""
+    return first_known(accepts) if len(accepts) <= _MAX_ACCEPTS_CHARS else ""
 
 
 @functools.lru_cache(maxsize=64)
-def _best_of(accepts: str) -> str:
+def first_known(accepts: str) -> str:
+    """The same of a header that is not too long."""
     names = {name.strip() for name in accepts.split(",")}
     return next((encoding for encoding in ("gzip", "deflate") if encoding in names), "")
 

@@ -45,7 +45,8 @@ class Waiting:
         self.done: list[Deflated] = []
 
     def defer(self, answer: Answered, stream: Any = None) -> bool:
-        return self.deflater.defer(stream or AStream(), answer, self.done.append)
+        given: Any = stream or AStream()
+        return self.deflater.defer(given, answer, self.done.append)
 
     def run(self) -> list[Deflated]:
         while self.work:
@@ -77,12 +78,12 @@ def test_gzip_is_taken_where_it_is_accepted_and_deflate_where_that_is_all(
 
 def test_long_list_of_encodings_is_not_read() -> None:
     """Nor kept, as shorter ones are for the next call."""
-    deflating._best_of.cache_clear()
+    deflating.first_known.cache_clear()
     assert encoding_for(",".join(f"x{number}" for number in range(4000)) + ",gzip") == ""
-    assert deflating._best_of.cache_info().currsize == 0
+    assert deflating.first_known.cache_info().currsize == 0
     for number in range(1000):
         assert encoding_for(f"x{number},gzip") == "gzip"
-    assert deflating._best_of.cache_info().currsize <= 64
+    assert deflating.first_known.cache_info().currsize <= 64
 
 
 @pytest.mark.parametrize("encoding", UNPACK)
