@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hotgraph_server.settings.fields import check, check_choice, setting
 
 LEAD = ("auto", "never")
+COMPRESS_LEVELS = ("off", "low", "medium", "high")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class ListenSettings:
     max_metadata_kb: int = setting(
         16, "largest metadata of a call that is taken, KiB by HTTP/2's way of counting; at most 64"
     )
+    compress_answers: str = setting(
+        "off",
+        "compress answers for callers who say that they read gzip or deflate: low is the quickest",
+        choices=COMPRESS_LEVELS,
+    )
+    compress_min_bytes: int = setting(1024, "smallest answer that is compressed, bytes", flag=False)
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
     lead: str = setting(
         "auto",
@@ -62,6 +69,11 @@ class ListenSettings:
         )
         check_choice("lead", self.lead, LEAD)
         check(self.max_inflight_mb >= 1, f"max-inflight-mb must be at least 1, got {self.max_inflight_mb}")
+        check_choice("compress-answers", self.compress_answers, COMPRESS_LEVELS)
+        check(
+            self.compress_min_bytes >= 0,
+            f"compress-min-bytes must not be negative, got {self.compress_min_bytes}",
+        )
         check(1 <= self.max_metadata_kb <= 64, f"max-metadata-kb must be 1 to 64, got {self.max_metadata_kb}")
         check(
             bool(self.tls_cert) == bool(self.tls_key),

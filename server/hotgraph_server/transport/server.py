@@ -11,6 +11,7 @@ from hotgraph_server.settings import ListenSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.health import Health
+from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
@@ -26,6 +27,7 @@ _REFUSING_S = 1.0
 _CANCELLING_S = 5.0
 
 _DECODING_THREADS = 2
+_DEFLATING_THREADS = 2
 
 
 class Transport(Protocol):
@@ -122,7 +124,7 @@ class GrpcServer:
 
 
 class _BoundHttp2Server(Http2Server):
-    """The HTTP/2 server with what it owns here: its sockets, and threads to decode in."""
+    """The HTTP/2 server with what it owns here: its sockets, and threads to decode and to compress in."""
 
     def __init__(
         self,
@@ -143,6 +145,7 @@ class _BoundHttp2Server(Http2Server):
         if self._file is not None:
             sockets.append(self._file.sock)
         self._decoders = ThreadPool(_DECODING_THREADS, "decoding")
+        self._deflaters = ThreadPool(_DEFLATING_THREADS, "deflating")
         super().__init__(
             sockets,
             services,
@@ -156,6 +159,9 @@ class _BoundHttp2Server(Http2Server):
             admit=admit,
             leadership=leadership,
         )
+        if settings.compress_answers != "off":
+            level, least_bytes = LEVELS[settings.compress_answers], settings.compress_min_bytes
+            self.deflater = Deflater(level, least_bytes, self._deflaters.submit)
 
     def close_port(self) -> None:
         super().close_port()
@@ -164,7 +170,7 @@ class _BoundHttp2Server(Http2Server):
     def stop(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         super().stop(timeout_s)
-        stop([self._decoders], deadline)
+        stop([self._decoders, self._deflaters], deadline)
         self._remove_file()
 
     def _remove_file(self, *, close: bool = False) -> None:

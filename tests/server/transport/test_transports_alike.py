@@ -23,10 +23,15 @@ from hotgraph_server.errors import (
     InvalidCall,
     Unauthenticated,
 )
+from hotgraph_server.transport.http2.messages import MessageReader, unpacked
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
+from .http2.conftest import Caller
+from .http2.peer import prefixed
+
+CallByHand = Callable[[GrpcServer], Caller]
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -104,6 +109,20 @@ class TestAdmission:
         assert guarded.stop(PATIENCE_S)
 
 
+@pytest.fixture
+def call_by_hand() -> Iterator[CallByHand]:
+    """Opens connections that tell what lay on the wire."""
+    callers: list[Caller] = []
+
+    def connect(server: GrpcServer) -> Caller:
+        callers.append(Caller(int(server.address.rpartition(":")[2])))
+        return callers[-1]
+
+    yield connect
+    for caller in callers:
+        caller.close()
+
+
 class TestCompression:
     @pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
     def test_compressed_requests_are_taken(self, server: GrpcServer, how: grpc.Compression) -> None:
@@ -112,6 +131,74 @@ class TestCompression:
                 assert hot(channel, "Echo")(message, timeout=PATIENCE_S) == message
             request = wrappers_pb2.StringValue(value="plain " * 1000)
             assert plain(channel)(request, timeout=PATIENCE_S) == request
+
+    @pytest.mark.parametrize("level", ["low", "medium", "high"])
+    def test_answers_are_compressed_for_who_can_read_them_so(
+        self, serve: Serve, connect: Connect, call_by_hand: CallByHand, level: str
+    ) -> None:
+        """As seen by grpc's own client, which can, and by one that tells what lay on the wire."""
+        server = serve(compress_answers=level)
+        large, small = b"again and again " * 20_000, b"again" * 100
+        for message in (large, small, b""):
+            assert hot(connect(server), "Echo")(message, timeout=PATIENCE_S) == message
+        caller = call_by_hand(server)
+        for message, accepts, encoding in (
+            (large, "identity, deflate, gzip", "gzip"),
+            (large, "identity,deflate", "deflate"),
+            (large, "identity", ""),
+            (large, "nobody,knows,these", ""),
+            (large, "", ""),
+            (small, "identity,deflate,gzip", ""),
+        ):
+            number = caller.call("Echo", message, *([("grpc-accept-encoding", accepts)] if accepts else []))
+            answer = caller.answer(number)
+            assert answer.status == 0
+            known = answer.headers["grpc-accept-encoding"].replace(" ", "")
+            assert known == "identity,deflate,gzip"
+            assert answer.data[0] == bool(encoding)
+            packed = bytes(answer.data[5:])
+            assert len(packed) == int.from_bytes(answer.data[1:5], "big")
+            if encoding:
+                assert answer.headers["grpc-encoding"] == encoding
+                assert len(packed) < len(large) / 10
+            assert unpacked(answer.data[0], packed, encoding, 2**30) == message
+
+    def test_answers_are_not_compressed_unless_that_is_set(
+        self, server: GrpcServer, call_by_hand: CallByHand
+    ) -> None:
+        caller = call_by_hand(server)
+        number = caller.call("Echo", bytes(100_000), ("grpc-accept-encoding", "gzip"))
+        assert caller.answer(number).messages == [bytes(100_000)]
+        assert caller.answer(number).headers.get("grpc-encoding", "identity") == "identity"
+
+    def test_least_size_of_what_is_compressed_is_a_setting(
+        self, serve: Serve, call_by_hand: CallByHand
+    ) -> None:
+        server = serve(compress_answers="low", compress_min_bytes=5000)
+        caller = call_by_hand(server)
+        for size in (4999, 5000):
+            number = caller.call("Echo", bytes(size), ("grpc-accept-encoding", "gzip"))
+            assert caller.answer(number).data[0] == (size >= 5000)
+
+    def test_answers_of_streams_are_compressed_one_by_one(
+        self, serve: Serve, connect: Connect, call_by_hand: CallByHand
+    ) -> None:
+        def echo(stream: StreamOfCalls) -> Callable[[Any], None]:
+            return lambda message: stream.end() if message is None else stream.send(bytes(message))
+
+        service = Service("test.Toys", wrappers_pb2.DESCRIPTOR, streaming={"Repeat": StreamingMethod(echo)})
+        server = serve(service, compress_answers="low")
+        messages = [b"small", bytes(50_000), b"small again", b"x" * 3000]
+        method: Any = connect(server).stream_stream("/test.Toys/Repeat")
+        assert list(method(iter(messages), timeout=PATIENCE_S)) == messages
+        caller = call_by_hand(server)
+        number = caller.call("Repeat", None, ("grpc-accept-encoding", "gzip"), end=False)
+        caller.send(number, b"".join(map(prefixed, messages)), end=True)
+        answer = caller.answer(number)
+        read = MessageReader(2**20).feed(memoryview(answer.data))
+        assert [flag for flag, _ in read] == [0, 1, 0, 1]
+        assert [unpacked(flag, message, "gzip", 2**20) for flag, message in read] == messages
+        assert answer.headers["grpc-encoding"] == "gzip"
 
     @pytest.mark.parametrize("how", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
     def test_limit_on_messages_counts_them_unpacked(

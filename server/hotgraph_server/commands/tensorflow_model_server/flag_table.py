@@ -82,7 +82,8 @@ _ALL = (
         "listen",
         "grpc_channel_arguments",
         "",
-        "NAME=VALUE,NAME=VALUE for gRPC; grpc.max_receive_message_length counts here",
+        "NAME=VALUE,NAME=VALUE for gRPC; grpc.max_receive_message_length counts here, and"
+        " grpc.default_compression_level or grpc.default_compression_algorithm",
     ),
     _flag("listen", "rest_api_port", 0, "port for REST; 0: no REST"),
     _flag("listen", "rest_api_timeout_in_ms", 30_000, "time that a REST call has, milliseconds"),

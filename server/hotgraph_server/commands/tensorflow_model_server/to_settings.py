@@ -39,9 +39,11 @@ from hotgraph_server.settings import (
     WarmupSettings,
 )
 from hotgraph_server.settings.local_paths import local_path
+from hotgraph_server.settings.ports import COMPRESS_LEVELS
 
 # TensorFlow Serving's, of which only those are said that differ from ours.
 _MAX_MESSAGE = "grpc.max_receive_message_length"
+_LEVEL, _ALGORITHM = "grpc.default_compression_level", "grpc.default_compression_algorithm"
 _MIB = 2**20
 _MAX_MESSAGE_MB = 2047
 
@@ -175,7 +177,7 @@ def remarks(given: Given) -> list[str]:
     ]
     if path := given.text("batching_parameters_file"):
         lines += batching_parameters.remarks(Path(path))
-    arguments = [name for name in _channel_arguments(given) if name != _MAX_MESSAGE]
+    arguments = [name for name in _channel_arguments(given) if name not in (_MAX_MESSAGE, _LEVEL, _ALGORITHM)]
     if arguments:
         lines.append(f"--grpc_channel_arguments: {', '.join(arguments)} has no meaning here")
     if given.text("model_config_file") and {"model_name", "model_base_path"} & given.named:
@@ -227,6 +229,7 @@ def _listen(given: Given, waiting: int) -> ListenSettings:
         socket_only=_socket_only(given),
         # TensorFlow Serving's own limit is that of gRPC, about as much.
         max_message_mb=_message_mb(given),
+        compress_answers=_compression(given),
         **_tls(given),
     )
     # Whatever may wait for a model must come in at the door.
@@ -273,6 +276,18 @@ def _message_mb(given: Given) -> int:
         raise SettingsError(f"{_MAX_MESSAGE} must be a number of bytes, got {text!r}") from None
     # -1 is gRPC's "no limit".
     return _MAX_MESSAGE_MB if length < 0 else min(max(-(-length // _MIB), 1), _MAX_MESSAGE_MB)
+
+
+def _compression(given: Given) -> str:
+    """By gRPC's level, or for its algorithms, which are none, deflate and gzip, at zlib's own."""
+    arguments = _channel_arguments(given)
+    for name, meanings in ((_LEVEL, COMPRESS_LEVELS), (_ALGORITHM, ("off", "medium", "medium"))):
+        if (text := arguments.get(name)) is not None:
+            known = {str(number): meaning for number, meaning in enumerate(meanings)}
+            if text not in known:
+                raise SettingsError(f"{name} must be one of {', '.join(known)}, got {text!r}")
+            return known[text]
+    return "off"
 
 
 def _rest(given: Given) -> RestSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 from hotgraph_protos import open_inference as pb
@@ -47,7 +48,7 @@ def service(
             their like, made by the server, which has what they need.
     """
     infer = Infer(registry, regions)
-    return tables.merged(
+    merged = tables.merged(
         NAME,
         pb.DESCRIPTOR,
         [
@@ -62,6 +63,7 @@ def service(
         ],
         early=_EARLY,
     )
+    return dataclasses.replace(merged, quick={"ModelInfer": infer.is_quick})
 
 
 def _extensions(regions: Regions | None) -> tuple[str, ...]:

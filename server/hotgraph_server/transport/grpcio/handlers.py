@@ -33,13 +33,17 @@ from hotgraph_server.transport.status import as_call_error, code_of, details_of,
 _FOR_EVER_S = 10.0 * 365 * 86400
 
 
-def generic_handler(service: Service, pools: Pools) -> grpc.GenericRpcHandler:
-    """All methods of a service, for ``grpc.Server.add_generic_rpc_handlers``."""
-    handlers = {name: _hot_handler(method, pools.hot) for name, method in service.hot.items()}
+def generic_handler(service: Service, pools: Pools, least_bytes: int = 0) -> grpc.GenericRpcHandler:
+    """All methods of a service, for ``grpc.Server.add_generic_rpc_handlers``. Answers of fewer than
+    `least_bytes` are not compressed, whatever the server does with others."""
+    handlers = {name: _hot_handler(method, pools.hot, least_bytes) for name, method in service.hot.items()}
     handlers |= {
-        name: _plain_handler(method, pools.plain(service.name)) for name, method in service.plain.items()
+        name: _plain_handler(method, pools.plain(service.name), least_bytes)
+        for name, method in service.plain.items()
     }
-    handlers |= {name: _stream_handler(method, pools) for name, method in service.streaming.items()}
+    handlers |= {
+        name: _stream_handler(method, pools, least_bytes) for name, method in service.streaming.items()
+    }
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
@@ -110,12 +114,21 @@ class _WaitingReply:
         return joined(self._encode())
 
 
-def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
+def _as_it_is(answer: bytes, context: grpc.ServicerContext, least_bytes: int) -> bytes:
+    """An answer that is about to be sent; one that is too small is not compressed."""
+    if len(answer) < least_bytes:
+        context.disable_next_message_compression()
+    return answer
+
+
+def _hot_handler(
+    method: HotMethod, pool: ThreadPoolExecutor, least_bytes: int
+) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             reply = _WaitingReply(context)
             method(message, reply)
-            return reply.wait()
+            return _as_it_is(reply.wait(), context, least_bytes)
         except Exception as error:
             abort(context, error)
 
@@ -125,10 +138,12 @@ def _hot_handler(method: HotMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodH
     return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def _plain_handler(method: PlainMethod, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
+def _plain_handler(
+    method: PlainMethod, pool: ThreadPoolExecutor, least_bytes: int
+) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return answer_plain(method, message)
+            return _as_it_is(answer_plain(method, message), context, least_bytes)
         except Exception as error:
             abort(context, error)
 
@@ -238,7 +253,9 @@ class _Stream:
                 item()
 
 
-def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHandler[Any, Any]:
+def _stream_handler(
+    method: StreamingMethod, pools: Pools, least_bytes: int
+) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         stream = _Stream(context, pools)
         # The thread that sends must not wait for a caller who has gone.
@@ -250,7 +267,8 @@ def _stream_handler(method: StreamingMethod, pools: Pools) -> grpc.RpcMethodHand
                 stream.receive(requests, receiver)
             else:
                 pools.streams.submit(stream.receive, requests, receiver)
-            yield from stream.outgoing()
+            for message in stream.outgoing():
+                yield _as_it_is(message, context, least_bytes)
         except Exception as error:
             abort(context, error)
 

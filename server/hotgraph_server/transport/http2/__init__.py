@@ -11,9 +11,11 @@
     call.py                what happens on every stream; of unary methods: unary_call.py, of streaming
                            ones: stream_call.py
     messages.py            gRPC's messages in a stream's bytes               pure
+    deflating.py           answers compressed, in threads of their own
     socket_io.py           one connection's socket: read, write, TLS
     connection.py          one connection's protocol: what comes in          pure
     request_headers.py     of that: header blocks                            pure
+    data_frames.py         of that: data                                     pure
     control_frames.py      of that: what is neither headers nor data         pure
     send_side.py           its other half: answers                           pure
     flow_control.py        how much either end may still send                pure

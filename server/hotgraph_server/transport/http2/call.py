@@ -20,6 +20,7 @@ from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import BrokenMessage, MessageReader, unpacked
@@ -42,6 +43,7 @@ class Host(Protocol):
         sends_at: when what is sent now is sent, monotonic seconds.
         max_message_bytes: of a request.
         aside: has work done that may take long, in a thread that keeps no other call waiting.
+        deflater: compresses answers; None: they are not compressed.
     """
 
     admission: Admission
@@ -50,6 +52,7 @@ class Host(Protocol):
     sends_at: float
     max_message_bytes: int
     aside: Callable[[Callable[[], None]], object]
+    deflater: Deflater | None
 
     def post(self, call: Call) -> None:
         """A call has something to send; any thread."""
@@ -130,16 +133,32 @@ class Call(Stream):
         if self._gone:
             # It has failed, and its end waits for the peer's window; what comes still is of no use.
             return
+        reader = self._reader
         try:
-            self._hold(len(data))
-            if self._reader is None:
-                self._reader = MessageReader(self.host.max_message_bytes)
-            for flag, message in self._reader.feed(data):
+            if reader is None:
+                reader = self._reader = MessageReader(self.host.max_message_bytes)
+            nbytes = len(data)
+            if self.filling is not None:
+                nbytes += reader.filled(len(self.filling))
+                self.filling = None
+            self._hold(nbytes)
+            for flag, message in reader.feed(data):
                 self._on_message(flag, message)
+            self.filling = reader.unfilled
             if ends:
-                if not self._reader.between_messages:
+                if not reader.between_messages:
                     raise BrokenMessage("the call ended in the middle of a message")
                 self._on_last()
+        except Exception as error:
+            self._left()
+            self._on_mistake(error)
+
+    def on_filled(self) -> None:
+        if self.filling is None:
+            return  # told already, or the call is over
+        assert self._reader is not None
+        try:
+            self._hold(self._reader.filled(len(self.filling)))
         except Exception as error:
             self._left()
             self._on_mistake(error)
@@ -174,6 +193,7 @@ class Call(Stream):
     def _left(self) -> Left:
         """The caller waits for no answer any more: tell the one who works on it."""
         self._gone = True
+        self.filling = None
         leave, self._leave = self._leave, None
         if leave is None:
             return None

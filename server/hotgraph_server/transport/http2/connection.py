@@ -40,17 +40,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hotgraph_server.transport.http2 import flood_limits, frames
+from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.http2.data_frames import FRAME_BYTES, DataFrames
 from hotgraph_server.transport.http2.flow_control import CONNECTION_WINDOW, STREAM_WINDOW
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, HEADER_BYTES, Code
 from hotgraph_server.transport.http2.header_blocks import HARD_HEADER_LIST_BYTES, MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.request_headers import Requests
 from hotgraph_server.transport.http2.stream import Stream
 
-# Frames of tensors may be large. The others must fit into the buffer that they are received in, but for those
-# of which nothing is read.
-_FRAME_BYTES = 2**20
+# What is no data must fit into the buffer that it is received in, but for what nothing is read of.
 _CONTROL_FRAME_BYTES = HARD_HEADER_LIST_BYTES
 _GO_AWAY_BYTES = 8  # of it is read; what follows is for people
 
@@ -61,7 +59,7 @@ MAX_UNUSED_BYTES = _CONTROL_FRAME_BYTES + HEADER_BYTES
 _FRAMES_A_LOOK = 16
 
 
-class Connection(Requests):
+class Connection(DataFrames):
     """The peer's side of one connection.
 
     Args:
@@ -88,9 +86,6 @@ class Connection(Requests):
         self.unfinished = False
         self._clock = clock
         self._max_header_bytes = max_header_bytes
-        self._worked = False  # a call has come since the clock was looked at
-        # Of the DATA frame whose payload is coming in: stream, bytes of payload and padding to come, last?
-        self._data: tuple[int, int, int, bool] | None = None
         self._to_skip = 0  # bytes of a frame of which nothing more is read
 
     # Receiving
@@ -111,8 +106,11 @@ class Connection(Requests):
         try:
             used = self._receive(data, ends_at)
         except ConnectionBroken as broken:
+            self._filled.clear()
             self._send(frames.go_away(self.numbers.last, broken.code, str(broken)))
             raise
+        if self._filled:
+            self._tell_filled()
         if self.flow.grew:
             self.flow.grew = False
             if self._blocked:
@@ -157,7 +155,7 @@ class Connection(Requests):
                     stream is not None
                     and not flags & frames.PADDED
                     and at + HEADER_BYTES + length <= end
-                    and 0 < length <= _FRAME_BYTES
+                    and 0 < length <= FRAME_BYTES
                     and length <= flow.receive_window
                     and length <= stream.receive_window
                     and stream.content_to_come is None
@@ -184,7 +182,7 @@ class Connection(Requests):
             handle = self._control.get(kind)
             payload = at + HEADER_BYTES
             if handle is None or kind == frames.GOAWAY:
-                if length > _FRAME_BYTES:
+                if length > FRAME_BYTES:
                     raise ConnectionBroken(Code.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
                 wanted = min(length, _GO_AWAY_BYTES)
                 if payload + wanted > end:
@@ -209,7 +207,7 @@ class Connection(Requests):
                 {
                     frames.MAX_CONCURRENT_STREAMS: self._max_streams,
                     frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                    frames.MAX_FRAME_SIZE: _FRAME_BYTES,
+                    frames.MAX_FRAME_SIZE: FRAME_BYTES,
                     frames.MAX_HEADER_LIST_SIZE: self._max_header_bytes,
                 }
             )
@@ -217,117 +215,12 @@ class Connection(Requests):
         self._give_room()
 
     def _too_long(self, kind: int, length: int) -> ConnectionBroken:
-        if kind in (frames.HEADERS, frames.CONTINUATION, frames.SETTINGS) and length <= _FRAME_BYTES:
+        if kind in (frames.HEADERS, frames.CONTINUATION, frames.SETTINGS) and length <= FRAME_BYTES:
             # Not too long for a frame, but for what it holds.
             return ConnectionBroken(
                 Code.ENHANCE_YOUR_CALM, f"{length} bytes of headers or settings in a frame"
             )
         return ConnectionBroken(Code.FRAME_SIZE_ERROR, f"a frame of type {kind} has {length} bytes")
-
-    def _begin_data(self, data: memoryview, at: int, length: int, flags: int, number: int) -> int:
-        """A DATA frame. Returns the place behind what of it was used; below zero: more of it must come."""
-        if not self._heard_settings:
-            raise ConnectionBroken(Code.PROTOCOL_ERROR, "the first frame is no SETTINGS")
-        if length > _FRAME_BYTES:
-            raise ConnectionBroken(Code.FRAME_SIZE_ERROR, f"a frame has {length} bytes")
-        payload, padding, ends = at + HEADER_BYTES, 0, bool(flags & frames.END_STREAM)
-        if flags & frames.PADDED:
-            if not length:
-                raise ConnectionBroken(Code.FRAME_SIZE_ERROR, "a padded frame has no padding")
-            if payload == len(data):
-                return -1
-            padding = data[payload]
-            payload += 1
-        self._take_room(number, length)
-        if flags & frames.PADDED:
-            length -= 1
-            if padding > length:
-                raise ConnectionBroken(Code.PROTOCOL_ERROR, "padding is longer than its frame")
-        if length == padding and not ends:
-            self._allowance.spend()
-        if payload + length <= len(data) and not padding:
-            self._on_data(number, data[payload : payload + length], ends)
-            return payload + length
-        self._data = (number, length - padding, padding, ends)
-        return payload
-
-    def _take_room(self, number: int, length: int) -> None:
-        """Count bytes of a DATA frame, padding and all."""
-        if self.numbers.is_idle(number):
-            raise ConnectionBroken(Code.PROTOCOL_ERROR, f"DATA on stream {number}, which was never opened")
-        self.flow.received(length)
-        self._give_room()
-        stream = self.streams.get(number)
-        if stream is None:
-            # A caller that is refused in the middle of a large message has more of it on its way.
-            if length < flood_limits.WORTH_BYTES:
-                self._allowance.spend()
-            if not self.numbers.sent(number, length):
-                raise ConnectionBroken(
-                    Code.FLOW_CONTROL_ERROR,
-                    f"more came on stream {number}, which is over, than its window allows",
-                )
-            return
-        stream.receive_window -= length
-        if stream.receive_window < 0:
-            self.reset(stream, Code.FLOW_CONTROL_ERROR)
-            return
-        self.let_in(stream)
-
-    def let_in(self, stream: Stream) -> None:
-        """Give the peer room to send in, if it is short of it and the stream is not held."""
-        if stream.open and not stream.held and (increment := stream.reopened()):
-            self._send(frames.window_update(stream.number, increment))
-
-    def _give_room(self) -> None:
-        if increment := self.flow.reopened():
-            self._send(frames.window_update(0, increment))
-
-    def _go_on_with_data(self, data: memoryview, at: int) -> int:
-        """Bytes of a DATA frame that has begun. Returns the place behind them."""
-        assert self._data is not None
-        number, length, padding, ends = self._data
-        take = min(length, len(data) - at)
-        length -= take
-        whole = at + take
-        if take or (not length and ends):
-            self._on_data(number, data[at:whole], ends and not length)
-            # An end that was told must not be told again when the padding's rest comes.
-            ends = ends and bool(length)
-        skip = min(padding, len(data) - whole) if not length else 0
-        padding -= skip
-        self._data = (number, length, padding, ends) if length or padding else None
-        return whole + skip
-
-    def _on_data(self, number: int, data: memoryview, ends: bool) -> None:
-        stream = self.streams.get(number)
-        if stream is None:
-            self._over(number, ends, "DATA")
-            return
-        if stream.peer_done:
-            self.reset(stream, Code.STREAM_CLOSED)
-            return
-        if stream.content_to_come is not None:
-            # What content-length promises (section 8.1.1).
-            stream.content_to_come -= len(data)
-            if stream.content_to_come < 0 or (ends and stream.content_to_come):
-                stream.peer_done = ends
-                self.reset(stream, Code.PROTOCOL_ERROR)
-                return
-        self._data_of(stream, data, ends)
-
-    def _data_of(self, stream: Stream, data: memoryview, ends: bool) -> None:
-        """Data that may come."""
-        stream.peer_done = ends
-        stream.stalled_looks = 0
-        allowance = self._allowance
-        if ends:
-            self._worked = True
-            if allowance.left < flood_limits.MAX:
-                allowance.earn(flood_limits.CALL)
-        elif allowance.left < flood_limits.MAX and len(data) >= flood_limits.WORTH_BYTES:
-            allowance.earn(flood_limits.DATA)
-        stream.on_data(data, ends)
 
     def give_up_stalled(self, looks: int) -> bool:
         """Reset the streams on which, at `looks` calls of this in a row, nothing had moved that should: bytes

@@ -75,12 +75,17 @@ class ConnectionFlow:
         self.max_frame_bytes = frames.MIN_FRAME_BYTES
         self.grew = False
 
+    def window(self, stream: StreamFlow) -> int:
+        """How many bytes of DATA may be sent on a stream, in however many frames; none if this is not above
+        zero."""
+        return min(self.send_window, self.initial_window + stream.send_credit)
+
     def room(self, stream: StreamFlow) -> int:
         """How many bytes the next frame of DATA on a stream may have; none if this is not above zero."""
         return min(self.send_window, self.initial_window + stream.send_credit, self.max_frame_bytes)
 
     def sent(self, stream: StreamFlow, nbytes: int) -> None:
-        """A frame of DATA has been sent, for which there was room."""
+        """Bytes of DATA have been sent, for which there was room."""
         self.send_window -= nbytes
         stream.send_credit -= nbytes
 

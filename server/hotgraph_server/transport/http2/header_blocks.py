@@ -152,6 +152,9 @@ _CONTENT_TYPE = ("content-type", "application/grpc")
 _ACCEPTS = ("grpc-accept-encoding", "identity,deflate,gzip")
 _OK = ("grpc-status", "0")
 
+ENCODED = {"": b""} | {name: literal("grpc-encoding", name) for name in ("gzip", "deflate")}
+"""What stands behind the block that begins an answer, by how its messages may be compressed."""
+
 _ERROR_BEGIN = _STATUS_200 + literal(*_CONTENT_TYPE)
 _BLOCKS_KEPT = 128
 

@@ -14,7 +14,8 @@ from hotgraph_server.transport.message_fields import Message
 PREFIX = struct.Struct(">BI")
 PREFIX_BYTES = 5
 
-_WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""How zlib is told of the compressions that are known, by their names in headers."""
 
 _PART_BYTES = 2**20
 # DEFLATE makes at most 1032 bytes of one. Tensors that have anything to say come nowhere near.
@@ -65,6 +66,22 @@ class MessageReader:
     def between_messages(self) -> bool:
         """May the stream end here?"""
         return self._message is None and not self._head
+
+    @property
+    def unfilled(self) -> memoryview | None:
+        """The memory of the message that is being filled, from the first byte on that has not come; None: its
+        memory grows as it comes, or none is under way."""
+        if self._message is None or not self._whole:
+            return None
+        return memoryview(self._message)[len(self._message) - self._missing :]
+
+    def filled(self, left: int) -> int:
+        """Another has put bytes into `unfilled`, so that `left` of its bytes are left, one at least. Returns
+        how many that were since the last time."""
+        assert 0 < left <= self._missing
+        nbytes = self._missing - left
+        self._missing = left
+        return nbytes
 
     @property
     def received(self) -> int:
@@ -134,9 +151,9 @@ def unpacked(
         raise BrokenMessage(f"a message's flag is {flag}, which must be 0 or 1")
     if encoding == "identity":
         raise BrokenMessage("a message says that it is compressed, and the call that none is")
-    if encoding not in _WBITS:
+    if encoding not in WBITS:
         raise Unsupported(f"cannot decompress {encoding!r}; this server knows identity, deflate and gzip")
-    inflate = zlib.decompressobj(_WBITS[encoding])
+    inflate = zlib.decompressobj(WBITS[encoding])
     plain, rest = bytearray(), bytes(message)
     # A small message can hold gigabytes of zeros; it is told of with each part that it becomes too large.
     limit = min(max_bytes, max(_FREE_BYTES, _MAX_RATIO * len(message)))

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.flow_control import ConnectionFlow
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
-from hotgraph_server.transport.http2.header_blocks import HeaderWriter
+from hotgraph_server.transport.http2.header_blocks import ENCODED, HeaderWriter
+from hotgraph_server.transport.http2.messages import PREFIX
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_ids import StreamNumbers
 
 # Smaller pieces at a message's beginning are copied together.
 _WORTH_A_FRAME = 1024
+
+# Frames that one stream may send in one go.
+_MANY = 2**16
 
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
@@ -53,11 +57,14 @@ class SendSide:
         self._going_away = False
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
-    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
+    def answer(
+        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+    ) -> None:
         """The one message of a stream, and that all went well; the stream is over then."""
-        if not isinstance(message, bytes | bytearray):
-            self.begin(stream)
-            self.send(stream, *message)
+        if encoding or not isinstance(message, bytes | bytearray):
+            pieces = (message,) if isinstance(message, bytes | bytearray) else message
+            self.begin(stream, encoding)
+            self.send(stream, *pieces, flag=int(bool(encoding)))
             self.end(stream, self.headers.end)
             return
         number, length = stream.number, len(message) + 5
@@ -87,18 +94,18 @@ class SendSide:
         )
         self._close(stream, gone=False)
 
-    def begin(self, stream: Stream) -> None:
+    def begin(self, stream: Stream, encoding: str = "") -> None:
         """The headers of an answer with any number of messages."""
-        block = self.headers.take_due() + self.headers.begin
+        block = self.headers.take_due() + self.headers.begin + ENCODED[encoding]
         self.headers.begun()
         self._send(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, block))
 
-    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
+    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview, flag: int = 0) -> None:
         """One message more, from its pieces, which are not copied; what there is no room for waits."""
         waited = bool(stream.waiting)
         if stream.waiting is None:
             stream.waiting = deque()
-        prefix = b"\x00" + sum(map(len, pieces)).to_bytes(4, "big")
+        prefix = PREFIX.pack(flag, sum(map(len, pieces)))
         # Together with what is little of the message, as a rule all but one tensor: each piece is a frame.
         first = 0
         while first < len(pieces) and len(pieces[first]) < _WORTH_A_FRAME:
@@ -157,7 +164,7 @@ class SendSide:
     def _push(self, stream: Stream) -> None:
         """Send what windows have room for, of one stream alone. That is fair: while the connection's window
         has room, the others that wait do so for their own."""
-        while stream.waiting and self._send_some(stream):
+        while stream.waiting and self._send_some(stream, _MANY):
             pass
         if stream.waiting:
             self._blocked[stream.number] = stream
@@ -169,32 +176,42 @@ class SendSide:
         while self.flow.send_window > 0 and stuck < len(blocked):
             number = next(iter(blocked))
             stream = blocked.pop(number)
-            stuck = 0 if self._send_some(stream) else stuck + 1
+            stuck = 0 if self._send_some(stream, 1) else stuck + 1
             if stream.waiting:
                 blocked[number] = stream
             else:
                 stream.on_room()
 
-    def _send_some(self, stream: Stream) -> bool:
-        """The next frame of a stream, and its end if that comes then. Returns whether there was room."""
+    def _send_some(self, stream: Stream, most: int) -> bool:
+        """The next frames of a stream, of one payload and at most so many, and its end if that comes then.
+        Returns whether there was room."""
         waiting = stream.waiting
         assert waiting
-        room = self.flow.room(stream)
+        flow = self.flow
+        room, frame_bytes = flow.window(stream), flow.max_frame_bytes
         if room <= 0:
             return False
         payload, _ = waiting[0]
-        piece = payload[:room]
-        self.flow.sent(stream, len(piece))
+        room = min(room, len(payload), most * frame_bytes)
+        flow.sent(stream, room)
         stream.stalled_looks = 0
-        self._send(FRAME_HEADER.pack(len(piece) << 8 | frames.DATA, 0, stream.number))
-        self._send(piece)
-        if len(piece) < len(payload):
+        count, rest = divmod(room, frame_bytes)
+        header = FRAME_HEADER.pack(frame_bytes << 8 | frames.DATA, 0, stream.number)
+        for at in range(0, count * frame_bytes, frame_bytes):
+            self._send(header)
+            self._send(payload[at : at + frame_bytes])
+        if rest:
+            self._send(FRAME_HEADER.pack(rest << 8 | frames.DATA, 0, stream.number))
+            self._send(payload[room - rest : room])
+        if room < len(payload):
             waiting[0] = (payload[room:], True)
             # A peer that opens its windows byte by byte gets nothing for it.
-            if len(piece) >= flood_limits.WORTH_BYTES:
-                self._allowance.earn(flood_limits.DATA)
+            if rest >= flood_limits.WORTH_BYTES:
+                count += 1
+            if count:
+                self._allowance.earn(flood_limits.DATA * count)
             return True
-        self._allowance.earn(flood_limits.DATA)
+        self._allowance.earn(flood_limits.DATA * (count + bool(rest)))
         waiting.popleft()
         if waiting and not waiting[0][1]:
             # The end needs no room.

@@ -7,15 +7,13 @@ sent, one write takes away what tens of them get. The same services run on grpc'
 switched off (transport/grpcio/server.py), slower.
 
 connections_lock
-    One lock stands for everything that belongs to connections. The leader, which is the serving thread or an
-    executor that has nothing to run (threads/leadership.py), has it while it works and gives it up only to
-    wait for sockets. An answer is put into `_outbox` by the thread that brings it, which
-    then takes the lock if it is free, and sends what lies in the outbox: so an answer needs no other thread
-    when there is little to do, and costs its bringer next to nothing when there is much.
-    Only the leader waits for the lock, and the few that start and stop the server. A bringer that
-    finds it taken can go, because the thread that gives it back looks into the outbox once more afterwards.
-    It is not reentrant on purpose: an answer that is brought while its bringer has it is sent by the one who
-    has it already.
+    One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it while
+    it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread that
+    brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer needs
+    no other thread when there is little to do, and costs its bringer next to nothing when there is much.
+    Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds it
+    taken can go, because who gives it back looks into the outbox once more. It is not reentrant on purpose:
+    an answer that is brought while its bringer has it is sent by the one who has it already.
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
@@ -51,6 +49,7 @@ from hotgraph_server.transport.http2.acceptor import Acceptor
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.http2.open_connections import OpenConnections
 from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
@@ -86,14 +85,15 @@ class Http2Server:
         admit: says which calls may not be made; None: all may.
         coalescer: says how long arrivals may lie.
         times: see Times.
-        leadership: whose turns are taken here, and in whose scope is done what is read in one go: to its end
-            sending is postponed. None: its own.
+        leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
 
     Attributes:
-        admission, inflight, arrived_at, sends_at, max_message_bytes, aside: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
         connections_lock: guards what belongs to connections; see above.
         connections: those that are open.
     """
+
+    deflater: Deflater | None = None
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class Http2Server:
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         decided = self.admission.decide(head)
         if isinstance(decided, UnaryRoute):
-            return UnaryCall(connection, number, head, self, decided.method, decided.limited)
+            return UnaryCall(connection, number, head, self, decided)
         if isinstance(decided, StreamingMethod):
             return StreamCall(connection, number, head, self, decided)
         return RefusedCall(connection, number, head, self, decided)

@@ -235,6 +235,9 @@ class SocketIO:
         self._unsent_bytes -= sent
         self._stuck_since = math.inf
         complete = sent == wanted
+        if complete and wanted == self._unsent_bytes + sent:
+            self._unsent.clear()
+            return True
         while sent:
             piece = self._unsent.popleft()
             if sent < len(piece):

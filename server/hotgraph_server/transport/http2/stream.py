@@ -24,14 +24,19 @@ class Outgoing(Protocol):
     peer: str
     held_bytes: int
 
-    def answer(self, stream: Stream, message: bytes | bytearray | Sequence[memoryview]) -> None:
-        """Send the one message of a stream, and that all went well; the stream is over then."""
+    def answer(
+        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+    ) -> None:
+        """Send the one message of a stream, and that all went well; the stream is over then. `encoding`: how
+        it is compressed; empty: not at all."""
 
-    def begin(self, stream: Stream) -> None:
-        """Send the headers of an answer with any number of messages."""
+    def begin(self, stream: Stream, encoding: str = "") -> None:
+        """Send the headers of an answer with any number of messages. `encoding`: how they may be
+        compressed."""
 
-    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview) -> None:
-        """Send one message more, from its pieces, which are not copied; what there is no room for waits."""
+    def send(self, stream: Stream, *pieces: bytes | bytearray | memoryview, flag: int = 0) -> None:
+        """Send one message more, from its pieces, which are not copied; what there is no room for waits.
+        `flag`: 1: it is compressed."""
 
     def end(self, stream: Stream, block: bytes) -> None:
         """Send the trailers, behind whatever waits; the stream is over then."""
@@ -53,6 +58,9 @@ class Stream(StreamFlow):
         head: what its headers said.
         open: bytes can still be sent on it.
         held: the peer gets no more room to send in than it has.
+        filling: the memory that the next bytes of data belong into, where that is known: its connection puts
+            bytes there and cuts off what it has filled, but never fills it to the end, and tells of them with
+            the next `on_data`, or by `on_filled` after each piece received. None: all goes to `on_data`.
         peer_done: END_STREAM has come.
         waiting: for a window: payloads of DATA (True), and behind them the header block that ends the stream
             (False); None or empty: nothing waits.
@@ -66,6 +74,7 @@ class Stream(StreamFlow):
     __slots__ = (
         "connection",
         "content_to_come",
+        "filling",
         "head",
         "held",
         "number",
@@ -85,6 +94,7 @@ class Stream(StreamFlow):
         self.head = head
         self.open = True
         self.held = False
+        self.filling: memoryview | None = None
         self.peer_done = False
         self.opened_in = 0
         self.stalled_looks = 0
@@ -112,6 +122,9 @@ class Stream(StreamFlow):
     def on_data(self, data: memoryview, ends: bool) -> None:
         """Bytes have come; `data` is only valid during the call. `ends`: they are the last."""
         raise NotImplementedError
+
+    def on_filled(self) -> None:
+        """Bytes may have been put into `filling`."""
 
     def on_reset(self) -> None:
         """The peer has gone: nothing more will come, and nothing can be sent."""

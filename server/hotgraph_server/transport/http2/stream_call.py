@@ -12,11 +12,12 @@ import grpc
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.call import Call, Host
+from hotgraph_server.transport.http2.deflating import Deflated
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Outgoing
 from hotgraph_server.transport.inflight import Held
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import StreamingMethod
+from hotgraph_server.transport.service import StreamingMethod, joined
 from hotgraph_server.transport.status import as_call_error
 
 # Answers of a stream that may wait to be read when its caller asks for more.
@@ -36,6 +37,8 @@ class StreamCall(Call):
     """A call of a streaming method, and the OpenStream that the method gets."""
 
     __slots__ = (
+        "_deflated",
+        "_deflating",
         "_ended",
         "_holds",
         "_inflated",
@@ -55,6 +58,9 @@ class StreamCall(Call):
         self._method = method
         # Messages, and at the end None or an error.
         self._outgoing: deque[bytes | CallError | None] = deque()
+        # Of the oldest message, which is being compressed, bytes; those behind it wait in `_outgoing`.
+        self._deflating = 0
+        self._deflated: Deflated | None = None  # and so it is to be sent
         self._ended = False  # the end was delivered, and may wait for a window
         self._holds = False  # what the method wants; the connection learns of it under connections_lock
         self._receive: Callable[[Message | None], None] | None = None
@@ -108,7 +114,7 @@ class StreamCall(Call):
     @property
     def unread(self) -> int:
         """See StreamOfCalls."""
-        return len(self._outgoing) + self.unsent
+        return len(self._outgoing) + bool(self._deflating) + self.unsent
 
     def when_read(self, act: Callable[[], None]) -> None:
         """See StreamOfCalls."""
@@ -141,7 +147,14 @@ class StreamCall(Call):
         if self.held is not self._holds:
             self.held = self._holds
             self.connection.let_in(self)
-        while self._outgoing:
+        deflated, self._deflated = self._deflated, None
+        if deflated is not None:
+            self._deflating = 0
+            message, encoding = deflated
+            if self.open and not self._ended:
+                self.connection.send(self, joined(message), flag=int(bool(encoding)))
+        deflater = self.host.deflater
+        while self._outgoing and not self._deflating:
             item = self._outgoing.popleft()
             if not self.open or self._ended:
                 continue
@@ -151,13 +164,20 @@ class StreamCall(Call):
                 continue
             if not self._begun:
                 self._begun = True
-                self.connection.begin(self)
+                self.connection.begin(self, "" if deflater is None else deflater.encoding(self.head.fields))
             if item is None:
                 self._ended = True
                 self.connection.end(self, self.connection.headers.end)
+            elif deflater is not None and deflater.defer(self, item, self._take_deflated):
+                self._deflating = len(item)
             else:
                 self.connection.send(self, item)
         self.on_room()
+
+    def _take_deflated(self, deflated: Deflated) -> None:
+        """The oldest message as it is to be sent; in the thread that compressed it."""
+        self._deflated = deflated
+        self.host.post(self)
 
     def on_room(self) -> None:
         if not self._packed:
@@ -182,6 +202,10 @@ class StreamCall(Call):
         """What came and is the method's now, it holds; this call holds what is between. Not while a message
         of it is inflated: of that only the budget knows how large it is."""
         nbytes = self._packed_bytes + self.unsent_bytes
+        if self._deflating:
+            nbytes += self._deflating + sum(
+                len(item) for item in tuple(self._outgoing) if isinstance(item, bytes)
+            )
         if self._reader is not None:
             nbytes += self._reader.received
         if nbytes != self.held_bytes and self.open:

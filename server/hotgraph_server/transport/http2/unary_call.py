@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hotgraph_server.errors import Unsupported
+from hotgraph_server.transport.http2.admission import UnaryRoute
 from hotgraph_server.transport.http2.call import Call, Host
+from hotgraph_server.transport.http2.deflating import Deflated, size_of
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import PREFIX, PREFIX_BYTES
 from hotgraph_server.transport.http2.stream import Outgoing
 from hotgraph_server.transport.inflight import TooMuchInside
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, HotMethod, failing
+from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, failing
 
 
 class UnaryCall(Call):
@@ -21,7 +23,7 @@ class UnaryCall(Call):
         limited: counts towards the limit of hot calls.
     """
 
-    __slots__ = ("_encode", "_flag", "_message", "_method", "_taken", "limited")
+    __slots__ = ("_deflated", "_encode", "_flag", "_message", "_route", "_taken", "limited")
 
     def __init__(
         self,
@@ -29,16 +31,16 @@ class UnaryCall(Call):
         number: int,
         head: Head,
         host: Host,
-        method: HotMethod,
-        limited: bool,
+        route: UnaryRoute,
     ) -> None:
         super().__init__(connection, number, head, host)
-        self.limited = limited
-        self._method = method
+        self.limited = route.limited
+        self._route = route
         self._message: Message | None = None
         self._flag = 0  # of the message
         self._taken = False  # counted among those that are owed an answer
         self._encode: Callable[[], Answered] | None = None
+        self._deflated: Deflated | None = None  # its answer, come back from where it was compressed
 
     def on_data(self, data: memoryview, ends: bool) -> None:
         # Most messages come whole, in one frame, which is the last.
@@ -67,24 +69,43 @@ class UnaryCall(Call):
 
     def deliver(self) -> None:
         encode, self._encode = self._encode, None
+        deflated, self._deflated = self._deflated, None
         # News for one who has gone do no harm, but are not worth encoding.
-        if encode is None or not self.open:
+        if not self.open:
             return
-        if self.deadline <= self.host.sends_at and self._leave is not None:
-            # The serving thread, which tells calls so, may not have come to it yet.
+        if (encode or deflated) and self.deadline <= self.host.sends_at and self._leave is not None:
+            # The leader, which tells calls so, may not have come to it yet.
             self.expire()
             if not self.open:
                 return
+        if deflated is not None:
+            self._answer(*deflated)
+            return
+        if encode is None:
+            return
         try:
             message = encode()
         except Exception as error:
             self._fail(error)
+            return
+        deflater = self.host.deflater
+        if deflater is None or not deflater.defer(self, message, self._take_deflated):
+            self._answer(message)
         else:
-            self.connection.answer(self, message)
-            self.host.admission.answered += self.limited
-            if self.open:
-                # It waits for the caller's windows, and the message that it answers is done with.
-                self.host.inflight.settle(self, self.connection, self.unsent_bytes)
+            # The message that it answers is done with.
+            self.host.inflight.settle(self, self.connection, size_of(message))
+
+    def _take_deflated(self, deflated: Deflated) -> None:
+        """The answer as it is to be sent; in the thread that compressed it."""
+        self._deflated = deflated
+        self.host.post(self)
+
+    def _answer(self, message: Answered, encoding: str = "") -> None:
+        self.connection.answer(self, message, encoding)
+        self.host.admission.answered += self.limited
+        if self.open:
+            # It waits for the caller's windows, and the message that it answers is done with.
+            self.host.inflight.settle(self, self.connection, self.unsent_bytes)
 
     def on_sent(self) -> None:
         # The call behind a reply refers to it, and the reply to the call: a cycle that would keep both,
@@ -120,12 +141,12 @@ class UnaryCall(Call):
         refusal = self.host.admission.take(self.limited)
         if refusal is not None:
             self._fail(refusal)
-        elif self._flag or len(message) > LARGE_MESSAGE:
+        elif self._flag or (len(message) > LARGE_MESSAGE and not self._route.is_quick(message)):
             self._message = message
             self.host.aside(self._handle_large)
         else:
             try:
-                self._method(message, self)
+                self._route.method(message, self)
             except Exception as error:
                 # Here at once and not by way of the outbox, which more refusals than answers would go.
                 self._fail(error)
@@ -135,7 +156,7 @@ class UnaryCall(Call):
         if message is None:
             return
         try:
-            self._method(self._unpacked(self._flag, message), self)
+            self._route.method(self._unpacked(self._flag, message), self)
         except Exception as error:
             # In whatever thread this is: what fails is delivered like what succeeds.
             self.finish(failing(error))

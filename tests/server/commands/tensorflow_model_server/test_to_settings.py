@@ -71,6 +71,22 @@ def test_without_flags_everything_is_as_in_tensorflow_serving() -> None:
         (["--grpc_socket_path=/s"], "listen", {"socket_path": "/s", "socket_only": False, "port": 8500}),
         (["--grpc_socket_path=/s", "--port=0"], "listen", {"socket_path": "/s", "socket_only": True}),
         (["--grpc_channel_arguments=grpc.max_receive_message_length=1"], "listen", {"max_message_mb": 1}),
+        (["--grpc_channel_arguments=a=b"], "listen", {"compress_answers": "off"}),
+        (
+            ["--grpc_channel_arguments=grpc.default_compression_level=3"],
+            "listen",
+            {"compress_answers": "high"},
+        ),
+        (
+            ["--grpc_channel_arguments=grpc.default_compression_algorithm=2"],
+            "listen",
+            {"compress_answers": "medium"},
+        ),
+        (
+            ["--grpc_channel_arguments=grpc.default_compression_algorithm=0"],
+            "listen",
+            {"compress_answers": "off"},
+        ),
         (
             ["--grpc_channel_arguments=a=b,grpc.max_receive_message_length=1048577"],
             "listen",
@@ -325,6 +341,10 @@ def test_mistake_in_the_model_config_file_is_told_with_the_file(text: str, told:
             "--tensorflow_session_parallelism is short for",
         ),
         (["--grpc_channel_arguments=a"], "takes NAME=VALUE,NAME=VALUE, got 'a'"),
+        (
+            ["--grpc_channel_arguments=grpc.default_compression_level=4"],
+            "grpc.default_compression_level must be one of 0, 1, 2, 3, got '4'",
+        ),
         (["--grpc_channel_arguments==1"], "takes NAME=VALUE,NAME=VALUE, got '=1'"),
         (
             ["--grpc_channel_arguments=grpc.max_receive_message_length=x"],
@@ -430,6 +450,7 @@ def test_what_one_might_not_expect_is_said(words: list[str], start: str) -> None
         (["--enable_batching"], "without --enable_batching"),
         (["--monitoring_config_file=/f", "--rest_api_port=1"], "--monitoring_config_file"),
         (["--grpc_channel_arguments=grpc.max_receive_message_length=1"], "--grpc_channel_arguments"),
+        (["--grpc_channel_arguments=grpc.default_compression_level=1"], "--grpc_channel_arguments"),
     ],
 )
 def test_and_not_where_it_was_said_or_is_not_so(words: list[str], start: str) -> None:

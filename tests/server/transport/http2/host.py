@@ -11,9 +11,10 @@ from typing import Any
 from hotgraph_server.errors import Unsupported
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.admission import Admission
+from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_call import StreamCall
@@ -68,6 +69,8 @@ class StillHost:
         self.seen: list[tuple[Any, Any]] = []
         self.error: Exception | None = None
         self.opened: list[OpenStream] = []
+        self.deflater: Deflater | None = None
+        self.is_quick: Callable[[Any], bool] = lambda _: False
         self._kind = kind
         self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
         self.client = Client({frames.INITIAL_WINDOW_SIZE: settings.get("window", 65_535)})
@@ -90,7 +93,7 @@ class StillHost:
         if head.path == "/unknown" or head.http_status != 200:
             call: Call = RefusedCall(connection, number, head, self, Unsupported("Method not found!"))
         elif self._kind == "hot":
-            call = UnaryCall(connection, number, head, self, self._method, True)
+            call = UnaryCall(connection, number, head, self, UnaryRoute(self._method, True, self.is_quick))
         else:
             method = StreamingMethod(self._opened, paced=self._kind == "paced")
             call = StreamCall(connection, number, head, self, method)
@@ -114,6 +117,8 @@ class StillHost:
         """Open a call and send these pieces. Returns its stream."""
         number = self.client.request(*more)
         for index, piece in enumerate(wire):
+            if len(piece) > self.client.h2.local_flow_control_window(number):
+                self.exchange()
             self.client.h2.send_data(number, piece, end_stream=end and index == len(wire) - 1)
         if end and not wire:
             self.client.h2.end_stream(number)

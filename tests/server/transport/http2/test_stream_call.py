@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import logging
+import random
 import weakref
 from typing import Any
 
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.transport.http2.deflating import Deflater
+from hotgraph_server.transport.http2.messages import MessageReader, unpacked
 from hotgraph_server.transport.service import OpenStream
 
-from .host import StillHost
+from .host import LIMIT, Decoders, StillHost, end
 from .peer import prefixed
 
 
@@ -245,3 +248,79 @@ class TestCompressedStreams:
         host.deliver()
         assert host.seen == []
         assert host.inflight.nbytes == 0
+
+
+class TestCompressedMessages:
+    """Messages go by another thread, which is the test's, and keep their order."""
+
+    @pytest.fixture
+    def deflaters(self) -> Decoders:
+        return Decoders()
+
+    @pytest.fixture
+    def host(self, deflaters: Decoders) -> StillHost:
+        host = StillHost("streaming")
+        host.deflater = Deflater(1, 100, deflaters.submit)
+        return host
+
+    @staticmethod
+    def sent(host: StillHost, number: int) -> list[tuple[int, bytes]]:
+        """What came, with its flags."""
+        reader = MessageReader(LIMIT)
+        return [
+            (flag, bytes(unpacked(flag, message, "gzip", LIMIT)))
+            for flag, message in reader.feed(memoryview(host.answer(number).data))
+        ]
+
+    def test_messages_keep_their_order_and_each_says_whether_it_is_compressed(
+        self, host: StillHost, deflaters: Decoders
+    ) -> None:
+        number = host.request(end=False, more=(("grpc-accept-encoding", "gzip"),))
+        stream = host.opened[0]
+        noise = random.Random(7).randbytes(500)
+        messages = [b"small", bytes(1000), b"behind it", noise, bytes(2000)]
+        for message in messages:
+            stream.send(message)
+        stream.end()
+        assert self.sent(host, number) == [(0, b"small")]
+        assert stream.unread == len(messages) + 1 - 1  # type: ignore[attr-defined]
+        assert host.inflight.nbytes == sum(map(len, messages[1:]))
+        while deflaters.waiting:
+            assert len(deflaters.waiting) == 1
+            deflaters.run()
+            host.deliver()
+        flags = [0, 1, 0, 0, 1]
+        assert self.sent(host, number) == list(zip(flags, messages, strict=True))
+        assert host.answer(number).headers["grpc-encoding"] == "gzip"
+        assert host.answer(number).status == 0
+        assert host.inflight.nbytes == 0
+
+    def test_caller_who_reads_nothing_compressed_is_sent_nothing_else(self, host: StillHost) -> None:
+        number = host.request(end=False, more=(("grpc-accept-encoding", "identity"),))
+        host.opened[0].send(bytes(1000))
+        assert self.sent(host, number) == [(0, bytes(1000))]
+        assert "grpc-encoding" not in host.answer(number).headers
+
+    @pytest.mark.parametrize("how", ["reset", "lost", "expired", "cancelled"])
+    def test_stream_that_ends_meanwhile_sends_nothing_more(
+        self, host: StillHost, deflaters: Decoders, how: str
+    ) -> None:
+        number = host.request(end=False, more=(("grpc-accept-encoding", "gzip"),))
+        host.opened[0].send(bytes(1000))
+        host.opened[0].send(b"behind it")
+        host.deliver()
+        end(host, number, how)
+        deflaters.run()
+        host.deliver()
+        assert host.answer(number).messages == []
+        assert host.inflight.nbytes == 0
+        assert deflaters.waiting == type(deflaters.waiting)()
+
+    def test_error_comes_behind_what_was_sent_before_it(self, host: StillHost, deflaters: Decoders) -> None:
+        number = host.request(end=False, more=(("grpc-accept-encoding", "gzip"),))
+        host.opened[0].send(bytes(1000))
+        host.opened[0].end(InvalidCall("no more"))
+        host.deliver()
+        deflaters.run()
+        assert self.sent(host, number) == [(1, bytes(1000))]
+        assert host.answer(number).status == 3

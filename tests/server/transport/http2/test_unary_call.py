@@ -10,11 +10,14 @@ import tracemalloc
 import pytest
 
 from hotgraph_server.errors import InvalidCall, QueueFull
+from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.frames import Code
+from hotgraph_server.transport.http2.messages import unpacked
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.service import LARGE_MESSAGE
 
-from .host import LIMIT, StillHost, fail, finish
-from .peer import prefixed
+from .host import LIMIT, Decoders, StillHost, end, fail, finish
+from .peer import every, prefixed
 
 
 class TestUnaryCalls:
@@ -73,6 +76,27 @@ class TestUnaryCalls:
         host = StillHost()
         number = host.request(b"\0\x7f\xff\xff\xff", end=False)
         assert (host.answer(number).status, host.answer(number).reset) == (8, Code.NO_ERROR)
+
+    def test_large_message_is_read_elsewhere_unless_the_method_says_that_it_is_quick(self) -> None:
+        host = StillHost()
+        large = prefixed(bytes(LARGE_MESSAGE + 1))
+        host.request(*every(16_384, large))
+        assert host.seen == []
+        host.decoders.run()
+        assert len(host.seen) == 1
+        asked: list[int] = []
+
+        def is_quick(message: bytes) -> bool:
+            asked.append(len(message))
+            return True
+
+        host.is_quick = is_quick
+        host.request(*every(16_384, large))
+        assert len(host.seen) == 2
+        host.request(prefixed(bytes(LARGE_MESSAGE)[:60_000]))
+        assert asked == [LARGE_MESSAGE + 1], "of others it is not asked"
+        host.request(prefixed(gzip.compress(b"hello"), flag=1), more=(("grpc-encoding", "gzip"),))
+        assert len(host.seen) == 3
 
     def test_compressed_message_is_unpacked_elsewhere(self) -> None:
         host = StillHost()
@@ -216,3 +240,95 @@ class TestUnaryCalls:
         finish(reply)
         host.sends_at = reply.deadline
         assert host.answer(number).messages == [b"well"]
+
+
+class TestCompressedAnswers:
+    """The answer goes by another thread, which is the test's."""
+
+    ACCEPTS = (("grpc-accept-encoding", "identity, deflate, gzip"),)
+
+    @pytest.fixture
+    def deflaters(self) -> Decoders:
+        return Decoders()
+
+    @pytest.fixture
+    def host(self, deflaters: Decoders) -> StillHost:
+        host = StillHost()
+        host.deflater = Deflater(1, 100, deflaters.submit)
+        return host
+
+    @pytest.mark.parametrize("accepts", ["gzip", "deflate"])
+    def test_answer_is_compressed_elsewhere_and_says_how(
+        self, host: StillHost, deflaters: Decoders, accepts: str
+    ) -> None:
+        number = host.request(prefixed(b""), more=(("grpc-accept-encoding", accepts),))
+        finish(host.seen[0][1], bytes(5000))
+        host.deliver()
+        assert host.client.answers[number].headers == {}, "the thread that ends calls does not wait"
+        assert (host.taken, host.inflight.nbytes) == (1, 5000)
+        deflaters.run()
+        answer = host.answer(number)
+        assert answer.headers["grpc-encoding"] == accepts
+        assert answer.headers["grpc-accept-encoding"] == "identity,deflate,gzip"
+        flag, length, packed = answer.data[0], int.from_bytes(answer.data[1:5], "big"), answer.data[5:]
+        assert (flag, length) == (1, len(packed))
+        assert unpacked(flag, bytes(packed), accepts, LIMIT) == bytes(5000)
+        assert (answer.status, host.taken, host.inflight.nbytes) == (0, 0, 0)
+        assert host.admission.answered == 1
+
+    @pytest.mark.parametrize(
+        ("accepts", "answer"),
+        [
+            ((), bytes(5000)),
+            ((("grpc-accept-encoding", "identity"),), bytes(5000)),
+            ((("grpc-accept-encoding", "br, zstd"),), bytes(5000)),
+            (ACCEPTS, bytes(99)),
+            (ACCEPTS, random.Random(7).randbytes(5000)),
+        ],
+        ids=["nothing said", "identity", "unknown ones", "small", "noise"],
+    )
+    def test_others_are_sent_as_they_are(
+        self, host: StillHost, deflaters: Decoders, accepts: tuple[tuple[str, str], ...], answer: bytes
+    ) -> None:
+        number = host.request(prefixed(b""), more=accepts)
+        finish(host.seen[0][1], answer)
+        host.deliver()
+        deflaters.run()
+        assert host.answer(number).messages == [answer]
+        assert "grpc-encoding" not in host.answer(number).headers
+
+    @pytest.mark.parametrize("how", ["reset", "lost", "expired", "cancelled"])
+    def test_nothing_is_sent_or_held_for_a_caller_who_goes_meanwhile(
+        self, host: StillHost, deflaters: Decoders, how: str
+    ) -> None:
+        number = host.request(prefixed(b""), more=self.ACCEPTS)
+        finish(host.seen[0][1], bytes(5000))
+        host.deliver()
+        end(host, number, how)
+        assert (host.taken, host.inflight.nbytes) == (0, 0)
+        deflaters.run()
+        host.deliver()
+        assert host.answer(number).messages == []
+        assert (host.taken, host.inflight.nbytes, host.admission.answered) == (0, 0, 0)
+
+    def test_error_is_sent_at_once(self, host: StillHost) -> None:
+        number = host.request(prefixed(b""), more=self.ACCEPTS)
+        host.seen[0][1].finish(lambda: fail(InvalidCall("no " * 1000)))
+        assert host.answer(number).status == 3
+        assert host.answer(number).trailers_only
+
+    def test_answer_waits_for_the_callers_windows_as_any_other(self, deflaters: Decoders) -> None:
+        host = StillHost(window=50)
+        host.deflater = Deflater(1, 100, deflaters.submit)
+        number = host.request(prefixed(b""), more=self.ACCEPTS)
+        whole = bytes(range(256)) * 20
+        finish(host.seen[0][1], whole)
+        host.deliver()
+        deflaters.run()
+        host.deliver()
+        assert 0 < host.inflight.nbytes < len(whole)
+        host.client.h2.increment_flow_control_window(10_000, number)
+        host.exchange()
+        data = host.answer(number).data
+        assert unpacked(data[0], bytes(data[5:]), "gzip", LIMIT) == whole
+        assert host.inflight.nbytes == 0
