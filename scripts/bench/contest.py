@@ -15,7 +15,7 @@ from bench.environment import Cache
 from bench.places import Installed, Place
 from bench.processes import NoLine, Server, free_port
 from bench.protocols import FRAME_BYTES, V2, BadAnswer, v2_response
-from bench.rivals import RIVALS, Rival
+from bench.rivals import Rival
 from bench.workload import Model
 
 _READY_S = 120.0
@@ -86,7 +86,7 @@ class Contest:
         for contender in self.contenders:
             contender.server.stop()
 
-    def enter(self, rivals: Mapping[str, Installed]) -> dict[str, str]:
+    def enter(self, rivals: Sequence[tuple[Rival, Installed]]) -> dict[str, str]:
         """Start the rivals' servers, and check their answers, alone and under load.
 
         All are started at once, since each spends much of its start waiting. Those that are busy with
@@ -95,7 +95,7 @@ class Contest:
         Returns:
             Why those that do not start, or do not answer right, are not among `contenders`; by name.
         """
-        started = {name: self._start(RIVALS[name], installed) for name, installed in rivals.items()}
+        started = {rival.name: self._start(rival, installed) for rival, installed in rivals}
         # From here on they are stopped with the contest, whatever happens.
         self.contenders = list(started.values())
         refused: dict[str, str] = {}
@@ -156,7 +156,8 @@ class Contest:
 
     def _start(self, rival: Rival, installed: Installed) -> Contender:
         place = Place(self._cache, installed, self.model, self._folder, free_port(), self._sizes)
-        server = Server(rival.launch(place), self._cache.at("logs", f"{rival.name}-{self.model.name}.log"))
+        log = self._cache.at("logs", f"{rival.name.replace(' ', '-')}-{self.model.name}.log")
+        server = Server(rival.launch(place), log)
         return Contender(rival, server, f"127.0.0.1:{place.port}")
 
     def _wait_until_ready(self, contender: Contender) -> None:

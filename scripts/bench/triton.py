@@ -64,7 +64,7 @@ def _write_model(place: Place, folder: Path, packages: Path, batching: str) -> N
     version.mkdir(parents=True, exist_ok=True)
     shutil.copytree(place.saved_model, version / "saved_model", dirs_exist_ok=True)
     paths = [str(packages), *import_path().split(os.pathsep)]
-    version.joinpath("version.py").write_text(
+    version.joinpath("model.py").write_text(
         f"import sys\n\nsys.path[:0] = {paths!r}\nfrom bench.servers.triton_model import TritonPythonModel\n"
     )
     tensor = '{{ name: "{}" data_type: TYPE_FP32 dims: [ {} ] }}'
