@@ -33,6 +33,7 @@ class Contender:
     """A rival whose server runs.
 
     Attributes:
+        installed: what it was started from.
         address: ``HOST:PORT``; of no use for the bare loop.
         answer_bytes: of a right answer as h2load counts them, by the rows of the call.
         idle_cores: what it used while nobody called.
@@ -40,6 +41,7 @@ class Contender:
     """
 
     rival: Rival
+    installed: Installed
     server: Server
     address: str
     answer_bytes: dict[int, int] = field(default_factory=dict)
@@ -117,6 +119,23 @@ class Contest:
                 contender.server.freeze()
         return refused
 
+    def revive(self, contender: Contender) -> str:
+        """Start a server again that has ended by itself; returns its last words.
+
+        Triton does so now and then, and whoever is measured with it in a round would have nobody to be
+        compared with any more.
+
+        Raises:
+            BadAnswer, NoLine: it does not come back.
+        """
+        last_words = contender.server.last_words()
+        # Whatever it has left behind.
+        contender.server.stop()
+        again = self._start(contender.rival, contender.installed)
+        contender.server, contender.address = again.server, again.address
+        self._wait_until_ready(contender)
+        return last_words
+
     def check(self, contender: Contender) -> None:
         """Ask every question, and see that neighbours do not disturb the answers.
 
@@ -158,7 +177,7 @@ class Contest:
         place = Place(self._cache, installed, self.model, self._folder, free_port(), self._sizes)
         log = self._cache.at("logs", f"{rival.name.replace(' ', '-')}-{self.model.name}.log")
         server = Server(rival.launch(place), log)
-        return Contender(rival, server, f"127.0.0.1:{place.port}")
+        return Contender(rival, installed, server, f"127.0.0.1:{place.port}")
 
     def _wait_until_ready(self, contender: Contender) -> None:
         rival, server = contender.rival, contender.server

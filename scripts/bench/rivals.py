@@ -82,7 +82,9 @@ def variant_rival(variant: Variant) -> Rival:
         return Installed(Path(sys.executable), tree=variant.sources(cache))
 
     launch = hotgraph_launcher(*variant.flags)
-    return Rival(variant.name, variant.name, V2, variant.settings, set_up, launch, True, statistics=True)
+    # Of several processes each tells its own figures, and who answers is chance.
+    whole = "--processes" not in variant.flags
+    return Rival(variant.name, variant.name, V2, variant.settings, set_up, launch, True, statistics=whole)
 
 
 def title(name: str) -> str:
@@ -191,7 +193,8 @@ RIVALS = {
             "Triton 2.51, Python backend",
             V2,
             f"the server from the wheel nvidia-pytriton 0.7.0, started by itself; dynamic_batching without a "
-            f"delay, {_BATCHES} rows, one CPU instance whose model.py {_CALLABLE}; numpy below 2",
+            f"delay, {_BATCHES} rows, one CPU instance whose model.py {_CALLABLE}, shared memory "
+            "that need not grow; numpy below 2",
             triton.set_up,
             triton.launch,
         ),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import environment, h2load, overload_report, overload_results, perf_analyzer, publish, report
 from bench.agenda import Entry, expected_s
-from bench.contest import Contest
+from bench.contest import Contender, Contest
 from bench.environment import ROOT, Cache, CannotSetUp
 from bench.marks import MARKS
 from bench.measuring import Latencies, measure, tails_of
@@ -175,11 +175,23 @@ def _one_round(
     for contender in [*present[turn:], *present[:turn]]:
         if not contender.rival.takes(contest.model, entry.cell):
             continue
+        if contender.server.ended:
+            _revive(contest, contender, results)
         run, of_calls = measure(cache, contest, contender, entry, round_number)
         results.runs.append(run)
         latencies.setdefault((run.rival, run.cell), []).append(of_calls)
         outcome = run.failure or f"{run.calls_per_s:9.1f} calls/s   p50 {run.p50_ms:8.2f} ms"
         say(f"{clock.add(entry)}  round {round_number + 1}  {entry.cell}  {run.rival:22} {outcome}")
+
+
+def _revive(contest: Contest, contender: Contender, results: Results) -> None:
+    name = f"{contest.model.name}: {contender.rival.name}"
+    try:
+        text = f"{name} had ended and was started again; its last words: {contest.revive(contender)}"
+    except (BadAnswer, NoLine) as error:
+        text = f"{name} has ended and does not start again: {error}"
+    results.notes.append(text)
+    say(text)
 
 
 def _note_idle(contest: Contest, results: Results) -> None:

@@ -20,6 +20,10 @@ from bench.places import Installed, Place, import_path, in_venv
 from bench.processes import Launch, free_port
 from bench.workload import INPUT, OUTPUT
 
+_SHARED_BYTES = 256 * 2**20
+"""Of the memory that server and stub share. Triton's default is 1 MiB, which it enlarges under load, and it was
+seen to end then (boost::interprocess::lock_exception; triton-inference-server/server, issue 8882)."""
+
 
 def launch(place: Place, batching: str = "dynamic_batching { }") -> Launch:
     """Start it on a model repository of one model, with these words about batching in its config.pbtxt."""
@@ -32,6 +36,7 @@ def launch(place: Place, batching: str = "dynamic_batching { }") -> Launch:
     _write_model(place, repository / place.model.name, packages, batching)
     command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
     command += ["--backend-directory", str(triton / "backends"), "--log-verbose", "0"]
+    command += ["--backend-config", f"python,shm-default-byte-size={_SHARED_BYTES}"]
     for endpoint in ("http", "metrics"):
         command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(free_port())]
     command += ["--grpc-address", "127.0.0.1", "--grpc-port", str(place.port)]
