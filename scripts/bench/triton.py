@@ -21,7 +21,7 @@ from bench.processes import Launch, free_port
 from bench.workload import INPUT, OUTPUT
 
 _SHARED_BYTES = 256 * 2**20
-"""Of the memory that server and stub share. Triton's default is 1 MiB, which it enlarges under load, and it was
+"""Of the memory that server and stub share. Triton's default is 1 MiB, which it enlarges under load; it was
 seen to end then (boost::interprocess::lock_exception; triton-inference-server/server, issue 8882)."""
 
 
