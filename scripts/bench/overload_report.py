@@ -63,7 +63,7 @@ def judged(results: Overload) -> list[Judged]:
             ("answers after their deadline, all loads", late),
             ("calls that ended 10 ms past their deadline", stalled),
         ):
-            found.append(Judged(measure, "none", f"{count}{of}", not count))
+            found.append(Judged(measure, "none", f"{number(count)}{of}", not count))
     idle = [each for each in results.idle if each.rival == "hotgraph"]
     if idle:
         outliers = sum(each.outliers for each in idle)

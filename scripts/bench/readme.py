@@ -10,7 +10,7 @@ from typing import Any
 from bench import large_models_report, overload_report, swap_report
 from bench.figures import TAIL_CALLS, Figure, of
 from bench.overload_results import Overload
-from bench.report import judged, marks_table, number, perf_analyzer_rows, table, tail_text
+from bench.report import beside_itself, judged, marks_table, number, perf_analyzer_rows, table, tail_text
 from bench.results import Results
 from bench.rivals import NOT_TO_BE_HAD, in_order, title
 from bench.workload import Cell
@@ -69,6 +69,7 @@ def section(
         marks_table(judged(results)),
         _calls(run, "softmax"),
         _calls(run, "mobilenet"),
+        _beside_itself(results),
         _perf_analyzer(results),
         _overload(run),
         _earlier(run, whole),
@@ -145,6 +146,16 @@ def _calls(run: Measured, model: str, *, level: str = "###") -> str:
     what = f"Calls of one row answered per second and, in parentheses, {latency}."
     picture = f"![{model}: throughput and latency against calls in flight]({run.folder}/plot-{model}.svg)"
     return "\n\n".join([f"{level} {_MODELS[model]}", what, table(head, rows), picture])
+
+
+def _beside_itself(results: Results) -> str:
+    found = beside_itself(results)
+    if not found:
+        return ""
+    return (
+        "### Beside itself\n\nhotgraph in units of itself with other flags, and of an earlier commit, within "
+        f"one round. More calls, and less of the other two, are better.\n\n{found}"
+    )
 
 
 def _median(results: Results, rival: str, cell: Cell, figure: Figure) -> str:

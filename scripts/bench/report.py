@@ -10,7 +10,7 @@ from bench.figures import TAIL_CALLS, Figure, Spread, Tail, failures, of, ratio,
 from bench.marks import MARKS
 from bench.results import Memory, Results
 from bench.rivals import NOT_TO_BE_HAD, in_order, title
-from bench.variants import BASE
+from bench.variants import BASE, is_variant
 from bench.workload import MODELS, Cell
 
 
@@ -29,13 +29,12 @@ def markdown(results: Results) -> str:
     """The whole report."""
     parts = ["# Benchmark", _facts(results), "## The marks", marks_table(judged(results), notes=True)]
     for model in MODELS:
-        cells = sorted(
-            {run.cell for run in results.runs if run.cell.model == model},
-            key=lambda cell: (cell.rows, cell.in_flight),
-        )
+        cells = sorted({run.cell for run in results.runs if run.cell.model == model}, key=_place)
         if cells:
             parts.append(f"## {model}\n\n{MODELS[model].why}.")
         parts += [_cell(results, cell) for cell in cells]
+    if beside := beside_itself(results):
+        parts.append(f"## hotgraph beside itself\n\n{beside}")
     parts += [
         tails_text(results.tails),
         _perf_analyzer(results),
@@ -45,6 +44,11 @@ def markdown(results: Results) -> str:
         _remarks(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _place(cell: Cell) -> tuple[int, int, int]:
+    """Where it stands among others."""
+    return list(MODELS).index(cell.model), cell.rows, cell.in_flight
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -148,6 +152,22 @@ def _cell(results: Results, cell: Cell) -> str:
     head = ["", "calls/s", "hotgraph / it", *heads[1:_TAIL], "p99.9 ms", *heads[_TAIL:]]
     size = f"{cell.rows} row{'s' * (cell.rows > 1)} a call"
     return f"### {size}, {cell.in_flight} in flight\n\n{table(head, rows)}"
+
+
+def beside_itself(results: Results) -> str:
+    """hotgraph in units of each of its variants, round by round; empty where there is none."""
+    figures: tuple[Figure, ...] = (
+        lambda run: run.calls_per_s,
+        lambda run: run.p50_ms,
+        lambda run: run.cpu_us,
+    )
+    rows: list[list[str]] = []
+    places = {(run.rival, run.cell) for run in results.runs}
+    for variant in in_order(rival for rival, _ in places if is_variant(rival)):
+        for cell in sorted((cell for rival, cell in places if rival == variant), key=_place):
+            ratios = [ratio(results.runs, figure, (BASE, cell), (variant, cell)) for figure in figures]
+            rows.append([variant, str(cell), *map(spread_text, ratios)])
+    return table(["hotgraph / it", "", "calls/s", "p50", "processor time a call"], rows) if rows else ""
 
 
 _TAIL = 4

@@ -281,7 +281,7 @@ def overload_at_three_times(cache: Cache, options: Options, results: Results) ->
 def told(results: Results, overload: Overload | None) -> str:
     """The marks, those that were missed among them, and what was not measured."""
     judged = _judged(results, overload)
-    lines = [report.marks_table(judged), ""]
+    lines = [report.marks_table(judged), "", report.beside_itself(results), ""]
     lines += [f"skipped: {title(name)}: {reason}" for name, reason in results.left_out.items()]
     lines += [f"note: {note}" for note in results.notes]
     measured = {each.measure for each in judged}

@@ -66,6 +66,11 @@ class Variant:
         return tree
 
 
+def is_variant(name: str) -> bool:
+    """Whether a name is that of a variant, and no rival's."""
+    return name.startswith((f"{BASE} --", f"{BASE}@"))
+
+
 def with_flags(text: str) -> Variant:
     """This checkout's server with flags, given as in a shell.
 

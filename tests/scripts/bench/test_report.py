@@ -10,7 +10,7 @@ import pytest
 
 from bench.figures import TAIL_CALLS, Run, Tail
 from bench.measuring import Statistics, duty, rows_per_run, tails_of
-from bench.report import judged, markdown, number, perf_analyzer_ratios, table
+from bench.report import beside_itself, judged, markdown, number, perf_analyzer_ratios, table
 from bench.results import Results, read
 from bench.rivals import NOT_TO_BE_HAD
 from bench.variants import BEFORE
@@ -97,6 +97,21 @@ def test_variant_of_hotgraph_is_called_by_its_name_and_listed_after_it(results: 
     assert text.index("| hotgraph | 9 000 |") < text.index("| hotgraph@abc1234 | 6 000 | 1.5 |")
     assert text.index("| hotgraph@abc1234 |") < text.index("| Triton 2.51, Python backend | 4 500")
     assert "- left out: hotgraph --lead never: this server has no --lead" in text
+
+
+def test_hotgraph_is_told_in_units_of_each_variant_round_by_round() -> None:
+    runs = [
+        Run("hotgraph", TINY, 0, calls_per_s=1200, p50_ms=2, cpu_us=30),
+        Run("hotgraph --lead never", TINY, 0, calls_per_s=1000, p50_ms=1, cpu_us=60),
+        Run("hotgraph", TINY, 1, calls_per_s=100, p50_ms=20, cpu_us=300),
+        Run("hotgraph --lead never", TINY, 1, calls_per_s=100, p50_ms=10, cpu_us=600),
+    ]
+    found = beside_itself(Results("", {}, {}, "", "", 2, runs=runs)).splitlines()[-1]
+    assert found == (
+        "| hotgraph --lead never | softmax, 1 row a call, 128 in flight | 1.1 (1 - 1.2) | 2 (2 - 2) "
+        "| 0.5 (0.5 - 0.5) |"
+    )
+    assert beside_itself(Results("", {}, {}, "", "", 1, runs=runs[:1])) == ""
 
 
 def test_commit_before_is_judged_by_the_ratio_within_a_round() -> None:
