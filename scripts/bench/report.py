@@ -112,13 +112,17 @@ def marks_table(found: Iterable[Judged], *, notes: bool = False) -> str:
     return table(head, rows) if rows else "None was measured."
 
 
-def tails_text(tails: Iterable[Tail]) -> str:
-    """Why some have no p99.9; empty where all have."""
-    few = [found for found in tails if not found.known]
-    if not few:
+def tails_text(tails: Sequence[Tail]) -> str:
+    """What p99.9 is, and why some have none; empty where nobody was called."""
+    known = {found.known for found in tails}
+    if not known:
         return ""
-    counts = "; ".join(f"{title(each.rival)}, {each.cell}: {number(each.calls)}" for each in few)
-    return f"p99.9 is of all rounds together, and needs {number(TAIL_CALLS)} calls. Too few were {counts}."
+    few = (f"{title(found.rival)}, {found.cell}: {number(found.calls)}" for found in tails if not found.known)
+    too_few = f" Too few were {'; '.join(few)}." * (False in known)
+    return (
+        f"p99.9 is of the calls of all rounds together, and needs {number(TAIL_CALLS)} of them; the other "
+        f"figures are medians over rounds, the greatest latency too.{too_few}"
+    )
 
 
 def _cell(results: Results, cell: Cell) -> str:

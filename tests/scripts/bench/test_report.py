@@ -74,8 +74,8 @@ def test_slowest_calls_are_told_where_there_were_enough_and_where_not_it_is_said
     assert "| hotgraph | 9 000 |  | 10 | - | - | 80 |" in text
     assert "| Triton 2.51, Python backend | 4 500 | 2 | 25 | - | - | - |" in text
     assert (
-        "needs 10 000 calls. Too few were Triton 2.51, Python backend, softmax, 1 row a call, 128 in flight: "
-        "9 999." in text
+        "needs 10 000 of them; the other figures are medians over rounds, the greatest latency too. Too few "
+        "were Triton 2.51, Python backend, softmax, 1 row a call, 128 in flight: 9 999." in text
     )
 
 
