@@ -73,7 +73,7 @@ def venv(cache: Cache, name: str, requirements: Sequence[str], *, dependencies: 
     folder = cache.at("venvs", name)
     python, stamp = folder / "bin" / "python", folder / "installed"
     wanted = "\n".join([platform.python_version(), str(dependencies), *requirements])
-    with _alone(folder):
+    with alone(folder):
         if stamp.exists() and stamp.read_text() == wanted:
             return python
         print(f"installing {', '.join(requirements)} into a virtual environment", file=sys.stderr, flush=True)
@@ -85,10 +85,14 @@ def venv(cache: Cache, name: str, requirements: Sequence[str], *, dependencies: 
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two commands may share a cache, and neither may install where the other does."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def alone(path: Path) -> Iterator[None]:
+    """Two commands may share a cache: neither may install where the other does, or measure while it does."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path.name}: waiting for another command", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -47,6 +47,11 @@ def main() -> int:
     # A plain end would leave the servers running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cache = Cache(options.cache)
+    with environment.alone(cache.at("measuring")):
+        return _measure(cache, options)
+
+
+def _measure(cache: Cache, options: Options) -> int:
     missing = environment.missing_debian_packages()
     for package, purpose in missing.items():
         say(f"missing: sudo apt-get install {package}   ({purpose})")
