@@ -189,6 +189,16 @@ class Backlog:
         """Let all calls go."""
         return [call for lane in list(self.lanes.values()) for call in self._remove_all(lane)]
 
+    def next_graph_s(self) -> float:
+        """How long the run of all that waits is predicted to be in the graph, seconds; infinite: it is more
+        than one run."""
+        if len(self.lanes) != 1:
+            return math.inf
+        (lane,) = self.lanes.values()
+        if lane.rows > min(lane.max_rows, self._max_rows) or (len(lane.calls) > 1 and not lane.joins):
+            return math.inf
+        return self.load.graph_part * lane.flow.curve.predict(lane.rows)
+
     def choose(self, now: float, *, closing: bool) -> decisions.Choice:
         """What a free executor does at `now`; `closing`: no further calls will come."""
         if len(self.lanes) == 1 and not self._max_wait_s:

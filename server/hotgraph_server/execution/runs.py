@@ -84,6 +84,7 @@ class Runs:
         row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
         suspects: is told by `failing`; None: none are looked for.
         trust: of the signatures whose joined calls are checked.
+        in_graph: is told how long the graph has had a batch, seconds.
 
     Attributes:
         limits: how many rows a run may have, by signature.
@@ -107,8 +108,10 @@ class Runs:
         row_caps: Mapping[str, int] | None = None,
         suspects: Suspects | None = None,
         trust: Mapping[str, Trust] | None = None,
+        in_graph: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._limit_rows = limit_rows
+        self._in_graph = in_graph
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
@@ -132,7 +135,9 @@ class Runs:
             calls: of one lane, or a single one.
             joining: how; None: as their signature's calls are.
         """
-        return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
+        ran = self._run(calls, joining or self.joining(calls[0]))
+        self._in_graph(ran.returned - ran.joined)
+        return self.watched(calls, ran)
 
     def run_alone(self, call: Asked) -> Ran:
         """What a call is answered alone; this run is neither counted nor told."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.fields import check, check_choice, setting
+
+LEAD = ("auto", "never")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class ListenSettings:
         16, "largest metadata of a call that is taken, KiB by HTTP/2's way of counting; at most 64"
     )
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
+    lead: str = setting(
+        "auto",
+        "who waits for calls: auto lets the thread that runs a model read them itself, where its runs take "
+        "no longer than handing a call to another thread; never leaves it to a thread of its own",
+        choices=LEAD,
+    )
     drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
 
     def __post_init__(self) -> None:
@@ -52,6 +60,7 @@ class ListenSettings:
             1 <= self.max_message_mb <= 2047,
             f"max-message-mb must be 1 to 2047, which is what protobuf can read, got {self.max_message_mb}",
         )
+        check_choice("lead", self.lead, LEAD)
         check(self.max_inflight_mb >= 1, f"max-inflight-mb must be at least 1, got {self.max_inflight_mb}")
         check(1 <= self.max_metadata_kb <= 64, f"max-metadata-kb must be 1 to 64, got {self.max_metadata_kb}")
         check(

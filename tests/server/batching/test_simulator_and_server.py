@@ -79,7 +79,7 @@ class SteppedQueue(BatchQueue):
     def look_again(self) -> bool:
         """Let the executor look. Returns whether it was waiting."""
         with self._lock:
-            was_asleep = self._asleep
+            was_asleep = self._waits is not None
             self._rouse()
         return was_asleep
 
