@@ -35,7 +35,6 @@ import contextlib
 import logging
 import math
 import selectors
-import socket
 import ssl
 import threading
 import time
@@ -46,7 +45,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.http2.acceptor import Acceptor
+from hotgraph_server.transport.http2.acceptor import Acceptor, Listener, nothing
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
@@ -86,6 +85,7 @@ class Http2Server:
         coalescer: says how long arrivals may lie.
         times: see Times.
         batch_scope: open around what is read in one go; to its end sending is postponed. None: its own.
+        closed: called, in the serving thread, for each connection that has been closed.
 
     Attributes:
         admission, inflight, arrived_at, max_message_bytes, aside: see Host.
@@ -95,7 +95,7 @@ class Http2Server:
 
     def __init__(
         self,
-        sockets: Sequence[socket.socket],
+        sockets: Sequence[Listener],
         services: Sequence[Service],
         tls: ssl.SSLContext | None,
         *,
@@ -109,6 +109,7 @@ class Http2Server:
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
         batch_scope: BatchScope | None = None,
+        closed: Callable[[], None] = nothing,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
@@ -133,6 +134,7 @@ class Http2Server:
             max_calls + _SPARE_STREAMS,
             max_header_bytes,
             self.expire_later,
+            closed,
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
@@ -146,7 +148,7 @@ class Http2Server:
         self._deadlines: Deadlines[Call | Alarm] = Deadlines()
         self._self_pipe = SelfPipe()
         # Of the serving thread alone.
-        self._acceptor = Acceptor(sockets, tls, self._selector)
+        self._acceptor = Acceptor(sockets, tls, self._selector, closed)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 

@@ -1,0 +1,101 @@
+"""Connections that another process has accepted, and hands over one by one.
+
+A stand-in for a listening socket: what accepts here gets connections from a Unix socket by which the process
+that listens sends them (SCM_RIGHTS). In the other direction goes a byte for each connection that has been
+closed, so that who hands over knows how many are open.
+
+When the other side will send no more, `accept` says so once with EOFError; connections that were on their way
+come before that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import threading
+
+# Where the system has it, a received file is none that a program started from here would inherit.
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+class HandedOver:
+    """One end of a pair of connected stream sockets. Of the thread that accepts, but for what waits.
+
+    Args:
+        channel: the end that receives; closed by `close`.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._unreported = 0
+        self._changed = threading.Condition(threading.Lock())  # guards what follows
+        self._open = 0
+        self._ended = False
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._channel.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """See socket.socket."""
+        self._channel.setblocking(flag)
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """The next connection.
+
+        Raises:
+            OSError: there is none now; or (EMFILE) this process has no file left for it, and it is lost.
+            EOFError: there will be none any more.
+        """
+        # One byte at a time: so a connection comes with its byte, and never two together.
+        data, files, _, _ = socket.recv_fds(self._channel, 1, 1, _CLOEXEC)
+        if not data:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+            raise EOFError("no connection is handed over any more")
+        with self._changed:
+            self._open += 1
+        if not files:
+            self.closed()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return socket.socket(fileno=files[0]), None
+
+    def closed(self) -> None:
+        """A connection that `accept` has brought is closed; the other side is told."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+        self._unreported += 1
+        # If the other side reads nothing now, it hears of it with the next one.
+        with contextlib.suppress(OSError):
+            self._unreported -= self._channel.send(b"\0" * self._unreported)
+
+    def close(self) -> None:
+        """Take none any more; those on their way are lost."""
+        self._channel.close()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def wait_for_the_last(self, timeout_s: float) -> bool:
+        """Wait until `accept` has said that there will be none any more. Returns whether that came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ended, timeout_s)
+
+    def wait_until_none(self, timeout_s: float) -> bool:
+        """Wait until all connections are closed. Returns whether that came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._open, timeout_s)
+
+
+def hand_over(channel: socket.socket, sock: socket.socket) -> None:
+    """Send a connection to who has the other end of a channel. It is still to be closed here.
+
+    Raises:
+        BlockingIOError: too many are on their way.
+        OSError: nobody takes them.
+    """
+    socket.send_fds(channel, [b"\0"], [sock.fileno()])
