@@ -130,7 +130,7 @@ def test_what_reads_calls_and_what_runs_them_share_one_batch_scope(
 
     class Seen(GrpcServer):
         def __init__(self, *given: Any) -> None:
-            scopes.append(given[-1])
+            scopes.append(given[4])
             super().__init__(*given)
 
     monkeypatch.setattr(server_module, "GrpcServer", Seen)

@@ -53,6 +53,13 @@ class Stop:
         """A first signal no longer ends the process but asks for a stop."""
         self._serving = True
 
+    def request(self) -> None:
+        """As the first signal, from any thread and any number of times: ends the process at once if it does
+        not serve yet, else asks for a stop."""
+        if not self._serving:
+            os._exit(128 + signal.SIGTERM)
+        self._asked.set()
+
     def reload_by(self, reload: Callable[[], None]) -> None:
         """From now on SIGHUP calls `reload`, which must not wait; at once if it has come already."""
         self._reload = reload

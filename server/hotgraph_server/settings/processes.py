@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from hotgraph_server.settings.fields import Count, check, setting
 
 MOST = 512
+_ONE = Count(1)
 
 
 @dataclass(frozen=True)
 class ProcessSettings:
     """How many processes there are behind the ports; owned by processes/."""
 
-    processes: Count = setting(
-        Count(1),
+    processes: int = setting(
+        _ONE,
         "servers behind the same ports, each a process on processors of its own; auto: one for every two"
         " processors. More than one serve no models that write variables, no sequences and no shared memory"
         " (docs/processes.md)",

@@ -81,7 +81,7 @@ class HandedOver:
             self._changed.notify_all()
 
     def wait_for_the_last(self, timeout_s: float) -> bool:
-        """Wait until `accept` has said that there will be none any more. Returns whether that came in time."""
+        """Wait until `accept` has said that no more will come; returns whether that came in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ended, timeout_s)
 

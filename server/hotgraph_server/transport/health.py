@@ -68,12 +68,12 @@ class Health:
         with self._lock:
             self._change(dict.fromkeys(names, _Response.NOT_SERVING))
 
-    def hold(self, held: bool) -> None:
-        """Whether nothing is shown as healthy, whatever was said and will be: of a server that is one of
-        several, while another one is not."""
+    def of_all(self, ready: bool) -> None:
+        """Of a server that is one of several: do all of them answer calls? As long as they do not, nothing is
+        shown as healthy, whatever is said of this one."""
         with self._lock:
             before = {name: self._shown(name) for name in self._statuses}
-            self._held = held
+            self._held = not ready
             self._tell(before)
 
     def drain(self) -> None:

@@ -130,6 +130,12 @@ class GrpcServer:
             if left_s <= 0 or self._handed_over.wait_until_none(min(left_s, _ASKING_S)):
                 return
 
+    def shed(self, connections: int) -> None:
+        """Ask the callers of so many connections that were handed over to go elsewhere with their next calls:
+        others have less to do."""
+        assert isinstance(self._transport, _BoundHttp2Server)
+        self._transport.shed(connections)
+
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.
 
@@ -183,6 +189,12 @@ class _BoundHttp2Server(Http2Server):
             batch_scope=batch_scope,
             closed=handed_over.closed if handed_over is not None else nothing,
         )
+
+    def shed(self, connections: int) -> None:
+        """Ask the callers of so many connections to go elsewhere with their next calls."""
+        with self.connections_lock:
+            self.connections.go_away(connections)
+        self.wake()
 
     def _listen(self, settings: ListenSettings) -> list[socket.socket]:
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None

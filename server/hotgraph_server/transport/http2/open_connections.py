@@ -151,11 +151,14 @@ class OpenConnections:
                 _LOG.debug("a connection is closed: nothing moves on it")
                 self._say_goodbye(one)
 
-    def go_away(self) -> None:
-        """Ask every peer to go elsewhere with its next calls."""
+    def go_away(self, most: int | None = None) -> None:
+        """Ask peers to go elsewhere with their next calls: every one, or so many that were not yet."""
         assert self._lock.locked()
+        asked = 0
         for one in self.sockets:
-            one.connection.go_away()
+            if asked == most:
+                return
+            asked += one.connection.go_away()
 
     def say_goodbye(self) -> None:
         """Read nothing any more, and close each once all is sent."""
