@@ -16,9 +16,6 @@ import os
 import socket
 import threading
 
-# Where the system has it, a received file is none that a program started from here would inherit.
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-
 
 class HandedOver:
     """One end of a pair of connected stream sockets. Of the thread that accepts, but for what waits.
@@ -50,7 +47,7 @@ class HandedOver:
             EOFError: there will be none any more.
         """
         # One byte at a time: so a connection comes with its byte, and never two together.
-        data, files, _, _ = socket.recv_fds(self._channel, 1, 1, _CLOEXEC)
+        data, files, _, _ = socket.recv_fds(self._channel, 1, 1)
         if not data:
             with self._changed:
                 self._ended = True
@@ -61,6 +58,8 @@ class HandedOver:
         if not files:
             self.closed()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        # Programs that are started from here do not get it.
+        os.set_inheritable(files[0], False)
         return socket.socket(fileno=files[0]), None
 
     def closed(self) -> None:
