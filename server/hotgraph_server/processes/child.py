@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.processes import messages
 from hotgraph_server.processes.member import on_command_line
-from hotgraph_server.transport.handed_over import hand_over
+from hotgraph_server.transport.handed_over import CLOSED, TAKEN, hand_over
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Child:
         processors: that it runs on; empty: wherever it likes.
         rest: listen for REST; it inherits them.
         changed: called when `stage` is another one, or a connection was closed.
+        returned: called with each connection that it was given and has not taken before it ended.
 
     Attributes:
         index: see above.
@@ -66,6 +68,7 @@ class Child:
         processors: Sequence[int],
         rest: Sequence[socket.socket],
         changed: Callable[[], None],
+        returned: Callable[[socket.socket], None],
     ) -> None:
         self.index = index
         self.stage = Stage.STARTING
@@ -77,6 +80,8 @@ class Child:
         self._processors = processors
         self._rest = list(rest)
         self._changed = changed
+        self._returned = returned
+        self._on_their_way: deque[socket.socket] = deque()
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._pages: dict[int, asyncio.Future[Response]] = {}
@@ -133,20 +138,20 @@ class Child:
         control.setblocking(False)
         channel.setblocking(False)
         self._channel = channel
-        self._loop.add_reader(channel, self._hear_closed)
+        self._loop.add_reader(channel, self._hear_of_connections)
         reader, self._writer = await asyncio.open_unix_connection(sock=control)
         self._hearing = self._loop.create_task(self._hear(reader))
 
     def give(self, sock: socket.socket, number: int) -> bool:
-        """Hand a connection over, the `number`th of all. Returns whether it is taken; if so, it is closed
-        here."""
+        """Hand a connection over, the `number`th of all. Returns whether that can be done; if so, it is the
+        child's to close."""
         assert self._channel is not None
         try:
             hand_over(self._channel, sock)
         except OSError as error:
             _LOG.debug("process %d takes no connection: %s", self.index, error)
             return False
-        sock.close()
+        self._on_their_way.append(sock)
         self.given = number
         self.open_connections += 1
         return True
@@ -228,18 +233,21 @@ class Child:
         self.ended.set_result(status)
         self._move(Stage.GONE)
 
-    def _hear_closed(self) -> None:
-        """The process says how many connections it has closed."""
+    def _hear_of_connections(self) -> None:
+        """The process says which connections it has taken, in the order in which it was given them, and how
+        many it has closed."""
         assert self._channel is not None
         try:
-            closed = len(self._channel.recv(_AT_A_TIME))
+            said = self._channel.recv(_AT_A_TIME)
         except BlockingIOError:
             return
         except OSError:
-            closed = 0
-        if not closed:
+            said = b""
+        for _ in range(said.count(TAKEN)):
+            self._on_their_way.popleft().close()
+        self.open_connections -= said.count(CLOSED)
+        if not said:
             self._forget_channel()
-        self.open_connections -= closed
         self._changed()
 
     def _forget_channel(self) -> None:
@@ -247,6 +255,9 @@ class Child:
             self._loop.remove_reader(self._channel)
             self._channel.close()
             self._channel = None
+        while self._on_their_way:
+            self.open_connections -= 1
+            self._returned(self._on_their_way.popleft())
 
     def _move(self, stage: Stage) -> None:
         self.stage = stage

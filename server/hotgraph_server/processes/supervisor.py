@@ -162,6 +162,7 @@ class Supervisor:
             shares.processors(sorted(found), index, self._count),
             self._ports.rest,
             self._change,
+            self._take,
         )
         self._others.add(child)
         await child.start(self._command)
@@ -278,7 +279,7 @@ class Supervisor:
         if self._stopping:
             takers = [child for child in self._everybody() if child.has_channel]
         elif self._started:
-            takers = [child for child in self.children if child.stage is Stage.LIVE] or takers
+            takers = [child for child in takers if child.stage is Stage.LIVE] or takers
         for child in sorted(takers, key=lambda one: (one.open_connections, one.given)):
             self._given += 1
             if child.give(sock, self._given):

@@ -1,8 +1,9 @@
 """Connections that another process has accepted, and hands over one by one.
 
 A stand-in for a listening socket: what accepts here gets connections from a Unix socket by which the process
-that listens sends them (SCM_RIGHTS). In the other direction goes a byte for each connection that has been
-closed, so that who hands over knows how many are open.
+that listens sends them (SCM_RIGHTS). In the other direction goes a byte for each that was taken, and one for
+each that has been closed. So who hands over knows how many are open, and which were on their way when this
+process has ended: those it can hand to another one.
 
 When the other side will send no more, `accept` says so once with EOFError; connections that were on their way
 come before that.
@@ -16,6 +17,8 @@ import os
 import socket
 import threading
 
+TAKEN, CLOSED = b"+", b"-"
+
 
 class HandedOver:
     """One end of a pair of connected stream sockets. Of the thread that accepts, but for what waits.
@@ -26,7 +29,7 @@ class HandedOver:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._unreported = 0
+        self._unreported = b""
         self._changed = threading.Condition(threading.Lock())  # guards what follows
         self._open = 0
         self._ended = False
@@ -55,6 +58,7 @@ class HandedOver:
             raise EOFError("no connection is handed over any more")
         with self._changed:
             self._open += 1
+        self._report(TAKEN)
         if not files:
             self.closed()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -67,13 +71,16 @@ class HandedOver:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
-        self._unreported += 1
+        self._report(CLOSED)
+
+    def _report(self, what: bytes) -> None:
+        self._unreported += what
         # If the other side reads nothing now, it hears of it with the next one.
         with contextlib.suppress(OSError):
-            self._unreported -= self._channel.send(b"\0" * self._unreported)
+            self._unreported = self._unreported[self._channel.send(self._unreported) :]
 
     def close(self) -> None:
-        """Take none any more; those on their way are lost."""
+        """Take none any more; those on their way stay with who has handed them over."""
         self._channel.close()
         with self._changed:
             self._ended = True
@@ -91,7 +98,7 @@ class HandedOver:
 
 
 def hand_over(channel: socket.socket, sock: socket.socket) -> None:
-    """Send a connection to who has the other end of a channel. It is still to be closed here.
+    """Send a connection to who has the other end of a channel. Here it is closed by the caller, once taken.
 
     Raises:
         BlockingIOError: too many are on their way.

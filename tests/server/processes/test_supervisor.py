@@ -111,24 +111,34 @@ class Callers:
     """Call on and on, each by a connection of its own.
 
     Attributes:
-        failed: with what.
+        failed: who, and with what.
     """
 
     def __init__(self, address: str, count: int = CALLERS, **options: object) -> None:
-        self.failed: list[grpc.StatusCode] = []
+        self.failed: list[tuple[int, grpc.StatusCode]] = []
         self.answered = 0
         self.names: set[str] = set()
         self._end = threading.Event()
         self._channels = [connect(address, **options) for _ in range(count)]
-        self._threads = [threading.Thread(target=self._call, args=(one,)) for one in self._channels]
+        self._threads = [
+            threading.Thread(target=self._call, args=numbered) for numbered in enumerate(self._channels)
+        ]
 
-    def _call(self, channel: grpc.Channel) -> None:
+    def _call(self, number: int, channel: grpc.Channel) -> None:
         while not self._end.is_set():
             try:
                 self.names.add(call(channel).split()[0])
                 self.answered += 1
             except grpc.RpcError as error:
-                self.failed.append(error.code())
+                self.failed.append((number, error.code()))
+                # grpc's client tells of a connection that has gone before it has closed it: a call within the
+                # same millisecond is sent into the void as well ("sendmsg: Broken pipe").
+                self._end.wait(0.1)
+
+    def once_unavailable(self) -> bool:
+        """Has each failed once at most, and that as UNAVAILABLE?"""
+        codes = {code for _, code in self.failed}
+        return len(dict(self.failed)) == len(self.failed) and codes <= {grpc.StatusCode.UNAVAILABLE}
 
     def __enter__(self) -> Callers:
         for thread in self._threads:
@@ -142,6 +152,9 @@ class Callers:
         for channel in self._channels:
             channel.close()
 
+
+# Callers leave the machine time for what else shall happen.
+LIKE = {"name": "a", "hold_s": 0.05}
 
 RETRIES = json.dumps(
     {
@@ -164,7 +177,7 @@ RETRIES = json.dumps(
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
     """Two processes."""
-    serving = Toys(tmp_path_factory.mktemp("toys"), 2, name="a")
+    serving = Toys(tmp_path_factory.mktemp("toys"), 2, **LIKE)
     try:
         serving.until_it_serves()
         yield serving
@@ -222,16 +235,16 @@ def test_figures_of_all_are_on_one_port(toys: Toys) -> None:
 def test_killed_process_costs_its_calls_alone_and_another_one_is_started(toys: Toys) -> None:
     before = toys.pids()
     with Callers(toys.address) as callers:
-        toys.until(lambda: callers.answered > 1000)
+        toys.until(lambda: callers.answered > 100)
         os.kill(before[1], signal.SIGKILL)
         toys.wait_for_text("process 1 ")
         toys.until(lambda: not toys.is_ready())
         assert "process 1" in toys.page("/readyz")[1]
         assert health(toys.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         toys.until(toys.is_ready)
-    # Of each of its callers at most the call that it had.
-    assert 0 < len(callers.failed) <= CALLERS / 2
-    assert set(callers.failed) == {grpc.StatusCode.UNAVAILABLE}
+    # Of each of its callers the call that it had, and of no other.
+    assert 0 < len(callers.failed) < CALLERS
+    assert callers.once_unavailable(), callers.failed
     after = toys.pids()
     assert after[0] == before[0]
     assert after[1] != before[1]
@@ -240,7 +253,7 @@ def test_killed_process_costs_its_calls_alone_and_another_one_is_started(toys: T
 
 def test_who_retries_sees_no_failure_when_a_process_is_killed(toys: Toys) -> None:
     with Callers(toys.address, **{"grpc.service_config": RETRIES}) as callers:
-        toys.until(lambda: callers.answered > 1000)
+        toys.until(lambda: callers.answered > 100)
         os.kill(toys.pids()[0], signal.SIGKILL)
         toys.wait_for_text("process 0 ")
         toys.until(toys.is_ready)
@@ -258,18 +271,18 @@ def test_callers_are_shared_anew_when_one_that_was_missing_is_back(toys: Toys) -
             return [line[-3:] for line in lines if line.startswith("hotgraph_process_connections")]
 
         toys.until(lambda: connections() == ["4.0", "4.0"])
-        failed = len(callers.failed)
     # That they were asked to go costs none of them a call.
-    assert failed <= 4
+    assert len(callers.failed) <= 8
+    assert callers.once_unavailable(), callers.failed
 
 
 def test_all_are_replaced_under_callers_without_a_failed_call(toys: Toys, thorough: bool) -> None:
     name = "a"
     with Callers(toys.address) as callers:
-        toys.until(lambda: callers.answered > 1000)
+        toys.until(lambda: callers.answered > 100)
         for number in range(20 if thorough else 2):
             before, name = toys.pids(), f"name{number}"
-            toys.become(name=name)
+            toys.become(**{**LIKE, "name": name})
             toys.hang_up()
             toys.wait_for_text("is taken by all 2 processes")
             assert not set(before.values()) & set(toys.pids().values())

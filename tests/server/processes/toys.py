@@ -13,10 +13,10 @@ FILE holds what a process is like: JSON, read when it starts.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -106,6 +106,7 @@ def serve(given: str, file: Path) -> int:
 
 
 def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     first, *rest = sys.argv[1:]
     if first.startswith("{"):
         return serve(first, Path(rest[0]))
@@ -113,5 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
     sys.exit(main())

@@ -163,3 +163,16 @@ def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(
     for name in version.signatures:
         assert f"answers of signature {name!r} are not kept" in caplog.text
     assert version.stop(HANG_S)
+
+
+@pytest.mark.parametrize(("name", "signature"), [("tf2_counter", "add"), ("tf1_softmax", "")])
+def test_what_writes_variables_is_not_loaded_by_several_processes(
+    saved_models: SavedModels, name: str, signature: str
+) -> None:
+    folder = saved_models[name]
+    if not signature:
+        version = load_version(ModelSettings("m", folder), 1, folder, is_shared=True)
+        assert version.stop(PATIENCE_S)
+        return
+    with pytest.raises(LoadError, match=f"signature '{signature}' writes variables.* --processes 1 only"):
+        load_version(ModelSettings("m", folder), 1, folder, is_shared=True)

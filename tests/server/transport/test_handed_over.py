@@ -57,11 +57,12 @@ def test_who_hands_over_hears_of_each_that_was_closed(ends: Ends) -> None:
         given(channel).close()
         handed.accept()[0].close()
     assert not handed.wait_until_none(0.0)
+    assert channel.recv(9) == b"++"
     handed.closed()
-    assert len(channel.recv(9)) == 1
+    assert channel.recv(9) == b"-"
     assert not handed.wait_until_none(0.0)
     handed.closed()
-    assert len(channel.recv(9)) == 1
+    assert channel.recv(9) == b"-"
     assert handed.wait_until_none(0.0)
 
 
@@ -109,5 +110,5 @@ def test_process_without_files_loses_the_connection_and_says_why(ends: Ends) -> 
     # Its caller sees it closed, and who handed it over is told.
     caller.settimeout(PATIENCE_S)
     assert caller.recv(1) == b""
-    assert len(channel.recv(9)) == 1
+    assert channel.recv(9) == b"+-"
     caller.close()
