@@ -127,7 +127,7 @@ def test_new_configuration_replaces_both_without_a_failed_call(
 def test_stateful_model_ends_the_start_with_the_reason(saved_models: SavedModels) -> None:
     words = arguments(str(saved_models["counter"]), "--port", "0", "--processes", "2")
     with starting(words) as serving:
-        assert "writes variables" in serving.wait_for_text("--processes 1 only")
+        assert "may change state" in serving.wait_for_text("--processes 1 only")
         assert serving.status() == 1
 
 

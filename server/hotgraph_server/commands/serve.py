@@ -210,6 +210,9 @@ def serve_until_stopped(
     else:
         say("stopped, but not every call could be answered in time")
     status = 0 if stopped.answered else 1
+    if member is not None:
+        # Who stops a whole group of processes sends its signal to each, and this one may be done by then.
+        stop.over()
     if not stopped.ended:
         # A run that does not end, for callers who have gone: an orderly exit would wait for it for ever.
         os._exit(status)

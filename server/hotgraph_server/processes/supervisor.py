@@ -264,9 +264,13 @@ class Supervisor:
         ends = [child.ended for child in self._everybody()]
         if ends:
             await asyncio.wait(ends, timeout=self._settings.drain_s + _ENDING_S)
-        statuses = [child.ended.result() if child.ended.done() else _FAILED for child in asked]
-        if any(statuses):
-            self._say("stopped, but not every process has ended in order")
+        wrong = [
+            f"process {child.index}: {_told(child.ended.result()) if child.ended.done() else 'does not end'}"
+            for child in asked
+            if not child.ended.done() or child.ended.result()
+        ]
+        if wrong:
+            self._say(f"stopped, but not in order: {', '.join(sorted(wrong))}")
             return _FAILED
         _LOG.info("all calls answered, stopped")
         return 0

@@ -120,7 +120,7 @@ def _open(folder: Path, settings: ModelSettings, is_shared: bool) -> Graph:
         graph.close()
         raise LoadError(
             str(folder),
-            f"signature {min(writing)!r} writes variables, of which every process would have its own:"
+            f"signature {min(writing)!r} may change state, of which every process would have its own:"
             f" {_NEEDS_ONE}",
         )
     return graph

@@ -17,7 +17,7 @@ class ProcessSettings:
     processes: int = setting(
         _ONE,
         "servers behind the same ports, each a process on processors of its own; auto: one for every two"
-        " processors. More than one serve no models that write variables, no sequences and no shared memory"
+        " processors. More than one serve no models that change state, no sequences and no shared memory"
         " (docs/processes.md)",
         metavar="N|auto",
     )

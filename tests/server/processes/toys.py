@@ -93,7 +93,7 @@ def serve(given: str, file: Path) -> int:
     member.answering(server.health.of_all, lambda: None, server.shed)
     if "ends" in like:
         say(f"toy: ends with {like['ends']}")
-        os._exit(like["ends"])
+        return int(like["ends"])
     server.open()
     server.health.serving(["test.Toys"])
     stop.from_now_on_a_request()

@@ -166,11 +166,9 @@ def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(
 
 
 @pytest.mark.parametrize("name", ["counter", "tf1_counter", "keras_counter"])
-def test_what_writes_variables_is_not_loaded_by_several_processes(
-    saved_models: SavedModels, name: str
-) -> None:
+def test_what_changes_state_is_not_loaded_by_several_processes(saved_models: SavedModels, name: str) -> None:
     folder = saved_models[name]
-    with pytest.raises(LoadError, match=r"signature '\w+' writes variables.* --processes 1 only"):
+    with pytest.raises(LoadError, match=r"signature '\w+' may change state.* --processes 1 only"):
         load_version(ModelSettings("m", folder), 1, folder, is_shared=True)
 
 
