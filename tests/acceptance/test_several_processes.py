@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -83,12 +83,13 @@ def test_both_answer_and_one_page_shows_it(serving: Serving, ports: tuple[int, i
 
 def test_what_would_change_one_process_alone_is_refused(serving: Serving) -> None:
     with clients(serving.address, 1) as (client,):
-        for change in (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: client.load_model("a"),
             lambda: client.unload_model("a"),
             lambda: client.update_log_settings({"log_info": False}),
             lambda: client.update_trace_settings(settings={"trace_rate": "1"}),
-        ):
+        )
+        for change in changes:
             with pytest.raises(InferenceServerException, match="--processes 1 takes it"):
                 change()
         assert client.get_log_settings().settings["log_info"].bool_param

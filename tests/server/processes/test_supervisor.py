@@ -15,8 +15,9 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -97,8 +98,12 @@ def connect(address: str, **options: object) -> grpc.Channel:
 
 
 def call(channel: grpc.Channel) -> str:
-    answer: bytes = channel.unary_unary("/test.Toys/Call")(b"", timeout=PATIENCE_S)
+    answer: bytes = toy(channel)(b"", timeout=PATIENCE_S)
     return answer.decode()
+
+
+def toy(channel: grpc.Channel) -> Any:
+    return channel.unary_unary("/test.Toys/Call")
 
 
 def health(address: str) -> int:
@@ -114,7 +119,7 @@ class Callers:
         failed: who, and with what.
     """
 
-    def __init__(self, address: str, count: int = CALLERS, **options: object) -> None:
+    def __init__(self, address: str, count: int = CALLERS, options: Mapping[str, object] = {}) -> None:
         self.failed: list[tuple[int, grpc.StatusCode]] = []
         self.answered = 0
         self.names: set[str] = set()
@@ -252,7 +257,7 @@ def test_killed_process_costs_its_calls_alone_and_another_one_is_started(toys: T
 
 
 def test_who_retries_sees_no_failure_when_a_process_is_killed(toys: Toys) -> None:
-    with Callers(toys.address, **{"grpc.service_config": RETRIES}) as callers:
+    with Callers(toys.address, options={"grpc.service_config": RETRIES}) as callers:
         toys.until(lambda: callers.answered > 100)
         os.kill(toys.pids()[0], signal.SIGKILL)
         toys.wait_for_text("process 0 ")
@@ -352,7 +357,7 @@ def test_stop_lets_all_answer_what_they_have_and_a_second_one_does_not(tmp_path:
     try:
         toys.until_it_serves()
         with connect(toys.address) as one, connect(toys.address) as other:
-            calls = [channel.unary_unary("/test.Toys/Call").future(b"") for channel in (one, other)]
+            calls = [toy(channel).future(b"") for channel in (one, other)]
             toys.until(lambda: toys.page("/metrics/sums")[1].endswith("toy_calls_total 2.0\n"))
             toys.process.send_signal(signal.SIGTERM)
             toys.wait_for_line("stopping:")
@@ -367,7 +372,7 @@ def test_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     try:
         toys.until_it_serves()
         with connect(toys.address) as channel:
-            waiting = channel.unary_unary("/test.Toys/Call").future(b"")
+            waiting = toy(channel).future(b"")
             toys.until(lambda: toys.page("/metrics/sums")[1].endswith("toy_calls_total 1.0\n"))
             toys.process.send_signal(signal.SIGINT)
             toys.wait_for_line("stopping:")
