@@ -89,8 +89,8 @@ def supervise(
         port = open_admin(settings.listen.host, settings.admin.admin_port, pages.answer, gate)
 
         def close() -> None:
-            port.stop()
             pages.close()
+            port.stop()
 
         return close
 

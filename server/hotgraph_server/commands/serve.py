@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(vars(arguments))
     if member is not None:
         settings = processes.in_process(settings)
-    if GRPC_EXPERIMENTS in os.environ:
+    if GRPC_EXPERIMENTS in os.environ and member is None:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
     if member is None and (count := processes.count(settings)) > 1:
         _check(settings)

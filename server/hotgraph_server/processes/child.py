@@ -58,6 +58,7 @@ class Child:
         open_connections: so many does it have of those that it was given.
         given: the number of the last one.
         told_ready: what it was told last of whether all are ready; None: nothing.
+        lived_s: from its start to its end, seconds; once it is gone.
         ended: its exit status, once it is gone; negative: the signal that ended it.
     """
 
@@ -75,7 +76,8 @@ class Child:
         self.open_connections = 0
         self.given = 0
         self.told_ready: bool | None = None
-        self.started_at = time.monotonic()
+        self.lived_s = 0.0
+        self._started_at = time.monotonic()
         self._of = of
         self._processors = processors
         self._rest = list(rest)
@@ -230,6 +232,7 @@ class Child:
             await asyncio.sleep(_LOOKING_S)
         assert self._writer is not None
         self._writer.close()
+        self.lived_s = time.monotonic() - self._started_at
         self.ended.set_result(status)
         self._move(Stage.GONE)
 

@@ -50,15 +50,22 @@ class SharedPages:
         self._loop = asyncio.get_running_loop()
         # Connections do not wait until figures are read and added up.
         self._adding = ThreadPool(1, "figures")
+        self._asked: set[Future[Response]] = set()
 
     def answer(self, request: Request) -> Response | Future[Response]:
         """The response to a request, whatever it asks for; any thread."""
         if request.path == "/healthz":
             return text(HTTPStatus.OK, "ok")
-        return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        asked = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return asked
 
     def close(self) -> None:
-        """Add up nothing any more."""
+        """Make no page any more, not even what is asked for: this may be the thread of the event loop, which
+        then waits for the port to be closed."""
+        for asked in list(self._asked):
+            asked.cancel()
         thread_pool.stop([self._adding], time.monotonic() + _STOP_S)
 
     async def _answer(self, request: Request) -> Response:

@@ -33,6 +33,16 @@ def processors(found: Sequence[int], index: int, of: int) -> list[int]:
     return ordered[len(ordered) * index // of : len(ordered) * (index + 1) // of]
 
 
+def told(found: Sequence[int], of: int) -> str:
+    """What the log says of that."""
+    if not found:
+        return "on processors of the system's choice"
+    if len(found) < of:
+        return f"each on all of {len(found)} processors"
+    least, rest = divmod(len(found), of)
+    return f"each on {least}{f' to {least + 1}' if rest else ''} of {len(found)} processors"
+
+
 def next_pause_s(last_s: float, lived_s: float) -> float:
     """How long to wait before a process that has died is started again, seconds.
 

@@ -26,10 +26,9 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Sequence
 
-from hotgraph_server.errors import HotgraphError
+from hotgraph_server.errors import HotgraphError, StartError
 from hotgraph_server.processes import shares
 from hotgraph_server.processes.child import Child, Stage
 from hotgraph_server.processes.ports import Ports
@@ -91,7 +90,7 @@ class Supervisor:
             admin: opens the admin port, in this thread, and returns what closes it.
 
         Raises:
-            StartError: a port cannot be had.
+            StartError: a port cannot be had, or a process not be started.
         """
         return asyncio.run(self._main(admin))
 
@@ -129,8 +128,7 @@ class Supervisor:
 
     async def _start(self) -> int | None:
         """Start all; returns the exit status if one has ended instead, and None otherwise."""
-        cores = shares_of(self._count)
-        _LOG.info("%d processes are started%s", self._count, cores)
+        _LOG.info("%d processes are started, %s", self._count, shares.told(_usable(), self._count))
         for index in range(self._count):
             self.children.append(await self._begin(index))
         await self._until(
@@ -155,17 +153,20 @@ class Supervisor:
         return next((one for one in self.children if one.stage in (Stage.LEAVING, Stage.GONE)), None)
 
     async def _begin(self, index: int) -> Child:
-        found = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        """Raises StartError: there can be no process more."""
         child = Child(
             index,
             self._count,
-            shares.processors(sorted(found), index, self._count),
+            shares.processors(_usable(), index, self._count),
             self._ports.rest,
             self._change,
             self._take,
         )
+        try:
+            await child.start(self._command)
+        except OSError as error:
+            raise StartError(f"process {index} cannot be started: {error.strerror or error}") from error
         self._others.add(child)
-        await child.start(self._command)
         return child
 
     # While it serves
@@ -179,15 +180,19 @@ class Supervisor:
             if self.children[index] is not child:
                 # It has been replaced.
                 continue
-            pause_s = shares.next_pause_s(pause_s, time.monotonic() - child.started_at)
+            pause_s = shares.next_pause_s(pause_s, child.lived_s)
             _LOG.warning(
                 "process %d (%d) has ended: %s; another one is started in %.1f s",
                 *(index, child.pid, _told(status), pause_s),
             )
             await asyncio.sleep(pause_s)
             if self.children[index] is child:
+                try:
+                    child = self.children[index] = await self._begin(index)
+                except StartError as error:
+                    _LOG.warning("%s", error)
+                    continue
                 self.restarts[index] += 1
-                child = self.children[index] = await self._begin(index)
                 self._change()
                 await self._until(lambda child=child: child.stage is not Stage.STARTING)  # type: ignore[misc]
                 await self._until(lambda child=child: child.stage is not Stage.ANSWERING)  # type: ignore[misc]
@@ -214,8 +219,8 @@ class Supervisor:
                 await self._replace_all()
             except HotgraphError as error:
                 _LOG.warning(_LEFT, error)
-            except OSError as error:
-                _LOG.warning(_LEFT, f"a process cannot be started: {error}")
+            except Exception:
+                _LOG.exception(_LEFT, "a bug of ours")
 
     async def _replace_all(self) -> None:
         """One by one, so that there is never one less than there shall be."""
@@ -322,16 +327,9 @@ class Supervisor:
             await self._news.wait()
 
 
-def shares_of(count: int) -> str:
-    """What the log says of the processors that each process has."""
-    if not hasattr(os, "sched_getaffinity"):
-        return ""
-    found = sorted(os.sched_getaffinity(0))
-    if len(found) < count:
-        return f", on all {len(found)} processors"
-    parts = [len(shares.processors(found, index, count)) for index in range(count)]
-    each = str(parts[0]) if len(set(parts)) == 1 else f"{min(parts)} to {max(parts)}"
-    return f", each on {each} of {len(found)} processors"
+def _usable() -> list[int]:
+    """The processors that this process may run on; empty where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _told(status: int) -> str:

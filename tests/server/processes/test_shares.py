@@ -27,6 +27,12 @@ def test_every_processor_is_one_process_s_alone_and_parts_are_alike(found: set[i
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_log_says_how_many_each_has() -> None:
+    assert shares.told(range(8), 4) == "each on 2 of 8 processors"
+    assert shares.told(range(7), 3) == "each on 2 to 3 of 7 processors"
+    assert shares.told(range(2), 3) == "each on all of 2 processors"
+
+
 def test_pauses_double_up_to_an_edge_and_begin_again_after_a_long_life() -> None:
     pauses = [0.0]
     for _ in range(10):

@@ -50,8 +50,8 @@ def supervise(count: int, admin_port: int, file: Path) -> int:
         port = open_admin("127.0.0.1", admin_port, pages.answer, None)
 
         def close() -> None:
-            port.stop()
             pages.close()
+            port.stop()
 
         return close
 
