@@ -281,6 +281,7 @@ def test_callers_are_shared_anew_when_one_that_was_missing_is_back(toys: Toys) -
     assert callers.once_unavailable(), callers.failed
 
 
+@pytest.mark.timeout(1200)  # forty processes start one after the other, beside their callers
 def test_all_are_replaced_under_callers_without_a_failed_call(toys: Toys, thorough: bool) -> None:
     name = "a"
     with Callers(toys.address) as callers:
