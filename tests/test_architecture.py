@@ -34,7 +34,7 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "rest", "transport.accepting"),
+    "asyncio": ("observability.admin.server", "processes", "rest", "transport.accepting"),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
     "grpc": ("errors", "rest.codes", "transport", "warmup.first_runs"),
     "hpack": ("transport.http2",),
@@ -46,7 +46,8 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "multiprocessing": ("rest.json_process",),
     "prometheus_client": ("observability",),
     "selectors": ("transport.http2",),
-    "socket": ("observability.admin.server", "rest.server", "transport"),
+    "subprocess": ("processes.child",),
+    "socket": ("observability.admin.server", "processes", "rest.opening", "rest.server", "transport"),
     "ssl": ("transport",),
     "starlette": ("rest",),
     # At once in graph/ alone: see below.
@@ -61,7 +62,7 @@ BLOCKING = (
     *("subprocess", "threading", "time"),
 )
 PURE = (
-    *("access", "model_config", "row_independence"),
+    *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
     *("rest.fair_queue", "rest.gzip_coding", "rest.json_examples", "rest.json_predict", "rest.json_tensors"),
@@ -108,7 +109,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
-    *("models.response_cache", "observability.admin.server"),
+    *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     *("rest.json_process", "rest.json_process_pool", "rest.server"),
     *("state.learnt", "state.snapshotter"),
     *("threads.budgeted_writer", "threads.one_shot", "threads.periodic"),

@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("commands",),
     ("server",),
-    ("rest", "model_control"),
+    ("rest", "model_control", "processes"),
     ("protocols", "repository"),
     ("observability", "model_config"),
     ("models",),

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from hotgraph_server.access import exposure
 from hotgraph_server.access.gate import gate_of
@@ -20,16 +19,19 @@ from hotgraph_server.model_control.model_factory import ConfiguredModels
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
+from hotgraph_server.models.status import Stopped as Stopped
 from hotgraph_server.models.version import Version
-from hotgraph_server.observability.admin.guard import guarded
+from hotgraph_server.observability.admin.opening import open_admin
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
 from hotgraph_server.observability.log_settings import Logs
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
-from hotgraph_server.observability.metrics.tfs import MetricsPage, counters
+from hotgraph_server.observability.metrics.tfs import counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.processes.member import Member
+from hotgraph_server.protocols.one_of_several import without_changes
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.prediction import service as prediction_service
 from hotgraph_server.protocols.tfs.status import service as model_service
@@ -40,8 +42,7 @@ from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
-from hotgraph_server.rest.methods import Methods
+from hotgraph_server.rest.opening import rest_server
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
 from hotgraph_server.threads.leadership import Leadership
@@ -53,19 +54,6 @@ _LOG = logging.getLogger(__name__)
 
 # For executors to end their last run once the calls are gone; a run cannot be interrupted.
 _LAST_RUN_S = 5.0
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """How a stop went.
-
-    Attributes:
-        answered: every call that was taken got its answer.
-        ended: every executor has ended; one whose run does not end is left to itself.
-    """
-
-    answered: bool
-    ended: bool
 
 
 class Server:
@@ -80,11 +68,14 @@ class Server:
         state: loading, live (calls are answered), draining, closed.
     """
 
-    def __init__(self, settings: ServerSettings, make: ModelFactory | None = None) -> None:
+    def __init__(
+        self, settings: ServerSettings, make: ModelFactory | None = None, member: Member | None = None
+    ) -> None:
         """
         Args:
             settings: see there.
             make: what a model is like that a caller names in a new list of models; None: none may.
+            member: what it is given as one of several processes, where it is; None: it has ports of its own.
 
         Raises:
             SettingsError: a rule of access cannot be read, or the folder for callers' logs is none.
@@ -92,7 +83,6 @@ class Server:
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
         self.registry = Registry()
-        # The serving thread and the executors share it.
         self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
         # What has ended may leave files behind that are not needed any more.
@@ -105,6 +95,7 @@ class Server:
                 logged_of=logged_in,
                 cache=self._cache,
                 leadership=self._leadership,
+                is_shared=member is not None,
             ),
             look=look_at,
             ended=lambda: self.control.wake(),
@@ -124,6 +115,7 @@ class Server:
         self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
         self._make_model = make
+        self._member = member
         self._settings = settings
         self._grpc: GrpcServer | None = None
         self._admin: AdminServer | None = None
@@ -157,6 +149,7 @@ class Server:
         Raises:
             StartError: something is not as it should be; nothing is left running.
         """
+        member = self._member
         prediction = self._request_logs.around(prediction_service(self.registry, self._settings.prediction))
 
         def is_starting() -> bool:
@@ -172,7 +165,7 @@ class Server:
         shm = self._settings.shared_memory
         inference = inference_service(
             self.registry,
-            lambda: self.state is State.LIVE and self.control.is_ready(),
+            lambda: self._is_ready() and self.control.is_ready(),
             is_starting=is_starting,
             regions=Regions(shm) if shm.allow_client_shm else None,
             server_name=self._settings.inference.server_name,
@@ -184,27 +177,32 @@ class Server:
             ],
         )
         services = [inference, prediction, models]
+        if member is not None:
+            services = [without_changes(service) for service in services]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         # One for both ports: it is the process's memory.
         self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)
-        self._grpc = GrpcServer(
+        grpc = self._grpc = GrpcServer(
             self._settings.listen,
             services,
             self._gate.of_path if self._gate else None,
             self._inflight,
             self._leadership,
+            member.connections if member is not None else None,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
             self._cache.start()
-        for line in exposure.warnings(self._settings, self._gate.rules if self._gate else Rules()):
-            _LOG.warning("%s", line)
+        if member is None or not member.index:
+            exposure.warn(self._settings, self._gate.rules if self._gate else Rules())
         try:
             self._tracing.start()
             self._start_admin()
             self._start_rest(prediction, models)
             self._grpc.start(NotReady(LOADING))
+            if member is not None:
+                member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
             first_loads.load_models(
                 self.control,
                 self.repository,
@@ -220,6 +218,8 @@ class Server:
         self.state = State.LIVE
         self._grpc.health.serving(service.name for service in services)
         self.repository.started()
+        if member is not None:
+            member.say("live")
 
     def reconfigure(self, models: Sequence[ModelSettings], again: Collection[str] = ()) -> None:
         """Serve these models from now on, and no others; returns before they are loaded. Any thread may
@@ -254,6 +254,14 @@ class Server:
         if (error := done.result()) is not None:
             raise error
 
+    def leave(self) -> None:
+        """Answer on until all callers have gone to other processes, as they are asked to, for as long at most
+        as calls have at a stop. That follows."""
+        if self._rest is not None:
+            self._rest.leave(self._settings.listen.drain_s)
+        if self._grpc is not None:
+            self._grpc.leave(self._settings.listen.drain_s)
+
     def stop(self, timeout_s: float | None = None) -> Stopped:
         """Take no calls any more, answer those taken, close the sessions.
 
@@ -270,6 +278,8 @@ class Server:
         self.state = State.DRAINING
         limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit_s
+        if self._member is not None:
+            self._member.say("stopping")
         # Who waits for a model to be loaded holds up the end no longer than a call.
         self.control.wind_down()
         self.repository.wind_down()
@@ -296,45 +306,36 @@ class Server:
         """Raises ConfigError: that cannot be, and why; nothing has changed."""
         self.reconfigure(placed(models, self._log_folder))
 
+    def _is_ready(self) -> bool:
+        """Are calls answered, by all processes that there are?"""
+        return self.state is State.LIVE and (self._member is None or self._member.all_ready)
+
     def _start_admin(self) -> None:
-        port = self._settings.admin.admin_port
-        if not port:
-            return
         pages = Pages(self.registry, self.repository.models, lambda: self.state, own=self._own_figures)
-        host = self._settings.listen.host
-        answer = guarded(
-            pages.answer, self._gate.of if self._gate else None, loopback=exposure.is_loopback(host)
-        )
-        admin = AdminServer(host, port, answer)
-        admin.start()
-        self._admin = admin
-        _LOG.info("admin port: http://%s/", admin.address)
+        if self._member is not None:
+            self._member.pages_by(pages.answer)
+        elif port := self._settings.admin.admin_port:
+            self._admin = open_admin(self._settings.listen.host, port, pages.answer, self._gate)
 
     def _start_rest(self, prediction: Service, models: Service) -> None:
-        settings = self._settings.rest
-        if not settings.rest_port:
+        if not self._settings.rest.rest_port:
             return
-        methods = Methods(
+        rest = rest_server(
+            self._settings,
             self.registry,
             prediction,
             models,
             self._request_logs.may_write,
-            JsonProcessPool(settings.rest_processes, settings.rest_json_s),
-            strict_shapes=self._settings.prediction.rest_checks_shapes,
-        )
-        page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._own_figures)
-        rest = RestServer(
-            self._settings.listen,
-            settings,
-            methods,
             lambda: self.state,
-            page.text,
+            self._own_figures,
             self._gate.of if self._gate else None,
             self._inflight,
+            self._member.rest if self._member is not None else None,
         )
         rest.start()
         self._rest = rest
-        _LOG.info("REST port: http://%s/v1/models/", rest.address)
+        if self._member is None:
+            _LOG.info("REST port: http://%s/v1/models/", rest.address)
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}

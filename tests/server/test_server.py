@@ -131,7 +131,7 @@ def test_what_reads_calls_and_what_runs_them_share_one_leadership(
 
     class Seen(GrpcServer):
         def __init__(self, *given: Any) -> None:
-            seen.append(given[-1])
+            seen.append(given[4])
             super().__init__(*given)
 
     monkeypatch.setattr(server_module, "GrpcServer", Seen)

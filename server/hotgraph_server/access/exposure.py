@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -12,11 +13,19 @@ from hotgraph_server.access.groups import CHANGING, Group
 from hotgraph_server.access.rules import Rules
 from hotgraph_server.settings import ServerSettings
 
+_LOG = logging.getLogger(__name__)
+
 _WHAT = {
     Group.CONTROL: "change which models are served and what is traced, logged and shared",
     Group.STATE: "have snapshots taken of what models keep",
     Group.ADMIN: "read the figures",
 }
+
+
+def warn(settings: ServerSettings, rules: Rules) -> None:
+    """What the log says about it when a server starts."""
+    for line in warnings(settings, rules):
+        _LOG.warning("%s", line)
 
 
 def warnings(settings: ServerSettings, rules: Rules) -> Iterator[str]:

@@ -11,9 +11,13 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.commands.bootstrap import prepare_grpc
+
+if TYPE_CHECKING:
+    from hotgraph_server.processes.member import Member
 
 # Subcommand: its module and its line in the help. The module has add_arguments(parser) and run(arguments);
 # or run_words(words), if its flags are not of argparse's kind.
@@ -44,9 +48,14 @@ first steps:
 _FAILED = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int:
     """Run a subcommand; returns the exit status: 1 if it failed, with one line on stderr. Wrong usage
-    exits with 2, as argparse does."""
+    exits with 2, as argparse does.
+
+    Args:
+        argv: the words of the command line; None: this process's.
+        member: this process is one of several that serve by that line; None: it is not.
+    """
     if sys.stderr is None:
         # Started with stderr closed; argparse, logging and TensorFlow all want one.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
@@ -61,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(command), _not_installed(error))
     run_words = getattr(module, "run_words", None)
     if run_words is not None:
-        return _run(str(command), lambda: run_words(words[1:]))
+        return _run(str(command), lambda: run_words(words[1:], member))
     parser = argparse.ArgumentParser(
         "hotgraph",
         description=_DESCRIPTION,
@@ -74,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = commands.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == command and module is not None:
             module.add_arguments(subparser)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(words, argparse.Namespace(words=words, member=member))
     assert module is not None, "argparse has refused everything else"
     return _run(arguments.command, lambda: module.run(arguments))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hotgraph_server.access.gate import gate_of
+from hotgraph_server.commands import processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
 from hotgraph_server.commands.reloading import Reloading
@@ -35,6 +36,7 @@ from hotgraph_server.settings import (
     ListenSettings,
     OpsSettings,
     PredictionSettings,
+    ProcessSettings,
     RepositorySettings,
     ResponseCacheSettings,
     RestSettings,
@@ -51,6 +53,7 @@ from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.settings.local_paths import local_path
 
 if TYPE_CHECKING:
+    from hotgraph_server.processes.member import Member
     from hotgraph_server.server import Server
 
 DESCRIPTION = """\
@@ -67,6 +70,7 @@ examples:
   hotgraph serve ~/models/flowers               one model, called "flowers"
   hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
   hotgraph serve DIR --host 0.0.0.0             for other machines to call
+  hotgraph serve DIR --processes auto           several processes, on a large machine
   hotgraph serve --repository ~/models          every model of a repository
   hotgraph serve --config server.toml           everything from a file:
       port = 8500
@@ -76,7 +80,8 @@ examples:
 
 The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
 calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the files are read
-again, the folders are looked at, models come, go and change, and no call fails over it.
+again, the folders are looked at, models come, go and change, and no call fails over it. With --processes N
+it replaces the processes one by one.
 """
 
 _LOG = logging.getLogger(__name__)
@@ -109,64 +114,105 @@ def run(arguments: argparse.Namespace) -> int:
         StartError: the server cannot start.
     """
     # First, because reading models' configurations has things to say.
-    set_up_logging(arguments.verbose)
+    member: Member | None = arguments.member
+    set_up_logging(arguments.verbose, member)
     settings = settings_from(vars(arguments))
-    if GRPC_EXPERIMENTS in os.environ:
+    if member is not None:
+        settings = processes.in_process(settings)
+    if GRPC_EXPERIMENTS in os.environ and member is None:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
+    if member is None and (count := processes.count(settings)) > 1:
+        _check(settings)
+        return processes.supervise(
+            settings, count, arguments.words, lambda: _check_again(settings, vars(arguments))
+        )
     stop = Stop()
     stop.start()
-    gate_of(settings.access)
-    checked_folder(settings.access.request_log_dir)
-    # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
-    for one in settings.models if settings.repository.exit_on_error else ():
-        versions_in(one.path, one.folder)
-    offers_of([Path(repository) for repository in settings.control.repository])
+    _check(settings)
     # Models of repositories name their devices themselves, and may come later.
     import_tensorflow(sessions_of(settings), settings.ops, or_others=settings.offered is not None)
     from hotgraph_server.server import Server
 
-    server = Server(settings)
+    server = Server(settings, member=member)
 
     def reload(_: bool) -> None:
         # First: nothing else that is wrong shall keep a key that was taken back.
         server.renew_access()
         now = settings_from(vars(arguments))
         server.renew(now)
-        if changed := for_the_next_start(settings, now):
-            _LOG.warning("of what has changed, %s holds from the next start", ", ".join(changed))
+        _tell_of_what_waits(settings, now)
 
-    return serve_until_stopped(server, stop, Reloading(reload))
+    return serve_until_stopped(server, stop, Reloading(reload), member)
 
 
-def serve_until_stopped(server: Server, stop: Stop, reloading: Reloading) -> int:
+def _check(settings: ServerSettings) -> None:
+    """What can be known before TensorFlow is there. Raises StartError."""
+    gate_of(settings.access)
+    checked_folder(settings.access.request_log_dir)
+    # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
+    for one in settings.models if settings.repository.exit_on_error else ():
+        versions_in(one.path, one.folder)
+    offers_of([Path(repository) for repository in settings.control.repository])
+
+
+def _check_again(started: ServerSettings, flags: Mapping[str, Any]) -> None:
+    """Before processes are replaced by others. Raises StartError: those would not start."""
+    now = settings_from(flags)
+    _check(now)
+    processes.count(now)
+    # All but the ports and their number hold for a process that is started anew.
+    _tell_of_what_waits(started, now, (ListenSettings, RestSettings, AdminSettings, ProcessSettings))
+
+
+def _tell_of_what_waits(
+    started: ServerSettings, now: ServerSettings, owners: tuple[type, ...] = PER_SERVER
+) -> None:
+    if changed := for_the_next_start(started, now, owners):
+        _LOG.warning("of what has changed, %s holds from the next start", ", ".join(changed))
+
+
+def serve_until_stopped(
+    server: Server, stop: Stop, reloading: Reloading, member: Member | None = None
+) -> int:
     """Start a server and serve until a signal says otherwise; returns the exit status.
 
     Args:
         stop: started.
-        reloading: entered once models load, and left before the server stops.
+        reloading: entered once models load, and left before the server stops. Of one of several processes it
+            looks at files only: SIGHUP is the supervisor's, which replaces processes.
+        member: the server is one of several processes; None: it is not.
 
     Raises:
         StartError: the server cannot start.
     """
     memory.settle()
+    if member is not None:
+        member.stop_by(stop.request)
     with contextlib.ExitStack() as stack:
 
         def loading() -> None:
             # A start may wait for a model that its owner takes off the list.
             stack.enter_context(reloading)
-            stop.reload_by(reloading.ask)
+            if member is None:
+                stop.reload_by(reloading.ask)
 
         server.start(loading)
         stop.from_now_on_a_request()
-        say(f"serving on {server.address}")
+        if member is None:
+            say(f"serving on {server.address}")
         limit_logging()
         stop.wait()
+    if member is not None and member.leaves:
+        server.leave()
     stopped = server.stop()
     if stopped.answered:
         _LOG.info("all calls answered, stopped")
     else:
         say("stopped, but not every call could be answered in time")
     status = 0 if stopped.answered else 1
+    if member is not None:
+        # Who stops a whole group of processes sends its signal to each, and this one may be done by then.
+        stop.over()
     if not stopped.ended:
         # A run that does not end, for callers who have gone: an orderly exit would wait for it for ever.
         os._exit(status)
@@ -212,15 +258,18 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         tracing=build(TraceSettings, values),
         ops=build(OpsSettings, values),
         access=build(AccessSettings, values),
+        processes=build(ProcessSettings, values),
     )
 
 
-def for_the_next_start(started: ServerSettings, now: ServerSettings) -> list[str]:
+def for_the_next_start(
+    started: ServerSettings, now: ServerSettings, owners: tuple[type, ...] = PER_SERVER
+) -> list[str]:
     """The keys of settings of the server itself that are others now."""
     changed = []
     for field in dataclasses.fields(ServerSettings):
         before, after = getattr(started, field.name), getattr(now, field.name)
-        if type(before) in PER_SERVER:
+        if type(before) in owners:
             changed += [
                 key_of(one)
                 for one in dataclasses.fields(before)
@@ -253,12 +302,13 @@ def _folder(text: str) -> Path:
     return Path(os.path.expanduser(local_path(text)))
 
 
-def set_up_logging(verbose: bool) -> None:
-    """Our log goes to stderr; of others' only warnings do."""
+def set_up_logging(verbose: bool, member: Member | None = None) -> None:
+    """Our log goes to stderr, and says whose it is of several processes; of others' only warnings do."""
+    of = "" if member is None else f"[{member.index}] "
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING,
-        format="%(asctime)s %(levelname).1s %(message)s",
+        format=f"%(asctime)s %(levelname).1s {of}%(message)s",
         datefmt="%H:%M:%S",
     )
     logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -53,6 +53,19 @@ class Stop:
         """A first signal no longer ends the process but asks for a stop."""
         self._serving = True
 
+    def request(self) -> None:
+        """As the first signal, from any thread and any number of times: ends the process at once if it does
+        not serve yet, else asks for a stop."""
+        if not self._serving:
+            os._exit(128 + signal.SIGTERM)
+        self._asked.set()
+
+    def over(self) -> None:
+        """All is done, and the process about to end: no signal shall change its exit status any more, as one
+        would that Python, which ends, has given back to the system. In the main thread."""
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def reload_by(self, reload: Callable[[], None]) -> None:
         """From now on SIGHUP calls `reload`, which must not wait; at once if it has come already."""
         self._reload = reload

@@ -65,3 +65,16 @@ class IndexRow:
     number: int | None = None
     state: State | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a stop went.
+
+    Attributes:
+        answered: every call that was taken got its answer.
+        ended: every executor has ended; one whose run does not end is left to itself.
+    """
+
+    answered: bool
+    ended: bool

@@ -32,6 +32,7 @@ from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 _LOG = logging.getLogger(__name__)
 
+_NEEDS_ONE = "it can be served with --processes 1 only"
 
 LoggedOf = Callable[[str], WarmupSource]
 """From the prefix of the files of a request log to the calls in it."""
@@ -59,6 +60,7 @@ def load_version(
     cache: ResponseCache | None = None,
     logged_of: LoggedOf = lambda _: nothing,
     leadership: Leadership | None = None,
+    is_shared: bool = False,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
 
@@ -66,6 +68,7 @@ def load_version(
         cache: keeps answers, of models that want it; None: the server has none.
         logged_of: finds the calls that were asked of it before.
         leadership: see Engine.
+        is_shared: do other processes load it as well, and get some of its calls?
 
     Raises:
         StartError: it cannot be served.
@@ -73,7 +76,7 @@ def load_version(
     started = time.monotonic()
     if settings.batching_params:
         settings = dataclasses.replace(settings, batch=in_version(folder, settings.batch))
-    open_graph = functools.partial(_open, folder, settings)
+    open_graph = functools.partial(_open, folder, settings, is_shared)
     records = brings_of(folder) if settings.warmup.warmup_records else nothing
     title = title_of(settings.name, number)
     brings = with_warmup(settings, title, records)
@@ -83,7 +86,7 @@ def load_version(
         settings,
         number,
         open_graph,
-        contract_of=_contract_of,
+        contract_of=functools.partial(_contract_of, is_shared),
         cache_of=functools.partial(_cache_of, title, settings, cache),
         brings=brings,
         logged=logged,
@@ -102,20 +105,32 @@ def load_version(
     return version
 
 
-def _open(folder: Path, settings: ModelSettings) -> Graph:
+def _open(folder: Path, settings: ModelSettings, is_shared: bool) -> Graph:
     path = plain(folder)
     try:
-        return Graph.open(path, settings.session, settings.batch.row_buckets)
+        graph = Graph.open(path, settings.session, settings.batch.row_buckets)
     except LoadError as error:
         if path == folder:
             raise
         # The caller has not heard of the link.
         where, why = (text.replace(str(path), str(folder)) for text in (error.where, error.why))
         raise LoadError(where, why) from error
+    writing = [name for name, signature in graph.signatures.items() if signature.writes]
+    if is_shared and writing:
+        graph.close()
+        raise LoadError(
+            str(folder),
+            f"signature {min(writing)!r} may change state, of which every process would have its own:"
+            f" {_NEEDS_ONE}",
+        )
+    return graph
 
 
-def _contract_of(settings: ModelSettings, title: str, opened: Opened) -> Contract:
-    return contract_of(settings, title, opened.signatures, opened.unusable, opened.unbatched_reasons)
+def _contract_of(is_shared: bool, settings: ModelSettings, title: str, opened: Opened) -> Contract:
+    contract = contract_of(settings, title, opened.signatures, opened.unusable, opened.unbatched_reasons)
+    if is_shared and contract.sequence is not None:
+        raise LoadError(title, f"its calls form sequences, which may reach different processes: {_NEEDS_ONE}")
+    return contract
 
 
 def _cache_of(

@@ -12,7 +12,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import uvicorn
@@ -38,6 +38,11 @@ _KEEP_ALIVE_S = 75
 # For answers to be sent once their calls are over.
 _SENDING_S = 2
 _STOP_S = 5.0
+# How often connections are looked at that shall be closed.
+_LOOKING_S = 0.02
+_FIRST_REQUEST_S = 1.0
+# Of connections; where the port is shared the next one is anybody's.
+_AT_A_TIME = 64
 
 
 class RestServer:
@@ -52,6 +57,7 @@ class RestServer:
         metrics: Callable[[], bytes],
         admit: Admit | None = None,
         inflight: Inflight | None = None,
+        shared: Sequence[socket.socket] | None = None,
     ) -> None:
         """
         Args:
@@ -61,7 +67,9 @@ class RestServer:
             metrics: the text at `prometheus_path`; called in one thread at a time.
             admit: see App.
             inflight: the budget for bodies; None: one of its own.
+            shared: listen already, for other processes as well; None: `start` binds the port.
         """
+        self._shared = shared
         self._methods = methods
         self._host = listening.host
         self._port = settings.rest_port
@@ -83,7 +91,9 @@ class RestServer:
             StartError: the port is in use, or the host is none of this machine's.
         """
         try:
-            sockets, self._port = listen(self._host, self._port)
+            sockets, self._port = (
+                listen(self._host, self._port) if self._shared is None else (list(self._shared), self._port)
+            )
         except StartError as error:
             raise StartError(f"rest-port {self._port}: {error}") from error
         for listener in sockets:
@@ -104,10 +114,20 @@ class RestServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_SENDING_S,
         )
-        self._uvicorn = _Uvicorn(config, sockets, self._app)
+        self._uvicorn = _Uvicorn(config, sockets, self._app, _AT_A_TIME if self._shared is None else 1)
         self._thread = threading.Thread(target=self._uvicorn.run_here, name="REST port", daemon=True)
         self._thread.start()
         self._uvicorn.looping.result()
+
+    def leave(self, timeout_s: float) -> None:
+        """Take no connections any more, and close those that there are behind the answers that they wait for;
+        for a shared port, where others take the next ones. `stop` follows.
+
+        Args:
+            timeout_s: for connections to be closed, seconds.
+        """
+        if self._uvicorn is not None:
+            self._uvicorn.leave().wait(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """Let the calls inside finish, and close the port; the server's state must refuse others by now.
@@ -137,11 +157,14 @@ class _Uvicorn(uvicorn.Server):
         looping: done when connections are taken.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], app: App) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], app: App, at_a_time: int
+    ) -> None:
         super().__init__(config)
         self.looping: Future[asyncio.AbstractEventLoop] = Future()
         self._sockets = sockets
         self._app = app
+        self._at_a_time = at_a_time
 
     def run_here(self) -> None:
         """Take connections until `end`."""
@@ -158,10 +181,16 @@ class _Uvicorn(uvicorn.Server):
         loop = self.looping.result()
         loop.call_soon_threadsafe(self._end)
 
+    def leave(self) -> threading.Event:
+        """From any thread: see RestServer; set once no connection is left."""
+        left = threading.Event()
+        asyncio.run_coroutine_threadsafe(self._leave(left), self.looping.result())
+        return left
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, with a way of our own to accept connections; and tell that it is done."""
         await super().startup([])
-        self._acceptor = EventLoopAcceptor(sockets or [], self._protocol)
+        self._acceptor = EventLoopAcceptor(sockets or [], self._protocol, self._at_a_time)
         self._acceptor.open()
         self.looping.set_result(asyncio.get_running_loop())
 
@@ -172,6 +201,20 @@ class _Uvicorn(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         return HeaderTimeoutProtocol(self.config, self.server_state, self.lifespan.state)
+
+    async def _leave(self, left: threading.Event) -> None:
+        self._acceptor.close()
+        loop = asyncio.get_running_loop()
+        gentle_until = loop.time() + _FIRST_REQUEST_S
+        while connections := list(self.server_state.connections):
+            for connection in connections:
+                assert isinstance(connection, HeaderTimeoutProtocol)
+                # Who has just come is about to ask something.
+                if connection.cycle is not None or loop.time() >= gentle_until:
+                    # uvicorn's: at once if it waits for a request, else behind its answer.
+                    connection.shutdown()
+            await asyncio.sleep(_LOOKING_S)
+        left.set()
 
     async def _serve_until_the_end(self) -> None:
         self._app.begin()

@@ -23,6 +23,7 @@ from hotgraph_server.settings.model import (
     WarmupSettings,
 )
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
+from hotgraph_server.settings.processes import ProcessSettings
 from hotgraph_server.settings.queue_policy import QueuePolicy
 from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.request_log import LogSettings
@@ -52,6 +53,7 @@ __all__ = [
     "ModelSettings",
     "OpsSettings",
     "PredictionSettings",
+    "ProcessSettings",
     "QueuePolicy",
     "RepositorySettings",
     "ResponseCacheSettings",

@@ -14,6 +14,27 @@ _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Count(int):
+    """A number of something, or ``auto``, which is 0: as many as fit the machine.
+
+    Raises:
+        ValueError: it is neither.
+    """
+
+    AUTO = "auto"
+
+    def __new__(cls, value: int | str) -> Count:
+        count = super().__new__(cls, 0 if value == cls.AUTO else value)
+        if not count and value != cls.AUTO:
+            raise ValueError(f"{value!r} is no number of anything")
+        return count
+
+    def __str__(self) -> str:
+        return int.__repr__(self) if self else self.AUTO
+
+    __repr__ = __str__
+
+
 @dataclasses.dataclass(frozen=True)
 class Former:
     """What a setting was called once; it is read under that name too, and the log says what it is called now.
@@ -118,6 +139,8 @@ def _made(value: Any, kind: type, of: type | None) -> Any:
     if kind in (tuple, list):
         # What is frozen shall not change.
         return tuple(value)
+    if kind is Count and not isinstance(value, Count):
+        return Count(value)
     if of is not None:
         return {int(key): _made(table, of, None) for key, table in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):

@@ -26,6 +26,7 @@ from typing import Any
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, in_present_words, key_of
+from hotgraph_server.settings.fields import Count
 from hotgraph_server.text_proto import text_of
 
 if sys.version_info >= (3, 11):
@@ -121,6 +122,8 @@ def _fits(value: object, kind: type) -> bool:
         return isinstance(value, list) and all(_fits(one, str) for one in value)
     if kind is dict:
         return isinstance(value, dict) and all(isinstance(one, (int, float, str)) for one in value.values())
+    if kind is Count:
+        return value == Count.AUTO or (_fits(value, int) and value != 0)
     # An integer will do where a number is asked for; a boolean, which Python counts among them, not.
     return isinstance(value, (int, float) if kind is float else kind) and (
         kind is bool or not isinstance(value, bool)
@@ -135,4 +138,5 @@ _KINDS = {
     tuple: "a list of integers",
     list: "a list of strings",
     dict: "a table of plain values",
+    Count: 'a number or "auto"',
 }

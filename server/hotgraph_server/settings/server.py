@@ -12,6 +12,7 @@ from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.model import ModelFactory, ModelSettings, WarmupSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
+from hotgraph_server.settings.processes import ProcessSettings
 from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
@@ -73,6 +74,7 @@ class ServerSettings:
     tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
     ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)
     access: AccessSettings = dataclasses.field(default_factory=AccessSettings)
+    processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -105,6 +107,7 @@ PER_SERVER: tuple[type, ...] = (
     TraceSettings,
     OpsSettings,
     AccessSettings,
+    ProcessSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

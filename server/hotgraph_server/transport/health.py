@@ -12,7 +12,7 @@ and one watcher that leaves at the wrong moment stops its whole server. Here sen
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2
@@ -48,6 +48,7 @@ class Health:
         # With the name that each asked for; None: it has not asked yet.
         self._watchers: dict[OpenStream, str | None] = {}
         self._drained = False
+        self._held = False
         self.service = Service(
             name=SERVICE,
             descriptor=health_pb2.DESCRIPTOR,
@@ -67,6 +68,14 @@ class Health:
         with self._lock:
             self._change(dict.fromkeys(names, _Response.NOT_SERVING))
 
+    def of_all(self, ready: bool) -> None:
+        """Of a server that is one of several: do all of them answer calls? As long as they do not, nothing is
+        shown as healthy, whatever is said of this one."""
+        with self._lock:
+            before = {name: self._shown(name) for name in self._statuses}
+            self._held = not ready
+            self._tell(before)
+
     def drain(self) -> None:
         """From now on nothing is healthy, for good. Watchers are told, and their streams ended: there will
         be no more news."""
@@ -81,15 +90,25 @@ class Health:
     def _change(self, statuses: dict[str, int]) -> None:
         """Requires the lock."""
         assert self._lock.locked()
-        changed = {name: now for name, now in statuses.items() if self._statuses.get(name) != now}
-        self._statuses.update(changed)
+        before = {name: self._shown(name) for name in statuses}
+        self._statuses.update(statuses)
+        self._tell(before)
+
+    def _tell(self, before: Mapping[str, int | None]) -> None:
+        """Watchers of these names hear what has changed. Requires the lock."""
+        changed = {name: now for name in before if (now := self._shown(name)) != before[name]}
         for watcher, name in self._watchers.items():
-            if name in changed:
-                watcher.send(_response(changed[name]))
+            if name is not None and (status := changed.get(name)) is not None:
+                watcher.send(_response(status))
+
+    def _shown(self, name: str) -> int | None:
+        """What is said of a name; None: it is not known. Requires the lock."""
+        status = self._statuses.get(name)
+        return _Response.NOT_SERVING if self._held and status is not None else status
 
     def _check(self, request: Any) -> Any:
         with self._lock:
-            status = self._statuses.get(request.service)
+            status = self._shown(request.service)
         if status is None:
             raise NotFound(f"unknown service '{request.service}'")
         return _Response(status=status)
@@ -108,7 +127,8 @@ class Health:
         with self._lock:
             if watcher not in self._watchers:
                 return  # it left before it was heard
-            watcher.send(_response(self._statuses.get(name, _Response.SERVICE_UNKNOWN)))
+            status = self._shown(name)
+            watcher.send(_response(_Response.SERVICE_UNKNOWN if status is None else status))
             if self._drained:
                 watcher.end()
                 del self._watchers[watcher]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,7 +11,9 @@ from hotgraph_server.errors import CallError, Draining, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.grpcio.server import GrpcioServer
+from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
+from hotgraph_server.transport.http2.acceptor import Listener, nothing
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.inflight import Inflight
@@ -23,6 +26,10 @@ from hotgraph_server.transport.tls import server_context
 
 # How long the port stays open for refusals while calls are inside.
 _REFUSING_S = 1.0
+# For connections that were handed over to be taken, which the serving thread does at once.
+_TAKING_S = 1.0
+# How often callers who have said nothing yet are asked anew to go elsewhere.
+_ASKING_S = 0.05
 # Cancelled calls end at once; this is for a machine that is very busy.
 _CANCELLING_S = 5.0
 
@@ -71,13 +78,17 @@ class GrpcServer:
         admit: Admit | None = None,
         inflight: Inflight | None = None,
         leadership: Leadership | None = None,
+        handed_over: HandedOver | None = None,
     ) -> None:
         """
         Args:
             admit: says which calls may not be made, health's and reflection's among them; None: all may.
             inflight: the budget for messages, which grpc's own server knows nothing of; None: one of its own.
-            leadership: in which calls are read many at a time; None: one of its own.
+            leadership: of the threads that read calls; None: one of its own.
+            handed_over: connections that come in place of those of ports; None: ports are bound. Takes the
+                fast lane.
         """
+        self._handed_over = handed_over
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
         self.health = Health()
         self._calls = OpenCalls()
@@ -87,7 +98,9 @@ class GrpcServer:
         if not settings.fast_lane:
             self._transport = GrpcioServer(settings, services, self._calls, admit)
         else:
-            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit, leadership)
+            self._transport = _BoundHttp2Server(
+                settings, services, self._calls, inflight, admit, leadership, handed_over
+            )
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -101,6 +114,29 @@ class GrpcServer:
     def open(self) -> None:
         """Answer every call that comes from now on."""
         self._transport.open()
+
+    def leave(self, timeout_s: float) -> None:
+        """Ask all callers to go elsewhere, where others answer in place of this server, and answer what comes
+        from them until they have gone: so no call fails. Of connections that are handed over; `stop` follows.
+
+        Args:
+            timeout_s: for them to go, seconds. Who has streams open, or does not heed it, stays.
+        """
+        assert self._handed_over is not None, "who is at the port has nowhere else to go"
+        deadline = time.monotonic() + timeout_s
+        self._handed_over.wait_for_the_last(min(timeout_s, _TAKING_S))
+        while True:
+            # Again and again, for those that had not begun to speak: they cannot be asked before.
+            self._transport.close_port()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._handed_over.wait_until_none(min(left_s, _ASKING_S)):
+                return
+
+    def shed(self, connections: int) -> None:
+        """Ask the callers of so many connections that were handed over to go elsewhere with their next calls:
+        others have less to do."""
+        assert isinstance(self._transport, _BoundHttp2Server)
+        self._transport.shed(connections)
 
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.
@@ -134,16 +170,12 @@ class _BoundHttp2Server(Http2Server):
         inflight: Inflight,
         admit: Admit | None,
         leadership: Leadership | None,
+        handed_over: HandedOver | None,
     ) -> None:
         tls = server_context(settings)
-        self._file = SocketFile(settings.socket_path) if settings.socket_path else None
-        try:
-            sockets, self.port = ([], 0) if settings.socket_only else listen(settings.host, settings.port)
-        except StartError:
-            self._remove_file(close=True)
-            raise
-        if self._file is not None:
-            sockets.append(self._file.sock)
+        self._file: SocketFile | None = None
+        self.port = settings.port
+        sockets: Sequence[Listener] = [handed_over] if handed_over is not None else self._listen(settings)
         self._decoders = ThreadPool(_DECODING_THREADS, "decoding")
         self._deflaters = ThreadPool(_DEFLATING_THREADS, "deflating")
         super().__init__(
@@ -158,10 +190,26 @@ class _BoundHttp2Server(Http2Server):
             open_calls=calls,
             admit=admit,
             leadership=leadership,
+            closed=handed_over.closed if handed_over is not None else nothing,
         )
         if settings.compress_answers != "off":
             level, least_bytes = LEVELS[settings.compress_answers], settings.compress_min_bytes
             self.deflater = Deflater(level, least_bytes, self._deflaters.submit)
+
+    def shed(self, connections: int) -> None:
+        """Ask the callers of so many connections to go elsewhere with their next calls."""
+        with self.connections_lock:
+            self.connections.go_away(connections)
+        self.wake()
+
+    def _listen(self, settings: ListenSettings) -> list[socket.socket]:
+        self._file = SocketFile(settings.socket_path) if settings.socket_path else None
+        try:
+            sockets, self.port = ([], 0) if settings.socket_only else listen(settings.host, settings.port)
+        except StartError:
+            self._remove_file(close=True)
+            raise
+        return sockets if self._file is None else [*sockets, self._file.sock]
 
     def close_port(self) -> None:
         super().close_port()

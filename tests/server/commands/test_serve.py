@@ -26,6 +26,7 @@ from hotgraph_server.settings import (
     fields_of,
     key_of,
 )
+from hotgraph_server.settings.fields import Count
 
 FIELDS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
 FILE_ONLY = [key_of(field) for field in fields_of(*PER_SERVER, *PER_MODEL) if not field.metadata["flag"]]
@@ -35,6 +36,7 @@ EXAMPLES: dict[type, tuple[str, Any]] = {
     float: ("2.5", 2.5),
     str: ("x", "x"),
     list: ("x", ["x"]),
+    Count: ("auto", Count("auto")),
 }
 SPECIAL: dict[str, tuple[str, Any]] = {"device": ("/CPU:1", "/CPU:1")}
 

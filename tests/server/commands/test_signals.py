@@ -71,3 +71,17 @@ def test_hanging_up_is_no_request_to_stop(stop: Stop) -> None:
     assert not stop._asked.is_set()
     os.kill(os.getpid(), signal.SIGTERM)
     stop.wait()
+
+
+def test_stop_can_be_asked_for_without_a_signal_and_more_than_once(stop: Stop) -> None:
+    stop.from_now_on_a_request()
+    stop.request()
+    stop.request()
+    stop.wait()
+
+
+def test_no_signal_changes_how_a_process_ends_that_is_done(stop: Stop) -> None:
+    stop.over()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN

@@ -165,3 +165,16 @@ def test_answers_that_depend_on_state_are_not_kept_and_the_log_says_why(
     for name in version.signatures:
         assert f"answers of signature {name!r} are not kept" in caplog.text
     assert version.stop(HANG_S)
+
+
+@pytest.mark.parametrize("name", ["counter", "tf1_counter", "keras_counter"])
+def test_what_changes_state_is_not_loaded_by_several_processes(saved_models: SavedModels, name: str) -> None:
+    folder = saved_models[name]
+    with pytest.raises(LoadError, match=r"signature '\w+' may change state.* --processes 1 only"):
+        load_version(ModelSettings("m", folder), 1, folder, is_shared=True)
+
+
+def test_all_else_is_loaded_by_several_processes(saved_models: SavedModels) -> None:
+    folder = saved_models["tf2_mlp"]
+    version = load_version(ModelSettings("m", folder), 1, folder, is_shared=True)
+    assert version.stop(HANG_S)

@@ -69,6 +69,23 @@ def test_answers_do_not_wait_for_acknowledgements(rest: Rest) -> None:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_who_leaves_is_answered_and_then_its_connection_is_closed(rest: Rest) -> None:
+    graph = FakeGraph()
+    rest.serve(graph)
+    with contextlib.closing(rest.connect()) as idle:
+        ask(idle, "GET", "/v1/models/m")
+        call = InTheRun(rest, graph)
+        leaving = threading.Thread(target=rest.server.leave, args=(HANG_S,))
+        leaving.start()
+        # At once: it waits for a request that may as well go elsewhere.
+        assert idle.sock is not None
+        assert idle.sock.recv(1) == b""
+    graph.let_all_go()
+    leaving.join(HANG_S)
+    assert not leaving.is_alive()
+    assert call.answer().code == 200
+
+
 def test_stop_lets_the_calls_inside_finish(rest: Rest) -> None:
     graph = FakeGraph()
     rest.serve(graph)

@@ -27,6 +27,7 @@ from hotgraph_server.settings import (
     build,
     fields_of,
 )
+from hotgraph_server.settings.fields import Count
 
 ALL = list(fields_of(*PER_SERVER, *PER_MODEL))
 
@@ -308,7 +309,7 @@ def test_device_is_known_by_its_full_name(device: str, canonical: str) -> None:
 
 def test_every_setting_has_help_and_a_kind_that_fits_its_default() -> None:
     # What argparse can read; the file can say more.
-    flags = (str, int, float, bool, list)
+    flags = (str, int, float, bool, list, Count)
     for field in ALL:
         said = field.metadata
         assert len(said["help"]) > 10, field.name

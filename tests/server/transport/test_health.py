@@ -62,6 +62,24 @@ def test_after_draining_nothing_is_healthy_for_good(server: GrpcServer, channel:
     assert [check(channel, name) for name in ("", "model")] == [NOT_SERVING] * 2
 
 
+def test_nothing_is_healthy_while_another_process_is_not(server: GrpcServer, channel: grpc.Channel) -> None:
+    health = server.health
+    health.serving(["model"])
+    watching = watch(channel, "model")
+    assert next_status(watching) == SERVING
+    health.of_all(False)
+    assert next_status(watching) == NOT_SERVING
+    # What becomes of this process alone changes nothing, and is remembered.
+    health.not_serving(["model"])
+    health.serving(["another"])
+    assert [check(channel, name) for name in ("", "model", "another")] == [NOT_SERVING] * 3
+    health.serving(["model"])
+    health.of_all(True)
+    assert next_status(watching) == SERVING
+    assert [check(channel, name) for name in ("", "model", "another")] == [SERVING] * 3
+    watching.cancel()
+
+
 def test_watcher_sees_it_come_and_go(server: GrpcServer, channel: grpc.Channel) -> None:
     watching = watch(channel, "model")
     assert next_status(watching) == SERVICE_UNKNOWN

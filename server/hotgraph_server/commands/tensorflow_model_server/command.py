@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
+from hotgraph_server.commands import processes
 from hotgraph_server.commands.bootstrap import import_tensorflow
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.serve import serve_until_stopped, set_up_logging
@@ -19,6 +20,7 @@ from hotgraph_server.commands.tensorflow_model_server.flags import USAGE, Given,
 from hotgraph_server.settings import OpsSettings, SessionSettings
 
 if TYPE_CHECKING:
+    from hotgraph_server.processes.member import Member
     from hotgraph_server.server import Server
     from hotgraph_server.settings import ModelFactory
 
@@ -29,11 +31,12 @@ _CPU, _GPU = "/CPU:0", "/GPU:0"
 _GPU_FILES = "/dev/nvidia[0-9]*"
 
 
-def run_words(words: Sequence[str]) -> int:
+def run_words(words: Sequence[str], member: Member | None = None) -> int:
     """Serve until a signal says otherwise; returns the exit status.
 
     Args:
         words: behind the command's name.
+        member: this process is one of several; None: it is not.
 
     Raises:
         StartError: the server cannot start.
@@ -49,18 +52,23 @@ def run_words(words: Sequence[str]) -> int:
     if given.is_on("version"):
         print(f"hotgraph {__version__}, in place of TensorFlow ModelServer")
         return 0
-    return _serve(given)
+    return _serve(given, words, member)
 
 
-def _serve(given: Given) -> int:
+def _serve(given: Given, words: Sequence[str], member: Member | None) -> int:
     # Here, because it imports protobuf and numpy: help shall not wait for that.
     from hotgraph_server.commands.tensorflow_model_server import to_settings
 
-    set_up_logging(verbose=False)
+    set_up_logging(verbose=False, member=member)
     # What is wrong shall not cost the seconds that TensorFlow takes to import.
     to_settings.check(given)
-    for line in to_settings.remarks(given):
-        _LOG.info("%s", line)
+    if member is None:
+        for line in to_settings.remarks(given):
+            _LOG.info("%s", line)
+        settings = to_settings.server_settings(given, [])
+        if (count := processes.count(settings)) > 1:
+            command = ["tensorflow-model-server", *words]
+            return processes.supervise(settings, count, command, lambda: to_settings.check(given))
     stop = Stop()
     stop.start()
     device = _import_for_a_device(to_settings.ops(given))
@@ -69,8 +77,8 @@ def _serve(given: Given) -> int:
     models = to_settings.models(given, make)
     from hotgraph_server.server import Server
 
-    server = Server(to_settings.server_settings(given, models), make=make)
-    return serve_until_stopped(server, stop, _reloading(given, server, make))
+    server = Server(to_settings.server_settings(given, models), make=make, member=member)
+    return serve_until_stopped(server, stop, _reloading(given, server, make), member)
 
 
 def _import_for_a_device(ops: OpsSettings) -> str:

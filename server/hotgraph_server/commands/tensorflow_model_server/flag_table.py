@@ -85,6 +85,13 @@ _ALL = (
         "NAME=VALUE,NAME=VALUE for gRPC; grpc.max_receive_message_length counts here, and"
         " grpc.default_compression_level or grpc.default_compression_algorithm",
     ),
+    _flag(
+        "listen",
+        "processes",
+        "1",
+        "servers behind the same ports, each a process on processors of its own; auto: one for every two"
+        " processors; ours alone",
+    ),
     _flag("listen", "rest_api_port", 0, "port for REST; 0: no REST"),
     _flag("listen", "rest_api_timeout_in_ms", 30_000, "time that a REST call has, milliseconds"),
     _flag("listen", "rest_api_num_threads", 0, "threads for REST; 0: our own choice"),

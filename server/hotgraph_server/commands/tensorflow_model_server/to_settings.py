@@ -32,12 +32,14 @@ from hotgraph_server.settings import (
     ModelSettings,
     OpsSettings,
     PredictionSettings,
+    ProcessSettings,
     RepositorySettings,
     RestSettings,
     ServerSettings,
     SessionSettings,
     WarmupSettings,
 )
+from hotgraph_server.settings.fields import Count
 from hotgraph_server.settings.local_paths import local_path
 from hotgraph_server.settings.ports import COMPRESS_LEVELS
 
@@ -85,7 +87,15 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
         ),
         ops=ops(given),
         access=AccessSettings(auth=given.text("auth"), request_log_dir=given.text("request_log_dir")),
+        processes=_processes(given.text("processes")),
     )
+
+
+def _processes(text: str) -> ProcessSettings:
+    try:
+        return ProcessSettings(Count(text))
+    except ValueError:
+        raise SettingsError(f"--processes takes a number or auto, got {text!r}") from None
 
 
 def ops(given: Given) -> OpsSettings:

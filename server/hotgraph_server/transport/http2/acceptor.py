@@ -7,14 +7,23 @@ import logging
 import selectors
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
+from hotgraph_server.transport.handed_over import HandedOver
 
 _LOG = logging.getLogger(__name__)
 
 # The system tries so long to get bytes across to a peer that answers nothing, not even by TCP.
 _DEAD_PEER_MS = 60_000
+
+
+Listener = socket.socket | HandedOver
+"""What connections come from."""
+
+
+def nothing() -> None:
+    """Nobody needs to know."""
 
 
 class Acceptor:
@@ -24,18 +33,24 @@ class Acceptor:
         sockets: bound and listening; closed in the end.
         tls: wraps every connection; None: no TLS.
         selector: gets the sockets, with no data, while connections can be accepted.
+        closed: called when a connection went as it came, and so `accept` returns none.
 
     Attributes:
         paused_until: when accepting goes on, monotonic seconds; None: it is going on.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None, selector: selectors.BaseSelector
+        self,
+        sockets: Sequence[Listener],
+        tls: ssl.SSLContext | None,
+        selector: selectors.BaseSelector,
+        closed: Callable[[], None] = nothing,
     ) -> None:
         self.paused_until: float | None = None
         self._sockets = list(sockets)
         self._tls = tls
         self._selector = selector
+        self._closed = closed
         self._full = False  # nothing could be accepted the last time
 
     def open(self) -> None:
@@ -45,10 +60,14 @@ class Acceptor:
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ)
 
-    def accept(self, listener: socket.socket, now: float) -> socket.socket | None:
+    def accept(self, listener: Listener, now: float) -> socket.socket | None:
         """The next connection, ready for use without waiting; None if there is none after all."""
         try:
             sock, _ = listener.accept()
+        except EOFError:
+            # Who hands connections over will hand over none any more; a selector would say so for ever.
+            self._shut()
+            return None
         except OSError as error:
             if error.errno in NO_MORE_FILES:
                 # The caller stays in the backlog; to be told of it again at once would not help.
@@ -70,6 +89,7 @@ class Acceptor:
         except OSError as error:
             _LOG.debug("a connection went as it came: %s", error)
             sock.close()
+            self._closed()
             return None
         return sock
 

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.deadlines import Alarm
+from hotgraph_server.transport.http2.acceptor import nothing
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
@@ -38,6 +39,7 @@ class OpenConnections:
         lock: the server's connections_lock.
         open_stream, max_streams, max_header_bytes: see Connection.
         expire_later: notes an alarm.
+        closed: called for each connection that has been closed.
 
     Attributes:
         sockets: those that are open.
@@ -56,6 +58,7 @@ class OpenConnections:
         max_streams: int,
         max_header_bytes: int,
         expire_later: Callable[[Alarm], None],
+        closed: Callable[[], None] = nothing,
     ) -> None:
         self.sockets: set[SocketIO] = set()
         self.dirty: list[SocketIO] = []
@@ -68,6 +71,7 @@ class OpenConnections:
         self._max_streams = max_streams
         self._max_header_bytes = max_header_bytes
         self._expire_later = expire_later
+        self._closed = closed
         self._round = RoundRobin[SocketIO]()
         # What is received lies here for the moment.
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
@@ -132,6 +136,7 @@ class OpenConnections:
                 self._selector.unregister(one.sock)
             one.sock.close()
             one.connection.lose()
+            self._closed()
 
     def give_up_stuck(self, now: float) -> None:
         """Cut off peers that do nothing, and streams on which nothing moves, and say when to look again."""
@@ -146,11 +151,14 @@ class OpenConnections:
                 _LOG.debug("a connection is closed: nothing moves on it")
                 self._say_goodbye(one)
 
-    def go_away(self) -> None:
-        """Ask every peer to go elsewhere with its next calls."""
+    def go_away(self, most: int | None = None) -> None:
+        """Ask peers to go elsewhere with their next calls: every one, or so many that were not yet."""
         assert self._lock.locked()
+        asked = 0
         for one in self.sockets:
-            one.connection.go_away()
+            if asked == most:
+                return
+            asked += one.connection.go_away()
 
     def say_goodbye(self) -> None:
         """Read nothing any more, and close each once all is sent."""

@@ -134,11 +134,14 @@ class SendSide:
         self.numbers.left(stream.number, stream.receive_window)
         self._close(stream, gone=True)
 
-    def go_away(self) -> None:
-        """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on."""
-        if self.greeted and not self._going_away:
-            self._going_away = True
-            self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR))
+    def go_away(self) -> bool:
+        """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on. Returns
+        whether it is asked now, and was not before."""
+        if not self.greeted or self._going_away:
+            return False
+        self._going_away = True
+        self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR))
+        return True
 
     def say_goodbye(self) -> None:
         """The last words before the connection is closed."""

@@ -7,13 +7,13 @@ sent, one write takes away what tens of them get. The same services run on grpc'
 switched off (transport/grpcio/server.py), slower.
 
 connections_lock
-    One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it while
-    it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread that
-    brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer needs
-    no other thread when there is little to do, and costs its bringer next to nothing when there is much.
+    One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it
+    while it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread
+    that brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer
+    needs no other thread when there is little to do, and costs its bringer next to nothing when there is much.
     Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds it
-    taken can go, because who gives it back looks into the outbox once more. It is not reentrant on purpose:
-    an answer that is brought while its bringer has it is sent by the one who has it already.
+    taken can go: who gives it back looks into the outbox once more. It is not reentrant on purpose: an answer
+    that is brought while its bringer has it is sent by the one who has it already.
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
@@ -34,7 +34,6 @@ import contextlib
 import logging
 import math
 import selectors
-import socket
 import ssl
 import threading
 import time
@@ -45,7 +44,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.http2.acceptor import Acceptor
+from hotgraph_server.transport.http2.acceptor import Acceptor, Listener, nothing
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
@@ -83,21 +82,20 @@ class Http2Server:
         aside: has work done in the threads that large messages are decoded in.
         open_calls: counts the calls that a stop waits for.
         admit: says which calls may not be made; None: all may.
-        coalescer: says how long arrivals may lie.
-        times: see Times.
+        coalescer, times: see ReceiveCoalescer and Times.
         leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
+        closed: called, in the serving thread, for each connection that has been closed.
 
     Attributes:
         admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
-        connections_lock: guards what belongs to connections; see above.
-        connections: those that are open.
+        connections: those that are open; `connections_lock` guards what belongs to them, see above.
     """
 
     deflater: Deflater | None = None
 
     def __init__(
         self,
-        sockets: Sequence[socket.socket],
+        sockets: Sequence[Listener],
         services: Sequence[Service],
         tls: ssl.SSLContext | None,
         *,
@@ -111,6 +109,7 @@ class Http2Server:
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
         leadership: Leadership | None = None,
+        closed: Callable[[], None] = nothing,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
@@ -135,6 +134,7 @@ class Http2Server:
             max_calls + _SPARE_STREAMS,
             max_header_bytes,
             self.expire_later,
+            closed,
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
@@ -150,7 +150,7 @@ class Http2Server:
         # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
-        self._acceptor = Acceptor(sockets, tls, self._selector)
+        self._acceptor = Acceptor(sockets, tls, self._selector, closed)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
@@ -189,8 +189,7 @@ class Http2Server:
             return
         last_words_s = self.connections.times.last_words_s
         with self.connections_lock:
-            # What was said before counts more than that we end.
-            self._deliver()
+            self._deliver()  # what was said before counts more than that we end
             for socket_io in self.connections.sockets:
                 for stream in list(socket_io.connection.streams.values()):
                     if isinstance(stream, Call):

@@ -72,6 +72,7 @@ OURS = {
     "import": (),
     "load_op_library": (),
     "strict_shapes": False,
+    "processes": "1",
     "auth": "",
     "request_log_dir": "",
 }

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from hotgraph_server.transport.accepting import PAUSE_S
+from hotgraph_server.transport.handed_over import HandedOver, hand_over
 from hotgraph_server.transport.http2.acceptor import Acceptor
 from hotgraph_server.transport.listening import listen
 
@@ -53,6 +54,26 @@ def test_connection_is_accepted_and_waits_for_nothing(
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert acceptor.accept(listeners[1], 0.0) is None
         assert acceptor.paused_until is None
+
+
+def test_end_of_what_hands_connections_over_is_said_once(selector: selectors.BaseSelector) -> None:
+    ours, theirs = socket.socketpair()
+    handed_over = HandedOver(theirs)
+    acceptor = Acceptor([handed_over], None, selector)
+    acceptor.open()
+    caller, accepted = socket.socketpair()
+    with caller, accepted:
+        hand_over(ours, accepted)
+        ours.shutdown(socket.SHUT_WR)
+        sock = acceptor.accept(handed_over, 0.0)
+        assert sock is not None
+        sock.close()
+        assert watched(selector)
+        assert acceptor.accept(handed_over, 0.0) is None
+        assert not watched(selector)
+    acceptor.close()
+    assert ours.recv(9) == b"+"
+    ours.close()
 
 
 def test_connection_is_wrapped_without_a_handshake(

@@ -1,0 +1,56 @@
+"""The live page's figures, of several processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotgraph_server.observability.admin.status_sums import summed
+
+
+def status(runs: int, state: str = "live", versions: tuple[int, ...] = (1,), **more: Any) -> dict[str, Any]:
+    signature = {
+        "name": "s",
+        "plan": "as saved",
+        "runs": runs,
+        "ran_s": runs / 2,
+        "run_durations": [runs, 0],
+        "events": {"expired": runs},
+    }
+    return {
+        "now_s": 5.0,
+        "uptime_s": float(runs),
+        "state": state,
+        "models": [
+            {
+                "name": "m",
+                "versions": [
+                    {"number": number, "waiting": 1, "busy_s": 4.0 * runs, "signatures": [signature]}
+                    for number in versions
+                ],
+            }
+        ],
+        **more,
+    }
+
+
+def test_one_process_is_as_it_is() -> None:
+    assert summed([status(3)]) == status(3)
+
+
+def test_counts_are_added_up_and_words_are_kept() -> None:
+    found = summed([status(1), status(2)])
+    (version,) = found["models"][0]["versions"]
+    (signature,) = version["signatures"]
+    assert (version["waiting"], version["busy_s"]) == (2, 6.0)
+    assert (signature["runs"], signature["ran_s"], signature["plan"]) == (3, 1.5, "as saved")
+    assert (signature["run_durations"], signature["events"]) == ([3, 0], {"expired": 3})
+    assert (found["uptime_s"], found["state"]) == (1.0, "live")
+
+
+def test_it_is_live_when_all_are() -> None:
+    assert summed([status(1), status(1, "loading")])["state"] == "loading"
+
+
+def test_version_that_one_alone_has_is_shown() -> None:
+    found = summed([status(1), status(2, versions=(1, 2))])
+    assert [one["number"] for one in found["models"][0]["versions"]] == [1, 2]
