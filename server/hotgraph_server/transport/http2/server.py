@@ -310,8 +310,7 @@ class Http2Server:
         """Send what lies in the outbox, and what connections have to say themselves. Requires
         connections_lock."""
         assert self.connections_lock.locked()
-        outbox = self._outbox
-        self.sends_at = time.monotonic()
+        outbox, self.sends_at = self._outbox, time.monotonic()
         while outbox:
             call = outbox.popleft()
             try:
