@@ -10,10 +10,10 @@ connections_lock
     One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it
     while it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread
     that brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer
-    needs no other thread when there is little to do, and costs its bringer next to nothing when there is much.
-    Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds it
-    taken can go: who gives it back looks into the outbox once more. It is not reentrant on purpose: an answer
-    that is brought while its bringer has it is sent by the one who has it already.
+    needs no other thread when there is little to do, and costs its bringer next to nothing when there is a
+    lot. Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds
+    it taken can go: who gives it back looks into the outbox once more. It is not reentrant on purpose: an
+    answer that is brought while its bringer has it is sent by the one who has it already.
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
@@ -309,8 +309,7 @@ class Http2Server:
         """Send what lies in the outbox, and what connections have to say themselves. Requires
         connections_lock."""
         assert self.connections_lock.locked()
-        outbox = self._outbox
-        self.sends_at = time.monotonic()
+        outbox, self.sends_at = self._outbox, time.monotonic()
         while outbox:
             call = outbox.popleft()
             try:
