@@ -235,7 +235,7 @@ class Http2Server:
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         decided = self.admission.decide(head)
         if isinstance(decided, UnaryRoute):
-            return UnaryCall(connection, number, head, self, decided)
+            return UnaryCall(connection, number, head, self, decided.method, decided.limited)
         if isinstance(decided, StreamingMethod):
             return StreamCall(connection, number, head, self, decided)
         return RefusedCall(connection, number, head, self, decided)
