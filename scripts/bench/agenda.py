@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.variants import BASE, is_variant
 from bench.workload import MODELS, Cell, cells
 
-OVERHEAD_S = 1.2
+OVERHEAD_S = 0.3
 """What a run takes besides its own time: h2load starts, says what it saw, and its log is read."""
 
 
@@ -39,7 +40,7 @@ def everything(
     rounds: int,
     seconds: float | None,
 ) -> list[Entry]:
-    """Every rival at every size that fits the model; `seconds` None: as each model needs."""
+    """Every rival and variant at every size that fits the model; `seconds` None: as each model needs."""
     return [
         _entry(cell, rivals, rounds, seconds or MODELS[name].seconds)
         for name in models
@@ -47,42 +48,89 @@ def everything(
     ]
 
 
-_MARKED: tuple[tuple[Cell, tuple[str, ...], float], ...] = (
+_Table = tuple[tuple[Cell, tuple[str, ...], float], ...]
+"""Places, who is measured there besides the variants, and for how many seconds."""
+
+_MARKED: _Table = (
     (Cell("softmax", 1, 128), ("hotgraph", "triton", "mosec", "hotgraph-no-lane", "echo"), 3.0),
     (Cell("softmax", 1, 1), ("hotgraph", "triton"), 3.0),
+    (Cell("softmax", 1, 8), ("hotgraph", "triton"), 3.0),
+    (Cell("softmax", 1, 32), ("hotgraph", "triton"), 2.0),
     (Cell("mlp", 8, 128), ("hotgraph",), 3.0),
     (Cell("mobilenet", 1, 1), ("hotgraph", "hotgraph-as-saved"), 4.0),
     (Cell("mobilenet", 1, 32), ("hotgraph", "bare", "bare-frozen"), 10.0),
     (Cell("mobilenet", 1, 128), ("hotgraph",), 10.0),
     (Cell("identity", 1, 8), ("hotgraph", "echo"), 4.0),
 )
-_SIGHTS: tuple[tuple[Cell, tuple[str, ...], float], ...] = (
+_SIGHTS: _Table = (
     *(
         (Cell("softmax", 1, calls), ("hotgraph", "hotgraph-tfs", "triton", "grpc-aio", "mosec", "echo"), 2.0)
         for calls in (1, 8, 32, 128, 512)
     ),
     *((Cell("softmax", 1, calls), ("grpc-threads", "litserve", "bentoml"), 2.0) for calls in (1, 128)),
     (Cell("mobilenet", 1, 1), ("triton", "grpc-aio", "mosec"), 4.0),
+    (Cell("mobilenet", 1, 8), ("hotgraph", "triton", "grpc-aio", "mosec"), 5.0),
     (Cell("mobilenet", 1, 32), ("triton", "grpc-aio", "mosec"), 10.0),
 )
 _SIGHT_ROUNDS = 2
+
+_QUICK: _Table = (
+    (Cell("softmax", 1, 1), ("hotgraph", "triton"), 3.0),
+    (Cell("softmax", 1, 8), ("hotgraph", "triton"), 2.5),
+    (Cell("softmax", 1, 128), ("hotgraph", "triton", "echo"), 2.5),
+    (Cell("mlp", 8, 128), ("hotgraph",), 2.0),
+    (Cell("identity", 1, 8), ("hotgraph", "echo"), 2.5),
+)
+_QUICK_SIGHTS: _Table = (
+    (Cell("softmax", 1, 1), ("echo",), 2.0),
+    (Cell("softmax", 1, 8), ("echo",), 2.0),
+    (Cell("softmax", 1, 32), ("hotgraph", "triton", "echo"), 2.0),
+)
 
 
 def marks(rivals: Sequence[str], models: Sequence[str], rounds: int, seconds: float | None) -> list[Entry]:
     """What the marks need, `rounds` times; and, twice, the other rivals beside it, for the picture.
 
     Args:
-        rivals, models: others are left out.
+        rivals: with variants, which are measured where they can show; others are left out.
+        models: others are left out.
         seconds: of each run; None: long enough for its cell.
     """
+    return _chosen(_MARKED, _SIGHTS, rivals, models, rounds, seconds)
+
+
+def quick(rivals: Sequence[str], models: Sequence[str], rounds: int, seconds: float | None) -> list[Entry]:
+    """The marks that a change of the server moves, in as few minutes as they can be told from noise."""
+    return _chosen(_QUICK, _QUICK_SIGHTS, rivals, models, rounds, seconds)
+
+
+def _chosen(
+    marked: _Table,
+    sights: _Table,
+    rivals: Sequence[str],
+    models: Sequence[str],
+    rounds: int,
+    seconds: float | None,
+) -> list[Entry]:
     wanted: list[Entry] = []
-    for table, times in ((_MARKED, rounds), (_SIGHTS, min(rounds, _SIGHT_ROUNDS))):
+    for table, times in ((marked, rounds), (sights, min(rounds, _SIGHT_ROUNDS))):
         for cell, names, cell_s in table:
             measured = {name for entry in wanted if entry.cell == cell for name in entry.rivals}
-            chosen = [name for name in names if name in rivals and name not in measured]
+            takes_part = [*names, *(name for name in rivals if _shows(name, cell))]
+            chosen = [name for name in takes_part if name in rivals and name not in measured]
             if cell.model in models and chosen:
                 wanted.append(_entry(cell, chosen, times, seconds or cell_s))
     return wanted
+
+
+def _shows(name: str, cell: Cell) -> bool:
+    """Whether a variant can differ there from what it is a variant of; False for a rival."""
+    if not is_variant(name):
+        return False
+    if name.startswith(f"{BASE}@"):
+        return cell.model != "mobilenet"
+    # A handful of calls is no work for several processes.
+    return cell.model == "softmax" and ("--processes" not in name or cell.in_flight >= 128)
 
 
 def expected_s(agenda: Sequence[Entry]) -> float:

@@ -30,7 +30,6 @@ _CLIENTS = (1, 2, 3)
 _READY_S = 120.0
 _CAPACITY_S = 1.5
 _BUSY_CLIENTS = 2 * SLOW_ROWS
-_IDLE_S = 3.0
 _SETTLE_S = 0.3
 _QUESTIONS = 16
 
@@ -133,7 +132,7 @@ class Arena:
         for server in servers:
             server.stop()
 
-    def one_round(self, round_number: int, loads: Sequence[float], seconds: float) -> None:
+    def one_round(self, round_number: int, loads: Sequence[float], seconds: float, idle_s: float) -> None:
         """The capacity, every server alone with a few callers, and every server under every load."""
         run_s = self._run_s()
         say(f"round {round_number + 1}: a run takes {run_s * 1e3:.2f} ms")
@@ -141,9 +140,9 @@ class Arena:
         turn = round_number % max(len(names), 1)
         names = [*names[turn:], *names[:turn]]
         for clients, name in itertools.product(_CLIENTS, names):
-            self._idle(name, round_number, clients, run_s, min(seconds, _IDLE_S))
+            self._idle(name, round_number, clients, run_s, idle_s)
         for name in names:
-            self._busy(name, round_number, SLOW_ROWS / run_s, min(seconds, _IDLE_S))
+            self._busy(name, round_number, SLOW_ROWS / run_s, idle_s)
         for number, load in enumerate(loads):
             # Again, since a machine's speed wanders; and the same moments for everybody.
             capacity = SLOW_ROWS / self._run_s()

@@ -15,7 +15,7 @@ from bench.environment import Cache
 from bench.places import Installed, Place
 from bench.processes import NoLine, Server, free_port
 from bench.protocols import FRAME_BYTES, V2, BadAnswer, v2_response
-from bench.rivals import RIVALS, Rival
+from bench.rivals import Rival
 from bench.workload import Model
 
 _READY_S = 120.0
@@ -33,6 +33,7 @@ class Contender:
     """A rival whose server runs.
 
     Attributes:
+        installed: what it was started from.
         address: ``HOST:PORT``; of no use for the bare loop.
         answer_bytes: of a right answer as h2load counts them, by the rows of the call.
         idle_cores: what it used while nobody called.
@@ -40,6 +41,7 @@ class Contender:
     """
 
     rival: Rival
+    installed: Installed
     server: Server
     address: str
     answer_bytes: dict[int, int] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Contest:
         for contender in self.contenders:
             contender.server.stop()
 
-    def enter(self, rivals: Mapping[str, Installed]) -> dict[str, str]:
+    def enter(self, rivals: Sequence[tuple[Rival, Installed]]) -> dict[str, str]:
         """Start the rivals' servers, and check their answers, alone and under load.
 
         All are started at once, since each spends much of its start waiting. Those that are busy with
@@ -95,7 +97,7 @@ class Contest:
         Returns:
             Why those that do not start, or do not answer right, are not among `contenders`; by name.
         """
-        started = {name: self._start(RIVALS[name], installed) for name, installed in rivals.items()}
+        started = {rival.name: self._start(rival, installed) for rival, installed in rivals}
         # From here on they are stopped with the contest, whatever happens.
         self.contenders = list(started.values())
         refused: dict[str, str] = {}
@@ -116,6 +118,23 @@ class Contest:
                 contender.frozen = True
                 contender.server.freeze()
         return refused
+
+    def revive(self, contender: Contender) -> str:
+        """Start a server again that has ended by itself; returns its last words.
+
+        Triton does so now and then, and whoever is measured with it in a round would have nobody to be
+        compared with any more.
+
+        Raises:
+            BadAnswer, NoLine: it does not come back.
+        """
+        last_words = contender.server.last_words()
+        # Whatever it has left behind.
+        contender.server.stop()
+        again = self._start(contender.rival, contender.installed)
+        contender.server, contender.address = again.server, again.address
+        self._wait_until_ready(contender)
+        return last_words
 
     def check(self, contender: Contender) -> None:
         """Ask every question, and see that neighbours do not disturb the answers.
@@ -156,8 +175,9 @@ class Contest:
 
     def _start(self, rival: Rival, installed: Installed) -> Contender:
         place = Place(self._cache, installed, self.model, self._folder, free_port(), self._sizes)
-        server = Server(rival.launch(place), self._cache.at("logs", f"{rival.name}-{self.model.name}.log"))
-        return Contender(rival, server, f"127.0.0.1:{place.port}")
+        log = self._cache.at("logs", f"{rival.name.replace(' ', '-')}-{self.model.name}.log")
+        server = Server(rival.launch(place), log)
+        return Contender(rival, installed, server, f"127.0.0.1:{place.port}")
 
     def _wait_until_ready(self, contender: Contender) -> None:
         rival, server = contender.rival, contender.server

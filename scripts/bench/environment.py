@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import fcntl
 import importlib.metadata
 import os
 import platform
@@ -9,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _PIP_S = 1800
+
+CACHE = Path(os.environ.get("BENCH_CACHE") or ROOT / ".bench")
+"""Where it lies unless a command is told; several checkouts can share what is installed there."""
 
 DEBIAN = {
     # what is looked for: (the package that has it, what it is needed for)
@@ -47,6 +53,17 @@ class Cache:
         return path
 
 
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """`--cache DIR`, which all commands of the benchmark have."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=CACHE,
+        help="what is installed and made (default: $BENCH_CACHE, or .bench in the checkout)",
+    )
+
+
 def venv(cache: Cache, name: str, requirements: Sequence[str], *, dependencies: bool = True) -> Path:
     """A virtual environment with `requirements`, made where it is not there; returns its python.
 
@@ -56,14 +73,27 @@ def venv(cache: Cache, name: str, requirements: Sequence[str], *, dependencies: 
     folder = cache.at("venvs", name)
     python, stamp = folder / "bin" / "python", folder / "installed"
     wanted = "\n".join([platform.python_version(), str(dependencies), *requirements])
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    print(f"installing {', '.join(requirements)} into a virtual environment", file=sys.stderr, flush=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    options = ["--disable-pip-version-check", "--quiet", *([] if dependencies else ["--no-deps"])]
-    _run([str(python), "-m", "pip", "install", *options, *requirements])
-    stamp.write_text(wanted)
+    with alone(folder):
+        if stamp.exists() and stamp.read_text() == wanted:
+            return python
+        print(f"installing {', '.join(requirements)} into a virtual environment", file=sys.stderr, flush=True)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        options = ["--disable-pip-version-check", "--quiet", *([] if dependencies else ["--no-deps"])]
+        _run([str(python), "-m", "pip", "install", *options, *requirements])
+        stamp.write_text(wanted)
     return python
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Two commands may share a cache: neither may install where the other does, or measure while it does."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path.name}: waiting for another command", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def draw(cache: Cache, module: str, source: Path, folder: Path) -> None:

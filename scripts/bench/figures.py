@@ -51,6 +51,34 @@ class Run:
 
 Figure = Callable[[Run], "float | None"]
 
+TAIL_CALLS = 10_000
+"""That a p99.9 needs: ten calls were slower then, and a single unlucky one says nothing."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The slowest calls of a rival in a cell, of all rounds together: one round has too few.
+
+    Attributes:
+        calls: that were answered right.
+        p999_ms: the latency that 999 of 1,000 of them had at most.
+    """
+
+    rival: str
+    cell: Cell
+    calls: int
+    p999_ms: float
+
+    @property
+    def known(self) -> bool:
+        """Are they enough?"""
+        return self.calls >= TAIL_CALLS
+
+
+def tail(tails: Iterable[Tail], rival: str, cell: Cell) -> Tail | None:
+    """None: it was not looked at."""
+    return next((found for found in tails if (found.rival, found.cell) == (rival, cell)), None)
+
 
 @dataclass(frozen=True)
 class Spread:

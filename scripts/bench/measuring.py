@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
 from bench import h2load
 from bench.agenda import Entry
 from bench.contest import Contender, Contest
 from bench.environment import Cache
-from bench.figures import Run
+from bench.figures import Run, Tail
 from bench.processes import NoLine
-from bench.workload import BATCH_ROWS
+from bench.workload import BATCH_ROWS, Cell
 from hotgraph_protos.open_inference import ModelStatisticsRequest, ModelStatisticsResponse
+
+Latencies = NDArray[np.float64]
+"""Seconds; float64 [calls]."""
 
 _BARE_SPARE_S = 120.0
 _STATISTICS = "/inference.GRPCInferenceService/ModelStatistics"
@@ -43,18 +49,31 @@ class Sample:
     statistics: Statistics | None
 
 
-def measure(cache: Cache, contest: Contest, contender: Contender, entry: Entry, round_number: int) -> Run:
-    """Measure once. What goes wrong is in the run's `failure`."""
+def measure(
+    cache: Cache, contest: Contest, contender: Contender, entry: Entry, round_number: int
+) -> tuple[Run, Latencies]:
+    """Measure once. What goes wrong is in the run's `failure`; latencies are empty then."""
     run = Run(contender.rival.name, entry.cell, round_number)
+    none = np.empty(0)
     with contender.awake():
         if contender.server.ended:
-            return replace(run, failure=f"the server has ended: {contender.server.last_words()}")
+            return replace(run, failure=f"the server has ended: {contender.server.last_words()}"), none
         try:
             if contender.rival.protocol is None:
-                return _run_bare(contender, run, entry.seconds)
+                return _run_bare(contender, run, entry.seconds), none
             return _run_load(cache, contest, contender, run, entry)
         except (h2load.LoadFailed, NoLine, grpc.RpcError) as error:
-            return replace(run, failure=str(error).splitlines()[0])
+            return replace(run, failure=str(error).splitlines()[0]), none
+
+
+def tails_of(latencies: Mapping[tuple[str, Cell], Sequence[Latencies]]) -> list[Tail]:
+    """Of each rival and cell, over all its rounds."""
+    found: list[Tail] = []
+    for (rival, cell), rounds in latencies.items():
+        every = np.concatenate(rounds)
+        if len(every):
+            found.append(Tail(rival, cell, len(every), float(np.percentile(every, 99.9)) * 1e3))
+    return found
 
 
 def duty(first: Statistics | None, last: Statistics | None) -> float | None:
@@ -84,7 +103,9 @@ def run_ms(first: Statistics | None, last: Statistics | None) -> float | None:
     return (last.run_ns - first.run_ns) / 1e6 / (last.runs - first.runs)
 
 
-def _run_load(cache: Cache, contest: Contest, contender: Contender, run: Run, entry: Entry) -> Run:
+def _run_load(
+    cache: Cache, contest: Contest, contender: Contender, run: Run, entry: Entry
+) -> tuple[Run, Latencies]:
     cell, seconds, warm_up_s = entry.cell, entry.seconds, entry.warm_up_s
     log = cache.at("logs", "h2load.log")
     log.unlink(missing_ok=True)
@@ -104,7 +125,7 @@ def _run_load(cache: Cache, contest: Contest, contender: Contender, run: Run, en
     if protocol is not None and protocol.grpc:
         load.check_sizes(contender.answer_bytes[cell.rows], cell.in_flight)
     calls = load.calls_between(first.at, last.at)
-    return replace(
+    measured = replace(
         run,
         calls_per_s=load.calls_per_s(cell.in_flight),
         p50_ms=load.latency_ms(50),
@@ -117,6 +138,7 @@ def _run_load(cache: Cache, contest: Contest, contender: Contender, run: Run, en
         rows_per_run=rows_per_run(first.statistics, last.statistics),
         run_ms=run_ms(first.statistics, last.statistics),
     )
+    return measured, load.latency_s
 
 
 def _run_bare(contender: Contender, run: Run, seconds: float) -> Run:

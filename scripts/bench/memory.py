@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import h2load, large_models_report, report
+from bench import environment, h2load, large_models_report, report
 from bench.contest import Contest
-from bench.environment import ROOT, Cache
+from bench.environment import Cache
 from bench.large_models import measure_large_models
 from bench.models import make_models, questions_of
 from bench.options import MODEL_NAMES
@@ -57,9 +57,7 @@ def main() -> int:
     )
     add("--large", action="store_true", help="measure what large models cost instead")
     add("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    add(
-        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
-    )
+    environment.add_cache_option(parser)
     given = parser.parse_args()
     # A plain end would leave the server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -98,7 +96,7 @@ def measure_memory(cache: Cache, name: str, model: Model, steps: Sequence[int], 
     resident: list[int] = []
     sent = 0
     with Contest(cache, model, folder, questions_of(folder, CALL_ROWS)) as contest:
-        refused = contest.enter({name: RIVALS[name].set_up(cache)})
+        refused = contest.enter([(RIVALS[name], RIVALS[name].set_up(cache))])
         if refused:
             raise h2load.LoadFailed(refused[name])
         (contender,) = contest.contenders

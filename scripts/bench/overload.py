@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import environment, overload_report
 from bench.arena import CONTENDERS, DEADLINE_S, Arena, say
-from bench.environment import ROOT, Cache, CannotSetUp
+from bench.environment import Cache, CannotSetUp
 from bench.overload_results import Overload
 from bench.wire import DecodeHeaders
 from bench.workload import SLOW, SLOW_ROWS
@@ -65,10 +65,15 @@ def main() -> int:
     )
     add("--rounds", type=int, default=3, metavar="N", help="how often everybody is measured (default: 3)")
     add("--seconds", type=float, default=5.0, metavar="S", help="of each load (default: 5)")
-    add("--out", type=Path, metavar="DIR", help="folder for the results (default: results/ in the cache)")
     add(
-        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
+        "--idle-seconds",
+        type=float,
+        default=3.0,
+        metavar="S",
+        help="of each measurement of callers who wait for their answers (default: 3)",
     )
+    add("--out", type=Path, metavar="DIR", help="folder for the results (default: results/ in the cache)")
+    environment.add_cache_option(parser)
     given = parser.parse_args()
     chosen = given.rivals.split(",")
     if not set(chosen) <= set(CONTENDERS):
@@ -77,8 +82,8 @@ def main() -> int:
         loads = tuple(float(load) for load in given.loads.split(","))
     except ValueError:
         parser.error(f"--loads: {given.loads!r} are no numbers with commas between them")
-    if min(loads) <= 0 or given.rounds < 1 or given.seconds <= 0:
-        parser.error("--loads, --rounds and --seconds must be above 0")
+    if min(loads) <= 0 or given.rounds < 1 or min(given.seconds, given.idle_seconds) <= 0:
+        parser.error("--loads, --rounds, --seconds and --idle-seconds must be above 0")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         parser.error("two cores are needed: one for the server, one for the load")
@@ -109,7 +114,7 @@ def main() -> int:
         # The load has the other core to itself; servers were given theirs when they started.
         os.sched_setaffinity(0, {cores[1]})
         for round_number in range(given.rounds):
-            arena.one_round(round_number, loads, given.seconds)
+            arena.one_round(round_number, loads, given.seconds, min(given.seconds, given.idle_seconds))
             results.write(out / "overload.json")
     (out / "overload.md").write_text(overload_report.markdown(results))
     print(overload_report.markdown(results))

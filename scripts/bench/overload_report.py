@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.arrivals import Idle, Level, Outcome
 from bench.figures import Spread, spread
 from bench.overload_results import Overload
-from bench.report import number, spread_text, table
+from bench.report import Judged, marks_table, number, spread_text, table
 
 TITLES = {
     "hotgraph": "hotgraph",
@@ -15,8 +15,10 @@ TITLES = {
     "triton-timeout": "Triton 2.51, queue timeout",
     "triton-queue": "Triton 2.51, queue timeout and limit",
 }
-_GOODPUT = 0.95
+_GOODPUT = 0.9
 _LOAD = 3.0
+_CALLS = 30_000
+"""Fewer say too little of answers that are late once in thousands of calls."""
 
 
 def markdown(results: Overload) -> str:
@@ -28,7 +30,7 @@ def markdown(results: Overload) -> str:
         "# Overload",
         f"{when}\n\n- {facts}\n- {run}; medians over the rounds (least - greatest)",
         "## The marks",
-        marks_table(results),
+        marks_table(judged(results)),
         "## Under load",
         load_table(results),
         "## Callers who wait for their answers",
@@ -44,37 +46,31 @@ def markdown(results: Overload) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def marks_table(results: Overload) -> str:
+def judged(results: Overload) -> list[Judged]:
     """What hotgraph has set itself, and whether it is met."""
-    rows: list[list[str]] = []
+    found: list[Judged] = []
     goodput = _of(results, "hotgraph", _LOAD, lambda level: level.goodput)
     if goodput is not None:
-        met = goodput.median >= _GOODPUT
-        rows.append(
-            [
-                f"goodput at {_LOAD:g} times the capacity / capacity",
-                f"at least {_GOODPUT:g}",
-                spread_text(goodput),
-                _yes(met),
-            ]
-        )
+        measure = f"goodput at {_LOAD:g} times the capacity / capacity"
+        bound = f"at least {_GOODPUT:g}"
+        found.append(Judged(measure, bound, spread_text(goodput), goodput.median >= _GOODPUT))
     own = [level for level in results.levels if level.rival == "hotgraph"]
     if own:
         late, stalled = sum(level.late for level in own), sum(level.stalled for level in own)
         calls = sum(sum(level.ends.values()) for level in own)
-        of = f" of {number(calls)} calls"
-        rows.append(["answers after their deadline, all loads", "none", f"{late}{of}", _yes(not late)])
-        rows.append(
-            ["calls that ended 10 ms past their deadline", "none", f"{stalled}{of}", _yes(not stalled)]
-        )
+        of = f" of {number(calls)} calls" + f", {number(_CALLS)} are wanted" * (calls < _CALLS)
+        for measure, count in (
+            ("answers after their deadline, all loads", late),
+            ("calls that ended 10 ms past their deadline", stalled),
+        ):
+            found.append(Judged(measure, "none", f"{number(count)}{of}", not count))
     idle = [each for each in results.idle if each.rival == "hotgraph"]
     if idle:
         outliers = sum(each.outliers for each in idle)
         of = f" of {number(sum(each.calls for each in idle))} calls"
-        rows.append(
-            ["1 to 3 callers: longer than two runs and 10 ms", "none", f"{outliers}{of}", _yes(not outliers)]
-        )
-    return table(["measure", "mark", "measured", "met"], rows) if rows else "None was measured."
+        measure = "1 to 3 callers: longer than two runs and 10 ms"
+        found.append(Judged(measure, "none", f"{outliers}{of}", not outliers))
+    return found
 
 
 def load_table(results: Overload) -> str:
@@ -172,7 +168,3 @@ def _of(results: Overload, rival: str, load: float, figure: Callable[[Level], fl
 def _figure(results: Overload, rival: str, load: float, figure: Callable[[Level], float]) -> str:
     found = _of(results, rival, load, figure)
     return number(found.median if found else None)
-
-
-def _yes(met: bool) -> str:
-    return "yes" if met else "**no**"

@@ -14,10 +14,11 @@ from bench.workload import BATCH_ROWS, Model
 
 @dataclass(frozen=True)
 class Installed:
-    """What setting up gave: the python to run with, and the versions for the report."""
+    """What setting up gave: the python to run with, versions for the report, the checkout of our servers."""
 
     python: Path
     versions: Mapping[str, str] = field(default_factory=dict)
+    tree: Path = ROOT
 
 
 @dataclass(frozen=True)

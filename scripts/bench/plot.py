@@ -5,6 +5,7 @@ The pictures are SVG: small, sharp, and the same file for the same figures.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _COLOURS = {
     "bare": "#888888",
     "bare-frozen": "#bbbbbb",
 }
+_VARIANT_COLOURS = ("#6d6875", "#f4a261", "#2a9d8f", "#264653")
 _LIMITS = ("echo", "bare", "bare-frozen")
 
 
@@ -50,6 +52,12 @@ def draw(results: Results, model: str, path: Path) -> None:
     plt.close(figure)
 
 
+def _colours(results: Results) -> dict[str, str]:
+    """Of all who took part, hotgraph's variants among them."""
+    variants = sorted({run.rival for run in results.runs} - set(_COLOURS))
+    return {**_COLOURS, **dict(zip(variants, itertools.cycle(_VARIANT_COLOURS), strict=False))}
+
+
 def _points(results: Results, rival: str, model: str, rows: int) -> list[Cell]:
     cells = {run.cell for run in results.runs if run.rival == rival and not run.failure}
     return sorted(
@@ -58,7 +66,7 @@ def _points(results: Results, rival: str, model: str, rows: int) -> list[Cell]:
 
 
 def _throughput(axes: Any, results: Results, model: str, rows: int) -> None:
-    for rival, colour in _COLOURS.items():
+    for rival, colour in _colours(results).items():
         cells = _points(results, rival, model, rows)
         spreads = [of(results.runs, rival, cell, lambda run: run.calls_per_s) for cell in cells]
         known = [(cell.in_flight, spread) for cell, spread in zip(cells, spreads, strict=True) if spread]
@@ -84,7 +92,7 @@ def _throughput(axes: Any, results: Results, model: str, rows: int) -> None:
 
 def _latency(axes: Any, results: Results, model: str, rows: int) -> None:
     """A line at the median, dots at the 99th percentile."""
-    for rival, colour in _COLOURS.items():
+    for rival, colour in _colours(results).items():
         cells = _points(results, rival, model, rows)
         if rival in _LIMITS or not cells:
             continue

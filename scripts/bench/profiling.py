@@ -82,9 +82,7 @@ def main() -> int:
         metavar="FILE.svg",
         help="where the flame graph goes (default: results/flame-MODEL.svg in the cache)",
     )
-    add(
-        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
-    )
+    environment.add_cache_option(parser)
     given = parser.parse_args()
     # A plain end would leave the server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -98,7 +96,7 @@ def main() -> int:
         return 1
     folder = cache.folder / "models" / model.name
     with Contest(cache, model, folder, questions_of(folder, CALL_ROWS)) as contest:
-        refused = contest.enter({given.rival: RIVALS[given.rival].set_up(cache)})
+        refused = contest.enter([(RIVALS[given.rival], RIVALS[given.rival].set_up(cache))])
         if refused:
             print(f"cannot profile: {refused[given.rival]}", file=sys.stderr)
             return 1

@@ -8,10 +8,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench import environment, overload_results, readme, report, results
+from bench import environment, overload_report, overload_results, readme, report, results
 from bench.environment import ROOT, Cache
+from bench.readme import Measured
 
-PERFORMANCE = ROOT / "docs" / "performance"
+PERFORMANCE = ROOT / readme.FOLDER
+WHOLE = PERFORMANCE / readme.WHOLE
 README = ROOT / "README.md"
 _MODULES = {"results.json": "bench.plot", "overload.json": "bench.plot_overload"}
 _AS_IS = ("swap.json", "memory.json")
@@ -26,7 +28,11 @@ files differ. After a measurement:
 
   scripts/bench/run --marks && scripts/bench/overload &&
   scripts/bench/swap --json .bench/results/swap.json &&
-  scripts/bench/memory --large --json .bench/results/memory.json && scripts/bench/report --take"""
+  scripts/bench/memory --large --json .bench/results/memory.json && scripts/bench/report --take
+
+Or, in ten minutes: scripts/bench/run --quick --publish. What a quick run leaves out stays in the section,
+under the date and revision of the last whole run, which moves to docs/performance/whole; the next whole run
+takes its place again."""
 
 
 def main() -> int:
@@ -50,9 +56,7 @@ def main() -> int:
         metavar="DIR",
         help="where it lies (default: results/ in the cache)",
     )
-    add(
-        "--cache", type=Path, metavar="DIR", default=ROOT / ".bench", help="(default: .bench in the checkout)"
-    )
+    environment.add_cache_option(parser)
     given = parser.parse_args()
     source = given.source or given.cache / "results"
     if not given.readme and not given.take:
@@ -61,29 +65,58 @@ def main() -> int:
         print(report.markdown(results.read(source / "results.json")))
         return 0
     if given.take:
-        _take(Cache(given.cache.resolve()), source)
+        take(Cache(given.cache.resolve()), source)
+        return 0
     if not (PERFORMANCE / "results.json").exists():
         parser.error("docs/performance has no results.json: --take puts one there")
+    _write_readme()
+    return 0
+
+
+def _write_readme() -> None:
     README.write_text(readme.replaced(README.read_text(), made_section()))
     print("README.md: written", file=sys.stderr)
-    return 0
+    page = (PERFORMANCE / "README.md").read_text()
+    for each in missed():
+        if each not in page:
+            print(f"docs/performance/README.md has no word about what was missed: {each}", file=sys.stderr)
 
 
 def made_section() -> str:
     """The README's section, from the files in docs/performance."""
-    overload = PERFORMANCE / "overload.json"
-    return readme.section(
-        results.read(PERFORMANCE / "results.json"),
+    swap, memory = (
+        json.loads(file.read_text()) if file.exists() else None for file in map(PERFORMANCE.joinpath, _AS_IS)
+    )
+    run = measured(PERFORMANCE, readme.FOLDER)
+    assert run is not None
+    return readme.section(run, swap, memory, measured(WHOLE, f"{readme.FOLDER}/{readme.WHOLE}"))
+
+
+def missed() -> list[str]:
+    """The marks of the last run, quick or whole, that are not reached; as its tables call them."""
+    run = measured(PERFORMANCE, readme.FOLDER)
+    if run is None:
+        return []
+    found = report.judged(run.results) + (overload_report.judged(run.overload) if run.overload else [])
+    return [each.measure for each in found if not each.met]
+
+
+def measured(folder: Path, called: str) -> Measured | None:
+    """The run whose files lie there; None: there is none."""
+    if not (folder / "results.json").exists():
+        return None
+    overload = folder / "overload.json"
+    return Measured(
+        results.read(folder / "results.json"),
         overload_results.read(overload) if overload.exists() else None,
-        *(
-            json.loads(file.read_text()) if file.exists() else None
-            for file in map(PERFORMANCE.joinpath, _AS_IS)
-        ),
+        called,
     )
 
 
-def _take(cache: Cache, source: Path) -> None:
+def take(cache: Cache, source: Path) -> None:
+    """Put what was measured into docs/performance, draw it, and write the README's section."""
     PERFORMANCE.mkdir(parents=True, exist_ok=True)
+    _make_way(source)
     for name, module in _MODULES.items():
         if (source / name).exists():
             shutil.copyfile(source / name, PERFORMANCE / name)
@@ -93,6 +126,24 @@ def _take(cache: Cache, source: Path) -> None:
         if (source / name).exists():
             shutil.copyfile(source / name, PERFORMANCE / name)
             print(f"docs/performance: {name}", file=sys.stderr)
+    _write_readme()
+
+
+def _make_way(source: Path) -> None:
+    """A quick run does not take a whole one's place: its files go into a folder of their own."""
+    new, old = measured(source, ""), measured(PERFORMANCE, "")
+    if new is None or old is None:
+        return
+    if not new.results.quick:
+        shutil.rmtree(WHOLE, ignore_errors=True)
+    elif old.results.quick:
+        # What the new run has not measured anew is not its own.
+        (PERFORMANCE / "overload.json").unlink(missing_ok=True)
+    else:
+        WHOLE.mkdir(exist_ok=True)
+        for name in (*_MODULES, *(picture.name for picture in PERFORMANCE.glob("*.svg"))):
+            if (PERFORMANCE / name).exists():
+                (PERFORMANCE / name).replace(WHOLE / name)
 
 
 if __name__ == "__main__":

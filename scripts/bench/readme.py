@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bench import large_models_report, overload_report, swap_report
-from bench.figures import Figure, of
+from bench.figures import TAIL_CALLS, Figure, of
 from bench.overload_results import Overload
-from bench.report import judged, marks_table, number, perf_analyzer_rows, table
+from bench.report import beside_itself, judged, marks_table, number, perf_analyzer_rows, table, tail_text
 from bench.results import Results
-from bench.rivals import NOT_TO_BE_HAD, RIVALS
+from bench.rivals import NOT_TO_BE_HAD, in_order, title
 from bench.workload import Cell
 
 BEGIN = "<!-- performance: made by scripts/bench/report --readme; do not edit -->"
 END = "<!-- end of performance -->"
-_FOLDER = "docs/performance"
+FOLDER = "docs/performance"
+WHOLE = "whole"
+"""The folder in it that keeps the last whole run where a quick one came later."""
 _LINE = 105
 _FEWEST = 3
 """Rounds that make a measurement."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run of the benchmark, and where its files and pictures lie."""
+
+    results: Results
+    overload: Overload | None
+    folder: str = FOLDER
 
 
 class NoPlace(Exception):
@@ -40,23 +52,30 @@ def replaced(readme: str, text: str) -> str:
 
 
 def section(
-    results: Results,
-    overload: Overload | None,
+    run: Measured,
     swap: Mapping[str, Any] | None = None,
     large_models: Mapping[str, Any] | None = None,
+    whole: Measured | None = None,
 ) -> str:
-    """Heading and all. Pictures are named after the models, in docs/performance."""
+    """Heading and all. Pictures are named after the models.
+
+    Args:
+        whole: an earlier run, from which comes, under its own date, what `run` did not measure.
+    """
+    results, overload = run.results, run.overload
     parts = [
         "## Performance",
-        _introduction(results),
-        marks_table(results, notes=False),
-        _calls(results, "softmax", "A 784x10 softmax: what a call costs"),
-        _calls(results, "mobilenet", "MobileNetV2, 224x224: how much of the machine computes"),
+        _introduction(results, overload is not None, whole is not None),
+        marks_table(judged(results)),
+        _calls(run, "softmax"),
+        _calls(run, "mobilenet"),
+        _beside_itself(results),
         _perf_analyzer(results),
-        _overload(overload),
+        _overload(run),
+        _earlier(run, whole),
         swap_report.section(swap or {}),
         large_models_report.section(large_models or {}),
-        _settings(results, overload),
+        _settings(run, whole),
     ]
     return "\n\n".join(_wrapped(part) for part in parts if part)
 
@@ -69,17 +88,21 @@ def _wrapped(text: str) -> str:
     )
 
 
-def _introduction(results: Results) -> str:
-    met, missed = judged(results)
+def _introduction(results: Results, overload: bool, whole: bool) -> str:
+    verdicts = [each.met for each in judged(results)]
+    met, missed = verdicts.count(True), verdicts.count(False)
     machine, versions = results.machine, results.versions
     kind = f"{machine.get('cores', '?')} cores of {machine.get('processor', 'a processor')}"
     software = f"Python {machine.get('python', '?')}, TensorFlow {versions.get('tensorflow', '?')}"
     trial = f"**{results.rounds} round(s): a trial and no measurement.** " if results.rounds < _FEWEST else ""
     verdict = f"{met} of the {met + missed} marks are met, and those that are not say so." if missed else ""
+    how = "`scripts/bench/run --quick`" if results.quick else "`scripts/bench/run --marks`"
+    how += " and `scripts/bench/overload`" * (overload and not results.quick)
+    earlier = " What it leaves out was measured before, and stands below under its own date." * whole
     return (
-        f"{trial}What follows was measured by `scripts/bench/run --marks` and `scripts/bench/overload` "
+        f"{trial}What follows was measured by {how} "
         f"({results.started[:10]}, {kind}, {machine.get('distribution', '?')}, {software}, "
-        f"grpcio {versions.get('grpcio', '?')}). Servers and load shared the cores, took turns, and "
+        f"grpcio {versions.get('grpcio', '?')}).{earlier} Servers and load shared the cores, took turns, and "
         f"had their answers checked. A mark is a ratio within one round; shown are the median over "
         f"{results.rounds} round{'s' * (results.rounds != 1)} and, in parentheses, the least and the "
         f"greatest. "
@@ -87,30 +110,52 @@ def _introduction(results: Results) -> str:
     ).rstrip()
 
 
-def _calls(results: Results, model: str, title: str) -> str:
+_MODELS = {
+    "softmax": "A 784x10 softmax: what a call costs",
+    "mobilenet": "MobileNetV2, 224x224: how much of the machine computes",
+}
+
+
+def _calls(run: Measured, model: str, *, level: str = "###") -> str:
     """Throughput and latency of single-row calls, by rival and by number in flight."""
+    results = run.results
     rivals: dict[Cell, set[str]] = {}
-    for run in results.runs:
-        if run.cell.model == model and run.cell.rows == 1 and not run.failure:
-            rivals.setdefault(run.cell, set()).add(run.rival)
+    for each in results.runs:
+        if each.cell.model == model and each.cell.rows == 1 and not each.failure:
+            rivals.setdefault(each.cell, set()).add(each.rival)
     # A number in flight at which hotgraph alone was measured compares nothing.
     cells = sorted((cell for cell in rivals if len(rivals[cell]) > 2), key=lambda cell: cell.in_flight)
     if not cells:
         return ""
     rows: list[list[str]] = []
-    for rival in RIVALS.values():
-        if not any(run.rival == rival.name and run.cell in cells for run in results.runs):
-            continue
-        row = [rival.title]
+    for rival in in_order(each.rival for each in results.runs if each.cell in cells):
+        row = [title(rival)]
         for cell in cells:
-            rate = _median(results, rival.name, cell, lambda run: run.calls_per_s)
-            p50 = _median(results, rival.name, cell, lambda run: run.p50_ms or None)
-            row.append(rate if p50 == "-" else f"{rate} ({p50})")
+            rate = _median(results, rival, cell, lambda run: run.calls_per_s)
+            p50 = _median(results, rival, cell, lambda run: run.p50_ms or None)
+            p999 = f"; {tail_text(results.tails, rival, cell)}" * bool(results.tails)
+            row.append(rate if p50 == "-" else f"{rate} ({p50}{p999})")
         rows.append(row)
     head = ["", *(f"{cell.in_flight} in flight" for cell in cells)]
-    what = f"### {title}\n\nCalls of one row answered per second and, in parentheses, median latency in ms."
-    picture = f"![{model}: throughput and latency against calls in flight]({_FOLDER}/plot-{model}.svg)"
-    return f"{what}\n\n{table(head, rows)}\n\n{picture}"
+    latency = "median latency in ms"
+    if results.tails:
+        latency = (
+            "the median and the 99.9th percentile of the latency in ms, the latter over all rounds (a dash: "
+            f"fewer than {number(TAIL_CALLS)} calls, too few for it)"
+        )
+    what = f"Calls of one row answered per second and, in parentheses, {latency}."
+    picture = f"![{model}: throughput and latency against calls in flight]({run.folder}/plot-{model}.svg)"
+    return "\n\n".join([f"{level} {_MODELS[model]}", what, table(head, rows), picture])
+
+
+def _beside_itself(results: Results) -> str:
+    found = beside_itself(results)
+    if not found:
+        return ""
+    return (
+        "### Beside itself\n\nhotgraph in units of itself with other flags, and of an earlier commit, within "
+        f"one round. More calls, and less of the other two, are better.\n\n{found}"
+    )
 
 
 def _median(results: Results, rival: str, cell: Cell, figure: Figure) -> str:
@@ -128,8 +173,8 @@ def _perf_analyzer(results: Results) -> str:
         "tfserving": "TensorFlow Serving",
     }
     found = perf_analyzer_rows(results.perf_analyzer)
-    rows = [[title, protocols[kind], *figures] for title, kind, *figures, why_not in found if not why_not]
-    failed = {f"{title}, {protocols[kind]}: {why_not}" for title, kind, *_, why_not in found if why_not}
+    rows = [[name, protocols[kind], *figures] for name, kind, *figures, why_not in found if not why_not]
+    failed = {f"{name}, {protocols[kind]}: {why_not}" for name, kind, *_, why_not in found if why_not}
     missing = f" No figures: {'; '.join(sorted(failed))}." if failed else ""
     return (
         "### A second opinion\n\nThe softmax again, called by NVIDIA's perf_analyzer 2.51, which takes more "
@@ -137,9 +182,11 @@ def _perf_analyzer(results: Results) -> str:
     )
 
 
-def _overload(overload: Overload | None) -> str:
+def _overload(run: Measured) -> str:
+    overload = run.overload
     if overload is None:
         return ""
+    loads = {level.load for level in overload.levels}
     return "\n\n".join(
         [
             "### More than it can do",
@@ -147,23 +194,52 @@ def _overload(overload: Overload | None) -> str:
             f"moments, with {overload.deadline_ms:.0f} ms to be answered in, however many are waiting. The "
             "capacity is 8 calls in the time of a run, as a bare loop over the graph takes it. The server "
             "has one core, the load another.",
-            overload_report.marks_table(overload),
-            f"![goodput against load]({_FOLDER}/overload.svg)",
-            overload_report.goodput_table(overload),
+            marks_table(overload_report.judged(overload)),
+            # One load is in the marks, and no line.
+            *(_under_load(run, overload) if len(loads) > 1 else []),
             overload_report.closed_text(overload),
         ]
     )
 
 
-def _settings(results: Results, overload: Overload | None) -> str:
-    lines = [f"- **{RIVALS[name].title}**: {text}" for name, text in results.settings.items()]
+def _under_load(run: Measured, overload: Overload) -> list[str]:
+    picture = f"![goodput against load]({run.folder}/overload.svg)"
+    return [picture, overload_report.goodput_table(overload)]
+
+
+def _earlier(run: Measured, whole: Measured | None) -> str:
+    """What the run did not measure, from one that did."""
+    if whole is None:
+        return ""
+    present = {each.measure for each in judged(run.results)}
+    marks = [each for each in judged(whole.results) if each.measure not in present]
+    parts = [
+        "### From the last whole run",
+        f"`scripts/bench/run --marks` and `scripts/bench/overload` of {whole.results.started[:10]}, revision "
+        f"{whole.results.revision or 'unknown'}, an older state of the server. Marks that were not measured "
+        "anew:",
+        marks_table(marks),
+        *(_calls(whole, model, level="####") for model in _MODELS),
+    ]
+    if whole.overload is not None:
+        now = {level.load for level in run.overload.levels} if run.overload else set()
+        if {level.load for level in whole.overload.levels} - now:
+            parts += ["#### More than it can do: all loads", *_under_load(whole, whole.overload)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _settings(run: Measured, whole: Measured | None) -> str:
+    results = run.results
+    settings = {**(whole.results.settings if whole else {}), **results.settings}
+    lines = [f"- **{title(name)}**: {settings[name]}" for name in in_order(settings)]
+    overload = whole.overload if whole and whole.overload else run.overload
     if overload is not None:
         lines += [
             f"- **{overload_report.TITLES[name]}** (overload): {text}"
             for name, text in overload.settings.items()
             if name != "triton"
         ]
-    lines += [f"- left out: {RIVALS[name].title}: {reason}" for name, reason in results.left_out.items()]
+    lines += [f"- left out: {title(name)}: {reason}" for name, reason in results.left_out.items()]
     lines += [f"- {note}" for note in results.notes]
     facts = ", ".join(f"{name} {value}" for name, value in (results.machine | results.versions).items())
     return "\n".join(
@@ -171,7 +247,7 @@ def _settings(results: Results, overload: Overload | None) -> str:
             "### Who took part, and how",
             "",
             f"{NOT_TO_BE_HAD} {results.load[0].upper()}{results.load[1:]}. The machine: {facts}; "
-            f"revision {results.revision or 'unknown'}. All figures: [{_FOLDER}]({_FOLDER}).",
+            f"revision {results.revision or 'unknown'}. All figures: [{FOLDER}]({FOLDER}).",
             "",
             "<details><summary>Settings of each</summary>",
             "",

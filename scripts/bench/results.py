@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Run
+from bench.figures import Run, Tail
 from bench.workload import Cell
 
 
@@ -48,6 +48,8 @@ class Results:
         load: how the calls were made, in words.
         perf_analyzer: its rows, as it gave them, and why others are missing.
         memory: see `Memory`.
+        tails: see `Tail`.
+        quick: `--quick` was asked for, and not all marks.
         startup: what startup.py found (``serve_s`` and ``bare_s``, one for each round, and more); empty
             where it was not asked.
     """
@@ -58,6 +60,7 @@ class Results:
     revision: str
     load: str
     rounds: int
+    quick: bool = False
     seconds: float = 0.0
     settings: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Results:
     idle_cores: dict[str, dict[str, float]] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     perf_analyzer: list[dict[str, Any]] = field(default_factory=list)
+    tails: list[Tail] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     startup: dict[str, Any] = field(default_factory=dict)
 
@@ -79,6 +83,7 @@ def read(path: Path) -> Results:
     """What `Results.write` wrote."""
     values = json.loads(path.read_text())
     values["runs"] = [Run(**{**run, "cell": Cell(**run["cell"])}) for run in values["runs"]]
+    values["tails"] = [Tail(**{**row, "cell": Cell(**row["cell"])}) for row in values.get("tails", [])]
     values["memory"] = [
         Memory(**{**row, "calls": tuple(row["calls"]), "resident": tuple(row["resident"])})
         for row in values.get("memory", [])

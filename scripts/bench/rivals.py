@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from bench.environment import ROOT, Cache
 from bench.places import Installed, Place, import_path, in_venv
 from bench.processes import Launch
 from bench.protocols import JSON, PREDICT, RAW, V2, Protocol
+from bench.variants import Variant, python_path
 from bench.workload import BATCH_ROWS, Cell, Model
 
 NOT_TO_BE_HAD = (
@@ -66,13 +67,35 @@ def hotgraph_launcher(*flags: str) -> Callable[[Place], Launch]:
     """How `hotgraph serve` is started, with these flags more."""
 
     def launch(place: Place) -> Launch:
-        path = [str(ROOT / folder) for folder in ("protos", "server", "client")]
         served = f"{place.model.name}={place.folder}"
         command = [sys.executable, "-m", "hotgraph_server", "serve", served, "--port", "0"]
         command += ["--admin-port", "0", *flags]
-        return Launch(command, {"PYTHONPATH": os.pathsep.join(path)})
+        return Launch(command, {"PYTHONPATH": python_path(place.installed.tree)})
 
     return launch
+
+
+def variant_rival(variant: Variant) -> Rival:
+    """It is called and measured as hotgraph is."""
+
+    def set_up(cache: Cache) -> Installed:
+        return Installed(Path(sys.executable), tree=variant.sources(cache))
+
+    launch = hotgraph_launcher(*variant.flags)
+    # Of several processes each tells its own figures, and who answers is chance.
+    whole = "--processes" not in variant.flags
+    return Rival(variant.name, variant.name, V2, variant.settings, set_up, launch, True, statistics=whole)
+
+
+def title(name: str) -> str:
+    """What a reader calls a rival, or a variant that only its own run knows."""
+    return RIVALS[name].title if name in RIVALS else name
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """As tables list them: hotgraph, its variants, and the others as they stand here. Each once."""
+    places = {name: place for place, name in enumerate(RIVALS)}
+    return sorted(set(names), key=lambda name: (places.get(name, 0), name))
 
 
 def _grpc_handlers(kind: str) -> Callable[[Place], Launch]:
@@ -170,7 +193,8 @@ RIVALS = {
             "Triton 2.51, Python backend",
             V2,
             f"the server from the wheel nvidia-pytriton 0.7.0, started by itself; dynamic_batching without a "
-            f"delay, {_BATCHES} rows, one CPU instance whose model.py {_CALLABLE}; numpy below 2",
+            f"delay, {_BATCHES} rows, one CPU instance whose model.py {_CALLABLE}, shared memory "
+            "that need not grow; numpy below 2",
             triton.set_up,
             triton.launch,
         ),

@@ -20,6 +20,10 @@ from bench.places import Installed, Place, import_path, in_venv
 from bench.processes import Launch, free_port
 from bench.workload import INPUT, OUTPUT
 
+_SHARED_BYTES = 256 * 2**20
+"""Of the memory that server and stub share. Triton's default is 1 MiB, which it enlarges under load; it was
+seen to end then (boost::interprocess::lock_exception; triton-inference-server/server, issue 8882)."""
+
 
 def launch(place: Place, batching: str = "dynamic_batching { }") -> Launch:
     """Start it on a model repository of one model, with these words about batching in its config.pbtxt."""
@@ -32,6 +36,7 @@ def launch(place: Place, batching: str = "dynamic_batching { }") -> Launch:
     _write_model(place, repository / place.model.name, packages, batching)
     command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
     command += ["--backend-directory", str(triton / "backends"), "--log-verbose", "0"]
+    command += ["--backend-config", f"python,shm-default-byte-size={_SHARED_BYTES}"]
     for endpoint in ("http", "metrics"):
         command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(free_port())]
     command += ["--grpc-address", "127.0.0.1", "--grpc-port", str(place.port)]
@@ -64,7 +69,7 @@ def _write_model(place: Place, folder: Path, packages: Path, batching: str) -> N
     version.mkdir(parents=True, exist_ok=True)
     shutil.copytree(place.saved_model, version / "saved_model", dirs_exist_ok=True)
     paths = [str(packages), *import_path().split(os.pathsep)]
-    version.joinpath("version.py").write_text(
+    version.joinpath("model.py").write_text(
         f"import sys\n\nsys.path[:0] = {paths!r}\nfrom bench.servers.triton_model import TritonPythonModel\n"
     )
     tensor = '{{ name: "{}" data_type: TYPE_FP32 dims: [ {} ] }}'

@@ -25,6 +25,7 @@ from hotgraph_server.observability.admin.guard import guarded
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
 from hotgraph_server.observability.log_settings import Logs
+from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.metrics.tfs import MetricsPage, counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
@@ -43,7 +44,7 @@ from hotgraph_server.rest.json_process_pool import JsonProcessPool
 from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.server import RestServer
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import GrpcServer
 from hotgraph_server.transport.service import Service
@@ -91,8 +92,8 @@ class Server:
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
         self.registry = Registry()
-        # Serving threads, queues and finishers share it.
-        self._batch_scope = BatchScope()
+        # The serving thread and the executors share it.
+        self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
         # What has ended may leave files behind that are not needed any more.
         self.repository = Repository(
@@ -103,7 +104,7 @@ class Server:
                 brings_of=records_in,
                 logged_of=logged_in,
                 cache=self._cache,
-                batch_scope=self._batch_scope,
+                leadership=self._leadership,
             ),
             look=look_at,
             ended=lambda: self.control.wake(),
@@ -192,7 +193,7 @@ class Server:
             services,
             self._gate.of_path if self._gate else None,
             self._inflight,
-            self._batch_scope,
+            self._leadership,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -299,7 +300,7 @@ class Server:
         port = self._settings.admin.admin_port
         if not port:
             return
-        pages = Pages(self.registry, self.repository.models, lambda: self.state, lost=self._lost)
+        pages = Pages(self.registry, self.repository.models, lambda: self.state, own=self._own_figures)
         host = self._settings.listen.host
         answer = guarded(
             pages.answer, self._gate.of if self._gate else None, loopback=exposure.is_loopback(host)
@@ -321,7 +322,7 @@ class Server:
             JsonProcessPool(settings.rest_processes, settings.rest_json_s),
             strict_shapes=self._settings.prediction.rest_checks_shapes,
         )
-        page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._lost)
+        page = MetricsPage(self.registry, lambda: self.state is State.LIVE, self._own_figures)
         rest = RestServer(
             self._settings.listen,
             settings,
@@ -335,8 +336,9 @@ class Server:
         self._rest = rest
         _LOG.info("REST port: http://%s/v1/models/", rest.address)
 
-    def _lost(self) -> Mapping[str, int]:
-        return {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
+    def _own_figures(self) -> OwnFigures:
+        lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
+        return OwnFigures(lost, self._leadership.turns)
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

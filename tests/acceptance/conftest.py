@@ -34,11 +34,14 @@ def versions(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
-@pytest.fixture(scope="session", params=["fast lane", "grpc's own way"])
+@pytest.fixture(
+    scope="session",
+    params=["fast lane", pytest.param("nobody leads", marks=pytest.mark.slow), "grpc's own way"],
+)
 def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions: Path) -> Iterator[str]:
     """HOST:PORT of the server; its models are called as in BUILDERS, and `digits`, and `versioned`.
 
-    Every test runs over both ways into the server: nobody may see a difference.
+    Every test runs over all ways into the server: nobody may see a difference.
     """
     from hotgraph_server.commands.builtin import digits_model
     from hotgraph_server.server import Server, Stopped
@@ -47,7 +50,11 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
     folders = {name: saved_models[name] for name in BUILDERS if name not in UNFIT}
     folders |= {"digits": digits_model(), "versioned": versions}
     models = tuple(ModelSettings(name, folder) for name, folder in folders.items())
-    listen = ListenSettings(port=0, fast_lane=request.param == "fast lane")
+    listen = ListenSettings(
+        port=0,
+        fast_lane=request.param != "grpc's own way",
+        lead="never" if request.param == "nobody leads" else "auto",
+    )
     server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0)))
     server.start()
     yield server.address

@@ -18,7 +18,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from bench import perf_analyzer
-from bench.environment import ROOT, Cache, CannotSetUp
+from bench.environment import CACHE, Cache, CannotSetUp
 
 from ..saved_models import SavedModels
 from .command import serve
@@ -112,7 +112,7 @@ def complete(report: Report) -> bool:
 def tool() -> perf_analyzer.Tool:
     """Fetched into the folder in which the benchmark keeps what it has fetched."""
     try:
-        return perf_analyzer.set_up(Cache(ROOT / ".bench"))
+        return perf_analyzer.set_up(Cache(CACHE))
     except CannotSetUp as error:
         pytest.fail(f"perf_analyzer is fetched from PyPI, and a library of it from Debian: {error}")
 

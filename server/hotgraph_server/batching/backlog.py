@@ -189,6 +189,16 @@ class Backlog:
         """Let all calls go."""
         return [call for lane in list(self.lanes.values()) for call in self._remove_all(lane)]
 
+    def next_graph_s(self) -> float:
+        """How long the run of all that waits is predicted to be in the graph, seconds; infinite: it is more
+        than one run."""
+        if len(self.lanes) != 1:
+            return math.inf
+        (lane,) = self.lanes.values()
+        if lane.rows > min(lane.max_rows, self._max_rows) or (len(lane.calls) > 1 and not lane.joins):
+            return math.inf
+        return self.load.graph_part * lane.flow.curve.predict(lane.rows)
+
     def choose(self, now: float, *, closing: bool) -> decisions.Choice:
         """What a free executor does at `now`; `closing`: no further calls will come."""
         if len(self.lanes) == 1 and not self._max_wait_s:
@@ -226,8 +236,7 @@ class Backlog:
         if len(batch) + len(expired) == len(lane.calls):
             self._remove_all(lane)
         else:
-            self._remove(lane, batch)
-            self._remove(lane, expired)
+            self._remove(lane, batch + expired if expired else batch)
         if batch:
             self._since_apart = 0 if lane.apart else self._since_apart + 1
             if fills:
@@ -302,19 +311,17 @@ class Backlog:
 
     def _remove(self, lane: Lane, calls: Sequence[Call]) -> int:
         """Let calls go that may wait in `lane`. Returns how many did."""
-        rows, nbytes, waiting = lane.rows, lane.nbytes, len(lane.calls)
-        if self._policies is None:
-            for call in calls:
-                lane.remove(call)
-        else:
-            self._policies.left([call for call in calls if lane.remove(call)])
+        rows, nbytes = lane.rows, lane.nbytes
+        removed = lane.remove(calls)
+        if self._policies is not None:
+            self._policies.left(removed)
         self.rows -= rows - lane.rows
         self.nbytes -= nbytes - lane.nbytes
-        removed = waiting - len(lane.calls)
-        self.calls -= removed
-        self.apart -= removed if lane.apart else 0
+        self.calls -= len(removed)
+        if lane.apart:
+            self.apart -= len(removed)
         self._recount(lane)
-        return removed
+        return len(removed)
 
     def _remove_all(self, lane: Lane) -> list[Call]:
         self.rows -= lane.rows

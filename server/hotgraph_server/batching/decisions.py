@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve
@@ -31,8 +32,7 @@ in four a caller whose calls keep failing hears of it soon, and the others, who 
 notice."""
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """What a free executor does now.
 
     Attributes:

@@ -135,8 +135,8 @@ def cut(
         ValueError: an output does not have the rows that went in, so that it cannot be said whose they
             are. The signature said otherwise.
     """
-    if len(calls) == 1 and joining.plain:
-        return [outputs]
+    if joining.plain:
+        return [outputs] if len(calls) == 1 else _cut_plainly(calls, outputs)
     rows = sum([call.rows for call in calls])
     ran = rows_to_run(rows, joining)
     if len(calls) == 1 and ran == rows:
@@ -145,10 +145,7 @@ def cut(
     whole = joining.whole_outputs
     for alias, output in zip(aliases, outputs, strict=True):
         if alias not in whole and (output.ndim == 0 or output.shape[0] != ran):
-            raise ValueError(f"{ran} rows went in, output {alias!r} has shape {list(output.shape)}")
-    if joining.plain and rows == len(calls):
-        # One row each: numpy makes the views, one [1, ...] after the other.
-        return list(zip(*[output[:, None] for output in outputs], strict=True))
+            raise _other_rows(ran, alias, output)
     answers: list[Sequence[Array]] = []
     start = 0
     for call in calls:
@@ -162,6 +159,31 @@ def cut(
         answers.append(answer)
         start = end
     return answers
+
+
+def _cut_plainly(calls: Sequence[HasRows], outputs: Sequence[Array]) -> list[Sequence[Array]]:
+    """`cut` of what was joined one below the other, which is on the path of nearly every batch."""
+    sizes = [call.rows for call in calls]
+    rows, each = sum(sizes), sizes[0]
+    for alias, output in zip(calls[0].outputs, outputs, strict=True):
+        if output.ndim == 0 or output.shape[0] != rows:
+            raise _other_rows(rows, alias, output)
+    if sizes.count(each) == len(sizes):
+        # numpy makes the views, one [each, ...] after the other.
+        return list(
+            zip(*[output.reshape(len(sizes), each, *output.shape[1:]) for output in outputs], strict=True)
+        )
+    answers: list[Sequence[Array]] = []
+    start = 0
+    for size in sizes:
+        end = start + size
+        answers.append([output[start:end] for output in outputs])
+        start = end
+    return answers
+
+
+def _other_rows(rows: int, alias: str, output: Array) -> ValueError:
+    return ValueError(f"{rows} rows went in, output {alias!r} has shape {list(output.shape)}")
 
 
 def _concatenate(arrays: Sequence[Array]) -> Array:

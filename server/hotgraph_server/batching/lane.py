@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.cost import CostCurve
@@ -118,13 +118,13 @@ class Lane:
             self.has_deadlines = True
         call.waits_in = self
 
-    def remove(self, call: Call) -> bool:
-        """Let a call go. Returns whether it was waiting here."""
-        if self.calls.pop(call, None) is None:
-            return False
-        self.rows -= call.rows - call.rows_done
-        self.nbytes -= call.nbytes
-        return True
+    def remove(self, calls: Iterable[Call]) -> list[Call]:
+        """Let calls go. Returns those that were waiting here."""
+        waiting = self.calls
+        removed = [call for call in calls if waiting.pop(call, None) is not None]
+        self.rows -= sum([call.rows - call.rows_done for call in removed])
+        self.nbytes -= sum([call.nbytes for call in removed])
+        return removed
 
     def take_all(self) -> list[Call]:
         """Empty the lane."""

@@ -21,6 +21,9 @@ from hotgraph_server.tensors import Array
 # Callers choose shapes, so what is known of them is forgotten at some point. The curves are kept apart.
 _MAX_FLOWS = 1024
 
+# The part of the graph is forgotten over about so many runs. A guess.
+_PART_OVER = 16
+
 
 class LoadEstimate:
     """The present run and the work of the lanes of one backlog, and the cost curves that say how much it is.
@@ -31,11 +34,14 @@ class LoadEstimate:
 
     Attributes:
         free_at: predicted end of the present run, monotonic seconds; -infinite: there is none.
+        graph_part: of a run's time, so much is spent in the graph, on average; the rest is Python.
         uncounted: lanes to which calls have come, or which some have left, since `waiting_s` was last asked.
     """
 
     def __init__(self, levels: int, max_rows: int) -> None:
         self.free_at = -math.inf
+        self.graph_part = 1.0
+        self._in_graph_s = 0.0  # of the present run
         self._levels = levels
         self._max_rows = max_rows
         # What waits, by level, but for the lanes in `uncounted`.
@@ -57,11 +63,26 @@ class LoadEstimate:
         self._running = curve, rows, now
         self.free_at = now + curve.predict(rows)
 
+    @property
+    def graph_s(self) -> float:
+        """How long the present run is predicted to be in the graph, seconds; infinite: nothing is known."""
+        assert self._running is not None
+        curve, rows, _ = self._running
+        return self.graph_part * curve.predict(rows) if curve.known else math.inf
+
+    def in_graph(self, seconds: float) -> None:
+        """So long the present run was in the graph; more than once, where it is run in parts."""
+        self._in_graph_s += seconds
+
     def run_is_over(self, now: float) -> None:
         """The present run, if there is one, has ended at `now`."""
         if self._running is not None:
             curve, rows, began = self._running
-            self._costs.observe(curve, rows, now - began)
+            took_s = now - began
+            self._costs.observe(curve, rows, took_s)
+            if 0.0 < self._in_graph_s <= took_s:
+                self.graph_part += (self._in_graph_s / took_s - self.graph_part) / _PART_OVER
+            self._in_graph_s = 0.0
             self._running = None
             self.free_at = -math.inf
 

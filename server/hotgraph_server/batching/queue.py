@@ -86,8 +86,9 @@ Closing. After ``close`` nothing is taken in; what waits is still handed out, an
 None for ever. ``abandon`` fails what still waits.
 
 Threads. Any thread may put, withdraw, close and abandon; they never wait. The timer asks ``time_out``. One
-thread, the executor, takes, puts back and says done. A burst of puts wakes it once, at the end of the batch
-scope that they came in (threads/batch_scope.py). Completions are finished and events are counted outside the
+thread, the executor, takes, puts back and says done. While it waits in `take` it sleeps, or leads the threads
+that wait for sockets (threads/leadership.py). A burst of puts wakes it once, at the end of the batch scope
+that they came in (threads/batch_scope.py). Completions are finished and events are counted outside the
 lock: a delivery may do anything.
 
 When not to use it: across several executors (each owns one).
@@ -98,7 +99,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hotgraph_server.batching.backlog import Backlog, Batch
@@ -118,9 +119,20 @@ from hotgraph_server.errors import (
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
+
+_EVENTS: Mapping[type[CallError], Event] = {
+    WouldBeLate: Event.REFUSED_LATE,
+    QueueFull: Event.REFUSED_FULL,
+    QueueSizeExceeded: Event.REFUSED_BY_SIZE,
+    Draining: Event.REFUSED_DRAINING,
+}
 
 _NONE: tuple[Sequence[Call], Sequence[Call]] = ((), ())
+
+# How the executor waits: for `_wake`, or for sockets, as the leader.
+_SLEEPS = "sleeps"
+_LEADS = "leads"
 
 
 class Look(NamedTuple):
@@ -157,7 +169,7 @@ class BatchQueue:
         settings: BatchSettings,
         clock: Callable[[], float] = time.monotonic,
         statistics: Statistics | None = None,
-        batch_scope: BatchScope | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         self.suspects = Suspects()
         self._what = what
@@ -167,12 +179,13 @@ class BatchQueue:
         self._order = Order() if settings.preserve_ordering else None
         self._clock = clock
         self._statistics = statistics or Statistics()
-        self._batch_scope = batch_scope or BatchScope()
-        # The executor alone waits on it, and only while `_asleep`; so a put costs nothing for it otherwise.
+        self._leadership = leadership or Leadership()
+        # The executor alone waits on it, and only while it sleeps; so a put costs nothing for it otherwise.
         self._wake = threading.Lock()
         self._wake.acquire()
+        self._woken_at = 0.0
         self._lock = threading.Lock()  # guards everything below
-        self._asleep = False
+        self._waits: str | None = None  # how; None: it does not
         self._closed = False
         self._abandoned: CallError | None = None
         self._is_plain = not settings.has_policies and not settings.preserve_ordering
@@ -201,7 +214,7 @@ class BatchQueue:
             if refusal is None:
                 rings = None if self._is_plain else self._enter(call)
                 self._backlog.insert(call)
-                wakes, self._asleep = self._asleep, False
+                waits, self._waits = self._waits, None
         if refusal is not None:
             self._count_refusal(call, refusal)
             raise refusal
@@ -211,8 +224,12 @@ class BatchQueue:
             rings()
         # A thread that puts many in a row wakes the executor behind the last one: awake, it would only wait
         # for that thread to let go of the interpreter, and go with the first call alone.
-        if wakes and not self._batch_scope.postpone(self._wake.release):
-            self._wake.release()
+        if waits is _LEADS:
+            # In a turn of its own it looks here behind the turn.
+            if not self._leadership.leads:
+                self._leadership.wake()
+        elif waits is _SLEEPS and not self._leadership.scope.postpone(self._wake_up):
+            self._wake_up()
 
     def put_task(self, call: Call) -> None:
         """Take in something of the server's own that goes the way of a call; never refused for load.
@@ -224,9 +241,7 @@ class BatchQueue:
             if self._closed:
                 raise Draining(self._what)
             self._backlog.insert(call)
-            wakes, self._asleep = self._asleep, False
-        if wakes:
-            self._wake.release()
+            self._rouse()
 
     def has_writes(self) -> bool:
         """Do calls wait that change state?"""
@@ -254,29 +269,45 @@ class BatchQueue:
 
     def take(self) -> Batch | None:
         """Wait for the next batch. None: the queue is closed and empty."""
-        while True:
-            look = self._look(sleepy=True)
-            if look.expired:
-                end_expired(look.expired, self._statistics)
-            if look.timed_out or look.delayed:
-                self._time_out(look.timed_out, look.delayed)
-            if look.batch is not None:
-                return look.batch
-            if look.ended:
-                return None
-            if not look.expired and not look.timed_out:
-                self._sleep(look.wait_until)
-            # While the executor waits, it must not keep alive what has expired.
-            del look
+        leadership = self._leadership
+        leads, has_waited = leadership.take(), False
+        try:
+            while True:
+                look = self._look(_LEADS if leads else _SLEEPS)
+                if look.expired:
+                    end_expired(look.expired, self._statistics)
+                if look.timed_out or look.delayed:
+                    self._time_out(look.timed_out, look.delayed)
+                if look.batch is not None:
+                    if leads:
+                        leads = False
+                        leadership.run(self._backlog.load.graph_s, behind_turn=has_waited)
+                    return look.batch
+                if look.ended:
+                    return None
+                if not look.expired and not look.timed_out:
+                    has_waited = True
+                    if leads:
+                        leads = leadership.turn(look.wait_until - self._clock())
+                    else:
+                        self._sleep(look.wait_until)
+                        leads = leadership.take()
+                # While the executor waits, it must not keep alive what has expired.
+                del look
+        finally:
+            # The end, and an error that nobody expects: the sockets must not be left to nobody.
+            if leads:
+                leadership.promote()
 
     def poll(self) -> Look:
         """`take` without waiting, for a caller that moves the clock; ends nothing that has expired."""
-        return self._look(sleepy=False)
+        return self._look(None)
 
-    def _look(self, *, sleepy: bool) -> Look:
-        """One look. `sleepy`: the executor, if it gets no batch, no end and nothing expired, then calls
-        `_sleep`."""
+    def _look(self, waits_by: str | None) -> Look:
+        """One look. `waits_by`: how the executor, if it gets no batch, no end and nothing expired, then
+        waits."""
         with self._lock:
+            self._waits = None
             now = self._clock()
             self._backlog.load.run_is_over(now)
             timed_out, delayed = _NONE if self._is_plain else self._due(now)
@@ -284,7 +315,8 @@ class BatchQueue:
             lane = choice.lane
             if lane is None:
                 ended = self._closed and not self._backlog.calls
-                self._asleep = sleepy and not ended and not timed_out
+                if waits_by and not ended and not timed_out:
+                    self._waits = waits_by
                 return Look(None, choice.wait_until, (), timed_out, delayed, ended)
             batch, expired = self._backlog.take(lane, now, passes_over=choice.passes_over)
             if not batch:
@@ -318,6 +350,10 @@ class BatchQueue:
         """See Look: the calls that time out at `now`, and those that are delayed. Requires the lock."""
         assert self._lock.locked()
         return self._backlog.time_out(now) if self._backlog.next_timeout <= now else _NONE
+
+    def in_graph(self, seconds: float) -> None:
+        """So long the batch that was taken last was in the graph; the executor's."""
+        self._backlog.load.in_graph(seconds)
 
     def done(self) -> None:
         """The batch that was taken last is finished, and what the executor does now is something else."""
@@ -366,23 +402,35 @@ class BatchQueue:
     def _rouse(self) -> None:
         """Requires the lock."""
         assert self._lock.locked()
-        if self._asleep:
-            self._asleep = False
+        waits, self._waits = self._waits, None
+        if waits is _LEADS:
+            self._leadership.wake()
+        elif waits is _SLEEPS:
             self._wake.release()
 
     def _sleep(self, until: float) -> None:
         """Wait to be woken, or until a moment. Without the lock."""
         if math.isinf(until):
             self._wake.acquire()
+            self._leadership.took(time.monotonic() - self._woken_at)
             return
         left_s = min(until - self._clock(), threading.TIMEOUT_MAX)
         if not self._wake.acquire(timeout=max(0.0, left_s)):
             with self._lock:
-                roused, self._asleep = not self._asleep, False
+                roused, self._waits = self._waits is None, None
             if roused:
                 # A put has woken us in between, or is about to: that must not count as the next waking. Not
                 # under the lock, which that put may want before.
                 self._wake.acquire()
+
+    def _wake_up(self) -> None:
+        """Wake the executor from its sleep; any thread, once for each sleep."""
+        if self._leadership.leads:
+            with self._lock:
+                graph_s = self._backlog.next_graph_s()
+            self._leadership.wakes(graph_s)
+        self._woken_at = time.monotonic()
+        self._wake.release()
 
     def _time_out(self, timed_out: Sequence[Call], delayed: Sequence[Call]) -> None:
         """End the calls that have waited as long as they may, and count both. Without the lock."""
@@ -403,12 +451,4 @@ class BatchQueue:
         if isinstance(refusal, Refused):
             by_policy = isinstance(refusal, QueueSizeExceeded)
             refusal.refuse_with(self._refuse_by_policy_with if by_policy else self._refuse_with)
-        if isinstance(refusal, WouldBeLate):
-            event = Event.REFUSED_LATE
-        elif isinstance(refusal, QueueSizeExceeded):
-            event = Event.REFUSED_BY_SIZE
-        elif isinstance(refusal, QueueFull):
-            event = Event.REFUSED_FULL
-        else:
-            event = Event.REFUSED_DRAINING
-        self._statistics.count(call.signature.name, event)
+        self._statistics.count(call.signature.name, _EVENTS[type(refusal)])

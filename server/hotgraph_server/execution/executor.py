@@ -32,7 +32,7 @@ from hotgraph_server.state.session_state import SessionState, StatefulGraph, beg
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.warmup import prepare
 from hotgraph_server.warmup.calibration import Timed
 from hotgraph_server.warmup.first_runs import FirstRuns
@@ -102,7 +102,7 @@ class Executor:
         warmup: what is run before the first call, and within which limits.
         restore: what its state begins with, and where its snapshots go.
         logged: calls that were asked before, to try batch safety with.
-        batch_scope: see Finisher.
+        leadership: see Finisher.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Executor:
         warmup: WarmupSettings | None = None,
         restore: StateRestore | None = None,
         logged: WarmupSource = nothing,
-        batch_scope: BatchScope | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         self._name = name
         self._open_graph = open_graph
@@ -130,7 +130,7 @@ class Executor:
         self._warmup = warmup or WarmupSettings()
         self._restore = restore or StateRestore()
         self._opened: Future[Opened] = Future()
-        self._finisher = Finisher(name, batch_scope)
+        self._finisher = Finisher(name, leadership.scope if leadership else None)
         # A daemon, so that a run which never ends cannot keep the process from ending.
         self._thread = threading.Thread(target=self._main, name=f"executor {name}", daemon=True)
 

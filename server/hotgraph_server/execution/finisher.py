@@ -1,7 +1,7 @@
 """The finisher: hands answers to their calls while the executor runs the next batch.
 
-Finishing a call is encoding and sending, some 30 us of Python each, unless the transport's own thread is
-busy and does it (transport/http2/server.py). While TensorFlow runs it lets other threads have the
+Finishing a call is counting, encoding and sending, some 30 us of Python each, unless the transport's own
+thread is busy and sends it (transport/http2/server.py). While TensorFlow runs it lets other threads have the
 interpreter, so a batch that is finished beside the next run costs the executor nothing. Two cases are not
 worth the hand-over, and the executor finishes its batch itself: no call waits, so there is nothing to run;
 or runs are so short that the interpreter is what all threads wait for, and one more that wants it only makes
@@ -15,17 +15,22 @@ are bounded at the door.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.tensors import Array
 from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.joining import join_within
 
+_LOG = logging.getLogger(__name__)
+
 Answers = Sequence[Sequence[Array]]
 """For each call of a batch the arrays of its outputs."""
+
+_HandedOver = tuple[Sequence[Call], Answers, Callable[[], object]]
 
 WORTH_A_HAND_OVER_S = 0.001
 """Runs shorter than this leave the interpreter to others for too little time."""
@@ -43,7 +48,7 @@ class Finisher:
 
     def __init__(self, name: str, batch_scope: BatchScope | None = None) -> None:
         self._batch_scope = batch_scope or BatchScope()
-        self._handed_over: queue.SimpleQueue[tuple[Sequence[Call], Answers] | None] = queue.SimpleQueue()
+        self._handed_over: queue.SimpleQueue[_HandedOver | None] = queue.SimpleQueue()
         self._name = name
         self._thread: threading.Thread | None = None
 
@@ -54,9 +59,9 @@ class Finisher:
             for call, answer in zip(calls, answers, strict=True):
                 call.completion.finish(answer)
 
-    def hand_over(self, calls: Sequence[Call], answers: Answers) -> None:
-        """Let the thread finish these calls; returns at once."""
-        self._handed_over.put((calls, answers))
+    def hand_over(self, calls: Sequence[Call], answers: Answers, count: Callable[[], object]) -> None:
+        """Let the thread `count` these calls and then finish them; returns at once."""
+        self._handed_over.put((calls, answers, count))
         if self._thread is None:
             self._thread = threading.Thread(target=self._main, name=f"finisher {self._name}", daemon=True)
             self._thread.start()
@@ -71,6 +76,12 @@ class Finisher:
 
     def _main(self) -> None:
         while (work := self._handed_over.get()) is not None:
-            self.finish(*work)
+            calls, answers, count = work
+            try:
+                count()
+            except Exception:
+                # Their callers wait for the answers, and the thread has those of other batches to give.
+                _LOG.exception("calls could not be counted")
+            self.finish(calls, answers)
             # Answers must not stay alive until the next batch comes.
-            del work
+            del work, calls, answers, count

@@ -92,6 +92,7 @@ class Runner:
             row_caps,
             queue.suspects,
             trust,
+            queue.in_graph,
         )
         self._large_calls = LargeCalls(
             self._runs,

@@ -10,6 +10,7 @@ answered."""
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -84,6 +85,7 @@ class Runs:
         row_caps: how many rows a run may have, of signatures for which that is less than the settings say.
         suspects: is told by `failing`; None: none are looked for.
         trust: of the signatures whose joined calls are checked.
+        in_graph: is told how long the graph has had a batch, seconds.
 
     Attributes:
         limits: how many rows a run may have, by signature.
@@ -107,8 +109,10 @@ class Runs:
         row_caps: Mapping[str, int] | None = None,
         suspects: Suspects | None = None,
         trust: Mapping[str, Trust] | None = None,
+        in_graph: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._limit_rows = limit_rows
+        self._in_graph = in_graph
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
@@ -132,7 +136,9 @@ class Runs:
             calls: of one lane, or a single one.
             joining: how; None: as their signature's calls are.
         """
-        return self.watched(calls, self._run(calls, joining or self.joining(calls[0])))
+        ran = self._run(calls, joining or self.joining(calls[0]))
+        self._in_graph(ran.returned - ran.joined)
+        return self.watched(calls, ran)
 
     def run_alone(self, call: Asked) -> Ran:
         """What a call is answered alone; this run is neither counted nor told."""
@@ -179,11 +185,12 @@ class Runs:
 
     def deliver(self, calls: Sequence[Call], ran: Ran) -> None:
         """End calls with their answers."""
-        # Last, because nothing may fail between the two, or behind them: another thread may end the calls.
-        self.count_answered(calls, ran)
+        self.failing.answered(calls)
+        # Last, because another thread may end the calls: nothing may fail behind it.
         if ran.ended - ran.started > WORTH_A_HAND_OVER_S and self._waiting():
-            self._finisher.hand_over(calls, ran.answers)
+            self._finisher.hand_over(calls, ran.answers, functools.partial(self.count_answered, calls, ran))
         else:
+            self.count_answered(calls, ran)
             self._finisher.finish(calls, ran.answers)
 
     def finish(self, calls: Sequence[Call], answers: Answers) -> None:
@@ -191,10 +198,9 @@ class Runs:
         self._finisher.finish(calls, answers)
 
     def count_answered(self, calls: Sequence[Call], ran: Ran) -> None:
-        """Count a run that went well."""
+        """Count a run that went well, and those of its calls that it ends; in whatever thread."""
         arrivals = [call.arrived for call in calls if call.completion.begin()]
         arrivals += calls[0].member_arrivals
-        self.failing.answered(calls)
         self._add_run(calls[0], arrivals, sum([call.rows for call in calls]), ran)
 
     def answer_whole(self, call: Call, rows: int, ran: Ran, answer: Sequence[Array] | None) -> None:

@@ -44,6 +44,7 @@ class WriteRuns:
             return
         ran = self._runs.execute(begun)
         if ran.error is None:
+            self._runs.failing.answered(begun)
             self._runs.count_answered(begun, ran)
             self._writes.ended_well(functools.partial(self._answer, begun, ran))
             return

@@ -182,11 +182,12 @@ class Admission:
 
     def cancel(self, call: Call, *, expired: bool | None = None) -> Left:
         """See the function of that name."""
-        if call.completion.taken:
-            return None
         if expired is None:
             expired = call.deadline <= self._clock()
         writes = call.signature.writes
+        if call.completion.taken:
+            # Of a write, a caller who still waits hears what came of it: that is on its way.
+            return True if writes and expired else None
         note = NOT_RUN if writes else ""
         error = DeadlineExceeded(note) if expired else Cancelled(note)
         if not call.completion.leave(error):

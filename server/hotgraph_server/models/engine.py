@@ -17,7 +17,7 @@ from hotgraph_server.settings import ModelSettings
 from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 # For a snapshot of what has been answered, where a run does not end; a disk may hang as well.
@@ -38,7 +38,7 @@ class Engine:
         brings: the calls that the model brings to be warmed up with.
         logged: calls that were asked before.
         restore: what its state begins with, and where its snapshots go.
-        batch_scope: in which calls come and end many at a time; None: in none.
+        leadership: of the threads that bring calls; None: the executor follows nobody.
 
     Attributes:
         statistics: what it has run.
@@ -56,11 +56,11 @@ class Engine:
         brings: WarmupSource = nothing,
         logged: WarmupSource = nothing,
         restore: StateRestore | None = None,
-        batch_scope: BatchScope | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         self.statistics = Statistics()
         self.clock = clock
-        self.queue = BatchQueue(title, settings.batch, clock, self.statistics, batch_scope)
+        self.queue = BatchQueue(title, settings.batch, clock, self.statistics, leadership)
         self._title = title
         self._timer = QueueTimer(title, self.queue, clock) if settings.batch.has_queue_timeouts else None
         self._executor = Executor(
@@ -74,7 +74,7 @@ class Engine:
             settings.warmup,
             restore or StateRestore(settings.state, settings.name, number),
             logged,
-            batch_scope,
+            leadership,
         )
         self._snapshotter: Snapshotter | None = None
 

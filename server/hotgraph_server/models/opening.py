@@ -21,7 +21,7 @@ from hotgraph_server.sequences.factory import sequences_of
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import default_signature
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.warmup.batching_rules import has_rows
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
@@ -53,7 +53,7 @@ def open_version(
     brings: WarmupSource = nothing,
     logged: WarmupSource = nothing,
     restore: StateRestore | None = None,
-    batch_scope: BatchScope | None = None,
+    leadership: Leadership | None = None,
 ) -> Version:
     """Load a version, warm it up, and return it live.
 
@@ -67,13 +67,13 @@ def open_version(
         brings: the calls that the model brings to be warmed up with.
         logged: calls that were asked of it before.
         restore: what its state begins with, and where its snapshots go.
-        batch_scope: see Engine.
+        leadership: see Engine.
 
     Raises:
         StartError: it cannot be served; nothing of it is left.
     """
     title = title_of(settings.name, number)
-    engine = Engine(title, settings, number, open_graph, clock, brings, logged, restore, batch_scope)
+    engine = Engine(title, settings, number, open_graph, clock, brings, logged, restore, leadership)
     started = clock()
     opened = engine.start()
     load_s = clock() - started

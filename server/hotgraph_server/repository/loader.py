@@ -26,7 +26,7 @@ from hotgraph_server.settings import ModelSettings
 from hotgraph_server.settings.model import may_be_several
 from hotgraph_server.state.identity import identity_of
 from hotgraph_server.state.restore import StateRestore
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.warmup.first_runs import summary
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
@@ -58,14 +58,14 @@ def load_version(
     brings_of: BringsOf = lambda _: nothing,
     cache: ResponseCache | None = None,
     logged_of: LoggedOf = lambda _: nothing,
-    batch_scope: BatchScope | None = None,
+    leadership: Leadership | None = None,
 ) -> Version:
     """Load a version from the folder of its SavedModel, warm it up, and return it live.
 
     Args:
         cache: keeps answers, of models that want it; None: the server has none.
         logged_of: finds the calls that were asked of it before.
-        batch_scope: see Engine.
+        leadership: see Engine.
 
     Raises:
         StartError: it cannot be served.
@@ -88,7 +88,7 @@ def load_version(
         brings=brings,
         logged=logged,
         restore=restore,
-        batch_scope=batch_scope,
+        leadership=leadership,
     )
     _LOG.info(
         "%s is live on %s after %.1f s (%s)",

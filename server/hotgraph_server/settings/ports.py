@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hotgraph_server.settings.fields import check, check_choice, setting
 
+LEAD = ("auto", "never")
 COMPRESS_LEVELS = ("off", "low", "medium", "high")
 
 
@@ -47,6 +48,12 @@ class ListenSettings:
     )
     compress_min_bytes: int = setting(1024, "smallest answer that is compressed, bytes", flag=False)
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
+    lead: str = setting(
+        "auto",
+        "who waits for calls: auto lets the thread that runs a model read them itself, where its runs take "
+        "no longer than handing a call to another thread; never leaves it to a thread of its own",
+        choices=LEAD,
+    )
     drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
 
     def __post_init__(self) -> None:
@@ -60,6 +67,7 @@ class ListenSettings:
             1 <= self.max_message_mb <= 2047,
             f"max-message-mb must be 1 to 2047, which is what protobuf can read, got {self.max_message_mb}",
         )
+        check_choice("lead", self.lead, LEAD)
         check(self.max_inflight_mb >= 1, f"max-inflight-mb must be at least 1, got {self.max_inflight_mb}")
         check_choice("compress-answers", self.compress_answers, COMPRESS_LEVELS)
         check(

@@ -13,17 +13,19 @@ class OpenCalls:
     """A count that one can wait for to be zero. Any thread enters, leaves and waits."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())  # guards the count
+        # Guards the count. Taken as it is and not through the condition, which does it in Python.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._count = 0
 
     def enter(self) -> None:
         """A call has been taken."""
-        with self._changed:
+        with self._lock:
             self._count += 1
 
     def leave(self) -> None:
         """A call that had entered is over."""
-        with self._changed:
+        with self._lock:
             self._count -= 1
             if not self._count:
                 self._changed.notify_all()

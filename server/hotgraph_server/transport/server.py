@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
@@ -70,13 +70,13 @@ class GrpcServer:
         services: Sequence[Service],
         admit: Admit | None = None,
         inflight: Inflight | None = None,
-        batch_scope: BatchScope | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         """
         Args:
             admit: says which calls may not be made, health's and reflection's among them; None: all may.
             inflight: the budget for messages, which grpc's own server knows nothing of; None: one of its own.
-            batch_scope: in which calls are read many at a time; None: one of its own.
+            leadership: in which calls are read many at a time; None: one of its own.
         """
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
         self.health = Health()
@@ -87,7 +87,7 @@ class GrpcServer:
         if not settings.fast_lane:
             self._transport = GrpcioServer(settings, services, self._calls, admit)
         else:
-            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit, batch_scope)
+            self._transport = _BoundHttp2Server(settings, services, self._calls, inflight, admit, leadership)
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
@@ -133,7 +133,7 @@ class _BoundHttp2Server(Http2Server):
         calls: OpenCalls,
         inflight: Inflight,
         admit: Admit | None,
-        batch_scope: BatchScope | None,
+        leadership: Leadership | None,
     ) -> None:
         tls = server_context(settings)
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None
@@ -157,7 +157,7 @@ class _BoundHttp2Server(Http2Server):
             aside=self._decoders.submit,
             open_calls=calls,
             admit=admit,
-            batch_scope=batch_scope,
+            leadership=leadership,
         )
         if settings.compress_answers != "off":
             level, least_bytes = LEVELS[settings.compress_answers], settings.compress_min_bytes

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench import agenda
+from bench.figures import Run
 from bench.marks import MARKS
 from bench.options import MODEL_NAMES, RIVAL_NAMES, parse
 from bench.results import Results
+from bench.variants import BEFORE
 from bench.workload import MODELS, Cell
+
+VARIANTS = ("hotgraph --lead never", "hotgraph --processes 2", f"hotgraph@{BEFORE}")
 
 
 def test_everything_is_every_rival_at_every_size_that_fits() -> None:
@@ -38,19 +44,40 @@ def test_rivals_and_models_that_were_not_asked_for_are_left_out() -> None:
     ]
 
 
-def test_every_mark_that_comes_from_runs_is_on_the_agenda() -> None:
-    from bench.figures import Run
-
+def silent(entries: Sequence[agenda.Entry]) -> list[str]:
+    """The marks that say nothing after these have been measured."""
     runs = [
         Run(rival, entry.cell, 0, calls_per_s=1, p50_ms=1, duty=1, run_ms=1, rows_per_run=1)
-        for entry in agenda.marks(RIVAL_NAMES, MODEL_NAMES, 1, None)
+        for entry in entries
         for rival in entry.rivals
     ]
     results = Results("", {}, {}, "", "", 1, runs=runs)
-    silent = [mark.title for mark in MARKS if mark.value(results) is None]
+    return [mark.title for mark in MARKS if mark.value(results) is None]
+
+
+def test_every_mark_that_comes_from_runs_is_on_the_agenda() -> None:
+    entries = agenda.marks((*RIVAL_NAMES, *VARIANTS), MODEL_NAMES, 1, None)
     # These do not come from runs.
-    assert all("memory" in title or "Predict" in title or "start-up" in title for title in silent)
+    assert all("memory" in mark or "Predict" in mark or "start-up" in mark for mark in silent(entries))
 
 
-def test_marks_fit_into_half_an_hour() -> None:
-    assert agenda.expected_s(parse(["--marks"]).agenda) < 20 * 60
+def test_quick_run_has_the_marks_that_a_change_of_the_server_moves() -> None:
+    entries = agenda.quick(("hotgraph", "triton", "echo", *VARIANTS), MODEL_NAMES, 1, None)
+    others = ("mosec", "public API", "MobileNetV2", "memory", "Predict", "start-up")
+    assert all(any(other in mark for other in others) for mark in silent(entries))
+
+
+def test_variants_are_measured_where_they_can_differ() -> None:
+    entries = agenda.marks(("hotgraph", *VARIANTS), MODEL_NAMES, 1, None)
+    places = {name: {entry.cell for entry in entries if name in entry.rivals} for name in VARIANTS}
+    lead, processes, commit = VARIANTS
+    assert {cell.in_flight for cell in places[lead]} == {1, 8, 32, 128, 512}
+    assert {cell.in_flight for cell in places[processes]} == {128, 512}
+    assert {cell.model for cell in places[lead] | places[processes]} == {"softmax"}
+    assert {cell.model for cell in places[commit]} == {"softmax", "mlp", "identity"}
+
+
+def test_marks_fit_into_half_an_hour_and_the_quick_ones_into_ten_minutes() -> None:
+    assert agenda.expected_s(parse(["--marks"]).agenda) < 24 * 60
+    # Servers have to start, and perf_analyzer and overload want their four minutes.
+    assert agenda.expected_s(parse(["--quick"]).agenda) < 6.5 * 60

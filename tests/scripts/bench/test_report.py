@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bench.figures import Run
-from bench.measuring import Statistics, duty, rows_per_run
-from bench.report import markdown, number, perf_analyzer_ratios, table
+from bench.figures import TAIL_CALLS, Run, Tail
+from bench.measuring import Statistics, duty, rows_per_run, tails_of
+from bench.report import beside_itself, judged, markdown, number, perf_analyzer_ratios, table
 from bench.results import Results, read
 from bench.rivals import NOT_TO_BE_HAD
+from bench.variants import BEFORE
 from bench.workload import Cell
 
 TINY = Cell("softmax", 1, 128)
@@ -36,6 +38,7 @@ def results() -> Results:
         left_out={"litserve": "no network"},
         notes=["a note"],
         runs=runs,
+        tails=[Tail("hotgraph", TINY, TAIL_CALLS, 80.0), Tail("triton", TINY, TAIL_CALLS - 1, 99.0)],
         perf_analyzer=[
             {"rival": "hotgraph", "kind": "triton", "in_flight": 1, "failure": "no ModelConfig"},
         ],
@@ -62,7 +65,60 @@ def test_cell_lists_rivals_with_the_ratio_to_hotgraph(results: Results) -> None:
 
 
 def test_bare_loop_has_no_latency(results: Results) -> None:
-    assert "| limit: bare loop, as saved | 200 000 | 0.045 | - | - | - | - | - | - | - |" in markdown(results)
+    nothing = " - |" * 8
+    assert f"| limit: bare loop, as saved | 200 000 | 0.045 |{nothing}" in markdown(results)
+
+
+def test_slowest_calls_are_told_where_there_were_enough_and_where_not_it_is_said(results: Results) -> None:
+    text = markdown(results)
+    assert "| hotgraph | 9 000 |  | 10 | - | - | 80 |" in text
+    assert "| Triton 2.51, Python backend | 4 500 | 2 | 25 | - | - | - |" in text
+    assert (
+        "needs 10 000 of them; the other figures are medians over rounds, the greatest latency too. Too few "
+        "were Triton 2.51, Python backend, softmax, 1 row a call, 128 in flight: 9 999." in text
+    )
+
+
+def test_slowest_calls_are_those_of_all_rounds_together() -> None:
+    fast, slow = np.full(1_000, 0.001), np.full(3, 0.5)
+    rounds = [fast, fast, fast, fast, np.concatenate([fast, slow])]
+    # Three of some 1,000 are more than one of 1,000; of some 5,000 they are fewer.
+    (found,) = tails_of({("hotgraph", TINY): rounds, ("bare", TINY): [np.empty(0)]})
+    assert (found.rival, found.calls) == ("hotgraph", 5_003)
+    assert found.p999_ms == pytest.approx(1.0)
+    (found,) = tails_of({("hotgraph", TINY): rounds[-1:]})
+    assert found.p999_ms == pytest.approx(500.0)
+
+
+def test_variant_of_hotgraph_is_called_by_its_name_and_listed_after_it(results: Results) -> None:
+    results.runs.insert(0, Run("hotgraph@abc1234", TINY, 0, calls_per_s=6000, p50_ms=20))
+    results.left_out["hotgraph --lead never"] = "this server has no --lead"
+    text = markdown(results)
+    assert text.index("| hotgraph | 9 000 |") < text.index("| hotgraph@abc1234 | 6 000 | 1.5 |")
+    assert text.index("| hotgraph@abc1234 |") < text.index("| Triton 2.51, Python backend | 4 500")
+    assert "- left out: hotgraph --lead never: this server has no --lead" in text
+
+
+def test_hotgraph_is_told_in_units_of_each_variant_round_by_round() -> None:
+    runs = [
+        Run("hotgraph", TINY, 0, calls_per_s=1200, p50_ms=2, cpu_us=30),
+        Run("hotgraph --lead never", TINY, 0, calls_per_s=1000, p50_ms=1, cpu_us=60),
+        Run("hotgraph", TINY, 1, calls_per_s=100, p50_ms=20, cpu_us=300),
+        Run("hotgraph --lead never", TINY, 1, calls_per_s=100, p50_ms=10, cpu_us=600),
+    ]
+    found = beside_itself(Results("", {}, {}, "", "", 2, runs=runs)).splitlines()[-1]
+    assert found == (
+        "| hotgraph --lead never | softmax, 1 row a call, 128 in flight | 1.1 (1 - 1.2) | 2 (2 - 2) "
+        "| 0.5 (0.5 - 0.5) |"
+    )
+    assert beside_itself(Results("", {}, {}, "", "", 1, runs=runs[:1])) == ""
+
+
+def test_commit_before_is_judged_by_the_ratio_within_a_round() -> None:
+    few = Cell("softmax", 1, 8)
+    runs = [Run("hotgraph", few, 0, calls_per_s=1200), Run(f"hotgraph@{BEFORE}", few, 0, calls_per_s=1000)]
+    (mark,) = judged(Results("", {}, {}, "", "", 1, runs=runs))
+    assert (mark.mark, mark.measured, mark.met) == ("at least 1.3", "1.2", False)
 
 
 def test_marks_are_judged_where_they_were_measured(results: Results) -> None:

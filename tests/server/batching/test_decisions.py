@@ -189,7 +189,7 @@ class TestPick:
         taken = pick(lane, NOW, 64).taken
         assert taken == [calls[0], *calls[2:56]]
         for one in taken:
-            lane.remove(one)
+            lane.remove([one])
         assert pick(lane, NOW, 64).taken == [calls[1], *calls[56:60]]
 
     def test_search_for_small_calls_ends(self) -> None:

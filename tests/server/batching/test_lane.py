@@ -35,8 +35,8 @@ def test_lane_counts_calls_rows_and_bytes_and_knows_its_oldest() -> None:
 def test_call_leaves_from_the_middle_once() -> None:
     calls = [call_of(1), call_of(2), call_of(3)]
     lane = lane_of(*calls)
-    assert lane.remove(calls[1])
-    assert not lane.remove(calls[1])
+    assert lane.remove([calls[1]])
+    assert not lane.remove([calls[1]])
     assert (len(lane), lane.rows, lane.nbytes) == (2, 4, 32)
     assert list(lane.calls) == [calls[0], calls[2]]
 
@@ -46,7 +46,7 @@ def test_take_all_empties_the_lane() -> None:
     lane = lane_of(*calls)
     assert lane.take_all() == calls
     assert (len(lane), lane.rows, lane.nbytes) == (0, 0, 0)
-    assert not lane.remove(calls[0])
+    assert not lane.remove([calls[0]])
 
 
 def test_of_a_call_in_pieces_only_the_rows_that_are_left_wait() -> None:
@@ -54,7 +54,7 @@ def test_of_a_call_in_pieces_only_the_rows_that_are_left_wait() -> None:
     large.rows_done = 4
     lane = lane_of(large)
     assert lane.rows == 5
-    assert lane.remove(large)
+    assert lane.remove([large])
     assert lane.rows == 0
 
 

@@ -83,7 +83,7 @@ def test_work_of_a_lane_is_counted_again_when_it_has_changed() -> None:
     lane = waiting(load, *calls)
     assert load.waiting_s(1) == 4.0
     for one in calls[:4]:
-        lane.remove(one)
+        lane.remove([one])
     load.uncounted.add(lane)
     assert load.waiting_s(1) == 2.0
     load.gone(lane, last=False)

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from hotgraph_server.batching.suspects import APART_AT, FIRST_S
 from hotgraph_server.errors import Cancelled, DeadlineExceeded, Draining, QueueFull, WouldBeLate
 from hotgraph_server.settings import BatchSettings
 from hotgraph_server.statistics import Event, Statistics
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 
 from ..fakes import HANG_S, Caller, FakeClock, call, rows, signature, switching_often
 
@@ -326,17 +326,17 @@ class Taker:
 
 
 def test_burst_of_puts_in_a_batch_scope_wakes_the_executor_when_all_are_there() -> None:
-    looked, scope = threading.Event(), BatchScope()
+    looked, leadership = threading.Event(), Leadership()
 
     def clock() -> float:
         looked.set()
         return 5.0
 
-    queue = BatchQueue("m", BatchSettings(), clock, batch_scope=scope)
+    queue = BatchQueue("m", BatchSettings(), clock, leadership=leadership)
     taker, calls = Taker(queue), [call(), call(), call()]
     # It is looking, under the queue's lock, so the first put finds it asleep.
     assert looked.wait(HANG_S)
-    with scope:
+    with leadership.scope:
         put(queue, *calls)
     assert taker.taken() == calls
 
@@ -1051,3 +1051,150 @@ def test_work_ahead_of_a_suspect_with_a_deadline_is_counted(clock: FakeClock) ->
         queue.put(from_peer("bad", clock, deadline=clock.now + 1.5))
     put(queue, from_peer("bad", clock, deadline=clock.now + 10))
     assert events_of(statistics) == {Event.APART: 2, Event.REFUSED_LATE: 1}
+
+
+class Lead(Leadership):
+    """Grants the lead while the test says so, and takes the turns that it says.
+
+    Attributes:
+        free: is there a lead to be taken?
+        plan: what the turns bring, one after the other.
+        ran: how the lead was laid down for runs.
+        woken, promoted: how often.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = True
+        self.ran: list[tuple[float, bool]] = []
+        self.woken = self.promoted = 0
+        self.timeouts: list[float] = []
+        self.plan: list[Callable[[], object]] = []
+
+    def take(self) -> bool:
+        return self.free
+
+    def turn(self, timeout_s: float) -> bool:
+        self.timeouts.append(timeout_s)
+        self._leader = threading.get_ident()
+        self.plan.pop(0)()
+        self._leader = 0
+        return True
+
+    def run(self, graph_s: float, *, behind_turn: bool) -> None:
+        self.ran.append((graph_s, behind_turn))
+
+    def promote(self) -> None:
+        self.promoted += 1
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+def test_executor_without_calls_leads_and_runs_what_its_turn_brings() -> None:
+    one, lead = call(), Lead()
+    queue = BatchQueue("m", BatchSettings(), FakeClock(), leadership=lead)
+    lead.plan = [lambda: None, lambda: put(queue, one)]
+    assert queue.take() == [one]
+    # Nothing is known of its runs yet, which may be long.
+    assert lead.ran == [(math.inf, True)]
+    assert lead.timeouts == [math.inf, math.inf]
+    assert lead.woken == 0
+
+
+def test_how_long_a_run_is_in_the_graph_is_learnt_for_the_lead() -> None:
+    clock, lead = FakeClock(), Lead()
+    queue = BatchQueue("m", BatchSettings(), clock, leadership=lead)
+    lead.plan = [lambda: put(queue, call())] * 100
+    for _ in range(100):
+        queue.take()
+        clock.now += 0.004
+        queue.in_graph(0.001)
+    # All of it at first, and then the part that is left of it.
+    assert lead.ran[1] == pytest.approx((0.004, True), rel=0.1)
+    assert lead.ran[-1] == pytest.approx((0.001, True), rel=0.1)
+
+
+def test_what_waits_already_is_more_than_the_leader_can_do_alone() -> None:
+    lead = Lead()
+    queue = BatchQueue("m", BatchSettings(), FakeClock(), leadership=lead)
+    put(queue, call())
+    queue.take()
+    assert lead.ran == [(math.inf, False)]
+
+
+def test_executor_leads_no_longer_than_its_calls_may_wait() -> None:
+    clock, one, lead = FakeClock(), call(), Lead()
+    queue = BatchQueue("m", BatchSettings(max_wait_us=10**6), clock, leadership=lead)
+
+    def passes() -> None:
+        clock.now += lead.timeouts[-1]
+
+    lead.plan = [lambda: put(queue, one), passes]
+    one.arrived = clock.now
+    assert queue.take() == [one]
+
+
+def test_executor_that_leads_is_woken_by_calls_and_tasks_of_other_threads_and_by_the_end() -> None:
+    def elsewhere(act: Callable[[], object]) -> Callable[[], None]:
+        def turn() -> None:
+            thread = threading.Thread(target=act)
+            thread.start()
+            thread.join(HANG_S)
+
+        return turn
+
+    lead = Lead()
+    queue = BatchQueue("m", BatchSettings(), FakeClock(), leadership=lead)
+    lead.plan = [
+        elsewhere(lambda: put(queue, call())),
+        elsewhere(lambda: queue.put_task(call())),
+        elsewhere(queue.close),
+    ]
+    assert queue.take()
+    assert queue.take()
+    assert lead.woken == 2
+    assert lead.promoted == 0
+    assert queue.take() is None
+    assert lead.woken == 3
+    # The sockets are not left to a thread that has ended.
+    assert lead.promoted == 1
+
+
+def test_executor_whose_look_breaks_does_not_keep_the_lead() -> None:
+    lead = Lead()
+
+    def clock() -> float:
+        raise RuntimeError("no time")
+
+    with pytest.raises(RuntimeError):
+        BatchQueue("m", BatchSettings(), clock, leadership=lead).take()
+    assert lead.promoted == 1
+
+
+@pytest.mark.parametrize(("count", "graph_s"), [(1, 0.003), (2, 0.003), (3, math.inf)])
+def test_leader_that_wakes_an_executor_tells_how_long_its_run_will_be_in_the_graph(
+    count: int, graph_s: float
+) -> None:
+    looked, told = threading.Event(), list[float]()
+
+    class Told(Leadership):
+        leads = True
+
+        def wakes(self, graph_s: float) -> None:
+            told.append(graph_s)
+
+    def clock() -> float:
+        looked.set()
+        return 5.0
+
+    lead = Told()
+    queue = BatchQueue("m", BatchSettings(max_batch_rows=2), clock, leadership=lead)
+    queue.ran("serving_default", [rows(1)], 1, 0.003)
+    taker = Taker(queue)
+    # It is looking, under the queue's lock, so the first put finds it asleep.
+    assert looked.wait(HANG_S)
+    with lead.scope:
+        put(queue, *[call() for _ in range(count)])
+    assert taker.taken()
+    assert told == [graph_s]

@@ -19,22 +19,43 @@ from hotgraph_server.threads.batch_scope import BatchScope
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, call, rows
 
 
+def nothing() -> None:
+    """Calls that nobody counts."""
+
+
 def test_handed_over_calls_get_their_own_answers_in_its_thread() -> None:
     finisher = Finisher("model 'm' version 1")
     callers = [Caller() for _ in range(3)]
     finisher.hand_over(
-        [call(completion=caller.completion) for caller in callers], [[rows(n)] for n in range(3)]
+        [call(completion=caller.completion) for caller in callers], [[rows(n)] for n in range(3)], nothing
     )
     assert [caller.answer()[0][0, 0] for caller in callers] == [0, 1, 2]
     assert {caller.thread for caller in callers}.isdisjoint({None, threading.get_ident()})
     finisher.stop(HANG_S)
 
 
+def test_handed_over_calls_are_counted_first_and_answered_though_that_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    finisher, seen = Finisher("m"), list[str]()
+    calls = [call(completion=Completion(lambda _: seen.append("answered"))) for _ in range(2)]
+
+    def count() -> None:
+        seen.append("counted")
+        raise ZeroDivisionError("broken")
+
+    finisher.hand_over(calls[:1], [[rows(1)]], count)
+    finisher.hand_over(calls[1:], [[rows(1)]], nothing)
+    finisher.stop(HANG_S)
+    assert seen == ["counted", "answered", "answered"]
+    assert "could not be counted" in caplog.text
+
+
 def test_everything_handed_over_is_finished_before_it_stops() -> None:
     finisher = Finisher("m")
     callers = [Caller() for _ in range(100)]
     for caller in callers:
-        finisher.hand_over([call(completion=caller.completion)], [[rows(1)]])
+        finisher.hand_over([call(completion=caller.completion)], [[rows(1)]], nothing)
     finisher.stop(HANG_S)
     assert all(caller.outcomes for caller in callers)
 
@@ -43,7 +64,7 @@ def test_there_is_no_thread_before_anything_is_handed_over() -> None:
     finisher = Finisher("unused")
     assert not threads("finisher unused")
     finisher.stop(HANG_S)
-    finisher.hand_over([call()], [[rows(1)]])
+    finisher.hand_over([call()], [[rows(1)]], nothing)
     assert len(threads("finisher unused")) == 1
     finisher.stop(HANG_S)
     assert not threads("finisher unused")
@@ -51,7 +72,7 @@ def test_there_is_no_thread_before_anything_is_handed_over() -> None:
 
 def test_finisher_that_will_not_go_is_warned_about_by_name(caplog: pytest.LogCaptureFixture) -> None:
     finisher, may_go = Finisher("stuck"), threading.Event()
-    finisher.hand_over([call(completion=Completion(lambda _: may_go.wait(HANG_S)))], [[rows(1)]])
+    finisher.hand_over([call(completion=Completion(lambda _: may_go.wait(HANG_S)))], [[rows(1)]], nothing)
     assert not finisher.stop(0)
     assert "'finisher stuck' has not ended" in caplog.text
     may_go.set()

@@ -245,6 +245,8 @@ def test_cancelled_write_is_told_whether_it_was_run() -> None:
     assert running.outcomes == []
     running.call.completion.finish([rows(1)])
     assert cancel(running.call) is None
+    # Its deadline comes while its outcome is on its way to a caller who still waits.
+    assert cancel(running.call, expired=True) is True
     assert door.events("write") == {Event.CANCELLED: 1}
 
 

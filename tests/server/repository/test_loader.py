@@ -17,6 +17,7 @@ from hotgraph_server.repository.layout import look_at, versions_in
 from hotgraph_server.repository.loader import load, load_version
 from hotgraph_server.settings import CacheSettings, ModelSettings, SessionSettings
 from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
@@ -139,8 +140,9 @@ class SeenScope(BatchScope):
 def test_queue_and_finisher_of_a_version_use_the_batch_scope_that_it_is_loaded_with(
     saved_models: SavedModels,
 ) -> None:
-    scope, folder = SeenScope(), saved_models["pass_through"]
-    version = load_version(ModelSettings("m", folder), 1, versions_in(folder)[1], batch_scope=scope)
+    leadership, folder = Leadership(), saved_models["pass_through"]
+    leadership.scope = scope = SeenScope()
+    version = load_version(ModelSettings("m", folder), 1, versions_in(folder)[1], leadership=leadership)
     one = version.signatures["serving_default"]
     # The queue asks when it has an executor to wake, which may be awake still after the call before.
     for _ in range(1000):

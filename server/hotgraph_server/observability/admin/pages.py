@@ -25,8 +25,8 @@ from hotgraph_server.observability.admin.http import HTML, JSON, Request, Respon
 from hotgraph_server.observability.admin.state import PREFIX, answer_state
 from hotgraph_server.observability.admin.status import status
 from hotgraph_server.observability.metrics.prometheus import (
-    Lost,
-    nothing_lost,
+    OwnFigures,
+    of_no_server,
     prometheus_registry,
     versions_of_packages,
 )
@@ -59,7 +59,7 @@ class Pages:
         names: Callable[[], Sequence[str]],
         state: Callable[[], State],
         clock: Callable[[], float] = time.monotonic,
-        lost: Lost = nothing_lost,
+        own: Callable[[], OwnFigures] = of_no_server,
     ) -> None:
         self._models = models
         self._names = names
@@ -67,7 +67,7 @@ class Pages:
         self._clock = clock
         self._started = clock()
         self._packages = versions_of_packages()
-        self._metrics = prometheus_registry(models, lambda: state() is State.LIVE, lost)
+        self._metrics = prometheus_registry(models, lambda: state() is State.LIVE, own)
         self._metrics.register(TritonCollector(models))
         self._pages: Mapping[str, Callable[[Request], Response]] = {
             "/": self._page,

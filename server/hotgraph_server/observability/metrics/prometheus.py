@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -28,6 +29,7 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
 from hotgraph_server.observability.metrics.signatures import signature_metrics
 from hotgraph_server.statistics import Figures
+from hotgraph_server.threads.leadership import Turns
 
 # Rendering is pure Python and could keep the interpreter's lock for milliseconds at a stretch. After each
 # family the thread really sleeps, seconds: with 0 it would take the lock back before the one that waits
@@ -49,22 +51,30 @@ def versions_of_packages() -> dict[str, str]:
     return found
 
 
-Lost = Callable[[], Mapping[str, int]]
-"""How much of what is written to files was lost so far, by what it is."""
+class OwnFigures(NamedTuple):
+    """Of the server itself.
+
+    Attributes:
+        lost: how much of what is written to files was lost so far, by what it is.
+        turns: who took turns at the sockets so far.
+    """
+
+    lost: Mapping[str, int]
+    turns: Turns
 
 
-def nothing_lost() -> Mapping[str, int]:
-    """For a server that writes neither calls nor traces."""
-    return {"request_log": 0, "trace": 0}
+def of_no_server() -> OwnFigures:
+    """Where nothing is written to files, and no turns are taken."""
+    return OwnFigures({"request_log": 0, "trace": 0}, Turns(0, 0, 0.0))
 
 
 def prometheus_registry(
-    models: Registry, ready: Callable[[], bool], lost: Lost = nothing_lost
+    models: Registry, ready: Callable[[], bool], own: Callable[[], OwnFigures] = of_no_server
 ) -> CollectorRegistry:
     """All that /metrics shows: the models, the server, this process. Not the package's global registry,
     so that two servers in one process do not meet."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ServerCollector(models, ready, lost=lost))
+    registry.register(ServerCollector(models, ready, own=own))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -77,7 +87,7 @@ class ServerCollector(Collector):
     Args:
         models: which versions there are.
         ready: are calls answered?
-        lost: see Lost.
+        own: the server's figures.
         clock: monotonic seconds.
         give_way: called between metrics, with seconds to sleep.
     """
@@ -88,11 +98,11 @@ class ServerCollector(Collector):
         ready: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         give_way: Callable[[float], object] = time.sleep,
-        lost: Lost = nothing_lost,
+        own: Callable[[], OwnFigures] = of_no_server,
     ) -> None:
         self._models = models
         self._ready = ready
-        self._lost = lost
+        self._own = own
         self._clock = clock
         self._give_way = give_way
         self._packages = versions_of_packages()
@@ -113,14 +123,26 @@ class ServerCollector(Collector):
     ) -> Iterator[Metric]:
         yield InfoMetricFamily("hotgraph_build", "What is installed.", value=self._packages)
         yield GaugeMetricFamily("hotgraph_ready", "1 while calls are answered.", value=float(self._ready()))
+        own = self._own()
         lost = CounterMetricFamily(
             "hotgraph_lost_records",
             "Calls and traces that could not be written to their file.",
             labels=["kind"],
         )
-        for kind, count in self._lost().items():
+        for kind, count in own.lost.items():
             lost.add_metric((kind,), count)
         yield lost
+        turns = CounterMetricFamily(
+            "hotgraph_turns", "Turns taken at the sockets of gRPC, by the leader.", labels=["leader"]
+        )
+        turns.add_metric(("serving",), own.turns.by_serving)
+        turns.add_metric(("executor",), own.turns.by_executors)
+        yield turns
+        yield GaugeMetricFamily(
+            "hotgraph_hand_over_seconds",
+            "What it costs to hand a call to another thread, as measured of late.",
+            value=own.turns.hand_over_s,
+        )
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)

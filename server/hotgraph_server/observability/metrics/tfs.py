@@ -27,7 +27,7 @@ from prometheus_client.utils import floatToGoString
 
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
-from hotgraph_server.observability.metrics.prometheus import Lost, nothing_lost, prometheus_registry
+from hotgraph_server.observability.metrics.prometheus import OwnFigures, of_no_server, prometheus_registry
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Event, Figures
 
 _PREFIX = ":tensorflow:serving:"
@@ -127,15 +127,17 @@ def counters(models: Registry) -> dict[str, Mapping[tuple[str, int, str], int]]:
 class MetricsPage:
     """The page that TensorFlow Serving has at its Prometheus path: its names, and then ours."""
 
-    def __init__(self, models: Registry, ready: Callable[[], bool], lost: Lost = nothing_lost) -> None:
+    def __init__(
+        self, models: Registry, ready: Callable[[], bool], own: Callable[[], OwnFigures] = of_no_server
+    ) -> None:
         """
         Args:
             models: which versions there are.
             ready: are calls answered?
-            lost: see there.
+            own: see there.
         """
         self._theirs = TfsCollector(models)
-        self._ours = prometheus_registry(models, ready, lost)
+        self._ours = prometheus_registry(models, ready, own)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format; in one thread at a time."""

@@ -40,6 +40,7 @@ class Host(Protocol):
         admission: counts calls.
         inflight: the bytes of calls that are inside.
         arrived_at: the earliest moment at which what is read now can have come, monotonic seconds.
+        sends_at: when what is sent now is sent, monotonic seconds.
         max_message_bytes: of a request.
         aside: has work done that may take long, in a thread that keeps no other call waiting.
         deflater: compresses answers; None: they are not compressed.
@@ -48,6 +49,7 @@ class Host(Protocol):
     admission: Admission
     inflight: Inflight
     arrived_at: float
+    sends_at: float
     max_message_bytes: int
     aside: Callable[[Callable[[], None]], object]
     deflater: Deflater | None
@@ -215,7 +217,8 @@ class Call(Stream):
                 block = headers.error(status, details_of(failure), trailers_of(failure))
                 self.connection.fail(self, block)
         forget_traceback(error)
-        forget_traceback(failure)
+        if failure is not error:
+            forget_traceback(failure)
 
 
 class RefusedCall(Call):

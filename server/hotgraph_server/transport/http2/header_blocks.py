@@ -199,18 +199,18 @@ class HeaderWriter:
         return due
 
     @staticmethod
-    def error(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
-        """The only block of an answer that is an error (trailers only)."""
-        return _ERROR_BEGIN + HeaderWriter.trailers(status, message, trailers)
-
-    @staticmethod
     @functools.lru_cache(maxsize=_BLOCKS_KEPT)
-    def trailers(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
-        """The block that ends an answer.
+    def error(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
+        """The only block of an answer that is an error (trailers only).
 
         A server with too much to do refuses thousands of calls a second in the same few words; so the last
         blocks are kept.
         """
+        return _ERROR_BEGIN + HeaderWriter.trailers(status, message, trailers)
+
+    @staticmethod
+    def trailers(status: int, message: str, trailers: tuple[tuple[str, str], ...] = ()) -> bytes:
+        """The block that ends an answer."""
         fields = [literal("grpc-status", str(status))]
         if message:
             fields.append(literal("grpc-message", percent_encoded(message)))

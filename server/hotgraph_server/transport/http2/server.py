@@ -7,19 +7,17 @@ sent, one write takes away what tens of them get. The same services run on grpc'
 switched off (transport/grpcio/server.py), slower.
 
 connections_lock
-    One lock stands for everything that belongs to connections. The serving thread has it while it works and
-    gives it up only to wait for sockets. An answer is put into `_outbox` by the thread that brings it, which
-    then takes the lock if it is free, and sends what lies in the outbox: so an answer needs no other thread
-    when there is little to do, and costs its bringer next to nothing when there is much.
-    Only the serving thread waits for the lock, and the few that start and stop the server. A bringer that
-    finds it taken can go, because the thread that gives it back looks into the outbox once more afterwards.
-    It is not reentrant on purpose: an answer that is brought while its bringer has it is sent by the one who
-    has it already.
+    One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it
+    while it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread
+    that brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer
+    needs no other thread when there is little to do, and costs its bringer next to nothing when there is
+    much. Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds
+    it taken can go, because who gives it back looks into the outbox once more. It is not reentrant on
+    purpose: an answer that is brought while its bringer has it is sent by the one who has it already.
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
-    * A caller that leaves, or whose deadline comes, is told to the call's owner at once (a deadline within
-      a millisecond of it).
+    * A caller that leaves is told to the call's owner at once, a deadline within a millisecond of it.
     * What one connection does wrong costs that connection; an exception while it is served is logged, and
       closes it, never the loop.
     * Connections are served for some five milliseconds, all together, then answers are sent and those that
@@ -43,7 +41,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
-from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.http2.acceptor import Acceptor
@@ -86,10 +84,10 @@ class Http2Server:
         admit: says which calls may not be made; None: all may.
         coalescer: says how long arrivals may lie.
         times: see Times.
-        batch_scope: open around what is read in one go; to its end sending is postponed. None: its own.
+        leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
 
     Attributes:
-        admission, inflight, arrived_at, max_message_bytes, aside, deflater: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
         connections_lock: guards what belongs to connections; see above.
         connections: those that are open.
     """
@@ -111,11 +109,11 @@ class Http2Server:
         admit: Admit | None = None,
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
-        batch_scope: BatchScope | None = None,
+        leadership: Leadership | None = None,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
-        self.arrived_at = time.monotonic()
+        self.arrived_at = self.sends_at = time.monotonic()
         self.aside = aside
         self.connections_lock = threading.Lock()  # guards what follows; see above
         self.admission = Admission(
@@ -140,7 +138,7 @@ class Http2Server:
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
         self._coalescer = coalescer or ReceiveCoalescer()
-        self._batch_scope = batch_scope or BatchScope()
+        self._leadership = leadership or Leadership()
         self._delays = False  # the serving thread lets arrivals lie
         self._gives_way = False
         self._giving_way = contextlib.ExitStack()
@@ -148,7 +146,9 @@ class Http2Server:
         self._outbox: deque[Call] = deque()
         self._deadlines: Deadlines[Call | Alarm] = Deadlines()
         self._self_pipe = SelfPipe()
-        # Of the serving thread alone.
+        # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
+        self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
+        self._delayed_since: float | None = None
         self._acceptor = Acceptor(sockets, tls, self._selector)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
@@ -210,7 +210,7 @@ class Http2Server:
     def post(self, call: Call) -> None:
         """See Host."""
         self._outbox.append(call)
-        if not self._batch_scope.postpone(self._flush):
+        if not self._leadership.scope.postpone(self._flush):
             self._flush()
 
     def _flush(self) -> None:
@@ -229,7 +229,7 @@ class Http2Server:
     def expire_later(self, call: Call | Alarm) -> None:
         """See Host."""
         self._deadlines.add(call)
-        if threading.get_ident() != self._thread.ident:
+        if not self._leadership.leads:
             self.wake()
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
@@ -243,41 +243,43 @@ class Http2Server:
     # The serving thread
 
     def _serve(self) -> None:
-        timeout_s: float | None = None
-        asleep_at: float | None = None
-        admission, coalescer, batch_scope = self.admission, self._coalescer, self._batch_scope
         try:
-            while True:
-                ready = self._selector.select(timeout_s)
-                # What lay during a delay came at its beginning, for all that we know.
-                self.arrived_at = time.monotonic() if asleep_at is None else asleep_at
-                asleep_at = None
-                with self.connections_lock:
-                    with batch_scope:
-                        self._attend(ready)
-                    now = time.monotonic()
-                    for call in self._deadlines.due(now):
-                        call.expire()
-                    if self._outbox or self.connections.dirty:
-                        self._deliver()
-                    timeout_s = self._keep_house(now)
-                    if self._ending_at is not None and (
-                        now > self._ending_at or not self.connections.sockets
-                    ):
-                        return
-                    delay_s = coalescer.delay_s(now, admission.inside, admission.arrived, admission.answered)
-                    if timeout_s is not None:
-                        delay_s = min(delay_s, timeout_s)
-                    self._delays = delay_s > 0.0
-                if self._outbox:
-                    # Put in after our last look, by a thread that found the lock taken.
-                    timeout_s = 0.0
-                elif delay_s > 0.0:
-                    asleep_at = now
-                    self._delay_selector.select(delay_s)
-                    timeout_s = max(timeout_s - delay_s, 0.0) if timeout_s is not None else None
+            self._leadership.serve(self._turn, self.wake)
         finally:
             self._close_everything()
+
+    def _turn(self, timeout_s: float) -> bool:
+        """Wait for sockets and do what has come; see leadership.Turn. The leader's, whoever that is."""
+        left_s = min(timeout_s, self._due_at - time.monotonic())
+        ready = self._selector.select(max(left_s, 0.0) if left_s != math.inf else None)
+        # What lay during a delay came at its beginning, for all that we know.
+        self.arrived_at = time.monotonic() if self._delayed_since is None else self._delayed_since
+        self._delayed_since = None
+        delay_s = 0.0
+        with self.connections_lock:
+            with self._leadership.scope:
+                self._attend(ready)
+            now = time.monotonic()
+            for call in self._deadlines.due(now):
+                call.expire()
+            if self._outbox or self.connections.dirty:
+                self._deliver()
+            self._due_at = self._keep_house(now)
+            if self._ending_at is not None and (now > self._ending_at or not self.connections.sockets):
+                return True
+            # An executor leads while it has nothing to run: then nothing is slowed by taking a call in.
+            if threading.get_ident() == self._thread.ident:
+                seen = self.admission
+                delay_s = self._coalescer.delay_s(now, seen.inside, seen.arrived, seen.answered)
+                delay_s = min(delay_s, self._due_at - now)
+            self._delays = delay_s > 0.0
+        if self._outbox:
+            # Put in after our last look, by a thread that found the lock taken.
+            self._due_at = now
+        elif delay_s > 0.0:
+            self._delayed_since = now
+            self._delay_selector.select(delay_s)
+        return False
 
     def _attend(self, ready: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
         """Serve what is ready. Requires connections_lock."""
@@ -308,6 +310,7 @@ class Http2Server:
         connections_lock."""
         assert self.connections_lock.locked()
         outbox = self._outbox
+        self.sends_at = time.monotonic()
         while outbox:
             call = outbox.popleft()
             try:
@@ -317,9 +320,9 @@ class Http2Server:
                 _LOG.exception("an answer could not be sent")
         self.connections.write_dirty()
 
-    def _keep_house(self, now: float) -> float | None:
-        """What only this thread may do, and what is done now and then. Returns the seconds until something is
-        due; None: nothing is. Requires connections_lock."""
+    def _keep_house(self, now: float) -> float:
+        """What only the leader may do, and what is done now and then. Returns when something is due,
+        monotonic seconds; infinite: nothing is. Requires connections_lock."""
         if self.connections.changed:
             self.connections.tidy()
         if self._port_closed:
@@ -329,14 +332,12 @@ class Http2Server:
         if now >= self.connections.next_look:
             self.connections.give_up_stuck(now)
         if self.connections.has_work:
-            return 0.0
+            return now
         due = [self._deadlines.next, self.connections.next_look if self.connections.sockets else math.inf]
         due += [moment for moment in (self._acceptor.paused_until, self._ending_at) if moment is not None]
         earliest = min(due)
-        if earliest == math.inf:
-            return None
         # A caller may have set a deadline of years, which is more than a selector can wait.
-        return min(max(earliest - now, 0.0), self.connections.times.looking_s)
+        return min(earliest, now + self.connections.times.looking_s) if earliest != math.inf else math.inf
 
     def _close_everything(self) -> None:
         """The end, in the serving thread or in place of it."""

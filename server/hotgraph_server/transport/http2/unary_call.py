@@ -73,6 +73,11 @@ class UnaryCall(Call):
         # News for one who has gone do no harm, but are not worth encoding.
         if not self.open:
             return
+        if (encode or deflated) and self.deadline <= self.host.sends_at and self._leave is not None:
+            # The leader, which tells calls so, may not have come to it yet.
+            self.expire()
+            if not self.open:
+                return
         if deflated is not None:
             self._answer(*deflated)
             return
@@ -140,25 +145,18 @@ class UnaryCall(Call):
             self._message = message
             self.host.aside(self._handle_large)
         else:
-            self._handle(message)
+            try:
+                self._method(message, self)
+            except Exception as error:
+                # Here at once and not by way of the outbox, which more refusals than answers would go.
+                self._fail(error)
 
     def _handle_large(self) -> None:
         message, self._message = self._message, None
         if message is None:
             return
         try:
-            message = self._unpacked(self._flag, message)
+            self._method(self._unpacked(self._flag, message), self)
         except Exception as error:
-            self._finish_with(error)
-        else:
-            self._handle(message)
-
-    def _handle(self, message: Message) -> None:
-        try:
-            self._method(message, self)
-        except Exception as error:
-            self._finish_with(error)
-
-    def _finish_with(self, error: Exception) -> None:
-        # In whatever thread this is: what fails is delivered like what succeeds.
-        self.finish(failing(error))
+            # In whatever thread this is: what fails is delivered like what succeeds.
+            self.finish(failing(error))

@@ -13,10 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import (
+    OwnFigures,
     prometheus_registry,
     versions_of_packages,
 )
 from hotgraph_server.statistics import Event
+from hotgraph_server.threads.leadership import Turns
 
 from ...fakes import HANG_S
 from .scraped import Scraped
@@ -87,11 +89,14 @@ def test_build_and_process_are_shown(scraped: Scraped) -> None:
     assert {"python_info", "python_gc_collections"} <= set(families)
 
 
-def test_what_was_lost_on_its_way_to_a_file_is_counted(scraped: Scraped) -> None:
-    shown = prometheus_registry(scraped.models, lambda: True, lambda: {"request_log": 3, "trace": 0})
-    text = generate_latest(shown).decode()
+def test_figures_of_the_server_itself_are_shown(scraped: Scraped) -> None:
+    own = OwnFigures({"request_log": 3, "trace": 0}, Turns(by_serving=7, by_executors=5, hand_over_s=2e-4))
+    text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     assert 'hotgraph_lost_records_total{kind="request_log"} 3.0' in text
     assert 'hotgraph_lost_records_total{kind="trace"} 0.0' in text
+    assert 'hotgraph_turns_total{leader="serving"} 7.0' in text
+    assert 'hotgraph_turns_total{leader="executor"} 5.0' in text
+    assert "hotgraph_hand_over_seconds 0.0002" in text
 
 
 def families_shown(scraped: Scraped) -> set[str]:

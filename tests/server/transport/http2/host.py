@@ -64,7 +64,7 @@ class StillHost:
         self.admission = Admission((), lock, max_calls=max_calls, open_calls=open_calls)
         self.posted: deque[Call] = deque()
         self.expiring: list[Call | Alarm] = []
-        self.arrived_at = time.monotonic()
+        self.arrived_at = self.sends_at = time.monotonic()
         self.calls: dict[int, Call] = {}
         self.seen: list[tuple[Any, Any]] = []
         self.error: Exception | None = None

@@ -204,6 +204,29 @@ class TestUnaryCalls:
         host.deliver()
         assert host.taken == 0
 
+    @pytest.mark.parametrize("spare_s", [0.001, 0.0])
+    def test_answer_brought_before_the_deadline_and_sent_after_it_is_none(self, spare_s: float) -> None:
+        """What tells calls that their time is up is the serving thread, and another may send before it."""
+        host = StillHost()
+        number = host.request(prefixed(b""), more=(("grpc-timeout", "1S"),))
+        reply, told = host.seen[0][1], []
+        reply.when_gone(lambda: told.append(1))
+        finish(reply)
+        host.sends_at = reply.deadline - spare_s
+        assert host.answer(number).status == (0 if spare_s else 4)
+        assert host.client.answers[number].messages == ([b"well"] if spare_s else [])
+        assert told == ([] if spare_s else [1])
+        assert (host.taken, host.admission.answered) == (0, 1 if spare_s else 0)
+
+    def test_outcome_that_the_caller_must_hear_is_sent_after_the_deadline(self) -> None:
+        host = StillHost()
+        number = host.request(prefixed(b""), more=(("grpc-timeout", "1S"),))
+        reply = host.seen[0][1]
+        reply.when_gone(lambda: True)
+        finish(reply)
+        host.sends_at = reply.deadline
+        assert host.answer(number).messages == [b"well"]
+
 
 class TestCompressedAnswers:
     """The answer goes by another thread, which is the test's."""
