@@ -44,10 +44,6 @@ class Meant(Protocol):
 
 Asked = TypeVar("Asked", bound=Meant)
 
-# What is done with a call's bytes in the thread that brings it, such as to look for a kept answer, takes a
-# millisecond for so many.
-_QUICK_BYTES = 2**20
-
 Spans = Callable[[], tuple[Mapping[str, Span], Span | None]]
 """Where the tensors lie in a message, by alias, and where its one string lies, if it has one that differs
 from message to message. Raises MalformedMessage: it cannot be walked through."""
@@ -66,13 +62,6 @@ class FastPath(Generic[Asked]):
             CallError: it cannot be answered, and why; the reply is not used then.
         """
         raise NotImplementedError
-
-    def is_quick(self, message: Message) -> bool:
-        """Will `__call__` be done with it within microseconds, large as it is?"""
-        if len(message) > _QUICK_BYTES:
-            return False
-        template = self._templates.find(message)
-        return template is not None and template.is_quick
 
     def _remember(
         self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], spans: Spans

@@ -88,11 +88,10 @@ class Template(Generic[Meaning]):
         length: of the messages, in bytes.
         literals: what is the same in all of them, and where.
         meaning: what the protocol made of the literals.
-        is_quick: are its inputs made without a look at their bytes?
         used: has a message fitted since this was last False?
     """
 
-    __slots__ = ("_sources", "_text", "_views", "is_quick", "length", "literals", "meaning", "used")
+    __slots__ = ("_sources", "_text", "_views", "length", "literals", "meaning", "used")
 
     def __init__(
         self,
@@ -111,8 +110,6 @@ class Template(Generic[Meaning]):
         views = [source for source in sources if isinstance(source, _View)]
         # Nearly always all of them, and worth a quicker way.
         self._views = views if len(views) == len(sources) else None
-        looks = any(isinstance(source, _Booleans) for source in sources)
-        self.is_quick = not looks and (text is None or text.length <= MAX_LITERAL_BYTES)
 
     def fits(self, message: Message) -> bool:
         """Is a message of the right length one of this form?"""

@@ -81,7 +81,7 @@ wait."""
 
 LARGE_MESSAGE = 256 * 1024
 """Bytes. To read a larger one may take seconds, if it holds many strings, and is left to threads that keep
-no other call waiting, unless the method says that it is quick (Service.quick). A guess."""
+no other call waiting. A guess."""
 
 HotMethod = Callable[[Any, Reply], None]
 """Called with a Message, which belongs to the method from then on: the transport neither changes nor keeps
@@ -227,8 +227,6 @@ class Service:
     Attributes:
         name: its full one.
         descriptor: its file's FileDescriptor, for reflection.
-        quick: of hot methods by their names, what tells of a large message whether the method is done with it
-            within microseconds; of others none is.
         early: the names of the methods that are answered before the server is open: those that tell how it
             is. The others are refused until then.
     """
@@ -236,7 +234,6 @@ class Service:
     name: str
     descriptor: Any
     hot: Mapping[str, HotMethod] = field(default_factory=dict)
-    quick: Mapping[str, Callable[[Message], bool]] = field(default_factory=dict)
     plain: Mapping[str, PlainMethod] = field(default_factory=dict)
     streaming: Mapping[str, StreamingMethod] = field(default_factory=dict)
     early: Collection[str] = ()

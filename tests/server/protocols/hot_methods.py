@@ -13,7 +13,6 @@ import pytest
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.protocols.fast_path import FastPath
 from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.transport.message_fields import Message
@@ -50,7 +49,7 @@ class Case:
 
     method: str
     service: Callable[[Registry], Service]
-    hot: Callable[[Registry], FastPath[Any]]
+    hot: Callable[[Registry], HotMethod]
     version: Callable[..., RecordingVersion]
     good: Mapping[str, bytes]
     refused: str

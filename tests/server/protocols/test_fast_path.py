@@ -61,23 +61,6 @@ def test_large_message_of_a_known_form_is_not_parsed_and_its_array_is_a_view(
 
 
 @both
-def test_large_message_is_quick_if_its_form_is_known_and_its_bytes_need_no_look(case: Case) -> None:
-    model = case.version(alone="reason")
-    hot = case.hot(registry_of(model))
-    numbers = case.floats(rows=50_000, y=None)
-    assert not hot.is_quick(numbers)
-    outcome(hot, numbers, model)
-    assert hot.is_quick(numbers)
-    assert not hot.is_quick(case.floats(rows=50_001, y=None))
-    words = case.words(strings(*[b"word"] * 50_000))
-    outcome(hot, words, model)
-    assert not hot.is_quick(words), "each of them is an object"
-    most = case.floats(rows=150_000, y=None)
-    outcome(hot, most, model)
-    assert not hot.is_quick(most), "what is done with its bytes takes a millisecond"
-
-
-@both
 def test_strings_tell_forms_apart(case: Case) -> None:
     model = case.version()
     hot = case.hot(registry_of(model))

@@ -24,17 +24,15 @@ def service(registry: Registry, settings: PredictionSettings | None = None) -> S
     """The service over a registry."""
     settings = settings or PredictionSettings()
     check = settings.check_method_names
-    predict = Predict(registry, settings)
     return Service(
         name=NAME,
         descriptor=prediction_service_pb2.DESCRIPTOR,
         hot={
-            "Predict": predict,
+            "Predict": Predict(registry, settings),
             "Classify": Inference(registry, CLASSIFY, check_method_names=check),
             "Regress": Inference(registry, REGRESS, check_method_names=check),
             "MultiInference": MultiInference(registry, check_method_names=check),
         },
-        quick={"Predict": predict.is_quick},
         plain={
             "GetModelMetadata": PlainMethod(
                 get_model_metadata_pb2.GetModelMetadataRequest, functools.partial(_metadata, registry)

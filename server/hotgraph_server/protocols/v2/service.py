@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 from hotgraph_protos import open_inference as pb
@@ -48,7 +47,7 @@ def service(
             their like, made by the server, which has what they need.
     """
     infer = Infer(registry, regions)
-    merged = tables.merged(
+    return tables.merged(
         NAME,
         pb.DESCRIPTOR,
         [
@@ -63,7 +62,6 @@ def service(
         ],
         early=_EARLY,
     )
-    return dataclasses.replace(merged, quick={"ModelInfer": infer.is_quick})
 
 
 def _extensions(regions: Regions | None) -> tuple[str, ...]:

@@ -10,14 +10,13 @@ Over the limit it is refused; but it counts all the same until the refusal is on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import grpc
 
 from hotgraph_server.errors import CallError, QueueFull, Unsupported
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
-from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, HotMethod, Service, StreamingMethod, as_hot
 
@@ -36,12 +35,10 @@ class UnaryRoute(NamedTuple):
 
     Attributes:
         limited: its calls count towards the limit; those of hot methods do.
-        is_quick: is the method done with a message, large as it is, within microseconds?
     """
 
     method: HotMethod
     limited: bool
-    is_quick: Callable[[Message], bool] = lambda _: False
 
 
 class Admission:
@@ -144,10 +141,7 @@ class Admission:
 
     def _add(self, service: Service) -> None:
         for name, method in service.hot.items():
-            route = UnaryRoute(method, limited=True)
-            if name in service.quick:
-                route = route._replace(is_quick=service.quick[name])
-            self._unary[f"/{service.name}/{name}"] = route
+            self._unary[f"/{service.name}/{name}"] = UnaryRoute(method, limited=True)
         for name, plain in service.plain.items():
             # In the serving thread: they are quick, and so a caller who opens a call and never sends its
             # message holds no thread.

@@ -10,15 +10,14 @@ connections_lock
     One lock stands for everything that belongs to connections. The leader (threads/leadership.py) has it
     while it works and gives it up only to wait for sockets. An answer is put into `_outbox` by the thread
     that brings it, which then takes the lock if it is free, and sends what lies in the outbox: so an answer
-    needs no other thread when there is little to do, and costs its bringer next to nothing when there is a
-    lot. Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds
-    it taken can go: who gives it back looks into the outbox once more. It is not reentrant on purpose: an
-    answer that is brought while its bringer has it is sent by the one who has it already.
+    needs no other thread when there is little to do, and costs its bringer next to nothing when there is
+    much. Only the leader waits for the lock, and the few that start and stop the server. A bringer that finds
+    it taken can go, because who gives it back looks into the outbox once more. It is not reentrant on
+    purpose: an answer that is brought while its bringer has it is sent by the one who has it already.
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
-    * A caller that leaves, or whose deadline comes, is told to the call's owner at once (a deadline within
-      a millisecond of it).
+    * A caller that leaves is told to the call's owner at once, a deadline within a millisecond of it.
     * What one connection does wrong costs that connection; an exception while it is served is logged, and
       closes it, never the loop.
     * Connections are served for some five milliseconds, all together, then answers are sent and those that
@@ -235,7 +234,7 @@ class Http2Server:
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         decided = self.admission.decide(head)
         if isinstance(decided, UnaryRoute):
-            return UnaryCall(connection, number, head, self, decided)
+            return UnaryCall(connection, number, head, self, decided.method, decided.limited)
         if isinstance(decided, StreamingMethod):
             return StreamCall(connection, number, head, self, decided)
         return RefusedCall(connection, number, head, self, decided)

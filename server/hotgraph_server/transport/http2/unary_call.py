@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hotgraph_server.errors import Unsupported
-from hotgraph_server.transport.http2.admission import UnaryRoute
 from hotgraph_server.transport.http2.call import Call, Host
 from hotgraph_server.transport.http2.deflating import Deflated, size_of
 from hotgraph_server.transport.http2.header_blocks import Head
@@ -13,7 +12,7 @@ from hotgraph_server.transport.http2.messages import PREFIX, PREFIX_BYTES
 from hotgraph_server.transport.http2.stream import Outgoing
 from hotgraph_server.transport.inflight import TooMuchInside
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, failing
+from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, HotMethod, failing
 
 
 class UnaryCall(Call):
@@ -23,7 +22,7 @@ class UnaryCall(Call):
         limited: counts towards the limit of hot calls.
     """
 
-    __slots__ = ("_deflated", "_encode", "_flag", "_message", "_route", "_taken", "limited")
+    __slots__ = ("_deflated", "_encode", "_flag", "_message", "_method", "_taken", "limited")
 
     def __init__(
         self,
@@ -31,11 +30,12 @@ class UnaryCall(Call):
         number: int,
         head: Head,
         host: Host,
-        route: UnaryRoute,
+        method: HotMethod,
+        limited: bool,
     ) -> None:
         super().__init__(connection, number, head, host)
-        self.limited = route.limited
-        self._route = route
+        self.limited = limited
+        self._method = method
         self._message: Message | None = None
         self._flag = 0  # of the message
         self._taken = False  # counted among those that are owed an answer
@@ -141,12 +141,12 @@ class UnaryCall(Call):
         refusal = self.host.admission.take(self.limited)
         if refusal is not None:
             self._fail(refusal)
-        elif self._flag or (len(message) > LARGE_MESSAGE and not self._route.is_quick(message)):
+        elif self._flag or len(message) > LARGE_MESSAGE:
             self._message = message
             self.host.aside(self._handle_large)
         else:
             try:
-                self._route.method(message, self)
+                self._method(message, self)
             except Exception as error:
                 # Here at once and not by way of the outbox, which more refusals than answers would go.
                 self._fail(error)
@@ -156,7 +156,7 @@ class UnaryCall(Call):
         if message is None:
             return
         try:
-            self._route.method(self._unpacked(self._flag, message), self)
+            self._method(self._unpacked(self._flag, message), self)
         except Exception as error:
             # In whatever thread this is: what fails is delivered like what succeeds.
             self.finish(failing(error))

@@ -11,7 +11,7 @@ from typing import Any
 from hotgraph_server.errors import Unsupported
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
+from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.deflating import Deflater
@@ -70,7 +70,6 @@ class StillHost:
         self.error: Exception | None = None
         self.opened: list[OpenStream] = []
         self.deflater: Deflater | None = None
-        self.is_quick: Callable[[Any], bool] = lambda _: False
         self._kind = kind
         self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
         self.client = Client({frames.INITIAL_WINDOW_SIZE: settings.get("window", 65_535)})
@@ -93,7 +92,7 @@ class StillHost:
         if head.path == "/unknown" or head.http_status != 200:
             call: Call = RefusedCall(connection, number, head, self, Unsupported("Method not found!"))
         elif self._kind == "hot":
-            call = UnaryCall(connection, number, head, self, UnaryRoute(self._method, True, self.is_quick))
+            call = UnaryCall(connection, number, head, self, self._method, True)
         else:
             method = StreamingMethod(self._opened, paced=self._kind == "paced")
             call = StreamCall(connection, number, head, self, method)

@@ -77,26 +77,12 @@ class TestUnaryCalls:
         number = host.request(b"\0\x7f\xff\xff\xff", end=False)
         assert (host.answer(number).status, host.answer(number).reset) == (8, Code.NO_ERROR)
 
-    def test_large_message_is_read_elsewhere_unless_the_method_says_that_it_is_quick(self) -> None:
+    def test_large_message_is_read_elsewhere(self) -> None:
         host = StillHost()
-        large = prefixed(bytes(LARGE_MESSAGE + 1))
-        host.request(*every(16_384, large))
+        host.request(*every(16_384, prefixed(bytes(LARGE_MESSAGE + 1))))
         assert host.seen == []
         host.decoders.run()
-        assert len(host.seen) == 1
-        asked: list[int] = []
-
-        def is_quick(message: bytes) -> bool:
-            asked.append(len(message))
-            return True
-
-        host.is_quick = is_quick
-        host.request(*every(16_384, large))
-        assert len(host.seen) == 2
-        host.request(prefixed(bytes(LARGE_MESSAGE)[:60_000]))
-        assert asked == [LARGE_MESSAGE + 1], "of others it is not asked"
-        host.request(prefixed(gzip.compress(b"hello"), flag=1), more=(("grpc-encoding", "gzip"),))
-        assert len(host.seen) == 3
+        assert [len(message) for message, _ in host.seen] == [LARGE_MESSAGE + 1]
 
     def test_compressed_message_is_unpacked_elsewhere(self) -> None:
         host = StillHost()
