@@ -197,7 +197,8 @@ class Backlog:
         (lane,) = self.lanes.values()
         if lane.rows > min(lane.max_rows, self._max_rows) or (len(lane.calls) > 1 and not lane.joins):
             return math.inf
-        return self.load.graph_part * lane.flow.curve.predict(lane.rows)
+        (first,) = islice(lane.calls, 1)
+        return self.load.in_graph_of(first, lane.flow.curve, lane.rows)
 
     def choose(self, now: float, *, closing: bool) -> decisions.Choice:
         """What a free executor does at `now`; `closing`: no further calls will come."""

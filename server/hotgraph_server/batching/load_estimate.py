@@ -34,6 +34,7 @@ class LoadEstimate:
 
     Attributes:
         free_at: predicted end of the present run, monotonic seconds; -infinite: there is none.
+        graph_s: how long the present run is predicted to be in the graph, seconds.
         graph_part: of a run's time, so much is spent in the graph, on average; the rest is Python.
         uncounted: lanes to which calls have come, or which some have left, since `waiting_s` was last asked.
     """
@@ -41,6 +42,7 @@ class LoadEstimate:
     def __init__(self, levels: int, max_rows: int) -> None:
         self.free_at = -math.inf
         self.graph_part = 1.0
+        self.graph_s = math.inf
         self._in_graph_s = 0.0  # of the present run
         self._levels = levels
         self._max_rows = max_rows
@@ -61,14 +63,17 @@ class LoadEstimate:
         """The run of a batch of `lane` that begins with `call` begins at `now`."""
         curve = lane.flow.curve if lane.joins else self.flow(call).curve
         self._running = curve, rows, now
+        self._in_graph_s = 0.0
+        self.graph_s = self.in_graph_of(call, curve, rows)
         self.free_at = now + curve.predict(rows)
 
-    @property
-    def graph_s(self) -> float:
-        """How long the present run is predicted to be in the graph, seconds; infinite: nothing is known."""
-        assert self._running is not None
-        curve, rows, _ = self._running
-        return self.graph_part * curve.predict(rows) if curve.known else math.inf
+    def in_graph_of(self, call: Call, curve: CostCurve, rows: int) -> float:
+        """How long a run of so many rows that begins with `call` is predicted to be in the graph, seconds;
+        infinite: nothing is known."""
+        if not curve.known:
+            return math.inf
+        # What has no inputs may be a task of the executor's, of which all is unlike other runs.
+        return (self.graph_part if call.inputs else 1.0) * curve.predict(rows)
 
     def in_graph(self, seconds: float) -> None:
         """So long the present run was in the graph; more than once, where it is run in parts."""
@@ -82,7 +87,6 @@ class LoadEstimate:
             self._costs.observe(curve, rows, took_s)
             if 0.0 < self._in_graph_s <= took_s:
                 self.graph_part += (self._in_graph_s / took_s - self.graph_part) / _PART_OVER
-            self._in_graph_s = 0.0
             self._running = None
             self.free_at = -math.inf
 

@@ -133,6 +133,12 @@ _NONE: tuple[Sequence[Call], Sequence[Call]] = ((), ())
 # How the executor waits: for `_wake`, or for sockets, as the leader.
 _SLEEPS = "sleeps"
 _LEADS = "leads"
+# A selector is as exact as a millisecond; who waits for less sleeps.
+_LEAST_LED_S = 0.002
+
+
+def _nothing() -> None:
+    pass
 
 
 class Look(NamedTuple):
@@ -183,7 +189,9 @@ class BatchQueue:
         # The executor alone waits on it, and only while it sleeps; so a put costs nothing for it otherwise.
         self._wake = threading.Lock()
         self._wake.acquire()
-        self._woken_at = 0.0
+        self._woken_at = time.monotonic()
+        self._before_turn: Callable[[], object] = _nothing
+        self._after_turn: Callable[[], object] = _nothing
         self._lock = threading.Lock()  # guards everything below
         self._waits: str | None = None  # how; None: it does not
         self._closed = False
@@ -280,24 +288,39 @@ class BatchQueue:
                     self._time_out(look.timed_out, look.delayed)
                 if look.batch is not None:
                     if leads:
+                        graph_s = self._backlog.load.graph_s
                         leads = False
-                        leadership.run(self._backlog.load.graph_s, behind_turn=has_waited)
+                        leadership.run(graph_s, behind_turn=has_waited)
                     return look.batch
                 if look.ended:
                     return None
                 if not look.expired and not look.timed_out:
-                    has_waited = True
-                    if leads:
-                        leads = leadership.turn(look.wait_until - self._clock())
+                    has_waited, until = True, look.wait_until
+                    if not leads:
+                        self._sleep(until)
+                        leads = leadership.take(again=True)
+                    elif until - self._clock() < _LEAST_LED_S:
+                        leads = False
+                        leadership.promote()
                     else:
-                        self._sleep(look.wait_until)
-                        leads = leadership.take()
+                        leads = self._turn(until)
                 # While the executor waits, it must not keep alive what has expired.
                 del look
         finally:
             # The end, and an error that nobody expects: the sockets must not be left to nobody.
             if leads:
                 leadership.promote()
+
+    def turn_between(self, before: Callable[[], object], after: Callable[[], object]) -> None:
+        """Have these called in the executor's thread around each turn that it takes as the leader."""
+        self._before_turn, self._after_turn = before, after
+
+    def _turn(self, until: float) -> bool:
+        self._before_turn()
+        try:
+            return self._leadership.turn(until - self._clock())
+        finally:
+            self._after_turn()
 
     def poll(self) -> Look:
         """`take` without waiting, for a caller that moves the clock; ends nothing that has expired."""
@@ -406,6 +429,7 @@ class BatchQueue:
         if waits is _LEADS:
             self._leadership.wake()
         elif waits is _SLEEPS:
+            self._woken_at = time.monotonic()
             self._wake.release()
 
     def _sleep(self, until: float) -> None:

@@ -8,13 +8,18 @@ answers.
 
 C's <fenv.h> reads and writes what a thread does with floats, but has no word for this bit: where it lies is
 the layout of each system's `fenv_t`. New threads begin with what the one has that starts them.
+
+An executor that leads (threads/leadership.py) reads calls as well, and what it reads shall not depend on that
+it is an executor, nor shall a thread that it starts there: for as long as a turn takes, it keeps denormals.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import platform
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -30,18 +35,41 @@ _PLACES = {
 _MORE_THAN_ANY_FENV = 64
 
 
+class Switch:
+    """What the thread that made it does with denormals.
+
+    Attributes:
+        flush: take them for zero from now on.
+        keep: compute with them, as a thread does that nobody told otherwise.
+    """
+
+    def __init__(self, library: ctypes.CDLL, offset: int, bits: int) -> None:
+        self.flush = functools.partial(library.fesetenv, _environment(library, offset, bits, on=True))
+        self.keep = functools.partial(library.fesetenv, _environment(library, offset, bits, on=False))
+
+
+def switch_of_this_thread() -> Switch | None:
+    """None: on systems that are not known here."""
+    place = _PLACES.get((sys.platform, platform.machine()))
+    # A call that lets go of the interpreter's lock would cost more than all the rest.
+    return Switch(ctypes.PyDLL("libm.so.6" if sys.platform == "linux" else None), *place) if place else None
+
+
 def flush_to_zero() -> bool:
     """From now on, in this thread. Returns whether it is so: not on systems that are not known here."""
-    place = _PLACES.get((sys.platform, platform.machine()))
-    if place is not None:
-        offset, bits = place
-        library = ctypes.CDLL("libm.so.6" if sys.platform == "linux" else None)
-        environment = ctypes.create_string_buffer(_MORE_THAN_ANY_FENV)
-        if library.fegetenv(environment) == 0:
-            word = ctypes.c_uint32.from_buffer(environment, offset)
-            word.value |= bits
-            library.fesetenv(environment)
+    switch = switch_of_this_thread()
+    if switch is not None:
+        switch.flush()
     return flushes()
+
+
+def _environment(library: ctypes.CDLL, offset: int, bits: int, *, on: bool) -> Any:
+    """This thread's, with those bits set or not."""
+    environment = ctypes.create_string_buffer(_MORE_THAN_ANY_FENV)
+    library.fegetenv(environment)
+    word = ctypes.c_uint32.from_buffer(environment, offset)
+    word.value = word.value | bits if on else word.value & ~bits
+    return environment
 
 
 def flushes() -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.trust import Trust
-from hotgraph_server.execution.denormals import flush_to_zero
+from hotgraph_server.execution.denormals import switch_of_this_thread
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.runner import Runner
 from hotgraph_server.execution.verification import remembered, stops, trust_in
@@ -157,8 +157,12 @@ class Executor:
         return True
 
     def _main(self) -> None:
-        if not flush_to_zero():
+        denormals = switch_of_this_thread()
+        if denormals is None:
             _LOG.debug("%s: denormal floats are computed with, for this system is not known", self._name)
+        else:
+            denormals.flush()
+            self._queue.turn_between(denormals.keep, denormals.flush)
         try:
             graph, runner, state = self._open()
         except BaseException as error:

@@ -32,6 +32,10 @@ order. Anything else is for any thread. Why nothing is lost:
 
 * `_lead` is released by the thread that took it, in `_lay_down` alone, so two never take turns at
   once; what a turn uses needs no other lock.
+* `_missed` is set before an executor that has run looks at the lead for the second time, and looked at behind
+the
+  laying down: where the executor that was woken has run before its waker's turn is over, one of the two sees
+  the other. Without this both would follow.
 * `_promoted` is set before the lead is laid down, and taken back by whoever takes it up: the serving thread
   that wakes late finds an executor leading again, and sleeps on.
 * `_serving` is what the serving thread sleeps on; it may be released once too often, which is one look more.
@@ -42,7 +46,6 @@ order. Anything else is for any thread. Why nothing is lost:
 from __future__ import annotations
 
 import logging
-import statistics
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -95,7 +98,8 @@ class Leadership:
         self._wake: Callable[[], None] = lambda: None
         self._ended = False
         # Of the leader.
-        self._leader = 0  # its thread; 0: nobody leads
+        self._leader = 0  # its thread, while it takes a turn; else 0
+        self._missed = False  # an executor with nothing to run has found no lead since the turn began
         self._woken = 0  # executors that it has woken in this turn
         self._woken_for_s = 0.0  # what the last of them will be in the graph for
         # For the watch.
@@ -122,12 +126,11 @@ class Leadership:
             wake: lets a turn that waits go on; any thread.
         """
         self._turn, self._wake = turn, wake
-        self._take_up()
+        self._lead.acquire()
         try:
             while not self._ended:
                 self._by_serving += 1
-                if self._take_turn(turn, float("inf")):
-                    self._lay_down()
+                if self._take_turn(turn, float("inf")) and not self._hand_on():
                     self._watch()
         finally:
             # Nobody takes a turn any more.
@@ -141,7 +144,7 @@ class Leadership:
             woken = self._serving.acquire(timeout=WATCH_S)
             same_run = self._runs == runs
             if (self._promoted or same_run) and self._lead.acquire(False):
-                self._take_up(held=True)
+                self._take_up()
                 return
             if same_run and not woken:
                 # The leader waits for sockets, and may do so for long.
@@ -153,11 +156,21 @@ class Leadership:
 
     # An executor's.
 
-    def take(self) -> bool:
-        """Take up the lead, if nobody has it. Returns whether it is ours."""
-        if not self._auto or self._ended or self._turn is None or not self._lead.acquire(False):
+    def take(self, *, again: bool = False) -> bool:
+        """Take up the lead, if nobody has it. Returns whether it is ours.
+
+        Args:
+            again: if it is not, that is asked once more before this thread sleeps.
+        """
+        if not self._auto or self._ended or self._turn is None:
             return False
-        self._take_up(held=True)
+        if not self._lead.acquire(False):
+            if again:
+                return False
+            self._missed = True
+            if not self._lead.acquire(False):
+                return False
+        self._take_up()
         return True
 
     def turn(self, timeout_s: float) -> bool:
@@ -175,10 +188,7 @@ class Leadership:
         if self._ended:
             self.promote()
             return False
-        if goes_on:
-            self._lay_down()
-            return False
-        return True
+        return not goes_on or self._hand_on()
 
     def run(self, graph_s: float, *, behind_turn: bool) -> None:
         """Lay the lead down for a run.
@@ -217,27 +227,38 @@ class Leadership:
 
     def took(self, seconds: float) -> None:
         """So long it took from waking an executor to its going on."""
+        # The last ones, as any of several executors finds them.
         self._hand_overs.append(min(seconds, _MOST_S))
-        if len(self._hand_overs) == _KEPT:
-            self.hand_over_s = statistics.median(self._hand_overs)
-            self._hand_overs.clear()
+        kept = sorted(self._hand_overs)
+        if len(kept) == _KEPT:
+            self.hand_over_s = kept[_KEPT // 2]
 
     def _take_turn(self, turn: Turn, timeout_s: float) -> bool:
         """Returns whether the lead goes on to the executor that this turn has woken."""
-        self._woken = 0
-        if turn(timeout_s):
-            self._ended = True
+        self._woken, self._missed = 0, False
+        self._leader = threading.get_ident()
+        try:
+            if turn(timeout_s):
+                self._ended = True
+        finally:
+            self._leader = 0
         return self._auto and self._woken == 1 and self._woken_for_s <= self.hand_over_s and not self._ended
 
-    def _take_up(self, *, held: bool = False) -> None:
-        if not held:
-            self._lead.acquire()
-        self._leader = threading.get_ident()
+    def _hand_on(self) -> bool:
+        """Lay the lead down for the executor that this turn has woken. Returns whether it is ours again: that
+        one has run already, and found us leading still."""
+        self._lay_down()
+        if self._missed and self._lead.acquire(False):
+            self._take_up()
+            return True
+        return False
+
+    def _take_up(self) -> None:
+        assert self._lead.locked()
         self._promoted = False
 
     def _lay_down(self) -> None:
         assert self._lead.locked()
-        self._leader = 0
         self._runs += 1
         self._lead.release()
         if self._dozes:

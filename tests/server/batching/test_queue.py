@@ -1071,7 +1071,7 @@ class Lead(Leadership):
         self.timeouts: list[float] = []
         self.plan: list[Callable[[], object]] = []
 
-    def take(self) -> bool:
+    def take(self, *, again: bool = False) -> bool:
         return self.free
 
     def turn(self, timeout_s: float) -> bool:
@@ -1159,6 +1159,46 @@ def test_executor_that_leads_is_woken_by_calls_and_tasks_of_other_threads_and_by
     assert lead.woken == 3
     # The sockets are not left to a thread that has ended.
     assert lead.promoted == 1
+
+
+def test_executor_that_has_less_to_wait_than_a_selector_can_tell_does_not_lead() -> None:
+    lead = Lead()
+    queue = BatchQueue("m", BatchSettings(max_wait_us=1000, max_batch_rows=2), leadership=lead)
+    put(queue, call(arrived=time.monotonic()))
+    # The lead is for another.
+    lead.promote = lambda: setattr(lead, "free", False)  # type: ignore[method-assign]
+    assert queue.take()
+    assert lead.timeouts == []
+
+
+def test_turns_are_taken_between_what_the_executor_wants_done_around_them() -> None:
+    done: list[str] = []
+
+    def breaks() -> None:
+        done.append("turn")
+        raise RuntimeError("the cable")
+
+    lead = Lead()
+    queue = BatchQueue("m", BatchSettings(), FakeClock(), leadership=lead)
+    queue.turn_between(lambda: done.append("before"), lambda: done.append("after"))
+    lead.plan = [lambda: done.append("turn"), breaks]
+    with pytest.raises(RuntimeError):
+        queue.take()
+    assert done == ["before", "turn", "after"] * 2
+
+
+def test_task_of_the_executors_own_is_not_taken_to_be_as_long_in_the_graph_as_runs_are() -> None:
+    clock, lead = FakeClock(), Lead()
+    queue = BatchQueue("m", BatchSettings(), clock, leadership=lead)
+    task = signature("task", {}, {}, writes=True)
+    for _ in range(3):
+        for one, graph_s in ((call(), 0.001), (call((), task), 0.0)):
+            put(queue, one)
+            queue.take()
+            queue.in_graph(graph_s)
+            clock.now += 0.1
+    assert lead.ran[-2][0] < 0.1
+    assert lead.ran[-1][0] == pytest.approx(0.1)
 
 
 def test_executor_whose_look_breaks_does_not_keep_the_lead() -> None:

@@ -66,6 +66,18 @@ class Sockets:
         assert self.waiting.acquire(timeout=HANG_S), "the serving thread takes no turn"
 
 
+@pytest.fixture(autouse=True)
+def watch_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How often the serving thread looks: so seldom that a test in which nobody leads does not go on, but for
+    those of the watch itself."""
+    seconds: float = getattr(request, "param", HANG_S)
+    monkeypatch.setattr(leadership_module, "WATCH_S", seconds)
+    return seconds
+
+
+watched = pytest.mark.parametrize("watch_s", [WATCH_S], indirect=True)
+
+
 @pytest.fixture
 def sockets() -> Iterator[Sockets]:
     found = Sockets(Leadership())
@@ -100,7 +112,7 @@ def until(holds: Callable[[], bool]) -> None:
 def take(sockets: Sockets) -> None:
     """The serving thread follows, and this thread leads."""
     hand(sockets)
-    until(sockets.leadership.take)
+    until(lambda: sockets.leadership.take(again=True))
 
 
 def test_serving_thread_leads_where_nobody_else_does(sockets: Sockets) -> None:
@@ -165,32 +177,79 @@ def test_lead_is_free_during_a_short_run_and_the_executor_takes_it_up_again(sock
 
 @pytest.mark.parametrize(("graph_s", "behind_turn"), [(LONG_S, True), (SHORT_S, False)])
 def test_serving_thread_is_promoted_for_a_long_run_and_where_more_waits_than_one_run(
-    sockets: Sockets, monkeypatch: pytest.MonkeyPatch, graph_s: float, behind_turn: bool
+    sockets: Sockets, graph_s: float, behind_turn: bool
 ) -> None:
-    # Or the watch would do it.
-    monkeypatch.setattr(leadership_module, "WATCH_S", HANG_S)
     take(sockets)
     sockets.leadership.run(graph_s, behind_turn=behind_turn)
     sockets.until_waiting()
     assert not sockets.leadership.take()
 
 
-@pytest.mark.parametrize("looks", [1, 3])
-def test_serving_thread_leads_where_a_run_does_not_end(sockets: Sockets, looks: int) -> None:
+@watched
+@pytest.mark.parametrize("looks", [0, 1, 3])
+def test_serving_thread_leads_where_a_run_does_not_end(sockets: Sockets, looks: int, watch_s: float) -> None:
     take(sockets)
-    # It sleeps without a limit by then, while nobody runs anything.
-    threading.Event().wait(looks * WATCH_S)
+    # After some looks it sleeps without a limit, while nobody runs anything.
+    threading.Event().wait(looks * watch_s)
     sockets.leadership.run(SHORT_S, behind_turn=True)
     sockets.until_waiting()
     assert not sockets.leadership.take()
 
 
+@watched
 def test_executor_that_is_handed_a_call_and_never_takes_the_lead_does_not_leave_it_to_nobody(
     sockets: Sockets,
 ) -> None:
     hand(sockets)
     sockets.until_waiting()
     assert sockets.turned == ["serving"] * 2
+
+
+def test_leader_leads_on_where_the_executor_that_it_woke_has_run_before_the_turn_is_over(
+    sockets: Sockets,
+) -> None:
+    """That one finds no lead, and sleeps: if the leader followed, nobody would read."""
+
+    def wakes_and_waits() -> None:
+        sockets.leadership.wakes(SHORT_S)
+        thread = threading.Thread(target=runs)
+        thread.start()
+        thread.join(HANG_S)
+
+    def runs() -> None:
+        assert not sockets.leadership.take(again=True)
+        assert not sockets.leadership.take()
+
+    sockets.comes(wakes_and_waits)
+    sockets.until_waiting()
+    take(sockets)
+    sockets.comes(wakes_and_waits)
+    assert sockets.leadership.turn(math.inf)
+    sockets.leadership.promote()
+    sockets.until_waiting()
+
+
+def test_executor_that_only_asks_before_it_runs_gets_the_lead_behind_its_run(sockets: Sockets) -> None:
+    def wakes_and_waits() -> None:
+        sockets.leadership.wakes(SHORT_S)
+        assert not sockets.leadership.take(again=True)
+
+    sockets.comes(wakes_and_waits)
+    until(lambda: sockets.leadership.take(again=True))
+    sockets.leadership.promote()
+    sockets.until_waiting()
+
+
+def test_only_within_a_turn_is_a_thread_the_one_that_looks_behind_it(sockets: Sockets) -> None:
+    take(sockets)
+    assert not sockets.leadership.leads
+    sockets.comes(lambda: within.append(sockets.leadership.leads))
+    within: list[bool] = []
+    assert sockets.leadership.turn(math.inf)
+    assert within == [True]
+    assert not sockets.leadership.leads
+    sockets.leadership.promote()
+    sockets.until_waiting()
 
 
 def test_executor_follows_where_its_turn_brings_work_for_another_one(sockets: Sockets) -> None:
@@ -239,7 +298,6 @@ def test_another_thread_wakes_who_takes_a_turn(sockets: Sockets) -> None:
     take(sockets)
     threading.Thread(target=sockets.leadership.wake).start()
     assert sockets.leadership.turn(math.inf)
-    assert not sockets.leadership.leads or sockets.turned[-1] == threading.current_thread().name
     sockets.leadership.promote()
     sockets.until_waiting()
 
@@ -253,6 +311,8 @@ def test_cost_of_a_hand_over_is_the_median_of_the_last_ones_and_has_an_edge() ->
     assert leadership.hand_over_s == first
     leadership.took(60.0)
     assert leadership.hand_over_s == pytest.approx(statistics.median([*took, 60.0]))
+    leadership.took(60.0)
+    assert leadership.hand_over_s == pytest.approx(9e-5)
     for _ in range(15):
         leadership.took(60.0)
     assert leadership.hand_over_s == pytest.approx(500e-6)
@@ -275,6 +335,7 @@ def test_every_thing_that_comes_is_taken_once_and_one_at_a_time_however_threads_
                 leads = leadership.turn(math.inf)
                 continue
             if leads:
+                leads = False
                 leadership.run(LONG_S if come is None or come % 7 == 0 else SHORT_S, behind_turn=True)
             if come is None:
                 return
@@ -294,6 +355,7 @@ def test_every_thing_that_comes_is_taken_once_and_one_at_a_time_however_threads_
         until(lambda: len(done) == count)
         for inbox in inboxes:
             inbox.put(None)
+        for _ in inboxes:
             sockets.wake()
         for thread in executors:
             thread.join(HANG_S)
