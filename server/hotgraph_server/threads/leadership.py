@@ -30,17 +30,16 @@ woken by the next run: that costs the call nothing, for the leader does it behin
 Threads. `serve` is the serving thread's; `take`, `turn`, `run` and `promote` are an executor's, in that
 order. Anything else is for any thread. Why nothing is lost:
 
-* `_lead` is released by the thread that took it, in `_lay_down` alone, so two never take turns at
-  once; what a turn uses needs no other lock.
+* `_lead` is released by the thread that took it, in `_lay_down` alone, so two never take turns at once; what
+  a turn uses needs no other lock.
 * `_missed` is set before an executor that has run looks at the lead for the second time, and looked at behind
-the
-  laying down: where the executor that was woken has run before its waker's turn is over, one of the two sees
-  the other. Without this both would follow.
+  the laying down: where the executor that was woken has run before its waker's turn is over, one of the two
+  sees the other. Without this both would follow.
 * `_promoted` is set before the lead is laid down, and taken back by whoever takes it up: the serving thread
   that wakes late finds an executor leading again, and sleeps on.
 * `_serving` is what the serving thread sleeps on; it may be released once too often, which is one look more.
-* `_dozes` is set before the last look at `_runs`, and `_runs` counted before the look at `_dozes`: one of
-  the two threads sees the other. Without this a run that hangs would leave the sockets to nobody.
+* `_dozes` is set before the last look at `_runs`, and `_runs` counted before the look at `_dozes`: one of the
+  two threads sees the other. Without this a run that hangs would leave the sockets to nobody.
 """
 
 from __future__ import annotations
