@@ -17,7 +17,8 @@ connections_lock
 
 Guarantees
     * A call that was taken is counted as open until its answer is on its way or its caller has gone.
-    * A caller that leaves is told to the call's owner at once, a deadline within a millisecond of it.
+    * A caller that leaves is told to the call's owner at once, a deadline within a
+      millisecond of it, or when a short run of the leader has ended.
     * What one connection does wrong costs that connection; an exception while it is served is logged, and
       closes it, never the loop.
     * Connections are served for some five milliseconds, all together, then answers are sent and those that
