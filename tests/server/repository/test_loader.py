@@ -11,6 +11,7 @@ import pytest
 
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import DeviceNotFound, LoadError, StartError
+from hotgraph_server.model_config.translation import settings_from
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
 from hotgraph_server.repository.layout import look_at, versions_in
@@ -21,6 +22,7 @@ from hotgraph_server.threads.leadership import Leadership
 
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
+from ..model_config.configs import parsed
 
 
 def test_highest_version_is_loaded_and_live(
@@ -172,6 +174,22 @@ def test_what_changes_state_is_not_loaded_by_several_processes(saved_models: Sav
     folder = saved_models[name]
     with pytest.raises(LoadError, match=r"signature '\w+' may change state.* --processes 1 only"):
         load_version(ModelSettings("m", folder), 1, folder, is_shared=True)
+
+
+def test_what_keeps_sequences_is_not_loaded_by_several_processes(saved_models: SavedModels) -> None:
+    folder = saved_models["running_sum"]
+    text = """
+        max_batch_size: 4
+        sequence_batching {
+          control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1] } }
+          state { input_name: "sum_in" output_name: "sum_out" data_type: TYPE_FP32 dims: 1 }
+        }
+        """
+    settings, _ = settings_from(parsed(text), ModelSettings("m", folder))
+    with pytest.raises(LoadError, match=r"its calls form sequences.* --processes 1 only"):
+        load_version(settings, 1, folder, is_shared=True)
+    version = load_version(settings, 1, folder)
+    assert version.stop(HANG_S)
 
 
 def test_all_else_is_loaded_by_several_processes(saved_models: SavedModels) -> None:
