@@ -58,8 +58,8 @@ CONTENDERS = {
             "hotgraph",
             "hotgraph",
             f"--max-batch-rows {SLOW_ROWS} --batching always, otherwise defaults",
-            # On our word: the model reckons with the number of rows, so that TensorFlow cannot compute it once
-            # for all, and its structure does not tell that nothing of that comes into an answer.
+            # On our word: the model reckons with the number of rows, so that TensorFlow cannot compute it
+            # once for all, and its structure does not tell that nothing of that comes into an answer.
             hotgraph_launcher("--max-batch-rows", str(SLOW_ROWS), "--batching", "always"),
         ),
         Contender("triton", "triton", "dynamic_batching, no queue policy", triton.launch),
