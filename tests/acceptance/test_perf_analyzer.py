@@ -9,6 +9,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,15 @@ class Analyzer:
         if not any(flag.startswith("--request-rate") for flag in flags):
             arguments += ["--concurrency-range", str(CALLERS)]
         before = self._counted(model)
-        done = self.tool.run(self.address, arguments, RUN_S)
+        try:
+            done = self.tool.run(self.address, arguments, RUN_S)
+        except subprocess.TimeoutExpired:
+            # On a machine that is busy one run in some hundred never comes to its end. That is the tool's
+            # own affair only if it has got all of its answers.
+            answered = self._counted(model)[0] - before[0]
+            assert answered >= CALLS, f"{CALLS - answered} calls have no answer"
+            before = self._counted(model)
+            done = self.tool.run(self.address, arguments, RUN_S)
         after = self._counted(model)
         assert done.returncode == 0, done.stdout + done.stderr
         (row,) = csv.DictReader(self.table.read_text().splitlines())
