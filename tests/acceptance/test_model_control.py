@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, service_pb2, se
 from tritonclient.utils import InferenceServerException
 
 from ..saved_models import SavedModels
-from ..server.fakes import HANG_S
+from ..server.fakes import until
 from .command import Serving, serve
 
 CONFIG = """\
@@ -160,9 +159,7 @@ def test_files_of_a_request_are_served_from_a_private_folder_that_goes(
     control.client.unload_model("brought")
     control.serving.wait_for_text("model 'brought' version 2 is closed")
     # It is gone a moment later, by the thread that answers who asks for the index.
-    give_up_at = time.monotonic() + HANG_S
-    while control.uploaded() and time.monotonic() < give_up_at:
-        control.index()
+    until(lambda: control.index() and not control.uploaded())
     assert control.uploaded() == []
     assert sorted(control.root.rglob("*")) == before
 

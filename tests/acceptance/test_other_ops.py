@@ -12,62 +12,20 @@ import pytest
 import tensorflow as tf
 from tritonclient.grpc import InferenceServerClient
 
+from bench.servers.float_op import build
+
 from .command import arguments, serve, tensorflow_arguments, tensorflow_model_server
 from .triton_tensors import tensor
 
-COMPILER = shutil.which("c++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a compiler to make a library of ops")
-
-SOURCE = """
-#include "tensorflow/c/kernels.h"
-#include "tensorflow/c/ops.h"
-#include "tensorflow/c/tf_tensor.h"
-
-static void shape(TF_ShapeInferenceContext* context, TF_Status* status) {
-  TF_ShapeHandle* same = TF_NewShapeHandle();
-  TF_ShapeInferenceContextGetInput(context, 0, same, status);
-  TF_ShapeInferenceContextSetOutput(context, 0, same, status);
-  TF_DeleteShapeHandle(same);
-}
-
-static void compute(void*, TF_OpKernelContext* context) {
-  TF_Status* status = TF_NewStatus();
-  TF_Tensor* x = nullptr;
-  TF_GetInput(context, 0, &x, status);
-  int64_t dims[8];
-  for (int i = 0; i < TF_NumDims(x); i++) dims[i] = TF_Dim(x, i);
-  TF_Tensor* y = TF_AllocateOutput(context, 0, TF_FLOAT, dims, TF_NumDims(x), TF_TensorByteSize(x), status);
-  const float* from = static_cast<const float*>(TF_TensorData(x));
-  float* to = static_cast<float*>(TF_TensorData(y));
-  for (int64_t i = 0; i < TF_TensorElementCount(x); i++) to[i] = 2 * from[i];
-  TF_DeleteTensor(x);
-  TF_DeleteTensor(y);
-  TF_DeleteStatus(status);
-}
-
-__attribute__((constructor)) static void register_both() {
-  TF_Status* status = TF_NewStatus();
-  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("HotgraphTwice");
-  TF_OpDefinitionBuilderAddInput(op, "x: float");
-  TF_OpDefinitionBuilderAddOutput(op, "y: float");
-  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, &shape);
-  TF_RegisterOpDefinition(op, status);
-  TF_KernelBuilder* kernel = TF_NewKernelBuilder("HotgraphTwice", "CPU", nullptr, &compute, nullptr);
-  TF_RegisterKernelBuilder("HotgraphTwice", kernel, status);
-  TF_DeleteStatus(status);
-}
-"""
+pytestmark = pytest.mark.skipif(
+    shutil.which("c++") is None, reason="needs a compiler to make a library of ops"
+)
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ops")
-    source, library = folder / "twice.cc", folder / "twice.so"
-    source.write_text(SOURCE)
-    # Without those of TensorFlow's flags that only its C++ headers need.
-    flags = [flag for flag in tf.sysconfig.get_compile_flags() if flag.startswith("-I")]
-    command = [str(COMPILER), "-shared", "-fPIC", str(source), "-o", str(library), *flags]
-    subprocess.run([*command, *tf.sysconfig.get_link_flags()], check=True)
+    library = tmp_path_factory.mktemp("ops") / "twice.so"
+    build(library, "HotgraphTwice", "for (int64_t i = 0; i < count; i++) to[i] = 2 * from[i];")
     return library
 
 

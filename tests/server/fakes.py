@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,14 @@ def switching_often() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+def until(holds: Callable[[], object], patience_s: float = HANG_S, pause_s: float = 0.001) -> None:
+    """Ask again and again, until it is so; fails if it never is."""
+    give_up_at = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < give_up_at, "it never came to that"
+        time.sleep(pause_s)
 
 
 FLOAT32 = np.dtype(np.float32)

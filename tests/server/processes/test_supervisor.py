@@ -24,6 +24,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ...acceptance.command import Serving
+from ..fakes import until
 
 PATIENCE_S = 60.0
 ROOT = Path(__file__).parents[3]
@@ -63,12 +64,7 @@ class Toys(Serving):
 
     def until(self, holds: Callable[[], object]) -> None:
         """Asks again and again, until it is so."""
-        ends = threading.Event()
-        for _ in range(int(PATIENCE_S / 0.02)):
-            if holds():
-                return
-            ends.wait(0.02)
-        pytest.fail("it never was so")
+        until(holds, PATIENCE_S, 0.02)
 
     def is_ready(self) -> bool:
         return self.page("/readyz") == (200, "live\n")

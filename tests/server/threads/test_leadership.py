@@ -13,7 +13,7 @@ import pytest
 from hotgraph_server.threads import leadership as leadership_module
 from hotgraph_server.threads.leadership import WATCH_S, Leadership
 
-from ..fakes import HANG_S, switching_often
+from ..fakes import HANG_S, switching_often, until
 
 SHORT_S, LONG_S = 1e-6, 1.0
 
@@ -97,16 +97,6 @@ def hand(sockets: Sockets, graph_s: float = SHORT_S, times: int = 1) -> None:
             sockets.leadership.wakes(graph_s)
 
     sockets.comes(wakes)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until that is so."""
-    pause = threading.Event()
-    for _ in range(int(HANG_S / 0.001)):
-        if holds():
-            return
-        pause.wait(0.001)
-    pytest.fail("it never came to that")
 
 
 def take(sockets: Sockets) -> None:

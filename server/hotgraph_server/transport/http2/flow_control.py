@@ -82,7 +82,7 @@ class ConnectionFlow:
 
     def room(self, stream: StreamFlow) -> int:
         """How many bytes the next frame of DATA on a stream may have; none if this is not above zero."""
-        return min(self.send_window, self.initial_window + stream.send_credit, self.max_frame_bytes)
+        return min(self.window(stream), self.max_frame_bytes)
 
     def sent(self, stream: StreamFlow, nbytes: int) -> None:
         """Bytes of DATA have been sent, for which there was room."""
