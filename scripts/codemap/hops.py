@@ -34,12 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--calls", type=int, default=20, metavar="N", help="calls to look at (default: %(default)s)")
+    add("--lead", default="auto", choices=("auto", "never"), help="of hotgraph serve (default: auto)")
     add("--list", action="store_true", help="show every function, in the order in which they are entered")
     given = parser.parse_args(argv)
     if given.calls < 1:
         parser.error(f"--calls must be 1 or more, got {given.calls}")
 
-    ways, unasked = _ways(given.calls)
+    ways, unasked = _ways(given.calls, given.lead)
     if unasked:
         print(f"scripts/hops: {unasked} functions were entered while nothing was called", file=sys.stderr)
     print(f"ModelInfer over gRPC, one row, after {_WARM_CALLS} calls like it\n")
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ways(calls: int) -> tuple[list[list[Step]], int]:
+def _ways(calls: int, lead: str) -> tuple[list[list[Step]], int]:
     """What each of so many calls was seen to enter, and how many functions were entered without any call."""
     import numpy as np
 
@@ -67,7 +68,8 @@ def _ways(calls: int) -> tuple[list[list[Step]], int]:
     recorder = Recorder(Path(hotgraph_server.__file__).parent)
     recorder.install()
     models = (ModelSettings(DIGITS, digits_model()),)
-    server = Server(ServerSettings(models, ListenSettings(port=0), AdminSettings(0), RestSettings(0)))
+    listen = ListenSettings(port=0, lead=lead)
+    server = Server(ServerSettings(models, listen, AdminSettings(0), RestSettings(0)))
     server.start()
     try:
         # Its probes of the network are PING frames now and then, which are no part of a call.
