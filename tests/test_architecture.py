@@ -43,16 +43,16 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
         *("commands", "model_config", "model_control", "protocols.v2"),
         *("observability.metrics", "observability.tracing"),
     ),
-    "multiprocessing": ("rest.json_process",),
+    "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
-    "selectors": ("transport.http2",),
+    "selectors": ("transport.sockets",),
     "subprocess": ("processes.child",),
     "socket": ("observability.admin.server", "processes", "rest.opening", "rest.server", "transport"),
     "ssl": ("transport",),
     "starlette": ("rest",),
     # At once in graph/ alone: see below.
     "tensorflow": ("commands", "graph", "observability.request_log", "protocols.tfs"),
-    "tensorflow_serving": ("commands.tensorflow_model_server", "protocols.tfs", "rest.methods"),
+    "tensorflow_serving": ("commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
     "uvicorn": ("rest",),
 }
 """What comes from outside, and which parts of the server may know of it."""
@@ -65,13 +65,13 @@ PURE = (
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
-    *("rest.fair_queue", "rest.gzip_coding", "rest.json_examples", "rest.json_predict", "rest.json_tensors"),
-    *("rest.json_text", "rest.paths"),
+    *("rest.gzip_coding", "rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
+    *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
     *("transport.http2.connection", "transport.http2.flow_control", "transport.http2.frames"),
-    *("transport.http2.header_blocks", "transport.http2.messages", "transport.http2.receive_coalescing"),
-    *("transport.http2.round_robin", "transport.http2.send_side", "transport.http2.stream"),
+    *("transport.http2.header_blocks", "transport.http2.messages", "transport.sockets.receive_coalescing"),
+    *("transport.sockets.round_robin", "transport.http2.send_side", "transport.http2.stream"),
     "transport.message_fields",
 )
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
@@ -81,19 +81,21 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "graph": ("batching.call", "batching.completion", "batching.joining", "batching.lane", "batching.queue"),
     # Who knows a queue has got it from a version.
     "protocols": ("batching.lane", "batching.queue"),
-    "rest": ("batching.lane", "batching.queue", "protocols.v2"),
+    "rest": ("batching.lane", "batching.queue"),
     "sequences": ("batching.lane", "batching.queue"),
     # Each protocol can be read without the other, and its codec without calls.
     "protocols.tfs": ("protocols.v2",),
     "protocols.v2": ("protocols.tfs",),
+    "rest.tfs": ("protocols.v2",),
+    "rest.json": ("batching", "models", "protocols", "transport"),
     "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.codec": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.regions": ("batching", "models", "transport"),
     # JSON is made of values.
     **{
-        f"rest.{name}": ("batching", "models", "protocols.tfs", "protocols.v2", "transport.service")
-        for name in ("json_examples", "json_predict", "json_tensors", "json_text", "paths")
+        f"rest.tfs.{name}": ("batching", "models", "protocols.tfs", "transport.service")
+        for name in ("examples", "paths", "predict")
     },
     # What everybody may read of a configuration is plain values.
     **{name: ("errors", "settings") for name in ("models.contract", "models.reshaping", "sequences.rules")},
@@ -110,10 +112,10 @@ WITHIN: dict[str, tuple[str, ...]] = {
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
-    *("rest.json_process", "rest.json_process_pool", "rest.server"),
+    *("rest.json.process", "rest.json.process_pool", "rest.server"),
     *("state.learnt", "state.snapshotter"),
     *("threads.budgeted_writer", "threads.one_shot", "threads.periodic"),
-    *("transport.grpcio.pools", "transport.http2.server", "transport.server", "transport.thread_pool"),
+    *("transport.grpcio.pools", "transport.sockets.server", "transport.server", "transport.thread_pool"),
 }
 """Modules that start threads: each owns them, and stops them."""
 

@@ -22,7 +22,9 @@ from hotgraph_server import text_proto
 from hotgraph_server.access import rules
 from hotgraph_server.errors import CallError, SettingsError
 from hotgraph_server.model_config import config_file
-from hotgraph_server.rest import gzip_coding, json_examples, json_predict, json_text, paths
+from hotgraph_server.rest import gzip_coding
+from hotgraph_server.rest.json import text as json_text
+from hotgraph_server.rest.tfs import examples, paths, predict
 from hotgraph_server.settings import file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
@@ -82,7 +84,7 @@ def _change_json(data: bytes, chance: random.Random) -> bytes:
 
 def _run_json(data: bytes) -> None:
     with contextlib.suppress(CallError):
-        request = json_predict.read_request(data, _SIGNATURES)
+        request = predict.read_request(data, _SIGNATURES)
         if request.inputs is not None:
             signature = _SIGNATURES[request.signature]
             for spec, array in zip(signature.inputs, request.inputs, strict=True):
@@ -90,12 +92,12 @@ def _run_json(data: bytes) -> None:
             with contextlib.suppress(CallError):
                 # An answer is JSON, by a reader that is another's.
                 json.loads(
-                    json_predict.write_outputs(
+                    predict.write_outputs(
                         [spec.alias for spec in signature.inputs], request.inputs, rows=request.rows
                     )
                 )
     with contextlib.suppress(CallError):
-        json_examples.read_request(data)
+        examples.read_request(data)
     try:
         value = json_text.read(data)
     except CallError as error:

@@ -117,7 +117,7 @@ REST = {
     "status": Group.METADATA,
     "metadata": Group.METADATA,
 }
-"""By what is asked of a model (rest.paths.What). Prometheus' page on that port is one of `ADMIN`."""
+"""By what is asked of a model (rest.tfs.paths.What). Prometheus' page on that port is one of `ADMIN`."""
 
 ADMIN: dict[str, Group | None] = {
     "/": Group.ADMIN,

@@ -1,8 +1,8 @@
 """The finisher: hands answers to their calls while the executor runs the next batch.
 
 Finishing a call is counting, encoding and sending, some 30 us of Python each, unless the transport's own
-thread is busy and sends it (transport/http2/server.py). While TensorFlow runs it lets other threads have the
-interpreter, so a batch that is finished beside the next run costs the executor nothing. Two cases are not
+thread is busy and sends it (transport/sockets/server.py). While TensorFlow runs it lets other threads have
+the interpreter, so a batch that is finished beside the next run costs the executor nothing. Two cases are not
 worth the hand-over, and the executor finishes its batch itself: no call waits, so there is nothing to run;
 or runs are so short that the interpreter is what all threads wait for, and one more that wants it only makes
 it change hands more often.

@@ -1,7 +1,7 @@
 """The ASGI application: HTTP in, HTTP out, in one event loop.
 
 What is small is read and written in the loop itself; a large body is given to a thread, so that others get
-their answers meanwhile, and a very large one to another process (json_process_pool.py): while Python reads
+their answers meanwhile, and a very large one to another process (json/process_pool.py): while Python reads
 JSON it holds the interpreter's lock wherever it does so, and calls over gRPC would wait as well.
 """
 
@@ -35,9 +35,9 @@ from hotgraph_server.errors import (
 from hotgraph_server.models.status import State
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.gzip_coding import takes_gzip, unzipped, zipped
-from hotgraph_server.rest.methods import Methods
 from hotgraph_server.rest.open_call import OpenCall
-from hotgraph_server.rest.paths import What, read_path
+from hotgraph_server.rest.tfs.methods import Methods
+from hotgraph_server.rest.tfs.paths import What, read_path
 from hotgraph_server.settings import RestSettings
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from hotgraph_server.errors import CallError
-from hotgraph_server.rest.json_text import write
+from hotgraph_server.rest.json.text import write
 
 _Code = grpc.StatusCode
 

@@ -10,9 +10,9 @@ from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.metrics.tfs import MetricsPage
 from hotgraph_server.rest.app import Admit
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
-from hotgraph_server.rest.methods import Methods
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.server import RestServer
+from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import ServerSettings
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.service import Service

@@ -21,7 +21,7 @@ from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import State
 from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
-from hotgraph_server.rest.methods import Methods
+from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import ListenSettings, RestSettings
 from hotgraph_server.threads.joining import join_within
 from hotgraph_server.transport import thread_pool

@@ -3,11 +3,11 @@
 Four owners work on the calls of a batch one after the other, in one thread, and each gets the same scope when
 it is constructed:
 
-    opens it      the serving thread, around all that it reads in one go            transport/http2/server.py
+    opens it      the serving thread, around all that it reads in one go           transport/sockets/server.py
                   the finisher, and a run that it is not worth handing over to it,
                   around the answers of all calls of the run                        execution/finisher.py
     postpones     the queue: to wake its executor, when calls come                  batching/queue.py
-                  the transport: to send answers, when calls end                    transport/http2/server.py
+                  the transport: to send answers, when calls end                   transport/sockets/server.py
 
 So a burst that is read in one go is one wake-up, and its answers are one write. Neither end knows of the
 other; between them lie protocols, admission and completions, which need not know either. That is why the

@@ -1,9 +1,10 @@
 """The bytes of all calls that are inside: one budget for all of them, so that no number of callers can ask
 for more memory than the owner gives.
 
-What a connection may hold is never more than what is free then: one alone gets half, two get a third each,
-and a ninth is left when eight have taken what they could. So a connection that comes finds room, whatever the
-others do, and none of them has to be told to give something back. (Switches share their buffers among ports
+What a connection may hold is never more than what is free then: one alone gets half, two that grow side by
+side a third each. At worst each takes half of what is left at one go, and then half as much is left for the
+next: so a connection that comes finds room, whatever the others do, and none of them has to be told to give
+something back. (Switches share their buffers among ports
 by the same rule, as "dynamic thresholds".)
 """
 

@@ -13,14 +13,14 @@ from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
-from hotgraph_server.transport.http2.acceptor import Listener, nothing
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
-from hotgraph_server.transport.http2.server import Http2Server
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.sockets.acceptor import Listener, nothing
+from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
 from hotgraph_server.transport.tls import server_context
 
@@ -159,7 +159,7 @@ class GrpcServer:
         return answered
 
 
-class _BoundHttp2Server(Http2Server):
+class _BoundHttp2Server(SocketServer):
     """The HTTP/2 server with what it owns here: its sockets, and threads to decode and to compress in."""
 
     def __init__(

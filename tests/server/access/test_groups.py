@@ -15,7 +15,7 @@ from hotgraph_server.models.status import State
 from hotgraph_server.observability.admin.guard import group_of
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.observability.admin.pages import Pages
-from hotgraph_server.rest.paths import What
+from hotgraph_server.rest.tfs.paths import What
 from hotgraph_server.server import Server
 from hotgraph_server.settings import (
     AdminSettings,

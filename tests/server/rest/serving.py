@@ -18,9 +18,9 @@ from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import prediction, status
 from hotgraph_server.rest.app import Admit
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
-from hotgraph_server.rest.methods import Methods
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.server import RestServer
+from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING

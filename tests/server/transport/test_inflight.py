@@ -41,7 +41,8 @@ def test_who_comes_finds_room_whatever_eight_others_have_taken(takes: list[tuple
     for index, nbytes in takes:
         with contextlib.suppress(TooMuchInside):
             budget.take(calls[index], connections[index], nbytes)
-    budget.take(Holding(), Holding(), 2**20 // 18)
+    # At worst each took half of what its predecessors had left, at one go.
+    budget.take(Holding(), Holding(), 2**20 // 2**9)
 
 
 def test_call_that_is_over_holds_nothing_whoever_still_works_for_it() -> None:

@@ -1,18 +1,10 @@
-"""gRPC over an HTTP/2 of our own. server.py is the way in, and tells the whole.
+"""gRPC over an HTTP/2 of our own, on connections that ../sockets serves.
 
-    server.py              sockets and time: who is served when
-    acceptor.py            the sockets that connections come in through
-    self_pipe.py           how the serving thread is woken
-    times.py               how long it waits for what
-    open_connections.py    the connections that are open
-    round_robin.py         who is served next                                pure
-    receive_coalescing.py  when arrivals may lie for a moment                pure
     admission.py           which calls are let in, and how many are
     call.py                what happens on every stream; of unary methods: unary_call.py, of streaming
                            ones: stream_call.py
     messages.py            gRPC's messages in a stream's bytes               pure
     deflating.py           answers compressed, in threads of their own
-    socket_io.py           one connection's socket: read, write, TLS
     connection.py          one connection's protocol: what comes in          pure
     request_headers.py     of that: header blocks                            pure
     data_frames.py         of that: data                                     pure

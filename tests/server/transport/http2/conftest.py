@@ -14,13 +14,13 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
-from hotgraph_server.transport.http2.server import Http2Server
-from hotgraph_server.transport.http2.times import Times
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
+from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
+from hotgraph_server.transport.sockets.server import SocketServer
+from hotgraph_server.transport.sockets.times import Times
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
 
 from ..conftest import PATIENCE_S
@@ -69,7 +69,7 @@ class Toys:
 
 
 class Serving:
-    """A Http2Server with what it needs.
+    """A SocketServer with what it needs.
 
     Attributes:
         calls: how many it owes an answer.
@@ -89,7 +89,7 @@ class Serving:
         sockets = [listener] if listener is not None else listen("127.0.0.1", 0)[0]
         self.port = sockets[0].getsockname()[1]
         self.decoders = ThreadPool(1, "decoding")
-        self.server = Http2Server(
+        self.server = SocketServer(
             sockets,
             services,
             tls,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.rest.json_predict import read_inputs, write_outputs
+from hotgraph_server.rest.tfs.predict import read_inputs, write_outputs
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, Array
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.protocols.input_shapes import check_shape, with_inner_dimensions
-from hotgraph_server.rest.json_tensors import (
+from hotgraph_server.rest.json.tensors import (
     Mismatch,
     check_tensor,
     convert_tensor,
@@ -25,7 +25,7 @@ from hotgraph_server.rest.json_tensors import (
     plain,
     read_tensor,
 )
-from hotgraph_server.rest.json_text import read, shown, signature_name, write
+from hotgraph_server.rest.json.text import read, shown, signature_name, write
 from hotgraph_server.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 from hotgraph_server.tensors import Array
 

@@ -29,10 +29,11 @@ from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
-from hotgraph_server.rest import json_examples, json_predict, json_text
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
+from hotgraph_server.rest.json import text as json_text
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.open_call import OpenCall
-from hotgraph_server.rest.paths import Target, What
+from hotgraph_server.rest.tfs import examples, predict
+from hotgraph_server.rest.tfs.paths import Target, What
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.forwarding import ForwardingReply
@@ -55,13 +56,13 @@ _CLASSIFY = _OfExamples(
     "Classify",
     classification_pb2.ClassificationRequest,
     classification_pb2.ClassificationResponse,
-    json_examples.write_classes,
+    examples.write_classes,
 )
 _REGRESS = _OfExamples(
     "Regress",
     regression_pb2.RegressionRequest,
     regression_pb2.RegressionResponse,
-    json_examples.write_values,
+    examples.write_values,
 )
 
 
@@ -119,7 +120,7 @@ class Methods:
         except CallError as error:
             refusal = error
         request = self.pool.run(
-            json_predict.read_request,
+            predict.read_request,
             body,
             dict(version.signatures) if version else {},
             strict_shapes=self._strict_shapes,
@@ -152,7 +153,7 @@ class Methods:
 
         def write(response: Any) -> bytes:
             arrays = [decode.decode_tensor(alias, response.outputs[alias]) for alias in outputs]
-            return json_predict.write_outputs(outputs, arrays, rows=rows)
+            return predict.write_outputs(outputs, arrays, rows=rows)
 
         self._hand_on(
             "Predict",
@@ -161,14 +162,14 @@ class Methods:
         )
 
     def _ask_of_examples(self, about: _OfExamples, target: Target, body: bytes, call: OpenCall) -> None:
-        name, examples = self.pool.run(json_examples.read_request, body)
+        name, written = self.pool.run(examples.read_request, body)
         request = about.request()
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
         self._check_number(target)
         reply = _TranslatedReply(call, about.response, lambda found: about.write(found.result))
         # Messages may be concatenated.
-        self._hand_on(about.method, bytes(request.SerializeToString()) + examples, reply)
+        self._hand_on(about.method, bytes(request.SerializeToString()) + written, reply)
 
     def _hand_on(self, method: str, request: bytes, reply: Reply) -> None:
         self._prediction.hot[method](request, reply)
@@ -223,7 +224,7 @@ class _Predicted(Answer[tuple[OpenCall, Sequence[str], bool, JsonProcessPool]]):
 
     def encode(self, arrays: Sequence[Array]) -> bytes:
         _, outputs, rows, pool = self.about
-        return pool.run(json_predict.write_outputs, outputs, arrays, rows=rows)
+        return pool.run(predict.write_outputs, outputs, arrays, rows=rows)
 
 
 class _TranslatedReply(ForwardingReply):

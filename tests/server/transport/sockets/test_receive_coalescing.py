@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.transport.http2.receive_coalescing import (
+from hotgraph_server.transport.sockets.receive_coalescing import (
     MAX_DELAY_S,
     MIN_CALLS,
     MIN_DELAY_S,

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.json_tensors import is_b64, read_b64, read_string
-from hotgraph_server.rest.json_text import kind_of, read, shown, signature_name, write
+from hotgraph_server.rest.json.tensors import is_b64, read_b64, read_string
+from hotgraph_server.rest.json.text import kind_of, read, shown, signature_name, write
 from hotgraph_server.transport.message_fields import header, varint
 
 # Field numbers: of a request's input; of Input, ExampleList and ExampleListWithContext; of Example, Features

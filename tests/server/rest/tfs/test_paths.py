@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import CallError, InvalidCall, NotFound
-from hotgraph_server.rest.paths import Target, What, read_path
+from hotgraph_server.rest.tfs.paths import Target, What, read_path
 
 
 @pytest.mark.parametrize(

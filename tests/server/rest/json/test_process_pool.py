@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 from hotgraph_server.errors import DeadlineExceeded, Draining, InvalidCall, NotReady
-from hotgraph_server.rest import json_predict
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.tfs import predict
 from hotgraph_server.signatures import Signature, TensorSpec
 
-from ..fakes import HANG_S, signature
+from ...fakes import HANG_S, signature
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
@@ -84,12 +84,12 @@ def test_request_and_response_are_the_same_as_here(pool: JsonProcessPool) -> Non
         defaults={"t": np.array(b"a", object)},
     )
     body = b'{"instances": [{"x": 1}, {"x": NaN}]}' + b" " * 100_000
-    found = there(pool, json_predict.read_request, body, {"serving_default": of})
-    here = json_predict.read_request(body, {"serving_default": of})
+    found = there(pool, predict.read_request, body, {"serving_default": of})
+    here = predict.read_request(body, {"serving_default": of})
     assert repr(found) == repr(here)
     arrays = [np.array([1, np.nan], np.float32)]
-    written = there(pool, json_predict.write_outputs, ("y",), arrays, rows=True)
-    assert written == json_predict.write_outputs(("y",), arrays, rows=True)
+    written = there(pool, predict.write_outputs, ("y",), arrays, rows=True)
+    assert written == predict.write_outputs(("y",), arrays, rows=True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_strings_come_back_as_they_went(pool: JsonProcessPool, strings: np.ndarr
 
 def test_error_comes_back_as_what_it_is(pool: JsonProcessPool) -> None:
     with pytest.raises(InvalidCall) as error:
-        there(pool, json_predict.read_request, b"{}", {"serving_default": signature()})
+        there(pool, predict.read_request, b"{}", {"serving_default": signature()})
     assert str(error.value) == "Missing 'inputs' or 'instances' key"
     # A job's own error is none of the process, whatever it is.
     with pytest.raises(OSError, match="a job's own error"):
@@ -251,8 +251,8 @@ def test_thread_that_does_not_end_is_named_and_left(
 
 SERVER = """
 import os, sys
-from hotgraph_server.rest.json_process_pool import JsonProcessPool
-from tests.server.rest.test_json_process_pool import says_so_and_never_ends
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from tests.server.rest.json.test_process_pool import says_so_and_never_ends
 
 if __name__ == "__main__":
     pool = JsonProcessPool(1)

@@ -14,15 +14,15 @@ from typing import Any
 import hyperframe.frame
 import pytest
 
-from hotgraph_server.transport.http2 import acceptor, flood_limits, frames, socket_io
 from hotgraph_server.transport.http2.frames import Code
-from hotgraph_server.transport.http2.times import Times
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.service import Reply
+from hotgraph_server.transport.sockets import acceptor, flood_limits, frames, socket_io
+from hotgraph_server.transport.sockets.times import Times
 
 from ..conftest import PATIENCE_S
-from .conftest import Caller, Serving, Toys
-from .peer import parse_frames
+from ..http2.conftest import Caller, Serving, Toys
+from ..http2.peer import parse_frames
 
 Connect = Callable[..., Caller]
 Serve = Callable[..., Serving]

@@ -13,8 +13,8 @@ from tensorflow.core.example import example_pb2
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.models.status import State
 
-from ..fakes import FakeGraph, signature
-from .serving import CLASSIFY, REGRESS, Rest, one_class_each
+from ...fakes import FakeGraph, signature
+from ..serving import CLASSIFY, REGRESS, Rest, one_class_each
 
 
 def test_predict_in_rows_and_in_columns(rest: Rest) -> None:

@@ -20,14 +20,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.deadlines import Alarm
-from hotgraph_server.transport.http2.acceptor import nothing
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.round_robin import RoundRobin
-from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
 from hotgraph_server.transport.http2.stream import Stream
-from hotgraph_server.transport.http2.times import Times
+from hotgraph_server.transport.sockets.acceptor import nothing
+from hotgraph_server.transport.sockets.round_robin import RoundRobin
+from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
+from hotgraph_server.transport.sockets.times import Times
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from hotgraph_server.errors import CallError, InvalidCall, Unsupported
-from hotgraph_server.rest import json_text
-from hotgraph_server.rest.json_tensors import check_tensor, is_finite, plain, read_b64, read_tensor
+from hotgraph_server.rest.json import text as json_text
+from hotgraph_server.rest.json.tensors import check_tensor, is_finite, plain, read_b64, read_tensor
 from hotgraph_server.tensors import STRING, Array
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
-from hotgraph_server.transport.http2 import flood_limits, frames, socket_io
+from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
+from hotgraph_server.transport.sockets import socket_io
+from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
 
-from .peer import Client, Kept, parse_frames, prefixed, taken_out
+from ..http2.peer import Client, Kept, parse_frames, prefixed, taken_out
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.json_text import kind_of, read, shown, write
+from hotgraph_server.rest.json.text import kind_of, read, shown, write
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
 VALUES = st.recursive(

@@ -15,8 +15,8 @@ import trustme
 
 from hotgraph_server.transport.accepting import PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver, hand_over
-from hotgraph_server.transport.http2.acceptor import Acceptor
 from hotgraph_server.transport.listening import listen
+from hotgraph_server.transport.sockets.acceptor import Acceptor
 
 from ..conftest import PATIENCE_S
 

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from hotgraph_server.errors import DeadlineExceeded, Draining, NotReady
-from hotgraph_server.rest.fair_queue import FairQueue, Ticket
-from hotgraph_server.rest.json_process import CannotStart, JsonProcess
+from hotgraph_server.rest.json.fair_queue import FairQueue, Ticket
+from hotgraph_server.rest.json.process import CannotStart, JsonProcess
 from hotgraph_server.threads.joining import join_within
 
 P = ParamSpec("P")

@@ -19,15 +19,15 @@ import trustme
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.transport import deadlines
 from hotgraph_server.transport.http2 import frames
-from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
-from hotgraph_server.transport.http2.self_pipe import SelfPipe
-from hotgraph_server.transport.http2.times import Times
 from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.service import OpenStream, Reply, Service, StreamingMethod
+from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
+from hotgraph_server.transport.sockets.self_pipe import SelfPipe
+from hotgraph_server.transport.sockets.times import Times
 
 from ..conftest import PATIENCE_S, hot
-from .conftest import Caller, Serving, Toys
-from .peer import prefixed
+from ..http2.conftest import Caller, Serving, Toys
+from ..http2.peer import prefixed
 
 Connect = Callable[..., Caller]
 Serve = Callable[..., Serving]

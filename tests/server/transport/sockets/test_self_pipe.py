@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hotgraph_server.transport.http2.self_pipe import SelfPipe
+from hotgraph_server.transport.sockets.self_pipe import SelfPipe
 
 from ..conftest import PATIENCE_S
 

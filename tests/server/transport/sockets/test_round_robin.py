@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.transport.http2.round_robin import RoundRobin
+from hotgraph_server.transport.sockets.round_robin import RoundRobin
 
 ROUND_S, SHARE_S = 0.005, 0.002
 

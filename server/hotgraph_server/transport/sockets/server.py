@@ -44,23 +44,23 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.http2.acceptor import Acceptor, Listener, nothing
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
-from hotgraph_server.transport.http2.open_connections import OpenConnections
-from hotgraph_server.transport.http2.receive_coalescing import ReceiveCoalescer
-from hotgraph_server.transport.http2.self_pipe import SelfPipe
-from hotgraph_server.transport.http2.socket_io import SocketIO
 from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_call import StreamCall
-from hotgraph_server.transport.http2.times import Times
 from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service, StreamingMethod
+from hotgraph_server.transport.sockets.acceptor import Acceptor, Listener, nothing
+from hotgraph_server.transport.sockets.open_connections import OpenConnections
+from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
+from hotgraph_server.transport.sockets.self_pipe import SelfPipe
+from hotgraph_server.transport.sockets.socket_io import SocketIO
+from hotgraph_server.transport.sockets.times import Times
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ _LOG = logging.getLogger(__name__)
 _SPARE_STREAMS = 128
 
 
-class Http2Server:
+class SocketServer:
     """Serves services on sockets that listen already.
 
     Args:

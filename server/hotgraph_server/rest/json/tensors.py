@@ -25,7 +25,7 @@ import ml_dtypes
 import numpy as np
 
 from hotgraph_server.errors import InvalidCall, Unsupported
-from hotgraph_server.rest.json_text import kind_of, shown
+from hotgraph_server.rest.json.text import kind_of, shown
 from hotgraph_server.tensors import STRING, Array, tensorflow_name
 
 # numpy's, which knows bfloat16 too; it has no types.
@@ -264,7 +264,7 @@ def _widened(array: Array) -> Array:
 
 
 def plain(alias: str, array: Array) -> Any:
-    """An output as json_text.write takes it.
+    """An output as text.write takes it.
 
     Raises:
         InvalidCall: JSON has no form for its type.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.json_examples import read_request, write_classes, write_values
+from hotgraph_server.rest.tfs.examples import read_request, write_classes, write_values
 
 
 def filled(body: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import QueueFull
-from hotgraph_server.rest.fair_queue import FairQueue, Ticket
+from hotgraph_server.rest.json.fair_queue import FairQueue, Ticket
 
 SMALL = 10
 

@@ -1,0 +1,13 @@
+"""Sockets and time: who is served when, whatever is spoken on a connection. server.py is the way in.
+
+server.py              the serving thread's turns, and the life of all of it
+acceptor.py            the sockets that connections come in through
+open_connections.py    the connections that are open
+socket_io.py           one connection's socket: read, write, TLS
+round_robin.py         who is served next                                pure
+receive_coalescing.py  when arrivals may lie for a moment                pure
+self_pipe.py           how the serving thread is woken
+times.py               how long it waits for what
+
+Nothing here knows a model, or what calls are about.
+"""
