@@ -27,7 +27,7 @@ from hotgraph_server.signatures import Signature, TensorSpec
 from ...fakes import HANG_S, signature
 
 T = TypeVar("T")
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SMALL, LARGE = 2**20, 2**27
 
 needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux, Python 3.9")

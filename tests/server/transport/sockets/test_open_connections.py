@@ -14,10 +14,11 @@ from typing import Any
 import hyperframe.frame
 import pytest
 
+from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.service import Reply
-from hotgraph_server.transport.sockets import acceptor, flood_limits, frames, socket_io
+from hotgraph_server.transport.sockets import acceptor, socket_io
 from hotgraph_server.transport.sockets.times import Times
 
 from ..conftest import PATIENCE_S
