@@ -335,7 +335,7 @@ class Server:
         rest.start()
         self._rest = rest
         if self._member is None:
-            _LOG.info("REST port: http://%s/v1/models/", rest.address)
+            _LOG.info("REST port: http://%s/", rest.address)
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}

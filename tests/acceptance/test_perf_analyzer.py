@@ -138,6 +138,7 @@ def analyse(
         AdminSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         SharedMemorySettings,
     )
@@ -152,6 +153,7 @@ def analyse(
         models,
         ListenSettings(port=0, fast_lane=request.param == "fast lane"),
         AdminSettings(admin_port=0),
+        RestSettings(rest_port=0),
         shared_memory=SharedMemorySettings(allow_client_shm=True),
     )
     server = Server(settings)

@@ -17,7 +17,6 @@ from concurrent.futures import Future
 
 import uvicorn
 
-from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import State
 from hotgraph_server.rest.app import Admit, App
 from hotgraph_server.rest.header_timeout import HeaderTimeoutProtocol
@@ -90,12 +89,10 @@ class RestServer:
         Raises:
             StartError: the port is in use, or the host is none of this machine's.
         """
-        try:
-            sockets, self._port = (
-                listen(self._host, self._port) if self._shared is None else (list(self._shared), self._port)
-            )
-        except StartError as error:
-            raise StartError(f"rest-port {self._port}: {error}") from error
+        if self._shared is None:
+            sockets, self._port = listen(self._host, self._port, "rest-port")
+        else:
+            sockets = list(self._shared)
         for listener in sockets:
             # Connections inherit it. asyncio would set it itself, but only where the socket says that it is
             # TCP's; without it the body of an answer waits 40 ms for its head to be acknowledged.
