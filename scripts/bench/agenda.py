@@ -52,6 +52,8 @@ _Table = tuple[tuple[Cell, tuple[str, ...], float], ...]
 """Places, who is measured there besides the variants, and for how many seconds."""
 
 _BINARY, _JSON = ("hotgraph-http", "triton-http"), ("hotgraph-json", "triton-json")
+OVER_HTTP = (*_BINARY, *_JSON)
+"""Another door of servers that are there already: tables and pictures of calls show it apart."""
 
 _MARKED: _Table = (
     (Cell("softmax", 1, 128), ("hotgraph", "triton", "mosec", "hotgraph-no-lane", "echo"), 3.0),

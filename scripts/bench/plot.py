@@ -13,9 +13,9 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 
+from bench.agenda import OVER_HTTP
 from bench.figures import of
 from bench.results import Results, read
-from bench.rivals import OVER_HTTP
 from bench.workload import Cell
 
 _COLOURS = {

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import large_models_report, overload_report, swap_report
+from bench.agenda import OVER_HTTP
 from bench.figures import TAIL_CALLS, Figure, of
 from bench.overload_results import Overload
 from bench.report import beside_itself, judged, marks_table, number, perf_analyzer_rows, table, tail_text
 from bench.results import Results
-from bench.rivals import NOT_TO_BE_HAD, OVER_HTTP, in_order, title
+from bench.rivals import NOT_TO_BE_HAD, in_order, title
 from bench.variants import BASE
 from bench.workload import Cell
 

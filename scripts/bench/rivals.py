@@ -314,6 +314,3 @@ RIVALS = {
         ),
     )
 }
-
-OVER_HTTP = ("hotgraph-http", "hotgraph-json", "triton-http", "triton-json")
-"""Another door of servers that are there already: tables and pictures of their calls show it apart."""

@@ -9,7 +9,6 @@ from bench.figures import Run
 from bench.marks import MARKS
 from bench.options import MODEL_NAMES, RIVAL_NAMES, parse
 from bench.results import Results
-from bench.rivals import OVER_HTTP
 from bench.variants import BEFORE
 from bench.workload import MODELS, Cell
 
@@ -70,7 +69,7 @@ def test_quick_run_has_the_marks_that_a_change_of_the_server_moves() -> None:
 
 def test_rivals_over_http_are_measured_beside_those_that_their_marks_name() -> None:
     for flag in ("--marks", "--quick"):
-        entries = [entry for entry in parse([flag]).agenda if set(entry.rivals) & set(OVER_HTTP)]
+        entries = [entry for entry in parse([flag]).agenda if set(entry.rivals) & set(agenda.OVER_HTTP)]
         assert {entry.rivals for entry in entries} == {
             ("hotgraph-http", "triton-http"),
             ("hotgraph-json", "triton-json"),
