@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
-TensorFlow Serving, on one port.
+TensorFlow Serving, on one port; and over HTTP on another.
 
 A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
 folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
