@@ -22,10 +22,10 @@ A message of the same length with the same literals means the same, and its arra
    protobuf reads a typed float field, a signalling NaN becomes a quiet one; here it stays as it was sent,
    as in raw contents.)
 
-What is said of a message elsewhere, in the path of a request over HTTP, is what it is *about*: a template is for
-messages about the same. What depends on something else still, such as which version is live, is no part of a
-template's meaning; the fast path asks for it with each call. A caller who sends strange bytes can only teach what
-such strange bytes mean: a template says nothing about a message with other literals.
+What is said of a message elsewhere, as in the path of a request over HTTP, is what it is *about*: a template
+is for messages about the same. What depends on something else still, such as which version is live, is no
+part of a template's meaning; the fast path asks for it with each call. A caller who sends strange bytes can
+only teach what such strange bytes mean: a template says nothing about a message with other literals.
 
 No tensor's bytes are copied here, those of booleans excepted; arrays keep their message alive.
 """

@@ -1,4 +1,4 @@
-"""ModelInfer: bytes in, a call into a version's queue, bytes out when it completes (fast_path.py, door.py)."""
+"""ModelInfer: bytes in, a call into a version's queue, bytes out when it completes (fast_path.py)."""
 
 from __future__ import annotations
 
