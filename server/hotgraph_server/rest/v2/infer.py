@@ -186,8 +186,7 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
     def _deliver(self, outcome: Outcome) -> None:
         binary = self.about[2].binary
         if False in binary and not isinstance(outcome, CallError):
-            reply: Any = self._reply
-            reply.json_bytes_out = infer_answer.json_bytes(outcome, binary)
+            infer_answer.announce(self._reply, outcome, binary)
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> Content:

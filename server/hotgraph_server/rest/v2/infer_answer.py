@@ -83,7 +83,7 @@ def write_text(head: Head, outputs: Sequence[Output]) -> bytes:
         if output.values is not None:
             one["data"] = written(output.name, output.values)
         described.append(one)
-    return orjson.dumps({**_named(head), "outputs": described}, option=_NUMPY)
+    return orjson.dumps({**named(head), "outputs": described}, option=_NUMPY)
 
 
 def write_answer(
@@ -124,7 +124,7 @@ def write_answer(
             tails.append(contents)
             size += length
         else:
-            values = _sendable(array)
+            values = sendable(array)
         outputs.append(Output(spec.alias, datatype, array.shape, values, parameters))
     if all(output.values is None for output in outputs):
         write = write_text
@@ -134,9 +134,15 @@ def write_answer(
     return _with_tails(text, _headers(len(text)), tails, size)
 
 
-def json_bytes(arrays: Sequence[Array], binary: Sequence[bool]) -> int:
-    """About how many bytes of JSON the values of an answer will be."""
-    return sum([json_bytes_of(array) for array, as_bytes in zip(arrays, binary, strict=True) if not as_bytes])
+def announce(reply: Any, arrays: Sequence[Array], binary: Sequence[bool]) -> None:
+    """Say to the reply of a call, an HttpReply, about how many bytes of JSON these arrays will be.
+
+    Args:
+        binary: see `write_answer`.
+    """
+    reply.json_bytes_out = sum(
+        [json_bytes_of(array) for array, as_bytes in zip(arrays, binary, strict=True) if not as_bytes]
+    )
 
 
 def datatype_of(alias: str, dtype: np.dtype[Any]) -> str:
@@ -150,9 +156,10 @@ def datatype_of(alias: str, dtype: np.dtype[Any]) -> str:
     return datatype
 
 
-def _named(head: Head) -> dict[str, str]:
-    named = {"model_name": head.model, "model_version": str(head.version)}
-    return {"id": head.request_id, **named} if head.request_id else named
+def named(head: Head) -> dict[str, Any]:
+    """What an answer's JSON begins with."""
+    model = {"model_name": head.model, "model_version": str(head.version)}
+    return {"id": head.request_id, **model} if head.request_id else model
 
 
 def _all_binary(head: Head, specs: Sequence[TensorSpec], arrays: Sequence[Array]) -> Content:
@@ -206,8 +213,9 @@ def _view(contents: Any) -> bytes | memoryview:
     return view
 
 
-def _sendable(array: Array) -> Array:
-    # Its dtype is none of numpy's own, and does not travel between processes as memory.
+def sendable(array: Array) -> Array:
+    """An array as it can be sent to another process."""
+    # That dtype is none of numpy's own, and does not travel as memory.
     return array.astype(np.float32) if array.dtype == _BFLOAT16 else array
 
 

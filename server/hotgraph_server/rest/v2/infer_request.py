@@ -21,8 +21,16 @@ import numpy as np
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.v2.members import absent, brief, check_unicode, member, of_kind, optional, wrong
-from hotgraph_server.rest.v2.members import read_object as _read_object
+from hotgraph_server.rest.v2.members import (
+    absent,
+    brief,
+    check_unicode,
+    member,
+    of_kind,
+    optional,
+    read_object,
+    wrong,
+)
 from hotgraph_server.rest.v2.values import flat, read_values
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.message_fields import Message, Span
@@ -103,10 +111,10 @@ def read_json(text: bytes, *, with_length: bool) -> Described:
     hint = ""
     if not with_length and BINARY_SIZE.encode() in text:
         hint = f". If tensors follow the JSON, the header {_SHOWN_HEADER} has to say how long it is"
-    body = _read_object(text, "inputs", hint)
+    body = read_object(text, "inputs", hint)
     request = ModelInferRequest()
     request.id = optional(body, "id", "string", "")
-    all_binary = _read_parameters(body, request)
+    all_binary = read_parameters(body, request)
     contents = [
         _read_input(one, request.inputs.add(), f"inputs[{index}]")
         for index, one in enumerate(member(body, "inputs", "array"))
@@ -198,7 +206,7 @@ def _read_input(one: Any, tensor: Any, where: str) -> Contents:
     values = flat(one["data"], where)
     if datatype == wire.BYTES:
         return wire.encode_strings(read_values(values, datatype, where))
-    _check_count(name, len(values), shape)
+    check_count(name, len(values), shape)
     return read_values(values, datatype, where)
 
 
@@ -228,7 +236,11 @@ def _shape(sizes: Sequence[Any], where: str) -> Sequence[int]:
     return sizes
 
 
-def _check_count(name: str, count: int, shape: Sequence[int]) -> None:
+def check_count(name: str, count: int, shape: Sequence[int]) -> None:
+    """
+    Raises:
+        InvalidCall: the input of that name has another number of values than its shape.
+    """
     expected = 0 if 0 in shape else 1
     for size in shape:
         expected *= size
@@ -266,8 +278,12 @@ def _read_output(one: Any, request: Any, where: str, binary: bool) -> bool:
     return binary
 
 
-def _read_parameters(body: Mapping[str, Any], request: ModelInferRequest) -> bool:
-    """Put the parameters of a request into its message. Returns whether all outputs shall be bytes."""
+def read_parameters(body: Mapping[str, Any], request: ModelInferRequest) -> bool:
+    """Put the parameters of a request into its message. Returns whether all outputs shall be bytes.
+
+    Raises:
+        InvalidCall: one is of the wrong kind.
+    """
     if "parameters" not in body:
         return False
     parameters = body["parameters"]

@@ -199,6 +199,6 @@ def _texts(name: str, values: Array) -> list[str]:
         return [value if isinstance(value, str) else value.decode() for value in values.tolist()]
     except UnicodeDecodeError as error:
         raise InvalidCall(
-            f"output '{name}' holds bytes that are no UTF-8, which JSON cannot carry: ask for it with the "
-            "parameter 'binary_data'"
+            f"output '{name}' holds bytes that are no UTF-8, which JSON cannot carry: infer gives it "
+            "with the parameter 'binary_data'"
         ) from error
