@@ -18,7 +18,7 @@ from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.rest.v2.infer_answer import Head, Output, named
 from hotgraph_server.rest.v2.infer_request import Contents, Described, check_count, read_parameters
 from hotgraph_server.rest.v2.members import optional, read_object
-from hotgraph_server.rest.v2.values import flat, read_values, written
+from hotgraph_server.rest.v2.values import flat, flat_of, read_values, written
 from hotgraph_server.signatures import Shape
 
 
@@ -54,16 +54,17 @@ def read_generate(text: bytes, signatures: Mapping[str, Sequence[Field]]) -> Des
     for name, datatype, shape in signatures.get(request.parameters["signature_name"].string_param, ()):
         if name not in body:
             continue
-        values = flat(body[name], name) if isinstance(body[name], list) else [body[name]]
-        tensor = request.inputs.add(name=name, datatype=datatype, shape=shape_of(shape, len(values)))
+        given = flat(body[name], name) if isinstance(body[name], list) else flat_of([body[name]])
+        count = len(given.values)
+        tensor = request.inputs.add(name=name, datatype=datatype, shape=shape_of(shape, count))
         if not datatype:
             # Refused for that, when the call is checked.
             contents.append(b"")
         elif datatype == wire.BYTES:
-            contents.append(wire.encode_strings(read_values(values, datatype, name)))
+            contents.append(wire.encode_strings(read_values(given, datatype, name)))
         else:
-            check_count(name, len(values), tensor.shape)
-            contents.append(read_values(values, datatype, name))
+            check_count(name, count, tensor.shape)
+            contents.append(read_values(given, datatype, name))
     return Described(request.SerializeToString(), contents, (), False)
 
 

@@ -167,6 +167,7 @@ def _all_binary(head: Head, specs: Sequence[TensorSpec], arrays: Sequence[Array]
     described: list[tuple[str, np.dtype[Any], tuple[int, ...], int]] = []
     size = 0
     for spec, array in zip(specs, arrays, strict=True):
+        datatype_of(spec.alias, spec.dtype)
         contents, length = wire.raw_contents(array)
         tails.append(contents)
         described.append((spec.alias, spec.dtype, array.shape, length))

@@ -48,6 +48,9 @@ _CLASSES = "classification"
 # What protobuf's integers hold.
 _LOWEST, _HIGHEST, _HIGHEST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
 
+# What errors show of a parameter's name.
+_MAX_SHOWN = 256
+
 _TRUTHS = ("sequence_start", "sequence_end", "binary_data_output")
 _UNSIGNED = ("priority", "timeout")
 
@@ -203,11 +206,11 @@ def _read_input(one: Any, tensor: Any, where: str) -> Contents:
     if BINARY_SIZE in parameters:
         size: int = of_kind(parameters[BINARY_SIZE], BINARY_SIZE, "unsigned-integer", f"{where}.parameters")
         return size
-    values = flat(one["data"], where)
+    given = flat(one["data"], where)
     if datatype == wire.BYTES:
-        return wire.encode_strings(read_values(values, datatype, where))
-    check_count(name, len(values), shape)
-    return read_values(values, datatype, where)
+        return wire.encode_strings(read_values(given, datatype, where))
+    check_count(name, len(given.values), shape)
+    return read_values(given, datatype, where)
 
 
 def _check_source(name: str, one: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -301,7 +304,7 @@ def read_parameters(body: Mapping[str, Any], request: ModelInferRequest) -> bool
         wide = name in ("priority", "sequence_id")
         if name != "binary_data_output" and not _set(request.parameters[name], value, wide=wide):
             raise InvalidCall(
-                f"parameter {brief(name)} has invalid type. It should be either 'int', 'bool', or 'string'."
+                f"parameter '{name[:_MAX_SHOWN]}' has invalid type. It should be either 'int', 'bool', or 'string'."
             )
     return bool(parameters.get("binary_data_output", False))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -36,7 +36,14 @@ _SPELLED = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
-def flat(data: Any, where: str) -> list[Any]:
+class Flat(NamedTuple):
+    """Values that are not nested, and all their types."""
+
+    values: list[Any]
+    kinds: set[type]
+
+
+def flat(data: Any, where: str) -> Flat:
     """The values of lists of any nesting, in their order.
 
     Raises:
@@ -46,7 +53,12 @@ def flat(data: Any, where: str) -> list[Any]:
     while (kinds := set(map(type, level))) == {list}:
         level = list(chain.from_iterable(level))
     # Level by level, what is nested unevenly would be gone through as often as it is deep.
-    return list(_leaves(level)) if list in kinds else level
+    return flat_of(list(_leaves(level))) if list in kinds else Flat(level, kinds)
+
+
+def flat_of(values: list[Any]) -> Flat:
+    """Values that are known not to be nested."""
+    return Flat(values, set(map(type, values)))
 
 
 def _leaves(values: list[Any]) -> Iterator[Any]:
@@ -61,11 +73,10 @@ def _leaves(values: list[Any]) -> Iterator[Any]:
             open_lists.pop()
 
 
-def read_values(values: list[Any], datatype: str, where: str) -> Array:
+def read_values(given: Flat, datatype: str, where: str) -> Array:
     """A vector.
 
     Args:
-        values: not nested.
         datatype: one of the protocol's.
         where: the path of its tensor, for errors.
 
@@ -73,7 +84,7 @@ def read_values(values: list[Any], datatype: str, where: str) -> Array:
         InvalidCall: a value is not of that datatype.
     """
     dtype = wire.dtype_of(datatype)
-    kinds = set(map(type, values))
+    values, kinds = given
     if dtype == STRING:
         return _strings(values, kinds, where)
     if dtype.kind == "b":
@@ -108,11 +119,12 @@ def _floats(values: list[Any], kinds: set[type], dtype: np.dtype[Any], datatype:
         return doubles
     with np.errstate(over="ignore"):
         rounded = doubles.astype(dtype)
-    # After rounding, for float32's own largest is 3.4028235e+38, which is a little more.
-    beyond = np.isinf(rounded) & ~np.isinf(doubles)
-    if beyond.any():
-        index = int(beyond.argmax())
-        raise _beyond(values[index], index, datatype, where)
+    if not np.isfinite(rounded).all():
+        # Only now: float32's own largest is 3.4028235e+38 in JSON, which is a little more than it is.
+        beyond = np.isinf(rounded) & ~np.isinf(doubles)
+        if beyond.any():
+            index = int(beyond.argmax())
+            raise _beyond(values[index], index, datatype, where)
     return rounded
 
 
