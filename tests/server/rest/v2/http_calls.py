@@ -6,13 +6,25 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from hotgraph_protos import tensors as wire
+from hotgraph_server.batching.call import Call
+from hotgraph_server.batching.request import Request as CallRequest
+from hotgraph_server.models.contract import Contract
+from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.rest.v2.infer_request import LENGTH_HEADER
+from hotgraph_server.settings import SharedMemorySettings
+from hotgraph_server.signatures import Signature
 from hotgraph_server.transport.http import JSON, Content, Endpoint, Request
 
-from ...protocols.fakes import PATIENCE_S, FakeReply
+from ...protocols.fakes import PATIENCE_S, FakeReply, RecordingVersion
+from ...protocols.hot_methods import registry_of
 
 MOST_BYTES = 2**20
 
@@ -103,9 +115,7 @@ def begin(
 
 def ask(method: Method, body: Any, length: int | str | None = None, **more: Any) -> Got:
     """One call; what is no bytes is sent as JSON."""
-    if not isinstance(body, bytes | memoryview):
-        body = json.dumps(body).encode()
-    return got(begin(method, body, length, **more).content())
+    return got(begin(method, as_bytes(body), length, **more).content())
 
 
 def got(content: Content) -> Got:
@@ -124,3 +134,78 @@ def got(content: Content) -> Got:
 def no_pool() -> JsonProcessPool:
     """JSON is read where it is wanted."""
     return JsonProcessPool(0)
+
+
+class Scene:
+    """Model m version 3, whose answers the test gives, called over HTTP.
+
+    Attributes:
+        requests: those that the version was asked to take.
+        contract: what the model promises.
+    """
+
+    def __init__(
+        self,
+        *signatures: Signature,
+        folder: Path | None = None,
+        contract: Contract | None = None,
+        **more: Any,
+    ) -> None:
+        """
+        Args:
+            folder: in place of /dev/shm; None: tensors may not lie in shared memory.
+        """
+        requests: list[CallRequest] = []
+
+        class Recording(RecordingVersion):
+            def record(self, request: CallRequest) -> Call:
+                requests.append(request)
+                return super().record(request)
+
+        self.requests = requests
+        self.version = Recording("m", 3, *signatures, **more)
+        self.version.contract = contract or Contract(None)
+        self.registry = registry_of(self.version)
+        self.regions: Regions | None = None
+        if folder is not None:
+            self.regions = Regions(SharedMemorySettings(allow_client_shm=True), str(folder))
+        self.infer = HttpInfer(self.registry, no_pool(), MOST_BYTES, self.regions)
+
+    def ask(self, body: Any, length: int | str | None = None, *arrays: Any, **more: Any) -> Got:
+        """One call, answered with these arrays; if there are none, with its inputs."""
+        reply = self.begin(body, length, **more)
+        call = self.version.calls.pop()
+        call.completion.finish(list(arrays) or call.inputs)
+        return got(reply.content())
+
+    def begin(self, body: Any, length: int | str | None = None, **more: Any) -> FakeHttpReply:
+        """A call that is not answered yet."""
+        return begin(self.infer, as_bytes(body), length, **more)
+
+
+def as_bytes(body: Any) -> Any:
+    """What is no bytes as JSON."""
+    return body if isinstance(body, bytes | bytearray | memoryview) else json.dumps(body).encode()
+
+
+def json_input(array: Any, name: str = "x", **members: Any) -> dict[str, Any]:
+    """A tensor in a request, its values in JSON."""
+    datatype = wire.datatype_of(array.dtype)
+    if datatype == "BYTES":
+        values = [one.decode() for one in array.ravel()]
+    else:
+        values = (array.astype(np.float64) if datatype == "BF16" else array).tolist()
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": values, **members}
+
+
+def binary_input(array: Any, name: str = "x") -> tuple[dict[str, Any], bytes]:
+    """A tensor in a request, and its contents behind the JSON."""
+    contents = wire.encode_raw(array)
+    described = {"name": name, "datatype": wire.datatype_of(array.dtype), "shape": list(array.shape)}
+    return {**described, "parameters": {"binary_data_size": len(contents)}}, contents
+
+
+def binary_body(arrays: Mapping[str, Any], **more: Any) -> tuple[bytes, int]:
+    """A body with all tensors behind the JSON, and that one's length; what is said more comes first in it."""
+    inputs, contents = zip(*[binary_input(array, name) for name, array in arrays.items()], strict=True)
+    return infer_body(inputs, b"".join(contents), **more)
