@@ -325,10 +325,11 @@ class Server:
             self.registry,
             prediction,
             models,
+            self.repository.models,
             self._request_logs.may_write,
             lambda: self.state,
             self._own_figures,
-            self._gate.of if self._gate else None,
+            self._gate.of_request if self._gate else None,
             self._inflight,
             self._member.rest if self._member is not None else None,
         )

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hotgraph_server.access import groups
-from hotgraph_server.access.groups import Group
+from hotgraph_server.access.groups import Method
 from hotgraph_server.access.rules import Header
 from hotgraph_server.errors import (
     LOADING,
@@ -46,7 +46,7 @@ from hotgraph_server.transport.status import as_call_error
 
 T = TypeVar("T")
 
-Admit = Callable[[Group, Header], CallError | None]
+Admit = Callable[[Method, Header], CallError | None]
 
 JSON = "application/json"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -122,7 +122,7 @@ class App:
             threads: for what takes long.
             max_calls: that may be inside at once.
             inflight: the budget for bodies.
-            admit: why a request may not have what is of a group; None: all may.
+            admit: why a request may not be made; None: all may.
         """
         self.calls = OpenCalls()
         self._settings = settings
@@ -175,7 +175,7 @@ class App:
     async def _respond(self, request: Request, receive: Receive) -> Response:
         method, path = request.method, _path(request.scope)
         if self._settings.prometheus and path == self._settings.prometheus_path and method == "GET":
-            self._check(Group.ADMIN, request)
+            self._check(groups.PROMETHEUS, request)
             async with self._scraping:
                 page = await self._in_thread(self._metrics)
             return await self._response(request, page, TEXT)
@@ -184,7 +184,7 @@ class App:
         target = read_path(method, path)
         self._check(groups.REST[target.what.value], request)
         state = self._state()
-        if state is State.LOADING and target.what is not What.STATUS:
+        if state is State.LOADING and target.what not in (What.MODELS, What.STATUS):
             raise NotReady(LOADING)
         about = self._methods.about.get(target.what)
         if about is not None:
@@ -213,9 +213,9 @@ class App:
             self._inside -= 1
             self.calls.leave()
 
-    def _check(self, group: Group, request: Request) -> None:
+    def _check(self, method: Method, request: Request) -> None:
         """Before anything of a body is read. Raises CallError."""
-        refusal = None if self._admit is None else self._admit(group, request.headers.get)
+        refusal = None if self._admit is None else self._admit(method, request.headers.get)
         if refusal is not None:
             raise refusal
 

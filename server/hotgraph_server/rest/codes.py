@@ -11,7 +11,7 @@ _Code = grpc.StatusCode
 
 CLIENT_CLOSED_REQUEST = 499
 
-_HTTP = {
+HTTP = {
     _Code.INVALID_ARGUMENT: 400,
     _Code.FAILED_PRECONDITION: 400,
     _Code.OUT_OF_RANGE: 400,
@@ -29,11 +29,12 @@ _HTTP = {
     _Code.UNAVAILABLE: 503,
     _Code.DEADLINE_EXCEEDED: 504,
 }
+"""By gRPC's status codes."""
 
 
 def http_code(error: CallError) -> int:
     """The HTTP status of an error."""
-    return _HTTP[error.status]
+    return HTTP[error.status]
 
 
 def error_body(text: str) -> bytes:

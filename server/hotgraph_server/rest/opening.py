@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -23,6 +23,7 @@ def rest_server(
     registry: Registry,
     prediction: Service,
     models: Service,
+    names: Callable[[], Iterable[str]],
     may_write: Callable[[str], bool],
     state: Callable[[], State],
     own: Callable[[], OwnFigures],
@@ -34,7 +35,7 @@ def rest_server(
 
     Args:
         settings: of the whole server.
-        registry, prediction, models, may_write: see Methods.
+        registry, prediction, models, names, may_write: see Methods.
         state: of the server.
         own: see observability/metrics/prometheus.py.
         admit, inflight, shared: see RestServer.
@@ -43,6 +44,7 @@ def rest_server(
         registry,
         prediction,
         models,
+        names,
         may_write,
         JsonProcessPool(settings.rest.rest_processes, settings.rest.rest_json_s),
         strict_shapes=settings.prediction.rest_checks_shapes,

@@ -97,6 +97,7 @@ class Rest:
     Attributes:
         state: what the server is in; the test may change it.
         metrics: makes the text at the Prometheus path.
+        listed: the names of the models; None: those of the registry.
     """
 
     settings: RestSettings = field(default_factory=lambda: RestSettings(rest_processes=0))
@@ -106,6 +107,7 @@ class Rest:
     metrics: Callable[[], bytes] = lambda: b"figures 1\n"
     admit: Admit | None = None
     inflight: Inflight | None = None
+    listed: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self.registry = Registry()
@@ -124,6 +126,7 @@ class Rest:
                 self.registry,
                 predicting,
                 models,
+                lambda: self.registry.table if self.listed is None else self.listed,
                 pool=JsonProcessPool(settings.rest_processes),
                 strict_shapes=self.strict_shapes,
             ),

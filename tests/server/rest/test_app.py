@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from hotgraph_server.access.groups import Group
+from hotgraph_server.access.groups import Method
 from hotgraph_server.access.rules import Header
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
@@ -305,9 +305,10 @@ def test_connection_whose_calls_keep_failing_is_told_from_others(rest: Rest) -> 
     assert version.suspects == {"serving_default": 1}
 
 
-def keys(group: Group, header: Header) -> CallError | None:
+def keys(method: Method, header: Header) -> CallError | None:
     """Each group has its name as key."""
-    given = header("authorization")
+    group, given = method.group, header("authorization")
+    assert group is not None
     if given is None:
         return Unauthenticated(group.value, given=False)
     return None if given == group.value else AccessDenied(group.value, closed=False)
@@ -319,6 +320,7 @@ def keys(group: Group, header: Header) -> CallError | None:
         ("POST", PREDICT, "infer"),
         ("POST", "/v1/models/m:classify", "infer"),
         ("POST", "/V1/MODELS/m:REGRESS", "infer"),
+        ("GET", "/v1/models", "metadata"),
         ("GET", "/v1/models/m", "metadata"),
         ("GET", "/v1/models/m/metadata", "metadata"),
         ("GET", "/figures", "admin"),
