@@ -349,7 +349,7 @@ class ProtocolRestricted(CallError):
 
 
 class ApiRestricted(CallError):
-    """A header of HTTP is missing or wrong. The words are Triton's, and so is the status that this becomes."""
+    """A header of HTTP is missing or wrong. The words are Triton's, and so is the status it becomes."""
 
     status = grpc.StatusCode.PERMISSION_DENIED
 

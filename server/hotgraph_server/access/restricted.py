@@ -1,5 +1,5 @@
-"""Triton's ``--grpc-restricted-protocol`` and ``--http-restricted-api``: a header that calls of some protocols
-need. Pure.
+"""Triton's ``--grpc-restricted-protocol`` and ``--http-restricted-api``: a header that calls of some
+protocols need. Pure.
 
     PROTOCOL[,PROTOCOL...]:KEY=VALUE
 

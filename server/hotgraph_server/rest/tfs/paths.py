@@ -4,8 +4,9 @@
     GET  /v1/models/NAME[/versions/N | /labels/L][/metadata]
     GET  /v1/models
 
-The last is ours: TensorFlow Serving tells of one model at a time. Letters of either case will do, and names and labels are percent-encoded. That they cannot hold a '/' or
-':' unless they are encoded is TensorFlow Serving's rule.
+The last is ours: TensorFlow Serving tells of one model at a time. Letters of either case will do, and names
+and labels are percent-encoded. That they cannot hold a '/' or ':' unless they are encoded is TensorFlow
+Serving's rule.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _VERSION = r"(?:/versions/(?P<number>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(
     rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<what>classify|regress|predict)", re.IGNORECASE
 )
-_ABOUT = re.compile(rf"(?P<root>/v1/models)(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<what>metadata))?", re.IGNORECASE)
+_ABOUT = re.compile(
+    rf"(?P<root>/v1/models)(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<what>metadata))?", re.IGNORECASE
+)
 _API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 
 # Of an int64, which a version is.

@@ -63,11 +63,11 @@ def _from_base64(name: str, text: str) -> bytes:
 def _unload_request(target: Target, body: Message) -> pb.RepositoryModelUnloadRequest:
     request = pb.RepositoryModelUnloadRequest(repository_name=target.repository, model_name=target.model)
     for name, value in members("parameters", read_object(body).get("parameters", {})).items():
-        _set(request.parameters[name], name, value)
+        _fill(request.parameters[name], name, value)
     return request
 
 
-def _set(parameter: Any, name: str, value: Any) -> None:
+def _fill(parameter: Any, name: str, value: Any) -> None:
     """Raises InvalidCall: a parameter has no such type."""
     match value:
         case bool():
