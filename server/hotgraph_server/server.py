@@ -181,9 +181,7 @@ class Server:
             services = [without_changes(service) for service in services]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
-        self._inflight = Inflight(
-            self._settings.listen.max_inflight_mb << 20
-        )  # of the process: for both ports
+        self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)  # for both ports
         grpc = self._grpc = GrpcServer(
             self._settings.listen,
             services,

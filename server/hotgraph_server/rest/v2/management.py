@@ -31,7 +31,7 @@ class Management:
     """
 
     def __init__(self, service: Service, most_bytes: int, pool: JsonProcessPool | None = None) -> None:
-        self._service = service
+        self._inference = service
         self._most_bytes = most_bytes
         self._pool = pool or JsonProcessPool(0)
 
@@ -39,13 +39,13 @@ class Management:
         """What is done with a request for this target, one of `TABLE`."""
         row = TABLE[target.what]
         most_bytes = self._most_bytes if row.brings_files else min(SMALL_BYTES, self._most_bytes)
-        if row.method in self._service.hot:
+        if row.method in self._inference.hot:
             return Endpoint(functools.partial(self._ask, target), most_bytes, limited=True)
         return Endpoint(functools.partial(self._answer, target), most_bytes)
 
     def _answer(self, target: Target, body: Message, reply: Reply) -> None:
         row = TABLE[target.what]
-        method = self._service.plain.get(row.method)
+        method = self._inference.plain.get(row.method)
         if method is None:
             raise Unsupported("Method not found!")
         content = row.answer(target, method.answer(row.request(target, body)))
@@ -55,7 +55,7 @@ class Management:
         row = TABLE[target.what]
         message = self._pool.run(_message, target, body)
         answer: Any = functools.partial(row.answer, target)
-        self._service.hot[row.method](message, TranslatedReply(reply, row.response, answer))
+        self._inference.hot[row.method](message, TranslatedReply(reply, row.response, answer))
 
 
 def _message(target: Target, body: Message) -> bytes:
