@@ -214,10 +214,10 @@ class Incoming(Leaving):
         try:
             assert self._endpoint is not None
             most = self._endpoint.most_bytes
-            body = codings.unpacked(bytes(self._body), self._coding, most)
+            hold = functools.partial(self._host.inflight.take, self, self._connection)
+            body = codings.unpacked(bytes(self._body), self._coding, most, hold)
             if body is None:
                 raise _too_large(most)
-            self._host.inflight.take(self, self._connection, len(body))
             self._body = body
             self._hand_in(is_aside=True)
         except Exception as error:
