@@ -1,0 +1,129 @@
+"""Where the document and its page are found.
+
+    GET /openapi.json
+    GET /docs
+    GET /docs/FILE
+
+The document is written when it is asked for, and kept until versions come or go; of each version only once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
+
+from hotgraph_server.access.groups import Group
+from hotgraph_server.errors import NotFound
+from hotgraph_server.models.status import State
+from hotgraph_server.models.version import Version
+from hotgraph_server.rest.gzip_coding import takes_gzip
+from hotgraph_server.rest.openapi import page
+from hotgraph_server.rest.openapi.describing import describe
+from hotgraph_server.rest.openapi.document import About, Part, document, part
+from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.message_fields import Message
+
+DOCUMENT = "/openapi.json"
+PAGE = "/docs"
+
+GROUP = Group.METADATA
+"""What all of this belongs to: the document tells which models there are."""
+
+# What a version's part is reckoned at before it is written.
+_BYTES_OF_A_PART = 8 * 1024
+
+# A month; the names of what is kept change with its content.
+_KEPT = ("cache-control", "public, max-age=2592000, immutable")
+_ASK_AGAIN = ("cache-control", "no-cache")
+_PLAIN = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
+
+
+class _Kept(NamedTuple):
+    """A document, and the parts that it was made of."""
+
+    parts: Sequence[Part]
+    text: bytes
+
+
+class OpenApi:
+    """Answers for the paths above.
+
+    Args:
+        versions: all versions that there are, by name, highest number first.
+        about: the server.
+    """
+
+    def __init__(self, versions: Callable[[], Iterable[Version]], about: About) -> None:
+        self._versions = versions
+        self._about = about
+        # Both are replaced and never changed: who encodes an answer may take no lock, and two who write the
+        # same document at the same time do no harm.
+        self._parts: WeakKeyDictionary[Version, Part] = WeakKeyDictionary()
+        self._kept = _Kept((), b"")
+
+    def endpoint(self, request: Request) -> Endpoint:
+        """What a request for one of the paths leads to.
+
+        Raises:
+            NotFound: it is for none of them.
+            HttpError: nothing but GET and HEAD is answered there.
+        """
+        begin = self._begin(request.path)
+        if request.method not in ("GET", "HEAD"):
+            raise HttpError(405, "Method Not Allowed", [("allow", "GET, HEAD")])
+        return Endpoint(begin, most_bytes=0)
+
+    def _begin(self, path: str) -> Callable[[Message, HttpReply], None]:
+        if path == DOCUMENT:
+            return self._document
+        if path == PAGE:
+            return self._page
+        folder, _, name = path.rpartition("/")
+        if folder == PAGE and name in page.ASSETS:
+            return functools.partial(_asset, name, page.revision(self._about.version))
+        raise NotFound("Not Found")
+
+    def _document(self, _: Message, reply: HttpReply) -> None:
+        live = self._live()
+        unwritten = sum(version not in self._parts for version in live)
+        reply.json_bytes_out = unwritten * _BYTES_OF_A_PART
+        reply.finish(lambda: Content([self.text()], headers=[_ASK_AGAIN, *_PLAIN]))
+
+    def _page(self, _: Message, reply: HttpReply) -> None:
+        text = page.page(self._about.title, len(self._live()), self._about.version)
+        headers = [_ASK_AGAIN, *_PLAIN, ("content-security-policy", page.POLICY)]
+        reply.finish(lambda: Content([text], "text/html; charset=utf-8", headers=headers))
+
+    def text(self) -> bytes:
+        """The document for the versions that are live now."""
+        before = self._parts
+        live = self._live()
+        parts = {version: before.get(version) or part(describe(version)) for version in live}
+        self._parts = WeakKeyDictionary(parts)
+        kept, now = self._kept, tuple(parts.values())
+        if not kept.text or len(now) != len(kept.parts) or any(a is not b for a, b in zip(now, kept.parts)):
+            kept = self._kept = _Kept(now, document(self._about, now))
+        return kept.text
+
+    def _live(self) -> list[Version]:
+        return [version for version in self._versions() if version.state is State.LIVE]
+
+
+def _asset(name: str, revision: str, _: Message, reply: HttpReply) -> None:
+    asked = reply.request
+    named = parse_qs(asked.query).get("v") == [revision]
+    headers = [_KEPT if named else _ASK_AGAIN, *_PLAIN]
+    asset = page.ASSETS[name]
+    as_it_lies = not asset.packed or takes_gzip(asked.headers.get("accept-encoding", ""))
+    if asset.packed:
+        headers.append(("vary", "accept-encoding"))
+        if as_it_lies:
+            headers.append(("content-encoding", "gzip"))
+    reply.finish(
+        lambda: Content(
+            [page.stored(name) if as_it_lies else page.unpacked(name)], asset.kind, headers=headers
+        )
+    )
