@@ -65,6 +65,9 @@ PURE = (
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
+    *("rest.openapi.administration", "rest.openapi.answers", "rest.openapi.description"),
+    *("rest.openapi.document", "rest.openapi.examples", "rest.openapi.generic", "rest.openapi.schemas"),
+    *("rest.openapi.v1", "rest.openapi.v2"),
     *("rest.gzip_coding", "rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
     *("sequences.layout", "sequences.table"),
@@ -88,6 +91,12 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "protocols.v2": ("protocols.tfs",),
     "rest.tfs": ("protocols.v2",),
     "rest.json": ("batching", "models", "protocols", "transport"),
+    # It tells of calls, and makes none.
+    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    **{
+        f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
+        for name in ("document", "examples", "schemas", "v1", "v2")
+    },
     "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.codec": ("batching", "models.registry", "models.version", "transport.service"),

@@ -7,6 +7,7 @@ The sections are those of the two protocols' own documents.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from hotgraph_server.rest.openapi.answers import JSON, OF_CALLS, OF_QUESTIONS, errors, ok
@@ -129,17 +130,25 @@ def _of_models() -> Iterator[Path]:
         for methods, ending, summary, answer in _OF_A_MODEL:
             of_version = f"{summary}{', of one version' if version else ''}"
             yield Path(methods, f"{where}{ending}", ANY_MODEL, of_version, answer)
-        yield Path(
-            *("POST", f"{where}/infer", ANY_MODEL, "run the model"),
-            *(ref("InferResponse"), ref("InferRequest"), True, True),
+        run = partial(Path, "POST", tag=ANY_MODEL, needs_body=True, call=True)
+        yield run(
+            f"{where}/infer",
+            summary="run the model",
+            answer=ref("InferResponse"),
+            body=ref("InferRequest"),
         )
-        yield Path(
-            *("POST", f"{where}/generate", ANY_MODEL, "run the model, with inputs by their names"),
-            *(_ANYTHING, _ANYTHING, True, True),
+        yield run(
+            f"{where}/generate",
+            summary="run the model, with inputs by their names",
+            answer=_ANYTHING,
+            body=_ANYTHING,
         )
-        yield Path(
-            *("POST", f"{where}/generate_stream", ANY_MODEL, "the same, with the answers as events"),
-            *(_TEXT, _ANYTHING, True, True, "text/event-stream"),
+        yield run(
+            f"{where}/generate_stream",
+            summary="the same, with the answers as events",
+            answer=_TEXT,
+            body=_ANYTHING,
+            kind="text/event-stream",
         )
     for chosen in ("", "/versions/{version}", "/labels/{label}"):
         model = f"/v1/models/{{model_name}}{chosen}"
@@ -157,7 +166,10 @@ PATHS: tuple[Path, ...] = (
         "GET", "/v2/health/ready", SERVER, "are all models ready?", an_object({"ready": {"type": "boolean"}})
     ),
     Path(
-        *("GET", "/v2", SERVER, "what the server is and can do"),
+        "GET",
+        "/v2",
+        SERVER,
+        "what the server is and can do",
         an_object(
             {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
             ["name", "version", "extensions"],
@@ -167,7 +179,11 @@ PATHS: tuple[Path, ...] = (
     *_of_models(),
     *(
         Path(
-            *("POST", f"/v2/repository{repository}/index", REPOSITORY, "the models that there are", _INDEX),
+            "POST",
+            f"/v2/repository{repository}/index",
+            REPOSITORY,
+            "the models that there are",
+            _INDEX,
             an_object({"ready": {"type": "boolean"}}),
         )
         for repository in ("", "/{repository}")

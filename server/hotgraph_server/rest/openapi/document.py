@@ -209,7 +209,6 @@ def _info(about: About, left_out: int) -> dict[str, Any]:
         "title": about.title,
         "version": about.version,
         "description": description,
-        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     }
 
 
@@ -223,19 +222,20 @@ def _operation(
     protocol: _Protocol, version: VersionDescription, number: int | None, key: str | None
 ) -> dict[str, Any]:
     which = "the latest version" if number is None else f"version {number}"
-    found = {
+    responses = errors(["4XX", "5XX"])
+    if key is not None:
+        responses = {"200": ref(key, "responses"), **responses}
+        body = ref(key, "requestBodies")
+    else:
+        body = {"content": {JSON: {"schema": ref(protocol.any_request)}}}
+    return {
         "operationId": f"{protocol.word}..{escaped(version.name)}{'' if number is None else f'..{number}'}",
         "tags": [tag_of(version.name)],
         "summary": f"{protocol.summary}: {which}",
         "description": _words(protocol, version),
-        "requestBody": ref(key, "requestBodies")
-        if key is not None
-        else {"content": {JSON: {"schema": ref(protocol.any_request)}}},
-        "responses": errors(["4XX", "5XX"]),
+        "requestBody": body,
+        "responses": responses,
     }
-    if key is not None:
-        found["responses"] = {"200": ref(key, "responses"), **found["responses"]}
-    return found
 
 
 def _request(

@@ -40,6 +40,8 @@ def components() -> dict[str, Schema]:
         found[f"{datatype}.answer"] = {
             "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}],
             "title": datatype,
+            # What is shown where an answer is; made from the above it would be odd.
+            "examples": [0.5],
         }
     return found
 
@@ -82,8 +84,14 @@ def nested_loosely(item: Schema, shape: Sequence[int | None]) -> Schema:
 def shape_schema(shape: Shape | None) -> Schema:
     """Of the list that says a tensor's shape."""
     if shape is None:
-        return {"type": "array", "items": _dimension(None), "maxItems": MAX_RANK}
-    found: Schema = {"type": "array", "minItems": len(shape), "maxItems": len(shape)}
+        return {"type": "array", "items": _dimension(None), "maxItems": MAX_RANK, "examples": [[1]]}
+    example = [1 if size is None else size for size in shape]
+    found: Schema = {
+        "type": "array",
+        "minItems": len(shape),
+        "maxItems": len(shape),
+        "examples": [example],
+    }
     if shape:
         found["prefixItems"] = [_dimension(size) for size in shape]
     return found
@@ -129,7 +137,7 @@ def _value(datatype: str) -> Schema:
     if datatype in _INTEGERS:
         sign, bits = _INTEGERS[datatype]
         lowest, highest = (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        return {"type": "integer", "minimum": lowest, "maximum": highest, "title": datatype}
+        return {"type": "integer", "minimum": lowest, "maximum": highest, "title": datatype, "examples": [1]}
     most = _FLOATS[datatype]
     limits = {} if most is None else {"minimum": -most, "maximum": most}
     return {"type": "number", **limits, "title": datatype}

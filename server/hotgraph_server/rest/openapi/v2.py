@@ -181,7 +181,7 @@ def _parameters(description: SignatureDescription, sequences: bool) -> Schema:
 
 def _input(tensor: Tensor) -> Schema:
     assert tensor.datatype is not None
-    return an_object(
+    found = an_object(
         {
             **_said(tensor),
             "data": _data(value(tensor.datatype), tensor),
@@ -191,8 +191,10 @@ def _input(tensor: Tensor) -> Schema:
         title=_title(tensor),
         # Values here, or behind the JSON, or in shared memory.
         anyOf=[{"required": ["data"]}, {"required": ["parameters"]}],
-        **({"description": f"Holds {tensor.content}."} if tensor.content else {}),
     )
+    if tensor.content:
+        found["description"] = f"Holds {tensor.content}."
+    return found
 
 
 def _output(tensor: Tensor) -> Schema:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotgraph_server.rest.openapi import v2
+from hotgraph_server.rest.openapi.description import Form, SignatureDescription, Tensor
+
+from .known import ODD, answer_schema, examples, validator, written
+
+EVERYTHING = written(*ODD.values())
+X = Tensor("x", "FP32", "float32", (None, 2))
+ONE = np.ones((1, 2), np.float32)
+
+
+def answer(outputs: Any, **more: Any) -> Any:
+    return {"model_name": "plain", "model_version": "1", "outputs": outputs, **more}
+
+
+def is_answer(body: Any) -> bool:
+    return validator(EVERYTHING, answer_schema(EVERYTHING, "/v2/models/plain/infer")).is_valid(body)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"name": "y", "datatype": "FP32", "shape": [2, 2], "data": [1, 2.5, "NaN", "-Infinity"]},
+        {"name": "y", "datatype": "FP32", "shape": [0, 2], "data": []},
+        {"name": "y", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}},
+        {"name": "y", "datatype": "BYTES", "shape": [1, 1], "data": ["0.500000:1:cat"]},
+    ],
+    ids=["values", "nothing", "binary", "classes"],
+)
+def test_answers_in_every_form_match(output: Any) -> None:
+    assert is_answer(answer([output]))
+    assert is_answer(answer([output], id="1"))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"name": "z", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]},
+        {"name": "y", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]},
+        {"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]},
+        {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": ["a", "b"]},
+        {"name": "y", "datatype": "FP32", "shape": [1, 2]},
+    ],
+)
+def test_other_answers_do_not(output: Any) -> None:
+    assert not is_answer(answer([output]))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_every_example_says_its_own_shape(name: str) -> None:
+    for path, _, body, _ in examples(written(ODD[name])):
+        if path.startswith("/v2/"):
+            for tensor in body["inputs"]:
+                assert len(tensor["data"]) == np.prod(tensor["shape"], dtype=int)
+
+
+def test_data_may_be_nested() -> None:
+    schemas = {path: schema for path, _, _, schema in examples(EVERYTHING)}
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2], [3.5, 4]]}
+    assert validator(EVERYTHING, schemas["/v2/models/plain/infer"]).is_valid({"inputs": [tensor]})
+
+
+def test_a_call_of_a_sequence_begins_and_ends_one() -> None:
+    body = v2.example("", [X], [X], {"x": ONE}, sequence=True)
+    assert body["parameters"] == {"sequence_id": 1, "sequence_start": True, "sequence_end": True}
+    form = Form((X,), (X,))
+    one = SignatureDescription("serving_default", form, form, True, True)
+    schema = validator(EVERYTHING, v2.request(one, sequences=True))
+    assert schema.is_valid(body)
+    assert not schema.is_valid({"inputs": body["inputs"]})
+
+
+def test_an_input_that_json_cannot_carry_matters_only_where_it_must_be_sent() -> None:
+    odd = Tensor("z", None, "complex64", ())
+    assert "'z' is complex64" in v2.why_not([X, odd], [X])
+    assert not v2.why_not([X, odd._replace(optional=True)], [X])
+    assert not v2.why_not([X], [X, odd])
+    assert v2.why_not([X], [odd])
