@@ -41,7 +41,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2"),
-        *("observability.metrics", "observability.tracing"),
+        *("observability.metrics", "observability.tracing", "rest.openapi.describing"),
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),

@@ -33,7 +33,7 @@ class Path(NamedTuple):
     """An operation.
 
     Attributes:
-        methods: of HTTP, that are answered alike.
+        method: of HTTP.
         summary: what it is for, without a full stop.
         answer: the schema of the answer's body; None: it is empty.
         body: the schema of the request's body; None: there is none.
@@ -42,7 +42,7 @@ class Path(NamedTuple):
         kind: the media type of the answer.
     """
 
-    methods: str
+    method: str
     path: str
     tag: str
     summary: str
@@ -121,15 +121,23 @@ def _of_memory(what: str, words: str, region: Schema, register: Schema) -> Itera
         yield Path("GET", f"{path}/status", EXTENSIONS, about, {"type": "array", "items": region})
         all_of_it = f"forget all {words}" if path == base else f"forget one region of {words}"
         yield Path("POST", f"{path}/unregister", EXTENSIONS, all_of_it)
-    yield Path("POST", f"{one}/register", EXTENSIONS, f"register a region of {words}", None, register, True)
+    yield Path(
+        "POST",
+        f"{one}/register",
+        EXTENSIONS,
+        f"register a region of {words}",
+        None,
+        register,
+        needs_body=True,
+    )
 
 
 def _of_models() -> Iterator[Path]:
     for version in ("", _VERSION):
         where = f"{_MODEL}{version}"
-        for methods, ending, summary, answer in _OF_A_MODEL:
+        for method, ending, summary, answer in _OF_A_MODEL:
             of_version = f"{summary}{', of one version' if version else ''}"
-            yield Path(methods, f"{where}{ending}", ANY_MODEL, of_version, answer)
+            yield Path(method, f"{where}{ending}", ANY_MODEL, of_version, answer)
         run = partial(Path, "POST", tag=ANY_MODEL, needs_body=True, call=True)
         yield run(
             f"{where}/infer",
@@ -175,6 +183,16 @@ PATHS: tuple[Path, ...] = (
             ["name", "version", "extensions"],
         ),
     ),
+    Path(
+        "GET", "/v2/models", SERVER, "the models that are served", an_object({"models": _INDEX}, ["models"])
+    ),
+    Path(
+        "GET",
+        "/v1/models",
+        SERVER,
+        "the states of all models' versions",
+        an_object({"models": _ANYTHING}, ["models"]),
+    ),
     Path("GET", "/v2/models/stats", SERVER, "what all models have run", _STATISTICS),
     *_of_models(),
     *(
@@ -188,8 +206,18 @@ PATHS: tuple[Path, ...] = (
         )
         for repository in ("", "/{repository}")
     ),
-    Path("POST", "/v2/repository/models/{model_name}/load", REPOSITORY, "load a model", None, _LOAD),
-    Path("POST", "/v2/repository/models/{model_name}/unload", REPOSITORY, "unload a model", None, _UNLOAD),
+    *(
+        Path(
+            "POST",
+            f"/v2/repository{repository}/models/{{model_name}}/{what}",
+            REPOSITORY,
+            f"{what} a model",
+            an_object({"name": _TEXT, what: {"const": True}}, ["name", what]),
+            body,
+        )
+        for repository in ("", "/{repository}")
+        for what, body in (("load", _LOAD), ("unload", _UNLOAD))
+    ),
     *_of_memory(
         "systemsharedmemory",
         "shared memory",
@@ -247,7 +275,7 @@ def paths() -> dict[str, dict[str, Any]]:
         names = [name for name in PARAMETERS if f"{{{name}}}" in one.path]
         if names:
             item["parameters"] = [ref(name, "parameters") for name in names]
-        item[one.methods.lower()] = _operation(one)
+        item[one.method.lower()] = _operation(one)
     return found
 
 

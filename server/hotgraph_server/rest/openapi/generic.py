@@ -6,8 +6,8 @@ from hotgraph_server.rest.openapi.schemas import (
     DATATYPES,
     Schema,
     an_object,
-    answered_value,
     any_of,
+    any_value,
     flat,
     ref,
     shape_schema,
@@ -77,7 +77,7 @@ def _infer_response() -> Schema:
                 "name": {"type": "string"},
                 "datatype": {"const": datatype},
                 "shape": shape_schema(None),
-                "data": flat(answered_value(datatype)),
+                "data": flat(any_value(datatype)),
             },
             ["name", "datatype", "shape", "data"],
         )

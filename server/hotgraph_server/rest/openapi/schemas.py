@@ -32,12 +32,12 @@ def ref(name: str, kind: str = "schemas") -> Schema:
 
 
 def components() -> dict[str, Schema]:
-    """The schemas of single values, in requests and in answers, by their names."""
+    """The schemas of single values, by their names."""
     found: dict[str, Schema] = {"Bytes": {"title": "bytes in base64", **B64}}
     for datatype in DATATYPES:
         found[f"{datatype}.value"] = _value(datatype)
     for datatype in _FLOATS:
-        found[f"{datatype}.answer"] = {
+        found[f"{datatype}.any"] = {
             "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}],
             "title": datatype,
             # What is shown where an answer is; made from the above it would be odd.
@@ -47,13 +47,18 @@ def components() -> dict[str, Schema]:
 
 
 def value(datatype: str) -> Schema:
-    """A single value of a request."""
+    """A single value of a request under /v1."""
     return ref(f"{datatype}.value")
 
 
 def answered_value(datatype: str) -> Schema:
-    """A single value of an answer: floats may be none."""
-    return ref(f"{datatype}.answer" if datatype in _FLOATS else f"{datatype}.value")
+    """A single value of an answer under /v1."""
+    return {"type": "number"} if datatype in _FLOATS else value(datatype)
+
+
+def any_value(datatype: str) -> Schema:
+    """A single value under /v2, where floats may be none."""
+    return ref(f"{datatype}.any") if datatype in _FLOATS else value(datatype)
 
 
 def flat(item: Schema, count: int | None = None) -> Schema:

@@ -10,14 +10,13 @@ from hotgraph_server.rest.openapi.examples import as_json
 from hotgraph_server.rest.openapi.schemas import (
     Schema,
     an_object,
-    answered_value,
     any_of,
+    any_value,
     flat,
     nested,
     ref,
     shape_schema,
     shape_text,
-    value,
 )
 from hotgraph_server.tensors import Array
 
@@ -184,7 +183,7 @@ def _input(tensor: Tensor) -> Schema:
     found = an_object(
         {
             **_said(tensor),
-            "data": _data(value(tensor.datatype), tensor),
+            "data": _data(any_value(tensor.datatype), tensor),
             "parameters": ref("InputParameters"),
         },
         ["name", "datatype", "shape"],
@@ -200,7 +199,7 @@ def _input(tensor: Tensor) -> Schema:
 def _output(tensor: Tensor) -> Schema:
     assert tensor.datatype is not None
     return an_object(
-        {**_said(tensor), "data": flat(answered_value(tensor.datatype))},
+        {**_said(tensor), "data": flat(any_value(tensor.datatype))},
         ["name", "datatype", "shape", "data"],
         title=_title(tensor),
     )

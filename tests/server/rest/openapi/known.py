@@ -71,7 +71,7 @@ ODD: dict[str, Version] = {
             "serving_default",
             (spec("x"), spec("factor", shape=())),
             (spec("y"), spec("sum", np.dtype(np.int64), ())),
-            defaults={"factor": np.float32(2)},
+            defaults={"factor": np.array(2, np.float32)},
         ),
     ),
     "writes": idle_version("writes", 1, one_to_one(writes=True)),

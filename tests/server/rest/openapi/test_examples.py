@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from hotgraph_server.rest.openapi.examples import MAX_BYTES, as_json, example_inputs
-from hotgraph_server.signatures import Content, Shape
-from hotgraph_server.tensors import STRING
+from hotgraph_server.signatures import Content, Shape, Signature
+from hotgraph_server.tensors import STRING, Array
 from hotgraph_server.warmup.synthetic_inputs import Kind
 
 from .known import BFLOAT16, JPEG, NUMBERS, one_to_one
+
+
+def made(signature: Signature, kind: Kind | None = None) -> Array:
+    """The example of a signature with one input."""
+    inputs = example_inputs(signature, kind)
+    assert not isinstance(inputs, str), inputs
+    (found,) = inputs
+    return found
 
 
 @pytest.mark.parametrize(
@@ -20,28 +28,24 @@ from .known import BFLOAT16, JPEG, NUMBERS, one_to_one
 def test_it_is_one_row_of_the_kind_that_the_graph_takes(
     shape: Shape | None, expected: tuple[int, ...]
 ) -> None:
-    (found,) = example_inputs(one_to_one(shape=shape), Kind(32, 10))
-    assert isinstance(found, np.ndarray)
+    found = made(one_to_one(shape=shape), Kind(32, 10))
     assert found.shape == expected
 
 
 @pytest.mark.parametrize("dtype", [*NUMBERS, STRING], ids=str)
 def test_it_has_the_dtype_of_the_input(dtype: np.dtype[Any]) -> None:
-    (found,) = example_inputs(one_to_one(dtype=dtype), None)
-    assert isinstance(found, np.ndarray)
+    found = made(one_to_one(dtype=dtype))
     assert found.dtype == dtype
 
 
 def test_integers_are_of_the_range_that_the_graph_takes() -> None:
-    (found,) = example_inputs(one_to_one(dtype=np.dtype(np.int64), shape=(None, 100)), Kind(8, 3))
-    assert isinstance(found, np.ndarray)
+    found = made(one_to_one(dtype=np.dtype(np.int64), shape=(None, 100)), Kind(8, 3))
     assert set(found.ravel()) <= {0, 1, 2}
 
 
 def test_of_what_the_strings_hold_the_smallest_is_taken() -> None:
     signature = one_to_one(dtype=STRING, shape=(None,), contents={"x": Content("JPEG", (JPEG * 9, JPEG))})
-    (found,) = example_inputs(signature, None)
-    assert isinstance(found, np.ndarray)
+    found = made(signature)
     assert found.tolist() == [JPEG]
 
 
