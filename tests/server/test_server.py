@@ -37,7 +37,7 @@ from hotgraph_server.settings import (
     RestSettings,
     ServerSettings,
 )
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from .fakes import HANG_S, FakeGraph, signature
 
@@ -129,12 +129,12 @@ def test_what_reads_calls_and_what_runs_them_share_one_leadership(
     """Without it everything works, but no executor leads, and each call is sent its answer by itself."""
     seen: list[object] = []
 
-    class Seen(GrpcServer):
+    class Seen(CallServer):
         def __init__(self, *given: Any) -> None:
             seen.append(given[4])
             super().__init__(*given)
 
-    monkeypatch.setattr(server_module, "GrpcServer", Seen)
+    monkeypatch.setattr(server_module, "CallServer", Seen)
     seen += start().leaderships
     assert len(seen) == 2
     assert seen[0] is seen[1] is not None

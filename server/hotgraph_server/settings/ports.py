@@ -121,6 +121,9 @@ class RestSettings:
     rest_max_body_mb: int = setting(
         256, "largest REST request that is taken, MiB after decompression", flag=False
     )
+    rest_clear_text: bool = setting(
+        False, "no TLS on the REST port though the data port has it, as in TensorFlow Serving", flag=False
+    )
     prometheus: bool = setting(False, "show Prometheus' figures on the REST port too", flag=False)
     prometheus_path: str = setting(
         "/monitoring/prometheus/metrics", "where the REST port shows them", flag=False, metavar="PATH"

@@ -24,6 +24,9 @@ import orjson
 
 from hotgraph_server.errors import InvalidCall
 
+Text = bytes | bytearray | memoryview
+"""UTF-8, wherever it lies."""
+
 # What errors show of a value: enough to find it.
 _MAX_SHOWN = 256
 
@@ -39,7 +42,7 @@ _SPELLINGS = ((b"-NaN", b"NaN"), (b"Infinity", b"Inf"), (b"Inf", b"Infinity"))
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 
-def read(body: bytes | bytearray | memoryview) -> dict[str, Any]:
+def read(body: Text) -> dict[str, Any]:
     """The object that a body is.
 
     Raises:
@@ -121,7 +124,7 @@ _KINDS = {
 }
 
 
-def _read_with_constants(body: bytes | bytearray | memoryview, error: orjson.JSONDecodeError) -> Any:
+def _read_with_constants(body: Text, error: orjson.JSONDecodeError) -> Any:
     """What the fast reader has refused, if it is JSON with NaN and its like."""
     refusal = InvalidCall(f"JSON Parse error: {error.msg} at offset: {error.pos}")
     text = respelled(bytes(body))

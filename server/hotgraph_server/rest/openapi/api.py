@@ -5,6 +5,7 @@
     GET /docs/FILE
 
 The document is written when it is asked for, and kept until versions come or go; of each version only once.
+What is large is kept as gzip too, so that it is not packed for each who asks.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from hotgraph_server.access.groups import Group
 from hotgraph_server.errors import NotFound
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.rest.gzip_coding import takes_gzip
 from hotgraph_server.rest.openapi import page
 from hotgraph_server.rest.openapi.describing import describe
 from hotgraph_server.rest.openapi.document import About, Part, document, part
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.http1 import codings
 from hotgraph_server.transport.message_fields import Message
 
 DOCUMENT = "/openapi.json"
@@ -32,20 +33,25 @@ PAGE = "/docs"
 GROUP = Group.METADATA
 """What all of this belongs to: the document tells which models there are."""
 
-# What a version's part is reckoned at before it is written.
-_BYTES_OF_A_PART = 8 * 1024
-
 # A month; the names of what is kept change with its content.
 _KEPT = ("cache-control", "public, max-age=2592000, immutable")
 _ASK_AGAIN = ("cache-control", "no-cache")
+_GZIP = ("content-encoding", "gzip")
+_VARY = ("vary", "accept-encoding")
 _PLAIN = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
 
 
 class _Kept(NamedTuple):
-    """A document, and the parts that it was made of."""
+    """A document, as it is and as gzip, and the parts that it was made of."""
 
     parts: Sequence[Part]
     text: bytes
+    packed: bytes
+
+    def is_of(self, parts: Sequence[Part | None]) -> bool:
+        """Was it made of these?"""
+        # By what they are, and not by what is in them: that is compared more quickly.
+        return bool(self.text) and list(map(id, parts)) == list(map(id, self.parts))
 
 
 class OpenApi:
@@ -62,7 +68,7 @@ class OpenApi:
         # Both are replaced and never changed: who encodes an answer may take no lock, and two who write the
         # same document at the same time do no harm.
         self._parts: WeakKeyDictionary[Version, Part] = WeakKeyDictionary()
-        self._kept = _Kept((), b"")
+        self._kept = _Kept((), b"", b"")
 
     def endpoint(self, request: Request) -> Endpoint:
         """What a request for one of the paths leads to.
@@ -87,44 +93,54 @@ class OpenApi:
         raise NotFound("Not Found")
 
     def _document(self, _: Message, reply: HttpReply) -> None:
-        live = self._live()
-        unwritten = sum(version not in self._parts for version in live)
-        reply.json_bytes_out = unwritten * _BYTES_OF_A_PART
-        reply.finish(lambda: Content([self.text()], headers=[_ASK_AGAIN, *_PLAIN]))
+        kept, parts = self._kept, self._parts
+        packed = _takes_gzip(reply.request)
+        if kept.is_of([parts.get(version) for version in self._live()]):
+            reply.finish(lambda: _document(kept, packed=packed))
+        else:
+            # Some milliseconds for a hundred models.
+            reply.aside(lambda: _document(self._current(), packed=packed))
 
     def _page(self, _: Message, reply: HttpReply) -> None:
         text = page.page(self._about.title, len(self._live()), self._about.version)
         headers = [_ASK_AGAIN, *_PLAIN, ("content-security-policy", page.POLICY)]
         reply.finish(lambda: Content([text], "text/html; charset=utf-8", headers=headers))
 
-    def text(self) -> bytes:
+    def _current(self) -> _Kept:
         """The document for the versions that are live now."""
         before = self._parts
-        live = self._live()
-        parts = {version: before.get(version) or part(describe(version)) for version in live}
+        parts = {version: before.get(version) or part(describe(version)) for version in self._live()}
         self._parts = WeakKeyDictionary(parts)
         kept, now = self._kept, tuple(parts.values())
-        # By what they are, and not by what is in them: that is compared more quickly.
-        if not kept.text or list(map(id, now)) != list(map(id, kept.parts)):
-            kept = self._kept = _Kept(now, document(self._about, now))
-        return kept.text
+        if not kept.is_of(now):
+            text = document(self._about, now)
+            kept = self._kept = _Kept(now, text, codings.packed([text], "gzip"))
+        return kept
 
     def _live(self) -> list[Version]:
         return [version for version in self._versions() if version.state is State.LIVE]
 
 
+def _document(kept: _Kept, *, packed: bool) -> Content:
+    headers = [_ASK_AGAIN, *_PLAIN, _VARY]
+    if packed:
+        return Content([kept.packed], headers=[*headers, _GZIP])
+    return Content([kept.text], headers=headers)
+
+
 def _asset(name: str, revision: str, _: Message, reply: HttpReply) -> None:
-    asked = reply.request
-    named = parse_qs(asked.query).get("v") == [revision]
+    named = parse_qs(reply.request.query).get("v") == [revision]
     headers = [_KEPT if named else _ASK_AGAIN, *_PLAIN]
     asset = page.ASSETS[name]
-    as_it_lies = not asset.packed or takes_gzip(asked.headers.get("accept-encoding", ""))
-    if asset.packed:
-        headers.append(("vary", "accept-encoding"))
-        if as_it_lies:
-            headers.append(("content-encoding", "gzip"))
-    reply.finish(
-        lambda: Content(
-            [page.stored(name) if as_it_lies else page.unpacked(name)], asset.kind, headers=headers
-        )
-    )
+    if not asset.packed:
+        reply.finish(lambda: Content([page.stored(name)], asset.kind, headers=headers))
+        return
+    headers.append(_VARY)
+    if _takes_gzip(reply.request):
+        reply.finish(lambda: Content([page.stored(name)], asset.kind, headers=[*headers, _GZIP]))
+    else:
+        reply.aside(lambda: Content([page.unpacked(name)], asset.kind, headers=headers))
+
+
+def _takes_gzip(request: Request) -> bool:
+    return codings.wanted(request.headers.get("accept-encoding", "")) == "gzip"

@@ -28,12 +28,16 @@ class FakeReply:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.json_bytes_out = 0
+        self.was_aside = False
         self.content: Content | None = None
 
     def finish(self, encode: Callable[[], Any]) -> None:
         assert self.content is None, "finished twice"
         self.content = encode()
+
+    def aside(self, make: Callable[[], Any]) -> None:
+        self.was_aside = True
+        self.finish(make)
 
 
 @pytest.fixture
@@ -126,10 +130,21 @@ def test_versions_that_have_gone_are_not_kept(registry: Registry, openapi: OpenA
     assert gone() is None
 
 
-def test_much_that_has_to_be_written_is_told_before(registry: Registry, openapi: OpenApi) -> None:
-    registry.publish([idle_version(f"m{number}", 1, one_to_one()) for number in range(100)])
-    assert replied(openapi, "/openapi.json").json_bytes_out > 100_000
-    assert replied(openapi, "/openapi.json").json_bytes_out == 0
+def test_it_is_written_where_no_other_call_waits(registry: Registry, openapi: OpenApi) -> None:
+    for versions in ([idle_version("m", 1, one_to_one())], []):
+        registry.replace("m", versions)
+        assert replied(openapi, "/openapi.json").was_aside
+        assert not replied(openapi, "/openapi.json").was_aside
+
+
+def test_it_is_packed_for_who_takes_that(registry: Registry, openapi: OpenApi) -> None:
+    registry.publish([idle_version("m", 1, one_to_one())])
+    packed = get(openapi, "/openapi.json", accept_encoding="gzip")
+    plain = get(openapi, "/openapi.json")
+    assert ("content-encoding", "gzip") in packed.headers
+    assert gzip.decompress(b"".join(packed)) == b"".join(plain)
+    assert ("vary", "accept-encoding") in packed.headers
+    assert ("vary", "accept-encoding") in plain.headers
 
 
 def test_two_hundred_models_are_no_matter(registry: Registry, openapi: OpenApi) -> None:
