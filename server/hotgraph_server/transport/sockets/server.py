@@ -41,6 +41,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
+from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
@@ -194,9 +195,7 @@ class SocketServer:
             self.connections.say_goodbye()
             self._ending_at = time.monotonic() + last_words_s
         self.wake()
-        self._thread.join(last_words_s + timeout_s)
-        if self._thread.is_alive():
-            _LOG.warning("thread %r has not ended", self._thread.name)
+        join_within(self._thread, last_words_s + timeout_s)
 
     def wake(self) -> None:
         """Let the serving thread look; any thread."""
@@ -255,10 +254,8 @@ class SocketServer:
         """Wait for sockets and do what has come; see leadership.Turn. The leader's, whoever that is."""
         left_s = min(timeout_s, self._due_at - time.monotonic())
         ready = self._selector.select(max(left_s, 0.0) if left_s != math.inf else None)
-        # What lay during a delay came at its beginning, for all that we know.
         self.arrived_at = time.monotonic() if self._delayed_since is None else self._delayed_since
-        self._delayed_since = None
-        delay_s = 0.0
+        self._delayed_since, delay_s = None, 0.0
         with self.connections_lock:
             with self._leadership.scope:
                 self._attend(ready)
