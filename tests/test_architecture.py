@@ -42,7 +42,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2"),
-        *("observability.metrics", "observability.tracing", "rest.openapi.describing"),
+        *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),

@@ -12,6 +12,8 @@ from hotgraph_server.access.rules import Header
 from hotgraph_server.errors import CallError, Unauthenticated
 from hotgraph_server.models.status import State
 from hotgraph_server.rest.codes import error_body, http_code
+from hotgraph_server.rest.openapi import api
+from hotgraph_server.rest.openapi.api import OpenApi
 from hotgraph_server.rest.tfs.api import TfsApi
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import RestSettings
@@ -39,6 +41,7 @@ class RestApi:
         methods: what can be asked of models in TensorFlow Serving's way; closed by `close`.
         state: of the server.
         metrics: the text at `prometheus_path`; called in one thread at a time.
+        openapi: what can be called, and the page that shows it.
         admit: None: every request may have everything.
     """
 
@@ -48,12 +51,14 @@ class RestApi:
         methods: Methods,
         state: Callable[[], State],
         metrics: Callable[[], bytes],
+        openapi: OpenApi,
         admit: Admit | None = None,
     ) -> None:
         self._pool = methods.pool
         self._metrics = metrics
         self._metrics_path = settings.prometheus_path if settings.prometheus else ""
         self._scraping = threading.Lock()  # one page at a time
+        self._openapi = openapi
         self._admit = admit
         self._cors: Sequence[tuple[str, str]] = ()
         if settings.rest_cors:
@@ -67,6 +72,9 @@ class RestApi:
             return Endpoint(self._show_metrics, 0)
         if request.method == "OPTIONS" and self._cors:
             return Endpoint(_nothing, 0)
+        if self._openapi.has(request.path):
+            self._check(api.GROUP, request)
+            return self._openapi.endpoint(request)
         return self._tfs.endpoint(request)
 
     def error(self, request: Request, error: CallError) -> Content:

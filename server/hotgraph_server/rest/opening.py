@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hotgraph_protos.version import __version__
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.metrics.tfs import MetricsPage
 from hotgraph_server.rest.api import Admit, RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
+from hotgraph_server.rest.openapi.document import About
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import ServerSettings
 from hotgraph_server.transport.service import Service
@@ -43,4 +46,5 @@ def rest_api(
         strict_shapes=settings.prediction.rest_checks_shapes,
     )
     page = MetricsPage(registry, lambda: state() is State.LIVE, own)
-    return RestApi(settings.rest, methods, state, page.text, admit)
+    about = About(settings.inference.server_name, __version__, keys=admit is not None)
+    return RestApi(settings.rest, methods, state, page.text, OpenApi(registry.versions, about), admit)

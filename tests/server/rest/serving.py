@@ -19,6 +19,8 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import prediction, status
 from hotgraph_server.rest.api import Admit, RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
+from hotgraph_server.rest.openapi.document import About
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
 from hotgraph_server.signatures import Signature, TensorSpec
@@ -154,7 +156,8 @@ class Rest:
             pool=JsonProcessPool(settings.rest_processes),
             strict_shapes=self.strict_shapes,
         )
-        api = RestApi(settings, methods, lambda: self.state, lambda: self.metrics(), self.admit)
+        openapi = OpenApi(self.registry.versions, About("hotgraph", "1"))
+        api = RestApi(settings, methods, lambda: self.state, lambda: self.metrics(), openapi, self.admit)
         self.server = RestServer(
             ListenSettings(port=0, max_calls=self.max_calls), settings, api, self.inflight
         )

@@ -70,6 +70,11 @@ class OpenApi:
         self._parts: WeakKeyDictionary[Version, Part] = WeakKeyDictionary()
         self._kept = _Kept((), b"", b"")
 
+    @staticmethod
+    def has(path: str) -> bool:
+        """Is a path one of these, or one that there might be?"""
+        return path in (DOCUMENT, PAGE) or path.startswith(f"{PAGE}/")
+
     def endpoint(self, request: Request) -> Endpoint:
         """What a request for one of the paths leads to.
 
