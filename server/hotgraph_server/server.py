@@ -201,7 +201,7 @@ class Server:
             self._tracing.start()
             self._start_admin()
             if self.rest_address and member is None:
-                _LOG.info("REST port: http://%s/v1/models/", self.rest_address)
+                _LOG.info("REST port: http://%s/", self.rest_address)
             self._grpc.start(NotReady(LOADING))
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)

@@ -299,10 +299,7 @@ class _BoundSocketServer(SocketServer):
         self.http_port = http.settings.rest_port
         if http.shared is not None:
             return http.shared
-        try:
-            sockets, self.http_port = listen(settings.host, http.settings.rest_port)
-        except StartError as error:
-            raise StartError(f"rest-port {http.settings.rest_port}: {error}") from error
+        sockets, self.http_port = listen(settings.host, http.settings.rest_port, "rest-port")
         return sockets
 
     def _listen(self, settings: ListenSettings) -> list[socket.socket]:

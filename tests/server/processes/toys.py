@@ -57,7 +57,7 @@ def supervise(count: int, admin_port: int, file: Path) -> int:
 
     command = [sys.executable, "-m", __spec__.name, "{}", str(file)]
     listening = ListenSettings(port=0, drain_s=DRAIN_S)
-    return Supervisor(listening, RestSettings(), count, command, renew, say).run(admin)
+    return Supervisor(listening, RestSettings(rest_port=0), count, command, renew, say).run(admin)
 
 
 def serve(given: str, file: Path) -> int:
