@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
+from hotgraph_protos.open_inference import ModelInferRequest
+from hotgraph_server.protocols.v2 import codec
 from hotgraph_server.rest.openapi import v2
 from hotgraph_server.rest.openapi.description import Form, SignatureDescription, Tensor
+from hotgraph_server.rest.v2 import infer_request
+from hotgraph_server.rest.v2.infer_answer import Head, write_answer
 
 from .known import ODD, answer_schema, examples, validator, written
 
@@ -54,11 +60,34 @@ def test_other_answers_do_not(output: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_every_example_says_its_own_shape(name: str) -> None:
-    for path, _, body, _ in examples(written(ODD[name])):
-        if path.startswith("/v2/"):
-            for tensor in body["inputs"]:
-                assert len(tensor["data"]) == np.prod(tensor["shape"], dtype=int)
+def test_every_example_is_read_as_the_inputs_of_its_signature(name: str) -> None:
+    version = ODD[name]
+    bodies = [body for path, _, body, _ in examples(written(version)) if path.startswith("/v2/")]
+    assert bodies or name in ("complex", "large")
+    for body in bodies:
+        described = infer_request.read_json(json.dumps(body).encode(), with_length=False)
+        request = ModelInferRequest.FromString(described.request)
+        named = request.parameters["signature_name"].string_param
+        signature = version.signatures[named] if named else version.default_signature
+        assert signature is not None
+        raw = [bytes(one) if isinstance(one, bytes) else one.tobytes() for one in described.contents]  # type: ignore[union-attr]
+        inputs = codec.decode_inputs(request, signature, name, batched=False, raw=raw)
+        assert [array.dtype for array in inputs] == [spec.dtype for spec in signature.inputs]
+
+
+@pytest.mark.parametrize("name", ODD.keys() - {"complex"})
+def test_every_answer_is_what_its_schema_says(name: str) -> None:
+    version = ODD[name]
+    signature = next(iter(version.signatures.values()))
+    specs = [spec for spec in signature.outputs if spec.dtype.kind != "c"]
+    arrays = [
+        np.zeros([2 if size is None else size for size in spec.shape or ()], spec.dtype) for spec in specs
+    ]
+    for array in arrays:
+        array.fill({"O": b"a", "f": np.nan}.get(array.dtype.kind, 1))
+    content = write_answer(Head(version.name, version.number, "an id"), specs, arrays, [False] * len(specs))
+    schema = answer_schema(EVERYTHING, f"/v2/models/{quote(name, safe='')}/infer")
+    validator(EVERYTHING, schema).validate(json.loads(b"".join(content)))
 
 
 def test_data_may_be_nested() -> None:
