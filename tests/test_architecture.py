@@ -42,7 +42,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
-        *("observability.metrics", "observability.tracing"),
+        *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
@@ -64,14 +64,11 @@ PURE = (
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
-    *(
-        "transport.http1.codings",
-        "transport.http1.heads",
-        "transport.http1.request_reader",
-        "rest.json.fair_queue",
-        "rest.json.tensors",
-        "rest.json.text",
-    ),
+    *("transport.http1.codings", "transport.http1.heads", "transport.http1.request_reader"),
+    *("rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
+    *("rest.openapi.administration", "rest.openapi.answers", "rest.openapi.description"),
+    *("rest.openapi.document", "rest.openapi.examples", "rest.openapi.generic", "rest.openapi.schemas"),
+    *("rest.openapi.v1", "rest.openapi.v2"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
     *("rest.v2.about", "rest.v2.errors", "rest.v2.json_body", "rest.v2.message_values", "rest.v2.paths"),
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
@@ -97,6 +94,12 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "rest.tfs": ("protocols.v2", "rest.v2"),
     "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
+    # It tells of calls, and makes none.
+    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    **{
+        f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
+        for name in ("document", "examples", "schemas", "v1", "v2")
+    },
     "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.codec": ("batching", "models.registry", "models.version", "transport.service"),

@@ -11,6 +11,7 @@ from hotgraph_server.access import groups
 from hotgraph_server.access.groups import Method
 from hotgraph_server.errors import CallError
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
 from hotgraph_server.rest.tfs.api import Admit, TfsApi
 from hotgraph_server.rest.v2.api import V2Http
 from hotgraph_server.settings import RestSettings
@@ -37,6 +38,7 @@ class RestApi:
         v2: answers ``/v2``.
         pool: reads and writes very large JSON; closed by `close`.
         metrics: the text at `prometheus_path`; called in one thread at a time.
+        openapi: what can be called, and the page that shows it.
         admit: None: every request may be made.
     """
 
@@ -47,6 +49,7 @@ class RestApi:
         v2: V2Http,
         pool: JsonProcessPool,
         metrics: Callable[[], bytes],
+        openapi: OpenApi,
         admit: Admit | None = None,
     ) -> None:
         self._tfs = tfs
@@ -55,6 +58,7 @@ class RestApi:
         self._metrics = metrics
         self._metrics_path = settings.prometheus_path if settings.prometheus else ""
         self._scraping = threading.Lock()  # one page at a time
+        self._openapi = openapi
         self._admit = admit
         self._cors: Sequence[tuple[str, str]] = ()
         if settings.rest_cors:
@@ -70,6 +74,9 @@ class RestApi:
             return Endpoint(self._show_metrics, 0)
         if request.method == "OPTIONS" and self._cors:
             return Endpoint(_nothing, 0)
+        if self._openapi.has(request.path):
+            self._check(groups.DOCUMENT, request)
+            return self._openapi.endpoint(request)
         return self._api(request).endpoint(request)
 
     def error(self, request: Request, error: CallError) -> Content:

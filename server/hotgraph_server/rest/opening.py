@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hotgraph_protos.version import __version__
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
@@ -12,6 +13,8 @@ from hotgraph_server.observability.metrics.tfs import MetricsPage
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
+from hotgraph_server.rest.openapi.document import About
 from hotgraph_server.rest.tfs.api import Admit, TfsApi
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.v2.api import V2Http
@@ -75,11 +78,13 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
         What.GENERATE_STREAM: generate.stream_endpoint,
     }
     page = MetricsPage(registry, lambda: state() is State.LIVE, backs.own)
+    about = About(settings.inference.server_name, __version__, keys=admit is not None)
     return RestApi(
         rest,
         TfsApi(methods, state, admit, most_bytes),
         V2Http(backs.inference, calls, state, most_bytes, admit, pool),
         pool,
         page.text,
+        OpenApi(registry.versions, about),
         admit,
     )

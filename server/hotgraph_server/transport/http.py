@@ -46,8 +46,8 @@ class Content(list[Any]):
     Attributes:
         kind: its media type.
         status: of HTTP.
-        headers: further ones, names in lower case. ``content-length`` and ``content-encoding`` are the
-            transport's.
+        headers: further ones, names in lower case. ``content-length`` is the transport's, and so is
+            ``content-encoding`` unless it is among them: then the pieces are compressed already.
     """
 
     def __init__(

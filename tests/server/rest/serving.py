@@ -20,6 +20,8 @@ from hotgraph_server.protocols.tfs import prediction, status
 from hotgraph_server.protocols.v2.service import service as v2_service
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
+from hotgraph_server.rest.openapi.document import About
 from hotgraph_server.rest.tfs.api import Admit, TfsApi
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.v2.api import V2Http
@@ -168,6 +170,7 @@ class Rest:
             V2Http(inference, {}, lambda: self.state, most_bytes, self.admit, methods.pool),
             methods.pool,
             lambda: self.metrics(),
+            OpenApi(self.registry.versions, About("hotgraph", "1")),
             self.admit,
         )
         self.server = RestServer(

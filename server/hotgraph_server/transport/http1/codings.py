@@ -104,10 +104,13 @@ def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[in
             if not piece:
                 raise InvalidCall(f"the request is no {coding}: it is cut off")
             rest: bytes | memoryview = piece
-            while rest:
+            # In parts, so that no more is made of it than is wanted. Where the last one is full there may be
+            # more to come of what zlib has taken in.
+            part, wanted_bytes = b"", 0
+            while rest or (len(part) == wanted_bytes and not unpacker.eof):
+                wanted_bytes = min(left + 1, _PART_BYTES)
                 try:
-                    # In parts, so that no more is made of it than was asked for.
-                    part = unpacker.decompress(rest, min(left + 1, _PART_BYTES))
+                    part = unpacker.decompress(rest, wanted_bytes)
                 except zlib.error as error:
                     raise InvalidCall(f"the request is no {coding}: {error}") from error
                 rest = unpacker.unconsumed_tail

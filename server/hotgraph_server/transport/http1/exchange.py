@@ -160,6 +160,8 @@ class Exchange(Incoming):
         accept = self.request.headers.get("accept-encoding")
         if not accept or _is_coded(content) or sum(map(len, content)) <= codings.WORTH_BYTES:
             return ""
+        if any(name == "content-encoding" for name, _ in content.headers):
+            return ""
         return codings.wanted(accept)
 
     def extra_headers(self) -> Sequence[tuple[str, str]]:

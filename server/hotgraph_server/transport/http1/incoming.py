@@ -17,6 +17,7 @@ Threads. `take`, `begin` and what else has no other note require the server's co
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
