@@ -82,9 +82,12 @@ def read_response(
     ready = _READINESS.get(method.name)
     if ready is not None and status in _NOT_READY:
         return method.response()
-    if status != 200:
+    if not 200 <= status < 300:
         raise _refusal(status, headers, body, address, model)
     try:
+        coding = headers.get("content-encoding", "identity")
+        if coding != "identity":
+            raise ValueError(f"it is compressed ({coding[:_SHOWN]}), which was not asked for")
         if ready is not None:
             return method.response(**{ready: _says_ready(body, ready)})
         if method.name == "ModelInfer":

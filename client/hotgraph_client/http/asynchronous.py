@@ -143,6 +143,7 @@ class AsyncHttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=True if self._context is None else self._context),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
                 skip_auto_headers=("user-agent", "content-type", "accept"),
             )
         return self._session

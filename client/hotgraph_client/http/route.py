@@ -110,6 +110,8 @@ def _split(address: str) -> SplitResult:
     try:
         url = urlsplit(address)
         port = url.port
+        # as the resolver will, which would fail at the first call
+        (url.hostname or "").encode("idna")
     except ValueError as error:
         raise ValueError(f"'{address}' is no URL: {error}") from None
     if url.username is not None or url.password is not None:
