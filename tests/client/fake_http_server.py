@@ -132,7 +132,6 @@ class FakeHttpServer(FakeServer):
             def get_request(self) -> tuple[Any, Any]:
                 sock, address = super().get_request()
                 sock.settimeout(20)
-                fake.sockets.append(sock)
                 return sock, address
 
             def finish_request(self, request: Any, client_address: Any) -> None:
@@ -142,6 +141,7 @@ class FakeHttpServer(FakeServer):
                         request = fake.tls.wrap_socket(request, server_side=True)
                     except (OSError, ssl.SSLError):
                         return
+                fake.sockets.append(request)
                 super().finish_request(request, client_address)
                 request.close()
 
@@ -170,7 +170,7 @@ class FakeHttpServer(FakeServer):
         for sock in self.sockets:
             # a caller may have left by itself
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self.sockets.clear()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:

@@ -27,7 +27,11 @@ from ..fake_http_server import read_request
         (protocol.MODEL_READY, {"name": "m"}, "/v2/models/m/ready"),
         (protocol.MODEL_READY, {"name": "m", "version": "3"}, "/v2/models/m/versions/3/ready"),
         (protocol.MODEL_METADATA, {"name": "m"}, "/v2/models/m"),
-        (protocol.MODEL_METADATA, {"name": "a/b c?%", "version": "1"}, "/v2/models/a%2Fb%20c%3F%25/versions/1"),
+        (
+            protocol.MODEL_METADATA,
+            {"name": "a/b c?%", "version": "1"},
+            "/v2/models/a%2Fb%20c%3F%25/versions/1",
+        ),
         (protocol.MODEL_METADATA, {"name": "\u00fc"}, "/v2/models/%C3%BC"),
         (protocol.MODEL_STATISTICS, {}, "/v2/models/stats"),
         (protocol.MODEL_STATISTICS, {"name": "m"}, "/v2/models/m/stats"),
