@@ -30,7 +30,8 @@ from .protocol import Method, Parameter, Request, Response
 
 
 class AsyncClient:
-    """`Client` with methods to await: same arguments, results and errors.
+    """`Client` with methods to await: same arguments, results and errors. Over HTTP it needs aiohttp, which
+    ``pip install 'hotgraph[http]'`` brings; ImportError without.
 
     Belongs to the event loop of its first call. May be made outside of it; names of several hosts are
     looked up right then, blocking.

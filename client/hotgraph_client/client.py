@@ -40,13 +40,15 @@ class Client:
 
     Args:
         address: HOST:PORT, [IPV6]:PORT or a gRPC target (unix:/path); or several HOST:PORT, which take turns.
+            A URL, http://HOST:PORT or https://HOST:PORT, is called over HTTP, where gRPC is blocked; several
+            take turns as well.
         timeout_s: seconds that a call may take unless it says otherwise.
         retries: 0 to 4.
-        tls: how to encrypt; None for plain text.
+        tls: how to encrypt; None for plain text, and with https:// for the system's authorities.
         headers: sent with each call, such as {"x-tenant": "a"}.
         key: the key that the server's owner has given, sent with each call as a bearer token. Without TLS
             whoever is on the way can read it.
-        channel_options: gRPC's own channel options, for proxies with special wishes.
+        channel_options: gRPC's own channel options, for proxies with special wishes; none over HTTP.
 
     Raises:
         ValueError: a setting that cannot work.
