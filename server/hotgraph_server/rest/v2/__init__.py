@@ -1,0 +1,14 @@
+"""The Open Inference Protocol over HTTP: ``/v2``, with Triton's extensions.
+
+members.py        a member of a JSON object, of the kind that it has to be      pure
+values.py         a tensor's values as JSON, both ways                          pure
+infer_request.py  an infer request's body to the message that gRPC's would be   pure
+raw_request.py    a body that is nothing but one tensor                         pure
+infer_answer.py   arrays to an answer's body                                    pure
+infer.py          infer, from its request to the queue and back
+generate_text.py  generate's JSON                                               pure
+generate.py       generate and generate_stream
+
+Another door to the rooms of protocols/v2/: what a request may ask, and what is said of one that may not, is
+there and never here. Nothing here knows of the other protocol (tfs/).
+"""
