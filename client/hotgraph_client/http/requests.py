@@ -20,6 +20,11 @@ from ..protocol import Method
 HEADER_LENGTH = "inference-header-content-length"
 
 
+# What may stand in a part of a path as it is (RFC 3986, section 3.3), besides letters, digits and -._~: Triton does
+# not decode names, and so finds these alone.
+_PLAIN = "!$&'()*+,;=:@"
+
+
 class HttpRequest(NamedTuple):
     """What is sent.
 
@@ -53,7 +58,7 @@ def http_request(method: Method[Any, Any], message: Any) -> HttpRequest:
         case "ModelReady":
             return HttpRequest("GET", f"{_model(message.name, message.version)}/ready")
         case "ModelMetadata":
-            return HttpRequest("GET", _model(message.name, message.version))
+            return HttpRequest("GET", _metadata(message.name, message.version))
         case "ModelStatistics":
             return HttpRequest("GET", f"{_model(message.name, message.version)}/stats")
         case "ModelInfer":
@@ -62,8 +67,13 @@ def http_request(method: Method[Any, Any], message: Any) -> HttpRequest:
 
 
 def _model(name: str, version: str) -> str:
-    path = f"/v2/models/{quote(name, safe='')}" if name else "/v2/models"
-    return f"{path}/versions/{quote(version, safe='')}" if version else path
+    path = f"/v2/models/{quote(name, safe=_PLAIN)}" if name else "/v2/models"
+    return f"{path}/versions/{quote(version, safe=_PLAIN)}" if version else path
+
+
+def _metadata(name: str, version: str) -> str:
+    # spelt as it is, that path is about the statistics of all models
+    return "/v2/models/%73tats" if name == "stats" and not version else _model(name, version)
 
 
 def _infer(message: oip.ModelInferRequest) -> HttpRequest:
