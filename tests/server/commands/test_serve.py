@@ -239,7 +239,7 @@ class TestPrecedence:
         assert settings(parser, "--config", config).rest.rest_port == 0
         assert settings(parser, "--config", config, "--rest-port", "8502").rest.rest_port == 8502
 
-    def test_rest_port_that_has_restrictions_of_its_own_is_open(self, parser: argparse.ArgumentParser) -> None:
+    def test_rest_port_with_restrictions_of_its_own_is_open(self, parser: argparse.ArgumentParser) -> None:
         words = ["--grpc-restricted-protocol", "trace:key=a", "--http-restricted-api", "trace:key=b"]
         assert settings(parser, *words).rest.rest_port == 8502
 
