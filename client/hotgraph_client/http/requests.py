@@ -20,8 +20,8 @@ from ..protocol import Method
 HEADER_LENGTH = "inference-header-content-length"
 
 
-# What may stand in a part of a path as it is (RFC 3986, section 3.3), besides letters, digits and -._~: Triton
-# does not decode names, and so finds these alone.
+# What may stand in a part of a path as it is (RFC 3986, section 3.3), besides letters, digits and -._~.
+# Triton does not decode names, and so finds these alone.
 _PLAIN = "!$&'()*+,;=:@"
 
 
