@@ -73,6 +73,18 @@ METHODS: tuple[Method[Any, Any], ...] = (
 )
 
 
+class InferRequest(NamedTuple):
+    """A ModelInferRequest, and its raw contents beside it, which HTTP sends as they are."""
+
+    message: oip.ModelInferRequest
+    contents: list[bytes]
+
+    def whole(self) -> oip.ModelInferRequest:
+        """The message with the contents in it."""
+        self.message.raw_input_contents[:] = self.contents
+        return self.message
+
+
 class InferAnswer(NamedTuple):
     """A ModelInferResponse whose contents are all raw, and not copied into a message."""
 
@@ -147,7 +159,7 @@ def infer_request(
     outputs: str | Sequence[str] | None = None,
     parameters: Mapping[str, Parameter] | None = None,
     request_id: str | None = None,
-) -> oip.ModelInferRequest:
+) -> InferRequest:
     """One call as a message; input tensors go raw, in the order of the dict.
 
     Args:
@@ -163,6 +175,7 @@ def infer_request(
         model_name=model, model_version=version_text(version), id=request_id or ""
     )
     known = None if metadata is None else inputs_of(metadata, signature, model)
+    contents: list[bytes] = []
     contents_bytes = 0
     for name, value in _named(inputs, model, known).items():
         array = _array(value, name, model, known)
@@ -177,14 +190,14 @@ def infer_request(
         contents_bytes += len(raw) if datatype == BYTES else 0
         _check_size(contents_bytes, model)
         request.inputs.add(name=name, datatype=datatype or "", shape=array.shape)
-        request.raw_input_contents.append(raw)
+        contents.append(raw)
     for name in (outputs,) if isinstance(outputs, str) else outputs or ():
         request.outputs.add(name=name)
     for key, parameter in (parameters or {}).items():
         request.parameters[key].CopyFrom(_parameter(key, parameter, model))
     if signature:
         request.parameters["signature_name"].string_param = signature
-    return request
+    return InferRequest(request, contents)
 
 
 def read_answer(response: oip.ModelInferResponse | InferAnswer, *, single: bool, address: str) -> Any:

@@ -19,9 +19,7 @@ from hotgraph_client import (
     AsyncClient,
     Client,
     HotgraphError,
-    InvalidCall,
     ModelMetadata,
-    Unreachable,
 )
 from hotgraph_protos.tensors import Array
 
@@ -225,10 +223,3 @@ def test_command_calls_over_http(both: Both, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"sum": [[6, 6, 6], [6, 6, 6]]}
-
-
-def test_port_that_speaks_grpc_is_no_server_of_http(both: Both) -> None:
-    # it may hang up, or say in HTTP/1.1 that it speaks another language
-    client = Client(f"http://{both.server.address}", retries=0, timeout_s=20)
-    with client, pytest.raises((Unreachable, InvalidCall)):
-        client.server_metadata()

@@ -13,9 +13,7 @@ from urllib.parse import quote
 
 from google.protobuf.message import Message
 
-from hotgraph_protos import open_inference as oip
-
-from ..protocol import Method
+from ..protocol import InferRequest, Method
 
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -47,7 +45,7 @@ class HttpRequest(NamedTuple):
 
 
 def http_request(method: Method[Any, Any], message: Any) -> HttpRequest:
-    """The request that asks over HTTP what `message` asks over gRPC."""
+    """The request that asks over HTTP what `message` asks over gRPC: the method's own, or an InferRequest."""
     match method.name:
         case "ServerLive":
             return HttpRequest("GET", "/v2/health/live")
@@ -76,8 +74,8 @@ def _metadata(name: str, version: str) -> str:
     return "/v2/models/%73tats" if name == "stats" and not version else _model(name, version)
 
 
-def _infer(message: oip.ModelInferRequest) -> HttpRequest:
-    contents = tuple(message.raw_input_contents)
+def _infer(request: InferRequest) -> HttpRequest:
+    message, contents = request
     body: dict[str, Any] = {"id": message.id} if message.id else {}
     parameters = {key: _value(parameter) for key, parameter in sorted(message.parameters.items())}
     if not message.outputs:
