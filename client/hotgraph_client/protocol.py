@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from hotgraph_protos import open_inference as oip
-from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype_of, encode_raw
+from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype_of, raw_view
 
 from .arrays import converted, from_contents, from_python, has_dtype
 from .descriptions import ModelMetadata, TensorMetadata
@@ -74,14 +74,15 @@ METHODS: tuple[Method[Any, Any], ...] = (
 
 
 class InferRequest(NamedTuple):
-    """A ModelInferRequest, and its raw contents beside it, which HTTP sends as they are."""
+    """A ModelInferRequest, and its raw contents beside it: views of the caller's arrays where those are what
+    goes on the wire, which whoever does not block the caller copies first."""
 
     message: oip.ModelInferRequest
-    contents: list[bytes]
+    contents: list[bytes | memoryview]
 
     def whole(self) -> oip.ModelInferRequest:
         """The message with the contents in it."""
-        self.message.raw_input_contents[:] = self.contents
+        self.message.raw_input_contents[:] = map(bytes, self.contents)
         return self.message
 
 
@@ -175,7 +176,7 @@ def infer_request(
         model_name=model, model_version=version_text(version), id=request_id or ""
     )
     known = None if metadata is None else inputs_of(metadata, signature, model)
-    contents: list[bytes] = []
+    contents: list[bytes | memoryview] = []
     contents_bytes = 0
     for name, value in _named(inputs, model, known).items():
         array = _array(value, name, model, known)
@@ -184,7 +185,7 @@ def infer_request(
         contents_bytes += 0 if datatype == BYTES else array.nbytes
         _check_size(contents_bytes, model)
         try:
-            raw = encode_raw(array)
+            raw = raw_view(array)
         except ValueError as error:
             raise InvalidCall(f"input '{name}': {error}", model=model) from None
         contents_bytes += len(raw) if datatype == BYTES else 0

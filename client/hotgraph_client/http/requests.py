@@ -30,13 +30,13 @@ class HttpRequest(NamedTuple):
         verb: in capitals.
         path: percent-encoded, from ``/v2`` on.
         headers: those that say what the body is, names in lower case.
-        body: in pieces.
+        body: in pieces; they may be views of the caller's arrays.
     """
 
     verb: str
     path: str
     headers: tuple[tuple[str, str], ...] = ()
-    body: tuple[bytes, ...] = ()
+    body: tuple[bytes | memoryview, ...] = ()
 
     @property
     def body_bytes(self) -> int:
@@ -101,7 +101,7 @@ def _infer(request: InferRequest) -> HttpRequest:
     if not any(contents):
         return HttpRequest("POST", path, (("content-type", "application/json"),), (text,))
     headers = (("content-type", "application/octet-stream"), (HEADER_LENGTH, str(len(text))))
-    return HttpRequest("POST", path, headers, (text, *filter(None, contents)))
+    return HttpRequest("POST", path, headers, (text, *(raw for raw in contents if raw)))
 
 
 def _value(parameter: Message) -> bool | int | float | str:

@@ -56,7 +56,7 @@ def test_tensors_follow_the_json_and_the_header_says_where() -> None:
     message = infer_request("m", {"a": np.array([1, 2], np.int16), "b": np.array(["é"])}, metadata=None)
     request = http_request(protocol.MODEL_INFER, message)
     text, *tails = request.body
-    assert tails == [b"\1\0\2\0", b"\2\0\0\0\xc3\xa9"]
+    assert [bytes(tail) for tail in tails] == [b"\1\0\2\0", b"\2\0\0\0\xc3\xa9"]
     assert request.headers == (
         ("content-type", "application/octet-stream"),
         ("inference-header-content-length", str(len(text))),
