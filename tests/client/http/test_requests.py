@@ -63,7 +63,7 @@ def test_tensors_follow_the_json_and_the_header_says_where() -> None:
     )
     assert request.body_bytes == len(text) + 4 + 6
     assert (request.verb, request.path) == ("POST", "/v2/models/m/infer")
-    assert json.loads(text) == {
+    assert json.loads(bytes(text)) == {
         "parameters": {"binary_data_output": True},
         "inputs": [
             {"name": "a", "datatype": "INT16", "shape": [2], "parameters": {"binary_data_size": 4}},
@@ -78,7 +78,7 @@ def test_outputs_that_are_listed_say_each_how_they_want_to_come() -> None:
     assert request.path == "/v2/models/m/versions/7/infer"
     # nothing follows the JSON: a length of zero would mean that all is a tensor
     assert request.headers == (("content-type", "application/json"),)
-    assert json.loads(request.body[0]) == {
+    assert json.loads(bytes(request.body[0])) == {
         "inputs": [],
         "outputs": [
             {"name": "y", "parameters": {"binary_data": True}},
