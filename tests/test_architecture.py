@@ -41,7 +41,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2"),
-        *("observability.metrics", "observability.tracing"),
+        *("observability.metrics", "observability.tracing", "rest.v2"),
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
@@ -67,6 +67,8 @@ PURE = (
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
     *("rest.gzip_coding", "rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
+    *("rest.v2.generate_text", "rest.v2.infer_answer", "rest.v2.infer_request", "rest.v2.members"),
+    *("rest.v2.raw_request", "rest.v2.values"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
     *("transport.http2.connection", "transport.http2.flow_control", "transport.http2.frames"),
@@ -86,7 +88,8 @@ WITHIN: dict[str, tuple[str, ...]] = {
     # Each protocol can be read without the other, and its codec without calls.
     "protocols.tfs": ("protocols.v2",),
     "protocols.v2": ("protocols.tfs",),
-    "rest.tfs": ("protocols.v2",),
+    "rest.tfs": ("protocols.v2", "rest.v2"),
+    "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
     "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
@@ -96,6 +99,10 @@ WITHIN: dict[str, tuple[str, ...]] = {
     **{
         f"rest.tfs.{name}": ("batching", "models", "protocols.tfs", "transport.service")
         for name in ("examples", "paths", "predict")
+    },
+    **{
+        f"rest.v2.{name}": ("batching", "models.registry", "models.version", "transport.service")
+        for name in ("generate_text", "infer_answer", "infer_request", "members", "raw_request", "values")
     },
     # What everybody may read of a configuration is plain values.
     **{name: ("errors", "settings") for name in ("models.contract", "models.reshaping", "sequences.rules")},

@@ -99,12 +99,9 @@ class HttpInfer(Door):
             if template is not None:
                 asked = template.meaning
                 version = self._still(asked)
-                request_id = template.text(body)
-                if (
-                    version is not None
-                    and request_id is not None
-                    and (not request_id or _PLAIN.fullmatch(request_id))
-                ):
+                sent_id = template.text(body)
+                if version is not None and sent_id is not None and _PLAIN.fullmatch(sent_id):
+                    request_id = sent_id or asked.request_id
                     self._submit(version, asked, template.inputs(body), request_id, reply)
                     return
         self._take_full_path(model, number, length, body, reply)
@@ -124,7 +121,7 @@ class HttpInfer(Door):
         except CallError as error:
             raise with_id(error, request.id) from None
         binary = tuple(read.binary) if request.outputs else (read.all_binary,) * len(asked.aliases)
-        asked = asked._replace(binary=binary)
+        asked = asked._replace(binary=binary, request_id=request.id)
         if length and read.places and not holds_for_one_call(request, asked, version):
             self._remember(
                 body,

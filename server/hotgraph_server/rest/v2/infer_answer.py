@@ -83,7 +83,7 @@ def write_text(head: Head, outputs: Sequence[Output]) -> bytes:
         if output.values is not None:
             one["data"] = written(output.name, output.values)
         described.append(one)
-    return orjson.dumps({**named(head), "outputs": described}, option=_NUMPY)
+    return orjson.dumps({**head_members(head), "outputs": described}, option=_NUMPY)
 
 
 def write_answer(
@@ -156,7 +156,7 @@ def datatype_of(alias: str, dtype: np.dtype[Any]) -> str:
     return datatype
 
 
-def named(head: Head) -> dict[str, Any]:
+def head_members(head: Head) -> dict[str, Any]:
     """What an answer's JSON begins with."""
     model = {"model_name": head.model, "model_version": str(head.version)}
     return {"id": head.request_id, **model} if head.request_id else model

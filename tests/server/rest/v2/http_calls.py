@@ -89,6 +89,26 @@ def infer_body(inputs: Sequence[Mapping[str, Any]], tails: bytes = b"", **more: 
     return text + tails, len(text)
 
 
+def endpoint_of(
+    method: Method,
+    length: int | str | None = None,
+    model: str = "m",
+    version: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Endpoint:
+    """Where a request leads.
+
+    Args:
+        length: what the header says of the JSON's; None: there is none.
+    """
+    return method.endpoint(_request(length, model, headers), model, version)
+
+
+def _request(length: int | str | None, model: str, headers: Mapping[str, str] | None) -> Request:
+    said = {} if length is None else {LENGTH_HEADER: str(length)}
+    return Request("POST", f"/v2/models/{model}/infer", "", {**said, **(headers or {})}, "127.0.0.1:1")
+
+
 def begin(
     method: Method,
     body: bytes | memoryview,
@@ -98,13 +118,8 @@ def begin(
     version: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> FakeHttpReply:
-    """Begin a call.
-
-    Args:
-        length: what the header says of the JSON's; None: there is none.
-    """
-    said = {} if length is None else {LENGTH_HEADER: str(length)}
-    request = Request("POST", f"/v2/models/{model}/infer", "", {**said, **(headers or {})}, "127.0.0.1:1")
+    """Begin a call."""
+    request = _request(length, model, headers)
     endpoint = method.endpoint(request, model, version)
     assert endpoint.most_bytes == MOST_BYTES
     assert endpoint.limited
