@@ -6,6 +6,7 @@ import grpc
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.rest.json.text import write
+from hotgraph_server.transport.http import HttpError
 
 _Code = grpc.StatusCode
 
@@ -33,7 +34,7 @@ _HTTP = {
 
 def http_code(error: CallError) -> int:
     """The HTTP status of an error."""
-    return _HTTP[error.status]
+    return error.http_status if isinstance(error, HttpError) else _HTTP[error.status]
 
 
 def error_body(text: str) -> bytes:

@@ -24,6 +24,9 @@ import orjson
 
 from hotgraph_server.errors import InvalidCall
 
+Text = bytes | bytearray | memoryview
+"""UTF-8, wherever it lies."""
+
 # What errors show of a value: enough to find it.
 _MAX_SHOWN = 256
 
@@ -53,7 +56,7 @@ class NotJson(ValueError):
         super().__init__(f"{why} at offset: {at}")
 
 
-def parse(body: bytes | bytearray | memoryview) -> Any:
+def parse(body: Text) -> Any:
     """What a text says, of whatever kind it is.
 
     Raises:
@@ -65,7 +68,7 @@ def parse(body: bytes | bytearray | memoryview) -> Any:
         return _read_with_constants(body, error)
 
 
-def read(body: bytes | bytearray | memoryview) -> dict[str, Any]:
+def read(body: Text) -> dict[str, Any]:
     """The object that a body is.
 
     Raises:
@@ -147,7 +150,7 @@ _KINDS = {
 }
 
 
-def _read_with_constants(body: bytes | bytearray | memoryview, error: orjson.JSONDecodeError) -> Any:
+def _read_with_constants(body: Text, error: orjson.JSONDecodeError) -> Any:
     """What the fast reader has refused, if it is JSON with NaN and its like."""
     refusal = NotJson(error.msg, error.pos)
     text = respelled(bytes(body))
