@@ -163,6 +163,7 @@ def head_members(head: Head) -> dict[str, Any]:
 
 
 def _all_binary(head: Head, specs: Sequence[TensorSpec], arrays: Sequence[Array]) -> Content:
+    # As most calls are that come so often that it counts.
     tails: list[Any] = []
     described: list[tuple[str, np.dtype[Any], tuple[int, ...], int]] = []
     size = 0
