@@ -123,8 +123,8 @@ def _floats(values: list[Any], kinds: set[type], dtype: np.dtype[Any], datatype:
         return doubles
     if np.abs(doubles).max(initial=0) <= _LARGEST[datatype]:
         return doubles.astype(dtype)
-    # A NaN, or an infinity, or float32's own largest: that is 3.4028235e+38 in JSON, which is a little more. So
-    # what is too large is seen when it has been rounded.
+    # A NaN, or an infinity, or float32's own largest: that is 3.4028235e+38 in JSON, which is a little more.
+    # So what is too large is seen when it has been rounded.
     with np.errstate(over="ignore"):
         rounded = doubles.astype(dtype)
     beyond = np.isinf(rounded) & ~np.isinf(doubles)
