@@ -34,7 +34,7 @@ class Generating(Scene):
     def start(self, body: Any, *, stream: bool = False, model: str = "m", version: str = "") -> FakeHttpReply:
         request = Request("POST", f"/v2/models/{model}/generate", "", {}, "127.0.0.1:1")
         endpoint = self.generate.endpoint(request, model, version, stream=stream)
-        assert (endpoint.most_bytes, endpoint.limited, endpoint.codings) == (MOST_BYTES, True, ())
+        assert (endpoint.most_bytes, endpoint.limited, endpoint.json_bytes) == (MOST_BYTES, True, None)
         reply = FakeHttpReply(request)
         endpoint.begin(as_bytes(body), reply)
         return reply
