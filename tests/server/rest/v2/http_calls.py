@@ -22,6 +22,7 @@ from hotgraph_server.rest.v2.infer_request import LENGTH_HEADER
 from hotgraph_server.settings import SharedMemorySettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.transport.http import JSON, Content, Endpoint, Request
+from hotgraph_server.transport.service import joined
 
 from ...protocols.fakes import PATIENCE_S, FakeReply, RecordingVersion
 from ...protocols.hot_methods import registry_of
@@ -47,7 +48,7 @@ class FakeHttpReply(FakeReply):
         self.cancel = None
         assert self._encode is not None
         answer = self._encode()
-        return answer if isinstance(answer, Content) else Content((bytes(answer),))
+        return answer if isinstance(answer, Content) else Content((joined(answer),))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def good_bodies() -> dict[str, tuple[bytes, int]]:
     """One of each form that callers send: to model "m" of infer_messages."""
     both = {"x": full(1), "y": full(2)}
     described, contents = binary_input(full(1), "x")
-    raw = np.float32([1, 2]).tobytes()
+    raw = full(1).tobytes()
     return {
         "binary": binary_body(both),
         "with id": binary_body(both, id="call-1é"),
