@@ -79,7 +79,7 @@ class V2Http:
         path = self._paths[target.what]
         method = GRPC[path]
         if method.group is Group.CONTROL and request.method == "POST" and "origin" in request.headers:
-            raise HttpError(403, f"no web page may ask for this: POST {request.path} with an Origin header")
+            raise HttpError(403, "no web page may ask for this: it has an Origin header")
         if self._admit is not None:
             refusal = self._admit(method, request.headers.get)
             if refusal is not None:
