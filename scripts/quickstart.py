@@ -75,6 +75,8 @@ def start_server(folder: Path, *arguments: str) -> Server:
                 "127.0.0.1",
                 "--port",
                 "0",
+                "--rest-port",
+                "0",
                 "--admin-port",
                 "0",
                 *arguments,

@@ -34,10 +34,11 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "processes", "rest", "transport.accepting"),
+    "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
     "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
     "hpack": ("transport.http2",),
+    "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
@@ -47,13 +48,11 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("observability",),
     "selectors": ("transport.sockets",),
     "subprocess": ("processes.child",),
-    "socket": ("observability.admin.server", "processes", "rest.opening", "rest.server", "transport"),
+    "socket": ("observability.admin.server", "processes", "transport"),
     "ssl": ("transport",),
-    "starlette": ("rest",),
     # At once in graph/ alone: see below.
     "tensorflow": ("commands", "graph", "observability.request_log", "protocols.tfs"),
     "tensorflow_serving": ("commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
-    "uvicorn": ("rest",),
 }
 """What comes from outside, and which parts of the server may know of it."""
 
@@ -65,9 +64,16 @@ PURE = (
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
-    *("rest.gzip_coding", "rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
+    *(
+        "transport.http1.codings",
+        "transport.http1.heads",
+        "transport.http1.request_reader",
+        "rest.json.fair_queue",
+        "rest.json.tensors",
+        "rest.json.text",
+    ),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
-    *("rest.v2.about", "rest.v2.errors", "rest.v2.json_body", "rest.v2.message_values", "rest.v2.paths"),
+    *("rest.v2.about", "rest.v2.errors", "rest.v2.message_values", "rest.v2.paths"),
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
@@ -115,7 +121,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
-    *("rest.json.process", "rest.json.process_pool", "rest.server"),
+    *("rest.json.process", "rest.json.process_pool"),
     *("state.learnt", "state.snapshotter"),
     *("threads.budgeted_writer", "threads.one_shot", "threads.periodic"),
     *("transport.grpcio.pools", "transport.sockets.server", "transport.server", "transport.thread_pool"),

@@ -51,6 +51,10 @@ def everything(
 _Table = tuple[tuple[Cell, tuple[str, ...], float], ...]
 """Places, who is measured there besides the variants, and for how many seconds."""
 
+_BINARY, _JSON = ("hotgraph-http", "triton-http"), ("hotgraph-json", "triton-json")
+OVER_HTTP = (*_BINARY, *_JSON)
+"""Another door of servers that are there already: tables and pictures of calls show it apart."""
+
 _MARKED: _Table = (
     (Cell("softmax", 1, 128), ("hotgraph", "triton", "mosec", "hotgraph-no-lane", "echo"), 3.0),
     (Cell("softmax", 1, 1), ("hotgraph", "triton"), 3.0),
@@ -61,6 +65,11 @@ _MARKED: _Table = (
     (Cell("mobilenet", 1, 32), ("hotgraph", "bare", "bare-frozen"), 10.0),
     (Cell("mobilenet", 1, 128), ("hotgraph",), 10.0),
     (Cell("identity", 1, 8), ("hotgraph", "echo"), 4.0),
+    # Over HTTP: each beside whom its mark compares it with.
+    (Cell("softmax", 1, 128), _BINARY, 3.0),
+    (Cell("softmax", 1, 128), _JSON, 3.0),
+    (Cell("softmax", 1, 1), _BINARY, 3.0),
+    (Cell("identity", 1, 8), _BINARY, 4.0),
 )
 _SIGHTS: _Table = (
     *(
@@ -80,11 +89,15 @@ _QUICK: _Table = (
     (Cell("softmax", 1, 128), ("hotgraph", "triton", "echo"), 2.5),
     (Cell("mlp", 8, 128), ("hotgraph",), 2.0),
     (Cell("identity", 1, 8), ("hotgraph", "echo"), 2.5),
+    (Cell("softmax", 1, 128), _BINARY, 2.0),
+    (Cell("softmax", 1, 128), _JSON, 2.0),
+    (Cell("identity", 1, 8), _BINARY, 2.0),
 )
 _QUICK_SIGHTS: _Table = (
     (Cell("softmax", 1, 1), ("echo",), 2.0),
     (Cell("softmax", 1, 8), ("echo",), 2.0),
     (Cell("softmax", 1, 32), ("hotgraph", "triton", "echo"), 2.0),
+    (Cell("softmax", 1, 1), _BINARY, 2.0),
 )
 
 

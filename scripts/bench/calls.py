@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -32,6 +33,7 @@ class Caller:
         self._channel: grpc.Channel | None = None
         # Writing a megabyte of JSON takes longer than the call.
         self._messages: dict[int, bytes] = {}
+        self._path = protocol.path_of(model)
 
     def check(self, question: Question) -> int:
         """Ask, and look at the answer; returns the answer's size in bytes, with gRPC's frame.
@@ -57,7 +59,9 @@ class Caller:
         if message is None:
             message = self._protocol.encode(self._model, question.inputs)
             self._messages[id(question)] = message
-        return self._call_grpc(message) if self._protocol.grpc else self._post(message)
+        if self._protocol.grpc:
+            return self._call_grpc(message)
+        return self._post(message, self._protocol.headers_of(self._model, question.inputs))
 
     def close(self) -> None:
         if self._channel is not None:
@@ -69,16 +73,16 @@ class Caller:
             options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
             self._channel = grpc.insecure_channel(self._address, options)
         try:
-            call = self._channel.unary_unary(self._protocol.path, bytes, bytes)
+            call = self._channel.unary_unary(self._path, bytes, bytes)
             return call(message, timeout=_CALL_S)
         except grpc.RpcError as error:
             raise BadAnswer(f"{error.code().name}: {error.details()}") from error
 
-    def _post(self, body: bytes) -> bytes:
-        headers = dict(header.split(": ", 1) for header in self._protocol.headers)
+    def _post(self, body: bytes, lines: Sequence[str]) -> bytes:
+        headers = dict(line.split(": ", 1) for line in lines)
         connection = http.client.HTTPConnection(self._address, timeout=_CALL_S)
         try:
-            connection.request("POST", self._protocol.path, body, headers)
+            connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             answer = response.read()
         except OSError as error:

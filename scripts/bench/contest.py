@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -160,14 +161,15 @@ class Contest:
         """What h2load needs to know to send the first question of `rows` rows."""
         protocol = contender.rival.protocol
         assert protocol is not None
+        name, inputs = self.model.name, self._questions[rows][0].inputs
         body = self._bodies.get((protocol.name, rows))
         if body is None:
-            kind = protocol.path.strip("/").replace("/", ".")
-            body = self._cache.at("bodies", f"{self.model.name}-{rows}-{kind}")
-            body.write_bytes(protocol.body(self.model.name, self._questions[rows][0].inputs))
+            kind = "-".join(re.findall(r"\w+", protocol.name))
+            body = self._cache.at("bodies", f"{name}-{rows}-{kind}")
+            body.write_bytes(protocol.body(name, inputs))
             self._bodies[protocol.name, rows] = body
-        url = f"http://{contender.address}{protocol.path}"
-        return h2load.Target(url, body, protocol.headers, http1=not protocol.grpc)
+        url = f"http://{contender.address}{protocol.path_of(name)}"
+        return h2load.Target(url, body, protocol.headers_of(name, inputs), http1=not protocol.grpc)
 
     def _caller(self, contender: Contender) -> Caller:
         assert contender.rival.protocol is not None
@@ -182,7 +184,10 @@ class Contest:
     def _wait_until_ready(self, contender: Contender) -> None:
         rival, server = contender.rival, contender.server
         if rival.says_address:
-            contender.address = server.wait_for_line("serving on ", _READY_S)
+            said = server.wait_for_line("serving on ", _READY_S)
+            # It is gRPC's. HTTP's is the one that it was given, since 0 would be none.
+            if rival.protocol is not None and rival.protocol.grpc:
+                contender.address = said
         elif rival.protocol is None or not rival.answers:
             server.wait_for_line("ready", _READY_S)
         else:

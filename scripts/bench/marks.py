@@ -57,8 +57,8 @@ def _duty_of(cell: Cell) -> Value:
     return lambda results: of(results.runs, "hotgraph", cell, _duty)
 
 
-def _against(rival: str, cell: Cell, figure: Figure = _calls) -> Value:
-    return lambda results: ratio(results.runs, figure, ("hotgraph", cell), (rival, cell))
+def _against(rival: str, cell: Cell, figure: Figure = _calls, base: str = BASE) -> Value:
+    return lambda results: ratio(results.runs, figure, (base, cell), (rival, cell))
 
 
 def _of_variant(variant: str, cell: Cell) -> Value:
@@ -141,6 +141,24 @@ MARKS = (
         _against("hotgraph-as-saved", _IMAGE, _run_ms),
     ),
     Mark("identity 600 kB, 8 in flight: hotgraph / C++ echo, bytes/s", 0.6, True, _against("echo", _BYTES)),
+    Mark(
+        "softmax over the binary extension, 128 in flight: hotgraph / Triton over HTTP, calls/s",
+        1.5,
+        True,
+        _against("triton-http", _TINY, base="hotgraph-http"),
+    ),
+    Mark(
+        "softmax in JSON, 128 in flight: hotgraph / Triton over HTTP, calls/s",
+        1.2,
+        True,
+        _against("triton-json", _TINY, base="hotgraph-json"),
+    ),
+    Mark(
+        "identity 600 kB over the binary extension, 8 in flight: hotgraph / Triton over HTTP, bytes/s",
+        1.0,
+        True,
+        _against("triton-http", _BYTES, base="hotgraph-http"),
+    ),
     Mark("resident memory after 200,000 calls / after 2,000", 1.02, False, _memory("hotgraph")),
     Mark("the same, Predict", 1.02, False, _memory("hotgraph-tfs")),
     Mark("start-up, built-in model: hotgraph / import of TensorFlow and load", 1.3, False, _startup),

@@ -16,7 +16,11 @@ RIVAL_NAMES = (
     "hotgraph-tfs",
     "hotgraph-no-lane",
     "hotgraph-as-saved",
+    "hotgraph-http",
+    "hotgraph-json",
     "triton",
+    "triton-http",
+    "triton-json",
     "grpc-aio",
     "grpc-threads",
     "mosec",
@@ -48,7 +52,10 @@ rivals:
   hotgraph-tfs       the same, called with TensorFlow Serving's Predict
   hotgraph-no-lane   the same with --no-fast-lane: grpcio's public API and nothing else
   hotgraph-as-saved  the same with --plan as-saved: the graph is run as it lies on disk
+  hotgraph-http, hotgraph-json  as it starts, called with the Open Inference Protocol over HTTP/1.1: tensors
+                     as bytes behind the JSON (the binary extension), or in it
   triton             NVIDIA Triton 2.51, its Python backend running the same SavedModel
+  triton-http, triton-json  the same, called likewise
   grpc-aio, grpc-threads    the obvious handler on grpc.aio and on grpc.server
   mosec, litserve, bentoml  over HTTP/1.1, as they come, batching on
   echo               limit: C++ gRPC that answers bytes of the same size and computes nothing
@@ -58,11 +65,11 @@ variants, which take part when they are asked for, called with the Open Inferenc
   hotgraph@COMMIT    as another commit has it, run by the same Python (--against)
 
 examples:
-  scripts/bench/run --quick                          the marks that a change of the server moves (10 minutes)
+  scripts/bench/run --quick                          the marks that a change of the server moves (12 minutes)
   scripts/bench/run --quick --publish                and the README's section from them
   scripts/bench/run --short                          a check that all works, no measurement (5 minutes
                                                      once everything is installed)
-  scripts/bench/run --marks                          what the README tells (some 25 minutes): leave the
+  scripts/bench/run --marks                          what the README tells (some 30 minutes): leave the
                                                      machine alone
   scripts/bench/run                                  everything (2.5 hours)
   scripts/bench/run --rivals hotgraph,triton,echo --models softmax --in-flight 1,128 --rounds 5
@@ -80,7 +87,15 @@ libgrpc++-dev."""
 _SHORT_SECONDS = 1.0
 _SHORT_MODELS = ("softmax", "mobilenet")
 _QUICK_MODELS = ("softmax", "mlp", "identity")
-_QUICK_RIVALS = ("hotgraph", "triton", "echo")
+_QUICK_RIVALS = (
+    "hotgraph",
+    "hotgraph-http",
+    "hotgraph-json",
+    "triton",
+    "triton-http",
+    "triton-json",
+    "echo",
+)
 
 
 @dataclass(frozen=True)
@@ -183,8 +198,9 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     add(
         "--quick",
         action="store_true",
-        help="measure the marks that a change of the server moves, in ten minutes on two quiet cores, five "
-        f"rounds: against Triton, the C++ echo, commit {variants.BEFORE}, '--lead never' and '--processes 2' "
+        help="measure the marks that a change of the server moves, in twelve minutes on two quiet cores, "
+        "five rounds: against Triton (over HTTP too), the C++ echo, "
+        f"commit {variants.BEFORE}, '--lead never' and '--processes 2' "
         "where the server knows them; with it overload at three times the capacity and perf_analyzer once",
     )
     add(

@@ -41,13 +41,18 @@ class Tool:
     program: Path
     libraries: tuple[Path, ...]
 
-    def run(self, address: str, arguments: Sequence[str], run_s: float) -> subprocess.CompletedProcess[str]:
-        """Have it call the gRPC server at HOST:PORT; its exit status is the caller's to look at.
+    def run(
+        self, address: str, arguments: Sequence[str], run_s: float, over: str = "grpc"
+    ) -> subprocess.CompletedProcess[str]:
+        """Have it call the server at HOST:PORT; its exit status is the caller's to look at.
+
+        Args:
+            over: ``grpc`` or ``http``.
 
         Raises:
             subprocess.TimeoutExpired: it is not done after `run_s`.
         """
-        command = [str(self.program), "-u", address, "-i", "grpc", *arguments]
+        command = [str(self.program), "-u", address, "-i", over, *arguments]
         folders = [*map(str, self.libraries), os.environ.get("LD_LIBRARY_PATH", "")]
         env = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=run_s, check=False)

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 
+from bench.agenda import OVER_HTTP
 from bench.figures import of
 from bench.results import Results, read
 from bench.workload import Cell
@@ -53,8 +54,8 @@ def draw(results: Results, model: str, path: Path) -> None:
 
 
 def _colours(results: Results) -> dict[str, str]:
-    """Of all who took part, hotgraph's variants among them."""
-    variants = sorted({run.rival for run in results.runs} - set(_COLOURS))
+    """Of all who are drawn, hotgraph's variants among them."""
+    variants = sorted({run.rival for run in results.runs} - {*_COLOURS, *OVER_HTTP})
     return {**_COLOURS, **dict(zip(variants, itertools.cycle(_VARIANT_COLOURS), strict=False))}
 
 

@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 FRAME_BYTES = 5
 """What gRPC puts before a message."""
 
+_HEAD_LENGTH = "inference-header-content-length"
 _GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
 
 
@@ -34,11 +35,12 @@ class Protocol:
     """A way to call.
 
     Attributes:
-        path: of the URL.
+        path: of the URL, with ``{model}`` where a model's name stands.
         grpc: over HTTP/2 with gRPC's frame around a message; otherwise HTTP/1.1 with a plain body.
-        headers: that a request needs, for h2load.
+        headers: that every request needs, as ``name: value``.
         encode: model name and array to a message or body.
         decode: a message or body, and the shape of the expected answer, to an array; raises BadAnswer.
+        json_head: model name and array to the JSON that a body begins with, where a header tells its length.
     """
 
     name: str
@@ -47,6 +49,17 @@ class Protocol:
     headers: tuple[str, ...]
     encode: Callable[[str, Floats], bytes]
     decode: Callable[[bytes, tuple[int, ...]], Floats]
+    json_head: Callable[[str, Floats], bytes] | None = None
+
+    def path_of(self, model: str) -> str:
+        """Of the URL, for a model."""
+        return self.path.format(model=model)
+
+    def headers_of(self, model: str, array: Floats) -> tuple[str, ...]:
+        """That a request needs, as ``name: value``."""
+        if self.json_head is None:
+            return self.headers
+        return (*self.headers, f"{_HEAD_LENGTH}: {len(self.json_head(model, array))}")
 
     def body(self, model: str, array: Floats) -> bytes:
         """What h2load sends."""
@@ -131,6 +144,49 @@ def _json_answer(body: bytes, shape: tuple[int, ...]) -> Floats:
     return np.array(parsed[OUTPUT] if isinstance(parsed, dict) else parsed, np.float32)
 
 
+def _binary_head(model: str, array: Floats) -> bytes:
+    given = {**_v2_input(array), "parameters": {"binary_data_size": 4 * array.size}}
+    wanted = {"name": OUTPUT, "parameters": {"binary_data": True}}
+    return json.dumps({"inputs": [given], "outputs": [wanted]}, separators=(",", ":")).encode()
+
+
+def _binary_request(model: str, array: Floats) -> bytes:
+    return _binary_head(model, array) + array.astype("<f4").tobytes()
+
+
+def _binary_answer(body: bytes, shape: tuple[int, ...]) -> Floats:
+    size = 4 * int(np.prod(shape))
+    output = _v2_output(body[: len(body) - size])
+    if output.get("parameters") != {"binary_data_size": size}:
+        raise BadAnswer(f"{output.get('parameters')} in place of {size} bytes for shape {list(shape)}")
+    answer: Floats = np.frombuffer(body[len(body) - size :], "<f4").reshape(output["shape"])
+    return answer
+
+
+def _v2_json_request(model: str, array: Floats) -> bytes:
+    # Flat, as tritonclient sends it; the digits as in _json_request.
+    head = json.dumps({"inputs": [{**_v2_input(array), "data": []}]}, separators=(",", ":")).encode()
+    return head.replace(b"[]", _json_list(array.ravel().astype(np.str_).tolist()).encode())
+
+
+def _v2_json_answer(body: bytes, shape: tuple[int, ...]) -> Floats:
+    output = _v2_output(body)
+    return np.array(output["data"], np.float32).reshape(output["shape"])
+
+
+def _v2_input(array: Floats) -> dict[str, Any]:
+    return {"name": INPUT, "shape": list(array.shape), "datatype": "FP32"}
+
+
+def _v2_output(text: bytes) -> dict[str, Any]:
+    """The one output of an answer. Raises BadAnswer, ValueError: it is no such answer."""
+    outputs: list[dict[str, Any]] = json.loads(text)["outputs"]
+    named = [(output["name"], output["datatype"]) for output in outputs]
+    if named != [(OUTPUT, "FP32")]:
+        raise BadAnswer(f"outputs {named}")
+    return outputs[0]
+
+
 V2 = Protocol(
     "Open Inference (ModelInfer)",
     "/inference.GRPCInferenceService/ModelInfer",
@@ -157,4 +213,21 @@ RAW = Protocol(
 )
 JSON = Protocol(
     "HTTP/1.1, JSON", "/predict", False, ("content-type: application/json",), _json_request, _json_answer
+)
+V2_BINARY = Protocol(
+    "Open Inference over HTTP/1.1, binary tensors both ways",
+    "/v2/models/{model}/infer",
+    False,
+    ("content-type: application/octet-stream",),
+    _binary_request,
+    _binary_answer,
+    _binary_head,
+)
+V2_JSON = Protocol(
+    "Open Inference over HTTP/1.1, JSON both ways",
+    "/v2/models/{model}/infer",
+    False,
+    ("content-type: application/json",),
+    _v2_json_request,
+    _v2_json_answer,
 )

@@ -30,7 +30,7 @@ files differ. After a measurement:
   scripts/bench/swap --json .bench/results/swap.json &&
   scripts/bench/memory --large --json .bench/results/memory.json && scripts/bench/report --take
 
-Or, in ten minutes: scripts/bench/run --quick --publish. What a quick run leaves out stays in the section,
+Or, in twelve minutes: scripts/bench/run --quick --publish. What a quick run leaves out stays in the section,
 under the date and revision of the last whole run, which moves to docs/performance/whole; the next whole run
 takes its place again."""
 

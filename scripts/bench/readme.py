@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import large_models_report, overload_report, swap_report
+from bench.agenda import OVER_HTTP
 from bench.figures import TAIL_CALLS, Figure, of
 from bench.overload_results import Overload
 from bench.report import beside_itself, judged, marks_table, number, perf_analyzer_rows, table, tail_text
 from bench.results import Results
 from bench.rivals import NOT_TO_BE_HAD, in_order, title
+from bench.variants import BASE
 from bench.workload import Cell
 
 BEGIN = "<!-- performance: made by scripts/bench/report --readme; do not edit -->"
@@ -69,6 +71,7 @@ def section(
         marks_table(judged(results)),
         _calls(run, "softmax"),
         _calls(run, "mobilenet"),
+        _over_http(results),
         _beside_itself(results),
         _perf_analyzer(results),
         _overload(run),
@@ -121,7 +124,8 @@ def _calls(run: Measured, model: str, *, level: str = "###") -> str:
     results = run.results
     rivals: dict[Cell, set[str]] = {}
     for each in results.runs:
-        if each.cell.model == model and each.cell.rows == 1 and not each.failure:
+        apart = each.failure or each.rival in OVER_HTTP
+        if each.cell.model == model and each.cell.rows == 1 and not apart:
             rivals.setdefault(each.cell, set()).add(each.rival)
     # A number in flight at which hotgraph alone was measured compares nothing.
     cells = sorted((cell for cell in rivals if len(rivals[cell]) > 2), key=lambda cell: cell.in_flight)
@@ -129,13 +133,8 @@ def _calls(run: Measured, model: str, *, level: str = "###") -> str:
         return ""
     rows: list[list[str]] = []
     for rival in in_order(each.rival for each in results.runs if each.cell in cells):
-        row = [title(rival)]
-        for cell in cells:
-            rate = _median(results, rival, cell, lambda run: run.calls_per_s)
-            p50 = _median(results, rival, cell, lambda run: run.p50_ms or None)
-            p999 = f"; {tail_text(results.tails, rival, cell)}" * bool(results.tails)
-            row.append(rate if p50 == "-" else f"{rate} ({p50}{p999})")
-        rows.append(row)
+        if rival not in OVER_HTTP:
+            rows.append([title(rival), *(_rate_and_latency(results, rival, cell) for cell in cells)])
     head = ["", *(f"{cell.in_flight} in flight" for cell in cells)]
     latency = "median latency in ms"
     if results.tails:
@@ -146,6 +145,41 @@ def _calls(run: Measured, model: str, *, level: str = "###") -> str:
     what = f"Calls of one row answered per second and, in parentheses, {latency}."
     picture = f"![{model}: throughput and latency against calls in flight]({run.folder}/plot-{model}.svg)"
     return "\n\n".join([f"{level} {_MODELS[model]}", what, table(head, rows), picture])
+
+
+def _rate_and_latency(results: Results, rival: str, cell: Cell) -> str:
+    rate = _median(results, rival, cell, lambda run: run.calls_per_s)
+    p50 = _median(results, rival, cell, lambda run: run.p50_ms or None)
+    p999 = f"; {tail_text(results.tails, rival, cell)}" * bool(results.tails)
+    return rate if p50 == "-" else f"{rate} ({p50}{p999})"
+
+
+_HTTP_CELLS = {
+    Cell("softmax", 1, 1): "softmax, 1 in flight",
+    Cell("softmax", 1, 128): "softmax, 128 in flight",
+    Cell("identity", 1, 8): "600 kB in and out, 8 in flight",
+}
+
+
+def _over_http(results: Results, *, level: str = "###") -> str:
+    """The same servers by their other door."""
+    good = [each for each in results.runs if not each.failure]
+    called = {each.cell for each in good if each.rival in OVER_HTTP}
+    cells = [cell for cell in _HTTP_CELLS if cell in called]
+    if not cells:
+        return ""
+    shown = (BASE, "triton", *OVER_HTTP)
+    rows = [
+        [title(rival), *(_rate_and_latency(results, rival, cell) for cell in cells)]
+        for rival in in_order(each.rival for each in good if each.rival in shown and each.cell in cells)
+    ]
+    what = (
+        "The Open Inference Protocol over HTTP/1.1, with a connection for each call in flight: tensors as "
+        "bytes behind the JSON (the binary extension) or in it, both ways, and gRPC for comparison. Figures "
+        "as above."
+    )
+    head = ["", *(_HTTP_CELLS[cell] for cell in cells)]
+    return "\n\n".join([f"{level} Over HTTP", what, table(head, rows)])
 
 
 def _beside_itself(results: Results) -> str:
@@ -220,6 +254,7 @@ def _earlier(run: Measured, whole: Measured | None) -> str:
         "anew:",
         marks_table(marks),
         *(_calls(whole, model, level="####") for model in _MODELS),
+        "" if _over_http(run.results) else _over_http(whole.results, level="####"),
     ]
     if whole.overload is not None:
         now = {level.load for level in run.overload.levels} if run.overload else set()

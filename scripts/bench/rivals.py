@@ -12,7 +12,7 @@ from bench import environment, triton
 from bench.environment import ROOT, Cache
 from bench.places import Installed, Place, import_path, in_venv
 from bench.processes import Launch
-from bench.protocols import JSON, PREDICT, RAW, V2, Protocol
+from bench.protocols import JSON, PREDICT, RAW, V2, V2_BINARY, V2_JSON, Protocol
 from bench.variants import Variant, python_path
 from bench.workload import BATCH_ROWS, Cell, Model
 
@@ -32,7 +32,8 @@ class Rival:
         settings: in words, for the report.
         set_up: makes what it needs; raises CannotSetUp.
         launch: the server's command line.
-        says_address: it binds a free port by itself and says "serving on HOST:PORT".
+        says_address: it binds a free port for gRPC by itself, and says "serving on HOST:PORT" when it answers
+            on all its ports.
         answers: they are the model's, and can be checked; False: only their size is.
         statistics: it has ModelStatistics whose figures give the executor's duty.
         most_bytes: of inputs in flight that it is measured with; None: any.
@@ -63,13 +64,17 @@ def _own_with_uvloop(cache: Cache) -> Installed:
     return Installed(python, environment.versions_in(python, ["uvloop"]))
 
 
-def hotgraph_launcher(*flags: str) -> Callable[[Place], Launch]:
-    """How `hotgraph serve` is started, with these flags more."""
+def hotgraph_launcher(*flags: str, http: bool = False) -> Callable[[Place], Launch]:
+    """How `hotgraph serve` is started, with these flags more.
+
+    Args:
+        http: on the place's port; otherwise it has none.
+    """
 
     def launch(place: Place) -> Launch:
         served = f"{place.model.name}={place.folder}"
         command = [sys.executable, "-m", "hotgraph_server", "serve", served, "--port", "0"]
-        command += ["--admin-port", "0", *flags]
+        command += ["--rest-port", str(place.port if http else 0), "--admin-port", "0", *flags]
         return Launch(command, {"PYTHONPATH": python_path(place.installed.tree)})
 
     return launch
@@ -108,6 +113,10 @@ def _grpc_handlers(kind: str) -> Callable[[Place], Launch]:
         return Launch([*command, str(place.saved_model), where], {"PYTHONPATH": path})
 
     return launch
+
+
+def _triton_http(name: str) -> Callable[[Place], Launch]:
+    return lambda place: triton.launch(place, door="http", name=name)
 
 
 def _mosec(place: Place) -> Launch:
@@ -189,6 +198,25 @@ RIVALS = {
             statistics=True,
         ),
         Rival(
+            "hotgraph-http",
+            "hotgraph, HTTP",
+            V2_BINARY,
+            "defaults",
+            _own,
+            hotgraph_launcher(http=True),
+            True,
+        ),
+        Rival(
+            "hotgraph-json",
+            "hotgraph, HTTP in JSON",
+            V2_JSON,
+            f"defaults; {_LITTLE_JSON}",
+            _own,
+            hotgraph_launcher(http=True),
+            True,
+            most_bytes=_MAX_JSON,
+        ),
+        Rival(
             "triton",
             "Triton 2.51, Python backend",
             V2,
@@ -197,6 +225,23 @@ RIVALS = {
             "that need not grow; numpy below 2",
             triton.set_up,
             triton.launch,
+        ),
+        Rival(
+            "triton-http",
+            "Triton 2.51, HTTP",
+            V2_BINARY,
+            "as Triton, a server of its own; its HTTP port",
+            triton.set_up,
+            _triton_http("triton-http"),
+        ),
+        Rival(
+            "triton-json",
+            "Triton 2.51, HTTP in JSON",
+            V2_JSON,
+            f"the same; {_LITTLE_JSON}",
+            triton.set_up,
+            _triton_http("triton-json"),
+            most_bytes=_MAX_JSON,
         ),
         Rival(
             "grpc-aio",

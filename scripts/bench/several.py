@@ -110,7 +110,8 @@ def _saved_model(folder: Path) -> Path:
 
 
 def _serve(cache: Cache, model: str, count: int, flags: Sequence[str]) -> Server:
-    command = [sys.executable, "-m", "hotgraph_server", "serve", *flags, "--port", "0", "--admin-port", "0"]
+    command = [sys.executable, "-m", "hotgraph_server", "serve", *flags, "--port", "0"]
+    command += ["--rest-port", "0", "--admin-port", "0"]
     log = cache.at("several", f"{model}-{count}.log")
     return Server(Launch([*command, "--processes", str(count)], {}), log)
 

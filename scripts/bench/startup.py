@@ -87,7 +87,7 @@ def measure(rounds: int, saved_model: Path) -> Startup:
     """Start both in turn, `rounds` times and once before that does not count."""
     bare = [sys.executable, "-c", _BARE, str(saved_model)]
     serve = [sys.executable, "-m", "hotgraph_server", "serve", str(saved_model)]
-    serve += ["--port", "0", "--admin-port", "0"]
+    serve += ["--port", "0", "--rest-port", "0", "--admin-port", "0"]
     times = [(_seconds_until(_READY, bare), _seconds_until(_SERVING, serve)) for _ in range(rounds + 1)]
     (bare_s, bare_cpu_s), (serve_s, serve_cpu_s) = (
         zip(*side, strict=True) for side in zip(*times[1:], strict=True)

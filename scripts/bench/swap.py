@@ -288,7 +288,8 @@ def _serving(
     config = folder / "server.toml"
     # As short as its purpose allows, so that twenty swaps are over soon.
     config.write_text(
-        f"poll_s = 0.2\nunload_grace_s = 1.0\nport = 0\nadmin_port = 0\nplan_budget_s = {plan_budget_s}\n"
+        "poll_s = 0.2\nunload_grace_s = 1.0\nport = 0\nrest_port = 0\nadmin_port = 0\n"
+        f"plan_budget_s = {plan_budget_s}\n"
     )
     words = [sys.executable, "-m", "hotgraph_server", "serve", "--config", str(config)]
     server = Server(

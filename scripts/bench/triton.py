@@ -20,26 +20,31 @@ from bench.places import Installed, Place, import_path, in_venv
 from bench.processes import Launch, free_port
 from bench.workload import INPUT, OUTPUT
 
+_BATCHING = "dynamic_batching { }"
 _SHARED_BYTES = 256 * 2**20
 """Of the memory that server and stub share. Triton's default is 1 MiB, which it enlarges under load; it was
 seen to end then (boost::interprocess::lock_exception; triton-inference-server/server, issue 8882)."""
 
 
-def launch(place: Place, batching: str = "dynamic_batching { }") -> Launch:
-    """Start it on a model repository of one model, with these words about batching in its config.pbtxt."""
+def launch(place: Place, batching: str = _BATCHING, door: str = "grpc", name: str = "triton") -> Launch:
+    """Start it on a model repository of one model, with these words about batching in its config.pbtxt.
+
+    Args:
+        door: which of its ports is to be the place's: ``grpc`` or ``http``.
+        name: of the rival, whose model repository is its own.
+    """
     packages = environment.site_packages(place.installed.python)
     triton = packages / "pytriton" / "tritonserver"
-    # Servers of one model that are configured differently run at the same time.
-    repository = place.cache.at(
-        "triton", f"{place.model.name}-{hashlib.sha256(batching.encode()).hexdigest()[:8]}"
-    )
+    # Servers of one model run at the same time, and one that starts reads what is there.
+    digest = hashlib.sha256(batching.encode()).hexdigest()[:8]
+    repository = place.cache.at("triton", f"{place.model.name}-{digest}-{name}")
     _write_model(place, repository / place.model.name, packages, batching)
     command = [str(triton / "bin" / "tritonserver"), "--model-repository", str(repository)]
     command += ["--backend-directory", str(triton / "backends"), "--log-verbose", "0"]
     command += ["--backend-config", f"python,shm-default-byte-size={_SHARED_BYTES}"]
-    for endpoint in ("http", "metrics"):
-        command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(free_port())]
-    command += ["--grpc-address", "127.0.0.1", "--grpc-port", str(place.port)]
+    for endpoint in ("grpc", "http", "metrics"):
+        port = place.port if endpoint == door else free_port()
+        command += [f"--{endpoint}-address", "127.0.0.1", f"--{endpoint}-port", str(port)]
     libraries = os.pathsep.join(
         [str(sysconfig.get_config_var("LIBDIR")), os.environ.get("LD_LIBRARY_PATH", "")]
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 
@@ -42,18 +41,20 @@ from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
-from hotgraph_server.rest.opening import rest_server
-from hotgraph_server.rest.server import RestServer
+from hotgraph_server.rest.api import RestApi
+from hotgraph_server.rest.opening import rest_api
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.inflight import Inflight
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer, HttpPort
 from hotgraph_server.transport.service import Service
 
 _LOG = logging.getLogger(__name__)
 
 # For executors to end their last run once the calls are gone; a run cannot be interrupted.
 _LAST_RUN_S = 5.0
+# For processes that read JSON to end.
+_LAST_JSON_S = 5.0
 
 
 class Server:
@@ -117,9 +118,9 @@ class Server:
         self._make_model = make
         self._member = member
         self._settings = settings
-        self._grpc: GrpcServer | None = None
+        self._grpc: CallServer | None = None
         self._admin: AdminServer | None = None
-        self._rest: RestServer | None = None
+        self._rest: RestApi | None = None
 
     @property
     def address(self) -> str:
@@ -135,7 +136,7 @@ class Server:
     @property
     def rest_address(self) -> str | None:
         """``HOST:PORT`` of the REST port, as bound; None: there is none."""
-        return self._rest.address if self._rest else None
+        return self._grpc.http_address if self._grpc else None
 
     def start(self, loading: Callable[[], object] = lambda: None) -> None:
         """Bind the ports, load the models, answer calls; returns when all of it has happened.
@@ -181,14 +182,15 @@ class Server:
             services = [without_changes(service) for service in services]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
-        self._inflight = Inflight(self._settings.listen.max_inflight_mb << 20)  # for both ports
-        grpc = self._grpc = GrpcServer(
+        self._rest = self._rest_api(prediction, models)
+        grpc = self._grpc = CallServer(
             self._settings.listen,
             services,
             self._gate.of_path if self._gate else None,
-            self._inflight,
+            Inflight(self._settings.listen.max_inflight_mb << 20),
             self._leadership,
             member.connections if member is not None else None,
+            self._http_port(),
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -198,7 +200,8 @@ class Server:
         try:
             self._tracing.start()
             self._start_admin()
-            self._start_rest(prediction, models)
+            if self.rest_address and member is None:
+                _LOG.info("REST port: http://%s/", self.rest_address)
             self._grpc.start(NotReady(LOADING))
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
@@ -256,8 +259,6 @@ class Server:
     def leave(self) -> None:
         """Answer on until all callers have gone to other processes, as they are asked to, for as long at most
         as calls have at a stop. That follows."""
-        if self._rest is not None:
-            self._rest.leave(self._settings.listen.drain_s)
         if self._grpc is not None:
             self._grpc.leave(self._settings.listen.drain_s)
 
@@ -276,7 +277,6 @@ class Server:
             return Stopped(answered=True, ended=True)
         self.state = State.DRAINING
         limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + limit_s
         if self._member is not None:
             self._member.say("stopping")
         # Who waits for a model to be loaded holds up the end no longer than a call.
@@ -284,8 +284,7 @@ class Server:
         self.repository.wind_down()
         answered = self._grpc.stop(limit_s)
         if self._rest is not None:
-            # It has refused new calls since the state has changed, and drained meanwhile.
-            answered &= self._rest.stop(max(deadline - time.monotonic(), 0.0))
+            self._rest.close(_LAST_JSON_S)
             self._rest = None
         self._request_logs.stop()
         self._tracing.stop()
@@ -316,10 +315,10 @@ class Server:
         elif port := self._settings.admin.admin_port:
             self._admin = open_admin(self._settings.listen.host, port, pages.answer, self._gate)
 
-    def _start_rest(self, prediction: Service, models: Service) -> None:
+    def _rest_api(self, prediction: Service, models: Service) -> RestApi | None:
         if not self._settings.rest.rest_port:
-            return
-        rest = rest_server(
+            return None
+        return rest_api(
             self._settings,
             self.registry,
             prediction,
@@ -329,13 +328,13 @@ class Server:
             lambda: self.state,
             self._own_figures,
             self._gate.of_request if self._gate else None,
-            self._inflight,
-            self._member.rest if self._member is not None else None,
         )
-        rest.start()
-        self._rest = rest
-        if self._member is None:
-            _LOG.info("REST port: http://%s/v1/models/", rest.address)
+
+    def _http_port(self) -> HttpPort | None:
+        if self._rest is None:
+            return None
+        shared = self._member.rest if self._member is not None else None
+        return HttpPort(self._settings.rest, self._rest, shared)
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}

@@ -16,8 +16,10 @@ _END_S = 30.0
 
 
 def arguments(*flags: str) -> list[str]:
-    """The command line; without the admin port, whose number is fixed, unless a flag asks for it."""
-    return [sys.executable, "-m", "hotgraph_server", "serve", "--admin-port", "0", *flags]
+    """The command line; without the REST and the admin port, whose numbers are fixed, unless a flag asks for
+    them."""
+    without = ("--rest-port", "0", "--admin-port", "0")
+    return [sys.executable, "-m", "hotgraph_server", "serve", *without, *flags]
 
 
 class Serving:

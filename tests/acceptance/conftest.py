@@ -45,7 +45,13 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
     """
     from hotgraph_server.commands.builtin import digits_model
     from hotgraph_server.server import Server, Stopped
-    from hotgraph_server.settings import AdminSettings, ListenSettings, ModelSettings, ServerSettings
+    from hotgraph_server.settings import (
+        AdminSettings,
+        ListenSettings,
+        ModelSettings,
+        RestSettings,
+        ServerSettings,
+    )
 
     folders = {name: saved_models[name] for name in BUILDERS if name not in UNFIT}
     folders |= {"digits": digits_model(), "versioned": versions}
@@ -55,7 +61,7 @@ def address(request: pytest.FixtureRequest, saved_models: SavedModels, versions:
         fast_lane=request.param != "grpc's own way",
         lead="never" if request.param == "nobody leads" else "auto",
     )
-    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0)))
+    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0), RestSettings(rest_port=0)))
     server.start()
     yield server.address
     assert server.stop() == Stopped(answered=True, ended=True), (

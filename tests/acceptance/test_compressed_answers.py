@@ -65,11 +65,17 @@ class Relay:
 def compressing(request: pytest.FixtureRequest, saved_models: SavedModels) -> Iterator[str]:
     """HOST:PORT of a server of one model."""
     from hotgraph_server.server import Server
-    from hotgraph_server.settings import AdminSettings, ListenSettings, ModelSettings, ServerSettings
+    from hotgraph_server.settings import (
+        AdminSettings,
+        ListenSettings,
+        ModelSettings,
+        RestSettings,
+        ServerSettings,
+    )
 
     listen = ListenSettings(port=0, fast_lane=request.param == "fast lane", compress_answers="low")
     models = (ModelSettings("two_in_two_out", saved_models["two_in_two_out"]),)
-    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0)))
+    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0), RestSettings(rest_port=0)))
     server.start()
     yield server.address
     server.stop()

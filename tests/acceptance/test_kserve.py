@@ -81,6 +81,7 @@ def full(saved_models: SavedModels) -> Iterator[str]:
         BatchSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
     )
 
@@ -90,7 +91,9 @@ def full(saved_models: SavedModels) -> Iterator[str]:
         )
         for name, status in (("gated", "unavailable"), ("exhausted", "resource_exhausted"))
     )
-    server = Server(ServerSettings(models, ListenSettings(port=0), AdminSettings(admin_port=0)))
+    server = Server(
+        ServerSettings(models, ListenSettings(port=0), AdminSettings(admin_port=0), RestSettings(rest_port=0))
+    )
     server.start()
     yield server.address
     assert server.stop().ended

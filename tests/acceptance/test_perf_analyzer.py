@@ -1,4 +1,4 @@
-"""NVIDIA's perf_analyzer, unchanged, in each of its ways to call a server over gRPC.
+"""NVIDIA's perf_analyzer, unchanged, in each of its ways to call a server over gRPC, and in some over HTTP.
 
 It ends with an error as soon as one call fails, or one answer is another than its input file tells.
 """
@@ -23,6 +23,7 @@ from bench.environment import CACHE, Cache, CannotSetUp
 
 from ..saved_models import SavedModels
 from .command import serve
+from .test_admin_port import free_port
 from .test_sequences import DIRECT, OLDEST, configured
 
 CALLS = 200
@@ -69,29 +70,36 @@ class Report:
 
 @dataclass(frozen=True)
 class Analyzer:
-    """perf_analyzer, and the server that it calls."""
+    """perf_analyzer, and the server that it calls.
+
+    Attributes:
+        address: of gRPC.
+        http: of the REST port; empty: it has none.
+    """
 
     tool: perf_analyzer.Tool
     client: InferenceServerClient
     address: str
     table: Path
+    http: str = ""
 
-    def __call__(self, model: str, *flags: str) -> Report:
-        """Have it make CALLS calls, CALLERS at a time; fails if it does."""
+    def __call__(self, model: str, *flags: str, over: str = "grpc") -> Report:
+        """Have it make CALLS calls, CALLERS at a time, over ``grpc`` or ``http``; fails if it does."""
+        address = self.http if over == "http" else self.address
         self.table.unlink(missing_ok=True)
         arguments = ["-m", model, "-f", str(self.table), "--request-count", str(CALLS), *flags]
         if not any(flag.startswith("--request-rate") for flag in flags):
             arguments += ["--concurrency-range", str(CALLERS)]
         before = self._counted(model)
         try:
-            done = self.tool.run(self.address, arguments, RUN_S)
+            done = self.tool.run(address, arguments, RUN_S, over)
         except subprocess.TimeoutExpired:
             # On a machine that is busy one run in some hundred never comes to its end. That is the tool's
             # own affair only if it has got all of its answers.
             answered = self._counted(model)[0] - before[0]
             assert answered >= CALLS, f"{CALLS - answered} calls have no answer"
             before = self._counted(model)
-            done = self.tool.run(self.address, arguments, RUN_S)
+            done = self.tool.run(address, arguments, RUN_S, over)
         after = self._counted(model)
         assert done.returncode == 0, done.stdout + done.stderr
         (row,) = csv.DictReader(self.table.read_text().splitlines())
@@ -138,6 +146,7 @@ def analyse(
         AdminSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         SharedMemorySettings,
     )
@@ -152,13 +161,14 @@ def analyse(
         models,
         ListenSettings(port=0, fast_lane=request.param == "fast lane"),
         AdminSettings(admin_port=0),
+        RestSettings(rest_port=free_port()),
         shared_memory=SharedMemorySettings(allow_client_shm=True),
     )
     server = Server(settings)
     server.start()
     table = tmp_path_factory.mktemp("perf_analyzer") / "report.csv"
     with InferenceServerClient(server.address) as client:
-        yield Analyzer(tool, client, server.address, table)
+        yield Analyzer(tool, client, server.address, table, server.rest_address or "")
     assert server.stop() == Stopped(answered=True, ended=True)
 
 
@@ -226,6 +236,37 @@ def test_calls_form_sequences(analyse: Analyzer, model: str, mode: str) -> None:
     report = analyse(model, mode, "--sequence-length", "10")
     assert complete(report)
     assert report.sequences >= CALLS // 10 // 2
+
+
+# HTTP has one way, whichever of the two gRPC goes.
+@pytest.mark.parametrize("analyse", ["fast lane"], indirect=True)
+@pytest.mark.parametrize("form", ["binary", "json"])
+@pytest.mark.parametrize("mode", ["--sync", "--async"])
+def test_answers_over_http_are_right(
+    analyse: Analyzer, input_file: Callable[[list[Any]], str], mode: str, form: str
+) -> None:
+    forms = ("--input-tensor-format", form, "--output-tensor-format", form)
+    calls = ("--input-data", input_file(PASS_THROUGH_CALLS))
+    assert complete(analyse("pass_through", mode, *calls, *forms, over="http"))
+
+
+@pytest.mark.parametrize("analyse", ["fast lane"], indirect=True)
+@pytest.mark.parametrize(
+    ("model", "flags"),
+    [
+        ("strings", ()),
+        ("tf2_mlp", ("-b", "8")),
+        ("tf2_mlp", ("-x", "1")),
+        ("tf2_mlp", ("--shared-memory", "system")),
+        ("running_sum", ("--sync", "--sequence-length", "10")),
+    ],
+    ids=["strings", "eight rows", "by version", "shared memory", "sequences"],
+)
+def test_calls_are_made_over_http(analyse: Analyzer, model: str, flags: tuple[str, ...]) -> None:
+    report = analyse(model, *flags, over="http")
+    assert complete(report)
+    if "--sequence-length" in flags:
+        assert report.sequences >= CALLS // 10 // 2
 
 
 # It sends the last call of a sequence while the one before is on its way: outside of streams only the fast

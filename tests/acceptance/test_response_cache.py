@@ -40,6 +40,7 @@ def server(request: pytest.FixtureRequest, saved_models: SavedModels, noisy: Pat
         ListenSettings,
         ModelSettings,
         ResponseCacheSettings,
+        RestSettings,
         ServerSettings,
     )
 
@@ -52,7 +53,13 @@ def server(request: pytest.FixtureRequest, saved_models: SavedModels, noisy: Pat
     )
     listen = ListenSettings(port=0, fast_lane=request.param == "fast lane")
     server = Server(
-        ServerSettings(models, listen, AdminSettings(admin_port=0), cache=ResponseCacheSettings(cache_mb=8))
+        ServerSettings(
+            models,
+            listen,
+            AdminSettings(admin_port=0),
+            RestSettings(rest_port=0),
+            cache=ResponseCacheSettings(cache_mb=8),
+        )
     )
     server.start()
     yield server

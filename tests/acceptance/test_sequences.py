@@ -69,7 +69,7 @@ def configured(name: str, folder: Path, config: str) -> ModelSettings:
 @pytest.fixture(scope="module", params=["fast lane", "grpc's own way"])
 def server(request: pytest.FixtureRequest, saved_models: SavedModels) -> Iterator[Any]:
     from hotgraph_server.server import Server, Stopped
-    from hotgraph_server.settings import AdminSettings, ListenSettings, ServerSettings
+    from hotgraph_server.settings import AdminSettings, ListenSettings, RestSettings, ServerSettings
 
     models = (
         configured("running_sum", saved_models["running_sum"], OLDEST),
@@ -77,7 +77,7 @@ def server(request: pytest.FixtureRequest, saved_models: SavedModels) -> Iterato
         configured("slot_sums", saved_models["slot_sums"], DIRECT),
     )
     listen = ListenSettings(port=0, fast_lane=request.param == "fast lane")
-    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0)))
+    server = Server(ServerSettings(models, listen, AdminSettings(admin_port=0), RestSettings(rest_port=0)))
     server.start()
     yield server
     assert server.stop() == Stopped(answered=True, ended=True)
@@ -276,6 +276,7 @@ def test_a_sequence_ends_with_its_version(saved_models: SavedModels, tmp_path: P
         AdminSettings,
         ListenSettings,
         RepositorySettings,
+        RestSettings,
         ServerSettings,
         Specific,
     )
@@ -292,6 +293,7 @@ def test_a_sequence_ends_with_its_version(saved_models: SavedModels, tmp_path: P
             (serving(1),),
             ListenSettings(port=0),
             AdminSettings(admin_port=0),
+            RestSettings(rest_port=0),
             repository=RepositorySettings(unload_grace_s=0),
         )
     )

@@ -30,6 +30,7 @@ def served(
         AdminSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         SharedMemorySettings,
     )
@@ -38,6 +39,7 @@ def served(
         tuple(ModelSettings(name, saved_models[name]) for name in names),
         ListenSettings(port=0, fast_lane=fast_lane),
         AdminSettings(admin_port=0),
+        RestSettings(rest_port=0),
         shared_memory=SharedMemorySettings(allow_client_shm=shared),
     )
     server = Server(settings)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,17 @@ def test_localhost_is_reached_by_either_version_on_every_port(lane: str, saved_m
         for host in ("127.0.0.1", "::1"):
             for port in ports:
                 socket.create_connection((host, port), PATIENCE_S).close()
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")])
+def test_rest_port_in_use_ends_the_start_with_one_line(more: Sequence[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = arguments("--port", "0", "--rest-port", port, *more)
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=110)
+    assert ended.returncode == 1
+    last = ended.stderr.rstrip("\n").rpartition("\n")[2]
+    assert last == f"hotgraph serve: rest-port {port}: cannot listen on 127.0.0.1:{port}: the port is in use"
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ def stub(saved_models: SavedModels, versions: Path) -> Iterator[Any]:
         ListenSettings,
         ModelSettings,
         PredictionSettings,
+        RestSettings,
         ServerSettings,
     )
 
@@ -44,6 +45,7 @@ def stub(saved_models: SavedModels, versions: Path) -> Iterator[Any]:
             models,
             ListenSettings(port=0),
             AdminSettings(admin_port=0),
+            RestSettings(rest_port=0),
             prediction=PredictionSettings(tensor_content=True, check_method_names=True),
         )
     )

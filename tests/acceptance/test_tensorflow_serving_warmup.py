@@ -47,12 +47,17 @@ def serving(directory: Path, **warmup: Any) -> Iterator[Any]:
         AdminSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         WarmupSettings,
     )
 
     model = ModelSettings("m", directory, warmup=WarmupSettings(**warmup))
-    server = Server(ServerSettings((model,), ListenSettings(port=0), AdminSettings(admin_port=0)))
+    server = Server(
+        ServerSettings(
+            (model,), ListenSettings(port=0), AdminSettings(admin_port=0), RestSettings(rest_port=0)
+        )
+    )
     server.start()
     try:
         yield server

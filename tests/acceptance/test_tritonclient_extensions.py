@@ -38,6 +38,7 @@ def address(
         AdminSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         SharedMemorySettings,
     )
@@ -52,6 +53,7 @@ def address(
             (settings,),
             ListenSettings(port=0, fast_lane=request.param == "fast lane"),
             AdminSettings(admin_port=0),
+            RestSettings(rest_port=0),
             shared_memory=SharedMemorySettings(allow_client_shm=True),
         )
     )

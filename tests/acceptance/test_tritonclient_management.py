@@ -55,6 +55,7 @@ def serving(fast_lane: bool, softmax: Path, traces: Path) -> Iterator[Served]:
         InferenceSettings,
         ListenSettings,
         ModelSettings,
+        RestSettings,
         ServerSettings,
         TraceSettings,
     )
@@ -64,6 +65,7 @@ def serving(fast_lane: bool, softmax: Path, traces: Path) -> Iterator[Served]:
             (ModelSettings("digits", digits_model()), ModelSettings("softmax", softmax)),
             ListenSettings(port=0, fast_lane=fast_lane),
             AdminSettings(admin_port=free_port()),
+            RestSettings(rest_port=0),
             inference=InferenceSettings(server_name="triton"),
             tracing=TraceSettings(trace_file=str(traces)),
         )

@@ -37,7 +37,7 @@ from hotgraph_server.settings import (
     RestSettings,
     ServerSettings,
 )
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from .fakes import HANG_S, FakeGraph, signature
 
@@ -129,12 +129,12 @@ def test_what_reads_calls_and_what_runs_them_share_one_leadership(
     """Without it everything works, but no executor leads, and each call is sent its answer by itself."""
     seen: list[object] = []
 
-    class Seen(GrpcServer):
+    class Seen(CallServer):
         def __init__(self, *given: Any) -> None:
             seen.append(given[4])
             super().__init__(*given)
 
-    monkeypatch.setattr(server_module, "GrpcServer", Seen)
+    monkeypatch.setattr(server_module, "CallServer", Seen)
     seen += start().leaderships
     assert len(seen) == 2
     assert seen[0] is seen[1] is not None
@@ -315,7 +315,9 @@ def test_model_that_is_loaded_is_not_ready_while_another_loads(monkeypatch: pyte
     monkeypatch.setattr(server_module, "load_version", load)
     models = (ModelSettings("m", Path("unused")), ModelSettings("n", Path("unused")))
     one_by_one = RepositorySettings(load_threads=1)
-    settings = ServerSettings(models, ListenSettings(port=0), AdminSettings(0), repository=one_by_one)
+    settings = ServerSettings(
+        models, ListenSettings(port=0), AdminSettings(0), RestSettings(0), repository=one_by_one
+    )
     server = Server(settings)
     starting = threading.Thread(target=server.start)
     starting.start()
@@ -382,6 +384,30 @@ def test_admin_port_in_use_is_known_before_anything_is_loaded(monkeypatch: pytes
             life.server.start()
     assert not life.loading.is_set()
     assert {thread.name for thread in set(threading.enumerate()) - before if "admin" in thread.name} == set()
+
+
+def test_rest_port_in_use_is_known_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        life = Life(monkeypatch, admin_port=0, rest_port=port)
+        with pytest.raises(StartError, match=f"^rest-port {port}: .* the port is in use$"):
+            life.server.start()
+    assert not life.loading.is_set()
+
+
+def test_rest_port_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    life = Life(monkeypatch, admin_port=0, rest_port=port)
+    life.may_load.set_result(None)
+    with caplog.at_level("INFO", "hotgraph_server"):
+        life.server.start()
+        life.server.stop(0)
+    told = [line for line in caplog.messages if str(port) in line]
+    assert told == [f"REST port: http://127.0.0.1:{port}/"]
+
+
+def test_rest_port_0_is_none(start: Callable[..., Life]) -> None:
+    assert start(admin_port=0).server.rest_address is None
 
 
 def test_model_that_cannot_be_loaded_closes_the_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:

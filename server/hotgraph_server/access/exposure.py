@@ -50,7 +50,7 @@ def _reachable(settings: ServerSettings) -> Iterator[Group]:
         return
     admin, rest = settings.admin.admin_port, settings.rest
     ports = {
-        Group.CONTROL: bool(rest.rest_port) or not settings.listen.socket_only,
+        Group.CONTROL: not settings.listen.socket_only or bool(rest.rest_port),
         Group.STATE: bool(admin),
         Group.ADMIN: bool(admin) or bool(rest.rest_port and rest.prometheus),
     }

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
-TensorFlow Serving, on one port.
+TensorFlow Serving, on one port; and over HTTP on another.
 
 A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
 folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
@@ -243,11 +243,18 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
     repository = build(RepositorySettings, values)
     if control.model_control == POLL and not repository.poll_s:
         repository = dataclasses.replace(repository, poll_s=_POLL_S)
+    listen, access, rest = (
+        build(ListenSettings, values),
+        build(AccessSettings, values),
+        build(RestSettings, values),
+    )
+    if "rest_port" not in values and _has_locks_that_rest_lacks(listen, access):
+        rest = dataclasses.replace(rest, rest_port=0)
     return ServerSettings(
         tuple(models),
-        build(ListenSettings, values),
+        listen,
         build(AdminSettings, values),
-        build(RestSettings, values),
+        rest,
         repository,
         build(PredictionSettings, values),
         build(SharedMemorySettings, values),
@@ -257,9 +264,14 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
         ops=build(OpsSettings, values),
-        access=build(AccessSettings, values),
+        access=access,
         processes=build(ProcessSettings, values),
     )
+
+
+def _has_locks_that_rest_lacks(listen: ListenSettings, access: AccessSettings) -> bool:
+    """Who has locked gRPC's door by what HTTP's does not have shall not find that one open, unasked."""
+    return bool(listen.socket_only or access.grpc_restricted_protocol)
 
 
 def for_the_next_start(

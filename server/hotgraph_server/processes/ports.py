@@ -37,7 +37,7 @@ class Ports:
                 self.grpc += listening
                 self.address = f"{written(settings.host)}:{port}"
             if rest.rest_port:
-                self.rest, port = listen(settings.host, rest.rest_port)
+                self.rest, port = listen(settings.host, rest.rest_port, "rest-port")
                 self.rest_address = f"{written(settings.host)}:{port}"
         except StartError:
             self.close()

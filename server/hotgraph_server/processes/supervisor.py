@@ -145,7 +145,7 @@ class Supervisor:
         # They have heard that all are ready when they answer: messages keep their order.
         await asyncio.gather(*(child.hears(_ENDING_S) for child in self.children))
         if self._ports.rest_address:
-            _LOG.info("REST port: http://%s/v1/models/", self._ports.rest_address)
+            _LOG.info("REST port: http://%s/", self._ports.rest_address)
         self._say(f"serving on {self._ports.address}")
         return None
 

@@ -1,14 +1,14 @@
 """A hot method with a fast path and a full path into the queue: what Predict and ModelInfer do alike.
 
 A message of a form that is known (template.py) is two arrays and a look at the registry away from the
-queue: the fast path, which is the method's `__call__` itself. Any other is parsed and checked, and every
+queue: the fast path, which is the method itself. Any other is parsed and checked, and every
 error is found on this full path; if nothing is wrong with it, the next one of its form takes the fast path.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from hotgraph_server.batching.request import QueueHints, hints_of
@@ -18,7 +18,6 @@ from hotgraph_server.protocols.template_cache import KnownTemplates
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, Span
-from hotgraph_server.transport.service import Reply
 
 
 class Meant(Protocol):
@@ -55,16 +54,14 @@ class FastPath(Generic[Asked]):
     def __init__(self) -> None:
         self._templates: KnownTemplates[Asked] = KnownTemplates()
 
-    def __call__(self, message: Message, reply: Reply) -> None:
-        """Read the message and queue its call.
-
-        Raises:
-            CallError: it cannot be answered, and why; the reply is not used then.
-        """
-        raise NotImplementedError
-
     def _remember(
-        self, message: Message, asked: Asked, version: Version, inputs: Sequence[Array], spans: Spans
+        self,
+        message: Message,
+        asked: Asked,
+        version: Version,
+        inputs: Sequence[Array],
+        spans: Spans,
+        about: Hashable = None,
     ) -> None:
         """Learn what messages of this form mean, if it is time for that.
 
@@ -74,6 +71,7 @@ class FastPath(Generic[Asked]):
             version: that of `asked`.
             inputs: its tensors, in the order of the signature's inputs.
             spans: called only if the answer is wanted.
+            about: see Template.
         """
         if not self._templates.wants_more():
             return
@@ -93,5 +91,6 @@ class FastPath(Generic[Asked]):
                 [places.get(spec.alias) for spec in signature.inputs],
                 text,
                 given=list(signature.defaults.values()),
+                about=about,
             )
         )

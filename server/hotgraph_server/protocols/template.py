@@ -22,16 +22,17 @@ A message of the same length with the same literals means the same, and its arra
    protobuf reads a typed float field, a signalling NaN becomes a quiet one; here it stays as it was sent,
    as in raw contents.)
 
-What depends on something else than the message, such as which version is live, is no part of a template's
-meaning; the fast path asks for it with each call. A caller who sends strange bytes can only teach what
-such strange bytes mean: a template says nothing about a message with other literals.
+What is said of a message elsewhere, as in the path of a request over HTTP, is what it is *about*: a template
+is for messages about the same. What depends on something else still, such as which version is live, is no
+part of a template's meaning; the fast path asks for it with each call. A caller who sends strange bytes can
+only teach what such strange bytes mean: a template says nothing about a message with other literals.
 
 No tensor's bytes are copied here, those of booleans excepted; arrays keep their message alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -86,12 +87,13 @@ class Template(Generic[Meaning]):
 
     Attributes:
         length: of the messages, in bytes.
+        about: what is said of them elsewhere and means something; of gRPC's nothing is.
         literals: what is the same in all of them, and where.
         meaning: what the protocol made of the literals.
         used: has a message fitted since this was last False?
     """
 
-    __slots__ = ("_sources", "_text", "_views", "length", "literals", "meaning", "used")
+    __slots__ = ("_sources", "_text", "_views", "about", "length", "literals", "meaning", "used")
 
     def __init__(
         self,
@@ -100,8 +102,10 @@ class Template(Generic[Meaning]):
         sources: Sequence[_View | _Booleans | _Constant],
         text: Span | None,
         meaning: Meaning,
+        about: Hashable = None,
     ) -> None:
         self.length = length
+        self.about = about
         self.literals = literals
         self.meaning = meaning
         self.used = False
@@ -148,6 +152,7 @@ def learn(
     text: Span | None = None,
     *,
     given: Sequence[Array] = (),
+    about: Hashable = None,
 ) -> Template[Meaning] | None:
     """The template of a message that was read by the full path; None where none is worth having.
 
@@ -157,6 +162,7 @@ def learn(
             hold exactly the array's bytes is taken for None.
         text: where the one string lies that differs from message to message.
         given: those of `arrays` that come from elsewhere and live anyway, whatever their size.
+        about: see Template.
     """
     # By identity: comparing arrays compares their elements.
     lives = {id(array) for array in given}
@@ -191,7 +197,7 @@ def learn(
         if cut.at > at:
             literals.append((bytes(message[at : cut.at]), at))
         at = cut.end
-    return Template(len(message), tuple(literals), sources, text, meaning)
+    return Template(len(message), tuple(literals), sources, text, meaning, about)
 
 
 def _source(message: Message, array: Array, span: Span) -> _View | _Booleans | None:

@@ -4,8 +4,8 @@ Guarantees:
 
 * `find` takes no lock: it reads one dict entry, whose value is a tuple that is never changed, and the
   interpreter makes both atomic. Any number of threads may call it.
-* At most MAX_TEMPLATES are kept, at most MAX_OF_A_LENGTH of which have the same length; each holds a few
-  kilobytes at most (template.py). So all of them together stay below 2 MiB.
+* At most MAX_TEMPLATES are kept, at most MAX_OF_A_LENGTH of which are for messages of the same length about
+  the same; each holds a few kilobytes at most (template.py). So all of them together stay below 2 MiB.
 * Learning costs as much again as reading the message, so it pays only where such messages come again.
   Whenever it did not (nothing to learn, a template that left unused, no room), twice as many messages as
   before pass before the next try, up to _MAX_PAUSE; the first use of a template ends the pause.
@@ -16,7 +16,7 @@ Guarantees:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from hotgraph_server.protocols.template import Template
@@ -32,10 +32,10 @@ _MAX_PAUSE = 256
 
 
 class KnownTemplates(Generic[Meaning]):
-    """By length of message."""
+    """By length of message, and what it is about."""
 
     def __init__(self) -> None:
-        self._by_length: dict[int, tuple[Template[Meaning], ...]] = {}
+        self._by_length: dict[tuple[int, Hashable], tuple[Template[Meaning], ...]] = {}
         self._learning = threading.Lock()
         # In the order in which they were learned; under the lock, as are the two below.
         self._all: dict[Template[Meaning], None] = {}
@@ -45,9 +45,13 @@ class KnownTemplates(Generic[Meaning]):
     def __len__(self) -> int:
         return len(self._all)
 
-    def find(self, message: Message) -> Template[Meaning] | None:
-        """The template that a message fits, if there is one."""
-        for template in self._by_length.get(len(message), ()):
+    def find(self, message: Message, about: Hashable = None) -> Template[Meaning] | None:
+        """The template that a message fits, if there is one.
+
+        Args:
+            about: see Template.
+        """
+        for template in self._by_length.get((len(message), about), ()):
             if template.fits(message):
                 if not template.used:
                     template.used = True
@@ -73,17 +77,18 @@ class KnownTemplates(Generic[Meaning]):
             if template is None:
                 self._waste()
                 return
-            of_length = self._by_length.get(template.length, ())
+            form = (template.length, template.about)
+            of_length = self._by_length.get(form, ())
             for former in of_length:
                 if former.literals == template.literals:
                     self._remove(former)
-            if len(self._by_length.get(template.length, ())) >= MAX_OF_A_LENGTH:
+            if len(self._by_length.get(form, ())) >= MAX_OF_A_LENGTH:
                 self._make_room(of_length)
             elif len(self._all) >= MAX_TEMPLATES:
                 self._make_room(self._all)
-            of_length = self._by_length.get(template.length, ())
+            of_length = self._by_length.get(form, ())
             if len(of_length) < MAX_OF_A_LENGTH and len(self._all) < MAX_TEMPLATES:
-                self._by_length[template.length] = (*of_length, template)
+                self._by_length[form] = (*of_length, template)
                 self._all[template] = None
 
     def _make_room(self, among: Iterable[Template[Meaning]]) -> None:
@@ -100,11 +105,12 @@ class KnownTemplates(Generic[Meaning]):
     def _remove(self, template: Template[Meaning]) -> None:
         assert self._learning.locked()
         del self._all[template]
-        left = tuple(other for other in self._by_length[template.length] if other is not template)
+        form = (template.length, template.about)
+        left = tuple(other for other in self._by_length[form] if other is not template)
         if left:
-            self._by_length[template.length] = left
+            self._by_length[form] = left
         else:
-            del self._by_length[template.length]
+            del self._by_length[form]
 
     def _waste(self) -> None:
         assert self._learning.locked()

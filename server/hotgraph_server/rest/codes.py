@@ -6,6 +6,7 @@ import grpc
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.rest.json.text import write
+from hotgraph_server.transport.http import HttpError
 
 _Code = grpc.StatusCode
 
@@ -34,7 +35,7 @@ HTTP = {
 
 def http_code(error: CallError) -> int:
     """The HTTP status of an error."""
-    return HTTP[error.status]
+    return error.http_status if isinstance(error, HttpError) else HTTP[error.status]
 
 
 def error_body(text: str) -> bytes:

@@ -94,9 +94,13 @@ class AdminSettings:
 
 @dataclass(frozen=True)
 class RestSettings:
-    """TensorFlow Serving's REST, on the same address as calls; owned by rest/."""
+    """TensorFlow Serving's REST and what else is HTTP, on the same address as calls; owned by rest/."""
 
-    rest_port: int = setting(0, "HTTP port for TensorFlow Serving's REST API; 0: none")
+    rest_port: int = setting(
+        8502,
+        "HTTP port for TensorFlow Serving's REST API (/v1) and the Open Inference Protocol (/v2); 0: none, as"
+        " where it is not given and TLS, a Unix socket alone or restricted protocols guard calls over gRPC",
+    )
     rest_timeout_ms: int = setting(
         30_000,
         "time that a REST call has for its answer, milliseconds after its arrival; 0: no limit",
@@ -120,6 +124,9 @@ class RestSettings:
     rest_cors: bool = setting(False, "let web pages from anywhere call the REST port", flag=False)
     rest_max_body_mb: int = setting(
         256, "largest REST request that is taken, MiB after decompression", flag=False
+    )
+    rest_clear_text: bool = setting(
+        False, "no TLS on the REST port though the data port has it, as in TensorFlow Serving", flag=False
     )
     prometheus: bool = setting(False, "show Prometheus' figures on the REST port too", flag=False)
     prometheus_path: str = setting(

@@ -75,6 +75,10 @@ class HttpReply(Reply, Protocol):
     request: Request
     json_bytes_out: int
 
+    def aside(self, make: Callable[[], Any]) -> None:
+        """Finish with what `make` returns or raises, which may take long: it is called in a thread that keeps
+        no other call waiting."""
+
 
 class Endpoint(NamedTuple):
     """What is done with a request.
@@ -113,13 +117,19 @@ class Api(Protocol):
         """What every answer to such a request says, errors too."""
 
     def apart(
-        self, job: Callable[[], None], nbytes: int, caller: str, deadline: float
-    ) -> Callable[[], None] | None:
+        self,
+        job: Callable[[], None],
+        failed: Callable[[Exception], None],
+        nbytes: int,
+        caller: str,
+        deadline: float,
+    ) -> Callable[[], object] | None:
         """Have a job done that reads or writes so much JSON that no thread of this process should. Returns
         what takes that back; None: there is no other place for it, and a thread of this process has to.
 
         Args:
             job: raises nothing.
+            failed: is called in its place where it cannot be done.
             caller: whose it is: those of much come after others.
             deadline: monotonic seconds; later it is called only to find that out.
 

@@ -30,11 +30,14 @@ _EVERYWHERE, _EVERYWHERE_V6, _THIS_MACHINE = "0.0.0.0", "::", "localhost"
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
-def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
+def listen(host: str, port: int, flag: str = "") -> tuple[list[socket.socket], int]:
     """Listen on every address that `host` stands for, all on one port. Returns the sockets and the port.
 
     An address of a name that the machine does not have after all is passed over if there are others: most
     machines without version six still call ``::1`` localhost.
+
+    Args:
+        flag: that errors shall name, of a port beside the one for calls.
 
     Raises:
         StartError: no address can be had, or one is in use.
@@ -50,7 +53,8 @@ def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
                     raise
         return _listen_on_all(addresses, port)
     except OSError as error:
-        raise StartError(f"cannot listen on {written(host)}:{port}: {_reason(error)}") from error
+        which = f"{flag} {port}: " if flag else ""
+        raise StartError(f"{which}cannot listen on {written(host)}:{port}: {_reason(error)}") from error
 
 
 class SocketFile:

@@ -1,25 +1,31 @@
-"""The transport as a whole: one port for every service, health and reflection, and its life to the end."""
+"""The transport as a whole: a port for every service, health and reflection, one for HTTP, and their life.
+
+On the fast lane one thread serves both ports, and both speak both: what comes first on a connection tells.
+"""
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
-from hotgraph_server.settings import ListenSettings
+from hotgraph_server.settings import ListenSettings, RestSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
+from hotgraph_server.transport.http import Api
+from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
-from hotgraph_server.transport.sockets.acceptor import Listener, nothing
+from hotgraph_server.transport.sockets.acceptor import Door
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
 from hotgraph_server.transport.tls import server_context
@@ -59,12 +65,27 @@ class Transport(Protocol):
         """Cancel what is open, and end; a warning says if that takes longer than `timeout_s` seconds."""
 
 
-class GrpcServer:
+class HttpPort(NamedTuple):
+    """The port for HTTP.
+
+    Attributes:
+        settings: of it.
+        api: what is answered there.
+        shared: listen already, for other processes as well; None: the port is bound here.
+    """
+
+    settings: RestSettings
+    api: Api
+    shared: Sequence[socket.socket] | None = None
+
+
+class CallServer:
     """Binds at once, so that a port in use is known before anything is loaded; answers after `start`, and
     everything after `open`: a caller that connects while models load is told so, and not left waiting.
 
     Attributes:
         address: ``HOST:PORT`` as bound; ``unix:PATH`` where a Unix socket is all there is.
+        http_address: ``HOST:PORT`` of the port for HTTP, as bound; None: there is none.
         health: what the health service says; not serving until told.
 
     Raises:
@@ -79,6 +100,7 @@ class GrpcServer:
         inflight: Inflight | None = None,
         leadership: Leadership | None = None,
         handed_over: HandedOver | None = None,
+        http: HttpPort | None = None,
     ) -> None:
         """
         Args:
@@ -87,6 +109,7 @@ class GrpcServer:
             leadership: of the threads that read calls; None: one of its own.
             handed_over: connections that come in place of those of ports; None: ports are bound. Takes the
                 fast lane.
+            http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
         """
         self._handed_over = handed_over
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -94,49 +117,67 @@ class GrpcServer:
         self._calls = OpenCalls()
         services = [*services, self.health.service]
         services += reflection_services(services)
-        self._transport: Transport
-        if not settings.fast_lane:
-            self._transport = GrpcioServer(settings, services, self._calls, admit)
-        else:
-            self._transport = _BoundHttp2Server(
-                settings, services, self._calls, inflight, admit, leadership, handed_over
+        self._transports: list[Transport] = []
+        if settings.fast_lane or http is not None:
+            on_lane = settings.fast_lane
+            self._sockets = _BoundSocketServer(
+                settings,
+                services if on_lane else [],
+                self._calls,
+                inflight,
+                admit,
+                leadership if on_lane else None,
+                handed_over,
+                http,
             )
+            self._transports.append(self._sockets)
+        if not settings.fast_lane:
+            try:
+                self._transports.append(GrpcioServer(settings, services, self._calls, admit))
+            except BaseException:
+                for transport in self._transports:
+                    transport.stop(0)
+                raise
+        self.http_address = (
+            f"{written(settings.host)}:{self._sockets.http_port}" if http is not None else None
+        )
         self.address = (
             f"unix:{settings.socket_path}"
             if settings.socket_only
-            else f"{written(settings.host)}:{self._transport.port}"
+            else f"{written(settings.host)}:{self._transports[-1].port}"
         )
 
     def start(self, refusal: CallError | None = None) -> None:
         """Answer calls; see Transport."""
-        self._transport.start(refusal)
+        for transport in self._transports:
+            transport.start(refusal)
 
     def open(self) -> None:
         """Answer every call that comes from now on."""
-        self._transport.open()
+        for transport in self._transports:
+            transport.open()
 
     def leave(self, timeout_s: float) -> None:
         """Ask all callers to go elsewhere, where others answer in place of this server, and answer what comes
-        from them until they have gone: so no call fails. Of connections that are handed over; `stop` follows.
+        from them until they have gone: so no call fails. `stop` follows.
 
         Args:
             timeout_s: for them to go, seconds. Who has streams open, or does not heed it, stays.
         """
-        assert self._handed_over is not None, "who is at the port has nowhere else to go"
         deadline = time.monotonic() + timeout_s
-        self._handed_over.wait_for_the_last(min(timeout_s, _TAKING_S))
+        if self._handed_over is not None:
+            self._handed_over.wait_for_the_last(min(timeout_s, _TAKING_S))
         while True:
             # Again and again, for those that had not begun to speak: they cannot be asked before.
-            self._transport.close_port()
+            self._close_ports()
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or self._handed_over.wait_until_none(min(left_s, _ASKING_S)):
+            if left_s <= 0 or self._sockets.wait_until_none(min(left_s, _ASKING_S)):
                 return
 
     def shed(self, connections: int) -> None:
         """Ask the callers of so many connections that were handed over to go elsewhere with their next calls:
         others have less to do."""
-        assert isinstance(self._transport, _BoundHttp2Server)
-        self._transport.shed(connections)
+        self._sockets.shed(connections)
 
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, let those taken finish, and close the port.
@@ -148,19 +189,29 @@ class GrpcServer:
         # For a moment new calls are still taken, to be refused: who finds the port closed, or his connection
         # going, can see it as CANCELLED, which no client retries. Before health says so: who hears it shall
         # find no call taken any more.
-        self._transport.refuse(Draining("this server"))
+        for transport in self._transports:
+            transport.refuse(Draining("this server"))
         self.health.drain()
         answered = self._calls.wait_until_none(min(timeout_s, _REFUSING_S))
         # Then the port is closed and callers are told to go elsewhere, while long calls go on.
-        self._transport.close_port()
+        self._close_ports()
         answered = answered or self._calls.wait_until_none(max(deadline - time.monotonic(), 0.0))
         # Open are now streams only, or calls whose time is up.
-        self._transport.stop(_CANCELLING_S)
+        for transport in self._transports:
+            transport.stop(_CANCELLING_S)
         return answered
 
+    def _close_ports(self) -> None:
+        for transport in self._transports:
+            transport.close_port()
 
-class _BoundHttp2Server(SocketServer):
-    """The HTTP/2 server with what it owns here: its sockets, and threads to decode and to compress in."""
+
+class _BoundSocketServer(SocketServer):
+    """The server of sockets with what it owns here: its sockets, and threads to decode and to compress in.
+
+    Attributes:
+        port, http_port: as bound; 0: there is none.
+    """
 
     def __init__(
         self,
@@ -171,17 +222,18 @@ class _BoundHttp2Server(SocketServer):
         admit: Admit | None,
         leadership: Leadership | None,
         handed_over: HandedOver | None,
+        http: HttpPort | None,
     ) -> None:
-        tls = server_context(settings)
+        self._handed_over = handed_over
         self._file: SocketFile | None = None
-        self.port = settings.port
-        sockets: Sequence[Listener] = [handed_over] if handed_over is not None else self._listen(settings)
+        self.port, self.http_port = settings.port, 0
+        doors = self._doors(settings, http)
         self._decoders = ThreadPool(_DECODING_THREADS, "decoding")
         self._deflaters = ThreadPool(_DEFLATING_THREADS, "deflating")
+        self._json_threads = ThreadPool(http.settings.rest_threads if http is not None else 1, "REST JSON")
         super().__init__(
-            sockets,
+            doors,
             services,
-            tls,
             max_calls=settings.max_calls,
             max_message_bytes=settings.max_message_mb * 2**20,
             inflight=inflight,
@@ -190,7 +242,7 @@ class _BoundHttp2Server(SocketServer):
             open_calls=calls,
             admit=admit,
             leadership=leadership,
-            closed=handed_over.closed if handed_over is not None else nothing,
+            http=None if http is None else self._http_of(http),
         )
         if settings.compress_answers != "off":
             level, least_bytes = LEVELS[settings.compress_answers], settings.compress_min_bytes
@@ -202,12 +254,62 @@ class _BoundHttp2Server(SocketServer):
             self.connections.go_away(connections)
         self.wake()
 
+    def wait_until_none(self, timeout_s: float) -> bool:
+        """Wait until no connection is open. Returns whether that came in time."""
+        if self._handed_over is not None and not self._handed_over.wait_until_none(timeout_s):
+            return False
+        with self.connections_lock:
+            left = bool(self.connections.sockets)
+        if left:
+            time.sleep(timeout_s)
+        return not left
+
+    def _http_of(self, http: HttpPort) -> Http:
+        settings = http.settings
+        return Http(
+            http.api,
+            self._json_threads.submit,
+            settings.rest_timeout_ms / 1e3 or math.inf,
+            settings.rest_body_s or math.inf,
+        )
+
+    def _doors(self, settings: ListenSettings, http: HttpPort | None) -> list[Door]:
+        """Raises StartError; nothing is left listening."""
+        tls = server_context(settings, ("h2",) if http is None else ("h2", "http/1.1"))
+        doors: list[Door] = []
+        if self._handed_over is not None:
+            doors.append(Door(self._handed_over, tls, closed=self._handed_over.closed))
+        elif settings.fast_lane:
+            doors += [Door(one, tls) for one in self._listen(settings)]
+        if http is None:
+            return doors
+        try:
+            sockets = self._listen_for_http(settings, http)
+        except StartError:
+            self._remove_file()
+            for door in doors:
+                door.listener.close()
+            raise
+        # Where one port demands TLS, nothing of it may be had in clear text by way of the other.
+        in_clear = tls is not None and http.settings.rest_clear_text
+        grpc = settings.fast_lane and not in_clear
+        return doors + [Door(one, None if in_clear else tls, grpc) for one in sockets]
+
+    def _listen_for_http(self, settings: ListenSettings, http: HttpPort) -> Sequence[socket.socket]:
+        self.http_port = http.settings.rest_port
+        if http.shared is not None:
+            return http.shared
+        sockets, self.http_port = listen(settings.host, http.settings.rest_port, "rest-port")
+        return sockets
+
     def _listen(self, settings: ListenSettings) -> list[socket.socket]:
         self._file = SocketFile(settings.socket_path) if settings.socket_path else None
         try:
             sockets, self.port = ([], 0) if settings.socket_only else listen(settings.host, settings.port)
         except StartError:
-            self._remove_file(close=True)
+            if self._file is not None:
+                self._file.sock.close()
+            self._remove_file()
             raise
         return sockets if self._file is None else [*sockets, self._file.sock]
 
@@ -218,11 +320,9 @@ class _BoundHttp2Server(SocketServer):
     def stop(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         super().stop(timeout_s)
-        stop([self._decoders, self._deflaters], deadline)
+        stop([self._decoders, self._deflaters, self._json_threads], deadline)
         self._remove_file()
 
-    def _remove_file(self, *, close: bool = False) -> None:
+    def _remove_file(self) -> None:
         if self._file is not None:
-            if close:
-                self._file.sock.close()
             self._file.remove()

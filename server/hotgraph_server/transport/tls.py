@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from hotgraph_server.settings import ListenSettings
 _PEM = "-----BEGIN "
 
 
-def server_context(settings: ListenSettings) -> ssl.SSLContext | None:
+def server_context(settings: ListenSettings, protocols: Sequence[str] = ("h2",)) -> ssl.SSLContext | None:
     """What Python's TLS needs for the settings; None: no TLS.
+
+    Args:
+        protocols: that are spoken, as ALPN calls them.
 
     Raises:
         SettingsError: a file cannot be read.
@@ -37,7 +40,7 @@ def server_context(settings: ListenSettings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # HTTP/2 forbids it (RFC 9113, section 9.2.1).
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(list(protocols))
     try:
         with _file(settings.tls_cert) as cert_file, _file(settings.tls_key) as key_file:
             # Without a word of ours an encrypted key's would be asked for on the terminal.

@@ -62,9 +62,18 @@ def test_every_mark_that_comes_from_runs_is_on_the_agenda() -> None:
 
 
 def test_quick_run_has_the_marks_that_a_change_of_the_server_moves() -> None:
-    entries = agenda.quick(("hotgraph", "triton", "echo", *VARIANTS), MODEL_NAMES, 1, None)
+    entries = agenda.quick((*parse(["--quick"]).rivals, *VARIANTS), MODEL_NAMES, 1, None)
     others = ("mosec", "public API", "MobileNetV2", "memory", "Predict", "start-up")
     assert all(any(other in mark for other in others) for mark in silent(entries))
+
+
+def test_rivals_over_http_are_measured_beside_those_that_their_marks_name() -> None:
+    for flag in ("--marks", "--quick"):
+        entries = [entry for entry in parse([flag]).agenda if set(entry.rivals) & set(agenda.OVER_HTTP)]
+        assert {entry.rivals for entry in entries} == {
+            ("hotgraph-http", "triton-http"),
+            ("hotgraph-json", "triton-json"),
+        }
 
 
 def test_variants_are_measured_where_they_can_differ() -> None:
@@ -77,7 +86,7 @@ def test_variants_are_measured_where_they_can_differ() -> None:
     assert {cell.model for cell in places[commit]} == {"softmax", "mlp", "identity"}
 
 
-def test_marks_fit_into_half_an_hour_and_the_quick_ones_into_ten_minutes() -> None:
+def test_marks_fit_into_half_an_hour_and_the_quick_ones_into_twelve_minutes() -> None:
     assert agenda.expected_s(parse(["--marks"]).agenda) < 24 * 60
     # Servers have to start, and perf_analyzer and overload want their four minutes.
-    assert agenda.expected_s(parse(["--quick"]).agenda) < 6.5 * 60
+    assert agenda.expected_s(parse(["--quick"]).agenda) < 8 * 60

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from bench.calls import compare
-from bench.protocols import JSON, PREDICT, RAW, V2, BadAnswer, grpc_frame, v2_response
+from bench.protocols import (
+    JSON,
+    PREDICT,
+    RAW,
+    V2,
+    V2_BINARY,
+    V2_JSON,
+    BadAnswer,
+    Protocol,
+    grpc_frame,
+    v2_response,
+)
 from hotgraph_protos.open_inference import ModelInferRequest, ModelInferResponse
 from hotgraph_server.protocols.tfs import decode
 
@@ -54,6 +65,68 @@ def test_json_body_gives_the_same_floats_back() -> None:
 def test_json_answer_is_read_with_and_without_its_name(form: str) -> None:
     answer = JSON.decode((form % ROWS.tolist()).encode(), ROWS.shape)
     np.testing.assert_array_equal(answer, ROWS)
+
+
+def test_binary_body_is_json_of_the_length_that_a_header_tells_and_the_array() -> None:
+    body = V2_BINARY.body("m", ROWS)
+    name, _, length = V2_BINARY.headers_of("m", ROWS)[-1].partition(": ")
+    assert name == "inference-header-content-length"
+    head = json.loads(body[: int(length)])
+    assert body[int(length) :] == ROWS.tobytes()
+    assert head["inputs"] == [
+        {"name": "inputs", "shape": [2, 3], "datatype": "FP32", "parameters": {"binary_data_size": 24}}
+    ]
+    assert head["outputs"] == [{"name": "outputs", "parameters": {"binary_data": True}}]
+
+
+def test_other_bodies_need_no_such_header() -> None:
+    for protocol in (V2, V2_JSON, JSON):
+        assert protocol.headers_of("m", ROWS) == protocol.headers
+
+
+def test_model_is_in_the_path_of_http_alone() -> None:
+    assert V2_BINARY.path_of("m") == V2_JSON.path_of("m") == "/v2/models/m/infer"
+    assert V2.path_of("m") == "/inference.GRPCInferenceService/ModelInfer"
+
+
+def v2_answer(**more: object) -> bytes:
+    output = {"name": "outputs", "datatype": "FP32", "shape": [2, 3], **more}
+    return json.dumps({"model_name": "m", "model_version": "1", "outputs": [output]}).encode()
+
+
+def test_binary_answer_is_what_lies_behind_its_json() -> None:
+    body = v2_answer(parameters={"binary_data_size": 24}) + ROWS.tobytes()
+    np.testing.assert_array_equal(V2_BINARY.decode(body, ROWS.shape), ROWS)
+
+
+def test_json_answer_where_bytes_were_asked_for_is_refused() -> None:
+    body = v2_answer(data=ROWS.ravel().tolist())
+    with pytest.raises((BadAnswer, ValueError)):
+        V2_BINARY.decode(body, ROWS.shape)
+    with pytest.raises(BadAnswer, match="in place of 24 bytes"):
+        V2_BINARY.decode(body + ROWS.tobytes(), ROWS.shape)
+
+
+def test_v2_json_body_gives_the_same_floats_back() -> None:
+    given = json.loads(V2_JSON.body("m", ROWS))["inputs"][0]
+    assert {**given, "data": None} == {"name": "inputs", "shape": [2, 3], "datatype": "FP32", "data": None}
+    np.testing.assert_array_equal(np.array(given["data"], np.float32), ROWS.ravel())
+
+
+@pytest.mark.parametrize("data", [ROWS.tolist(), ROWS.ravel().tolist()])
+def test_v2_json_answer_is_read_flat_and_nested(data: object) -> None:
+    np.testing.assert_array_equal(V2_JSON.decode(v2_answer(data=data), ROWS.shape), ROWS)
+
+
+@pytest.mark.parametrize("protocol", [V2_BINARY, V2_JSON])
+@pytest.mark.parametrize("wrong", [{"name": "other"}, {"datatype": "FP64"}])
+def test_v2_answer_over_http_with_another_output_is_refused(
+    protocol: Protocol, wrong: dict[str, str]
+) -> None:
+    binary = protocol is V2_BINARY
+    more = {"parameters": {"binary_data_size": 24}} if binary else {"data": ROWS.tolist()}
+    with pytest.raises(BadAnswer, match="outputs"):
+        protocol.decode(v2_answer(**{**more, **wrong}) + ROWS.tobytes() * binary, ROWS.shape)
 
 
 def test_raw_answer_of_another_length_is_refused() -> None:

@@ -79,6 +79,27 @@ def test_marks_that_were_missed_say_so(results: Results) -> None:
     assert "2 of the 4 marks are met" in text.replace("\n", " ")
 
 
+def test_calls_over_http_have_a_table_of_their_own(results: Results) -> None:
+    assert "### Over HTTP" not in readme.section(Measured(results, None))
+    alone, images = Cell("softmax", 1, 1), Cell("mobilenet", 1, 1)
+    results.runs += [
+        Run("hotgraph-http", TINY, 0, calls_per_s=6000, p50_ms=20),
+        Run("triton-http", TINY, 0, calls_per_s=3000, p50_ms=40),
+        Run("hotgraph-http", alone, 0, calls_per_s=2000, p50_ms=0.5),
+        Run("hotgraph-http", images, 0, calls_per_s=77, p50_ms=13),
+    ]
+    text = readme.section(Measured(results, None))
+    calls, _, http = text.partition("### Over HTTP")
+    assert "| hotgraph, HTTP | 2 000 (0.5) | 6 000 (20) |" in http
+    assert "| Triton 2.51, HTTP | - | 3 000 (40) |" in http
+    assert "| hotgraph | - | 9 000 (10) |" in http
+    assert "hotgraph, HTTP" not in calls
+    assert "HTTP, calls/s | at least 1.5 | 2 | yes |" in calls
+    # The C++ echo speaks gRPC alone, and what is not of the table is not in it.
+    assert "echo" not in http
+    assert "77" not in text
+
+
 def test_overload_is_judged_by_goodput_lateness_and_stalls(overload: Overload, results: Results) -> None:
     text = readme.section(Measured(results, overload))
     assert "| goodput at 3 times the capacity / capacity | at least 0.9 | 0.9 | yes |" in text

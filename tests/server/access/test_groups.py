@@ -45,7 +45,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
         given.extend(services)
         raise StartError("that is all")
 
-    monkeypatch.setattr(server_module, "GrpcServer", bind)
+    monkeypatch.setattr(server_module, "CallServer", bind)
     settings = ServerSettings(
         (ModelSettings("m", Path("/unused")),),
         admin=AdminSettings(0),

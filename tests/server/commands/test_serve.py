@@ -21,6 +21,7 @@ from hotgraph_server.settings import (
     AdminSettings,
     BatchSettings,
     ListenSettings,
+    RestSettings,
     ServerSettings,
     SessionSettings,
     fields_of,
@@ -214,6 +215,32 @@ class TestPrecedence:
         config = write(tmp_path, "admin_port = 0")
         assert settings(parser, "--config", config).admin.admin_port == 0
         assert settings(parser, "--config", config, "--admin-port", "9").admin.admin_port == 9
+
+    def test_rest_port_is_8502_and_comes_from_file_or_flag(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        assert settings(parser).rest == RestSettings(rest_port=8502)
+        assert settings(parser, "--config", write(tmp_path, "")).rest == RestSettings(rest_port=8502)
+        config = write(tmp_path, "rest_port = 0")
+        assert settings(parser, "--config", config).rest.rest_port == 0
+        assert settings(parser, "--config", config, "--rest-port", "9").rest.rest_port == 9
+
+    @pytest.mark.parametrize(
+        "lock",
+        [
+            'tls_cert = "c"\ntls_key = "k"',
+            'socket_path = "s"\nsocket_only = true',
+            'grpc_restricted_protocol = ["inference:key=secret"]',
+        ],
+    )
+    def test_what_locks_grpc_alone_leaves_no_rest_port_open_that_nobody_asked_for(
+        self, lock: str, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        config = write(tmp_path, lock)
+        assert settings(parser, "--config", config).rest.rest_port == 0
+        assert settings(parser, "--config", config, "--rest-port", "8502").rest.rest_port == 8502
+        # Keys are asked for on every port.
+        assert settings(parser, "--auth", "rules.toml").rest.rest_port == 8502
 
     def test_flag_wins_even_where_it_says_the_default(
         self, parser: argparse.ArgumentParser, tmp_path: Path

@@ -32,7 +32,7 @@ from hotgraph_server.processes.member import Member
 from hotgraph_server.processes.pages import SharedPages
 from hotgraph_server.processes.supervisor import Supervisor
 from hotgraph_server.settings import ListenSettings, RestSettings
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import Reply, Service
 
 DRAIN_S = 20.0
@@ -57,7 +57,7 @@ def supervise(count: int, admin_port: int, file: Path) -> int:
 
     command = [sys.executable, "-m", __spec__.name, "{}", str(file)]
     listening = ListenSettings(port=0, drain_s=DRAIN_S)
-    return Supervisor(listening, RestSettings(), count, command, renew, say).run(admin)
+    return Supervisor(listening, RestSettings(rest_port=0), count, command, renew, say).run(admin)
 
 
 def serve(given: str, file: Path) -> int:
@@ -87,7 +87,7 @@ def serve(given: str, file: Path) -> int:
     member.stop_by(stop.request)
     member.pages_by(page)
     toys = Service("test.Toys", wrappers_pb2.DESCRIPTOR, hot={"Call": call})
-    server = GrpcServer(ListenSettings(drain_s=DRAIN_S), [toys], handed_over=member.connections)
+    server = CallServer(ListenSettings(drain_s=DRAIN_S), [toys], handed_over=member.connections)
     server.health.not_serving(["test.Toys"])
     server.start(NotReady("the toys are not there yet"))
     member.answering(server.health.of_all, lambda: None, server.shed)

@@ -17,14 +17,14 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import prediction, status
-from hotgraph_server.rest.app import Admit
+from hotgraph_server.rest.api import Admit, RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
-from hotgraph_server.rest.server import RestServer
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.server import CallServer, HttpPort
 
 from ..fakes import HANG_S, FakeGraph
 
@@ -90,6 +90,37 @@ class Statuses:
         raise NotImplementedError
 
 
+class RestServer:
+    """What a Server does with its REST port."""
+
+    def __init__(
+        self, listen: ListenSettings, settings: RestSettings, api: RestApi, inflight: Inflight | None
+    ) -> None:
+        self._api = api
+        self._calls = CallServer(listen, [], None, inflight, http=HttpPort(settings, api))
+        self._running = False
+
+    def start(self) -> None:
+        self._calls.start()
+        self._running = True
+
+    @property
+    def address(self) -> str:
+        assert self._calls.http_address is not None
+        return self._calls.http_address
+
+    def leave(self, timeout_s: float) -> None:
+        self._calls.leave(timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        if not self._running:
+            return True
+        self._running = False
+        answered = self._calls.stop(timeout_s)
+        self._api.close(HANG_S)
+        return answered
+
+
 @dataclass
 class Rest:
     """A REST port.
@@ -118,22 +149,17 @@ class Rest:
         self.port = free_port()
         # The settings' 0 means none; here it is the test that wants a free one.
         settings = RestSettings(**{**vars(self.settings), "rest_port": self.port})
-        listening = ListenSettings(port=0, max_calls=self.max_calls)
+        methods = Methods(
+            self.registry,
+            predicting,
+            models,
+            lambda: self.registry.table if self.listed is None else self.listed,
+            pool=JsonProcessPool(settings.rest_processes),
+            strict_shapes=self.strict_shapes,
+        )
+        api = RestApi(settings, methods, lambda: self.state, lambda: self.metrics(), self.admit)
         self.server = RestServer(
-            listening,
-            settings,
-            Methods(
-                self.registry,
-                predicting,
-                models,
-                lambda: self.registry.table if self.listed is None else self.listed,
-                pool=JsonProcessPool(settings.rest_processes),
-                strict_shapes=self.strict_shapes,
-            ),
-            lambda: self.state,
-            lambda: self.metrics(),
-            self.admit,
-            self.inflight,
+            ListenSettings(port=0, max_calls=self.max_calls), settings, api, self.inflight
         )
         self.server.start()
 

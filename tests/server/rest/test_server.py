@@ -58,17 +58,6 @@ def test_port_answers_before_there_are_models(rest: Rest) -> None:
     assert (answer.code, answer.error) == (503, "the models are loading")
 
 
-def test_answers_do_not_wait_for_acknowledgements(rest: Rest) -> None:
-    with contextlib.closing(rest.connect()) as connection:
-        ask(connection, "GET", "/v1/models/m")
-        running = rest.server._uvicorn
-        assert running is not None
-        (open_one,) = running.server_state.connections
-        assert open_one.transport is not None
-        accepted = open_one.transport.get_extra_info("socket")
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
 def test_who_leaves_is_answered_and_then_its_connection_is_closed(rest: Rest) -> None:
     graph = FakeGraph()
     rest.serve(graph)

@@ -285,6 +285,8 @@ def test_calls_and_admin_cannot_share_a_port() -> None:
 def test_rest_shares_no_port(port: int) -> None:
     with pytest.raises(SettingsError, match=rf"rest-port and (admin-)?port must differ, both are {port}"):
         ServerSettings((), rest=RestSettings(port))
+    with pytest.raises(SettingsError, match="rest-port and port must differ, both are 8502"):
+        ServerSettings((), ListenSettings(port=8502))
     assert ServerSettings((), ListenSettings(port=0), AdminSettings(0), RestSettings(0))
 
 

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
 
 # Nothing in these tests takes long; a test that waits this long has failed.
@@ -21,8 +21,8 @@ PATIENCE_S = 60.0
 # The servers that can carry calls, as the settings that choose them. Every test of hot calls runs on each.
 TRANSPORTS: dict[str, dict[str, Any]] = {"http2": {"fast_lane": True}, "grpcio": {"fast_lane": False}}
 
-Serve = Callable[..., GrpcServer]
-Connect = Callable[[GrpcServer], grpc.Channel]
+Serve = Callable[..., CallServer]
+Connect = Callable[[CallServer], grpc.Channel]
 
 
 class Toys:
@@ -104,11 +104,11 @@ def toys() -> Iterator[Toys]:
 def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
     """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
     `admit` at their door if that is."""
-    servers: list[GrpcServer] = []
+    servers: list[CallServer] = []
 
-    def start(*services: Service, admit: Admit | None = None, **listen: Any) -> GrpcServer:
+    def start(*services: Service, admit: Admit | None = None, **listen: Any) -> CallServer:
         settings = ListenSettings(**{"port": 0, **transport, **listen})
-        server = GrpcServer(settings, services or [toys.service], admit)
+        server = CallServer(settings, services or [toys.service], admit)
         servers.append(server)
         server.start()
         return server
@@ -121,7 +121,7 @@ def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def server(serve: Serve) -> GrpcServer:
+def server(serve: Serve) -> CallServer:
     """A server of the toys."""
     return serve()
 
@@ -131,7 +131,7 @@ def connect() -> Iterator[Connect]:
     """Opens channels to servers, without limits on messages."""
     channels: list[grpc.Channel] = []
 
-    def open_channel(server: GrpcServer) -> grpc.Channel:
+    def open_channel(server: CallServer) -> grpc.Channel:
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         channel = grpc.insecure_channel(server.address, options)
         channels.append(channel)
@@ -143,7 +143,7 @@ def connect() -> Iterator[Connect]:
 
 
 @pytest.fixture
-def channel(server: GrpcServer, connect: Connect) -> grpc.Channel:
+def channel(server: CallServer, connect: Connect) -> grpc.Channel:
     """A channel to `server`."""
     return connect(server)
 

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.health import Health
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from .conftest import PATIENCE_S, TRANSPORTS, Connect, Serve, Toys, hot
 
@@ -43,7 +43,7 @@ def test_nothing_is_healthy_before_it_is_said(channel: grpc.Channel) -> None:
 
 
 def test_names_and_the_server_as_a_whole_are_healthy_once_said(
-    server: GrpcServer, channel: grpc.Channel
+    server: CallServer, channel: grpc.Channel
 ) -> None:
     server.health.serving(["model", "test.Toys"])
     assert [check(channel, name) for name in ("", "model", "test.Toys")] == [SERVING] * 3
@@ -55,14 +55,14 @@ def test_unknown_name_is_not_found(channel: grpc.Channel) -> None:
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_after_draining_nothing_is_healthy_for_good(server: GrpcServer, channel: grpc.Channel) -> None:
+def test_after_draining_nothing_is_healthy_for_good(server: CallServer, channel: grpc.Channel) -> None:
     server.health.serving(["model"])
     server.health.drain()
     server.health.serving(["model"])
     assert [check(channel, name) for name in ("", "model")] == [NOT_SERVING] * 2
 
 
-def test_nothing_is_healthy_while_another_process_is_not(server: GrpcServer, channel: grpc.Channel) -> None:
+def test_nothing_is_healthy_while_another_process_is_not(server: CallServer, channel: grpc.Channel) -> None:
     health = server.health
     health.serving(["model"])
     watching = watch(channel, "model")
@@ -80,7 +80,7 @@ def test_nothing_is_healthy_while_another_process_is_not(server: GrpcServer, cha
     watching.cancel()
 
 
-def test_watcher_sees_it_come_and_go(server: GrpcServer, channel: grpc.Channel) -> None:
+def test_watcher_sees_it_come_and_go(server: CallServer, channel: grpc.Channel) -> None:
     watching = watch(channel, "model")
     assert next_status(watching) == SERVICE_UNKNOWN
     server.health.serving(["model"])
@@ -91,7 +91,7 @@ def test_watcher_sees_it_come_and_go(server: GrpcServer, channel: grpc.Channel) 
 
 
 def test_watcher_is_told_of_the_drain_when_the_server_stops(
-    server: GrpcServer, channel: grpc.Channel, toys: Toys
+    server: CallServer, channel: grpc.Channel, toys: Toys
 ) -> None:
     server.health.serving([])
     watching = watch(channel)
@@ -101,7 +101,7 @@ def test_watcher_is_told_of_the_drain_when_the_server_stops(
 
 
 def test_many_watchers_hold_up_neither_checks_nor_each_other(
-    server: GrpcServer, channel: grpc.Channel
+    server: CallServer, channel: grpc.Channel
 ) -> None:
     watchers = [watch(channel) for _ in range(20)]
     assert [next_status(watching) for watching in watchers] == [NOT_SERVING] * 20

@@ -12,7 +12,7 @@ import pytest
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.handed_over import HandedOver, hand_over
 from hotgraph_server.transport.listening import listen
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from .conftest import PATIENCE_S, Toys, hot
 
@@ -29,14 +29,14 @@ class Behind:
         self.given: list[int] = []
         (self._listener,), self.port = listen("127.0.0.1", 0)
         self._channels: list[socket.socket] = []
-        self._servers: list[GrpcServer] = []
+        self._servers: list[CallServer] = []
         self._thread = threading.Thread(target=self._accept)
 
-    def begin(self) -> GrpcServer:
+    def begin(self) -> CallServer:
         """Another server, which gets connections from now on."""
         channel, theirs = socket.socketpair()
         theirs.setblocking(False)
-        server = GrpcServer(ListenSettings(), [self._toys.service], handed_over=HandedOver(theirs))
+        server = CallServer(ListenSettings(), [self._toys.service], handed_over=HandedOver(theirs))
         server.start()
         self._servers.append(server)
         self.given.append(0)
@@ -45,7 +45,7 @@ class Behind:
             self._thread.start()
         return server
 
-    def end_of(self, server: GrpcServer) -> None:
+    def end_of(self, server: CallServer) -> None:
         """It gets no connection any more."""
         self._channels[self._servers.index(server)].shutdown(socket.SHUT_WR)
 

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from hotgraph_server.errors import NotReady, StartError
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import (
     LARGE_MESSAGE,
     OpenStream,
@@ -42,26 +42,26 @@ class TestAddress:
         assert hot(connect(server), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
 
     def test_port_in_use_is_told_with_the_address(
-        self, server: GrpcServer, transport: dict[str, Any], toys: Toys
+        self, server: CallServer, transport: dict[str, Any], toys: Toys
     ) -> None:
         port = int(server.address.rpartition(":")[2])
         with pytest.raises(StartError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is in use"):
-            GrpcServer(ListenSettings(port=port, **transport), [toys.service])
+            CallServer(ListenSettings(port=port, **transport), [toys.service])
 
     @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::2"])
     def test_address_that_is_not_this_machines_is_told(
         self, host: str, transport: dict[str, Any], toys: Toys
     ) -> None:
         with pytest.raises(StartError, match=r"cannot listen on .*the address is not this machine's"):
-            GrpcServer(ListenSettings(host=host, port=0, **transport), [toys.service])
+            CallServer(ListenSettings(host=host, port=0, **transport), [toys.service])
 
-    def test_port_is_free_again_after_the_stop(self, server: GrpcServer, serve: Serve) -> None:
+    def test_port_is_free_again_after_the_stop(self, server: CallServer, serve: Serve) -> None:
         port = int(server.address.rpartition(":")[2])
         server.stop(PATIENCE_S)
         assert serve(port=port).address == server.address
 
     def test_calls_are_answered_only_after_the_start(self, transport: dict[str, Any], toys: Toys) -> None:
-        server = GrpcServer(ListenSettings(port=0, **transport), [toys.service])
+        server = CallServer(ListenSettings(port=0, **transport), [toys.service])
         with grpc.insecure_channel(server.address) as channel:
             call = hot(channel, "Echo").future(b"early", wait_for_ready=True, timeout=PATIENCE_S)
             assert not call.done()
@@ -95,21 +95,21 @@ class TestOpening:
         )
 
     @pytest.fixture
-    def loading(self, transport: dict[str, Any], watched: Service) -> Iterator[GrpcServer]:
-        server = GrpcServer(ListenSettings(port=0, **transport), [watched])
+    def loading(self, transport: dict[str, Any], watched: Service) -> Iterator[CallServer]:
+        server = CallServer(ListenSettings(port=0, **transport), [watched])
         server.start(self.REFUSAL)
         yield server
         server.stop(0)
 
     @pytest.mark.parametrize("method", ["Echo", "Plain"])
     def test_calls_are_refused_at_once_with_the_reason(
-        self, loading: GrpcServer, connect: Connect, method: str
+        self, loading: CallServer, connect: Connect, method: str
     ) -> None:
         error = hot(connect(loading), method).future(b"", timeout=PATIENCE_S).exception()
         assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, str(self.REFUSAL))
 
     def test_streams_are_refused_before_they_say_anything(
-        self, loading: GrpcServer, connect: Connect
+        self, loading: CallServer, connect: Connect
     ) -> None:
         silent = threading.Event()
         chat: Any = connect(loading).stream_stream("/test.Toys/Chat")
@@ -126,17 +126,17 @@ class TestOpening:
             str(self.REFUSAL),
         )
 
-    def test_early_methods_are_answered(self, loading: GrpcServer, connect: Connect) -> None:
+    def test_early_methods_are_answered(self, loading: CallServer, connect: Connect) -> None:
         assert hot(connect(loading), "Early")(b"well", timeout=PATIENCE_S) == b"well"
 
     def test_method_that_is_not_there_is_unimplemented_as_ever(
-        self, loading: GrpcServer, connect: Connect
+        self, loading: CallServer, connect: Connect
     ) -> None:
         error = hot(connect(loading), "Nonesuch").future(b"", timeout=PATIENCE_S).exception()
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
     def test_health_is_not_serving_and_reflection_answers(
-        self, loading: GrpcServer, connect: Connect
+        self, loading: CallServer, connect: Connect
     ) -> None:
         channel = connect(loading)
         check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
@@ -146,7 +146,7 @@ class TestOpening:
         assert b"test.Toys" in next(reflect(iter((request,)), timeout=PATIENCE_S))
 
     def test_calls_on_the_same_connection_are_answered_once_it_is_open(
-        self, loading: GrpcServer, connect: Connect
+        self, loading: CallServer, connect: Connect
     ) -> None:
         channel = connect(loading)
         assert hot(channel, "Echo").future(b"", timeout=PATIENCE_S).exception() is not None
@@ -156,14 +156,14 @@ class TestOpening:
 
 
 class TestStop:
-    def test_idle_server_stops_at_once_and_well(self, server: GrpcServer) -> None:
+    def test_idle_server_stops_at_once_and_well(self, server: CallServer) -> None:
         assert server.stop(PATIENCE_S)
 
     def test_server_that_was_never_started_stops(self, transport: dict[str, Any], toys: Toys) -> None:
-        GrpcServer(ListenSettings(port=0, **transport), [toys.service]).stop(0)
+        CallServer(ListenSettings(port=0, **transport), [toys.service]).stop(0)
 
     def test_calls_inside_are_answered_and_new_ones_refused(
-        self, server: GrpcServer, channel: grpc.Channel, connect: Connect, toys: Toys
+        self, server: CallServer, channel: grpc.Channel, connect: Connect, toys: Toys
     ) -> None:
         inside = [hot(channel, "Hold").future(b"") for _ in range(3)]
         for _ in inside:
@@ -178,7 +178,7 @@ class TestStop:
         assert stopped.result() is True
 
     def test_calls_that_do_not_end_are_cancelled_after_the_limit(
-        self, server: GrpcServer, channel: grpc.Channel, toys: Toys
+        self, server: CallServer, channel: grpc.Channel, toys: Toys
     ) -> None:
         call = hot(channel, "Hold").future(b"")
         reply = toys.next_held()
@@ -194,14 +194,14 @@ class TestStop:
         assert gone.wait(PATIENCE_S)
         assert call.exception(PATIENCE_S).code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
 
-    def test_watchers_do_not_hold_up_the_stop(self, server: GrpcServer, channel: grpc.Channel) -> None:
+    def test_watchers_do_not_hold_up_the_stop(self, server: CallServer, channel: grpc.Channel) -> None:
         """A balancer watches for as long as the server lives; that is no call to wait for."""
         watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         next(watching)
         assert server.stop(PATIENCE_S)
         watching.cancel()
 
-    def test_stopping_twice_is_stopping_once(self, server: GrpcServer) -> None:
+    def test_stopping_twice_is_stopping_once(self, server: CallServer) -> None:
         assert server.stop(PATIENCE_S)
         server.stop(0)
 
@@ -230,7 +230,7 @@ class TestStop:
 class InThread:
     """A server's stop, under way."""
 
-    def __init__(self, server: GrpcServer, timeout_s: float) -> None:
+    def __init__(self, server: CallServer, timeout_s: float) -> None:
         self._result: bool | None = None
         self._thread = threading.Thread(target=self._stop, args=(server, timeout_s))
         self._thread.start()
@@ -239,7 +239,7 @@ class InThread:
         self._thread.join(PATIENCE_S)
         return self._result
 
-    def _stop(self, server: GrpcServer, timeout_s: float) -> None:
+    def _stop(self, server: CallServer, timeout_s: float) -> None:
         self._result = server.stop(timeout_s)
 
 

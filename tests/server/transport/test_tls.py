@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.tls import server_context, server_credentials
 
 from .conftest import PATIENCE_S, Serve, Toys, hot
@@ -50,7 +50,7 @@ def credentials(authority: trustme.CA, client: trustme.LeafCert | None = None) -
     )
 
 
-def echo(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bytes:
+def echo(server: CallServer, client: grpc.ChannelCredentials | None) -> bytes:
     channel = (
         grpc.insecure_channel(server.address)
         if client is None
@@ -61,7 +61,7 @@ def echo(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bytes:
         return answer
 
 
-def refused(server: GrpcServer, client: grpc.ChannelCredentials | None) -> bool:
+def refused(server: CallServer, client: grpc.ChannelCredentials | None) -> bool:
     with pytest.raises(grpc.RpcError) as raised:
         echo(server, client)
     return raised.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -129,7 +129,7 @@ def test_file_that_holds_no_certificate_or_key_is_a_start_error(
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("no PEM at all")
     with pytest.raises(StartError, match="certificate and key do not fit"):
-        GrpcServer(ListenSettings(port=0, **{**files, broken: str(nonsense)}), [toys.service])
+        CallServer(ListenSettings(port=0, **{**files, broken: str(nonsense)}), [toys.service])
 
 
 def test_key_of_another_certificate_is_a_start_error(
@@ -138,7 +138,7 @@ def test_key_of_another_certificate_is_a_start_error(
     other = tmp_path / "other.pem"
     other.write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())
     with pytest.raises(StartError, match="certificate and key do not fit"):
-        GrpcServer(ListenSettings(port=0, **{**files, "tls_key": str(other)}), [toys.service])
+        CallServer(ListenSettings(port=0, **{**files, "tls_key": str(other)}), [toys.service])
 
 
 @pytest.mark.parametrize("fast_lane", [True, False])
@@ -153,4 +153,4 @@ def test_key_with_a_password_is_a_start_error_and_no_question(
     )
     settings = ListenSettings(port=0, **{**files, "tls_key": str(encrypted)}, fast_lane=fast_lane)
     with pytest.raises(StartError, match="certificate and key do not fit"):
-        GrpcServer(settings, [toys.service])
+        CallServer(settings, [toys.service])

@@ -24,14 +24,14 @@ from hotgraph_server.errors import (
     Unauthenticated,
 )
 from hotgraph_server.transport.http2.messages import MessageReader, unpacked
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 from .http2.conftest import Caller
 from .http2.peer import prefixed
 
-CallByHand = Callable[[GrpcServer], Caller]
+CallByHand = Callable[[CallServer], Caller]
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -44,7 +44,7 @@ class TestAdmission:
         return []
 
     @pytest.fixture
-    def guarded(self, serve: Serve, toys: Toys, asked: list[str]) -> GrpcServer:
+    def guarded(self, serve: Serve, toys: Toys, asked: list[str]) -> CallServer:
         streams = Service(
             "test.Streams",
             wrappers_pb2.DESCRIPTOR,
@@ -61,7 +61,7 @@ class TestAdmission:
         return serve(toys.service, streams, admit=admit)
 
     def test_every_kind_of_method_asks(
-        self, guarded: GrpcServer, connect: Connect, toys: Toys, asked: list[str]
+        self, guarded: CallServer, connect: Connect, toys: Toys, asked: list[str]
     ) -> None:
         channel = connect(guarded)
         listen: Any = channel.stream_stream("/test.Streams/Listen")
@@ -85,7 +85,7 @@ class TestAdmission:
             assert asked == [path] * 3
             asked.clear()
 
-    def test_refused_call_need_not_send_its_message(self, guarded: GrpcServer, connect: Connect) -> None:
+    def test_refused_call_need_not_send_its_message(self, guarded: CallServer, connect: Connect) -> None:
         """Nor is one read that goes on and on."""
         more = threading.Event()
 
@@ -99,7 +99,7 @@ class TestAdmission:
             assert error.code() is grpc.StatusCode.UNAUTHENTICATED
         more.set()
 
-    def test_refused_calls_leave_nothing_behind(self, guarded: GrpcServer, connect: Connect) -> None:
+    def test_refused_calls_leave_nothing_behind(self, guarded: CallServer, connect: Connect) -> None:
         channel = connect(guarded)
         for _ in range(20):
             error = hot(channel, "Hold").future(b"x" * 100_000, timeout=PATIENCE_S).exception()
@@ -114,7 +114,7 @@ def call_by_hand() -> Iterator[CallByHand]:
     """Opens connections that tell what lay on the wire."""
     callers: list[Caller] = []
 
-    def connect(server: GrpcServer) -> Caller:
+    def connect(server: CallServer) -> Caller:
         callers.append(Caller(int(server.address.rpartition(":")[2])))
         return callers[-1]
 
@@ -125,7 +125,7 @@ def call_by_hand() -> Iterator[CallByHand]:
 
 class TestCompression:
     @pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-    def test_compressed_requests_are_taken(self, server: GrpcServer, how: grpc.Compression) -> None:
+    def test_compressed_requests_are_taken(self, server: CallServer, how: grpc.Compression) -> None:
         with grpc.insecure_channel(server.address, UNLIMITED, compression=how) as channel:
             for message in (b"", b"short", b"again and again " * 200_000):
                 assert hot(channel, "Echo")(message, timeout=PATIENCE_S) == message
@@ -164,7 +164,7 @@ class TestCompression:
             assert unpacked(answer.data[0], packed, encoding, 2**30) == message
 
     def test_answers_are_not_compressed_unless_that_is_set(
-        self, server: GrpcServer, call_by_hand: CallByHand
+        self, server: CallServer, call_by_hand: CallByHand
     ) -> None:
         caller = call_by_hand(server)
         number = caller.call("Echo", bytes(100_000), ("grpc-accept-encoding", "gzip"))

@@ -15,7 +15,7 @@ import pytest
 from hotgraph_server.errors import StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.listening import SocketFile
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from .conftest import PATIENCE_S, Serve, Toys, hot
 
@@ -66,7 +66,7 @@ def test_what_a_server_left_that_is_gone_makes_way(serve: Serve, left_behind: st
 def refusal(transport: dict[str, Any], toys: Toys, path: str) -> str:
     """What a server says that cannot have the path; nothing of it may be left."""
     with pytest.raises(StartError) as raised:
-        GrpcServer(ListenSettings(port=0, socket_path=path, **transport), [toys.service])
+        CallServer(ListenSettings(port=0, socket_path=path, **transport), [toys.service])
     said = str(raised.value)
     assert said.startswith(f"cannot listen on unix:{path}: ")
     return said.partition(f"{path}: ")[2]
@@ -90,7 +90,7 @@ def test_folder_that_is_not_there_is_told(toys: Toys, tmp_path: Path) -> None:
     path = str(tmp_path / "gone" / "s")
     assert refusal({}, toys, path) == "No such file or directory"
     with pytest.raises(StartError, match=re.escape(f"unix:{path}")):
-        GrpcServer(ListenSettings(port=0, socket_path=path, fast_lane=False), [toys.service])
+        CallServer(ListenSettings(port=0, socket_path=path, fast_lane=False), [toys.service])
 
 
 def test_name_that_is_too_long_for_the_system_is_told(toys: Toys, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_name_that_is_too_long_for_the_system_is_told(toys: Toys, tmp_path: Path
 def test_port_that_is_in_use_takes_the_socket_back(serve: Serve, toys: Toys, path: str) -> None:
     taken = int(serve().address.rpartition(":")[2])
     with pytest.raises(StartError, match="the port is in use"):
-        GrpcServer(ListenSettings(port=taken, socket_path=path), [toys.service])
+        CallServer(ListenSettings(port=taken, socket_path=path), [toys.service])
     assert not os.path.lexists(path)
 
 

@@ -24,7 +24,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from http import HTTPStatus
 
-from hotgraph_server.errors import StartError
 from hotgraph_server.observability.admin.http import (
     BadRequest,
     Request,
@@ -78,10 +77,7 @@ class AdminServer:
         Raises:
             StartError: the port is in use, or the host is none of this machine's.
         """
-        try:
-            self._sockets, self._port = listen(self._host, self._port)
-        except StartError as error:
-            raise StartError(f"admin-port {self._port}: {error}") from error
+        self._sockets, self._port = listen(self._host, self._port, "admin-port")
         self._thread = threading.Thread(target=self._loop, name="admin port", daemon=True)
         self._thread.start()
         self._looping.result()

@@ -39,7 +39,8 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.call_observer import CallObserver
 from hotgraph_server.errors import CallError, InternalError, StreamFull, forget_traceback
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.protocols.v2.inference import Infer, OfRequest
+from hotgraph_server.protocols.v2.door import OfRequest
+from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.transport.message_fields import Message, header
 from hotgraph_server.transport.service import (

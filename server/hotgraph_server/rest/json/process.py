@@ -193,7 +193,7 @@ def _watch_parent() -> None:
 
 def _uncopied(value: Any) -> Any:
     """Large bytes in a form that pickle leaves out of its own, and gives back as bytes."""
-    large = isinstance(value, bytes) and len(value) > _WORTH_NO_COPY_BYTES
+    large = isinstance(value, bytes | bytearray) and len(value) > _WORTH_NO_COPY_BYTES
     return pickle.PickleBuffer(value) if large else value
 
 

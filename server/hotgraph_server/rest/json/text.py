@@ -24,6 +24,9 @@ import orjson
 
 from hotgraph_server.errors import InvalidCall
 
+Text = bytes | bytearray | memoryview
+"""UTF-8, wherever it lies."""
+
 # What errors show of a value: enough to find it.
 _MAX_SHOWN = 256
 
@@ -39,7 +42,33 @@ _SPELLINGS = ((b"-NaN", b"NaN"), (b"Infinity", b"Inf"), (b"Inf", b"Infinity"))
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 
-def read(body: bytes | bytearray | memoryview) -> dict[str, Any]:
+class NotJson(ValueError):
+    """A text is none; each protocol has its own words for that.
+
+    Attributes:
+        why: in the reader's words.
+        at: the place of the character that it stopped at.
+    """
+
+    def __init__(self, why: str, at: int) -> None:
+        self.why = why
+        self.at = at
+        super().__init__(f"{why} at offset: {at}")
+
+
+def parse(body: Text) -> Any:
+    """What a text says, of whatever kind it is.
+
+    Raises:
+        NotJson: it is no JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _read_with_constants(body, error)
+
+
+def read(body: Text) -> dict[str, Any]:
     """The object that a body is.
 
     Raises:
@@ -48,9 +77,9 @@ def read(body: bytes | bytearray | memoryview) -> dict[str, Any]:
     if not body:
         raise InvalidCall("JSON Parse error: The document is empty.")
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        value = _read_with_constants(body, error)
+        value = parse(body)
+    except NotJson as error:
+        raise InvalidCall(f"JSON Parse error: {error}") from error
     if not isinstance(value, dict):
         raise InvalidCall(f"JSON Value: {shown(value)} Is not object")
     return value
@@ -121,9 +150,9 @@ _KINDS = {
 }
 
 
-def _read_with_constants(body: bytes | bytearray | memoryview, error: orjson.JSONDecodeError) -> Any:
+def _read_with_constants(body: Text, error: orjson.JSONDecodeError) -> Any:
     """What the fast reader has refused, if it is JSON with NaN and its like."""
-    refusal = InvalidCall(f"JSON Parse error: {error.msg} at offset: {error.pos}")
+    refusal = NotJson(error.msg, error.pos)
     text = respelled(bytes(body))
     if text is None:
         raise refusal from error

@@ -18,7 +18,7 @@ import numpy as np
 
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.rest.json.tensors import is_b64, read_b64, read_string
-from hotgraph_server.rest.json.text import kind_of, read, shown, signature_name, write
+from hotgraph_server.rest.json.text import Text, kind_of, read, shown, signature_name, write
 from hotgraph_server.transport.message_fields import header, varint
 
 # Field numbers: of a request's input; of Input, ExampleList and ExampleListWithContext; of Example, Features
@@ -32,7 +32,7 @@ _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _INT64 = range(-(2**63), 2**63)
 
 
-def read_request(body: bytes) -> tuple[str, bytes]:
+def read_request(body: Text) -> tuple[str, bytes]:
     """A Classify or Regress request from its body.
 
     Returns:

@@ -31,15 +31,16 @@ from hotgraph_server.protocols.submission import Answer, submit
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest.json import text as json_text
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
-from hotgraph_server.rest.open_call import OpenCall
 from hotgraph_server.rest.tfs import examples, predict
 from hotgraph_server.rest.tfs.paths import Target, What
 from hotgraph_server.rest.translated_reply import TranslatedReply
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.http import HttpReply
+from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Reply, Service
 
-Begin = Callable[[Target, bytes, OpenCall], None]
+Begin = Callable[[Target, Message, HttpReply], None]
 About = Callable[[Target], bytes]
 
 
@@ -119,7 +120,7 @@ class Methods:
         """End what was started for the calls so far."""
         self.pool.stop()
 
-    def _predict(self, target: Target, body: bytes, call: OpenCall) -> None:
+    def _predict(self, target: Target, body: Message, call: HttpReply) -> None:
         # A broken request for an unknown model is told that it is broken.
         refusal, version = None, None
         try:
@@ -168,7 +169,7 @@ class Methods:
             TranslatedReply(reply, predict_pb2.PredictResponse, write),
         )
 
-    def _ask_of_examples(self, about: _OfExamples, target: Target, body: bytes, call: OpenCall) -> None:
+    def _ask_of_examples(self, about: _OfExamples, target: Target, body: Message, call: HttpReply) -> None:
         name, written = self.pool.run(examples.read_request, body)
         request = about.request()
         request.model_spec.signature_name = name
@@ -230,14 +231,14 @@ class Methods:
             raise NotFound(f"Servable not found for request: Specific({target.name}, 0)")
 
 
-class _Predicted(Answer[tuple[OpenCall, Sequence[str], bool, JsonProcessPool]]):
+class _Predicted(Answer[tuple[HttpReply, Sequence[str], bool, JsonProcessPool]]):
     """About the call, the outputs that it gets, whether in rows, and where JSON is written."""
 
     __slots__ = ()
 
     def _deliver(self, outcome: Outcome) -> None:
         if not isinstance(outcome, CallError):
-            self.about[0].nbytes_out = sum(array.nbytes for array in outcome)
+            self.about[0].json_bytes_out = sum(array.nbytes for array in outcome)
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> bytes:

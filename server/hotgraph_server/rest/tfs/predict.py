@@ -25,7 +25,7 @@ from hotgraph_server.rest.json.tensors import (
     plain,
     read_tensor,
 )
-from hotgraph_server.rest.json.text import read, shown, signature_name, write
+from hotgraph_server.rest.json.text import Text, read, shown, signature_name, write
 from hotgraph_server.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 from hotgraph_server.tensors import Array
 
@@ -44,7 +44,7 @@ class Request(NamedTuple):
     rows: bool
 
 
-def read_request(body: bytes, signatures: Mapping[str, Signature], *, strict_shapes: bool = True) -> Request:
+def read_request(body: Text, signatures: Mapping[str, Signature], *, strict_shapes: bool = True) -> Request:
     """A Predict request from its body.
 
     Args:

@@ -11,13 +11,12 @@ server (`Host.post`).
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from typing import Protocol
 
 from hotgraph_server.call_observer import CallObserver
-from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, forget_traceback
+from hotgraph_server.errors import CallError, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.http2.deflating import Deflater
@@ -26,11 +25,10 @@ from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.messages import BrokenMessage, MessageReader, unpacked
 from hotgraph_server.transport.http2.stream import Outgoing, Stream
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.leaving import Leaving
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Left
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
-
-_LOG = logging.getLogger(__name__)
 
 
 class Host(Protocol):
@@ -61,7 +59,7 @@ class Host(Protocol):
         """Tell a call when its deadline comes; any thread."""
 
 
-class Call(Stream):
+class Call(Leaving, Stream):
     """What all calls have in common.
 
     Attributes:
@@ -89,39 +87,11 @@ class Call(Stream):
             self.deadline = host.arrived_at + head.timeout_s
             host.expire_later(self)
 
-    def when_gone(self, cancel: Callable[[], Left]) -> None:
-        """See Reply and OpenStream."""
-        self._leave = cancel
-        # Looked at after the note: if the end came between the two, one of the threads sees the other's.
-        if self._gone:
-            cancel()
-        if not self.open:
-            self._leave = None
-
     def deliver(self) -> None:
         """Send what was noted."""
         raise NotImplementedError
 
-    def expire(self) -> None:
-        """The deadline has come."""
-        self._break_off(DeadlineExceeded(), waits=True)
-
-    def cancel(self) -> None:
-        """The server will wait no longer."""
-        self._break_off(Cancelled())
-
-    def _break_off(self, error: CallError, *, waits: bool = False) -> None:
-        """`waits`: for an outcome that is still to come though the call has been left."""
-        if not self.open:
-            return
-        if waits and self._awaited:
-            return
-        left = self._left()
-        if waits and left is True:
-            self._awaited = True
-            return
-        if isinstance(left, CallError):
-            error = left
+    def _end_with(self, error: CallError) -> None:
         if self.unsent:
             # In the middle of a message a status would be taken for the message's end, and behind it, it
             # would wait for the same windows.
@@ -191,18 +161,8 @@ class Call(Stream):
         """The caller will send no more."""
 
     def _left(self) -> Left:
-        """The caller waits for no answer any more: tell the one who works on it."""
-        self._gone = True
         self.filling = None
-        leave, self._leave = self._leave, None
-        if leave is None:
-            return None
-        try:
-            return leave()
-        except Exception:
-            # One call's trouble; the serving thread has others to look after.
-            _LOG.exception("a call could not be told that its caller has gone")
-            return None
+        return super()._left()
 
     def _fail(self, error: BaseException) -> None:
         """End with an error's status."""

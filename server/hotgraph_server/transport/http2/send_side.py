@@ -42,6 +42,9 @@ class SendSide:
         held_bytes: of its calls; see inflight.Inflight.
     """
 
+    # See Spoken (sockets/spoken.py): windows are what holds a peer, and ConnectionBroken ends it.
+    holds = ended = patient = False
+
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
         self.out: list[bytes | memoryview] = []
         self.out_bytes = 0
@@ -147,6 +150,11 @@ class SendSide:
         """The last words before the connection is closed."""
         if self.greeted:
             self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
+
+    def cancel(self) -> None:
+        """The server waits for no call any longer."""
+        for stream in list(self.streams.values()):
+            stream.cancel()
 
     def lose(self) -> None:
         """The peer has gone: every open stream is told."""

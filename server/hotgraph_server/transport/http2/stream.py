@@ -130,6 +130,9 @@ class Stream(StreamFlow):
         """The peer has gone: nothing more will come, and nothing can be sent."""
         raise NotImplementedError
 
+    def cancel(self) -> None:
+        """The server waits no longer for what comes of it."""
+
     def on_room(self) -> None:
         """Nothing that was to be sent waits for a window any more."""
 

@@ -8,9 +8,11 @@ import selectors
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver
+from hotgraph_server.transport.sockets.socket_io import nothing
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,18 +24,28 @@ Listener = socket.socket | HandedOver
 """What connections come from."""
 
 
-def nothing() -> None:
-    """Nobody needs to know."""
+class Door(NamedTuple):
+    """A way in.
+
+    Attributes:
+        listener: what connections come from.
+        tls: wraps every one of them; None: no TLS.
+        grpc: is that spoken here, or HTTP/1.1 alone?
+        closed: called for each that has been closed.
+    """
+
+    listener: Listener
+    tls: ssl.SSLContext | None = None
+    grpc: bool = True
+    closed: Callable[[], None] = nothing
 
 
 class Acceptor:
     """Listening sockets, registered with a selector. For one thread at a time.
 
     Args:
-        sockets: bound and listening; closed in the end.
-        tls: wraps every connection; None: no TLS.
-        selector: gets the sockets, with no data, while connections can be accepted.
-        closed: called when a connection went as it came, and so `accept` returns none.
+        doors: whose listeners are bound and listening; closed in the end.
+        selector: gets the listeners, each with its door, while connections can be accepted.
 
     Attributes:
         paused_until: when accepting goes on, monotonic seconds; None: it is going on.
@@ -41,29 +53,25 @@ class Acceptor:
 
     def __init__(
         self,
-        sockets: Sequence[Listener],
-        tls: ssl.SSLContext | None,
+        doors: Sequence[Door],
         selector: selectors.BaseSelector,
-        closed: Callable[[], None] = nothing,
     ) -> None:
         self.paused_until: float | None = None
-        self._sockets = list(sockets)
-        self._tls = tls
+        self._doors = list(doors)
         self._selector = selector
-        self._closed = closed
         self._full = False  # nothing could be accepted the last time
 
     def open(self) -> None:
         """Let connections come."""
         self.paused_until = None
-        for listener in self._sockets:
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ)
+        for door in self._doors:
+            door.listener.setblocking(False)
+            self._selector.register(door.listener, selectors.EVENT_READ, door)
 
-    def accept(self, listener: Listener, now: float) -> socket.socket | None:
+    def accept(self, door: Door, now: float) -> socket.socket | None:
         """The next connection, ready for use without waiting; None if there is none after all."""
         try:
-            sock, _ = listener.accept()
+            sock, _ = door.listener.accept()
         except EOFError:
             # Who hands connections over will hand over none any more; a selector would say so for ever.
             self._shut()
@@ -84,12 +92,12 @@ class Acceptor:
         try:
             sock.setblocking(False)
             _tune(sock)
-            if self._tls is not None:
-                return self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            if door.tls is not None:
+                sock = door.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError as error:
             _LOG.debug("a connection went as it came: %s", error)
             sock.close()
-            self._closed()
+            door.closed()
             return None
         return sock
 
@@ -97,14 +105,14 @@ class Acceptor:
         """Take no connections any more, for good."""
         self._shut()
         self.paused_until = None
-        for listener in self._sockets:
-            listener.close()
-        self._sockets.clear()
+        for door in self._doors:
+            door.listener.close()
+        self._doors.clear()
 
     def _shut(self) -> None:
-        for listener in self._sockets:
+        for door in self._doors:
             with contextlib.suppress(KeyError):
-                self._selector.unregister(listener)
+                self._selector.unregister(door.listener)
 
 
 def _tune(sock: socket.socket) -> None:

@@ -20,13 +20,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.transport.deadlines import Alarm
-from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
-from hotgraph_server.transport.http2.header_blocks import Head
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.stream import Stream
-from hotgraph_server.transport.sockets.acceptor import nothing
 from hotgraph_server.transport.sockets.round_robin import RoundRobin
-from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
+from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO, nothing
+from hotgraph_server.transport.sockets.spoken import Spoken
 from hotgraph_server.transport.sockets.times import Times
 
 _LOG = logging.getLogger(__name__)
@@ -37,9 +35,8 @@ class OpenConnections:
     Args:
         selector: watches their sockets, each with its SocketIO for data.
         lock: the server's connections_lock.
-        open_stream, max_streams, max_header_bytes: see Connection.
+        http2, http1: see SocketIO.
         expire_later: notes an alarm.
-        closed: called for each connection that has been closed.
 
     Attributes:
         sockets: those that are open.
@@ -54,11 +51,9 @@ class OpenConnections:
         selector: selectors.BaseSelector,
         lock: threading.Lock,
         times: Times,
-        open_stream: Callable[[Connection, int, Head], Stream],
-        max_streams: int,
-        max_header_bytes: int,
+        http2: Callable[[Callable[[], None]], Spoken],
+        http1: Callable[[str, Callable[[], None]], Spoken] | None,
         expire_later: Callable[[Alarm], None],
-        closed: Callable[[], None] = nothing,
     ) -> None:
         self.sockets: set[SocketIO] = set()
         self.dirty: list[SocketIO] = []
@@ -67,11 +62,9 @@ class OpenConnections:
         self._lock = lock
         self._selector = selector
         self.times = times
-        self._open_stream = open_stream
-        self._max_streams = max_streams
-        self._max_header_bytes = max_header_bytes
+        self._http2 = http2
+        self._http1 = http1
         self._expire_later = expire_later
-        self._closed = closed
         self._round = RoundRobin[SocketIO]()
         # What is received lies here for the moment.
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
@@ -83,10 +76,15 @@ class OpenConnections:
         """Is there something that can be done now?"""
         return bool(self.dirty or self._gone or self._round.unfinished or self._round.passed_over)
 
-    def add(self, sock: socket.socket) -> None:
-        """A connection has been accepted."""
+    def add(self, sock: socket.socket, closed: Callable[[], None] = nothing, *, grpc: bool = True) -> None:
+        """A connection has been accepted.
+
+        Args:
+            closed: called when it has been closed.
+            grpc: is that spoken on it, or HTTP/1.1 alone?
+        """
         assert self._lock.locked()
-        one = SocketIO(sock, self._open_stream, self._max_streams, self.dirty, self._max_header_bytes)
+        one = SocketIO(sock, self._http2 if grpc else None, self._http1, self.dirty, closed)
         self.sockets.add(one)
         self._selector.register(sock, one.registered, one)
 
@@ -127,8 +125,7 @@ class OpenConnections:
         while self.changed:
             one = self.changed.pop()
             if one in self.sockets and one.interest != one.registered:
-                one.registered = one.interest
-                self._selector.modify(one.sock, one.registered, one)
+                self._register(one)
         while self._gone:
             one = self._gone.pop()
             # The selector must forget it before its number can be another's.
@@ -136,7 +133,17 @@ class OpenConnections:
                 self._selector.unregister(one.sock)
             one.sock.close()
             one.connection.lose()
-            self._closed()
+            one.closed()
+
+    def _register(self, one: SocketIO) -> None:
+        before, one.registered = one.registered, one.interest
+        if not one.registered:
+            # To be told again and again of what is not taken in would not help.
+            self._selector.unregister(one.sock)
+        elif not before:
+            self._selector.register(one.sock, one.registered, one)
+        else:
+            self._selector.modify(one.sock, one.registered, one)
 
     def give_up_stuck(self, now: float) -> None:
         """Cut off peers that do nothing, and streams on which nothing moves, and say when to look again."""
@@ -184,8 +191,10 @@ class OpenConnections:
         except Exception as error:
             self._end(one, error)
         else:
-            if one.unfinished:
+            if one.unfinished and one.reads:
                 self._round.unfinished[one] = None
+            if one.connection.ended or one.registered != one.interest:
+                self.dirty.append(one)
 
     def _write(self, one: SocketIO) -> None:
         """Write what goes, and see what it waits for then."""
@@ -197,6 +206,8 @@ class OpenConnections:
             self._end(one, error)
             if one not in self.sockets:
                 return
+        if one.connection.ended and not one.closing:
+            one.closing = one.lingers = True
         if one.unfinished and one.reads:
             # It was not served while it took nothing.
             self._round.unfinished[one] = None
@@ -208,7 +219,8 @@ class OpenConnections:
     def _see_out(self, one: SocketIO) -> None:
         """Be done with one that has said all, at once or after a moment."""
         if not one.has_ended and one.lingers:
-            ends_at = time.monotonic() + self.times.linger_s
+            patient = one.connection.patient
+            ends_at = time.monotonic() + (self.times.long_linger_s if patient else self.times.linger_s)
             self._expire_later(Alarm(ends_at, functools.partial(self._drop, one)))
         if not one.lingers or not one.pass_over(self._view):
             self._drop(one)

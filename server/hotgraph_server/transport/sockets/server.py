@@ -1,4 +1,4 @@
-"""gRPC's calls past grpc's own server: sockets and time, that is who is served when.
+"""Calls past grpc's own server: sockets and time, that is who is served when.
 
 A grpc server in Python hands every call to a thread and does some dozen steps under several locks for it;
 even its completion queue alone costs more per call than all that is done with one here. So this server speaks
@@ -31,19 +31,23 @@ Guarantees
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import selectors
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
+from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
+from hotgraph_server.transport.http1.connection import HttpConnection
+from hotgraph_server.transport.http1.exchange import Exchange
+from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
 from hotgraph_server.transport.http2.call import Call, RefusedCall
 from hotgraph_server.transport.http2.connection import Connection
@@ -55,7 +59,7 @@ from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service, StreamingMethod
-from hotgraph_server.transport.sockets.acceptor import Acceptor, Listener, nothing
+from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.self_pipe import SelfPipe
@@ -69,12 +73,12 @@ _SPARE_STREAMS = 128
 
 
 class SocketServer:
-    """Serves services on sockets that listen already.
+    """Serves services, and what is answered over HTTP, on sockets that listen already; on each of them both.
 
     Args:
-        sockets: bound and listening; the server closes them.
+        doors: ways in; the server closes their listeners.
         services: whose methods it answers.
-        tls: wraps every connection; None: no TLS.
+        http: what is answered over HTTP/1.1; None: that is not spoken.
         max_calls: hot calls that may be inside; further ones are refused.
         max_message_bytes: of a request.
         inflight: the budget for the messages of all calls that are inside.
@@ -84,7 +88,6 @@ class SocketServer:
         admit: says which calls may not be made; None: all may.
         coalescer, times: see ReceiveCoalescer and Times.
         leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
-        closed: called, in the serving thread, for each connection that has been closed.
 
     Attributes:
         admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
@@ -95,9 +98,8 @@ class SocketServer:
 
     def __init__(
         self,
-        sockets: Sequence[Listener],
+        doors: Sequence[Door],
         services: Sequence[Service],
-        tls: ssl.SSLContext | None,
         *,
         max_calls: int,
         max_message_bytes: int,
@@ -109,7 +111,7 @@ class SocketServer:
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
         leadership: Leadership | None = None,
-        closed: Callable[[], None] = nothing,
+        http: Http | None = None,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
@@ -129,12 +131,10 @@ class SocketServer:
             self._selector,
             self.connections_lock,
             times or Times(),
-            self._open_stream,
             # Each call is an entry in some tables, so a peer may have many; hot ones alone are refused.
-            max_calls + _SPARE_STREAMS,
-            max_header_bytes,
+            functools.partial(self._http2, max_calls + _SPARE_STREAMS, max_header_bytes),
+            functools.partial(self._http1, http) if http is not None else None,
             self.expire_later,
-            closed,
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
@@ -144,13 +144,13 @@ class SocketServer:
         self._gives_way = False
         self._giving_way = contextlib.ExitStack()
         # Thread-safe by themselves.
-        self._outbox: deque[Call] = deque()
-        self._deadlines: Deadlines[Call | Alarm] = Deadlines()
+        self._outbox: deque[Call | Exchange] = deque()
+        self._deadlines: Deadlines[Call | Exchange | Alarm] = Deadlines()
         self._self_pipe = SelfPipe()
         # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
-        self._acceptor = Acceptor(sockets, tls, self._selector, closed)
+        self._acceptor = Acceptor(doors, self._selector)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
@@ -191,15 +191,11 @@ class SocketServer:
         with self.connections_lock:
             self._deliver()  # what was said before counts more than that we end
             for socket_io in self.connections.sockets:
-                for stream in list(socket_io.connection.streams.values()):
-                    if isinstance(stream, Call):
-                        stream.cancel()
+                socket_io.connection.cancel()
             self.connections.say_goodbye()
             self._ending_at = time.monotonic() + last_words_s
         self.wake()
-        self._thread.join(last_words_s + timeout_s)
-        if self._thread.is_alive():
-            _LOG.warning("thread %r has not ended", self._thread.name)
+        join_within(self._thread, last_words_s + timeout_s)
 
     def wake(self) -> None:
         """Let the serving thread look; any thread."""
@@ -207,7 +203,7 @@ class SocketServer:
 
     # For calls (call.Host)
 
-    def post(self, call: Call) -> None:
+    def post(self, call: Call | Exchange) -> None:
         """See Host."""
         self._outbox.append(call)
         if not self._leadership.scope.postpone(self._flush):
@@ -226,11 +222,17 @@ class SocketServer:
             if news:
                 self.wake()
 
-    def expire_later(self, call: Call | Alarm) -> None:
+    def expire_later(self, call: Call | Exchange | Alarm) -> None:
         """See Host."""
         self._deadlines.add(call)
         if not self._leadership.leads:
             self.wake()
+
+    def _http2(self, max_streams: int, max_header_bytes: int, on_output: Callable[[], None]) -> Connection:
+        return Connection(self._open_stream, max_streams, on_output, time.monotonic, max_header_bytes)
+
+    def _http1(self, http: Http, peer: str, on_output: Callable[[], None]) -> HttpConnection:
+        return HttpConnection(peer, self, http, on_output, time.monotonic)
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         decided = self.admission.decide(head)
@@ -252,10 +254,8 @@ class SocketServer:
         """Wait for sockets and do what has come; see leadership.Turn. The leader's, whoever that is."""
         left_s = min(timeout_s, self._due_at - time.monotonic())
         ready = self._selector.select(max(left_s, 0.0) if left_s != math.inf else None)
-        # What lay during a delay came at its beginning, for all that we know.
         self.arrived_at = time.monotonic() if self._delayed_since is None else self._delayed_since
-        self._delayed_since = None
-        delay_s = 0.0
+        self._delayed_since, delay_s = None, 0.0
         with self.connections_lock:
             with self._leadership.scope:
                 self._attend(ready)
@@ -285,14 +285,15 @@ class SocketServer:
         """Serve what is ready. Requires connections_lock."""
         sockets: list[SocketIO] = []
         for key, _ in ready:
-            if key.data is not None:
-                sockets.append(key.data)
-            elif key.fileobj is self._self_pipe:
+            data = key.data
+            if data.__class__ is SocketIO:
+                sockets.append(data)
+            elif data is None:
                 self._self_pipe.drain()
             else:
-                sock = self._acceptor.accept(key.fileobj, time.monotonic())  # type: ignore[arg-type]
+                sock = self._acceptor.accept(data, time.monotonic())
                 if sock is not None:
-                    self.connections.add(sock)
+                    self.connections.add(sock, data.closed, grpc=data.grpc)
         gives_way = self.connections.attend(sockets)
         if gives_way is not self._gives_way:
             self._give_way(gives_way)

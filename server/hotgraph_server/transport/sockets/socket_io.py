@@ -15,9 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from hotgraph_server.transport.http2.connection import Connection
-from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
-from hotgraph_server.transport.http2.stream import Stream
+from hotgraph_server.transport.http2 import frames
+from hotgraph_server.transport.sockets.spoken import Spoken
 
 # What one read takes at most. A read costs a system call and, with it, a chance for other threads to take
 # the interpreter; this many bytes are 80 calls of 3 kB, or a fifth of a large image.
@@ -30,8 +29,9 @@ MAX_UNSENT_BYTES = 8 * 2**20
 # its answer is. It is copied to the system at some GB/s.
 _MAX_A_WRITE = 4 * 2**20
 
-# A peer that goes on for so long does not listen.
+# A peer that goes on for so long does not listen; one that sends a body looks up when that is sent.
 _MAX_PASSED_OVER_BYTES = 16 * 2**20
+_PATIENTLY_PASSED_OVER_BYTES = 512 * 2**20
 
 # Up to here joining pieces and one send is cheaper than handing the system a list of them.
 _WORTH_LISTING = 64 * 1024
@@ -44,20 +44,27 @@ _nameless = itertools.count(1)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
+def nothing() -> None:
+    """Nobody needs to know."""
+
+
 class ConnectionLost(Exception):
     """The peer, or the way to it, is gone."""
 
 
 class SocketIO:
-    """A socket with its connection.
+    """A socket with its connection, which speaks HTTP/2 unless the peer begins with something else.
 
     Args:
         sock: accepted and not blocking; wrapped, without a handshake yet, if it is TLS.
-        open_stream, max_streams: see Connection.
+        http2: makes a connection that speaks HTTP/2, given what it calls when it has something to send; None:
+            that is not spoken here.
+        http1: the same of HTTP/1.1, which gets the peer's name too.
         dirty: gets this when it has something to write.
-        max_header_bytes: see Connection.
+        closed: called when it has been closed.
 
     Attributes:
+        connection: what is spoken on it.
         closing: nothing is read any more, and it shall be closed once all is sent.
         lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
             that closes a connection with something unread in it may take back what was sent last.
@@ -69,20 +76,21 @@ class SocketIO:
     def __init__(
         self,
         sock: socket.socket,
-        open_stream: Callable[[Connection, int, Head], Stream],
-        max_streams: int,
+        http2: Callable[[Callable[[], None]], Spoken] | None,
+        http1: Callable[[str, Callable[[], None]], Spoken] | None,
         dirty: list[SocketIO],
-        max_header_bytes: int = MAX_HEADER_LIST_BYTES,
+        closed: Callable[[], None] = nothing,
     ) -> None:
         self.sock = sock
-        self.connection = Connection(
-            open_stream,
-            max_streams,
-            functools.partial(dirty.append, self),
-            time.monotonic,
-            max_header_bytes=max_header_bytes,
-        )
-        self.connection.peer = _peer_of(sock)
+        self.closed = closed
+        self._on_output = functools.partial(dirty.append, self)
+        self._http1 = http1 if http2 is not None else None  # while it is not known what is spoken
+        if http2 is not None:
+            self.connection = http2(self._on_output)
+            self.connection.peer = _peer_of(sock)
+        else:
+            assert http1 is not None
+            self.connection = http1(_peer_of(sock), self._on_output)
         self.closing = False
         self.lingers = False
         self._passed_over = -1  # bytes, since the end was said; below zero: it was not
@@ -110,7 +118,10 @@ class SocketIO:
     @property
     def reads(self) -> bool:
         """Is anything to be read?"""
-        return not self.closing and self._unsent_bytes + self.connection.out_bytes <= MAX_UNSENT_BYTES
+        connection = self.connection
+        if self.closing or connection.holds:
+            return False
+        return self._unsent_bytes + connection.out_bytes <= MAX_UNSENT_BYTES
 
     @property
     def has_output(self) -> bool:
@@ -124,9 +135,11 @@ class SocketIO:
 
     @property
     def interest(self) -> int:
-        """The selector events that it waits for now."""
+        """The selector events that it waits for now; 0: none."""
         if self.shaking:
             return _WRITE if self._tls_waits_for_write else _READ
+        if self.connection.holds and not self.closing:
+            return _WRITE if self.connection.out or self._unsent else 0
         if not (self.connection.out or self._unsent):
             return _READ
         return _WRITE if self.closing or self.unsent_bytes > MAX_UNSENT_BYTES else _READ | _WRITE
@@ -164,6 +177,8 @@ class SocketIO:
             if not count:
                 raise ConnectionLost("the peer closed the connection")
             received = view[: kept + count]
+            if self._http1 is not None:
+                self._choose(received, self._http1)
             used = self.connection.receive(received, ends_at)
             self._rest = bytes(received[used:])
             if self.connection.unfinished:
@@ -175,6 +190,15 @@ class SocketIO:
             if time.monotonic() >= ends_at:
                 self.unfinished = True
                 return
+
+    def _choose(self, received: memoryview, http1: Callable[[str, Callable[[], None]], Spoken]) -> None:
+        """HTTP/2 has a preface, whose beginning is no request of HTTP/1.1; the peer's first bytes tell."""
+        first = bytes(received[: len(frames.PREFACE)])
+        if not frames.PREFACE.startswith(first):
+            self.connection = http1(self.connection.peer, self._on_output)
+        elif len(first) < len(frames.PREFACE):
+            return
+        self._http1 = None
 
     @property
     def has_ended(self) -> bool:
@@ -193,7 +217,8 @@ class SocketIO:
         except OSError:
             return False
         self._passed_over += count
-        return count > 0 and self._passed_over < _MAX_PASSED_OVER_BYTES
+        most = _PATIENTLY_PASSED_OVER_BYTES if self.connection.patient else _MAX_PASSED_OVER_BYTES
+        return count > 0 and self._passed_over < most
 
     def write(self) -> None:
         """Write as much as goes.
@@ -269,7 +294,11 @@ class SocketIO:
         except OSError as error:
             raise ConnectionLost(f"TLS: {error}") from error
         if self._tls.selected_alpn_protocol() != "h2":
-            raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
+            if self._http1 is not None:
+                self.connection = self._http1(self.connection.peer, self._on_output)
+                self._http1 = None
+            elif not self.connection.patient:
+                raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
         self.shaking = False
         return True
 

@@ -1,4 +1,4 @@
-"""How long the HTTP/2 server waits for what."""
+"""How long the server of sockets waits for what."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Times:
             meanwhile are served.
         round_s: all connections that have come; so many callers with a call each are served at once.
         linger_s: for a peer that broke the protocol to hear of it.
+        long_linger_s: the same for one that may have a body to send before it listens.
         last_words_s: for the last bytes of a server that ends.
     """
 
@@ -24,4 +25,5 @@ class Times:
     connection_share_s: float = 0.002
     round_s: float = 0.005
     linger_s: float = 0.5
+    long_linger_s: float = 10.0
     last_words_s: float = 1.0

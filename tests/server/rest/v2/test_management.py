@@ -16,7 +16,8 @@ from hotgraph_server.rest.v2.paths import Target, What
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Reply, Service, failing
 
-from ..fakes import FakeHttpReply, request
+from ..fakes import request
+from .http_calls import FakeHttpReply
 
 LOAD = Target(What.LOAD, "m")
 BODY = b'{"parameters": {"config": "{}"}}'
@@ -71,7 +72,7 @@ def test_answer_comes_when_the_method_gives_it_and_the_call_is_the_callers() -> 
     inner.when_gone(lambda: True)
     assert reply.cancel is not None
     inner.finish(lambda: pb.RepositoryModelLoadResponse(model_name="m").SerializeToString())
-    assert reply.answer() == [b'{"name":"m","load":true}']
+    assert reply.content() == [b'{"name":"m","load":true}']
 
 
 def test_error_of_the_method_is_the_answers() -> None:
@@ -80,7 +81,7 @@ def test_error_of_the_method_is_the_answers() -> None:
     ((_, inner),) = loading.calls
     inner.finish(failing(Unsupported("why")))
     with pytest.raises(Unsupported, match="why"):
-        reply.answer()
+        reply.content()
 
 
 @pytest.mark.parametrize("what", [What.LOAD, What.LOGGING])

@@ -14,7 +14,7 @@ from google.protobuf import wrappers_pb2
 
 from hotgraph_server.errors import CallError, InternalError, InvalidCall, NotFound, QueueFull, RunFailed
 from hotgraph_server.transport.grpcio.handlers import monotonic_deadline
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from ..conftest import PATIENCE_S, Connect, Toys, hot, plain
 
@@ -35,7 +35,7 @@ def trailers(error: Any) -> dict[str, str]:
     return {key: value for key, value in error.trailing_metadata() or ()}
 
 
-def test_peer_tells_a_connection_from_all_others(server: GrpcServer, toys: Toys) -> None:
+def test_peer_tells_a_connection_from_all_others(server: CallServer, toys: Toys) -> None:
     # Without that option channels to one address share a connection.
     channels = [
         grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)
@@ -190,7 +190,7 @@ class TestLeaving:
         assert gone.wait(PATIENCE_S)
 
     def test_closed_connection_is_told_to_the_call(
-        self, server: GrpcServer, connect: Connect, toys: Toys
+        self, server: CallServer, connect: Connect, toys: Toys
     ) -> None:
         channel = connect(server)
         call = hot(channel, "Hold").future(b"")

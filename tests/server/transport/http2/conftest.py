@@ -18,6 +18,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
+from hotgraph_server.transport.sockets.acceptor import Door
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.sockets.times import Times
@@ -90,9 +91,8 @@ class Serving:
         self.port = sockets[0].getsockname()[1]
         self.decoders = ThreadPool(1, "decoding")
         self.server = SocketServer(
-            sockets,
+            [Door(one, tls) for one in sockets],
             services,
-            tls,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),
             inflight=Inflight(options.get("max_inflight_bytes", 512 * 2**20)),

@@ -26,7 +26,7 @@ from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.connection import Connection
 from hotgraph_server.transport.http2.frames import Code, frame, rst_stream, settings, window_update
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.server import GrpcServer
+from hotgraph_server.transport.server import CallServer
 
 from ..conftest import PATIENCE_S
 from .conftest import Serving, Toys
@@ -523,8 +523,8 @@ STRICTER_THAN_THE_RFC = {
 
 
 @pytest.fixture(scope="module")
-def grpcio() -> Iterator[GrpcServer]:
-    server = GrpcServer(ListenSettings(port=0, fast_lane=False), [Toys().service])
+def grpcio() -> Iterator[CallServer]:
+    server = CallServer(ListenSettings(port=0, fast_lane=False), [Toys().service])
     server.start()
     yield server
     server.stop(PATIENCE_S)
@@ -562,7 +562,7 @@ ANSWERED = [name for name, (_, expected) in CASES.items() if expected.startswith
 
 
 @pytest.mark.parametrize("name", ANSWERED)
-def test_grpcs_own_server_answers_what_ours_answers(grpcio: GrpcServer, name: str) -> None:
+def test_grpcs_own_server_answers_what_ours_answers(grpcio: CallServer, name: str) -> None:
     """We are no more lenient than it, but where it asks for more than the RFC."""
     assert answered_by(grpcio.address, CASES[name][0]) == (name not in STRICTER_THAN_THE_RFC)
 

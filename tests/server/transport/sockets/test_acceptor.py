@@ -16,7 +16,7 @@ import trustme
 from hotgraph_server.transport.accepting import PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver, hand_over
 from hotgraph_server.transport.listening import listen
-from hotgraph_server.transport.sockets.acceptor import Acceptor
+from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
 
 from ..conftest import PATIENCE_S
 
@@ -42,34 +42,35 @@ def watched(selector: selectors.BaseSelector) -> list[Any]:
 def test_connection_is_accepted_and_waits_for_nothing(
     selector: selectors.BaseSelector, listeners: list[socket.socket]
 ) -> None:
-    acceptor = Acceptor(listeners, None, selector)
+    acceptor = Acceptor([Door(one) for one in listeners], selector)
     acceptor.open()
     with socket.create_connection(listeners[1].getsockname(), PATIENCE_S):
         ((key, _),) = selector.select(PATIENCE_S)
         assert key.fileobj is listeners[1]
-        sock = acceptor.accept(listeners[1], 0.0)
+        sock = acceptor.accept(key.data, 0.0)
         assert sock is not None
         with sock:
             assert not sock.getblocking()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert acceptor.accept(listeners[1], 0.0) is None
+        assert acceptor.accept(key.data, 0.0) is None
         assert acceptor.paused_until is None
 
 
 def test_end_of_what_hands_connections_over_is_said_once(selector: selectors.BaseSelector) -> None:
     ours, theirs = socket.socketpair()
     handed_over = HandedOver(theirs)
-    acceptor = Acceptor([handed_over], None, selector)
+    door = Door(handed_over)
+    acceptor = Acceptor([door], selector)
     acceptor.open()
     caller, accepted = socket.socketpair()
     with caller, accepted:
         hand_over(ours, accepted)
         ours.shutdown(socket.SHUT_WR)
-        sock = acceptor.accept(handed_over, 0.0)
+        sock = acceptor.accept(door, 0.0)
         assert sock is not None
         sock.close()
         assert watched(selector)
-        assert acceptor.accept(handed_over, 0.0) is None
+        assert acceptor.accept(door, 0.0) is None
         assert not watched(selector)
     acceptor.close()
     assert ours.recv(9) == b"+"
@@ -81,11 +82,11 @@ def test_connection_is_wrapped_without_a_handshake(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    acceptor = Acceptor(listeners, context, selector)
+    acceptor = Acceptor([Door(one, context) for one in listeners], selector)
     acceptor.open()
     with socket.create_connection(listeners[0].getsockname(), PATIENCE_S):
-        selector.select(PATIENCE_S)
-        sock = acceptor.accept(listeners[0], 0.0)
+        ((key, _),) = selector.select(PATIENCE_S)
+        sock = acceptor.accept(key.data, 0.0)
         assert isinstance(sock, ssl.SSLSocket)
         sock.close()
 
@@ -107,12 +108,12 @@ def test_process_without_files_pauses_and_every_listener_at_once(
     number: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    acceptor, full = Acceptor(listeners, None, selector), Full(number)
+    acceptor, full = Acceptor([Door(one) for one in listeners], selector), Full(number)
     acceptor.open()
     with caplog.at_level(logging.WARNING):
         # Both listeners were ready in the round that hears of it.
         for _ in listeners:
-            assert acceptor.accept(full, 100.0) is None  # type: ignore[arg-type]
+            assert acceptor.accept(Door(full), 100.0) is None  # type: ignore[arg-type]
     assert acceptor.paused_until == 100.0 + PAUSE_S
     assert watched(selector) == []
     assert "no more connections" in caplog.text
@@ -124,9 +125,9 @@ def test_process_without_files_pauses_and_every_listener_at_once(
 def test_caller_that_changed_its_mind_is_no_reason_to_pause(
     selector: selectors.BaseSelector, listeners: list[socket.socket]
 ) -> None:
-    acceptor, gone = Acceptor(listeners, None, selector), Full(errno.ECONNABORTED)
+    acceptor, gone = Acceptor([Door(one) for one in listeners], selector), Full(errno.ECONNABORTED)
     acceptor.open()
-    assert acceptor.accept(gone, 0.0) is None  # type: ignore[arg-type]
+    assert acceptor.accept(Door(gone), 0.0) is None  # type: ignore[arg-type]
     assert acceptor.paused_until is None
     assert watched(selector) == listeners
 
@@ -135,11 +136,11 @@ def test_caller_that_changed_its_mind_is_no_reason_to_pause(
 def test_closed_acceptor_is_closed_in_every_state(
     selector: selectors.BaseSelector, listeners: list[socket.socket], state: str
 ) -> None:
-    acceptor = Acceptor(listeners, None, selector)
+    acceptor = Acceptor([Door(one) for one in listeners], selector)
     if state != "never opened":
         acceptor.open()
     if state == "paused":
-        acceptor.accept(Full(errno.EMFILE), 0.0)  # type: ignore[arg-type]
+        acceptor.accept(Door(Full(errno.EMFILE)), 0.0)  # type: ignore[arg-type]
     acceptor.close()
     acceptor.close()
     assert acceptor.paused_until is None

@@ -419,7 +419,7 @@ class TestStop:
         serving = serve(times=Times(last_words_s=0.0))
         with caplog.at_level(logging.WARNING):
             serving.server.stop(0.0)
-        assert caplog.messages == ["thread 'serving' has not ended"]
+        assert caplog.messages == ["thread 'serving' has not ended after 0.0 s"]
         go_on.set()
 
 

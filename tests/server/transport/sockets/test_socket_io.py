@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from hotgraph_server.transport.http2 import flood_limits, frames
-from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
+from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
 from hotgraph_server.transport.sockets import socket_io
 from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO
@@ -22,6 +22,10 @@ from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, Connectio
 from ..http2.peer import Client, Kept, parse_frames, prefixed, taken_out
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+def spoken(on_output: Callable[[], None]) -> Connection:
+    return Connection(Kept, 100, on_output, time.monotonic)
 
 
 class Ends:
@@ -38,7 +42,7 @@ class Ends:
                 self.theirs, server_hostname="localhost", do_handshake_on_connect=False
             )
         self.dirty: list[SocketIO] = []
-        self.socket_io = SocketIO(ours, Kept, 100, self.dirty)
+        self.socket_io = SocketIO(ours, spoken, None, self.dirty)
         self.client = Client()
         self.back = b""
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)

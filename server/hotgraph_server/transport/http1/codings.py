@@ -1,0 +1,110 @@
+"""gzip and deflate as HTTP's content codings (RFC 9110, section 8.4.1). Pure.
+
+Which one an answer gets is what Accept-Encoding gives the highest weight (section 12.5.3), the first of
+equals; a caller that takes anything has not asked. Names and weights are read in either case.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+from hotgraph_server.errors import InvalidCall
+
+WORTH_BYTES = 1024
+"""What is smaller fits into a packet or two as it is."""
+
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_OTHER_NAMES = {"x-gzip": "gzip"}
+
+# The fastest level: digits become a half with it, and little less with the slowest.
+_LEVEL = 1
+
+# A member's bytes are handed over in pieces that grow, for zlib copies what it was given behind a member's
+# end: of many small members each would copy all that is left.
+_FIRST_PIECE, _LARGEST_PIECE = 64, 64 * 1024
+
+
+def known(name: str) -> str:
+    """The coding of that name; empty: none at all.
+
+    Raises:
+        ValueError: there is no such coding here.
+    """
+    name = name.strip().lower()
+    name = _OTHER_NAMES.get(name, name)
+    if name in ("", "identity"):
+        return ""
+    if name not in _WINDOWS:
+        raise ValueError(f"Content-Encoding {name[:100]} is not known; gzip and deflate are")
+    return name
+
+
+def wanted(accept: str) -> str:
+    """The coding that an Accept-Encoding wants an answer in; empty: none."""
+    best, weight_of_best = "", 0.0
+    identity = 0.0
+    for offer in accept.lower().split(","):
+        name, _, parameter = offer.partition(";")
+        name = name.strip()
+        name = _OTHER_NAMES.get(name, name)
+        weight = _weight(parameter)
+        if name == "identity":
+            identity = weight
+        elif name in _WINDOWS and weight > weight_of_best:
+            best, weight_of_best = name, weight
+    return best if weight_of_best >= identity else ""
+
+
+def _weight(parameter: str) -> float:
+    text = parameter.strip()
+    if not text.startswith("q="):
+        return 1.0
+    try:
+        weight = float(text[2:])
+    except ValueError:
+        return 0.0
+    # NaN is no weight.
+    return weight if 0.0 <= weight <= 1.0 else 0.0
+
+
+def packed(pieces: Iterable[bytes | memoryview], coding: str) -> bytes:
+    """A body in a coding."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOWS[coding])
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
+
+
+def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
+    """What was packed, of gzip in one member or several; None: it is more than `most` bytes.
+
+    Takes time in proportion to what comes in and goes out, however it is cut into members.
+
+    Raises:
+        InvalidCall: it is not what it says, or cut off.
+    """
+    if not data:
+        raise InvalidCall("nothing to be decompressed")
+    parts: list[bytes] = []
+    left = most
+    view, at = memoryview(data), 0
+    while at < len(view):
+        unpacker = zlib.decompressobj(_WINDOWS[coding])
+        size = _FIRST_PIECE
+        while not unpacker.eof:
+            piece = view[at : at + size]
+            if not piece:
+                raise InvalidCall(f"the request is no {coding}: it is cut off")
+            try:
+                part = unpacker.decompress(piece, left + 1)
+            except zlib.error as error:
+                raise InvalidCall(f"the request is no {coding}: {error}") from error
+            left -= len(part)
+            if left < 0:
+                return None
+            if part:
+                parts.append(part)
+            at += len(piece) - len(unpacker.unused_data)
+            size = min(2 * size, _LARGEST_PIECE)
+        if coding != "gzip" and at < len(view):
+            raise InvalidCall(f"the request is no {coding}: something follows it")
+    return b"".join(parts)

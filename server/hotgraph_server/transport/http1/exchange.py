@@ -1,0 +1,233 @@
+"""One request of HTTP and its answer: the Reply that an API gets, and what becomes of both.
+
+The request comes in steps (incoming.py), and so does its answer, each where it keeps no other call waiting:
+
+    finish      there is an answer                                  any thread
+    deliver     encode it                                           by its size
+                compress it, if that is asked for                   by its size
+                send it
+
+Threads. `deliver`, `expire`, `cancel` and `lose` require the server's connections_lock (sockets/server.py).
+`finish`, `when_gone` and `aside` come from any thread: they note what is to be done.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.errors import CallError, Draining, forget_traceback
+from hotgraph_server.transport.http import Content, Endpoint, HttpError, Request
+from hotgraph_server.transport.http1 import codings
+from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES, Connected, Host, Http, Incoming
+from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import Answered, Left, failing
+from hotgraph_server.transport.status import as_call_error
+
+
+class Exchange(Incoming):
+    """See the head of this file.
+
+    Attributes:
+        request: what stood before the body.
+        complete: the body has come, or nobody waits for it.
+        begun: its turn has come.
+        closes: the connection is closed behind its answer.
+        deadline: for the body to come and then for the answer, monotonic seconds.
+        peer, observer: as a Reply's.
+        json_bytes_out: see HttpReply.
+        held_bytes: of its body and its answer; see inflight.Inflight.
+    """
+
+    __slots__ = (
+        *(
+            "_awaited",
+            "_body",
+            "_coding",
+            "_connection",
+            "_content",
+            "_encode",
+            "_endpoint",
+            "_error",
+            "_gone",
+        ),
+        *("_host", "_http", "_leave", "_swallowed", "_take_back", "_taken", "begun", "closes", "complete"),
+        *("deadline", "held_bytes", "json_bytes_out", "open", "peer", "request"),
+    )
+
+    observer: CallObserver | None = None
+
+    def __init__(self, connection: Connected, request: Request, host: Host, http: Http) -> None:
+        self.request = request
+        self.open = True
+        self.complete = self.begun = self.closes = False
+        self.deadline = math.inf
+        self.peer = connection.peer
+        self.json_bytes_out = 0
+        self.held_bytes = 0
+        self._connection = connection
+        self._host = host
+        self._http = http
+        self._endpoint: Endpoint | None = None
+        self._error: CallError | None = None  # what it is refused with, known before its turn has come
+        self._body: Message = b""
+        self._coding = ""  # that it is compressed in
+        self._swallowed = 0
+        self._taken = False  # counted among those that are owed an answer
+        self._gone = self._awaited = False
+        self._leave: Callable[[], Left] | None = None
+        self._take_back: Callable[[], object] | None = None  # of a step that waits elsewhere
+        self._encode: Callable[[], Answered] | None = None
+        self._content: tuple[Content, str] | None = None  # encoded, and compressed so
+
+    # The answer: HttpReply
+
+    def finish(self, encode: Callable[[], Answered]) -> None:
+        """See Reply."""
+        self._encode = encode
+        self._host.post(self)
+
+    def aside(self, make: Callable[[], Answered]) -> None:
+        """See HttpReply."""
+
+        def work() -> None:
+            try:
+                made = make()
+            except Exception as error:
+                self.finish(failing(error))
+            else:
+                self.finish(lambda: made)
+
+        self._http.aside(work)
+
+    def expire_at(self, deadline: float) -> None:
+        """See Reply."""
+        if deadline < self.deadline:
+            self.deadline = deadline
+            self._host.expire_later(self)
+
+    def deliver(self) -> None:
+        """Send what was noted, or go on with it elsewhere."""
+        encode, self._encode = self._encode, None
+        content, self._content = self._content, None
+        # News for one who has gone do no harm, but are not worth encoding.
+        if not self.open:
+            return
+        if self.deadline <= self._host.sends_at and self._leave is not None:
+            # The leader, which tells calls so, may not have come to it yet.
+            self.expire()
+            if not self.open:
+                return
+        try:
+            if content is not None:
+                self._connection.answer(self, *content)
+            elif encode is None:
+                return
+            elif self.json_bytes_out > LARGE_JSON_BYTES:
+                self._elsewhere(functools.partial(self._encode_elsewhere, encode), self.json_bytes_out)
+            else:
+                self._send(_content_of(encode()))
+        except Exception as error:
+            self._fail(error)
+
+    def _encode_elsewhere(self, encode: Callable[[], Answered]) -> None:
+        """In whatever thread: the answer is made there, and compressed."""
+        if self._gone:
+            return
+        try:
+            content = _content_of(encode())
+            coding = self._coding_of(content)
+            self._content = (_packed(content, coding) if coding else content), coding
+        except Exception as error:
+            self.json_bytes_out = 0
+            self._encode = failing(error)
+        self._host.post(self)
+
+    def _send(self, content: Content) -> None:
+        coding = self._coding_of(content)
+        if not coding:
+            self._connection.answer(self, content, "")
+        elif sum(map(len, content)) <= LARGE_JSON_BYTES:
+            self._connection.answer(self, _packed(content, coding), coding)
+        else:
+            self._http.aside(functools.partial(self._encode_elsewhere, lambda: content))
+
+    def _coding_of(self, content: Content) -> str:
+        accept = self.request.headers.get("accept-encoding")
+        if not accept or sum(map(len, content)) <= codings.WORTH_BYTES:
+            return ""
+        return codings.wanted(accept)
+
+    def extra_headers(self) -> Sequence[tuple[str, str]]:
+        """That every answer to such a request has."""
+        return self._http.api.headers(self.request)
+
+    # The end
+
+    def cancel(self) -> None:
+        """The server waits no longer, for bodies that have not come either."""
+        if self.begun:
+            self._break_off(Draining("this server"))
+        elif self.open:
+            self.refuse(Draining("this server"), at_once=not self.complete)
+
+    def expire(self) -> None:
+        """The time for the body is up, or that for the answer."""
+        if not self.open or time.monotonic() < self.deadline:
+            return
+        if self.begun:
+            super().expire()
+        elif not self.complete:
+            late = f"the request's body has not come within {self._http.body_s:g} s"
+            self.refuse(HttpError(408, late), at_once=True)
+
+    def lose(self) -> None:
+        """The caller has gone."""
+        if self.open:
+            self._left()
+            self.over()
+
+    def over(self) -> None:
+        """It has been answered, or will not be: let go of everything."""
+        self.open = False
+        # What works on it refers to it, and it to that: a cycle, and the body with it.
+        self._leave = None
+        self._body = b""
+        self._host.inflight.end(self, self._connection)
+        if self._taken:
+            endpoint = self._endpoint
+            self._host.admission.let_go(bool(endpoint and endpoint.limited and self._error is None))
+
+    def _left(self) -> Left:
+        take_back, self._take_back = self._take_back, None
+        if take_back is not None:
+            take_back()
+        return super()._left()
+
+    def _end_with(self, error: CallError) -> None:
+        if self.begun:
+            self._fail(error)
+        else:
+            self.lose()
+
+    def _fail(self, error: BaseException) -> None:
+        known = as_call_error(error)
+        if self.open:
+            self._connection.answer(self, self._http.api.error(self.request, known), "")
+        forget_traceback(error)
+        if known is not error:
+            forget_traceback(known)
+
+
+def _content_of(answer: Any) -> Content:
+    if isinstance(answer, Content):
+        return answer
+    return Content([bytes(answer)] if isinstance(answer, bytes | bytearray) else answer)
+
+
+def _packed(content: Content, coding: str) -> Content:
+    return Content([codings.packed(content, coding)], content.kind, content.status, content.headers)

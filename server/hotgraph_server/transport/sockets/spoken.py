@@ -1,0 +1,62 @@
+"""What is spoken on a socket: a connection of HTTP/2 or of HTTP/1.1, as what serves sockets sees it."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class Spoken(Protocol):
+    """The peer's side of one connection. Everything requires the server's connections_lock (server.py).
+
+    Attributes:
+        peer: tells it from all other connections; its socket sets it.
+        held_bytes: of its calls; see inflight.Inflight.
+        out: bytes to send, in order; its socket takes them away.
+        out_bytes: how many they are.
+        greeted: the peer has begun to speak.
+        unfinished: the last `receive` left bytes that it could have used.
+        holds: nothing more is taken in for now.
+        ended: all is said: the socket is to be closed once it is sent.
+        patient: who is told the end may have much to send still, and is listened to for longer.
+    """
+
+    peer: str
+    held_bytes: int
+    out: list[bytes | memoryview]
+    out_bytes: int
+    unfinished: bool
+
+    @property
+    def greeted(self) -> bool: ...
+    @property
+    def holds(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def patient(self) -> bool: ...
+
+    def receive(self, data: memoryview, ends_at: float = math.inf) -> int:
+        """Take in bytes. Returns how many were used; the rest is to be given again, with what comes next or,
+        if `unfinished`, when there is time and it does not hold.
+
+        Raises:
+            ConnectionBroken: the peer broke the protocol; `out` says why.
+        """
+
+    def give_up_stalled(self, looks: int) -> bool:
+        """Give up what does not move, or had not at `looks` calls of this in a row. Returns whether nothing
+        is left on the connection for that."""
+
+    def go_away(self) -> bool:
+        """Ask the peer to go elsewhere with what it asks next. Returns whether it is asked now, and was not
+        before."""
+
+    def say_goodbye(self) -> None:
+        """The last words before the connection is closed."""
+
+    def cancel(self) -> None:
+        """The server waits for no call any longer."""
+
+    def lose(self) -> None:
+        """The peer has gone: every open call is told."""
