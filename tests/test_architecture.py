@@ -42,7 +42,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
-        *("observability.metrics", "observability.tracing"),
+        *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
@@ -64,14 +64,11 @@ PURE = (
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
-    *(
-        "transport.http1.codings",
-        "transport.http1.heads",
-        "transport.http1.request_reader",
-        "rest.json.fair_queue",
-        "rest.json.tensors",
-        "rest.json.text",
-    ),
+    *("transport.http1.codings", "transport.http1.heads", "transport.http1.request_reader"),
+    *("rest.json.fair_queue", "rest.json.tensors", "rest.json.text"),
+    *("rest.openapi.administration", "rest.openapi.answers", "rest.openapi.description"),
+    *("rest.openapi.document", "rest.openapi.examples", "rest.openapi.generic", "rest.openapi.schemas"),
+    *("rest.openapi.v1", "rest.openapi.v2"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
     *("rest.v2.about", "rest.v2.errors", "rest.v2.message_values", "rest.v2.paths"),
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
@@ -83,6 +80,12 @@ PURE = (
     "transport.message_fields",
 )
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
+
+CLIENT_PURE = (
+    *("arrays", "descriptions", "errors", "prediction", "protocol"),
+    *("http.answers", "http.attempts", "http.requests", "http.route"),
+)
+"""The same of the client."""
 
 WITHIN: dict[str, tuple[str, ...]] = {
     # A graph is tried on inputs of its own, and knows nothing of calls.
@@ -97,6 +100,12 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "rest.tfs": ("protocols.v2", "rest.v2"),
     "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
+    # It tells of calls, and makes none.
+    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    **{
+        f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
+        for name in ("document", "examples", "schemas", "v1", "v2")
+    },
     "protocols.tfs.decode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.tfs.encode": ("batching", "models.registry", "models.version", "transport.service"),
     "protocols.v2.codec": ("batching", "models.registry", "models.version", "transport.service"),
@@ -214,6 +223,21 @@ def test_client_and_messages_need_no_server(package: Package, forbidden: tuple[s
     }
     assert package.modules
     assert not wrong
+
+
+@pytest.mark.parametrize("module", CLIENT_PURE)
+def test_client_has_its_decisions_apart_from_its_channels(module: str) -> None:
+    imports = CLIENT.imports[f"{CLIENT.name}.{module}"]
+    assert not {one.name for one in imports if inside(one.name, *BLOCKING, "grpc.aio", "aiohttp")}
+
+
+def test_what_one_way_over_http_needs_is_asked_for_by_no_other() -> None:
+    knowing = {
+        module
+        for module, imports in CLIENT.imports.items()
+        if any(inside(one.name, "aiohttp", "yarl") for one in imports)
+    }
+    assert knowing == {f"{CLIENT.name}.http.asynchronous"}
 
 
 def test_tensorflow_is_imported_by_the_graph_alone_and_elsewhere_only_when_called() -> None:

@@ -247,13 +247,20 @@ class FakeGraph:
         assert threading.get_ident() == self.owner, "another thread than its executor touched the graph"
 
 
-def idle_version(name: str, number: int, *signatures: Signature) -> Version:
-    """A live version whose engine was never started, so that there is nothing to stop."""
+def idle_version(
+    name: str, number: int, *signatures: Signature, contract: Contract | None = None, **of_opened: Any
+) -> Version:
+    """A live version whose engine was never started, so that there is nothing to stop.
+
+    Args:
+        of_opened: what Opened shall have besides its signatures.
+    """
     settings = ModelSettings(name, Path("unused"))
     known = {one.name: one for one in signatures}
-    opened = Opened(known, {}, {}, dict.fromkeys(known), {})
+    told = {"unusable": {}, "unbatched_reasons": dict.fromkeys(known), **of_opened}
+    opened = Opened(known, signature_defs={}, plans={}, **told)
     engine = Engine(title_of(name, number), settings, number, FakeGraph().open)
-    return assemble(settings, number, engine, opened, Contract(None))
+    return assemble(settings, number, engine, opened, contract or Contract(None))
 
 
 def submit(version: Version, request: Request) -> Call:

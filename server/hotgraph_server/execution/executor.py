@@ -73,6 +73,7 @@ class Opened:
         buckets: for each signature whose runs are filled up, the numbers of rows that they have.
         snapshotter: of the values that its signatures write; None: none are taken.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
+        generated: the kind of generated input that a signature takes; not there: none is known.
     """
 
     signatures: Mapping[str, Signature]
@@ -86,6 +87,7 @@ class Opened:
     buckets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     snapshotter: Snapshotter | None = None
     trust: Mapping[str, Trust] = field(default_factory=dict)
+    generated: Mapping[str, Kind] = field(default_factory=dict)
 
 
 class Executor:
@@ -192,7 +194,8 @@ class Executor:
             memory = self._restore.memory(self._name)
             learnt = memory.recall()
             self._heed(first, learnt)
-            plans = graph.settle({name: taken.kind for name, taken in first.taken.items()}, first.odd)
+            generated = {name: taken.kind for name, taken in first.taken.items()}
+            plans = graph.settle(generated, first.odd)
             joinings = preparation.joinings(first)
             row_caps = preparation.run_as_in_service(first, joinings, self._brings, self._learn_cost)
             # What the calls that a model brings may have written was not asked for.
@@ -238,6 +241,7 @@ class Executor:
                 buckets={name: joining.buckets for name, joining in joinings.items() if joining.buckets},
                 snapshotter=state.snapshotter,
                 trust=trust,
+                generated=generated,
             )
         )
         return graph, runner, state

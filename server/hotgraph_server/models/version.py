@@ -68,6 +68,7 @@ class Version:
         buckets: for each signature whose joined runs are filled up, the numbers of rows that they have.
         snapshotter: saves what its signatures write.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
+        generated: the kind of generated input that a signature takes; not there: none is known.
         contract, sequences, default_signature, load_s: as given.
     """
 
@@ -106,6 +107,7 @@ class Version:
         self.buckets = opened.buckets
         self.snapshotter = opened.snapshotter
         self.trust = opened.trust
+        self.generated = opened.generated
         self.contract = contract
         self.sequences = sequences
         self.default_signature = default_signature

@@ -9,57 +9,63 @@ from concurrent.futures import Future
 
 from hotgraph_server.access import groups
 from hotgraph_server.access.groups import Method
-from hotgraph_server.access.rules import Header
-from hotgraph_server.errors import CallError, Unauthenticated
-from hotgraph_server.models.status import State
-from hotgraph_server.rest.codes import error_body, http_code
-from hotgraph_server.rest.tfs.api import TfsApi
-from hotgraph_server.rest.tfs.methods import Methods
+from hotgraph_server.errors import CallError
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
+from hotgraph_server.rest.openapi.api import OpenApi
+from hotgraph_server.rest.tfs.api import Admit, TfsApi
+from hotgraph_server.rest.v2.api import V2Http
 from hotgraph_server.settings import RestSettings
-from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.http import Content, Endpoint, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
-
-Admit = Callable[[Method, Header], CallError | None]
-"""Why a request of that group and protocol may not be made; None: it may."""
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
+_V2 = ("/v2", "/v2/")
 _CORS = (
     ("access-control-allow-origin", "*"),
     ("access-control-allow-methods", "POST, GET"),
-    ("access-control-allow-headers", "Content-Type"),
+    ("access-control-allow-headers", "Content-Type, Inference-Header-Content-Length"),
+    ("access-control-expose-headers", "Inference-Header-Content-Length"),
 )
-_CORS_WITH_KEYS = (*_CORS[:2], ("access-control-allow-headers", "Content-Type, Authorization"))
-_CHALLENGE = [("www-authenticate", "Bearer")]
+_KEYS = "Authorization"
 
 
 class RestApi:
     """See transport.http.Api. Any thread may call everything.
 
     Args:
-        methods: what can be asked of models in TensorFlow Serving's way; closed by `close`.
-        state: of the server.
+        tfs: answers ``/v1``, and what is nobody's.
+        v2: answers ``/v2``.
+        pool: reads and writes very large JSON; closed by `close`.
         metrics: the text at `prometheus_path`; called in one thread at a time.
-        admit: None: every request may have everything.
+        openapi: what can be called, and the page that shows it.
+        admit: None: every request may be made.
     """
 
     def __init__(
         self,
         settings: RestSettings,
-        methods: Methods,
-        state: Callable[[], State],
+        tfs: TfsApi,
+        v2: V2Http,
+        pool: JsonProcessPool,
         metrics: Callable[[], bytes],
+        openapi: OpenApi,
         admit: Admit | None = None,
     ) -> None:
-        self._pool = methods.pool
+        self._tfs = tfs
+        self._v2 = v2
+        self._pool = pool
         self._metrics = metrics
         self._metrics_path = settings.prometheus_path if settings.prometheus else ""
         self._scraping = threading.Lock()  # one page at a time
+        self._openapi = openapi
         self._admit = admit
         self._cors: Sequence[tuple[str, str]] = ()
         if settings.rest_cors:
-            self._cors = _CORS if admit is None else _CORS_WITH_KEYS
-        self._tfs = TfsApi(methods, state, self._check, settings.rest_max_body_mb * 2**20)
+            keys = f", {_KEYS}" if admit is not None else ""
+            self._cors = [
+                (name, value + keys if name.endswith("allow-headers") else value) for name, value in _CORS
+            ]
 
     def endpoint(self, request: Request) -> Endpoint:
         """See transport.http.Api."""
@@ -68,16 +74,14 @@ class RestApi:
             return Endpoint(self._show_metrics, 0)
         if request.method == "OPTIONS" and self._cors:
             return Endpoint(_nothing, 0)
-        return self._tfs.endpoint(request)
+        if self._openapi.has(request.path):
+            self._check(groups.DOCUMENT, request)
+            return self._openapi.endpoint(request)
+        return self._api(request).endpoint(request)
 
     def error(self, request: Request, error: CallError) -> Content:
         """See transport.http.Api."""
-        headers: Sequence[tuple[str, str]] = ()
-        if isinstance(error, HttpError):
-            headers = error.headers
-        elif isinstance(error, Unauthenticated):
-            headers = _CHALLENGE
-        return Content([error_body(str(error))], status=http_code(error), headers=headers)
+        return self._api(request).error(request, error)
 
     def headers(self, request: Request) -> Sequence[tuple[str, str]]:
         """See transport.http.Api."""
@@ -107,6 +111,9 @@ class RestApi:
         """End what was started for requests; after that no call waits for an answer."""
         self._pool.stop()
         self._pool.join(time.monotonic() + timeout_s)
+
+    def _api(self, request: Request) -> TfsApi | V2Http:
+        return self._v2 if request.path.startswith(_V2[1]) or request.path == _V2[0] else self._tfs
 
     def _check(self, method: Method, request: Request) -> None:
         """Before anything of a body is read. Raises CallError."""

@@ -27,6 +27,9 @@ _ABOUT = re.compile(
 )
 _API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 
+# What errors show of a path.
+_MAX_SHOWN = 256
+
 # Of an int64, which a version is.
 _MAX_NUMBER = 2**63 - 1
 
@@ -69,7 +72,10 @@ def read_path(method: str, path: str) -> Target:
         NotFound: the path belongs to something else than this API.
     """
     if _API.fullmatch(path) is None:
-        raise NotFound(f"no such path: {path}; models are under /v1/models/")
+        raise NotFound(
+            f"no such path: {path[:_MAX_SHOWN]}; models are under /v1/models/ and /v2/models/, and what can be"
+            " asked of them at /docs"
+        )
     pattern = {"POST": _CALL, "GET": _ABOUT}.get(method)
     found = pattern.fullmatch(path) if pattern else None
     if found is None:

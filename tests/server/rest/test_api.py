@@ -152,7 +152,8 @@ def test_pages_from_anywhere_may_call_only_if_that_was_wanted(rest_with: Callabl
                 {
                     "access-control-allow-origin": "*",
                     "access-control-allow-methods": "POST, GET",
-                    "access-control-allow-headers": "Content-Type",
+                    "access-control-allow-headers": "Content-Type, Inference-Header-Content-Length",
+                    "access-control-expose-headers": "Inference-Header-Content-Length",
                 }
                 if rest is opened
                 else {}
@@ -359,5 +360,8 @@ def test_pages_may_send_keys_where_they_may_call(rest_with: Callable[..., Rest])
     rest = rest_with(RestSettings(rest_processes=0, rest_cors=True), admit=keys)
     asked = rest.ask("OPTIONS", PREDICT)
     assert asked.code == 200
-    assert asked.headers["access-control-allow-headers"] == "Content-Type, Authorization"
+    assert (
+        asked.headers["access-control-allow-headers"]
+        == "Content-Type, Inference-Header-Content-Length, Authorization"
+    )
     assert rest.post(PREDICT, BODY).headers["access-control-allow-origin"] == "*"
