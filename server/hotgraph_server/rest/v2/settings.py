@@ -27,9 +27,7 @@ def _trace_request(target: Target, body: Message) -> pb.TraceSettingRequest:
 def _trace_change(target: Target, body: Message) -> pb.TraceSettingRequest:
     request = _trace_request(target, body)
     for name, value in said_in(body, needed=True).items():
-        setting = request.settings[name]
-        setting.SetInParent()
-        setting.value.extend(_strings(name, value))
+        request.settings[name].value.extend(_strings(name, value))
     return request
 
 
@@ -56,7 +54,6 @@ def _log_change(target: Target, body: Message) -> pb.LogSettingsRequest:
     request = pb.LogSettingsRequest()
     for name, value in said_in(body, needed=True).items():
         setting = request.settings[name]
-        setting.SetInParent()
         # What fits no field is left out, and so refused as any other of the wrong type.
         match value:
             case bool():
