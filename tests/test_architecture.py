@@ -72,7 +72,7 @@ PURE = (
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
     *("rest.v2.generate_text", "rest.v2.infer_answer", "rest.v2.infer_request", "rest.v2.members"),
     *("rest.v2.raw_request", "rest.v2.values"),
-    *("rest.v2.about", "rest.v2.errors", "rest.v2.json_body", "rest.v2.message_values", "rest.v2.paths"),
+    *("rest.v2.about", "rest.v2.errors", "rest.v2.message_values", "rest.v2.paths"),
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),

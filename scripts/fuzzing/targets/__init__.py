@@ -37,6 +37,7 @@ WHERE = {
     "json": "texts",
     "gzip": "texts",
     "paths": "texts",
+    "v2": "texts",
     "configs": "texts",
     "settings": "texts",
     "snapshots": "kept",

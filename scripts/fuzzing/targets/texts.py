@@ -25,6 +25,8 @@ from hotgraph_server.model_config import config_file
 from hotgraph_server.rest import gzip_coding
 from hotgraph_server.rest.json import text as json_text
 from hotgraph_server.rest.tfs import examples, paths, predict
+from hotgraph_server.rest.v2 import management
+from hotgraph_server.rest.v2 import paths as v2_paths
 from hotgraph_server.settings import file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
@@ -132,6 +134,32 @@ def _run_paths(data: bytes) -> None:
         assert target.number is None or 0 <= target.number < 2**63
 
 
+def _v2() -> Target:
+    said = [
+        *("GET /v2/models/%6d/versions/07/ready\n", "POST /v2/models/a%2fb/infer\n", "GET /v2//models/\n"),
+        'POST /v2/repository/models/m/load\n{"parameters": {"config": "{}", "file:1/a": "AGI="}}',
+        'POST /v2/repository/r/models/m/unload\n{"parameters": {"unload_dependents": true, "n": 1}}',
+        'POST /v2/repository/index\n{"ready": true}',
+        'POST /v2/systemsharedmemory/region/r/register\n{"key": "/k", "offset": 0, "byte_size": 64}',
+        'POST /v2/cudasharedmemory/region/r/register\n{"raw_handle": {"b64": ""}, "device_id": 0}',
+        'POST /v2/models/m/trace/setting\n{"trace_level": ["OFF"], "trace_rate": "1", "trace_count": null}',
+        'POST /v2/logging\n{"log_info": true, "log_verbose_level": 1, "log_format": "default"}',
+    ]
+    return Target(_run_v2, [one.encode() for one in said])
+
+
+def _run_v2(data: bytes) -> None:
+    line, _, body = data.partition(b"\n")
+    method, _, path = line.decode("latin-1").partition(" ")
+    try:
+        target = v2_paths.read_path(method, path)
+        if target.what in management.TABLE:
+            management.TABLE[target.what].request(target, body).SerializeToString()
+    except CallError as error:
+        text = str(error)
+        assert len(text) < 2000
+
+
 def _configs() -> Target:
     texts = (_CONFIG, _SERVING, _BATCHING)
     seeds = [bytes((which,)) + text.encode() for which, text in enumerate(texts)]
@@ -164,4 +192,11 @@ def _settings() -> Target:
     return Target(run, [_TOML.encode(), _RULES.encode()])
 
 
-TARGETS = {"json": _json, "gzip": _gzip, "paths": _paths, "configs": _configs, "settings": _settings}
+TARGETS = {
+    "json": _json,
+    "gzip": _gzip,
+    "paths": _paths,
+    "v2": _v2,
+    "configs": _configs,
+    "settings": _settings,
+}

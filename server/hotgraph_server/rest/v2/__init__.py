@@ -15,7 +15,7 @@
 
     management.py      all endpoints that run no model, over gRPC's service
     about.py, repository.py, shared_memory.py, settings.py   what they read and write   pure
-    json_body.py       small JSON bodies, and what is wrong with them           pure
+    row.py             what each of them is                                     pure
     message_values.py  messages as values for JSON                              pure
 
 Another door to the rooms of protocols/v2/: what a request may ask, and what is said of one that may not, is

@@ -3,13 +3,17 @@
 In this order: is there such a path, may this caller ask for it, does the server answer it now. Each endpoint
 stands for a method of gRPC, and is open, early or refused as that one is: before the server is open those
 answer that tell how it is, and when it stops those that are not hot.
+
+A web page may run models and look around, where its browser lets it, but it changes nothing: what a visitor's
+browser sends from a page of somebody else (with Origin, as every POST of a browser has it) would load models
+into a server that only the visitor can reach.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hotgraph_server.access.groups import GRPC, Method
+from hotgraph_server.access.groups import GRPC, Group, Method
 from hotgraph_server.access.rules import Header
 from hotgraph_server.errors import LOADING, CallError, Draining, NotReady
 from hotgraph_server.models.status import State
@@ -18,7 +22,7 @@ from hotgraph_server.rest.v2 import management
 from hotgraph_server.rest.v2.errors import error_content
 from hotgraph_server.rest.v2.management import Management
 from hotgraph_server.rest.v2.paths import What, read_path
-from hotgraph_server.transport.http import Content, Endpoint, Request
+from hotgraph_server.transport.http import Content, Endpoint, HttpError, Request
 from hotgraph_server.transport.service import Service
 
 Admit = Callable[[Method, Header], CallError | None]
@@ -66,14 +70,18 @@ class V2Http:
 
         Raises:
             NotFound, HttpError, InvalidCall: see `read_path`.
+            HttpError: 403, a web page would change something.
             CallError: the caller may not have it.
             NotReady: the models are loading.
             Draining: the server stops.
         """
         target = read_path(request.method, request.path)
         path = self._paths[target.what]
+        method = GRPC[path]
+        if method.group is Group.CONTROL and request.method == "POST" and "origin" in request.headers:
+            raise HttpError(403, "no web page may ask for this: it has an Origin header")
         if self._admit is not None:
-            refusal = self._admit(GRPC[path], request.headers.get)
+            refusal = self._admit(method, request.headers.get)
             if refusal is not None:
                 raise refusal
         state = self._state()

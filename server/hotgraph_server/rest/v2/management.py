@@ -53,10 +53,11 @@ class Management:
 
     def _ask(self, target: Target, body: Message, reply: Reply) -> None:
         row = TABLE[target.what]
-        message = self._pool.run(_message, target, body)
+        # What goes to another process is bytes.
+        message = self._pool.run(_message, target, body if isinstance(body, bytes) else bytes(body))
         answer: Any = functools.partial(row.answer, target)
         self._inference.hot[row.method](message, TranslatedReply(reply, row.response, answer))
 
 
-def _message(target: Target, body: Message) -> bytes:
+def _message(target: Target, body: bytes) -> bytes:
     return bytes(TABLE[target.what].request(target, body).SerializeToString())

@@ -23,12 +23,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def read_object(text: bytes, first: str, hint: str = "") -> dict[str, Any]:
+def read_object(text: bytes, first: str = "", hint: str = "") -> dict[str, Any]:
     """The object that a text is.
 
     Args:
         text: JSON; a byte order mark before it is passed over.
-        first: the member that Triton looks for first, and misses in what is no object.
+        first: the member that Triton looks for first, and misses in what is no object; empty: none of them
+            has to be there.
         hint: put behind the error of what is no JSON.
 
     Raises:
@@ -42,6 +43,11 @@ def read_object(text: bytes, first: str, hint: str = "") -> dict[str, Any]:
         raise InvalidCall(
             f"failed to parse the request JSON buffer: {error.why} at {error.at}{hint}"
         ) from error
+    if not isinstance(found, dict) and not first:
+        raise InvalidCall(
+            "failed to parse the request JSON buffer: attempt to get members for non-object"
+            f" (the body is {brief(found)})"
+        )
     if not isinstance(found, dict):
         raise absent(first, f"the body is {brief(found)}")
     return found

@@ -11,20 +11,21 @@ from typing import Any
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.v2.json_body import boolean, members, read_object, string, wrong_type
+from hotgraph_server.rest.v2.members import of_kind, optional, wrong
 from hotgraph_server.rest.v2.paths import Target, What
-from hotgraph_server.rest.v2.row import Row, json_content
+from hotgraph_server.rest.v2.row import Row, json_content, named, said_in
 from hotgraph_server.transport.http import Content
 from hotgraph_server.transport.message_fields import Message
 
 _FILE = "file:"
+_PARAMETERS = "parameters"
 # Of the index; the others are of versions that answer nobody.
 _SERVED = ("LOADING", "READY", "UNLOADING")
 
 
 def _index_request(_: Target, body: Message) -> pb.RepositoryIndexRequest:
     # The repository's name in the path says nothing, as in Triton.
-    return pb.RepositoryIndexRequest(ready=boolean("ready", read_object(body).get("ready", False)))
+    return pb.RepositoryIndexRequest(ready=optional(said_in(body), "ready", "boolean", False))
 
 
 def _index(_: Target, response: pb.RepositoryIndexResponse) -> Content:
@@ -43,13 +44,18 @@ def _index_row(model: pb.RepositoryIndexResponse.ModelIndex) -> dict[str, str]:
 
 def _load_request(target: Target, body: Message) -> pb.RepositoryModelLoadRequest:
     request = pb.RepositoryModelLoadRequest(repository_name=target.repository, model_name=target.model)
-    for name, value in members("parameters", read_object(body).get("parameters", {})).items():
+    for name, value in _parameters(body).items():
         parameter = request.parameters[name]
         if name.startswith(_FILE):
-            parameter.bytes_param = _from_base64(name, string(name, value))
+            parameter.bytes_param = _from_base64(name, of_kind(value, name[:100], "string", _PARAMETERS))
         else:
-            parameter.string_param = string(name, value)
+            parameter.string_param = of_kind(value, name[:100], "string", _PARAMETERS)
     return request
+
+
+def _parameters(body: Message) -> dict[str, Any]:
+    """Raises InvalidCall."""
+    return named(optional(said_in(body), _PARAMETERS, "object", {}))
 
 
 def _from_base64(name: str, text: str) -> bytes:
@@ -62,7 +68,7 @@ def _from_base64(name: str, text: str) -> bytes:
 
 def _unload_request(target: Target, body: Message) -> pb.RepositoryModelUnloadRequest:
     request = pb.RepositoryModelUnloadRequest(repository_name=target.repository, model_name=target.model)
-    for name, value in members("parameters", read_object(body).get("parameters", {})).items():
+    for name, value in _parameters(body).items():
         _fill(request.parameters[name], name, value)
     return request
 
@@ -73,11 +79,11 @@ def _fill(parameter: Any, name: str, value: Any) -> None:
         case bool():
             parameter.bool_param = value
         case str():
-            parameter.string_param = value
+            parameter.string_param = of_kind(value, name[:100], "string", _PARAMETERS)
         case int() if -(2**63) <= value < 2**63:
             parameter.int64_param = value
         case _:
-            raise wrong_type(name, "string")
+            raise wrong(name[:100], "string", value, f"{_PARAMETERS}.{name[:100]}")
 
 
 def _loaded(target: Target, _: pb.RepositoryModelLoadResponse) -> Content:

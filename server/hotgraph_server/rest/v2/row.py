@@ -1,5 +1,7 @@
 """What an endpoint that runs no model is: a method of gRPC, with its request made of a path and JSON and its
 response written as JSON. Pure.
+
+Bodies are objects; where a request needs nothing said, an empty body is an empty one.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hotgraph_server.rest.json.text import write
+from hotgraph_server.rest.v2.members import check_unicode, read_object
 from hotgraph_server.rest.v2.paths import Target
 from hotgraph_server.transport.http import Content
 from hotgraph_server.transport.message_fields import Message
@@ -32,6 +35,27 @@ class Row(NamedTuple):
     answer: Callable[[Target, Any], Content]
     response: Any = None
     brings_files: bool = False
+
+
+def said_in(body: Message, *, needed: bool = False) -> dict[str, Any]:
+    """What a body says.
+
+    Args:
+        needed: is an empty body refused?
+
+    Raises:
+        InvalidCall: it is no JSON, or no object, or a name in it cannot be sent on.
+    """
+    if not body and not needed:
+        return {}
+    return named(read_object(bytes(body)))
+
+
+def named(found: dict[str, Any]) -> dict[str, Any]:
+    """An object whose names can be those of a message's map. Raises InvalidCall: one cannot."""
+    for name in found:
+        check_unicode(name, name)
+    return found
 
 
 def json_content(value: Any, status: int = 200) -> Content:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.rest.v2.json_body import read_object, wrong_type
+from hotgraph_server.rest.v2.members import check_unicode, of_kind
 from hotgraph_server.rest.v2.paths import Target, What
-from hotgraph_server.rest.v2.row import Row, json_content
+from hotgraph_server.rest.v2.row import Row, json_content, said_in
 from hotgraph_server.transport.http import Content
 from hotgraph_server.transport.message_fields import Message
 
@@ -26,10 +26,8 @@ def _trace_request(target: Target, body: Message) -> pb.TraceSettingRequest:
 
 def _trace_change(target: Target, body: Message) -> pb.TraceSettingRequest:
     request = _trace_request(target, body)
-    for name, value in read_object(body, needed=True).items():
-        setting = request.settings[name]
-        setting.SetInParent()
-        setting.value.extend(_strings(name, value))
+    for name, value in said_in(body, needed=True).items():
+        request.settings[name].value.extend(_strings(name, value))
     return request
 
 
@@ -38,9 +36,7 @@ def _strings(name: str, value: Any) -> list[str]:
     if value is None:
         return []
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str) for one in values):
-        raise wrong_type(name, "string")
-    return values
+    return [of_kind(one, name, "string") for one in values]
 
 
 def _trace(_: Target, response: pb.TraceSettingResponse) -> Content:
@@ -56,14 +52,14 @@ def _log_request(target: Target, body: Message) -> pb.LogSettingsRequest:
 
 def _log_change(target: Target, body: Message) -> pb.LogSettingsRequest:
     request = pb.LogSettingsRequest()
-    for name, value in read_object(body, needed=True).items():
+    for name, value in said_in(body, needed=True).items():
         setting = request.settings[name]
-        setting.SetInParent()
         # What fits no field is left out, and so refused as any other of the wrong type.
         match value:
             case bool():
                 setting.bool_param = value
             case str():
+                check_unicode(value, name)
                 setting.string_param = value
             case int() if 0 <= value < 2**32:
                 setting.uint32_param = value

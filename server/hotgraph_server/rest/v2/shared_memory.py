@@ -8,13 +8,15 @@ from typing import Any
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.v2.json_body import members, read_object, string, unsigned
+from hotgraph_server.rest.v2.members import of_kind, optional
 from hotgraph_server.rest.v2.message_values import values_of
 from hotgraph_server.rest.v2.paths import Target, What
-from hotgraph_server.rest.v2.row import Row, empty_content, json_content
+from hotgraph_server.rest.v2.row import Row, empty_content, json_content, said_in
 from hotgraph_server.transport.http import Content
 from hotgraph_server.transport.message_fields import Message
 
+_HANDLE = "raw_handle"
+_UNSIGNED = "unsigned-integer"
 # Bytes of a cudaIpcMemHandle_t.
 _HANDLE_BYTES = 64
 
@@ -27,21 +29,21 @@ def _register_system(target: Target, body: Message) -> pb.SystemSharedMemoryRegi
     said = _said(target, body, "system")
     return pb.SystemSharedMemoryRegisterRequest(
         name=target.region,
-        key=string("key", _needed(said, "key")),
-        offset=unsigned("offset", said.get("offset", 0)),
-        byte_size=unsigned("byte_size", _needed(said, "byte_size")),
+        key=_needed(said, "key", "string"),
+        offset=optional(said, "offset", _UNSIGNED, 0),
+        byte_size=_needed(said, "byte_size", _UNSIGNED),
     )
 
 
 def _register_cuda(target: Target, body: Message) -> pb.CudaSharedMemoryRegisterRequest:
     said = _said(target, body, "cuda")
-    handle = string("b64", _needed(members("raw_handle", _needed(said, "raw_handle")), "b64"))
-    device = unsigned("device_id", _needed(said, "device_id"))
+    handle = _needed(_needed(said, _HANDLE, "object"), "b64", "string", _HANDLE)
+    device = _needed(said, "device_id", _UNSIGNED)
     return pb.CudaSharedMemoryRegisterRequest(
         name=target.region,
         raw_handle=_handle(handle),
         device_id=min(device, 2**63 - 1),
-        byte_size=unsigned("byte_size", _needed(said, "byte_size")),
+        byte_size=_needed(said, "byte_size", _UNSIGNED),
     )
 
 
@@ -49,14 +51,14 @@ def _said(target: Target, body: Message, kind: str) -> dict[str, Any]:
     """Raises InvalidCall."""
     if not target.region:
         raise InvalidCall(f"'region name' is necessary to register {kind} shared memory region")
-    return read_object(body, needed=True)
+    return said_in(body, needed=True)
 
 
-def _needed(said: dict[str, Any], field: str) -> Any:
+def _needed(said: dict[str, Any], field: str, kind: str, where: str = "") -> Any:
     """Raises InvalidCall."""
     if field not in said:
         raise InvalidCall(f"Shared memory register request has no '{field}' field")
-    return said[field]
+    return of_kind(said[field], field, kind, where)
 
 
 def _handle(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What the tests of /v2 share."""
+"""What the tests of the Open Inference Protocol over HTTP share."""
 
 from __future__ import annotations
 

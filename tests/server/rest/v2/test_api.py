@@ -138,6 +138,16 @@ class TestAccess:
         assert v2.get("/v2/logging").code == 403
         assert v2.get("/v2/logging").error == "This API is restricted, expecting header 'admin-key'"
 
+    @pytest.mark.parametrize(("method", "path", "target"), ENDPOINTS)
+    def test_web_page_changes_nothing(self, v2: V2, method: str, path: str, target: Any) -> None:
+        """Whatever site it is of: one whose name leads here is its own origin."""
+        changes = method == "POST" and target.what not in {*CALLS, What.INDEX}
+        for origin in ("http://evil.example", "http://127.0.0.1:8502", "null"):
+            answer = v2.ask(method, path, headers={"origin": origin})
+            assert (answer.code == 403) == changes
+            assert not changes or "no web page may ask for this" in answer.error
+        assert v2.control.asked == []
+
     def test_who_has_no_key_is_told_how_to_send_one(self, models: Models, tmp_path: Path) -> None:
         v2 = V2(models, tmp_path, admit=lambda of, header: Unauthenticated("infer", given=False))
         answer = v2.post("/v2/models/m/infer")

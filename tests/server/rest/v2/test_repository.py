@@ -171,6 +171,11 @@ class TestBoth:
             "explicit model load / unload is not allowed if polling is enabled",
         )
 
+    def test_name_that_no_message_can_carry_is_refused(self, v2: V2, what: str) -> None:
+        answer = v2.post(f"/v2/repository/models/m/{what}", b'{"a": NaN, "parameters": {"\\ud800": "x"}}')
+        assert answer.code == 400
+        assert "is no valid Unicode" in answer.error
+
     def test_repository_cannot_be_named(self, v2: V2, what: str) -> None:
         answer = v2.post(f"/v2/repository/r/models/m/{what}")
         assert (answer.code, answer.error) == (501, "'repository_name' specification is not supported")

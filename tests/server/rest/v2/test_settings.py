@@ -77,7 +77,7 @@ class TestTrace:
             ({"trace_rate": ["1", "2"]}, 400, "expect only 1 value for 'trace_rate'"),
             ({"trace_colour": "x"}, 400, "unknown trace setting 'trace_colour'"),
             ({"trace_file": "/x"}, 501, "trace file location can not be updated through network protocol"),
-            (b"", 400, "failed to parse the request JSON buffer: The document is empty."),
+            (b"", 400, "failed to parse the request JSON buffer: Input is a zero-length"),
             (b"5", 400, "failed to parse the request JSON buffer: attempt to get members for non-object"),
         ],
     )
@@ -130,7 +130,9 @@ class TestLogging:
             ({"log_format": "xml"}, 400, "invalid argument for log_format, got: xml"),
             ({"log_colour": 1}, 400, "unknown log setting 'log_colour'"),
             ({"log_file": "x"}, 501, "log file location can not be updated through network protocol"),
-            (b"", 400, "failed to parse the request JSON buffer: The document is empty."),
+            (b"", 400, "failed to parse the request JSON buffer: Input is a zero-length"),
+            (b'{"a": NaN, "\\ud800": 1}', 400, "Unable to parse '?': "),
+            (b'{"log_format": "\\ud800", "a": NaN}', 400, "Unable to parse 'log_format': "),
             (b'{"log_info": tru}', 400, "failed to parse the request JSON buffer: "),
         ],
     )

@@ -62,7 +62,7 @@ class TestSystem:
                 for wrong in (-1, 1.0, "1", True, None, 2**64)
             ),
             ({"key": "/key", "byte_size": 1, "offset": -1}, 400, "Unable to parse 'offset': "),
-            (b"", 400, "failed to parse the request JSON buffer: The document is empty."),
+            (b"", 400, "failed to parse the request JSON buffer: Input is a zero-length"),
             (b"{", 400, "failed to parse the request JSON buffer: "),
             ({"key": "/nope", "byte_size": 1}, 500, "Unable to open shared memory region: '/nope'"),
             ({"key": "/key", "byte_size": 65}, 400, "failed to register shared memory region 'rb': offset 0"),
