@@ -36,12 +36,12 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
     "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
-    "grpc": ("errors", "rest.codes", "transport", "warmup.first_runs"),
+    "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
     "hpack": ("transport.http2",),
     "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
     "hotgraph_protos": (
-        *("commands", "model_config", "model_control", "protocols.v2"),
+        *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
         *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
     ),
     "multiprocessing": ("rest.json.process",),
@@ -70,6 +70,8 @@ PURE = (
     *("rest.openapi.document", "rest.openapi.examples", "rest.openapi.generic", "rest.openapi.schemas"),
     *("rest.openapi.v1", "rest.openapi.v2"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
+    *("rest.v2.about", "rest.v2.errors", "rest.v2.json_body", "rest.v2.message_values", "rest.v2.paths"),
+    *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
     *("transport.http2.connection", "transport.http2.flow_control", "transport.http2.frames"),
@@ -89,10 +91,18 @@ WITHIN: dict[str, tuple[str, ...]] = {
     # Each protocol can be read without the other, and its codec without calls.
     "protocols.tfs": ("protocols.v2",),
     "protocols.v2": ("protocols.tfs",),
-    "rest.tfs": ("protocols.v2",),
+    "rest.tfs": ("protocols.v2", "rest.v2"),
+    "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
     # It tells of calls, and makes none.
-    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    "rest.openapi": (
+        "batching.request",
+        "protocols.submission",
+        "protocols.tfs",
+        "repository",
+        "rest.tfs",
+        "rest.v2",
+    ),
     **{
         f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
         for name in ("document", "examples", "schemas", "v1", "v2")

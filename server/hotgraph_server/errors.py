@@ -25,6 +25,7 @@
         ├── Unauthenticated       UNAUTHENTICATED       the caller's: no key, or none that is known
         ├── AccessDenied          PERMISSION_DENIED     the caller's: what it asks for is not open to it
         ├── ProtocolRestricted    UNAVAILABLE           the caller's: a header is missing, as Triton says it
+        ├── ApiRestricted         PERMISSION_DENIED     the caller's: a header of HTTP is missing
         ├── Refused               RESOURCE_EXHAUSTED    the load's: worth another try later
         │   ├── QueueFull         RESOURCE_EXHAUSTED    too many wait
         │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
@@ -345,6 +346,16 @@ class ProtocolRestricted(CallError):
     def __init__(self, header: str) -> None:
         self.header = header
         super().__init__(f"This protocol is restricted, expecting header '{header}'")
+
+
+class ApiRestricted(CallError):
+    """A header of HTTP is missing or wrong. The words are Triton's, and so is the status it becomes."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+        super().__init__(f"This API is restricted, expecting header '{header}'")
 
 
 class Draining(CallError):

@@ -42,7 +42,7 @@ from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
-from hotgraph_server.rest.opening import rest_api
+from hotgraph_server.rest.opening import Backs, rest_api
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.inflight import Inflight
@@ -164,11 +164,12 @@ class Server:
             is_starting,
         )
         shm = self._settings.shared_memory
+        regions = Regions(shm) if shm.allow_client_shm else None
         inference = inference_service(
             self.registry,
             lambda: self._is_ready() and self.control.is_ready(),
             is_starting=is_starting,
-            regions=Regions(shm) if shm.allow_client_shm else None,
+            regions=regions,
             server_name=self._settings.inference.server_name,
             traced=self._tracing.around,
             more=[
@@ -182,7 +183,7 @@ class Server:
             services = [without_changes(service) for service in services]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
-        self._rest = self._rest_api(prediction, models)
+        self._rest = self._rest_api(services, regions)
         grpc = self._grpc = CallServer(
             self._settings.listen,
             services,
@@ -315,19 +316,14 @@ class Server:
         elif port := self._settings.admin.admin_port:
             self._admin = open_admin(self._settings.listen.host, port, pages.answer, self._gate)
 
-    def _rest_api(self, prediction: Service, models: Service) -> RestApi | None:
+    def _rest_api(self, services: Sequence[Service], regions: Regions | None) -> RestApi | None:
         if not self._settings.rest.rest_port:
             return None
-        return rest_api(
-            self._settings,
-            self.registry,
-            prediction,
-            models,
-            self._request_logs.may_write,
-            lambda: self.state,
-            self._own_figures,
-            self._gate.of if self._gate else None,
-        )
+        names, may_write = self.repository.models, self._request_logs.may_write
+        state, own = lambda: self.state, self._own_figures
+        inference, prediction, of_models = services
+        backs = Backs(self.registry, prediction, of_models, inference, regions, names, may_write, state, own)
+        return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
     def _http_port(self) -> HttpPort | None:
         if self._rest is None:

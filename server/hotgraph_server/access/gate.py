@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from hotgraph_server.access.groups import GRPC, Group
-from hotgraph_server.access.restricted import restricted_in
+from hotgraph_server.access.groups import GRPC, Group, Method
+from hotgraph_server.access.restricted import OVER_GRPC, OVER_HTTP, restricted_in
 from hotgraph_server.access.rules import Header, Rules, read_rules
 from hotgraph_server.errors import CallError, SettingsError
 from hotgraph_server.settings import AccessSettings
@@ -24,7 +24,8 @@ class Gate:
 
     Attributes:
         rules: that hold; swapped whole.
-        restricted: protocols that need a header, as Triton has it.
+        restricted: protocols of gRPC that need a header, as Triton has it.
+        restricted_http: what needs one over HTTP.
 
     Raises:
         SettingsError: a rule cannot be read.
@@ -32,7 +33,8 @@ class Gate:
 
     def __init__(self, settings: AccessSettings) -> None:
         self._file = Path(settings.auth).expanduser() if settings.auth else None
-        self.restricted = restricted_in(settings.grpc_restricted_protocol)
+        self.restricted = restricted_in(settings.grpc_restricted_protocol, OVER_GRPC)
+        self.restricted_http = restricted_in(settings.http_restricted_api, OVER_HTTP)
         self.rules = read_rules(self._file) if self._file is not None else Rules()
 
     def of_path(self, path: str, header: Header) -> CallError | None:
@@ -49,8 +51,15 @@ class Gate:
             refusal = self.rules.refusal(method.group, header)
         return refusal
 
+    def of_request(self, method: Method, header: Header) -> CallError | None:
+        """Why a request to the REST port may not be made; None: it may."""
+        refusal = self.restricted_http.refusal(method.protocol, header)
+        if refusal is None and method.group is not None:
+            refusal = self.rules.refusal(method.group, header)
+        return refusal
+
     def of(self, group: Group, header: Header) -> CallError | None:
-        """Why a request of HTTP may not be made; None: it may."""
+        """Why a page of the admin port may not be had; None: it may."""
         return self.rules.refusal(group, header)
 
     def renew(self) -> None:
@@ -71,4 +80,5 @@ def gate_of(settings: AccessSettings) -> Gate | None:
     Raises:
         SettingsError: a rule cannot be read.
     """
-    return Gate(settings) if settings.auth or settings.grpc_restricted_protocol else None
+    made = settings.auth or settings.grpc_restricted_protocol or settings.http_restricted_api
+    return Gate(settings) if made else None

@@ -44,7 +44,7 @@ PROTOCOLS = (
 
 
 class Method(NamedTuple):
-    """What a method of gRPC belongs to.
+    """What a method of gRPC, or a request of HTTP, belongs to.
 
     Attributes:
         group: None: it is open always, unless its protocol is restricted.
@@ -111,13 +111,21 @@ GRPC = {
 """By path."""
 
 REST = {
-    "predict": Group.INFER,
-    "classify": Group.INFER,
-    "regress": Group.INFER,
-    "status": Group.METADATA,
-    "metadata": Group.METADATA,
+    "predict": _INFERENCE,
+    "classify": _INFERENCE,
+    "regress": _INFERENCE,
+    "models": _METADATA,
+    "status": _METADATA,
+    "metadata": _METADATA,
 }
-"""By what is asked of a model (rest.tfs.paths.What). Prometheus' page on that port is one of `ADMIN`."""
+"""By what is asked under ``/v1`` (rest.tfs.paths.What); what is asked under ``/v2`` stands for a method of
+gRPC (rest.v2.api)."""
+
+OPENAPI = _METADATA
+"""The REST port's description of what can be called, which tells of all models."""
+
+PROMETHEUS = Method(Group.ADMIN)
+"""The REST port's page for Prometheus."""
 
 ADMIN: dict[str, Group | None] = {
     "/": Group.ADMIN,

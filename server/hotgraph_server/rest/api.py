@@ -7,54 +7,54 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from hotgraph_server.access.groups import Group
-from hotgraph_server.access.rules import Header
-from hotgraph_server.errors import CallError, Unauthenticated
-from hotgraph_server.models.status import State
-from hotgraph_server.rest.codes import error_body, http_code
-from hotgraph_server.rest.openapi import api
+from hotgraph_server.access import groups
+from hotgraph_server.access.groups import Method
+from hotgraph_server.errors import CallError
+from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.openapi.api import OpenApi
-from hotgraph_server.rest.tfs.api import TfsApi
-from hotgraph_server.rest.tfs.methods import Methods
+from hotgraph_server.rest.tfs.api import Admit, TfsApi
+from hotgraph_server.rest.v2.api import V2Http
 from hotgraph_server.settings import RestSettings
-from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.http import Content, Endpoint, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
-
-Admit = Callable[[Group, Header], CallError | None]
-"""Why a request may not have what is of a group; None: it may."""
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
+_V2 = ("/v2", "/v2/")
 _CORS = (
     ("access-control-allow-origin", "*"),
     ("access-control-allow-methods", "POST, GET"),
-    ("access-control-allow-headers", "Content-Type"),
+    ("access-control-allow-headers", "Content-Type, Inference-Header-Content-Length"),
+    ("access-control-expose-headers", "Inference-Header-Content-Length"),
 )
-_CORS_WITH_KEYS = (*_CORS[:2], ("access-control-allow-headers", "Content-Type, Authorization"))
-_CHALLENGE = [("www-authenticate", "Bearer")]
+_KEYS = "Authorization"
 
 
 class RestApi:
     """See transport.http.Api. Any thread may call everything.
 
     Args:
-        methods: what can be asked of models in TensorFlow Serving's way; closed by `close`.
-        state: of the server.
+        tfs: answers ``/v1``, and what is nobody's.
+        v2: answers ``/v2``.
+        pool: reads and writes very large JSON; closed by `close`.
         metrics: the text at `prometheus_path`; called in one thread at a time.
         openapi: what can be called, and the page that shows it.
-        admit: None: every request may have everything.
+        admit: None: every request may be made.
     """
 
     def __init__(
         self,
         settings: RestSettings,
-        methods: Methods,
-        state: Callable[[], State],
+        tfs: TfsApi,
+        v2: V2Http,
+        pool: JsonProcessPool,
         metrics: Callable[[], bytes],
         openapi: OpenApi,
         admit: Admit | None = None,
     ) -> None:
-        self._pool = methods.pool
+        self._tfs = tfs
+        self._v2 = v2
+        self._pool = pool
         self._metrics = metrics
         self._metrics_path = settings.prometheus_path if settings.prometheus else ""
         self._scraping = threading.Lock()  # one page at a time
@@ -62,29 +62,26 @@ class RestApi:
         self._admit = admit
         self._cors: Sequence[tuple[str, str]] = ()
         if settings.rest_cors:
-            self._cors = _CORS if admit is None else _CORS_WITH_KEYS
-        self._tfs = TfsApi(methods, state, self._check, settings.rest_max_body_mb * 2**20)
+            keys = f", {_KEYS}" if admit is not None else ""
+            self._cors = [
+                (name, value + keys if name.endswith("allow-headers") else value) for name, value in _CORS
+            ]
 
     def endpoint(self, request: Request) -> Endpoint:
         """See transport.http.Api."""
         if request.path == self._metrics_path and request.method in ("GET", "HEAD"):
-            self._check(Group.ADMIN, request)
+            self._check(groups.PROMETHEUS, request)
             return Endpoint(self._show_metrics, 0)
         if request.method == "OPTIONS" and self._cors:
             return Endpoint(_nothing, 0)
         if self._openapi.has(request.path):
-            self._check(api.GROUP, request)
+            self._check(groups.OPENAPI, request)
             return self._openapi.endpoint(request)
-        return self._tfs.endpoint(request)
+        return self._api(request).endpoint(request)
 
     def error(self, request: Request, error: CallError) -> Content:
         """See transport.http.Api."""
-        headers: Sequence[tuple[str, str]] = ()
-        if isinstance(error, HttpError):
-            headers = error.headers
-        elif isinstance(error, Unauthenticated):
-            headers = _CHALLENGE
-        return Content([error_body(str(error))], status=http_code(error), headers=headers)
+        return self._api(request).error(request, error)
 
     def headers(self, request: Request) -> Sequence[tuple[str, str]]:
         """See transport.http.Api."""
@@ -115,9 +112,12 @@ class RestApi:
         self._pool.stop()
         self._pool.join(time.monotonic() + timeout_s)
 
-    def _check(self, group: Group, request: Request) -> None:
+    def _api(self, request: Request) -> TfsApi | V2Http:
+        return self._v2 if request.path.startswith(_V2[1]) or request.path == _V2[0] else self._tfs
+
+    def _check(self, method: Method, request: Request) -> None:
         """Before anything of a body is read. Raises CallError."""
-        refusal = None if self._admit is None else self._admit(group, request.headers.get)
+        refusal = None if self._admit is None else self._admit(method, request.headers.get)
         if refusal is not None:
             raise refusal
 

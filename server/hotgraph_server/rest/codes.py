@@ -12,7 +12,7 @@ _Code = grpc.StatusCode
 
 CLIENT_CLOSED_REQUEST = 499
 
-_HTTP = {
+HTTP = {
     _Code.INVALID_ARGUMENT: 400,
     _Code.FAILED_PRECONDITION: 400,
     _Code.OUT_OF_RANGE: 400,
@@ -30,11 +30,12 @@ _HTTP = {
     _Code.UNAVAILABLE: 503,
     _Code.DEADLINE_EXCEEDED: 504,
 }
+"""By gRPC's status codes."""
 
 
 def http_code(error: CallError) -> int:
     """The HTTP status of an error."""
-    return error.http_status if isinstance(error, HttpError) else _HTTP[error.status]
+    return error.http_status if isinstance(error, HttpError) else HTTP[error.status]
 
 
 def error_body(text: str) -> bytes:

@@ -24,6 +24,13 @@ class AccessSettings:
         kind=list,
         metavar="PROTOCOL[,PROTOCOL]:KEY=VALUE",
     )
+    http_restricted_api: tuple[str, ...] = setting(
+        (),
+        "a header that requests to the REST port need, by what they do, as --grpc-restricted-protocol has it:"
+        " the flag of Triton's of this name; may be given again for others",
+        kind=list,
+        metavar="API[,API]:KEY=VALUE",
+    )
     request_log_dir: str = setting(
         "",
         "folder that callers of HandleReloadConfigRequest may have calls written down in, by a"

@@ -89,14 +89,12 @@ class Endpoint(NamedTuple):
         most_bytes: of the body, when it is no longer compressed.
         json_bytes: so many of the body's first bytes are JSON, which takes time to read; None: all.
         limited: it is one of the calls of which so many may be inside.
-        codings: in which a body may be compressed.
     """
 
     begin: Callable[[Message, Any], None]
     most_bytes: int
     json_bytes: int | None = None
     limited: bool = False
-    codings: Sequence[str] = ("gzip", "deflate")
 
 
 class Api(Protocol):

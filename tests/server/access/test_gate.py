@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from hotgraph_server.access.gate import Gate, gate_of
-from hotgraph_server.access.groups import GRPC, Group
+from hotgraph_server.access.groups import GRPC, REST, Group, Method
 from hotgraph_server.access.keys import hashed, new_key
 from hotgraph_server.access.rules import Header
-from hotgraph_server.errors import AccessDenied, ProtocolRestricted, SettingsError, Unauthenticated
+from hotgraph_server.errors import (
+    AccessDenied,
+    ApiRestricted,
+    ProtocolRestricted,
+    SettingsError,
+    Unauthenticated,
+)
 from hotgraph_server.settings import AccessSettings
 
 LOAD = "/inference.GRPCInferenceService/RepositoryModelLoad"
@@ -29,6 +35,7 @@ def test_who_makes_no_rules_has_no_gate() -> None:
     assert gate_of(AccessSettings()) is None
     assert gate_of(AccessSettings(request_log_dir="/tmp")) is None
     assert gate_of(AccessSettings(grpc_restricted_protocol=("trace:k=v",))) is not None
+    assert gate_of(AccessSettings(http_restricted_api=("trace:k=v",))) is not None
 
 
 def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -64,6 +71,25 @@ def test_restricted_protocol_needs_its_header_and_its_group_its_key(file: Path) 
     assert isinstance(gate.of_path(LOAD, header.get), Unauthenticated)
     assert gate.of_path(LOAD, {**header, "authorization": f"Bearer {KEY}"}.get) is None
     assert isinstance(gate.of_path("/grpc.health.v1.Health/Check", NONE), ProtocolRestricted)
+
+
+def test_restricted_api_needs_its_header_and_its_group_its_key(file: Path) -> None:
+    gate = Gate(AccessSettings(str(file), http_restricted_api=("model-repository,inference:Admin-Key=v",)))
+    header = {"admin-key": "v"}
+    key = {"authorization": f"Bearer {KEY}"}
+    assert isinstance(gate.of_request(GRPC[LOAD], key.get), ApiRestricted)
+    assert isinstance(gate.of_request(GRPC[LOAD], header.get), Unauthenticated)
+    assert gate.of_request(GRPC[LOAD], {**header, **key}.get) is None
+    assert isinstance(gate.of_request(REST["predict"], NONE), ApiRestricted)
+    assert gate.of_request(REST["status"], NONE) is None
+    assert gate.of_request(Method(None), NONE) is None
+
+
+def test_each_side_has_restrictions_of_its_own() -> None:
+    over_grpc = Gate(AccessSettings(grpc_restricted_protocol=("inference:k=v",)))
+    assert over_grpc.of_request(GRPC[INFER], NONE) is None
+    over_http = Gate(AccessSettings(http_restricted_api=("inference:k=v",)))
+    assert over_http.of_path(INFER, NONE) is None
 
 
 def test_rules_are_read_again(file: Path) -> None:

@@ -63,7 +63,11 @@ def test_every_method_is_in_the_table_and_nothing_else_is(services: list[Service
 
 def test_everything_that_can_be_asked_over_rest_is_in_a_group() -> None:
     assert set(REST) == {what.value for what in What}
-    assert REST["predict"] is REST["classify"] is REST["regress"] is Group.INFER
+    assert {what: method.group for what, method in REST.items()} == {
+        **dict.fromkeys(("predict", "classify", "regress"), Group.INFER),
+        **dict.fromkeys(("models", "status", "metadata"), Group.METADATA),
+    }
+    assert REST["predict"].protocol == "inference"
 
 
 def test_every_page_of_the_admin_port_is_in_the_table() -> None:

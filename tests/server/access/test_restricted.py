@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.access.groups import PROTOCOLS
-from hotgraph_server.access.restricted import restricted_in
+from hotgraph_server.access.restricted import OVER_HTTP, restricted_in
 from hotgraph_server.access.rules import Header
-from hotgraph_server.errors import ProtocolRestricted, SettingsError
+from hotgraph_server.errors import ApiRestricted, ProtocolRestricted, SettingsError
 
 NONE: Header = dict[str, str]().get
 
@@ -25,6 +25,17 @@ def test_protocols_of_an_option_need_its_header() -> None:
     assert refusal.status is grpc.StatusCode.UNAVAILABLE
     assert str(refusal) == "This protocol is restricted, expecting header 'triton-grpc-protocol-k'"
     assert restricted.refusal("inference", {"triton-grpc-protocol-k": "V"}.get) is not None
+
+
+def test_over_http_the_header_is_the_key_and_the_words_are_tritons() -> None:
+    restricted = restricted_in(["inference:Admin-Key=v"], OVER_HTTP)
+    assert restricted.refusal("inference", {"admin-key": "v"}.get) is None
+    refusal = restricted.refusal("inference", {"triton-grpc-protocol-admin-key": "v"}.get)
+    assert isinstance(refusal, ApiRestricted)
+    assert refusal.status is grpc.StatusCode.PERMISSION_DENIED
+    assert str(refusal) == "This API is restricted, expecting header 'admin-key'"
+    with pytest.raises(SettingsError, match="--http-restricted-api: unknown restricted protocol 'models'"):
+        restricted_in(["models:k=v"], OVER_HTTP)
 
 
 def test_value_may_have_what_parts_the_rest() -> None:

@@ -17,11 +17,14 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.tfs import prediction, status
-from hotgraph_server.rest.api import Admit, RestApi
+from hotgraph_server.protocols.v2.service import service as v2_service
+from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.openapi.api import OpenApi
 from hotgraph_server.rest.openapi.document import About
+from hotgraph_server.rest.tfs.api import Admit, TfsApi
 from hotgraph_server.rest.tfs.methods import Methods
+from hotgraph_server.rest.v2.api import V2Http
 from hotgraph_server.settings import BatchSettings, ListenSettings, ModelSettings, RestSettings
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
@@ -130,6 +133,7 @@ class Rest:
     Attributes:
         state: what the server is in; the test may change it.
         metrics: makes the text at the Prometheus path.
+        listed: the names of the models; None: those of the registry.
     """
 
     settings: RestSettings = field(default_factory=lambda: RestSettings(rest_processes=0))
@@ -139,6 +143,7 @@ class Rest:
     metrics: Callable[[], bytes] = lambda: b"figures 1\n"
     admit: Admit | None = None
     inflight: Inflight | None = None
+    listed: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self.registry = Registry()
@@ -153,11 +158,21 @@ class Rest:
             self.registry,
             predicting,
             models,
+            lambda: self.registry.table if self.listed is None else self.listed,
             pool=JsonProcessPool(settings.rest_processes),
             strict_shapes=self.strict_shapes,
         )
-        openapi = OpenApi(self.registry.versions, About("hotgraph", "1"))
-        api = RestApi(settings, methods, lambda: self.state, lambda: self.metrics(), openapi, self.admit)
+        most_bytes = settings.rest_max_body_mb * 2**20
+        inference = v2_service(self.registry, lambda: self.state is State.LIVE)
+        api = RestApi(
+            settings,
+            TfsApi(methods, lambda: self.state, self.admit, most_bytes),
+            V2Http(inference, {}, lambda: self.state, most_bytes, self.admit, methods.pool),
+            methods.pool,
+            lambda: self.metrics(),
+            OpenApi(self.registry.versions, About("hotgraph", "1")),
+            self.admit,
+        )
         self.server = RestServer(
             ListenSettings(port=0, max_calls=self.max_calls), settings, api, self.inflight
         )

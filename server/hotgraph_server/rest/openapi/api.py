@@ -16,7 +16,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
 
-from hotgraph_server.access.groups import Group
 from hotgraph_server.errors import NotFound
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -29,9 +28,6 @@ from hotgraph_server.transport.message_fields import Message
 
 DOCUMENT = "/openapi.json"
 PAGE = "/docs"
-
-GROUP = Group.METADATA
-"""What all of this belongs to: the document tells which models there are."""
 
 # A month; the names of what is kept change with its content.
 _KEPT = ("cache-control", "public, max-age=2592000, immutable")

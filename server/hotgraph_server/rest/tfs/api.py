@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hotgraph_server.access import groups
-from hotgraph_server.access.groups import Group
-from hotgraph_server.errors import LOADING, Draining, NotReady
+from hotgraph_server.access.groups import Method
+from hotgraph_server.access.rules import Header
+from hotgraph_server.errors import LOADING, CallError, Draining, NotReady, Unauthenticated
 from hotgraph_server.models.status import State
+from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
-from hotgraph_server.transport.http import Endpoint, HttpReply, Request
+from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
 
-Check = Callable[[Group, Request], None]
-"""May a request have what is of a group? Raises CallError: why it may not."""
+Admit = Callable[[Method, Header], CallError | None]
+"""Why a request may not be made; None: it may."""
+
+_CHALLENGE = (("www-authenticate", "Bearer"),)
 
 
 class TfsApi:
@@ -24,23 +28,29 @@ class TfsApi:
     Args:
         methods: what can be asked of models.
         state: of the server.
-        check: see there.
+        admit: None: every request may be made.
         most_bytes: of a body.
     """
 
-    def __init__(self, methods: Methods, state: Callable[[], State], check: Check, most_bytes: int) -> None:
+    def __init__(
+        self, methods: Methods, state: Callable[[], State], admit: Admit | None, most_bytes: int
+    ) -> None:
         self._methods = methods
         self._state = state
-        self._check = check
+        self._admit = admit
         self._most_bytes = most_bytes
 
     def endpoint(self, request: Request) -> Endpoint:
         """See transport.http.Api."""
         method = "GET" if request.method == "HEAD" else request.method
         target = read_path(method, request.path)
-        self._check(groups.REST[target.what.value], request)
+        # Before anything of a body is read.
+        if self._admit is not None:
+            refusal = self._admit(groups.REST[target.what.value], request.headers.get)
+            if refusal is not None:
+                raise refusal
         state = self._state()
-        if state is State.LOADING and target.what is not What.STATUS:
+        if state is State.LOADING and target.what not in (What.MODELS, What.STATUS):
             raise NotReady(LOADING)
         if target.what in self._methods.about:
             return Endpoint(functools.partial(self._about, target), self._most_bytes)
@@ -48,6 +58,15 @@ class TfsApi:
             raise Draining("this server")
         begin = self._methods.calls[target.what]
         return Endpoint(lambda body, reply: begin(target, body, reply), self._most_bytes, limited=True)
+
+    def error(self, request: Request, error: CallError) -> Content:
+        """See transport.http.Api."""
+        headers: Sequence[tuple[str, str]] = ()
+        if isinstance(error, HttpError):
+            headers = error.headers
+        elif isinstance(error, Unauthenticated):
+            headers = _CHALLENGE
+        return Content([error_body(str(error))], status=http_code(error), headers=headers)
 
     def _about(self, target: Target, body: Message, reply: HttpReply) -> None:
         answer = self._methods.about[target.what](target)

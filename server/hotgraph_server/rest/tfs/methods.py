@@ -7,12 +7,12 @@ errors and of words. Predict goes that way too where calls are written down, for
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -33,12 +33,12 @@ from hotgraph_server.rest.json import text as json_text
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.tfs import examples, predict
 from hotgraph_server.rest.tfs.paths import Target, What
+from hotgraph_server.rest.translated_reply import TranslatedReply
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.http import HttpReply
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import Answered, Reply, Service, joined
+from hotgraph_server.transport.service import Reply, Service
 
 Begin = Callable[[Target, Message, HttpReply], None]
 About = Callable[[Target], bytes]
@@ -82,6 +82,7 @@ class Methods:
         registry: Registry,
         prediction: Service,
         models: Service,
+        names: Callable[[], Iterable[str]] | None = None,
         is_logged: Callable[[str], bool] = lambda model: False,
         pool: JsonProcessPool | None = None,
         *,
@@ -92,6 +93,7 @@ class Methods:
             registry: which versions are live.
             prediction: tensorflow.serving.PredictionService.
             models: tensorflow.serving.ModelService.
+            names: of the models that it knows of; None: those of the registry.
             is_logged: may calls of the model of that name be written down?
             pool: reads and writes very large JSON; None: that happens here.
             strict_shapes: does Predict refuse inputs whose shape contradicts the signature?
@@ -99,6 +101,7 @@ class Methods:
         self._registry = registry
         self._prediction = prediction
         self._models = models
+        self._names = names or (lambda: registry.table)
         self._is_logged = is_logged
         self._strict_shapes = strict_shapes
         self.pool = pool or JsonProcessPool(0)
@@ -107,7 +110,11 @@ class Methods:
             What.CLASSIFY: functools.partial(self._ask_of_examples, _CLASSIFY),
             What.REGRESS: functools.partial(self._ask_of_examples, _REGRESS),
         }
-        self.about: dict[What, About] = {What.STATUS: self._status, What.METADATA: self._metadata}
+        self.about: dict[What, About] = {
+            What.MODELS: self._statuses,
+            What.STATUS: self._status,
+            What.METADATA: self._metadata,
+        }
 
     def close(self) -> None:
         """End what was started for the calls so far."""
@@ -159,7 +166,7 @@ class Methods:
         self._hand_on(
             "Predict",
             request.SerializeToString(),
-            _TranslatedReply(reply, predict_pb2.PredictResponse, write),
+            TranslatedReply(reply, predict_pb2.PredictResponse, write),
         )
 
     def _ask_of_examples(self, about: _OfExamples, target: Target, body: Message, call: HttpReply) -> None:
@@ -168,18 +175,29 @@ class Methods:
         request.model_spec.signature_name = name
         self._fill_spec(request.model_spec, target)
         self._check_number(target)
-        reply = _TranslatedReply(call, about.response, lambda found: about.write(found.result))
+        reply = TranslatedReply(call, about.response, lambda found: about.write(found.result))
         # Messages may be concatenated.
         self._hand_on(about.method, bytes(request.SerializeToString()) + written, reply)
 
     def _hand_on(self, method: str, request: bytes, reply: Reply) -> None:
         self._prediction.hot[method](request, reply)
 
+    def _statuses(self, _: Target) -> bytes:
+        found = {}
+        for name in sorted(self._names()):
+            # One that has gone meanwhile is not there.
+            with contextlib.suppress(NotFound):
+                found[name] = self._status_of(Target(What.STATUS, name))
+        return json_text.write({"models": found})
+
     def _status(self, target: Target) -> bytes:
+        return json_text.write(self._status_of(target))
+
+    def _status_of(self, target: Target) -> Any:
+        """Raises CallError."""
         request = get_model_status_pb2.GetModelStatusRequest()
         self._fill_spec(request.model_spec, target)
-        response = self._models.plain["GetModelStatus"].answer(request)
-        return json_text.write(_as_dict(response))
+        return _as_dict(self._models.plain["GetModelStatus"].answer(request))
 
     def _metadata(self, target: Target) -> bytes:
         self._check_number(target)
@@ -226,27 +244,6 @@ class _Predicted(Answer[tuple[HttpReply, Sequence[str], bool, JsonProcessPool]])
     def encode(self, arrays: Sequence[Array]) -> bytes:
         _, outputs, rows, pool = self.about
         return pool.run(predict.write_outputs, outputs, arrays, rows=rows)
-
-
-class _TranslatedReply(ForwardingReply):
-    """A Reply to a gRPC method, which hands its response on as JSON."""
-
-    def __init__(self, reply: Reply, response: Any, write: Callable[[Any], bytes]) -> None:
-        super().__init__(reply)
-        self._response = response
-        self._write = write
-
-    def finish(self, encode: Callable[[], Answered]) -> None:
-        response, write = self._response, self._write
-
-        def translate() -> bytes:
-            try:
-                read = response.FromString(joined(encode()))
-            except DecodeError as error:
-                raise InvalidCall("a label of the result is no UTF-8, which JSON needs") from error
-            return write(read)
-
-        self._reply.finish(translate)
 
 
 def _no_signature(version: Version, name: str) -> InvalidCall:

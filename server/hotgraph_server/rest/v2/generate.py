@@ -63,7 +63,11 @@ class HttpGenerate(Door):
         number = models.requested_number(version)
         self._find(model, number)
         begin = functools.partial(self._begin, model, number, stream)
-        return Endpoint(begin, self._most_bytes, limited=True, codings=())
+        return Endpoint(begin, self._most_bytes, limited=True)
+
+    def stream_endpoint(self, request: Request, model: str, version: str) -> Endpoint:
+        """The same, for an answer that is an event."""
+        return self.endpoint(request, model, version, stream=True)
 
     def _begin(self, model: str, number: int | None, stream: bool, body: Message, reply: HttpReply) -> None:
         """Raises CallError."""

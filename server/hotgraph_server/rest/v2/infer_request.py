@@ -304,7 +304,8 @@ def read_parameters(body: Mapping[str, Any], request: ModelInferRequest) -> bool
         wide = name in ("priority", "sequence_id")
         if name != "binary_data_output" and not _set(request.parameters[name], value, wide=wide):
             raise InvalidCall(
-                f"parameter '{name[:_MAX_SHOWN]}' has invalid type. It should be either 'int', 'bool', or 'string'."
+                f"parameter '{name[:_MAX_SHOWN]}' has invalid type."
+                " It should be either 'int', 'bool', or 'string'."
             )
     return bool(parameters.get("binary_data_output", False))
 

@@ -7,7 +7,7 @@ equals; a caller that takes anything has not asked. Names and weights are read i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hotgraph_server.errors import InvalidCall
 
@@ -23,6 +23,11 @@ _LEVEL = 1
 # A member's bytes are handed over in pieces that grow, for zlib copies what it was given behind a member's
 # end: of many small members each would copy all that is left.
 _FIRST_PIECE, _LARGEST_PIECE = 64, 64 * 1024
+
+# DEFLATE makes at most 1032 bytes of one. What has anything to say comes nowhere near.
+_MAX_RATIO = 200
+_FREE_BYTES = 16 * 2**20
+_PART_BYTES = 2**20
 
 
 def known(name: str) -> str:
@@ -74,10 +79,14 @@ def packed(pieces: Iterable[bytes | memoryview], coding: str) -> bytes:
     return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
-def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
-    """What was packed, of gzip in one member or several; None: it is more than `most` bytes.
+def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[int], None]) -> bytes | None:
+    """What was packed, of gzip in one member or several; None: it is more than `most` bytes, or more than
+    anything that says something could be.
 
     Takes time in proportion to what comes in and goes out, however it is cut into members.
+
+    Args:
+        hold: called before so many bytes more are kept; what it raises goes on.
 
     Raises:
         InvalidCall: it is not what it says, or cut off.
@@ -85,7 +94,7 @@ def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
     if not data:
         raise InvalidCall("nothing to be decompressed")
     parts: list[bytes] = []
-    left = most
+    left = min(most, max(_FREE_BYTES, len(data) * _MAX_RATIO))
     view, at = memoryview(data), 0
     while at < len(view):
         unpacker = zlib.decompressobj(_WINDOWS[coding])
@@ -94,15 +103,23 @@ def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
             piece = view[at : at + size]
             if not piece:
                 raise InvalidCall(f"the request is no {coding}: it is cut off")
-            try:
-                part = unpacker.decompress(piece, left + 1)
-            except zlib.error as error:
-                raise InvalidCall(f"the request is no {coding}: {error}") from error
-            left -= len(part)
-            if left < 0:
-                return None
-            if part:
-                parts.append(part)
+            rest: bytes | memoryview = piece
+            # In parts, so that no more is made of it than is wanted. Where the last one is full there may be
+            # more to come of what zlib has taken in.
+            part, wanted_bytes = b"", 0
+            while rest or (len(part) == wanted_bytes and not unpacker.eof):
+                wanted_bytes = min(left + 1, _PART_BYTES)
+                try:
+                    part = unpacker.decompress(rest, wanted_bytes)
+                except zlib.error as error:
+                    raise InvalidCall(f"the request is no {coding}: {error}") from error
+                rest = unpacker.unconsumed_tail
+                left -= len(part)
+                if left < 0:
+                    return None
+                if part:
+                    hold(len(part))
+                    parts.append(part)
             at += len(piece) - len(unpacker.unused_data)
             size = min(2 * size, _LARGEST_PIECE)
         if coding != "gzip" and at < len(view):

@@ -17,6 +17,7 @@ Threads. `take`, `begin` and what else has no other note require the server's co
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -214,10 +215,10 @@ class Incoming(Leaving):
         try:
             assert self._endpoint is not None
             most = self._endpoint.most_bytes
-            body = codings.unpacked(bytes(self._body), self._coding, most)
+            hold = functools.partial(self._host.inflight.take, self, self._connection)
+            body = codings.unpacked(bytes(self._body), self._coding, most, hold)
             if body is None:
                 raise _too_large(most)
-            self._host.inflight.take(self, self._connection, len(body))
             self._body = body
             self._hand_in(is_aside=True)
         except Exception as error:

@@ -234,6 +234,21 @@ def test_status_has_numbers_as_strings_and_says_that_all_is_well(rest: Rest) -> 
     assert (missing.code, missing.error) == (404, "Could not find any versions of model none")
 
 
+def test_list_of_models_has_the_status_of_each_by_its_name(rest: Rest) -> None:
+    assert rest.get("/v1/models").json == {"models": {}}
+    for name, number in (("n", 3), ("m", 2), ("m", 10)):
+        rest.serve(FakeGraph(), number, name)
+    found = rest.get("/v1/models").json
+    assert list(found["models"]) == ["m", "n"]
+    assert found == {"models": {name: rest.get(f"/v1/models/{name}").json for name in ("m", "n")}}
+
+
+def test_model_that_goes_while_they_are_listed_is_not_there(rest: Rest) -> None:
+    rest.serve(FakeGraph())
+    rest.listed = ["gone", "m"]
+    assert list(rest.get("/v1/models").json["models"]) == ["m"]
+
+
 def test_metadata_has_the_signatures(rest: Rest) -> None:
     from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -270,6 +285,7 @@ def test_server_that_is_not_live_refuses_calls(rest: Rest, state: State) -> None
     rest.state = state
     assert rest.post("/v1/models/m:predict", {"instances": [[1, 2]]}).code == 503
     # Who asks how it is hears it; what a model is like is not known before all are loaded.
+    assert rest.get("/v1/models").code == 200
     assert rest.get("/v1/models/m").code == 200
     assert rest.get("/v1/models/m/metadata").code == (503 if state is State.LOADING else 200)
     rest.state = State.LIVE

@@ -23,6 +23,7 @@ from hotgraph_server.rest.tfs.paths import Target, What, read_path
         ("POST", "/V1/Models/M/Versions/1:Predict", Target(What.PREDICT, "M", 1)),
         ("POST", "/v1/models/a%2Fb%3A%20c:predict", Target(What.PREDICT, "a/b: c")),
         ("POST", "/v1/models/m/labels/%C3%A9:predict", Target(What.PREDICT, "m", None, "é")),
+        ("GET", "/v1/models", Target(What.MODELS, "")),
         ("GET", "/v1/models/m", Target(What.STATUS, "m")),
         ("GET", "/v1/models/m/versions/7", Target(What.STATUS, "m", 7)),
         ("GET", "/v1/models/m/labels/stable", Target(What.STATUS, "m", None, "stable")),
@@ -62,7 +63,7 @@ def test_what_is_no_target_is_malformed(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/v1/models", "Missing model name in request."),
+        ("/v1/models/versions/1", "Missing model name in request."),
         (
             "/v1/models/metadata/metadata/metadata",
             "Malformed request: GET /v1/models/metadata/metadata/metadata",

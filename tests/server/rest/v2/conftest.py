@@ -1,12 +1,14 @@
-"""What the tests of the Open Inference Protocol over HTTP share."""
+"""What the tests of /v2 share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ...protocols.fakes import Models
+from .serving import V2
 
 
 @pytest.fixture
@@ -15,3 +17,8 @@ def models() -> Iterator[Models]:
     models = Models()
     yield models
     models.stop()
+
+
+@pytest.fixture
+def v2(models: Models, tmp_path: Path) -> V2:
+    return V2(models, tmp_path)

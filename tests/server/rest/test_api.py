@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from hotgraph_server.access.groups import Group
+from hotgraph_server.access.groups import Method
 from hotgraph_server.access.rules import Header
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
@@ -152,7 +152,8 @@ def test_pages_from_anywhere_may_call_only_if_that_was_wanted(rest_with: Callabl
                 {
                     "access-control-allow-origin": "*",
                     "access-control-allow-methods": "POST, GET",
-                    "access-control-allow-headers": "Content-Type",
+                    "access-control-allow-headers": "Content-Type, Inference-Header-Content-Length",
+                    "access-control-expose-headers": "Inference-Header-Content-Length",
                 }
                 if rest is opened
                 else {}
@@ -306,9 +307,10 @@ def test_connection_whose_calls_keep_failing_is_told_from_others(rest: Rest) -> 
     assert version.suspects == {"serving_default": 1}
 
 
-def keys(group: Group, header: Header) -> CallError | None:
+def keys(method: Method, header: Header) -> CallError | None:
     """Each group has its name as key."""
-    given = header("authorization")
+    group, given = method.group, header("authorization")
+    assert group is not None
     if given is None:
         return Unauthenticated(group.value, given=False)
     return None if given == group.value else AccessDenied(group.value, closed=False)
@@ -320,6 +322,7 @@ def keys(group: Group, header: Header) -> CallError | None:
         ("POST", PREDICT, "infer"),
         ("POST", "/v1/models/m:classify", "infer"),
         ("POST", "/V1/MODELS/m:REGRESS", "infer"),
+        ("GET", "/v1/models", "metadata"),
         ("GET", "/v1/models/m", "metadata"),
         ("GET", "/v1/models/m/metadata", "metadata"),
         ("GET", "/figures", "admin"),
@@ -357,5 +360,8 @@ def test_pages_may_send_keys_where_they_may_call(rest_with: Callable[..., Rest])
     rest = rest_with(RestSettings(rest_processes=0, rest_cors=True), admit=keys)
     asked = rest.ask("OPTIONS", PREDICT)
     assert asked.code == 200
-    assert asked.headers["access-control-allow-headers"] == "Content-Type, Authorization"
+    assert (
+        asked.headers["access-control-allow-headers"]
+        == "Content-Type, Inference-Header-Content-Length, Authorization"
+    )
     assert rest.post(PREDICT, BODY).headers["access-control-allow-origin"] == "*"
