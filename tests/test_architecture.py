@@ -81,6 +81,12 @@ PURE = (
 )
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
+CLIENT_PURE = (
+    *("arrays", "descriptions", "errors", "prediction", "protocol"),
+    *("http.answers", "http.attempts", "http.requests", "http.route"),
+)
+"""The same of the client."""
+
 WITHIN: dict[str, tuple[str, ...]] = {
     # A graph is tried on inputs of its own, and knows nothing of calls.
     "graph": ("batching.call", "batching.completion", "batching.joining", "batching.lane", "batching.queue"),
@@ -224,6 +230,21 @@ def test_client_and_messages_need_no_server(package: Package, forbidden: tuple[s
     }
     assert package.modules
     assert not wrong
+
+
+@pytest.mark.parametrize("module", CLIENT_PURE)
+def test_client_has_its_decisions_apart_from_its_channels(module: str) -> None:
+    imports = CLIENT.imports[f"{CLIENT.name}.{module}"]
+    assert not {one.name for one in imports if inside(one.name, *BLOCKING, "grpc.aio", "aiohttp")}
+
+
+def test_what_one_way_over_http_needs_is_asked_for_by_no_other() -> None:
+    knowing = {
+        module
+        for module, imports in CLIENT.imports.items()
+        if any(inside(one.name, "aiohttp", "yarl") for one in imports)
+    }
+    assert knowing == {f"{CLIENT.name}.http.asynchronous"}
 
 
 def test_tensorflow_is_imported_by_the_graph_alone_and_elsewhere_only_when_called() -> None:

@@ -8,8 +8,6 @@ from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, overload
 
-import grpc
-import grpc.aio
 from numpy.typing import ArrayLike
 
 from hotgraph_protos.tensors import Array
@@ -24,12 +22,16 @@ from .descriptions import (
     read_server_metadata,
     read_statistics,
 )
-from .errors import Cancelled, HotgraphError, InvalidCall, NotFound, Unreachable, from_status
+from .errors import HotgraphError, InvalidCall, NotFound, Unreachable
+from .grpc_transport import AsyncGrpcTransport
+from .http.asynchronous import AsyncHttpTransport
+from .http.route import is_url, plan_http_route
 from .protocol import Method, Parameter, Request, Response
 
 
 class AsyncClient:
-    """`Client` with methods to await: same arguments, results and errors.
+    """`Client` with methods to await: same arguments, results and errors. Over HTTP it needs aiohttp, which
+    ``pip install 'hotgraph[http]'`` brings; ImportError without.
 
     Belongs to the event loop of its first call. May be made outside of it; names of several hosts are
     looked up right then, blocking.
@@ -47,13 +49,18 @@ class AsyncClient:
         channel_options: Sequence[ChannelOption] = (),
     ) -> None:
         self._timeout_s = protocol.checked_timeout_s(timeout_s)
-        self._route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
-        self._headers = protocol.checked_headers(headers, key)
+        sent = protocol.checked_headers(headers, key)
         self._known: dict[tuple[str, str], ModelMetadata] = {}
         self._closed = False
-        self._credentials = None if tls is None else tls.credentials()
-        self._channel: grpc.aio.Channel | None = None
-        self._calls: dict[str, Any] = {}
+        self._transport: AsyncGrpcTransport | AsyncHttpTransport
+        if is_url(address):
+            by_url = plan_http_route(
+                address, retries=retries, tls=tls, headers=sent, channel_options=channel_options
+            )
+            self._transport = AsyncHttpTransport(by_url)
+        else:
+            route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
+            self._transport = AsyncGrpcTransport(route, tls, sent)
 
     @overload
     async def predict(
@@ -109,7 +116,7 @@ class AsyncClient:
         )
         response = await self._converse(conversation, deadline, model)
         return protocol.read_answer(
-            response, single=not isinstance(inputs, Mapping), address=self._route.address
+            response, single=not isinstance(inputs, Mapping), address=self._transport.address
         )
 
     async def metadata(
@@ -181,13 +188,12 @@ class AsyncClient:
             if time.monotonic() + pause_s >= deadline:
                 break
             await asyncio.sleep(pause_s)
-        raise protocol.never_ready(model or "", allowed_s, last_answer, self._route.address)
+        raise protocol.never_ready(model or "", allowed_s, last_answer, self._transport.address)
 
     async def close(self) -> None:
         """Let go of the connection; calls under way end as Cancelled. Closing twice does nothing."""
         self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -230,45 +236,5 @@ class AsyncClient:
         allowed_s = protocol.call_timeout_s(timeout_s, self._timeout_s)
         if self._closed:
             raise InvalidCall("the client is closed", model=model)
-        try:
-            response: Response = await self._started()[method.name](
-                request, timeout=allowed_s, metadata=self._headers
-            )
-        except grpc.aio.AioRpcError as error:
-            raise from_status(
-                error.code(),
-                error.details(),
-                error.trailing_metadata(),
-                address=self._route.address,
-                model=model,
-            ) from None
-        except asyncio.CancelledError:
-            # closing the channel looks like this to its calls, but then nobody cancelled the caller's task
-            if not self._closed or _is_being_cancelled():
-                raise
-            raise Cancelled("the client was closed during the call", model=model) from None
+        response: Response = await self._transport.call(method, request, allowed_s, model)
         return response
-
-    def _started(self) -> dict[str, Any]:
-        """The calls; the channel is made at the first one, for only then is the event loop known."""
-        if self._channel is None:
-            self._channel = (
-                grpc.aio.insecure_channel(self._route.target, self._route.options)
-                if self._credentials is None
-                else grpc.aio.secure_channel(self._route.target, self._credentials, self._route.options)
-            )
-            self._calls = {
-                method.name: self._channel.unary_unary(
-                    method.path,
-                    request_serializer=method.request.SerializeToString,
-                    response_deserializer=method.response.FromString,
-                )
-                for method in protocol.METHODS
-            }
-        return self._calls
-
-
-def _is_being_cancelled() -> bool:
-    # Python 3.10 does not tell
-    cancelling = getattr(asyncio.current_task(), "cancelling", None)
-    return cancelling is not None and cancelling() > 0

@@ -36,7 +36,8 @@ class Tls:
     """TLS to the server; all PEM, as bytes.
 
     Attributes:
-        root_certificates: who may sign the server's certificate; None for gRPC's default roots.
+        root_certificates: who may sign the server's certificate; None for gRPC's default roots, over HTTP the
+            system's.
         private_key: this client's key, for servers that ask for one (mutual TLS).
         certificate_chain: the certificate that belongs to the key.
         server_name: the name to look for in the server's certificate, where it is not that of the address.
@@ -121,10 +122,7 @@ def plan_route(
         ValueError: an address, a number of retries or a combination that cannot work.
         Unreachable: one of several host names is unknown.
     """
-    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
-        raise ValueError(
-            f"retries must be 0 to {MAX_RETRIES} (gRPC makes five attempts at most), got {retries}"
-        )
+    checked_retries(retries)
     addresses = (address,) if isinstance(address, str) else tuple(address)
     if not addresses:
         raise ValueError("no address given; expected HOST:PORT")
@@ -159,6 +157,19 @@ def plan_route(
         options["grpc.default_authority"] = tls.server_name
     options.update(channel_options)
     return Route(target, tuple(options.items()), ", ".join(addresses))
+
+
+def checked_retries(retries: int) -> int:
+    """`retries` itself.
+
+    Raises:
+        ValueError: it is no number from 0 to `MAX_RETRIES`.
+    """
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
+        raise ValueError(
+            f"retries must be 0 to {MAX_RETRIES} (gRPC makes five attempts at most), got {retries}"
+        )
+    return retries
 
 
 def service_config(retries: int) -> str:

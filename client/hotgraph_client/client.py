@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, overload
 
-import grpc
 from numpy.typing import ArrayLike
 
 from hotgraph_protos.tensors import Array
@@ -22,7 +21,10 @@ from .descriptions import (
     read_server_metadata,
     read_statistics,
 )
-from .errors import HotgraphError, InvalidCall, NotFound, Unreachable, from_status
+from .errors import HotgraphError, InvalidCall, NotFound, Unreachable
+from .grpc_transport import GrpcTransport
+from .http.blocking import HttpTransport
+from .http.route import is_url, plan_http_route
 from .protocol import Method, Parameter, Request, Response
 
 
@@ -38,13 +40,15 @@ class Client:
 
     Args:
         address: HOST:PORT, [IPV6]:PORT or a gRPC target (unix:/path); or several HOST:PORT, which take turns.
+            A URL, http://HOST:PORT or https://HOST:PORT, is called over HTTP, where gRPC is blocked; several
+            take turns as well.
         timeout_s: seconds that a call may take unless it says otherwise.
         retries: 0 to 4.
-        tls: how to encrypt; None for plain text.
+        tls: how to encrypt; None for plain text, and with https:// for the system's authorities.
         headers: sent with each call, such as {"x-tenant": "a"}.
         key: the key that the server's owner has given, sent with each call as a bearer token. Without TLS
             whoever is on the way can read it.
-        channel_options: gRPC's own channel options, for proxies with special wishes.
+        channel_options: gRPC's own channel options, for proxies with special wishes; none over HTTP.
 
     Raises:
         ValueError: a setting that cannot work.
@@ -63,23 +67,18 @@ class Client:
         channel_options: Sequence[ChannelOption] = (),
     ) -> None:
         self._timeout_s = protocol.checked_timeout_s(timeout_s)
-        self._route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
-        self._headers = protocol.checked_headers(headers, key)
+        sent = protocol.checked_headers(headers, key)
         self._known: dict[tuple[str, str], ModelMetadata] = {}
         self._closed = False
-        self._channel = (
-            grpc.insecure_channel(self._route.target, self._route.options)
-            if tls is None
-            else grpc.secure_channel(self._route.target, tls.credentials(), self._route.options)
-        )
-        self._calls = {
-            method.name: self._channel.unary_unary(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
+        self._transport: GrpcTransport | HttpTransport
+        if is_url(address):
+            by_url = plan_http_route(
+                address, retries=retries, tls=tls, headers=sent, channel_options=channel_options
             )
-            for method in protocol.METHODS
-        }
+            self._transport = HttpTransport(by_url)
+        else:
+            route = plan_route(address, retries=retries, tls=tls, channel_options=channel_options)
+            self._transport = GrpcTransport(route, tls, sent)
 
     @overload
     def predict(
@@ -154,7 +153,7 @@ class Client:
         )
         response = self._converse(conversation, deadline, model)
         return protocol.read_answer(
-            response, single=not isinstance(inputs, Mapping), address=self._route.address
+            response, single=not isinstance(inputs, Mapping), address=self._transport.address
         )
 
     def metadata(
@@ -226,12 +225,12 @@ class Client:
             if time.monotonic() + pause_s >= deadline:
                 break
             time.sleep(pause_s)
-        raise protocol.never_ready(model or "", allowed_s, last_answer, self._route.address)
+        raise protocol.never_ready(model or "", allowed_s, last_answer, self._transport.address)
 
     def close(self) -> None:
         """Let go of the connection; calls under way end as Cancelled. Closing twice does nothing."""
         self._closed = True
-        self._channel.close()
+        self._transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -272,19 +271,5 @@ class Client:
         allowed_s = protocol.call_timeout_s(timeout_s, self._timeout_s)
         if self._closed:
             raise InvalidCall("the client is closed", model=model)
-        try:
-            response: Response = self._calls[method.name](request, timeout=allowed_s, metadata=self._headers)
-        except grpc.RpcError as error:
-            raise from_status(
-                error.code(),
-                error.details(),
-                error.trailing_metadata(),
-                address=self._route.address,
-                model=model,
-            ) from None
-        except ValueError:
-            # what grpc says when another thread closed the channel a moment ago
-            if not self._closed:
-                raise
-            raise InvalidCall("the client is closed", model=model) from None
+        response: Response = self._transport.call(method, request, allowed_s, model)
         return response

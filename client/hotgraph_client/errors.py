@@ -85,7 +85,13 @@ class Busy(HotgraphError):
 
 
 class Unreachable(HotgraphError):
-    """UNAVAILABLE, after the client's retries: no connection, or a server about to leave."""
+    """UNAVAILABLE, after the client's retries: no connection, or a server about to leave.
+
+    Attributes:
+        pushback_ms: how long the server asks us to stay away, None where it does not say.
+    """
+
+    pushback_ms: int | None = None
 
 
 class Cancelled(HotgraphError):
@@ -128,7 +134,7 @@ def from_status(
     error = _CLASSES.get(code, ServerFault)(
         details or f"the server gave no reason for {code.name}", code=code, address=address, model=model
     )
-    if isinstance(error, Busy):
+    if isinstance(error, (Busy, Unreachable)):
         error.pushback_ms = _pushback_ms(trailers or ())
     return error
 

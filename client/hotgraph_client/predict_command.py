@@ -39,6 +39,7 @@ examples:
   hotgraph predict 127.0.0.1:8500 detector --input image=cat.npy --save answer.npz
   hotgraph predict models.example:443 digits --input images.npy --tls --version 3
   hotgraph predict models.example:443 digits --input images.npy --tls --key-file key.txt
+  hotgraph predict http://127.0.0.1:8502 digits --input images.npy
 
 The answer is one JSON object, output by output; long arrays are shortened unless --full. Bytes that are
 not text look like {"b64": "..."}, on the way in too.
@@ -59,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("address", metavar="HOST:PORT", help="the server")
+    parser.add_argument(
+        "address",
+        metavar="HOST:PORT",
+        help="the server; as http://HOST:PORT or https://HOST:PORT it is called over HTTP",
+    )
     parser.add_argument("model", metavar="MODEL", help="the model's name on the server")
     parser.add_argument(
         "--input",
@@ -97,7 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the key that the server asks for (default: the environment's {_KEY}, if it is set)",
     )
     tls = parser.add_argument_group("encryption")
-    tls.add_argument("--tls", action="store_true", help="use TLS, trusting the usual certificate authorities")
+    tls.add_argument(
+        "--tls",
+        action="store_true",
+        help="use TLS, trusting the usual certificate authorities; https:// does so by itself",
+    )
     tls.add_argument("--tls-ca", metavar="FILE", help="use TLS, trusting the authority in this PEM file")
     tls.add_argument("--tls-cert", metavar="FILE", help="this client's certificate, PEM")
     tls.add_argument("--tls-key", metavar="FILE", help="the key of --tls-cert, PEM")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import grpc
 import numpy as np
@@ -71,6 +71,14 @@ METHODS: tuple[Method[Any, Any], ...] = (
     MODEL_INFER,
     MODEL_STATISTICS,
 )
+
+
+class InferAnswer(NamedTuple):
+    """A ModelInferResponse whose contents are all raw, and not copied into a message."""
+
+    model_name: str
+    outputs: Sequence[TensorMetadata]
+    raw_output_contents: Sequence[bytes | memoryview]
 
 
 def version_text(version: int | str | None) -> str:
@@ -179,7 +187,7 @@ def infer_request(
     return request
 
 
-def read_answer(response: oip.ModelInferResponse, *, single: bool, address: str) -> Any:
+def read_answer(response: oip.ModelInferResponse | InferAnswer, *, single: bool, address: str) -> Any:
     """The outputs as a dict of name to array, or the array itself if `single` and there is exactly one.
 
     The arrays are the caller's own and writable; BYTES outputs are object arrays of bytes.
@@ -191,7 +199,8 @@ def read_answer(response: oip.ModelInferResponse, *, single: bool, address: str)
     if raw and len(raw) != len(response.outputs):
         raise _senseless(response, address, f"{len(response.outputs)} outputs but {len(raw)} raw contents")
     arrays: dict[str, Array] = {}
-    for index, output in enumerate(response.outputs):
+    outputs: Iterable[Any] = response.outputs
+    for index, output in enumerate(outputs):
         try:
             if raw:
                 array = decode_raw(output.datatype, output.shape, raw[index])
@@ -334,7 +343,7 @@ def _parameter(key: str, value: Parameter, model: str) -> oip.InferParameter:
     )
 
 
-def _senseless(response: oip.ModelInferResponse, address: str, why: str) -> ServerFault:
+def _senseless(response: oip.ModelInferResponse | InferAnswer, address: str, why: str) -> ServerFault:
     return ServerFault(
         f"the server's answer makes no sense: {why}", address=address, model=response.model_name
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from hotgraph_client import AsyncClient, Client
 
+from .fake_http_server import FakeHttpServer
 from .fake_inference_server import FakeModel, FakeServer
 
 
@@ -83,7 +85,32 @@ def fake_models() -> dict[str, FakeModel]:
     }
 
 
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(params=[FakeServer, FakeHttpServer], ids=["gRPC", "HTTP"])
+def kind_of_server(request: pytest.FixtureRequest) -> type[FakeServer]:
+    """Each test that asks for a server runs over both ways."""
+    kind: type[FakeServer] = request.param
+    return kind
+
+
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer(models=fake_models()) as running:
+def server(kind_of_server: type[FakeServer]) -> Iterator[FakeServer]:
+    with kind_of_server(models=fake_models()) as running:
         yield running
+
+
+@pytest.fixture
+def http_server() -> Iterator[FakeHttpServer]:
+    with FakeHttpServer(models=fake_models()) as running:
+        yield running
+
+
+@pytest.fixture
+def nobody(kind_of_server: type[FakeServer]) -> str:
+    """The address of a server that is not there."""
+    return kind_of_server(port=free_port()).address

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from hotgraph_client.protocol import METHODS
 from hotgraph_protos import open_inference as oip
 from hotgraph_protos.tensors import Array, datatype_of, decode_raw, encode_raw
 
@@ -80,33 +81,14 @@ class FakeServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        for method, request, answer in (
-            ("ServerLive", oip.ServerLiveRequest, lambda _: oip.ServerLiveResponse(live=True)),
-            (
-                "ServerReady",
-                oip.ServerReadyRequest,
-                lambda _: oip.ServerReadyResponse(ready=self._is_ready()),
-            ),
-            ("ModelReady", oip.ModelReadyRequest, lambda _: oip.ModelReadyResponse(ready=self._is_ready())),
-            (
-                "ServerMetadata",
-                oip.ServerMetadataRequest,
-                lambda _: oip.ServerMetadataResponse(name="fake", version="1", extensions=["statistics"]),
-            ),
-            ("ModelMetadata", oip.ModelMetadataRequest, self._metadata),
-            ("ModelInfer", oip.ModelInferRequest, self._infer),
-            (
-                "ModelStatistics",
-                oip.ModelStatisticsRequest,
-                lambda _: oip.ModelStatisticsResponse(model_stats=self.statistics),
-            ),
-        ):
-            handlers[method] = grpc.unary_unary_rpc_method_handler(
-                self._recorded(method, answer),
-                request_deserializer=request.FromString,
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                self._recorded(method.name, self.answers()[method.name]),
+                request_deserializer=method.request.FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
+            for method in METHODS
+        }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         address = f"127.0.0.1:{self.port}"
         if self.credentials is None:
@@ -148,6 +130,20 @@ class FakeServer:
             yield
         finally:
             self.gate.set()
+
+    def answers(self) -> dict[str, Callable[[Any], Any]]:
+        """What each method answers."""
+        return {
+            "ServerLive": lambda _: oip.ServerLiveResponse(live=True),
+            "ServerReady": lambda _: oip.ServerReadyResponse(ready=self._is_ready()),
+            "ModelReady": lambda _: oip.ModelReadyResponse(ready=self._is_ready()),
+            "ServerMetadata": lambda _: oip.ServerMetadataResponse(
+                name="fake", version="1", extensions=["statistics"]
+            ),
+            "ModelMetadata": self._metadata,
+            "ModelInfer": self._infer,
+            "ModelStatistics": lambda _: oip.ModelStatisticsResponse(model_stats=self.statistics),
+        }
 
     def _is_ready(self) -> bool:
         return self.ready.pop(0) if self.ready else True

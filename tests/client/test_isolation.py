@@ -47,7 +47,7 @@ import hotgraph_client, hotgraph_client.predict_command
 tops = {{name.partition(".")[0] for name in sys.modules}}
 assert not {{top for top in tops if "tensorflow" in top or top in ("keras", "jax", "torch")}}, tops
 assert "hotgraph_server" not in tops
-assert "ml_dtypes" not in tops
+assert not {{"ml_dtypes", "aiohttp"}} & tops
 """
     )
 
@@ -64,6 +64,8 @@ assert threading.active_count() == before
     )
 
 
+# what stands between them is the same either way
+@pytest.mark.parametrize("kind_of_server", [FakeServer])
 @pytest.mark.parametrize("ours_first", [True, False])
 @pytest.mark.parametrize(
     "theirs",

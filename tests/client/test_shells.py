@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +29,6 @@ from hotgraph_protos import open_inference as oip
 from .fake_inference_server import FakeServer
 
 Connect = Callable[..., Any]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_dict_of_arrays_is_answered_by_a_dict_of_arrays(connect: Connect, server: FakeServer) -> None:
@@ -287,10 +280,9 @@ def test_no_retries_means_one_attempt(connect: Connect, server: FakeServer) -> N
     assert len(server.calls("ModelInfer")) == 1
 
 
-def test_nobody_there_is_unreachable_and_names_the_address(connect: Connect) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    with pytest.raises(Unreachable, match=address):
-        connect(address, retries=0).server_metadata()
+def test_nobody_there_is_unreachable_and_names_the_address(connect: Connect, nobody: str) -> None:
+    with pytest.raises(Unreachable, match=nobody):
+        connect(nobody, retries=0).server_metadata()
 
 
 def test_timeout_ends_a_call_that_gets_no_answer(connect: Connect, server: FakeServer) -> None:
@@ -298,7 +290,9 @@ def test_timeout_ends_a_call_that_gets_no_answer(connect: Connect, server: FakeS
         connect(server.address).predict("double", {"x": np.ones((1, 2), np.float32)}, timeout_s=0.05)
 
 
+@pytest.mark.parametrize("kind_of_server", [FakeServer])
 def test_timeout_of_the_client_holds_where_the_call_names_none(connect: Connect, server: FakeServer) -> None:
+    # HTTP does not tell the server, and whether it ends the call is tried above
     client = connect(server.address, timeout_s=1000)
     client.predict("double", [[1, 2]])
     client.predict("double", [[1, 2]], timeout_s=500)
@@ -310,7 +304,7 @@ def test_timeout_of_the_client_holds_where_the_call_names_none(connect: Connect,
 
 
 def test_several_addresses_share_the_calls(connect: Connect, server: FakeServer) -> None:
-    with FakeServer(models=server.models) as other:
+    with type(server)(models=server.models) as other:
         client = connect([server.address, other.address])
         # the first calls may come before the second connection stands
         client.predict("double", {"x": np.ones((1, 2), np.float32)})
@@ -322,8 +316,10 @@ def test_several_addresses_share_the_calls(connect: Connect, server: FakeServer)
         assert (len(server.requests) - before[0], len(other.requests) - before[1]) == (5, 5)
 
 
-def test_dead_address_among_several_does_not_cost_a_call(connect: Connect, server: FakeServer) -> None:
-    client = connect([f"127.0.0.1:{free_port()}", server.address])
+def test_dead_address_among_several_does_not_cost_a_call(
+    connect: Connect, server: FakeServer, nobody: str
+) -> None:
+    client = connect([nobody, server.address])
     for _ in range(10):
         client.predict("double", {"x": np.ones((1, 2), np.float32)})
     assert len(server.calls("ModelInfer")) == 10
@@ -393,8 +389,8 @@ def test_live_and_ready_as_the_server_says(connect: Connect, server: FakeServer)
     assert server.calls("ModelReady")[-1].version == "2"
 
 
-def test_server_that_is_not_there_is_neither_live_nor_ready(connect: Connect) -> None:
-    client = connect(f"127.0.0.1:{free_port()}", retries=0)
+def test_server_that_is_not_there_is_neither_live_nor_ready(connect: Connect, nobody: str) -> None:
+    client = connect(nobody, retries=0)
     assert not client.is_live()
     assert not client.is_ready()
     assert not client.is_model_ready("double")
@@ -412,19 +408,19 @@ def test_wait_ready_asks_until_the_model_is_ready(connect: Connect, server: Fake
     assert [request.name for request in server.calls("ModelReady")] == ["double"] * 3
 
 
-def test_wait_ready_survives_refused_connections(connect: Connect) -> None:
-    port = free_port()
-    client = connect(f"127.0.0.1:{port}", retries=0)
+def test_wait_ready_survives_refused_connections(
+    connect: Connect, kind_of_server: type[FakeServer], nobody: str
+) -> None:
+    client = connect(nobody, retries=0)
     # the connection has been refused at least once before the server starts
     assert not client.is_live()
-    with FakeServer(port=port):
+    with kind_of_server(port=int(nobody.rpartition(":")[2])):
         client.wait_ready()
 
 
-def test_wait_ready_ends_with_an_error_that_names_address_and_model(connect: Connect) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    with pytest.raises(TooLate, match=rf"model 'm' at {address} was not ready within 0\.2 s; last answer: "):
-        connect(address, retries=0).wait_ready("m", timeout_s=0.2)
+def test_wait_ready_ends_with_an_error_that_names_address_and_model(connect: Connect, nobody: str) -> None:
+    with pytest.raises(TooLate, match=rf"model 'm' at {nobody} was not ready within 0\.2 s; last answer: "):
+        connect(nobody, retries=0).wait_ready("m", timeout_s=0.2)
 
 
 def test_wait_ready_does_not_wait_for_what_will_not_change(connect: Connect, server: FakeServer) -> None:

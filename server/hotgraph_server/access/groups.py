@@ -121,8 +121,8 @@ REST = {
 """By what is asked under ``/v1`` (rest.tfs.paths.What); what is asked under ``/v2`` stands for a method of
 gRPC (rest.v2.api)."""
 
-OPENAPI = _METADATA
-"""The REST port's description of what can be called, which tells of all models."""
+DOCUMENT = _METADATA
+"""/openapi.json and /docs: they tell which models there are."""
 
 PROMETHEUS = Method(Group.ADMIN)
 """The REST port's page for Prometheus."""

@@ -75,7 +75,7 @@ class RestApi:
         if request.method == "OPTIONS" and self._cors:
             return Endpoint(_nothing, 0)
         if self._openapi.has(request.path):
-            self._check(groups.OPENAPI, request)
+            self._check(groups.DOCUMENT, request)
             return self._openapi.endpoint(request)
         return self._api(request).endpoint(request)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from hotgraph_server.rest.v2 import paths as v2
 
 from hotgraph_server.access.groups import REST
 from hotgraph_server.rest.openapi.administration import PARAMETERS, PATHS, TAGS, Path, parameters, paths
 from hotgraph_server.rest.tfs import paths as tfs
+from hotgraph_server.rest.v2 import paths as v2
 
 EXAMPLES = {"version": "7", "model_name": "m", "label": "l", "region": "r", "repository": "q"}
 
