@@ -199,22 +199,25 @@ _NAMES = {"model_name": ["digits", "two_in_two_out", "nobody"], "version": ["1",
 
 
 def for_schemathesis(document: Document) -> Document:
-    """The same with the names of what is there, among others, so that more is reached than a 404; and without
-    what it does not read in an answer's schema."""
+    """The same with the names of what is there, among others, so that more is reached than a 404."""
     found = copy.deepcopy(document)
-    # It spells the keyword as drafts before 2020-12 have it, and then refuses that as no 2020-12.
-    without_prefix_items(found["components"]["responses"])
+    make_readable(found["components"]["responses"])
     for name, values in _NAMES.items():
         schema = found["components"]["parameters"][name]["schema"]
         found["components"]["parameters"][name]["schema"] = {"anyOf": [{"enum": values}, schema]}
     return found
 
 
-def without_prefix_items(node: Any) -> None:
-    if isinstance(node, dict):
-        node.pop("prefixItems", None)
-    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        without_prefix_items(value)
+def make_readable(schema: Any) -> None:
+    """Leave away what schemathesis does not read in an answer's schema, and takes for wrong."""
+    if isinstance(schema, dict):
+        # It spells the keyword as drafts before 2020-12 have it, and then refuses that as no 2020-12.
+        schema.pop("prefixItems", None)
+        # NaN without quotes, which /v1 has from TensorFlow Serving, is no number to it.
+        if schema.get("type") == "number":
+            del schema["type"]
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        make_readable(part)
 
 
 def explore(rest: Rest, document: Document, mode: GenerationMode, count: int) -> Counter[int]:
