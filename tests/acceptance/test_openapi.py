@@ -290,7 +290,10 @@ def test_a_call_can_be_tried_on_the_page(rest: Rest, tmp_path: Path, width: int)
         call = f"[...document.querySelectorAll('.opblock')].find(one => one.innerText.includes('{path}'))"
         page.until(call)
         page.evaluate(f"{call}.querySelector('.opblock-summary-control').click()")
-        page.until(f"{call}.querySelector('.execute')")
+        # The example is there when all that the call refers to has been read, and only then is the button.
+        button = f"{call}.querySelector('.execute')"
+        page.until(f"{button} && getComputedStyle({button}).visibility === 'visible'")
+        assert page.evaluate(f"{call}.querySelector('textarea').value.includes('images')")
         page.evaluate(f"{call}.querySelector('.execute').click()")
         answer = f"{call}.querySelector('.live-responses-table .response')"
         page.until(answer)
