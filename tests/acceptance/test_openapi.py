@@ -220,6 +220,13 @@ def make_readable(schema: Any) -> None:
         make_readable(part)
 
 
+def told(error: BaseException) -> Iterator[str]:
+    """What an error says, and those that it is a group of."""
+    yield f"{type(error).__name__}: {error}"[:2000]
+    for one in getattr(error, "exceptions", ()):
+        yield from told(one)
+
+
 def explore(rest: Rest, document: Document, mode: GenerationMode, count: int) -> Counter[int]:
     """Send so many calls of each operation, and check their answers; returns the statuses that came."""
     called = {
@@ -246,7 +253,7 @@ def explore(rest: Rest, document: Document, mode: GenerationMode, count: int) ->
                 # There is nothing wrong that could be sent: it takes no parameters and no body.
                 assert mode is GenerationMode.NEGATIVE
             except Exception as error:
-                failed[found.ok().label] = f"{error}"[:2000]
+                failed[found.ok().label] = "\n".join(told(error))
     assert not failed, "\n\n".join(f"{label}:\n{text}" for label, text in failed.items())
     return statuses
 
