@@ -103,7 +103,14 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
     # It tells of calls, and makes none.
-    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    "rest.openapi": (
+        "batching.request",
+        "protocols.submission",
+        "protocols.tfs",
+        "repository",
+        "rest.tfs",
+        "rest.v2",
+    ),
     **{
         f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
         for name in ("document", "examples", "schemas", "v1", "v2")
