@@ -9,7 +9,10 @@ httptools (llhttp, which node is built on) reads heads and chunks. What is decid
   lines that go on) the parser refuses.
 * A body whose length is known goes past the parser, from the memory that it was received in to its own.
 * Callers say the same head again and again. One that is byte by byte the last one of its connection means the
-  same, for a parser begins every head in the same state; it goes past the parser as well.
+  same, for a parser begins every head in the same state; it goes past the parser as well. So the parser is
+  given one head at a time: what is kept is that one's bytes, and its meaning.
+* Upgrade is passed over (RFC 9110, section 7.8), for callers offer it with what they ask anyway: Java's own
+  client does with its first request, body and all.
 """
 
 from __future__ import annotations
@@ -66,8 +69,9 @@ class RequestReader:
         self._parser: httptools.HttpRequestParser | None = None
         self._stopped = False
         self._bare_bytes = 0  # since something of a request was complete, or of its body came
+        self._begun = False  # something of a request is there, and not all
         self._in_head = True
-        self._body_left = 0  # of a body that goes past the parser
+        self._body_left = 0  # of a body that goes past the parser; below zero: it may, so far
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: Head | None = None  # the last one
@@ -76,7 +80,7 @@ class RequestReader:
     @property
     def between_requests(self) -> bool:
         """See the class."""
-        return self._in_head and not self._bare_bytes
+        return not self._begun
 
     def stop(self) -> None:
         """Nothing of what comes from now on is read."""
@@ -88,7 +92,8 @@ class RequestReader:
         """Take in some bytes, one at least. Returns how many were used."""
         if self._stopped:
             return len(data)
-        if self._in_head and not self._bare_bytes:
+        begins = not self._begun
+        if begins:
             kept = len(self._text)
             if kept and data[:kept] == self._text:
                 self._say_again()
@@ -98,34 +103,36 @@ class RequestReader:
             self._body_left -= len(piece)
             self.on_piece(piece)
             if not self._body_left and not self._stopped:
-                self._in_head = True
-                self.on_whole()
+                self._complete()
             return len(piece)
         piece = data[: min(_PIECE_BYTES, MAX_HEAD_BYTES - self._bare_bytes)]
-        begins = self._in_head and not self._bare_bytes
         end = _end_of_head(piece) if begins else 0
-        if end and len(data) > _PIECE_BYTES:
-            # What is behind a head may be a large body.
+        if end:
             piece = piece[:end]
         if begins:
             self._text, self._head = b"", None
-        self._parse(piece)
+        used = self._parse(piece)
         head = self._head
         if 0 < end <= _MAX_KEPT_BYTES and head is not None and head.keeps_alive and head.length is not None:
-            self._text = bytes(piece[:end])
-        return len(piece)
+            self._text = bytes(piece)
+        return used
 
     def _say_again(self) -> None:
         """The last head has come again."""
         head = self._head
         assert head is not None
+        self._begun = True
+        self._bare_bytes = 0
         self.on_begin()
         self._in_head = False
         self._body_left = head.length or 0
         self.on_request(head)
         if not head.length and not self._stopped:
-            self._in_head = True
-            self.on_whole()
+            self._complete()
+
+    def _complete(self) -> None:
+        self._begun, self._in_head = False, True
+        self.on_whole()
 
     # For the subclass
 
@@ -155,7 +162,7 @@ class RequestReader:
         """See httptools."""
         self._url = b""
         self._fields = []
-        self._in_head = True
+        self._begun = self._in_head = True
         self.on_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -180,12 +187,17 @@ class RequestReader:
         headers = _headers(self._fields)
         path, _, query = self._url.partition(b"?")
         length = None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
+        method = parser.get_method().decode("latin-1")
+        if length is None and parser.should_upgrade() and method != "CONNECT":
+            # Whose chunks the parser would not read.
+            raise _Refused("an upgrade is offered with a body in chunks; give its length, or offer none")
         head = Head(
-            parser.get_method().decode("latin-1"),
+            method,
             path.decode("latin-1"),
             query.partition(b"#")[0].decode("latin-1"),
             headers,
-            parser.should_keep_alive(),
+            # Who knows no chunks may have read another end of it (RFC 9112, section 6.1).
+            parser.should_keep_alive() and (length is not None or parser.get_http_version() == "1.1"),
             length,
         )
         # Unless the parser has been given some of it already, which `on_body` tells.
@@ -203,21 +215,29 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """See httptools."""
         self._bare_bytes = 0
+        if self._stopped:
+            return
+        if self._body_left < 0 and self._head is not None and self._head.method != "CONNECT":
+            return  # for an upgrade the parser passes over a body, which comes all the same
         self._body_left = 0
-        self._in_head = True
-        if not self._stopped:
-            self.on_whole()
+        self._complete()
 
-    def _parse(self, piece: memoryview) -> None:
+    def _parse(self, piece: memoryview) -> int:
+        """Returns how many bytes were used."""
+        used = len(piece)
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
         self._bare_bytes += len(piece)
         try:
             parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            # Nothing else is spoken here: the request is answered, and what follows it is not ours.
-            self._break(None)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._head is None or self._head.method == "CONNECT":
+                # Nothing else is spoken here: the request is answered, and what follows it is not ours.
+                self._break(None)
+                return used
+            used, self._parser = int(upgrade.args[0]), None
+            self._body_left = -self._body_left
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, _Refused):
@@ -231,6 +251,7 @@ class RequestReader:
             elif self._bare_bytes >= MAX_HEAD_BYTES:
                 text = f"the head of the request is larger than {MAX_HEAD_BYTES} bytes"
                 self._break(HttpError(431, text))
+        return used
 
     def _break(self, error: HttpError | None) -> None:
         if not self._stopped:
@@ -247,7 +268,14 @@ def _end_of_head(piece: memoryview) -> int:
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """By their names in lower case; of one that comes again the values are joined (RFC 9110, section 5.2)."""
     headers: dict[str, str] = {}
+    again: dict[str, list[str]] = {}
     for raw_name, raw_value in fields:
         name, value = raw_name.lower().decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if name in headers:
+            # Joined once: some ten thousand of one name fit into a head.
+            again.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in again.items():
+        headers[name] = ", ".join(values)
     return headers
