@@ -144,7 +144,9 @@ class HttpServer:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the series of that name with these labels; 0: there is none."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=PATIENCE_S) as page:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.admin_port}/metrics", timeout=PATIENCE_S
+        ) as page:
             text = page.read().decode()
         return sum(
             float(line.rsplit(" ", 1)[1])

@@ -125,7 +125,8 @@ class TestOfModels:
         assert one["batch_stats"][0].keys() == {
             *("batch_size", "compute_input", "compute_infer", "compute_output"),
         }
-        assert (one["response_stats"], one["memory_usage"]) == ({}, [])
+        assert one["response_stats"].keys() == {"0"}
+        assert one["memory_usage"] == []
         both = http_server.get("/v2/models/multi/stats").json["model_stats"]
         assert {row["version"] for row in both} == {"1", "3"}
         every = http_server.get("/v2/models/stats").json["model_stats"]
@@ -141,7 +142,8 @@ class TestOfModels:
     def test_statistics_of_what_is_not_there_are_a_mistake(
         self, http_server: HttpServer, model: str, text: str
     ) -> None:
-        assert http_server.get(f"/v2/models/{model}/stats").refusal == (400, text)
+        status, said = http_server.get(f"/v2/models/{model}/stats").refusal
+        assert (status, text in said) == (400, True), said
 
     def test_models_are_listed_without_asking_for_the_index(self, http_server: HttpServer) -> None:
         rows = http_server.get("/v2/models").json["models"]
@@ -155,7 +157,10 @@ class TestRouting:
         ("method", "path"),
         [
             *(("GET", path) for path in ("/v2/", "/v2/health", "/v2/Health/live", "/V2", "/v2/health/live/")),
-            *(("GET", path) for path in ("/v2//health/live", "/v2/models/", "/v2/models/simple/", "/v1", "/")),
+            *(
+                ("GET", path)
+                for path in ("/v2//health/live", "/v2/models/", "/v2/models/simple/", "/v1", "/")
+            ),
             *(("GET", path) for path in ("/v2/models/simple/nothing", "/v2/models/simple/versions/")),
             *(("POST", path) for path in ("/v2/models/simple/INFER", "/v2/models/simple//infer")),
             *(("POST", path) for path in ("/v2/repository", "/v2/repository/models//load")),
@@ -165,7 +170,7 @@ class TestRouting:
     def test_paths_are_exact(self, http_server: HttpServer, method: str, path: str) -> None:
         status, text = http_server.ask(method, path).refusal
         assert status == 404
-        assert NO_DOOR.lower() in text.lower() or "malformed" in text.lower(), text
+        assert text.startswith((NO_DOOR, "no such path")), text
 
     @pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/models/simple"])
     def test_what_follows_a_question_mark_is_ignored(self, http_server: HttpServer, path: str) -> None:
@@ -254,14 +259,6 @@ class TestSettings:
         "log_frequency": "0",
         "trace_mode": "triton",
     }
-    LOG = {
-        "log_file": "",
-        "log_info": True,
-        "log_warning": True,
-        "log_error": True,
-        "log_verbose_level": 0,
-        "log_format": "default",
-    }
 
     @pytest.mark.parametrize("path", ["/v2/trace/setting", "/v2/models/simple/trace/setting"])
     def test_traces_are_shown_changed_and_forgotten(self, http_server: HttpServer, path: str) -> None:
@@ -303,13 +300,20 @@ class TestSettings:
         assert (found, text in said) == (status, True), said
 
     def test_the_log_is_shown_and_changed(self, http_server: HttpServer) -> None:
-        assert http_server.get("/v2/logging").json == self.LOG
-        change = {"log_verbose_level": 1, "log_format": "ISO8601", "log_info": False}
+        before = http_server.get("/v2/logging").json
+        assert list(before) == [
+            *("log_file", "log_info", "log_warning", "log_error", "log_verbose_level", "log_format"),
+        ]
+        # What tests log is pytest's affair.
+        del before["log_info"], before["log_warning"]
+        assert before == {"log_file": "", "log_error": True, "log_verbose_level": 0, "log_format": "default"}
+        change = {"log_verbose_level": 1, "log_format": "ISO8601", "log_error": False}
         try:
-            assert http_server.post("/v2/logging", change).json == self.LOG | change
+            changed = http_server.post("/v2/logging", change).json
+            assert changed.items() >= (before | change).items()
         finally:
-            http_server.post("/v2/logging", {name: self.LOG[name] for name in change})
-        assert http_server.get("/v2/logging").json == self.LOG
+            http_server.post("/v2/logging", {name: before[name] for name in change})
+        assert http_server.get("/v2/logging").json.items() >= before.items()
 
 
 class TestRepository:
@@ -320,16 +324,17 @@ class TestRepository:
     def test_index_has_each_version_with_its_state_in_order(self, http_server: HttpServer) -> None:
         rows = http_server.post("/v2/repository/index").json
         assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
-        assert self.rows(http_server, "multi") == [
-            {"name": "multi", "version": version, "state": "READY"} for version in ("1", "3")
-        ]
+        for repository in ("", "/r"):
+            assert self.rows(http_server, "multi", repository=repository) == [
+                {"name": "multi", "version": version, "state": "READY"} for version in ("3", "1")
+            ]
         assert self.rows(http_server, "later") == [{"name": "later"}]
         assert self.rows(http_server, "later", {"ready": True}) == []
         assert http_server.post("/v2/repository/index", b"{").status == 400
 
     def test_there_is_but_one_repository(self, http_server: HttpServer) -> None:
-        for path in ("index", "models/comes/load", "models/comes/unload"):
-            status, text = http_server.post(f"/v2/repository/r/{path}").refusal
+        for what in ("load", "unload"):
+            status, text = http_server.post(f"/v2/repository/r/models/comes/{what}").refusal
             assert status == 501
             assert "'repository_name' specification is not supported" in text
 
@@ -341,7 +346,7 @@ class TestRepository:
         while self.rows(http_server, "comes")[0]["state"] != "UNAVAILABLE":
             pass
         assert self.rows(http_server, "comes")[0]["reason"] == "unloaded"
-        text = "Request for unknown model: 'comes' has no available versions"
+        text = "Request for unknown model: 'comes' is not found"
         assert http_server.get("/v2/models/comes").refusal == (404, text)
         assert http_server.infer("comes", two()).refusal == (404, text)
         assert http_server.get("/v2/health/ready").status == 200
@@ -360,7 +365,9 @@ class TestRepository:
     def test_files_come_with_a_request(self, http_server: HttpServer, saved_models: SavedModels) -> None:
         folder = saved_models["embedding"]
         files = {
-            f"file:2/model.savedmodel/{path.relative_to(folder)}": base64.b64encode(path.read_bytes()).decode()
+            f"file:2/model.savedmodel/{path.relative_to(folder)}": base64.b64encode(
+                path.read_bytes()
+            ).decode()
             for path in folder.rglob("*")
             if path.is_file()
         }
@@ -443,8 +450,13 @@ class TestSharedMemory:
         [
             ({"region": "zz"}, {}, 404, "Unable to find shared memory region: 'zz'"),
             ({"offset": 60}, {}, 400, "Invalid offset + byte size for shared memory region: 'ra'"),
-            ({}, {"classification": 1}, 400, "Output can't set both 'shared_memory_region' and 'classif"),
-            ({}, {"binary_data": True}, 400, "Output can't set both 'shared_memory_region' and 'binary_data'"),
+            ({}, {"classification": 1}, 400, "cannot go to shared memory as a classification"),
+            (
+                {},
+                {"binary_data": True},
+                400,
+                "Output can't set both 'shared_memory_region' and 'binary_data'",
+            ),
             ({}, {"shared_memory_byte_size": 8}, 500, "should be at least 16 bytes to hold the results"),
         ],
     )
@@ -461,7 +473,7 @@ class TestSharedMemory:
         [
             ("/region/rb/register", {"byte_size": 8}, 400, "register request has no 'key' field"),
             ("/region/rb/register", {"key": KEY}, 400, "register request has no 'byte_size' field"),
-            ("/region/ra/register", {"key": KEY, "byte_size": 8}, 409, "region 'ra' already in manager"),
+            ("/region/ra/register", {"key": KEY, "byte_size": 8}, 400, "region 'ra' already in manager"),
             ("/region/rb/register", {"key": "/hotgraph-nope", "byte_size": 8}, 500, "Unable to open shared"),
             ("/region/rb/register", {"key": KEY, "byte_size": 1 << 40}, 400, "shared memory region"),
             ("/region/rb/register", {"key": KEY, "byte_size": 8, "offset": 1 << 40}, 400, "shared memory"),
