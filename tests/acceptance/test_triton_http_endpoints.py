@@ -1,5 +1,5 @@
-"""What a user of Triton's HTTP port may take for granted of all that runs no model: each endpoint, its answer
-and its failures, routing, shared memory and the repository. Where Triton's way is a nuisance, this server's."""
+"""What a user of Triton's HTTP port may take for granted of all that runs no model: each endpoint, its
+answer and its failures, routing, shared memory, the repository. Where Triton's way is a nuisance, our own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import socket
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -252,7 +252,7 @@ class TestRouting:
 class TestSettings:
     """Each leaves the settings as they were."""
 
-    TRACE = {
+    TRACE: ClassVar[dict[str, Any]] = {
         "trace_level": ["OFF"],
         "trace_rate": "1000",
         "trace_count": "-1",
