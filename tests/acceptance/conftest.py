@@ -86,12 +86,16 @@ def stub(address: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def http_server(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
-    """A server of a repository, for the tests of HTTP; see `write_repository`. Callers' shared memory is on,
-    and traces are written. There is a folder `later` of a model that was not loaded."""
+    """A server of a repository and of the built-in model, for the tests of HTTP; see `write_repository`.
+    Callers' shared memory is on, and traces may be written. There is a folder `later` of a model that was not
+    loaded."""
+    from hotgraph_server.commands.builtin import digits_model
+
     root = tmp_path_factory.mktemp("repository")
     write_repository(root, saved_models)
     traces = tmp_path_factory.mktemp("traces") / "traces.json"
-    with of_repository(root, "--allow-client-shm", "--trace-file", str(traces)) as server:
+    flags = (f"digits={digits_model()}", "--allow-client-shm", "--trace-file", str(traces))
+    with of_repository(root, *flags) as server:
         (root / "later" / "1").mkdir(parents=True)
         yield server
 

@@ -27,7 +27,6 @@ from .http_server import (
     ask_on,
     free_port,
     infer_path,
-    raw,
     tensor,
     two,
 )
@@ -189,7 +188,9 @@ class TestBodies:
     def test_who_asks_whether_to_go_on_is_told_so(self, http_server: HttpServer) -> None:
         with socket.create_connection(("127.0.0.1", http_server.port), PATIENCE_S) as connection:
             length = f"Content-Length: {len(BODY)}"
-            connection.sendall(head(infer_path("simple"), length, "Expect: 100-continue", "Connection: close"))
+            connection.sendall(
+                head(infer_path("simple"), length, "Expect: 100-continue", "Connection: close")
+            )
             assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             connection.sendall(BODY)
             assert connection.recv(12) == b"HTTP/1.1 200"
@@ -299,15 +300,14 @@ class TestQueues:
                 http_server.wait_for_metric(1, *pending, model="free")
             http_server.wait_for_metric(0, *pending, model="free")
 
-    def test_calls_of_both_protocols_wait_in_one_queue(
-        self, http_server: HttpServer, held_run: Hold
-    ) -> None:
+    def test_calls_of_both_protocols_wait_in_one_queue(self, http_server: HttpServer, held_run: Hold) -> None:
         def runs() -> dict[int, int]:
             (row,) = http_server.get("/v2/models/free/stats").json["model_stats"]
             return {one["batch_size"]: one["compute_infer"]["count"] for one in row["batch_stats"]}
 
-        from .triton_tensors import tensor as grpc_tensor
         import numpy as np
+
+        from .triton_tensors import tensor as grpc_tensor
 
         before = runs()
         with ThreadPoolExecutor(2) as pool, GrpcClient(http_server.address) as client:
