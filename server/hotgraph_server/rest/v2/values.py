@@ -38,6 +38,9 @@ _LARGEST = {name: float(_finfo(wire.dtype_of(name)).max) for name in ("FP16", "B
 
 _SPELLED = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
+# Integers that 64 bits do not hold are read as floats.
+_NOT_INTEGERS = 2.0**63
+
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -136,6 +139,9 @@ def read_values(given: Flat, datatype: str, where: str) -> Array:
 def _check_integers(values: list[Any], kinds: set[type], datatype: str, where: str) -> None:
     dtype = wire.dtype_of(datatype)
     if not kinds <= {int}:
+        index = next(i for i, value in enumerate(values) if type(value) is not int)
+        if type(values[index]) is float and abs(values[index]) >= _NOT_INTEGERS:
+            raise _beyond(values[index], index, datatype, where)
         raise _misfit(values, "signed-integer" if dtype.kind == "i" else "unsigned-integer", where, int)
     limits = np.iinfo(dtype)
     lowest, highest = int(limits.min), int(limits.max)
