@@ -193,7 +193,7 @@ class OpenConnections:
         else:
             if one.unfinished and one.reads:
                 self._round.unfinished[one] = None
-            if one.connection.ended or one.registered != one.interest:
+            if one.connection.ended or one.connection.holds:
                 self.dirty.append(one)
 
     def _write(self, one: SocketIO) -> None:
