@@ -62,6 +62,9 @@ class JsonForms(Generic[Meaning]):
         self._pause = 0
         self._passing = 0
 
+    def __len__(self) -> int:
+        return sum(map(len, self._by_key.values()))
+
     def find(self, key: Hashable, text: bytes | bytearray) -> tuple[Meaning, memoryview] | None:
         """What a text means, and its values; None: no form that is known fits."""
         for form in self._by_key.get(key, ()):
@@ -86,7 +89,7 @@ class JsonForms(Generic[Meaning]):
         with self._learning:
             forms = [one for one in self._by_key.get(key, ()) if one[:2] != form[:2]]
             self._by_key[key] = (*forms[-MAX_OF_A_KEY + 1 :], form)
-            while sum(map(len, self._by_key.values())) > MAX_FORMS:
+            while len(self) > MAX_FORMS:
                 del self._by_key[next(iter(self._by_key))]
 
 

@@ -189,10 +189,13 @@ def test_forms_are_bounded_whatever_comes() -> None:
     forms: JsonForms[int] = JsonForms()
     for number in range(300):
         forms.add(number % 50, Form(b"%d[" % number, b"]", number))
-    kept = [form for of_key in forms._by_key.values() for form in of_key]
-    assert len(kept) <= MAX_FORMS
-    assert max(map(len, forms._by_key.values())) <= MAX_OF_A_KEY
+        assert len(forms) <= MAX_FORMS
     assert forms.find(49, b"299[1]") is not None
+    of_one: JsonForms[int] = JsonForms()
+    for number in range(MAX_OF_A_KEY + 2):
+        of_one.add("k", Form(b"%d[" % number, b"]", number))
+    assert len(of_one) == MAX_OF_A_KEY
+    assert of_one.find("k", b"0[1]") is None
 
 
 def test_caller_that_never_says_the_same_twice_is_learnt_from_seldom() -> None:
