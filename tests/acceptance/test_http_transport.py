@@ -1,5 +1,5 @@
-"""HTTP itself, against a real server: codings, lengths, connections that go on, queues, callers who leave, and
-the end of a server. Where Triton crashes, hangs or is silent, what happens here."""
+"""HTTP itself, against a real server: codings, lengths, connections that go on, queues, callers who leave,
+and the end of a server. Where Triton crashes, hangs or is silent, what happens here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import signal
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from typing import Any
@@ -34,8 +34,12 @@ from .http_server import (
 Hold = Callable[..., AbstractContextManager[None]]
 
 BODY = json.dumps({"inputs": two()}).encode()
-PACK = {"gzip": gzip.compress, "deflate": zlib.compress, "x-gzip": gzip.compress}
-UNPACK = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "x-gzip": gzip.compress,
+}
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 COUNT = 1000
 MANY = json.dumps({"inputs": [tensor("x", "FP32", [COUNT, 2], [0.5] * 2 * COUNT)]}).encode()
 
@@ -332,8 +336,8 @@ def _next_ended(calls: list[Future[Answer]]) -> Future[Answer]:
 
 
 @pytest.fixture
-def ports() -> Iterator[tuple[int, int]]:
-    yield free_port(), free_port()
+def ports() -> tuple[int, int]:
+    return free_port(), free_port()
 
 
 def test_a_server_that_is_told_to_stop_answers_what_it_has_taken(

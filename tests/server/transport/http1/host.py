@@ -15,7 +15,6 @@ import pytest
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
-from hotgraph_server.transport.http1 import exchange as exchanges
 from hotgraph_server.transport.http1.connection import HttpConnection
 from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Http
@@ -182,7 +181,7 @@ class StillHost:
     def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None, **settings: Any) -> None:
         self.now = 1000.0
         if monkeypatch is not None:
-            monkeypatch.setattr(exchanges.time, "monotonic", lambda: self.now)
+            monkeypatch.setattr("hotgraph_server.transport.http1.exchange.time.monotonic", lambda: self.now)
         self.api = Api()
         self.threads = Threads()
         self.inflight = Inflight(settings.get("inflight", 16 * LIMIT))
@@ -204,7 +203,8 @@ class StillHost:
         self.sent = b""
         self.outputs = 0
         self._given = b""  # and not taken in
-        self.connection = HttpConnection("1.2.3.4:5", self, self.http, self._on_output, lambda: self.now)
+        host: Any = self  # whose clock nobody sets
+        self.connection = HttpConnection("1.2.3.4:5", host, self.http, self._on_output, lambda: self.now)
 
     # What exchanges need of a server.
 
