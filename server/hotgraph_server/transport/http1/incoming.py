@@ -218,6 +218,8 @@ class Incoming(Leaving):
 
     def _unpack(self) -> None:
         """In a thread aside."""
+        if self._gone:
+            return
         try:
             assert self._endpoint is not None
             most = self._endpoint.most_bytes
