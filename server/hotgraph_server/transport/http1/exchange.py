@@ -130,7 +130,8 @@ class Exchange(Incoming):
 
     def _encode_elsewhere(self, encode: Callable[[], Answered]) -> None:
         """In whatever thread: the answer is made there, and compressed."""
-        if self._gone:
+        # Not whether it has been left: an outcome may be waited for all the same.
+        if not self.open:
             return
         try:
             content = _content_of(encode())
