@@ -201,7 +201,8 @@ class OpenConnections:
         if one not in self.sockets:
             return
         try:
-            one.write()
+            if one.write():
+                return
         except Exception as error:
             self._end(one, error)
             if one not in self.sockets:
