@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.sockets.spoken import Spoken
 
@@ -68,6 +69,7 @@ class SocketIO:
         closing: nothing is read any more, and it shall be closed once all is sent.
         lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
             that closes a connection with something unread in it may take back what was sent last.
+        ends: cuts a lingering one off; None: it does not linger.
         registered: the events that the selector was told; who registers it keeps it.
         unfinished: something is left of what was received, for which there was no time.
         shaking: TLS's handshake is not done.
@@ -93,6 +95,7 @@ class SocketIO:
             self.connection = http1(_peer_of(sock), self._on_output)
         self.closing = False
         self.lingers = False
+        self.ends: Alarm | None = None
         self._passed_over = -1  # bytes, since the end was said; below zero: it was not
         self.registered = _READ
         self._accepted_at = time.monotonic()
