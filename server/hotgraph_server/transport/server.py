@@ -276,7 +276,9 @@ class _BoundSocketServer(SocketServer):
 
     def _doors(self, settings: ListenSettings, http: HttpPort | None) -> list[Door]:
         """Raises StartError; nothing is left listening."""
-        tls = server_context(settings, ("h2",) if http is None else ("h2", "http/1.1"))
+        # What a caller chooses of these it gets, at any door here.
+        spoken = [*(["h2"] if settings.fast_lane else []), *(["http/1.1"] if http is not None else [])]
+        tls = server_context(settings, spoken)
         doors: list[Door] = []
         if self._handed_over is not None:
             doors.append(Door(self._handed_over, tls, closed=self._handed_over.closed))
