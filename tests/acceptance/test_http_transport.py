@@ -303,8 +303,6 @@ class TestQueues:
             (row,) = http_server.get("/v2/models/free/stats").json["model_stats"]
             return {one["batch_size"]: one["compute_infer"]["count"] for one in row["batch_stats"]}
 
-
-
         before = runs()
         with ThreadPoolExecutor(2) as pool, GrpcClient(http_server.address) as client:
             with held_run(http_server.address, "free"):
