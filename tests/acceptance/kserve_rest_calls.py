@@ -56,7 +56,7 @@ async def second(client: InferenceRESTClient, url: str) -> dict[str, Any]:
             request = InferRequest("simple", pair(binary=binary), "an id", request_outputs=outputs)
             answer = await client.infer(url, request, model_name="simple", headers={"x-trace": "1"})
             found["sums"].append({one.name: one.as_numpy().tolist() for one in answer.outputs})
-            found["id"], found["model"] = answer.id, [answer.model_name, answer.model_version]
+            found["id"], found["model"] = answer.id, answer.model_name
     for binary in (True, False):
         text = tensor("text", np.array([b"abc", b""], object), "BYTES", binary=binary)
         answer = await client.infer(url, InferRequest("text", [text]), model_name="text")
