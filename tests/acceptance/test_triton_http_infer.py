@@ -395,7 +395,7 @@ class TestParameters:
             *((name, value, 400, f"Unable to parse '{name}'") for name in ("priority", "timeout")
               for value in (-1, 1.5, "1", None, True)),
             ("sequence_id", 1.5, 400, "Unable to parse 'sequence_id'"),
-            ("sequence_id", "x" * 129, 400, "a correlation ID that is a string must have at most 128 bytes, got 129"),
+            ("sequence_id", "x" * 129, 400, "a string must have at most 128 bytes, got 129"),
             *((name, 1, 400, f"Unable to parse '{name}': attempt to access JSON non-boolean as boolean")
               for name in ("sequence_start", "sequence_end", "binary_data_output")),
             ("triton_x", 1, 400, "parameter keys starting with 'triton_' are reserved"),
