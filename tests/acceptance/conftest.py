@@ -94,8 +94,10 @@ def http_server(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFact
     root = tmp_path_factory.mktemp("repository")
     write_repository(root, saved_models)
     traces = tmp_path_factory.mktemp("traces") / "traces.json"
-    flags = (f"digits={digits_model()}", "--allow-client-shm", "--trace-file", str(traces))
-    with of_repository(root, *flags) as server:
+    settings = traces.with_name("server.toml")
+    settings.write_text("unload_grace_s = 0\n")
+    flags = ("--config", str(settings), "--allow-client-shm", "--trace-file", str(traces))
+    with of_repository(root, f"digits={digits_model()}", *flags) as server:
         (root / "later" / "1").mkdir(parents=True)
         yield server
 

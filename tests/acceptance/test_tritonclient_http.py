@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -80,14 +81,18 @@ class TestSimpleCalls:
             text.upper().encode() if text != "é" else "é".encode() for text in texts
         ]
 
-    def test_half_floats_of_both_kinds(self, client: InferenceServerClient) -> None:
-        x = np.array([[0.5, -2]], np.float32)
-        parameters = {"signature_name": "echo_bfloat16"}
-        result = client.infer("echo", [given("x", x, "BF16")], parameters=parameters)
-        np.testing.assert_array_equal(result.as_numpy("y"), x)
-        half = x.astype(np.float16)
-        result = client.infer("echo", [given("x", half)], parameters={"signature_name": "echo_half"})
-        assert result.as_numpy("y").dtype == np.float16
+    @pytest.mark.parametrize(
+        ("dtype", "datatype", "signature"),
+        [(np.float16, "FP16", "half"), (ml_dtypes.bfloat16, "BF16", "bfloat16")],
+    )
+    def test_half_floats_of_both_kinds(
+        self, client: InferenceServerClient, dtype: Any, datatype: str, signature: str
+    ) -> None:
+        x = np.array([[0.5, -2]]).astype(dtype)
+        parameters = {"signature_name": f"echo_{signature}"}
+        result = client.infer("echo", [given("x", x, datatype)], parameters=parameters)
+        assert result.get_output("y")["datatype"] == datatype
+        np.testing.assert_array_equal(result.as_numpy("y").astype(np.float32), x.astype(np.float32))
 
     def test_what_a_call_can_say_besides(self, client: InferenceServerClient) -> None:
         result = client.infer(
@@ -103,7 +108,7 @@ class TestSimpleCalls:
         said = result.get_response()
         assert (said["id"], said["model_version"], said["model_name"]) == ("mine", "1", "multi")
         described = result.get_output("sum")
-        assert described["parameters"] == {"binary_data_size": SUM.nbytes}
+        assert described["parameters"] == {"binary_data_size": 24}
         assert result.get_output("nobody") is None
 
     def test_the_same_objects_serve_again(self, client: InferenceServerClient) -> None:
@@ -173,7 +178,12 @@ class TestManyAtOnce:
                 assert await client.is_model_ready("simple")
                 assert not await client.is_model_ready("nobody")
                 assert (await client.get_model_metadata("simple"))["name"] == "simple"
+                # It reads no compressed ones of these, and says that it does.
                 assert (await client.get_model_config("simple"))["max_batch_size"] == 8
+                assert len((await client.get_inference_statistics())["model_stats"]) > 3
+                x = np.zeros((1000, 2), np.float32)
+                large = await client.infer("shared", [given("x", x)], response_compression_algorithm=coding)
+                np.testing.assert_array_equal(large.as_numpy("doubled"), x)
                 calls = [
                     client.infer(
                         *("simple", pair(binary=(binary, not binary))),

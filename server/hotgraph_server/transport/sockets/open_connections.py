@@ -246,6 +246,7 @@ class OpenConnections:
         if one in self.sockets:
             self.sockets.discard(one)
             self._gone.append(one)
+            self._round.forget(one)
             if one.ends is not None:
                 # It would keep all of this until then.
                 one.ends.take_back()
