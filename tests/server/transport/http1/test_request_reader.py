@@ -32,7 +32,7 @@ class Heard(RequestReader):
         super().__init__()
         self.requests: list[tuple[Head, bytes, bool]] = []
         self.begun = 0
-        self.error: HttpError | None | bool = False
+        self.error: HttpError | bool | None = False
         self.pieces: list[type] = []
 
     def on_begin(self) -> None:
