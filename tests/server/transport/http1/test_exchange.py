@@ -6,6 +6,7 @@ import gc
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -134,7 +135,11 @@ class TestAside:
         host.assert_nothing_is_left()
 
 
-UNPACKED = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}
+UNPACKED: dict[str | None, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    None: bytes,
+}
 
 
 class TestCompressed:
@@ -246,7 +251,12 @@ class TestDeadline:
     def test_outcome_that_is_still_to_come_is_waited_for(self, host: StillHost) -> None:
         left: list[bool] = []
         reply = held(host)
-        reply.when_gone(lambda: bool(left.append(True)) or True)
+
+        def leave() -> bool:
+            left.append(True)
+            return True
+
+        reply.when_gone(leave)
         host.pass_s(10.0)
         host.pass_s(10.0)
         assert left == [True]
