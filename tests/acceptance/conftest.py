@@ -18,6 +18,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, service_pb2_grpc
 
 from ..saved_models import BUILDERS, SavedModels
+from .http_server import HttpServer, of_repository, write_repository
 from .triton_tensors import strings
 
 # These load and then fail their first run, which a server refuses to start with.
@@ -81,6 +82,24 @@ def stub(address: str) -> Iterator[Any]:
     """tritonclient's bare stub, for requests that its client refuses to make."""
     with grpc.insecure_channel(address) as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def http_server(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    """A server of a repository and of the built-in model, for the tests of HTTP; see `write_repository`.
+    Callers' shared memory is on, and traces may be written. There is a folder `later` of a model that was not
+    loaded."""
+    from hotgraph_server.commands.builtin import digits_model
+
+    root = tmp_path_factory.mktemp("repository")
+    write_repository(root, saved_models)
+    traces = tmp_path_factory.mktemp("traces") / "traces.json"
+    settings = traces.with_name("server.toml")
+    settings.write_text("unload_grace_s = 0\n")
+    flags = ("--config", str(settings), "--allow-client-shm", "--trace-file", str(traces))
+    with of_repository(root, f"digits={digits_model()}", *flags) as server:
+        (root / "later" / "1").mkdir(parents=True)
+        yield server
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ class Content(list[Any]):
         status: of HTTP.
         headers: further ones, names in lower case. ``content-length`` is the transport's, and so is
             ``content-encoding`` unless it is among them: then the pieces are compressed already.
+        as_is: it is not compressed, whatever the caller says that it reads.
     """
 
     def __init__(
@@ -56,11 +57,14 @@ class Content(list[Any]):
         kind: str = JSON,
         status: int = 200,
         headers: Sequence[tuple[str, str]] = (),
+        *,
+        as_is: bool = False,
     ) -> None:
         super().__init__(pieces)
         self.kind = kind
         self.status = status
         self.headers = headers
+        self.as_is = as_is
 
 
 class HttpReply(Reply, Protocol):

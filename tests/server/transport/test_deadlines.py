@@ -175,3 +175,20 @@ class TestInOrder:
         told += calls.due(now + 5)
         assert len(told) == len(set(map(id, told)))
         assert {id(one) for one in noted if one.open} <= set(map(id, told))
+
+
+def test_calls_that_ended_behind_one_that_goes_on_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "CLEARED_AT", 3)
+    calls: Deadlines[Timed] = Deadlines()
+    first, last = Timed(9.0), Timed(9.5)
+    ended = [Timed(9.1) for _ in range(10)]
+    for call in (first, *ended, last):
+        calls.add_in_order(call)
+    for call in ended:
+        call.open = False
+    kept = [weakref.ref(call) for call in ended]
+    del ended, call
+    assert calls.due(0.0) == []
+    assert [ref() for ref in kept] == [None] * 10
+    assert calls.due(9.0) == [first]
+    assert calls.next == 9.5

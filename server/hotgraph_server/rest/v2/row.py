@@ -59,8 +59,9 @@ def named(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_content(value: Any, status: int = 200) -> Content:
-    """An answer in JSON."""
-    return Content([write(value)], status=status)
+    """An answer in JSON. It is never compressed, as in Triton: NVIDIA's asyncio client says that it reads
+    gzip, and does so of infer's answers only."""
+    return Content([write(value)], status=status, as_is=True)
 
 
 def empty_content(*_: object) -> Content:

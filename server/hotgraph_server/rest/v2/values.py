@@ -15,6 +15,7 @@ those of the FP32 that they are exactly).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple
@@ -37,7 +38,21 @@ _LARGEST = {name: float(_finfo(wire.dtype_of(name)).max) for name in ("FP16", "B
 
 _SPELLED = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
+# Integers that 64 bits do not hold are read as floats.
+_NOT_INTEGERS = 2.0**63
+
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+_CODES = {
+    datatype: code
+    for datatype, code in (
+        *(("INT8", "b"), ("INT16", "h"), ("INT32", "i"), ("INT64", "q"), ("FP32", "f"), ("FP64", "d")),
+        *(("UINT8", "B"), ("UINT16", "H"), ("UINT32", "I"), ("UINT64", "Q")),
+    )
+    if array(code).itemsize == wire.dtype_of(datatype).itemsize
+}
+"""What the standard library's arrays call a datatype."""
 
 
 class Flat(NamedTuple):
@@ -77,6 +92,26 @@ def _leaves(values: list[Any]) -> Iterator[Any]:
             open_lists.pop()
 
 
+def plain_numbers(data: Any, datatype: str) -> Array | None:
+    """The values of evenly nested lists, for texts in which no truth value stands; None: they are not numbers
+    of that datatype, or perhaps not: the slow way knows, and says what is wrong.
+
+    It goes through the values twice, to read them and to convert them, where `flat` and `read_values` do it
+    four times: the standard library's arrays take numbers of their own kind alone.
+    """
+    code = _CODES.get(datatype)
+    if code is None or type(data) is not list:
+        return None
+    try:
+        while data and type(data[0]) is list:
+            data = list(chain.from_iterable(data))
+        values = np.frombuffer(array(code, data), wire.dtype_of(datatype))
+    except (TypeError, OverflowError):
+        return None
+    # A float that is too large for its type has become infinite.
+    return None if datatype == "FP32" and not np.abs(values).max(initial=0) <= _LARGEST["FP32"] else values
+
+
 def read_values(given: Flat, datatype: str, where: str) -> Array:
     """A vector.
 
@@ -104,6 +139,9 @@ def read_values(given: Flat, datatype: str, where: str) -> Array:
 def _check_integers(values: list[Any], kinds: set[type], datatype: str, where: str) -> None:
     dtype = wire.dtype_of(datatype)
     if not kinds <= {int}:
+        index = next(i for i, value in enumerate(values) if type(value) is not int)
+        if type(values[index]) is float and abs(values[index]) >= _NOT_INTEGERS:
+            raise _beyond(values[index], index, datatype, where)
         raise _misfit(values, "signed-integer" if dtype.kind == "i" else "unsigned-integer", where, int)
     limits = np.iinfo(dtype)
     lowest, highest = int(limits.min), int(limits.max)

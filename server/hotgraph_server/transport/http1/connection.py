@@ -44,7 +44,7 @@ class HttpConnection(RequestReader):
         peer: ``HOST:PORT`` of the caller.
         host: the server.
         http: what is answered, and in which time.
-        on_output: called when `out` is no longer empty.
+        on_output: called when `out` is no longer empty, or the connection `holds` or has `ended`.
         clock: monotonic seconds.
 
     Attributes:
@@ -172,6 +172,8 @@ class HttpConnection(RequestReader):
         if self._waiting:
             self._waiting[-1].closes = True
             self.holds = True
+            # Wherever this comes from, by a deadline too: who watches the socket has to know.
+            self._on_output()
         else:
             self.end()
 

@@ -162,7 +162,7 @@ class Exchange(Incoming):
 
     def _coding_of(self, content: Content) -> str:
         accept = self.request.headers.get("accept-encoding")
-        if not accept or _is_coded(content) or sum(map(len, content)) <= codings.WORTH_BYTES:
+        if not accept or content.as_is or sum(map(len, content)) <= codings.WORTH_BYTES:
             return ""
         if any(name == "content-encoding" for name, _ in content.headers):
             return ""
@@ -232,10 +232,6 @@ class Exchange(Incoming):
         forget_traceback(error)
         if known is not error:
             forget_traceback(known)
-
-
-def _is_coded(content: Content) -> bool:
-    return any(name == "content-encoding" for name, _ in content.headers)
 
 
 def _content_of(answer: Any) -> Content:

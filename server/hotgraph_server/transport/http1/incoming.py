@@ -61,7 +61,8 @@ class Http:
 
 
 class Host(Protocol):
-    """The server, as its exchanges see it; see http2/call.py."""
+    """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all that are noted
+    so."""
 
     admission: Admission
     inflight: Inflight
@@ -70,9 +71,7 @@ class Host(Protocol):
 
     def post(self, call: Any) -> None: ...
 
-    def expire_later(self, call: Any | Alarm) -> None: ...
-
-    def expire_in_order(self, call: Any) -> None: ...
+    def expire_later(self, call: Any | Alarm, *, in_order: bool = False) -> None: ...
 
 
 class Connected(Protocol):
@@ -207,7 +206,7 @@ class Incoming(Leaving):
             return
         if self._http.answer_s != math.inf:
             self.deadline = self._host.arrived_at + self._http.answer_s
-            self._host.expire_in_order(self)
+            self._host.expire_later(self, in_order=True)
         else:
             self.deadline = math.inf
         try:

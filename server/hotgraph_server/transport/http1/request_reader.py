@@ -306,8 +306,15 @@ def _split(target: bytes) -> tuple[str, str]:
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """By their names in lower case; of one that comes again the values are joined (RFC 9110, section 5.2)."""
     headers: dict[str, str] = {}
+    again: dict[str, list[str]] = {}
     for raw_name, raw_value in fields:
         # The parser leaves the spaces behind a value in it.
         name, value = raw_name.lower().decode("latin-1"), raw_value.rstrip(b" \t").decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if name in headers:
+            # Joined once: some ten thousand of one name fit into a head.
+            again.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in again.items():
+        headers[name] = ", ".join(values)
     return headers

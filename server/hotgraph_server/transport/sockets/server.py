@@ -218,15 +218,9 @@ class SocketServer:
             if news:
                 self.wake()
 
-    def expire_later(self, call: Call | Exchange | Alarm) -> None:
-        """See Host."""
-        self._deadlines.add(call)
-        if not self._leadership.leads:
-            self.wake()
-
-    def expire_in_order(self, call: Exchange) -> None:
-        """The same for one that has as long as all that are noted so."""
-        self._deadlines.add_in_order(call)
+    def expire_later(self, call: Call | Exchange | Alarm, *, in_order: bool = False) -> None:
+        """See Host. `in_order`: it has as long as all that are noted so."""
+        (self._deadlines.add_in_order if in_order else self._deadlines.add)(call)
         if not self._leadership.leads:
             self.wake()
 

@@ -23,7 +23,7 @@ from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.service import StreamingMethod
 
 
-class Host(call.Host, incoming.Host, Protocol):
+class Host(incoming.Host, call.Host, Protocol):
     """The server, as calls of either protocol see it."""
 
 

@@ -219,11 +219,8 @@ class StillHost:
     def post(self, call: Any) -> None:
         self.posted.append(call)
 
-    def expire_later(self, call: Any | Alarm) -> None:
-        self.expiring.append(call)
-
-    def expire_in_order(self, call: Any) -> None:
-        self.in_order.append(call)
+    def expire_later(self, call: Any | Alarm, *, in_order: bool = False) -> None:
+        (self.in_order if in_order else self.expiring).append(call)
 
     def _on_output(self) -> None:
         assert not self.connection.out

@@ -94,10 +94,11 @@ class Ends:
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
 
     @property
-    def http2(self) -> Connection:
-        """What is spoken, where it is that."""
-        assert isinstance(self.socket_io.connection, Connection)
-        return self.socket_io.connection
+    def connection(self) -> Connection:
+        """Ours."""
+        spoken = self.socket_io.connection
+        assert isinstance(spoken, Connection)
+        return spoken
 
     def read(self) -> None:
         self.socket_io.read(self._buffer, memoryview(self._buffer))
@@ -170,10 +171,10 @@ def test_socket_carries_a_call_there_and_back(ends: Ends) -> None:
     number = ends.client.request()
     ends.client.h2.send_data(number, prefixed(b"hello"), end_stream=True)
     ends.exchange()
-    stream = ends.http2.streams[number]
+    stream = ends.connection.streams[number]
     assert isinstance(stream, Kept)
     assert bytes(stream.data) == prefixed(b"hello")
-    ends.http2.answer(stream, b"answer")
+    ends.connection.answer(stream, b"answer")
     ends.exchange()
     assert ends.client.answers[number].messages == [b"answer"]
 
@@ -195,7 +196,7 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
         ends.exchange()
         sent[number] = bytes(range(251)) * (size // 251) + bytes(size % 251)
     for number, message in sent.items():
-        ends.http2.answer(ends.http2.streams[number], message)
+        ends.connection.answer(ends.connection.streams[number], message)
     ends.exchange()
     assert {number: ends.client.answers[number].messages for number in sent} == {
         number: [message] for number, message in sent.items()
@@ -312,7 +313,7 @@ class TestStuck:
         number = ends.client.request()
         ends.client.h2.end_stream(number)
         ends.exchange()
-        ends.http2.answer(ends.http2.streams[number], bytes(2**21))
+        ends.connection.answer(ends.connection.streams[number], bytes(2**21))
         now[0] = 300.0
         ends.socket_io.write()
         now[0] = 400.0
@@ -343,7 +344,7 @@ class TestTls:
         tls.client.h2.increment_flow_control_window(2**24, number)
         tls.exchange()
         message = bytes(range(256)) * 8000
-        tls.http2.answer(tls.http2.streams[number], message)
+        tls.connection.answer(tls.connection.streams[number], message)
         tls.exchange()
         assert tls.client.answers[number].messages == [message]
 
@@ -384,10 +385,10 @@ class TestTls:
         for _ in range(30):
             tls.client.h2.send_data(number, bytes(16_000))
             tls.exchange()
-        stream = tls.http2.streams[number]
+        stream = tls.connection.streams[number]
         assert isinstance(stream, Kept)
         assert len(stream.data) == 480_000
-        assert taken_out(tls.http2) == b""
+        assert taken_out(tls.connection) == b""
 
 
 def test_callers_without_an_address_are_told_apart() -> None:
