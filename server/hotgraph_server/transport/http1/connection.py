@@ -180,7 +180,7 @@ class HttpConnection(RequestReader):
             # Wherever this comes from, by a deadline too: who watches the socket has to know.
             self._on_output()
         else:
-            self._end()
+            self.end()
 
     def _go_on(self) -> None:
         """Begin the exchange whose turn it is; in a loop, since its answer may be there at once."""
@@ -224,14 +224,14 @@ class HttpConnection(RequestReader):
         waiting.popleft()
         exchange.over()
         if closes:
-            self._end()
+            self.end()
             return
         if not waiting:
             self._due_at = self._clock() + (KEEP_ALIVE_S if self.between_requests else HEAD_S)
         self._go_on()
 
-    def _end(self) -> None:
-        """Nothing more is said."""
+    def end(self) -> None:
+        """See Connected."""
         self._deaf = self.ended = True
         self.stop()
         self.lose()
@@ -262,7 +262,7 @@ class HttpConnection(RequestReader):
             return False
         self._going_away = True
         if not self._waiting and self.between_requests:
-            self._end()
+            self.end()
         return True
 
     def say_goodbye(self) -> None:

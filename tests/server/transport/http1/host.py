@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ import pytest
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
-from hotgraph_server.transport.http1 import exchange as exchanges
 from hotgraph_server.transport.http1.connection import HttpConnection
 from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Http
@@ -180,9 +180,9 @@ class StillHost:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None, **settings: Any) -> None:
-        self.now = 1000.0
+        self.arrived_at = self.sends_at = self._now = 1000.0
         if monkeypatch is not None:
-            monkeypatch.setattr(exchanges.time, "monotonic", lambda: self.now)
+            monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.api = Api()
         self.threads = Threads()
         self.inflight = Inflight(settings.get("inflight", 16 * LIMIT))
@@ -209,12 +209,12 @@ class StillHost:
     # What exchanges need of a server.
 
     @property
-    def arrived_at(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self._now
 
-    @property
-    def sends_at(self) -> float:
-        return self.now
+    @now.setter
+    def now(self, now: float) -> None:
+        self.arrived_at = self.sends_at = self._now = now
 
     def post(self, call: Any) -> None:
         self.posted.append(call)

@@ -5,6 +5,7 @@ import gzip
 import itertools
 import random
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.transport.http1 import codings
 
-PACKED = {"gzip": gzip.compress, "deflate": zlib.compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 CODINGS = st.sampled_from(sorted(PACKED))
 
 
-def unpacked(data: bytes, coding: str, most: int) -> bytes | None:
+def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
     """With what was held checked: all that was kept, and of what is too much no more than a part beside."""
     held: list[int] = []
     result = codings.unpacked(data, coding, most, held.append)

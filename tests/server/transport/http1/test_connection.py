@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -71,7 +72,7 @@ class TestAnswers:
         host = StillHost()
         sent = b"".join(post("/hold" if n % 2 else "/echo", b"%d" % n) for n in range(10))
         edges = [0, *sorted(cut % len(sent) for cut in cuts), len(sent)]
-        host.send(*(sent[begin:end] for begin, end in zip(edges, edges[1:], strict=False)))
+        host.send(*(sent[begin:end] for begin, end in itertools.pairwise(edges)))
         # One at a time is worked on.
         for _ in range(5):
             (reply,) = host.api.held

@@ -169,7 +169,7 @@ class TestPieces:
 
 def by_h11(data: bytes) -> list[tuple[str, bytes]]:
     """Requests as h11 reads them, which are all answered."""
-    found = []
+    found: list[tuple[str, bytes]] = []
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     method, body = "", b""
