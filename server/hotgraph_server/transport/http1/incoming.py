@@ -91,6 +91,9 @@ class Connected(Protocol):
     def give_up(self, exchange: Any) -> None:
         """An exchange is to be answered before its body has come, and nothing behind it is read."""
 
+    def end(self) -> None:
+        """Nothing more is said: the connection is closed, and whoever still waits is lost."""
+
 
 class Incoming(Leaving):
     """The half of an Exchange that is a request. Constructor and slots are the Exchange's.

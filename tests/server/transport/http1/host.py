@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -179,9 +180,9 @@ class StillHost:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None, **settings: Any) -> None:
-        self.now = 1000.0
+        self.arrived_at = self.sends_at = self._now = 1000.0
         if monkeypatch is not None:
-            monkeypatch.setattr("hotgraph_server.transport.http1.exchange.time.monotonic", lambda: self.now)
+            monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.api = Api()
         self.threads = Threads()
         self.inflight = Inflight(settings.get("inflight", 16 * LIMIT))
@@ -203,18 +204,17 @@ class StillHost:
         self.sent = b""
         self.outputs = 0
         self._given = b""  # and not taken in
-        host: Any = self  # whose clock nobody sets
-        self.connection = HttpConnection("1.2.3.4:5", host, self.http, self._on_output, lambda: self.now)
+        self.connection = HttpConnection("1.2.3.4:5", self, self.http, self._on_output, lambda: self.now)
 
     # What exchanges need of a server.
 
     @property
-    def arrived_at(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self._now
 
-    @property
-    def sends_at(self) -> float:
-        return self.now
+    @now.setter
+    def now(self, now: float) -> None:
+        self.arrived_at = self.sends_at = self._now = now
 
     def post(self, call: Any) -> None:
         self.posted.append(call)

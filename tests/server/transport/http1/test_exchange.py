@@ -417,3 +417,29 @@ def test_who_cannot_be_told_costs_nobody_else(host: StillHost, caplog: pytest.Lo
     host.connection.lose()
     assert "could not be told" in caplog.text
     host.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("what", ["headers", "error"])
+@pytest.mark.parametrize("how", ["answered", "expired", "cancelled", "refused"])
+def test_call_that_cannot_be_told_its_error_costs_its_connection(
+    host: StillHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str, how: str
+) -> None:
+    def bug(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    host.send(HOLD * 2)
+    monkeypatch.setattr(host.api, what, bug)
+    if how == "answered":
+        host.api.held[0].finish(raising(QueueFull("it", 1, 1)))
+        host.deliver()
+    elif how == "expired":
+        host.pass_s(10.0)
+    elif how == "cancelled":
+        host.connection.cancel()
+    else:
+        host.connection.lose()
+        host.send(SHORT.replace(b"/echo", b"/none/such"))
+    assert host.connection.ended
+    assert not host.sent
+    assert "could not be told" in caplog.text
+    host.assert_nothing_is_left()
