@@ -115,6 +115,7 @@ class Api:
 
     Attributes:
         endpoint_of: of each path, replaced or changed by the test.
+        led: how many requests have been led to an endpoint.
         asked: every request that came to an endpoint, with its body.
         held: replies of ``/hold``.
         apart_place: see Apart.
@@ -122,6 +123,7 @@ class Api:
 
     def __init__(self) -> None:
         self.error_to_raise: Exception = ZeroDivisionError("the secret")
+        self.led = 0
         self.asked: list[tuple[Request, bytes]] = []
         self.held: list[Any] = []
         self.apart_place = Apart()
@@ -140,6 +142,7 @@ class Api:
         found = self.endpoint_of.get(request.path)
         if found is None:
             raise HttpError(404, f"no {request.path}")
+        self.led += 1
         return found
 
     def error(self, request: Request, error: CallError) -> Content:
@@ -242,11 +245,11 @@ class StillHost:
             # The memory is another's after the call.
             buffer[:] = b"\xee" * len(buffer)
             self._given = self._given[used:]
-            self._deliver()
+            self.deliver_posted()
             if ends_at != math.inf:
                 break
 
-    def _deliver(self) -> None:
+    def deliver_posted(self) -> None:
         while self.posted:
             self.posted.popleft().deliver()
         out = self.connection.out
@@ -256,7 +259,7 @@ class StillHost:
 
     def deliver(self) -> None:
         """What was posted is sent, and what is held back is taken in then."""
-        self._deliver()
+        self.deliver_posted()
         self._take_in()
 
     def settle(self) -> None:

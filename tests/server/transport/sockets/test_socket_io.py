@@ -33,11 +33,12 @@ class Other:
     """Another protocol, which keeps what comes and says what the test says."""
 
     greeted = patient = True
+    crowded = False
 
     def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
         self.peer = peer
         self.out: list[bytes | memoryview] = []
-        self.out_bytes = self.held_bytes = 0
+        self.out_bytes = self.held_bytes = self.unsent_bytes = 0
         self.unfinished = self.holds = self.ended = False
         self.received = b""
         self.most = math.inf  # that it takes in at a time
@@ -54,6 +55,8 @@ class Other:
             self.on_output()
         self.out.append(data)
         self.out_bytes += len(data)
+
+    def on_sent(self) -> None: ...
 
     def give_up_stalled(self, looks: int) -> bool:
         return False
