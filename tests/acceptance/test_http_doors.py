@@ -1,5 +1,5 @@
-"""Who comes in over HTTP, and through which door: TLS, keys, Triton's restricted APIs, several processes, pages
-of the web. Each server's gRPC port speaks HTTP too, and keeps to the same rules."""
+"""Who comes in over HTTP, and through which door: TLS, keys, Triton's restricted APIs, several processes,
+pages of the web. Each server's gRPC port speaks HTTP too, and keeps to the same rules."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ MAX_WAITING = 16
 """So many requests behind the one that is answered are read; one piece more can bring some hundreds."""
 
 MAX_UNSENT_BYTES = 256 * 1024
-"""With more of its answers unsent nothing of a caller is begun: who asks on and reads nothing gets nowhere."""
+"""With more of its answers unsent nothing of a caller is begun: who asks and reads nothing gets nowhere."""
 
 # What more than one piece may be joined of for one system call.
 _WORTH_JOINING = 16 * 1024
