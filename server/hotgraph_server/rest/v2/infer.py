@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Outcome
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
@@ -28,6 +29,8 @@ from hotgraph_server.protocols.v2.door import (
     Door,
     contract_of,
     holds_for_one_call,
+    name_call,
+    show_answer,
     submit_call,
     with_id,
 )
@@ -101,6 +104,7 @@ class HttpInfer(Door):
                 sent_id = template.text(body)
                 if version is not None and sent_id is not None and _PLAIN.fullmatch(sent_id):
                     request_id = sent_id or asked.request_id
+                    name_call(reply, request_id)
                     self._submit(version, asked, template.inputs(body), request_id, reply)
                     return
         self._take_full_path(model, number, length, body, reply)
@@ -113,6 +117,7 @@ class HttpInfer(Door):
         read = self._raw(model, number, body) if length == 0 else self._read(model, length, body)
         request = read.request
         request.model_name = model
+        name_call(reply, request.id)
         try:
             # Only now: reading may have taken its time, and another version its place.
             version = self._find(model, number)
@@ -153,7 +158,7 @@ class HttpInfer(Door):
     def _submit(
         self, version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: HttpReply
     ) -> None:
-        answer = _Answer(reply, (version, request_id, asked, self._pool))
+        answer = _Answer(reply, (version, request_id, asked, self._pool, reply.observer))
         submit_call(version, asked, inputs, request_id, answer, reply)
 
 
@@ -174,8 +179,9 @@ class _Read(NamedTuple):
     places: Mapping[str, Span]
 
 
-class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
-    """About the version that was called, the request's id, what it asks for, and where JSON is written."""
+class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool, ReplyObserver | None]]):
+    """About the version that was called, the request's id, what it asks for, where JSON is written, and who
+    follows the call."""
 
     __slots__ = ()
 
@@ -186,7 +192,7 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> Content:
-        version, request_id, asked, pool = self.about
+        version, request_id, asked, pool, observer = self.about
         head = Head(version.name, version.number, request_id)
         wanted, binary = asked.wanted, asked.binary
 
@@ -195,8 +201,12 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
 
         try:
             if wanted.treatments is None:
+                if observer is not None:
+                    show_answer(observer, wanted.specs, arrays)
                 return write_answer(head, wanted.specs, arrays, binary, write=write)
             specs, sent, elsewhere = treated(wanted, arrays)
+            if observer is not None:
+                show_answer(observer, specs, sent, elsewhere)
             return write_answer(head, specs, sent, binary, elsewhere, write)
         except CallError as error:
             raise with_id(error, request_id) from None
