@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from codemap.way import Step, table
 
 DESCRIPTION = """\
 Start the server in this process with its built-in model, send it unary ModelInfer calls of one row, one at a
-time, and show which functions of hotgraph_server one of them passes, on which threads.
+time (--http: requests of /v2, with binary tensors), and show which functions of hotgraph_server one of them
+passes, on which threads.
 
 Counted are functions of hotgraph_server that are entered, from the socket to the socket and until the server
 is at rest again. Not counted: comprehensions (they belong to their function), a generator's later
@@ -35,20 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--calls", type=int, default=20, metavar="N", help="calls to look at (default: %(default)s)")
     add("--lead", default="auto", choices=("auto", "never"), help="of hotgraph serve (default: auto)")
+    add("--http", action="store_true", help="over HTTP in place of gRPC")
     add("--list", action="store_true", help="show every function, in the order in which they are entered")
     given = parser.parse_args(argv)
     if given.calls < 1:
         parser.error(f"--calls must be 1 or more, got {given.calls}")
 
-    ways, unasked = _ways(given.calls, given.lead)
+    ways, unasked = _ways(given.calls, given.lead, http=given.http)
     if unasked:
         print(f"scripts/hops: {unasked} functions were entered while nothing was called", file=sys.stderr)
-    print(f"ModelInfer over gRPC, one row, after {_WARM_CALLS} calls like it\n")
+    what = "Infer over HTTP, binary" if given.http else "ModelInfer over gRPC"
+    print(f"{what}, one row, after {_WARM_CALLS} calls like it\n")
     print("\n".join(table(ways, list_steps=given.list)))
     return 0
 
 
-def _ways(calls: int, lead: str) -> tuple[list[list[Step]], int]:
+def _ways(calls: int, lead: str, *, http: bool) -> tuple[list[list[Step]], int]:
     """What each of so many calls was seen to enter, and how many functions were entered without any call."""
     import numpy as np
 
@@ -69,11 +74,14 @@ def _ways(calls: int, lead: str) -> tuple[list[list[Step]], int]:
     recorder.install()
     models = (ModelSettings(DIGITS, digits_model()),)
     listen = ListenSettings(port=0, lead=lead)
-    server = Server(ServerSettings(models, listen, AdminSettings(0), RestSettings(0)))
+    rest = RestSettings(_free_port() if http else 0)
+    server = Server(ServerSettings(models, listen, AdminSettings(0), rest))
     server.start()
+    address = f"http://{server.rest_address}" if http else server.address
+    # Its probes of the network are PING frames now and then, which are no part of a call.
+    options: list[tuple[str, Any]] = [] if http else [("grpc.http2.bdp_probe", 0)]
     try:
-        # Its probes of the network are PING frames now and then, which are no part of a call.
-        with Client(server.address, channel_options=[("grpc.http2.bdp_probe", 0)]) as client:
+        with Client(address, channel_options=options) as client:
             inputs = {"images": np.zeros((1, 784), np.float32)}
             for _ in range(_WARM_CALLS):
                 client.predict(DIGITS, inputs)
@@ -90,6 +98,12 @@ def _ways(calls: int, lead: str) -> tuple[list[list[Step]], int]:
             return ways, unasked
     finally:
         server.stop(5.0)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 if __name__ == "__main__":

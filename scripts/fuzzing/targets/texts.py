@@ -8,6 +8,7 @@ import gzip
 import json
 import random
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from hotgraph_server import text_proto
 from hotgraph_server.access import rules
 from hotgraph_server.errors import CallError, SettingsError
 from hotgraph_server.model_config import config_file
-from hotgraph_server.rest import gzip_coding
 from hotgraph_server.rest.json import text as json_text
 from hotgraph_server.rest.tfs import examples, paths, predict
 from hotgraph_server.rest.v2 import management
@@ -30,6 +30,7 @@ from hotgraph_server.rest.v2 import paths as v2_paths
 from hotgraph_server.settings import file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING
+from hotgraph_server.transport.http1 import codings
 
 _MAX_BYTES = 100_000
 
@@ -111,13 +112,17 @@ def _run_json(data: bytes) -> None:
 
 def _gzip() -> Target:
     one = gzip.compress(b'{"inputs": 1}', mtime=0)
-    return Target(_run_gzip, [one, one * 3, gzip.compress(bytes(50_000), mtime=0)])
+    zipped = [one, one * 3, gzip.compress(bytes(50_000), mtime=0)]
+    return Target(_run_gzip, [*zipped, zlib.compress(b'{"inputs": 1}')])
 
 
 def _run_gzip(data: bytes) -> None:
-    with contextlib.suppress(CallError):
-        whole = gzip_coding.unzipped(data, _MAX_BYTES)
-        assert whole is None or (len(whole) <= _MAX_BYTES and gzip.decompress(data) == whole)
+    for coding, unzip in (("gzip", gzip.decompress), ("deflate", zlib.decompress)):
+        held: list[int] = []
+        with contextlib.suppress(CallError):
+            whole = codings.unpacked(data, coding, _MAX_BYTES, held.append)
+            assert sum(held) <= _MAX_BYTES
+            assert whole is None or (sum(held) == len(whole) and unzip(data) == whole)
 
 
 def _paths() -> Target:

@@ -68,6 +68,7 @@ class Deadlines(Generic[Call]):
         self._heap: list[tuple[float, int, Call]] = []
         self._counter = itertools.count()  # two calls with one deadline need not be comparable
         self._open_at_least = 0
+        self._open_in_order = 0
 
     def add(self, call: Call) -> None:
         """Note a call, which may be noted again when its deadline has come nearer."""
@@ -97,6 +98,11 @@ class Deadlines(Generic[Call]):
             heap[:] = [entry for entry in heap if entry[2].open]
             heapq.heapify(heap)
             self._open_at_least = len(heap)
+        if len(in_order) > 2 * self._open_in_order + CLEARED_AT:
+            # Behind one that goes on. What is added meanwhile comes last all the same.
+            kept = [call for _ in range(len(in_order)) if (call := in_order.popleft()).open]
+            in_order.extendleft(reversed(kept))
+            self._open_in_order = len(kept)
         return due
 
     @property

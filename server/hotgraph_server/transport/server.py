@@ -5,10 +5,11 @@ On the fast lane one thread serves both ports, and both speak both: what comes f
 
 from __future__ import annotations
 
+import functools
 import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from hotgraph_server.errors import CallError, Draining, StartError
@@ -275,7 +276,9 @@ class _BoundSocketServer(SocketServer):
 
     def _doors(self, settings: ListenSettings, http: HttpPort | None) -> list[Door]:
         """Raises StartError; nothing is left listening."""
-        tls = server_context(settings, ("h2",) if http is None else ("h2", "http/1.1"))
+        # What a caller chooses of these it gets, at any door here.
+        spoken = [*(["h2"] if settings.fast_lane else []), *(["http/1.1"] if http is not None else [])]
+        tls = server_context(settings, spoken)
         doors: list[Door] = []
         if self._handed_over is not None:
             doors.append(Door(self._handed_over, tls, closed=self._handed_over.closed))
@@ -284,16 +287,23 @@ class _BoundSocketServer(SocketServer):
         if http is None:
             return doors
         try:
+            door = self._http_door(settings, http)
             sockets = self._listen_for_http(settings, http)
         except StartError:
             self._remove_file()
-            for door in doors:
-                door.listener.close()
+            for other in doors:
+                other.listener.close()
             raise
+        return doors + [door(one) for one in sockets]
+
+    def _http_door(self, settings: ListenSettings, http: HttpPort) -> Callable[[socket.socket], Door]:
         # Where one port demands TLS, nothing of it may be had in clear text by way of the other.
-        in_clear = tls is not None and http.settings.rest_clear_text
+        in_clear = bool(settings.tls_cert) and http.settings.rest_clear_text
         grpc = settings.fast_lane and not in_clear
-        return doors + [Door(one, None if in_clear else tls, grpc) for one in sockets]
+        # Browsers and curl offer both and are answered in HTTP/1.1 alone; clients of gRPC offer h2 alone.
+        spoken = ("http/1.1", "h2") if grpc else ("http/1.1",)
+        tls = None if in_clear else server_context(settings, spoken)
+        return functools.partial(Door, tls=tls, grpc=grpc)
 
     def _listen_for_http(self, settings: ListenSettings, http: HttpPort) -> Sequence[socket.socket]:
         self.http_port = http.settings.rest_port

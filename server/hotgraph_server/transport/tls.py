@@ -21,7 +21,7 @@ def server_context(settings: ListenSettings, protocols: Sequence[str] = ("h2",))
     """What Python's TLS needs for the settings; None: no TLS.
 
     Args:
-        protocols: that are spoken, as ALPN calls them.
+        protocols: that are spoken, as ALPN calls them; the first of them that a caller offers is taken.
 
     Raises:
         SettingsError: a file cannot be read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 
 import numpy as np
 from hypothesis import given
@@ -60,8 +61,9 @@ def test_equal_messages_about_something_else_are_other_forms() -> None:
     for about in ("m", ("m", 3)):
         learned = learn(message, str(about), [np.zeros(1, np.uint8)], [Span(1, 1)], about=about)
         templates.add(learned)
-    for about, meaning in ((None, "a"), ("m", "m"), (("m", 3), "('m', 3)"), ("n", None)):
-        hit = templates.find(message, about)
+    expected: dict[Hashable, str | None] = {None: "a", "m": "m", ("m", 3): "('m', 3)", "n": None}
+    for asked, meaning in expected.items():
+        hit = templates.find(message, asked)
         assert (None if hit is None else hit.meaning) == meaning
     assert len(templates) == 3
 

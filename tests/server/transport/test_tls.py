@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hotgraph_server.errors import SettingsError, StartError
-from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.server import CallServer
+from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.transport.server import CallServer, HttpPort
 from hotgraph_server.transport.tls import server_context, server_credentials
 
 from .conftest import PATIENCE_S, Serve, Toys, hot
@@ -154,3 +156,47 @@ def test_key_with_a_password_is_a_start_error_and_no_question(
     settings = ListenSettings(port=0, **{**files, "tls_key": str(encrypted)}, fast_lane=fast_lane)
     with pytest.raises(StartError, match="certificate and key do not fit"):
         CallServer(settings, [toys.service])
+
+
+class Silent:
+    """An API that nobody asks."""
+
+
+@pytest.mark.parametrize(
+    ("fast_lane", "offered", "on_data_port", "on_rest_port"),
+    [
+        (True, ["h2", "http/1.1"], "h2", "http/1.1"),
+        (True, ["http/1.1"], "http/1.1", "http/1.1"),
+        (True, ["h2"], "h2", "h2"),
+        (False, ["h2", "http/1.1"], "h2", "http/1.1"),
+        (False, ["h2"], "h2", None),
+    ],
+)
+def test_each_port_takes_what_it_is_there_for_of_what_a_caller_offers(
+    files: dict[str, Any],
+    authority: trustme.CA,
+    fast_lane: bool,
+    offered: list[str],
+    on_data_port: str,
+    on_rest_port: str | None,
+) -> None:
+    """Browsers and curl offer both, and could not be answered in HTTP/2."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    api: Any = Silent()
+    settings = ListenSettings(port=0, fast_lane=fast_lane, **files)
+    server = CallServer(settings, [], http=HttpPort(RestSettings(rest_port=port), api))
+    server.start()
+    try:
+        context = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+        context.set_alpn_protocols(offered)
+        for address, expected in ((server.address, on_data_port), (server.http_address, on_rest_port)):
+            assert address is not None
+            host, _, number = address.rpartition(":")
+            with (
+                socket.create_connection((host, int(number)), PATIENCE_S) as sock,
+                context.wrap_socket(sock, server_hostname=host) as tls,
+            ):
+                assert tls.selected_alpn_protocol() == expected
+    finally:
+        server.stop(0)

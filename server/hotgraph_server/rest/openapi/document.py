@@ -4,7 +4,7 @@ Each version is written once, as bytes, and these are put together whenever anot
 document costs is what has changed. It is bounded: what would make it larger than MAX_BYTES is left to the
 paths that take a model's name as a parameter, and the document says so.
 
-Written here and not with a library: apispec, which starlette's users take, makes documents from classes of
+Written here and not with a library: apispec makes documents from classes of
 its plugins' serialisers and from docstrings. There are neither, for a signature is known when a model is
 loaded; what would remain of it is a dictionary of paths.
 """

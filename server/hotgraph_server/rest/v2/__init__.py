@@ -6,6 +6,7 @@
 
     infer.py           infer, from its request to the queue and back
     infer_request.py   its body to the message that gRPC's would be             pure
+    json_forms.py      what a text means, by what stands around its values
     raw_request.py     a body that is nothing but one tensor                    pure
     infer_answer.py    arrays to an answer's body                               pure
     values.py          a tensor's values as JSON, both ways                     pure

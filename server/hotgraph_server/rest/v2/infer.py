@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.call_observer import ReplyObserver
@@ -39,10 +41,16 @@ from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.v2 import infer_answer, infer_request
 from hotgraph_server.rest.v2.infer_answer import Head, Output, write_answer, write_text
+from hotgraph_server.rest.v2.json_forms import Form, JsonForms, around
 from hotgraph_server.rest.v2.raw_request import raw_request
+from hotgraph_server.rest.v2.values import flat, plain_numbers, read_values
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.http import Content, Endpoint, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message, Span
+
+# Larger texts are read elsewhere, and cost what their digits cost.
+_MAX_FORM_BYTES = 256 * 1024
+_TRUE, _FALSE = b"true", b"false"
 
 _NO_DECOUPLED = "HTTP end point doesn't support models with decoupled transaction policy"
 
@@ -65,6 +73,7 @@ class HttpInfer(Door):
         self, registry: Registry, pool: JsonProcessPool, most_bytes: int, regions: Regions | None = None
     ) -> None:
         super().__init__(registry, regions, _NO_DECOUPLED)
+        self._forms: JsonForms[_InJson] = JsonForms()
         self._pool = pool
         self._most_bytes = most_bytes
 
@@ -107,7 +116,51 @@ class HttpInfer(Door):
                     name_call(reply, request_id)
                     self._submit(version, asked, template.inputs(body), request_id, reply)
                     return
+        elif length is None and len(body) <= _MAX_FORM_BYTES and not isinstance(body, memoryview):
+            found = self._forms.find((model, number), body)
+            if found is not None and self._go_by_form(*found, body, reply):
+                return
         self._take_full_path(model, number, length, body, reply)
+
+    def _go_by_form(
+        self, meant: _InJson, values: memoryview, body: bytes | bytearray, reply: HttpReply
+    ) -> bool:
+        """Queue a call by the form of its text. Returns False if that cannot be: the full path says why.
+
+        Raises:
+            CallError: the queue does not take it.
+        """
+        version = self._still(meant.asked)
+        if version is None:
+            return False
+        try:
+            data = orjson.loads(values)
+        except orjson.JSONDecodeError:
+            return False
+        has_truth = _TRUE in body or _FALSE in body
+        array = None if has_truth else plain_numbers(data, meant.datatype)
+        try:
+            if array is None:
+                array = read_values(flat(data, ""), meant.datatype, "")
+        except CallError:
+            return False
+        if len(array) != meant.size:
+            return False
+        array = array.reshape(meant.shape)
+        self._submit(version, meant.asked, [array], meant.asked.request_id, reply)
+        return True
+
+    def _learn_form(self, body: Message, request: Any, asked: Asked, inputs: Sequence[Array]) -> None:
+        """Know a text by its form the next time, if it has one, and it is time for that."""
+        if len(body) > _MAX_FORM_BYTES or len(inputs) != 1 or len(request.inputs) != 1:
+            return
+        (tensor,) = request.inputs
+        if tuple(tensor.shape) != inputs[0].shape or not self._forms.wants_more():
+            return
+        found = around(bytes(body))
+        if found is not None:
+            meant = _InJson(asked, tensor.datatype, inputs[0].shape, inputs[0].size)
+            self._forms.add((asked.model, asked.number), Form(*found, meant))
 
     def _take_full_path(
         self, model: str, number: int | None, length: int | None, body: Message, reply: HttpReply
@@ -126,7 +179,11 @@ class HttpInfer(Door):
             raise with_id(error, request.id) from None
         binary = tuple(read.binary) if request.outputs else (read.all_binary,) * len(asked.aliases)
         asked = asked._replace(binary=binary, request_id=request.id)
-        if length and read.places and not holds_for_one_call(request, asked, version):
+        if holds_for_one_call(request, asked, version):
+            pass
+        elif length is None:
+            self._learn_form(body, request, asked, inputs)
+        elif read.places:
             self._remember(
                 body,
                 asked,
@@ -160,6 +217,21 @@ class HttpInfer(Door):
     ) -> None:
         answer = _Answer(reply, (version, request_id, asked, self._pool, reply.observer))
         submit_call(version, asked, inputs, request_id, answer, reply)
+
+
+class _InJson(NamedTuple):
+    """What a text of a known form means.
+
+    Attributes:
+        asked: all but its tensor.
+        datatype, shape: of that.
+        size: how many values it has.
+    """
+
+    asked: Asked
+    datatype: str
+    shape: tuple[int, ...]
+    size: int
 
 
 class _Read(NamedTuple):

@@ -44,7 +44,7 @@ class HttpConnection(RequestReader):
         peer: ``HOST:PORT`` of the caller.
         host: the server.
         http: what is answered, and in which time.
-        on_output: called when `out` is no longer empty.
+        on_output: called when `out` is no longer empty, or the connection `holds` or has `ended`.
         clock: monotonic seconds.
 
     Attributes:
@@ -73,6 +73,7 @@ class HttpConnection(RequestReader):
         self._coming: Exchange | None = None  # the last of them, while its body comes
         self._head_before: Head | None = None
         self._request = Request("", "", "", {}, peer)  # of that
+        self._owes_continue = False  # the one that comes asks whether it may, and it is not its turn yet
         self._going_on = False
         self._going_away = False
         self._deaf = False  # nothing more is read
@@ -115,6 +116,7 @@ class HttpConnection(RequestReader):
         exchange.closes = not head.keeps_alive
         self._waiting.append(exchange)
         self._due_at = math.inf
+        self._owes_continue = False
         exchange.enter()
         if head.length == 0:
             return
@@ -123,11 +125,13 @@ class HttpConnection(RequestReader):
             if exchange.refused:
                 # Who hears no cannot be told from who sends its body all the same.
                 self.give_up(exchange)
-            elif self._waiting[0] is exchange:
-                self._send(heads.CONTINUE)
+            else:
+                self._owes_continue = True
+                self._go_on()
 
     def on_piece(self, piece: bytes | memoryview) -> None:
         """See RequestReader."""
+        self._owes_continue = False
         if self._coming is not None:
             self._coming.take(piece)
 
@@ -168,6 +172,8 @@ class HttpConnection(RequestReader):
         if self._waiting:
             self._waiting[-1].closes = True
             self.holds = True
+            # Wherever this comes from, by a deadline too: who watches the socket has to know.
+            self._on_output()
         else:
             self._end()
 
@@ -182,6 +188,9 @@ class HttpConnection(RequestReader):
                 waiting[0].begin()
         finally:
             self._going_on = False
+        if self._owes_continue and waiting and waiting[0] is self._coming:
+            self._owes_continue = False
+            self._send(heads.CONTINUE)
         self.holds = len(waiting) > MAX_WAITING or (self._deaf and bool(waiting))
 
     # Sending
@@ -210,7 +219,7 @@ class HttpConnection(RequestReader):
             self._end()
             return
         if not waiting:
-            self._due_at = self._clock() + KEEP_ALIVE_S
+            self._due_at = self._clock() + (KEEP_ALIVE_S if self.between_requests else HEAD_S)
         self._go_on()
 
     def _end(self) -> None:

@@ -120,6 +120,8 @@ class Exchange(Incoming):
             elif encode is None:
                 return
             elif self.json_bytes_out > LARGE_JSON_BYTES:
+                # Whoever worked on it has done so: there is no outcome to be waited for beside this one.
+                self._leave = None
                 self._elsewhere(functools.partial(self._encode_elsewhere, encode), self.json_bytes_out)
             else:
                 self._send(_content_of(encode()))
@@ -128,7 +130,8 @@ class Exchange(Incoming):
 
     def _encode_elsewhere(self, encode: Callable[[], Answered]) -> None:
         """In whatever thread: the answer is made there, and compressed."""
-        if self._gone:
+        # Not whether it has been left: an outcome may be waited for all the same.
+        if not self.open:
             return
         try:
             content = _content_of(encode())
@@ -195,7 +198,7 @@ class Exchange(Incoming):
         """It has been answered, or will not be: let go of everything."""
         self.open = False
         # What works on it refers to it, and it to that: a cycle, and the body with it.
-        self._leave = None
+        self._leave = self._take_back = None
         self._body = b""
         self._host.inflight.end(self, self._connection)
         if self._taken:

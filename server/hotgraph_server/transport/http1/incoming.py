@@ -61,7 +61,8 @@ class Http:
 
 
 class Host(Protocol):
-    """The server, as its exchanges see it; see http2/call.py."""
+    """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all that are noted
+    so."""
 
     admission: Admission
     inflight: Inflight
@@ -70,9 +71,7 @@ class Host(Protocol):
 
     def post(self, call: Any) -> None: ...
 
-    def expire_later(self, call: Any | Alarm) -> None: ...
-
-    def expire_in_order(self, call: Any) -> None: ...
+    def expire_later(self, call: Any | Alarm, *, in_order: bool = False) -> None: ...
 
 
 class Connected(Protocol):
@@ -204,7 +203,7 @@ class Incoming(Leaving):
             return
         if self._http.answer_s != math.inf:
             self.deadline = self._host.arrived_at + self._http.answer_s
-            self._host.expire_in_order(self)
+            self._host.expire_later(self, in_order=True)
         else:
             self.deadline = math.inf
         try:
@@ -218,6 +217,8 @@ class Incoming(Leaving):
 
     def _unpack(self) -> None:
         """In a thread aside."""
+        if not self.open:
+            return
         try:
             assert self._endpoint is not None
             most = self._endpoint.most_bytes
@@ -244,7 +245,7 @@ class Incoming(Leaving):
             self._elsewhere(self._begin_elsewhere, json_bytes)
 
     def _begin_elsewhere(self) -> None:
-        if self._gone or self._endpoint is None:
+        if not self.open or self._endpoint is None:
             return
         try:
             self._endpoint.begin(self._body, self)
@@ -259,8 +260,10 @@ class Incoming(Leaving):
         """
         if json_bytes > _VERY_LARGE_JSON_BYTES:
             caller = self.peer.rpartition(":")[0]
+            # An outcome that was waited for past the deadline is written whenever that can be done.
+            deadline = math.inf if self._awaited else self.deadline
             self._take_back = self._http.api.apart(
-                job, lambda error: self.finish(failing(error)), json_bytes, caller, self.deadline
+                job, lambda error: self.finish(failing(error)), json_bytes, caller, deadline
             )
             if self._take_back is not None:
                 return

@@ -7,9 +7,14 @@ httptools (llhttp, which node is built on) reads heads and chunks. What is decid
 * A request of HTTP/1.1 names its host, once (RFC 9112, section 3.2): two readers that differ about which of
   two holds could be led to different sites. What else could be read in two ways (lengths, odd field names,
   lines that go on) the parser refuses.
+* Only HTTP/1.1 keeps a connection: HTTP/1.0 would have to be told that it is kept, and has no 100 Continue.
+* Who asks to go on in another protocol is answered in this one, as RFC 9110, section 7.8, allows: clients
+  offer HTTP/2 so with their first request, its body behind it. The parser takes such a head for the end of
+  all HTTP/1.1, so it is left there.
 * A body whose length is known goes past the parser, from the memory that it was received in to its own.
 * Callers say the same head again and again. One that is byte by byte the last one of its connection means the
-  same, for a parser begins every head in the same state; it goes past the parser as well.
+  same, for a parser begins every head in the same state; it goes past the parser as well. So that it is known
+  which bytes were one head and nothing else, each that is there whole is parsed by itself.
 """
 
 from __future__ import annotations
@@ -28,6 +33,11 @@ MAX_HEAD_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
 # A head of more bytes is not worth keeping, and comparing.
 _MAX_KEPT_BYTES = 2048
+
+_CONNECT = "CONNECT"
+
+# What a parser is told that shall read nothing but the chunks of a body.
+_CHUNKS_FOLLOW = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class Head(NamedTuple):
@@ -71,7 +81,10 @@ class RequestReader:
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: Head | None = None  # the last one
-        self._text = b""  # of it, if it is kept
+        self._heads = 0  # since the parser was given something in which a head may begin
+        self._text = b""  # of the last head, if it is kept
+        self._offers_other = False  # the request would rather go on in another protocol
+        self._prompted = False  # what the parser reads did not come from the peer
 
     @property
     def between_requests(self) -> bool:
@@ -88,7 +101,8 @@ class RequestReader:
         """Take in some bytes, one at least. Returns how many were used."""
         if self._stopped:
             return len(data)
-        if self._in_head and not self._bare_bytes:
+        begins = self.between_requests
+        if begins:
             kept = len(self._text)
             if kept and data[:kept] == self._text:
                 self._say_again()
@@ -102,18 +116,22 @@ class RequestReader:
                 self.on_whole()
             return len(piece)
         piece = data[: min(_PIECE_BYTES, MAX_HEAD_BYTES - self._bare_bytes)]
-        begins = self._in_head and not self._bare_bytes
-        end = _end_of_head(piece) if begins else 0
-        if end and len(data) > _PIECE_BYTES:
-            # What is behind a head may be a large body.
-            piece = piece[:end]
-        if begins:
-            self._text, self._head = b"", None
-        self._parse(piece)
+        if not begins:
+            return self._parse(piece)
+        self._text, self._head, self._heads = b"", None, 0
+        end = _end_of_head(piece)
+        used = self._parse(piece[:end] if end else piece)
         head = self._head
-        if 0 < end <= _MAX_KEPT_BYTES and head is not None and head.keeps_alive and head.length is not None:
+        if (
+            0 < end <= _MAX_KEPT_BYTES
+            and self._heads == 1
+            and head is not None
+            and head.keeps_alive
+            # Nothing of the body has been parsed.
+            and head.length == self._body_left
+        ):
             self._text = bytes(piece[:end])
-        return len(piece)
+        return used
 
     def _say_again(self) -> None:
         """The last head has come again."""
@@ -153,9 +171,13 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """See httptools."""
+        if self._prompted:
+            return
         self._url = b""
         self._fields = []
         self._in_head = True
+        # Where it begins behind the end of another one, in the middle of a piece, its bytes are not counted.
+        self._bare_bytes = max(self._bare_bytes, 1)
         self.on_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -170,27 +192,30 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         """See httptools."""
         parser = self._parser
-        if parser is None:
-            return  # what comes is not read any more
+        if parser is None or self._prompted:
+            return  # what comes is not read any more, or has been
         self._in_head = False
         self._bare_bytes = 0
         hosts = sum(name.lower() == b"host" for name, _ in self._fields)
-        if hosts > 1 or (not hosts and parser.get_http_version() == "1.1"):
+        version = parser.get_http_version()
+        if hosts > 1 or (not hosts and version == "1.1"):
             raise _Refused(f"the request names {hosts} hosts; it must name one")
+        method = parser.get_method().decode("latin-1")
         headers = _headers(self._fields)
-        path, _, query = self._url.partition(b"?")
-        length = None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
-        head = Head(
-            parser.get_method().decode("latin-1"),
-            path.decode("latin-1"),
-            query.partition(b"#")[0].decode("latin-1"),
-            headers,
-            parser.should_keep_alive(),
-            length,
-        )
+        if version != "1.1":
+            headers.pop("expect", None)
+        path, query = _split(self._url)
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise _Refused("the request's Transfer-Encoding is not known; chunked is")
+        length = None if coding is not None else int(headers.get("content-length", "0"))
+        keeps_alive = version == "1.1" and method != _CONNECT and parser.should_keep_alive()
+        head = Head(method, path, query, headers, keeps_alive, length)
         # Unless the parser has been given some of it already, which `on_body` tells.
         self._body_left = -(length or 0)
         self._head = head
+        self._heads += 1
+        self._offers_other = parser.should_upgrade() and method != _CONNECT
         self.on_request(head)
 
     def on_body(self, body: bytes) -> None:
@@ -202,22 +227,29 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """See httptools."""
+        if self._offers_other and self._head is not None and self._head.length != 0:
+            return  # its body is still to come
         self._bare_bytes = 0
         self._body_left = 0
         self._in_head = True
         if not self._stopped:
             self.on_whole()
 
-    def _parse(self, piece: memoryview) -> None:
+    def _parse(self, piece: memoryview) -> int:
+        """Returns how many bytes were used."""
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
         self._bare_bytes += len(piece)
         try:
             parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            # Nothing else is spoken here: the request is answered, and what follows it is not ours.
-            self._break(None)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._offers_other:
+                # To be connected with somebody else: what follows is not for us.
+                self._break(None)
+            elif not self._stopped:
+                self._stay()
+            return int(upgrade.args[0])
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, _Refused):
@@ -231,6 +263,20 @@ class RequestReader:
             elif self._bare_bytes >= MAX_HEAD_BYTES:
                 text = f"the head of the request is larger than {MAX_HEAD_BYTES} bytes"
                 self._break(HttpError(431, text))
+        return len(piece)
+
+    def _stay(self) -> None:
+        """Go on in HTTP/1.1 behind a head that offers another protocol, where its body begins."""
+        head = self._head
+        assert head is not None
+        self._offers_other = False
+        self._body_left = -self._body_left
+        self._parser = None
+        if head.length is None:
+            self._parser = httptools.HttpRequestParser(self)
+            self._prompted = True
+            self._parser.feed_data(_CHUNKS_FOLLOW)
+            self._prompted = False
 
     def _break(self, error: HttpError | None) -> None:
         if not self._stopped:
@@ -244,10 +290,31 @@ def _end_of_head(piece: memoryview) -> int:
     return at + 4 if at > 0 else 0
 
 
+def _split(target: bytes) -> tuple[str, str]:
+    """Path and query. A target may name the whole address (RFC 9112, section 3.2.2)."""
+    target = target.partition(b"#")[0]
+    if not target.startswith(b"/"):
+        scheme, separator, rest = target.partition(b"://")
+        if separator and scheme.lower() in (b"http", b"https"):
+            authority = rest.partition(b"?")[0].partition(b"/")[0]
+            target = rest[len(authority) :]
+            target = target if target.startswith(b"/") else b"/" + target
+    path, _, query = target.partition(b"?")
+    return path.decode("latin-1"), query.decode("latin-1")
+
+
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """By their names in lower case; of one that comes again the values are joined (RFC 9110, section 5.2)."""
     headers: dict[str, str] = {}
+    again: dict[str, list[str]] = {}
     for raw_name, raw_value in fields:
-        name, value = raw_name.lower().decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        # The parser leaves the spaces behind a value in it.
+        name, value = raw_name.lower().decode("latin-1"), raw_value.rstrip(b" \t").decode("latin-1")
+        if name in headers:
+            # Joined once: some ten thousand of one name fit into a head.
+            again.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in again.items():
+        headers[name] = ", ".join(values)
     return headers

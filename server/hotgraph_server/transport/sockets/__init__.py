@@ -4,6 +4,8 @@ server.py              the serving thread's turns, and the life of all of it
 acceptor.py            the sockets that connections come in through
 open_connections.py    the connections that are open
 socket_io.py           one connection's socket: read, write, TLS
+speaking.py            what connections speak, and the calls on them
+spoken.py              a connection's protocol, as its socket sees it
 round_robin.py         who is served next                                pure
 receive_coalescing.py  when arrivals may lie for a moment                pure
 self_pipe.py           how the serving thread is woken

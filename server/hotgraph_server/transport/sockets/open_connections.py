@@ -193,7 +193,7 @@ class OpenConnections:
         else:
             if one.unfinished and one.reads:
                 self._round.unfinished[one] = None
-            if one.connection.ended or one.registered != one.interest:
+            if one.connection.ended or one.connection.holds:
                 self.dirty.append(one)
 
     def _write(self, one: SocketIO) -> None:
@@ -201,7 +201,8 @@ class OpenConnections:
         if one not in self.sockets:
             return
         try:
-            one.write()
+            if one.write():
+                return
         except Exception as error:
             self._end(one, error)
             if one not in self.sockets:
@@ -221,7 +222,8 @@ class OpenConnections:
         if not one.has_ended and one.lingers:
             patient = one.connection.patient
             ends_at = time.monotonic() + (self.times.long_linger_s if patient else self.times.linger_s)
-            self._expire_later(Alarm(ends_at, functools.partial(self._drop, one)))
+            one.ends = Alarm(ends_at, functools.partial(self._drop, one))
+            self._expire_later(one.ends)
         if not one.lingers or not one.pass_over(self._view):
             self._drop(one)
 
@@ -244,5 +246,9 @@ class OpenConnections:
         if one in self.sockets:
             self.sockets.discard(one)
             self._gone.append(one)
+            self._round.forget(one)
+            if one.ends is not None:
+                # It would keep all of this until then.
+                one.ends.take_back()
             # So that the serving thread is woken, whichever thread this is.
             self.changed.append(one)

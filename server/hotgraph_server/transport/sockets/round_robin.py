@@ -47,6 +47,11 @@ class RoundRobin(Generic[Member]):
         self.new, self._late = new, late
         return [*new, *(member for member in late if member not in new)]
 
+    def forget(self, member: Member) -> None:
+        """It is gone, and nothing of it is kept until the next round."""
+        for members in (self.new, self.unfinished, self._late):
+            members.pop(member, None)
+
     def pass_over(self, members: Sequence[Member]) -> None:
         """There is no time for them in this round."""
         self.passed_over = [member for member in members if member not in self._late]

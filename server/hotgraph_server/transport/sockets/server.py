@@ -31,7 +31,6 @@ Guarantees
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import math
 import selectors
@@ -45,25 +44,21 @@ from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.switch_interval import giving_way
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.http1.connection import HttpConnection
 from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Http
-from hotgraph_server.transport.http2.admission import Admission, UnaryRoute
-from hotgraph_server.transport.http2.call import Call, RefusedCall
-from hotgraph_server.transport.http2.connection import Connection
+from hotgraph_server.transport.http2.admission import Admission
+from hotgraph_server.transport.http2.call import Call
 from hotgraph_server.transport.http2.deflating import Deflater
-from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
-from hotgraph_server.transport.http2.stream import Stream
-from hotgraph_server.transport.http2.stream_call import StreamCall
-from hotgraph_server.transport.http2.unary_call import UnaryCall
+from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Admit, Service, StreamingMethod
+from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.self_pipe import SelfPipe
 from hotgraph_server.transport.sockets.socket_io import SocketIO
+from hotgraph_server.transport.sockets.speaking import Speaking
 from hotgraph_server.transport.sockets.times import Times
 
 _LOG = logging.getLogger(__name__)
@@ -126,14 +121,15 @@ class SocketServer:
             max_header_bytes=max_header_bytes,
             admit=admit,
         )
+        # Each call is an entry in some tables, so a peer may have many; hot ones alone are refused.
+        speaking = Speaking(self, max_calls + _SPARE_STREAMS, max_header_bytes, http)
         self._selector = selectors.DefaultSelector()
         self.connections = OpenConnections(
             self._selector,
             self.connections_lock,
             times or Times(),
-            # Each call is an entry in some tables, so a peer may have many; hot ones alone are refused.
-            functools.partial(self._http2, max_calls + _SPARE_STREAMS, max_header_bytes),
-            functools.partial(self._http1, http) if http is not None else None,
+            speaking.http2,
+            speaking.http1,
             self.expire_later,
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
@@ -222,31 +218,11 @@ class SocketServer:
             if news:
                 self.wake()
 
-    def expire_later(self, call: Call | Exchange | Alarm) -> None:
-        """See Host."""
-        self._deadlines.add(call)
+    def expire_later(self, call: Call | Exchange | Alarm, *, in_order: bool = False) -> None:
+        """See Host. `in_order`: it has as long as all that are noted so."""
+        (self._deadlines.add_in_order if in_order else self._deadlines.add)(call)
         if not self._leadership.leads:
             self.wake()
-
-    def expire_in_order(self, call: Exchange) -> None:
-        """The same for one that has as long as all that are noted so."""
-        self._deadlines.add_in_order(call)
-        if not self._leadership.leads:
-            self.wake()
-
-    def _http2(self, max_streams: int, max_header_bytes: int, on_output: Callable[[], None]) -> Connection:
-        return Connection(self._open_stream, max_streams, on_output, time.monotonic, max_header_bytes)
-
-    def _http1(self, http: Http, peer: str, on_output: Callable[[], None]) -> HttpConnection:
-        return HttpConnection(peer, self, http, on_output, time.monotonic)
-
-    def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
-        decided = self.admission.decide(head)
-        if isinstance(decided, UnaryRoute):
-            return UnaryCall(connection, number, head, self, decided.method, decided.limited)
-        if isinstance(decided, StreamingMethod):
-            return StreamCall(connection, number, head, self, decided)
-        return RefusedCall(connection, number, head, self, decided)
 
     # The serving thread
 

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.sockets.spoken import Spoken
 
@@ -68,6 +69,7 @@ class SocketIO:
         closing: nothing is read any more, and it shall be closed once all is sent.
         lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
             that closes a connection with something unread in it may take back what was sent last.
+        ends: cuts a lingering one off; None: it does not linger.
         registered: the events that the selector was told; who registers it keeps it.
         unfinished: something is left of what was received, for which there was no time.
         shaking: TLS's handshake is not done.
@@ -93,6 +95,7 @@ class SocketIO:
             self.connection = http1(_peer_of(sock), self._on_output)
         self.closing = False
         self.lingers = False
+        self.ends: Alarm | None = None
         self._passed_over = -1  # bytes, since the end was said; below zero: it was not
         self.registered = _READ
         self._accepted_at = time.monotonic()
@@ -220,15 +223,20 @@ class SocketIO:
         most = _PATIENTLY_PASSED_OVER_BYTES if self.connection.patient else _MAX_PASSED_OVER_BYTES
         return count > 0 and self._passed_over < most
 
-    def write(self) -> None:
-        """Write as much as goes.
+    def write(self) -> bool:
+        """Write as much as goes. Returns whether it is plain that nothing else has to be seen to now.
 
         Raises:
             ConnectionLost: nothing can be written any more.
         """
         if self.shaking:
-            return
+            return False
         connection = self.connection
+        if len(connection.out) == 1 and not self._unsent and self._write_whole(connection.out[0]):
+            # What nearly all answers are, in as few steps as can be.
+            connection.out, connection.out_bytes, self._stuck_since = [], 0, math.inf
+            waits = self.closing or self.unfinished or connection.ended or connection.holds
+            return self.registered == _READ and not waits
         self._unsent.extend(connection.out)
         self._unsent_bytes += connection.out_bytes
         connection.out, connection.out_bytes = [], 0
@@ -244,6 +252,24 @@ class SocketIO:
             self._stuck_since = math.inf
         elif self._stuck_since == math.inf:
             self._stuck_since = time.monotonic()
+        return False
+
+    def _write_whole(self, data: bytes | memoryview) -> bool:
+        """Send all that there is, if it goes at once; what goes of it is taken off. Raises ConnectionLost."""
+        if self._tls is not None or len(data) > _WORTH_LISTING:
+            return False
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+        if sent == len(data):
+            return True
+        connection = self.connection
+        connection.out[0] = memoryview(data)[sent:]
+        connection.out_bytes -= sent
+        return False
 
     def _write_once(self) -> bool:
         """One system call. Returns whether all that it was given went."""

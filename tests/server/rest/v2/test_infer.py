@@ -480,7 +480,7 @@ class TestSharedMemory:
             answer = scene.ask(body, length, value * ONES, ONES)
             assert [array.tolist() for array in scene.requests.pop().inputs] == [[[1, 1]], [[2, 2]]]
             assert (tmp_path / "out").read_bytes()[4:12] == (value * ONES).tobytes()
-            assert answer.outputs["sum"] == {"name": "sum", "datatype": "FP32", "shape": [1, 2]}
+            assert answer.outputs["sum"].keys() == {"name", "datatype", "shape"}
             assert answer.outputs["difference"]["data"] == [1, 1]
 
     def test_that_is_not_there_is_not_found(self, scene: Scene) -> None:

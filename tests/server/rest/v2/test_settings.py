@@ -22,6 +22,9 @@ LOG = {
     "log_format": "default",
 }
 
+NO_BOOLEANS: tuple[object, ...] = (1, "true", None, [], {}, 1.5, -1, 2**32)
+NO_INT32: tuple[object, ...] = (True, "1", 1.0, -1, 2**32, 2**70)
+
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
@@ -118,13 +121,10 @@ class TestLogging:
     @pytest.mark.parametrize(
         ("body", "code", "text"),
         [
-            *(
-                ({"log_info": wrong}, 400, "expect boolean for 'log_info'")
-                for wrong in (1, "true", None, [], {}, 1.5, -1, 2**32)
-            ),
+            *(({"log_info": wrong}, 400, "expect boolean for 'log_info'") for wrong in NO_BOOLEANS),
             *(
                 ({"log_verbose_level": wrong}, 400, "expect int32 for 'log_verbose_level'")
-                for wrong in (True, "1", 1.0, -1, 2**32, 2**70)
+                for wrong in NO_INT32
             ),
             ({"log_format": 1}, 400, "expect string for 'log_format'"),
             ({"log_format": "xml"}, 400, "invalid argument for log_format, got: xml"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import math
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,7 @@ from hotgraph_server.transport.service import Reply
 from hotgraph_server.transport.sockets import acceptor, socket_io
 from hotgraph_server.transport.sockets.times import Times
 
+from ...fakes import until
 from ..conftest import PATIENCE_S
 from ..http2.conftest import Caller, Serving, Toys
 from ..http2.peer import parse_frames
@@ -90,6 +93,21 @@ def test_peer_that_broke_the_protocol_hears_of_it_though_it_goes_on(
     assert isinstance(away, hyperframe.frame.GoAwayFrame)
     assert away.error_code == Code.PROTOCOL_ERROR
     assert well()
+
+
+def test_nothing_is_kept_of_a_peer_that_has_heard_the_end_and_closed(serve: Serve) -> None:
+    serving = serve(times=Times(linger_s=1000.0))
+    with socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S) as sock:
+        until(lambda: serving.server.connections.sockets)
+        (found,) = serving.server.connections.sockets
+        kept = weakref.ref(found)
+        del found
+        sock.sendall(bytes(100))
+        while sock.recv(1000):
+            pass
+        assert kept() is not None
+    until(lambda: not serving.server.connections.sockets)
+    until(lambda: gc.collect() < 0 or kept() is None)
 
 
 def test_peer_that_is_stuck_is_cut_off(serving: Serving, connect: Connect, toys: Toys) -> None:

@@ -47,6 +47,13 @@ class Ends:
         self.back = b""
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
 
+    @property
+    def connection(self) -> Connection:
+        """Ours."""
+        spoken = self.socket_io.connection
+        assert isinstance(spoken, Connection)
+        return spoken
+
     def read(self) -> None:
         self.socket_io.read(self._buffer, memoryview(self._buffer))
 
@@ -118,10 +125,10 @@ def test_socket_carries_a_call_there_and_back(ends: Ends) -> None:
     number = ends.client.request()
     ends.client.h2.send_data(number, prefixed(b"hello"), end_stream=True)
     ends.exchange()
-    stream = ends.socket_io.connection.streams[number]
+    stream = ends.connection.streams[number]
     assert isinstance(stream, Kept)
     assert bytes(stream.data) == prefixed(b"hello")
-    ends.socket_io.connection.answer(stream, b"answer")
+    ends.connection.answer(stream, b"answer")
     ends.exchange()
     assert ends.client.answers[number].messages == [b"answer"]
 
@@ -143,7 +150,7 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
         ends.exchange()
         sent[number] = bytes(range(251)) * (size // 251) + bytes(size % 251)
     for number, message in sent.items():
-        ends.socket_io.connection.answer(ends.socket_io.connection.streams[number], message)
+        ends.connection.answer(ends.connection.streams[number], message)
     ends.exchange()
     assert {number: ends.client.answers[number].messages for number in sent} == {
         number: [message] for number, message in sent.items()
@@ -246,7 +253,7 @@ class TestStuck:
         number = ends.client.request()
         ends.client.h2.end_stream(number)
         ends.exchange()
-        ends.socket_io.connection.answer(ends.socket_io.connection.streams[number], bytes(2**21))
+        ends.connection.answer(ends.connection.streams[number], bytes(2**21))
         now[0] = 300.0
         ends.socket_io.write()
         now[0] = 400.0
@@ -288,7 +295,7 @@ class TestTls:
         tls.client.h2.increment_flow_control_window(2**24, number)
         tls.exchange()
         message = bytes(range(256)) * 8000
-        tls.socket_io.connection.answer(tls.socket_io.connection.streams[number], message)
+        tls.connection.answer(tls.connection.streams[number], message)
         tls.exchange()
         assert tls.client.answers[number].messages == [message]
 
@@ -329,10 +336,10 @@ class TestTls:
         for _ in range(30):
             tls.client.h2.send_data(number, bytes(16_000))
             tls.exchange()
-        stream = tls.socket_io.connection.streams[number]
+        stream = tls.connection.streams[number]
         assert isinstance(stream, Kept)
         assert len(stream.data) == 480_000
-        assert taken_out(tls.socket_io.connection) == b""
+        assert taken_out(tls.connection) == b""
 
 
 def test_callers_without_an_address_are_told_apart() -> None:
