@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -539,12 +540,13 @@ def test_whatever_comes_is_answered_in_whole_answers_or_waited_for(pieces: list[
 class TestCrowd:
     def test_nothing_is_begun_for_who_does_not_read_his_answers(self, host: StillHost) -> None:
         large = bytes(MAX_UNSENT_BYTES + 1)
-        host.api.endpoint_of["/made"] = Endpoint(lambda body, reply: reply.finish(lambda: large), LIMIT)
         asked: list[str] = []
-        made = host.api.endpoint_of["/made"]
-        host.api.endpoint_of["/made"] = made._replace(
-            begin=lambda body, reply: (asked.append("made"), made.begin(body, reply))[1]
-        )
+
+        def make(body: Any, reply: Any) -> None:
+            asked.append("made")
+            reply.finish(lambda: large)
+
+        host.api.endpoint_of["/made"] = Endpoint(make, LIMIT)
         connection = host.connection
         connection.receive(memoryview(SHORT.replace(b"/echo", b"/made") * 3))
         for answered in (1, 2, 3):

@@ -253,7 +253,9 @@ class TestHead:
 class TestTheSameAgain:
     def test_head_that_comes_again_is_not_parsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reader = Heard().feed(HEAD + b"abcd")
-        monkeypatch.setattr(reader, "_parse", None)
+        monkeypatch.setattr(
+            "hotgraph_server.transport.http1.request_reader.httptools.HttpRequestParser", None
+        )
         reader.feed(HEAD + b"efgh" + HEAD, b"i", b"jkl")
         assert [body for _, body, _ in reader.requests] == [b"abcd", b"efgh", b"ijkl"]
         assert len(set(map(id, heads_of(reader)))) == 1
