@@ -115,6 +115,7 @@ class Api:
 
     Attributes:
         endpoint_of: of each path, replaced or changed by the test.
+        entered: how many requests were asked about.
         asked: every request that came to an endpoint, with its body.
         held: replies of ``/hold``.
         apart_place: see Apart.
@@ -122,6 +123,7 @@ class Api:
 
     def __init__(self) -> None:
         self.error_to_raise: Exception = ZeroDivisionError("the secret")
+        self.entered = 0
         self.asked: list[tuple[Request, bytes]] = []
         self.held: list[Any] = []
         self.apart_place = Apart()
@@ -135,6 +137,7 @@ class Api:
         }
 
     def endpoint(self, request: Request) -> Endpoint:
+        self.entered += 1
         if request.path == "/bug":
             raise self.error_to_raise
         found = self.endpoint_of.get(request.path)
@@ -242,11 +245,12 @@ class StillHost:
             # The memory is another's after the call.
             buffer[:] = b"\xee" * len(buffer)
             self._given = self._given[used:]
-            self._deliver()
+            self.send_out()
             if ends_at != math.inf:
                 break
 
-    def _deliver(self) -> None:
+    def send_out(self) -> None:
+        """What was posted is sent."""
         while self.posted:
             self.posted.popleft().deliver()
         out = self.connection.out
@@ -256,7 +260,7 @@ class StillHost:
 
     def deliver(self) -> None:
         """What was posted is sent, and what is held back is taken in then."""
-        self._deliver()
+        self.send_out()
         self._take_in()
 
     def settle(self) -> None:

@@ -69,7 +69,7 @@ class OneHost:
         """See Host."""
         self.posted.append(call)
 
-    def expire_later(self, call: Any) -> None:
+    def expire_later(self, call: Any, *, in_order: bool = False) -> None:
         """See Host."""
         self.later.append(call)
 

@@ -364,7 +364,7 @@ class TestLeaving:
             # What was said before counts more.
             host.deliver()
         host.connection.cancel()
-        host._deliver()
+        host.send_out()
         answer = host.answer()
         assert answer.status == (200 if step == "answer noted" else 503)
         self.after(host)
