@@ -36,6 +36,21 @@ class CallObserver(Protocol):
         must not hold up."""
 
 
+class ReplyObserver(CallObserver, Protocol):
+    """Follows a call from its request to its answer; it goes with the reply."""
+
+    def named(self, request_id: str) -> None:
+        """The request has been read, and has that id; empty: it has none. A door says so that has not been
+        asked for the id before."""
+
+    def answered(self, names: Sequence[str], arrays: Sequence[Any]) -> None:
+        """The answer is about to be written.
+
+        Args:
+            names: of `arrays`, which are what it holds; what lies elsewhere is not among them.
+        """
+
+
 class _Several:
     """The observers of calls that are one call of the queue."""
 

@@ -322,7 +322,10 @@ class Server:
         names, may_write = self.repository.models, self._request_logs.may_write
         state, own = lambda: self.state, self._own_figures
         inference, prediction, of_models = services
-        backs = Backs(self.registry, prediction, of_models, inference, regions, names, may_write, state, own)
+        traced = self._tracing.around_http
+        backs = Backs(
+            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own, traced)
+        )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
     def _http_port(self) -> HttpPort | None:

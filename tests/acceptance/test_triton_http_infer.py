@@ -15,6 +15,8 @@ import pytest
 
 from .http_server import LABELS, Answer, HttpServer, infer_path, tensor, two
 
+NO_TIMES: tuple[Any, ...] = (-1, 1.5, "1", None, True)
+NO_PARAMETERS: tuple[Any, ...] = ({}, [], None)
 ECHO = "echo"
 PARSE = "failed to parse the request JSON buffer"
 INTEGERS = {f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
@@ -274,8 +276,8 @@ class TestDatatypes:
             status, text = echo(http_server, datatype, [0, value]).refusal
             assert (status, f"out of the range of {datatype}" in text) == (400, True), text
         kind = "unsigned-integer" if datatype[0] == "U" else "signed-integer"
-        for value in (1.5, "1", True, None):
-            status, text = echo(http_server, datatype, [0, value]).refusal
+        for other in (1.5, "1", True, None):
+            status, text = echo(http_server, datatype, [0, other]).refusal
             assert (status, f"non-{kind} as {kind}" in text) == (400, True), text
 
     @pytest.mark.parametrize("value", [1, 0, "true", None])
@@ -393,14 +395,14 @@ class TestParameters:
         ("name", "value", "status", "text"),
         [
             *((name, value, 400, f"Unable to parse '{name}'") for name in ("priority", "timeout")
-              for value in (-1, 1.5, "1", None, True)),
+              for value in NO_TIMES),
             ("sequence_id", 1.5, 400, "Unable to parse 'sequence_id'"),
             ("sequence_id", "x" * 129, 400, "a string must have at most 128 bytes, got 129"),
             *((name, 1, 400, f"Unable to parse '{name}': attempt to access JSON non-boolean as boolean")
               for name in ("sequence_start", "sequence_end", "binary_data_output")),
             ("triton_x", 1, 400, "parameter keys starting with 'triton_' are reserved"),
             *(("foo", value, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or")
-              for value in ({}, [], None)),
+              for value in NO_PARAMETERS),
         ],
     )  # fmt: skip
     def test_those_that_cannot_be(

@@ -17,7 +17,7 @@ from hotgraph_server.rest.openapi.api import OpenApi
 from hotgraph_server.rest.openapi.document import About
 from hotgraph_server.rest.tfs.api import Admit, TfsApi
 from hotgraph_server.rest.tfs.methods import Methods
-from hotgraph_server.rest.v2.api import V2Http
+from hotgraph_server.rest.v2.api import CallEndpoint, V2Http
 from hotgraph_server.rest.v2.generate import HttpGenerate
 from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.rest.v2.paths import What
@@ -38,6 +38,7 @@ class Backs:
         may_write: may calls of the model of that name be written down?
         state: of the server.
         own: see observability/metrics/prometheus.py.
+        traced: makes of what runs models what may be traced.
     """
 
     registry: Registry
@@ -49,6 +50,7 @@ class Backs:
     may_write: Callable[[str], bool]
     state: Callable[[], State]
     own: Callable[[], OwnFigures]
+    traced: Callable[[CallEndpoint], CallEndpoint] = lambda endpoint: endpoint
 
 
 def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> RestApi:
@@ -73,9 +75,9 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
     infer = HttpInfer(registry, pool, most_bytes, backs.regions)
     generate = HttpGenerate(registry, pool, most_bytes)
     calls = {
-        What.INFER: infer.endpoint,
-        What.GENERATE: generate.endpoint,
-        What.GENERATE_STREAM: generate.stream_endpoint,
+        What.INFER: backs.traced(infer.endpoint),
+        What.GENERATE: backs.traced(generate.endpoint),
+        What.GENERATE_STREAM: backs.traced(generate.stream_endpoint),
     }
     page = MetricsPage(registry, lambda: state() is State.LIVE, backs.own)
     about = About(settings.inference.server_name, __version__, keys=admit is not None)

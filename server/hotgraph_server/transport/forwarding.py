@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.transport.service import Answered, Left, Reply
 
 
@@ -16,7 +16,7 @@ class ForwardingReply:
         self._reply = reply
 
     @property
-    def observer(self) -> CallObserver | None:
+    def observer(self) -> ReplyObserver | None:
         """See Reply."""
         return self._reply.observer
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, InvalidCall
 from hotgraph_server.transport.message_fields import Message
 
@@ -52,7 +52,7 @@ class Reply(Protocol):
     def peer(self) -> str: ...
 
     @property
-    def observer(self) -> CallObserver | None: ...
+    def observer(self) -> ReplyObserver | None: ...
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """Send what `encode` returns, or the CallError that it raises.

@@ -3,6 +3,7 @@
 Moments are nanoseconds of the monotonic clock, under Triton's names. Which moment each name means here:
 
     GRPC_WAITREAD_START, _END   the message is there; how long it took to come is not known, so both are one
+    HTTP_RECV_START, _END       the same over HTTP
     REQUEST_START               as above: reading the message begins
     QUEUE_START                 the call is decoded and goes into its queue
     COMPUTE_START               its run begins; of several runs (in pieces, or again in parts) the first
@@ -12,6 +13,7 @@ Moments are nanoseconds of the monotonic clock, under Triton's names. Which mome
     INFER_RESPONSE_COMPLETE     the call has ended, with an answer or an error
     REQUEST_END                 as above
     GRPC_SEND_START, _END       the answer is being written; its bytes are with the transport
+    HTTP_SEND_START, _END       the same over HTTP
 
 A call that did not get far lacks the later ones.
 """
@@ -22,19 +24,18 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from hotgraph_protos import tensors as wire
-from hotgraph_protos.open_inference import ModelInferResponse
 from hotgraph_server.call_observer import Moments
 from hotgraph_server.observability.tracing.configs import TENSORS, TIMESTAMPS
 from hotgraph_server.observability.tracing.samplings import Drawn
 from hotgraph_server.tensors import Array
 
 _ORDER = (
-    *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START", "QUEUE_START"),
+    *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "HTTP_RECV_START", "HTTP_RECV_END"),
+    *("REQUEST_START", "QUEUE_START"),
     *("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"),
-    *("INFER_RESPONSE_COMPLETE", "REQUEST_END", "GRPC_SEND_START", "GRPC_SEND_END"),
+    *("INFER_RESPONSE_COMPLETE", "REQUEST_END"),
+    *("GRPC_SEND_START", "GRPC_SEND_END", "HTTP_SEND_START", "HTTP_SEND_END"),
 )
 
 
@@ -57,12 +58,13 @@ class Trace:
         self._request_id = request_id
         self._moments: dict[str, int] = {}
         self._inputs: list[tuple[str, Array]] = []
-        self._response: bytes = b""
+        self._outputs: list[tuple[str, str, tuple[int, ...], bytes]] = []
 
     @property
     def nbytes(self) -> int:
         """Memory that its tensors hold."""
-        return sum([array.nbytes for _, array in self._inputs]) + len(self._response)
+        inputs = sum([array.nbytes for _, array in self._inputs])
+        return inputs + sum([len(raw) for _, _, _, raw in self._outputs])
 
     def now(self, *names: str) -> None:
         """It is the moment of these names."""
@@ -85,9 +87,20 @@ class Trace:
         self._moments["COMPUTE_OUTPUT_START"] = _ns(moments.returned)
         self._moments["COMPUTE_END"] = _ns(moments.ended)
 
-    def keep_response(self, response: bytes) -> None:
-        """The bytes of the ModelInferResponse, for the outputs in it."""
-        self._response = response
+    def named(self, request_id: str) -> None:
+        """See ReplyObserver."""
+        self._request_id = request_id
+
+    def answered(self, names: Sequence[str], arrays: Sequence[Array]) -> None:
+        """See ReplyObserver."""
+        if TENSORS not in self.drawn.level:
+            return
+        for name, array in zip(names, arrays, strict=True):
+            datatype = wire.datatype_of(array.dtype)
+            if datatype is not None:
+                # As bytes, for strings are no memory of an array's.
+                raw, _ = wire.raw_contents(array)
+                self._outputs.append((name, datatype, array.shape, bytes(raw)))
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Its entries in the file, in their order."""
@@ -102,7 +115,8 @@ class Trace:
             }
         for name, array in self._inputs:
             yield self._tensor("TENSOR_QUEUE_INPUT", name, wire.datatype_of(array.dtype) or "", array)
-        for name, datatype, array in _outputs(self._response):
+        for name, datatype, shape, raw in self._outputs:
+            array = wire.decode_raw(datatype, shape, raw)
             yield self._tensor("TENSOR_BACKEND_OUTPUT", name, datatype, array)
 
     def _tensor(self, activity: str, name: str, datatype: str, array: Array) -> dict[str, Any]:
@@ -113,17 +127,6 @@ class Trace:
             "dtype": datatype,
         }
         return {"id": self.number, "activity": activity, "tensor": tensor}
-
-
-def _outputs(response: bytes) -> Iterator[tuple[str, str, Array]]:
-    """Name, datatype and values of the outputs of a response, as far as they are in it."""
-    try:
-        message = ModelInferResponse.FromString(response)
-    except DecodeError:
-        return
-    for output, raw in zip(message.outputs, message.raw_output_contents, strict=False):
-        if "shared_memory_region" not in output.parameters:
-            yield output.name, output.datatype, wire.decode_raw(output.datatype, tuple(output.shape), raw)
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,9 @@
 """Tracing: draws calls on their way in, and follows them to their end.
 
-A call is drawn before its message is read, by the model that it names. From there its trace goes with it:
-with the reply, through which the call ends, and as the reply's observer with the request and the call that
-are made of it, whose run the executor tells. What is followed are calls of a hot method.
+A call is drawn before its message is read, by the model that it names; over HTTP its path does, and what it
+calls itself is known later. From there its trace goes with it: with the reply, through which the call ends,
+and as the reply's observer with the request and the call that are made of it, whose run the executor tells,
+and with the answer. What is followed are calls of a hot method, and of what runs models over HTTP.
 
 While nothing is traced a call costs one comparison more, and without a file to write traces to nothing at
 all: then the methods are left as they are.
@@ -11,26 +12,44 @@ all: then the methods are left as they are.
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from hotgraph_protos.open_inference import ModelInferRequest
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.observability.tracing.configs import TENSORS, Change, TraceConfig, at_start
+from hotgraph_server.observability.tracing.configs import Change, TraceConfig, at_start
 from hotgraph_server.observability.tracing.samplings import Samplings
 from hotgraph_server.observability.tracing.trace import Trace
 from hotgraph_server.observability.tracing.writer import TraceWriter
 from hotgraph_server.settings import TraceSettings
 from hotgraph_server.transport.forwarding import ForwardingReply
+from hotgraph_server.transport.http import Endpoint, Request
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, values_of
-from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply, joined
+from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply
 
 # For a disk that is slow at the end; what is left then is lost.
 _STOP_S = 5.0
 
 _MODEL = ModelInferRequest.MODEL_NAME_FIELD_NUMBER
 _ID = ModelInferRequest.ID_FIELD_NUMBER
+
+
+class _Names(NamedTuple):
+    """Of the moments that each way in has."""
+
+    received: tuple[str, ...]
+    sends: str
+    sent: str
+
+
+_OVER_GRPC = _Names(("GRPC_WAITREAD_START", "GRPC_WAITREAD_END"), "GRPC_SEND_START", "GRPC_SEND_END")
+_OVER_HTTP = _Names(("HTTP_RECV_START", "HTTP_RECV_END"), "HTTP_SEND_START", "HTTP_SEND_END")
+
+CallEndpoint = Callable[[Request, str, str], Endpoint]
+"""What is done with a request of HTTP to run a model, by the model's name and a version."""
 
 
 class Tracing:
@@ -91,39 +110,61 @@ class Tracing:
             return method
 
         def look(message: Message, reply: Reply) -> None:
-            trace = self._drawn(message) if self._on else None
+            if not self._on:
+                method(message, reply)
+                return
+            view = memoryview(message)
+            trace = self._drawn(_text(view, _MODEL))
             if trace is None:
                 method(message, reply)
-            else:
-                _follow(trace, method, message, reply, writer)
+                return
+            trace.named(_text(view, _ID))
+            _TracedReply(trace, reply, writer, _OVER_GRPC).follow(method, message)
 
         return look
 
-    def _drawn(self, message: Message) -> Trace | None:
-        view = memoryview(message)
-        model = _text(view, _MODEL)
+    def around_http(self, endpoint: CallEndpoint) -> CallEndpoint:
+        """The same for what runs models over HTTP."""
+        writer = self._writer
+        if writer is None:
+            return endpoint
+
+        def look(request: Request, model: str, version: str) -> Endpoint:
+            found = endpoint(request, model, version)
+            if not self._on:
+                return found
+            return found._replace(begin=functools.partial(self._begin, writer, model, found.begin))
+
+        return look
+
+    def _begin(
+        self,
+        writer: TraceWriter,
+        model: str,
+        begin: Callable[[Message, Any], None],
+        body: Message,
+        reply: Any,
+    ) -> None:
+        trace = self._drawn(model)
+        if trace is None:
+            begin(body, reply)
+        else:
+            _TracedHttpReply(trace, reply, writer, _OVER_HTTP).follow(begin, body)
+
+    def _drawn(self, model: str) -> Trace | None:
         with self._lock:
             drawn = self._samplings.draw(model)
-        return None if drawn is None else Trace(drawn, next(self._numbers), model, _text(view, _ID))
-
-
-def _follow(trace: Trace, method: HotMethod, message: Message, reply: Reply, writer: TraceWriter) -> None:
-    trace.now("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START")
-    traced = _TracedReply(trace, reply, writer)
-    try:
-        method(message, traced)
-    except BaseException:
-        traced.end()
-        raise
+        return None if drawn is None else Trace(drawn, next(self._numbers), model, "")
 
 
 class _TracedReply(ForwardingReply):
     """A reply whose call is traced to its end."""
 
-    def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter) -> None:
+    def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter, names: _Names) -> None:
         super().__init__(reply)
         self._trace = trace
         self._writer = writer
+        self._names = names
         # Taken once, by the thread that ends the trace: the caller may leave while its answer is written.
         self._to_end = collections.deque([None])
 
@@ -131,20 +172,25 @@ class _TracedReply(ForwardingReply):
     def observer(self) -> Trace:
         return self._trace
 
+    def follow(self, method: HotMethod, message: Message) -> None:
+        """Call the method."""
+        self._trace.now(*self._names.received, "REQUEST_START")
+        try:
+            method(message, self)
+        except BaseException:
+            self.end()
+            raise
+
     def finish(self, encode: Callable[[], Answered]) -> None:
-        trace = self._trace
+        trace, names = self._trace, self._names
         trace.now("INFER_RESPONSE_COMPLETE", "REQUEST_END")
 
         def traced() -> Answered:
-            trace.now("GRPC_SEND_START")
+            trace.now(names.sends)
             try:
-                answer = encode()
-                if TENSORS in trace.drawn.level:
-                    answer = joined(answer)
-                    trace.keep_response(answer)
-                return answer
+                return encode()
             finally:
-                trace.now("GRPC_SEND_END")
+                trace.now(names.sent)
                 self.end()
 
         self._reply.finish(traced)
@@ -165,6 +211,29 @@ class _TracedReply(ForwardingReply):
         except IndexError:
             return
         self._writer.offer(self._trace)
+
+
+class _TracedHttpReply(_TracedReply):
+    """An HttpReply of a call that runs a model."""
+
+    @property
+    def request(self) -> Request:
+        """See HttpReply."""
+        request: Request = self._http.request
+        return request
+
+    @property
+    def json_bytes_out(self) -> int:
+        """See HttpReply."""
+        return int(self._http.json_bytes_out)
+
+    @json_bytes_out.setter
+    def json_bytes_out(self, nbytes: int) -> None:
+        self._http.json_bytes_out = nbytes
+
+    @property
+    def _http(self) -> Any:
+        return self._reply
 
 
 def _text(view: memoryview, field: int) -> str:

@@ -8,12 +8,13 @@ refusal, are the same at all of them, because they are here and in what is calle
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.request import NO_HINTS, QueueHints, Request
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.registry import Registry
@@ -29,6 +30,8 @@ from hotgraph_server.protocols.v2.tensor_parameters import SharedMemory, shared_
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Reply
+
+NOTHING_ELSEWHERE: Mapping[str, SharedMemory] = {}
 
 
 class Asked(NamedTuple):
@@ -180,6 +183,28 @@ def submit_call(
         submit(version, request, reply)
     except CallError as error:
         raise with_id(error, request_id) from None
+
+
+def name_call(reply: Reply, request_id: str) -> None:
+    """Tell who follows a call what the call calls itself; empty: nothing."""
+    observer = reply.observer
+    if observer is not None:
+        observer.named(request_id)
+
+
+def show_answer(
+    observer: ReplyObserver,
+    specs: Sequence[TensorSpec],
+    arrays: Sequence[Array],
+    elsewhere: Mapping[str, SharedMemory] = NOTHING_ELSEWHERE,
+) -> None:
+    """Show who follows a call what its answer holds.
+
+    Args:
+        elsewhere: by alias, where outputs lie that are not in it.
+    """
+    held = [at for at, spec in enumerate(specs) if spec.alias not in elsewhere]
+    observer.answered([specs[at].alias for at in held], [arrays[at] for at in held])
 
 
 def treated_outputs(

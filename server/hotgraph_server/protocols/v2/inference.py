@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
@@ -13,6 +14,7 @@ from hotgraph_server.protocols.v2.door import (
     Asked,
     Door,
     holds_for_one_call,
+    show_answer,
     submit_call,
     treated_outputs,
     with_id,
@@ -74,16 +76,21 @@ class Infer(Door):
         _submit(version, asked, inputs, request.id, reply)
 
 
-class _Answer(Answer[tuple[Version, str, Wanted]]):
-    """About the version that was called, the id of the request, and what the answer shall hold."""
+class _Answer(Answer[tuple[Version, str, Wanted, ReplyObserver | None]]):
+    """About the version that was called, the id of the request, what the answer shall hold, and who follows
+    the call."""
 
     __slots__ = ()
 
     def encode(self, arrays: Sequence[Array]) -> bytes | list[memoryview]:
-        version, request_id, wanted = self.about
+        version, request_id, wanted, observer = self.about
         if wanted.treatments is None:
+            if observer is not None:
+                show_answer(observer, wanted.specs, arrays)
             return codec.encode_response(version.name, version.number, request_id, wanted.specs, arrays)
         specs, sent, elsewhere = treated_outputs(wanted, arrays, request_id)
+        if observer is not None:
+            show_answer(observer, specs, sent, elsewhere)
         return codec.encode_response(version.name, version.number, request_id, specs, sent, elsewhere)
 
     def worded(self, error: CallError) -> CallError:
@@ -91,5 +98,5 @@ class _Answer(Answer[tuple[Version, str, Wanted]]):
 
 
 def _submit(version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: Reply) -> None:
-    answer = _Answer(reply, (version, request_id, asked.wanted))
+    answer = _Answer(reply, (version, request_id, asked.wanted, reply.observer))
     submit_call(version, asked, inputs, request_id, answer, reply)

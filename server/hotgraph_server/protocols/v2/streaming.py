@@ -36,7 +36,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, InternalError, StreamFull, forget_traceback
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2.door import OfRequest
@@ -224,7 +224,7 @@ class _Part:
 
     __slots__ = ("_cancel", "_encode", "_forget_alarm", "_go_on", "_gone", "_refusal", "_stream", "deadline")
 
-    observer: CallObserver | None = None
+    observer: ReplyObserver | None = None
 
     def __init__(self, stream: StreamOfCalls, go_on: Callable[[], None], refusal: CallError | None) -> None:
         self.deadline = math.inf

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
 from hotgraph_server.batching.completion import Outcome
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
@@ -20,6 +21,8 @@ from hotgraph_server.protocols.v2 import checks, models
 from hotgraph_server.protocols.v2.door import (
     Door,
     contract_of,
+    name_call,
+    show_answer,
     submit_call,
     treated_outputs,
     with_id,
@@ -78,6 +81,7 @@ class HttpGenerate(Door):
         described = self._pool.run(read_generate, bytes(body), fields)
         request = pb.ModelInferRequest.FromString(described.request)
         request.model_name = model
+        name_call(reply, request.id)
         names = [tensor.name for tensor in request.inputs]
         raw = infer_request.raw_contents(names, described.contents, b"", {})
         try:
@@ -86,13 +90,14 @@ class HttpGenerate(Door):
             asked, inputs = self._understood(request, raw, version, number)
         except CallError as error:
             raise with_id(error, request.id) from None
-        answer = _Answer(reply, (version, request.id, asked.wanted, self._pool, stream))
+        about = version, request.id, asked.wanted, self._pool, stream, reply.observer
+        answer = _Answer(reply, about)
         submit_call(version, asked, inputs, request.id, answer, reply)
 
 
-class _Answer(Answer[tuple[Version, str, Wanted, JsonProcessPool, bool]]):
+class _Answer(Answer[tuple[Version, str, Wanted, JsonProcessPool, bool, ReplyObserver | None]]):
     """About the version that was called, the request's id, what the answer shall hold, where JSON is written,
-    and whether the answer is an event."""
+    whether the answer is an event, and who follows the call."""
 
     __slots__ = ()
 
@@ -102,10 +107,12 @@ class _Answer(Answer[tuple[Version, str, Wanted, JsonProcessPool, bool]]):
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> Content:
-        version, request_id, wanted, pool, stream = self.about
+        version, request_id, wanted, pool, stream, observer = self.about
         specs: Sequence[TensorSpec] = wanted.specs
         if wanted.treatments is not None:
             specs, arrays, _ = treated_outputs(wanted, arrays, request_id)
+        if observer is not None:
+            show_answer(observer, specs, arrays)
         try:
             outputs = [
                 Output(

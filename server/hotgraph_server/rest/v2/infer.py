@@ -20,6 +20,7 @@ import orjson
 
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Outcome
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
@@ -30,6 +31,8 @@ from hotgraph_server.protocols.v2.door import (
     Door,
     contract_of,
     holds_for_one_call,
+    name_call,
+    show_answer,
     submit_call,
     with_id,
 )
@@ -110,6 +113,7 @@ class HttpInfer(Door):
                 sent_id = template.text(body)
                 if version is not None and sent_id is not None and _PLAIN.fullmatch(sent_id):
                     request_id = sent_id or asked.request_id
+                    name_call(reply, request_id)
                     self._submit(version, asked, template.inputs(body), request_id, reply)
                     return
         elif length is None and len(body) <= _MAX_FORM_BYTES and not isinstance(body, memoryview):
@@ -166,6 +170,7 @@ class HttpInfer(Door):
         read = self._raw(model, number, body) if length == 0 else self._read(model, length, body)
         request = read.request
         request.model_name = model
+        name_call(reply, request.id)
         try:
             # Only now: reading may have taken its time, and another version its place.
             version = self._find(model, number)
@@ -210,7 +215,7 @@ class HttpInfer(Door):
     def _submit(
         self, version: Version, asked: Asked, inputs: list[Array], request_id: str, reply: HttpReply
     ) -> None:
-        answer = _Answer(reply, (version, request_id, asked, self._pool))
+        answer = _Answer(reply, (version, request_id, asked, self._pool, reply.observer))
         submit_call(version, asked, inputs, request_id, answer, reply)
 
 
@@ -246,8 +251,9 @@ class _Read(NamedTuple):
     places: Mapping[str, Span]
 
 
-class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
-    """About the version that was called, the request's id, what it asks for, and where JSON is written."""
+class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool, ReplyObserver | None]]):
+    """About the version that was called, the request's id, what it asks for, where JSON is written, and who
+    follows the call."""
 
     __slots__ = ()
 
@@ -258,7 +264,7 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
         super()._deliver(outcome)
 
     def encode(self, arrays: Sequence[Array]) -> Content:
-        version, request_id, asked, pool = self.about
+        version, request_id, asked, pool, observer = self.about
         head = Head(version.name, version.number, request_id)
         wanted, binary = asked.wanted, asked.binary
 
@@ -267,8 +273,12 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
 
         try:
             if wanted.treatments is None:
+                if observer is not None:
+                    show_answer(observer, wanted.specs, arrays)
                 return write_answer(head, wanted.specs, arrays, binary, write=write)
             specs, sent, elsewhere = treated(wanted, arrays)
+            if observer is not None:
+                show_answer(observer, specs, sent, elsewhere)
             return write_answer(head, specs, sent, binary, elsewhere, write)
         except CallError as error:
             raise with_id(error, request_id) from None

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.grpcio.pools import Pools
@@ -70,7 +70,7 @@ def monotonic_deadline(remaining_s: float | None) -> float:
 class _WaitingReply:
     """A Reply for a handler that waits in a thread of its own."""
 
-    observer: CallObserver | None = None
+    observer: ReplyObserver | None = None
 
     def __init__(self, context: grpc.ServicerContext) -> None:
         self.deadline = monotonic_deadline(context.time_remaining())

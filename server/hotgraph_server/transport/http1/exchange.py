@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, Draining, forget_traceback
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, Request
 from hotgraph_server.transport.http1 import codings
@@ -53,7 +53,7 @@ class Exchange(Incoming):
         "request",
     )
 
-    observer: CallObserver | None = None
+    observer: ReplyObserver | None = None
 
     def __init__(self, connection: Connected, request: Request, host: Host, http: Http) -> None:
         self.request = request

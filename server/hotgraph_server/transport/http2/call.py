@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.admission import Admission
@@ -70,7 +70,7 @@ class Call(Leaving, Stream):
 
     __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host", "peer")
 
-    observer: CallObserver | None = None
+    observer: ReplyObserver | None = None
 
     def __init__(self, connection: Outgoing, number: int, head: Head, host: Host) -> None:
         super().__init__(connection, number, head)

@@ -22,17 +22,27 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.observability.tracing.configs import read_change
 from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2.inference import Infer
+from hotgraph_server.rest.v2.generate import HttpGenerate
+from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.settings import TraceSettings
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.http import Request as HttpRequest
 from hotgraph_server.transport.service import HotMethod
 
 from ...protocols.fakes import FakeGraph, FakeReply, Models, add_and_subtract, float_signature
+from ...rest.v2.http_calls import MOST_BYTES, FakeHttpReply, no_pool
 
 ALL = [
     *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "REQUEST_START", "QUEUE_START"),
     *("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"),
     *("INFER_RESPONSE_COMPLETE", "REQUEST_END", "GRPC_SEND_START", "GRPC_SEND_END"),
 ]
+
+
+OVER_HTTP = {
+    **{"GRPC_WAITREAD_START": "HTTP_RECV_START", "GRPC_WAITREAD_END": "HTTP_RECV_END"},
+    **{"GRPC_SEND_START": "HTTP_SEND_START", "GRPC_SEND_END": "HTTP_SEND_END"},
+}
 
 
 class Traced:
@@ -47,7 +57,10 @@ class Traced:
             TraceSettings(trace_file=str(self.file), trace_rate=1, trace_level="OFF"), self.models.registry
         )
         self.tracing.start()
-        self.infer: HotMethod = self.tracing.around(Infer(self.models.registry))
+        registry, pool = self.models.registry, no_pool()
+        self.infer: HotMethod = self.tracing.around(Infer(registry))
+        self.over_http = self.tracing.around_http(HttpInfer(registry, pool, MOST_BYTES).endpoint)
+        self.generate = self.tracing.around_http(HttpGenerate(registry, pool, MOST_BYTES).endpoint)
 
     def say(self, model: str = "", **settings: list[str]) -> None:
         self.tracing.change(read_change(settings), model)
@@ -63,6 +76,15 @@ class Traced:
 
     def call(self, **asked: Any) -> None:
         self.hand_in(**asked).answer()
+
+    def ask(self, body: dict[str, Any], tails: bytes = b"", method: Any = None) -> FakeHttpReply:
+        """A call over HTTP, by `over_http` if no other is said."""
+        text = json.dumps(body).encode()
+        headers = {"inference-header-content-length": str(len(text))} if tails else {}
+        request = HttpRequest("POST", "", "", headers)
+        reply = FakeHttpReply(request)
+        (method or self.over_http)(request, "m", "").begin(text + tails, reply)
+        return reply
 
     def written(self) -> list[dict[str, Any]]:
         """All entries; the last thing that a test asks for."""
@@ -198,11 +220,99 @@ def test_call_is_held_by_its_trace_no_longer_than_it_lasts(traced: Traced) -> No
         gc.enable()
 
 
+FLOATS = [
+    {"name": name, "datatype": "FP32", "shape": [1, 2], "data": [value] * 2}
+    for name, value in (("x", 1.5), ("y", 2.0))
+]
+BINARY = [
+    {"name": name, "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}}
+    for name in ("x", "y")
+]
+TAILS = np.array([1.5, 1.5, 2.0, 2.0], np.float32).tobytes()
+WAYS: dict[str, Callable[[Traced], FakeHttpReply]] = {
+    "json": lambda traced: traced.ask({"id": "q", "inputs": FLOATS}),
+    "bytes": lambda traced: traced.ask(
+        {"id": "q", "inputs": BINARY, "parameters": {"binary_data_output": True}}, TAILS
+    ),
+    "generate": lambda traced: traced.ask(
+        {"id": "q", "x": [1.5, 1.5], "y": [2.0, 2.0]}, method=traced.generate
+    ),
+}
+
+
+class TestOverHttp:
+    @pytest.mark.parametrize("way", WAYS)
+    def test_traces_look_like_those_of_grpc(self, traced: Traced, way: str) -> None:
+        # The second call may be of a form that is known.
+        WAYS[way](traced).content()
+        traced.say(trace_level=["TIMESTAMPS", "TENSORS"])
+        traced.call(request_id="q")
+        WAYS[way](traced).content()
+        entries = traced.written()
+        over_grpc, over_http = ([entry for entry in entries if entry["id"] == number] for number in (1, 2))
+        for entry in over_http:
+            entry["id"] = 1
+        stamps = [stamp["name"] for stamp in over_http[1]["timestamps"]]
+        assert stamps == [OVER_HTTP.get(name, name) for name in ALL]
+        assert (
+            over_http[0]
+            == over_grpc[0]
+            == {
+                **{"id": 1, "model_name": "m", "model_version": 3, "request_id": "q"},
+            }
+        )
+        assert over_http[2:] == over_grpc[2:]
+        assert len(over_http) == 6
+
+    def test_outputs_that_come_as_classes_are_shown_so(self, traced: Traced) -> None:
+        traced.say(trace_level=["TENSORS"])
+        outputs = [{"name": "sum", "parameters": {"classification": 1}}]
+        traced.ask({"inputs": FLOATS, "outputs": outputs}).content()
+        (output,) = [
+            one["tensor"] for one in traced.written() if one.get("activity") == "TENSOR_BACKEND_OUTPUT"
+        ]
+        assert (output["name"], output["dtype"], output["data"]) == ("sum", "BYTES", "3.500000:0")
+
+    def test_how_much_json_an_answer_will_be_is_said_still(self, traced: Traced) -> None:
+        traced.say(trace_level=["TIMESTAMPS"])
+        reply = traced.ask({"inputs": FLOATS})
+        reply.content()
+        assert reply.json_bytes_out > 0
+
+    def test_call_that_is_refused_has_only_its_beginning_and_its_id(self, traced: Traced) -> None:
+        traced.say(trace_level=["TIMESTAMPS"])
+        with pytest.raises(CallError):
+            traced.ask({"id": "q", "inputs": FLOATS[:1]})
+        with pytest.raises(CallError):
+            traced.ask({"id": "q"})
+        first, stamps, second, _ = traced.written()
+        assert (first["request_id"], first["model_version"]) == ("q", 0)
+        assert [stamp["name"] for stamp in stamps["timestamps"]] == [
+            *("HTTP_RECV_START", "HTTP_RECV_END", "REQUEST_START"),
+        ]
+        # It could not be read.
+        assert "request_id" not in second
+
+    def test_those_of_all_ways_are_counted_together(self, traced: Traced) -> None:
+        traced.say(trace_level=["TIMESTAMPS"], trace_rate=["2"])
+        for _ in range(2):
+            traced.call()
+            WAYS["json"](traced).content()
+            WAYS["generate"](traced).content()
+        assert len([entry for entry in traced.written() if "model_name" in entry]) == 3
+
+    def test_while_nothing_is_traced_requests_are_left_as_they_are(self, traced: Traced) -> None:
+        assert WAYS["json"](traced).observer is None
+        assert traced.written() == []
+
+
 def test_without_a_file_methods_are_left_as_they_are(models_of: Callable[[], Models]) -> None:
     registry = models_of().registry
     tracing = Tracing(TraceSettings(trace_level="TIMESTAMPS"), registry)
     infer = Infer(registry)
     assert tracing.around(infer) is infer
+    endpoint = HttpInfer(registry, no_pool(), MOST_BYTES).endpoint
+    assert tracing.around_http(endpoint) == endpoint
     tracing.start()
     tracing.stop()
 
