@@ -61,13 +61,8 @@ class Http:
 
 
 class Host(Protocol):
-<<<<<<< HEAD
-    """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all others that
-    are noted so."""
-=======
     """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all that are
     noted so."""
->>>>>>> main
 
     admission: Admission
     inflight: Inflight
