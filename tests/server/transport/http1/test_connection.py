@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.transport.http import Content, Endpoint
-from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_WAITING
+from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_UNSENT_BYTES, MAX_WAITING
 from hotgraph_server.transport.http1.incoming import SWALLOWED_BYTES
 
 from .host import LIMIT, SHORT, StillHost, chunked, post
@@ -137,6 +137,29 @@ class TestPipelining:
         assert not host.connection.holds
         host.deliver()
         assert len(host.answers()) == 1000
+
+    def test_caller_who_reads_nothing_gets_nothing_begun(self, host: StillHost) -> None:
+        """However small what it asks for: its answers would be kept for it."""
+        large = post("/raw", bytes(100_000))
+        host.connection.receive(memoryview(large * 10))
+        while host.posted:
+            host.posted.popleft().deliver()
+        begun = len(host.api.asked)
+        assert MAX_UNSENT_BYTES < host.connection.out_bytes < MAX_UNSENT_BYTES + 110_000
+        assert begun < 10
+        assert host.connection.crowded
+        # Once it has read, it goes on; and what was sent to the system, and no further, counts as well.
+        taken, host.connection.out, host.connection.out_bytes = host.connection.out, [], 0
+        host.connection.unsent_bytes = MAX_UNSENT_BYTES + 1
+        host.connection.on_sent()
+        assert len(host.api.asked) == begun
+        host.connection.unsent_bytes = 0
+        host.connection.on_sent()
+        assert len(host.api.asked) == begun + 1
+        host.sent = b"".join(taken)
+        host.deliver()
+        assert len(host.answers()) == 10
+        host.assert_nothing_is_left()
 
     def test_receive_ends_when_its_time_is_up(self, host: StillHost) -> None:
         host.send(SHORT * 3, ends_at=host.now)

@@ -37,8 +37,9 @@ class Other:
     def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
         self.peer = peer
         self.out: list[bytes | memoryview] = []
-        self.out_bytes = self.held_bytes = 0
-        self.unfinished = self.holds = self.ended = False
+        self.out_bytes = self.unsent_bytes = self.held_bytes = 0
+        self.unfinished = self.holds = self.ended = self.crowded = False
+        self.sent = 0  # so often it heard that all is sent
         self.received = b""
         self.most = math.inf  # that it takes in at a time
         self.on_output = on_output
@@ -54,6 +55,10 @@ class Other:
             self.on_output()
         self.out.append(data)
         self.out_bytes += len(data)
+
+    def on_sent(self) -> None:
+        self.crowded = False
+        self.sent += 1
 
     def give_up_stalled(self, looks: int) -> bool:
         return False
@@ -569,3 +574,31 @@ class TestHolding:
         ends.read()
         assert other.received == b"ab"
         assert ends.socket_io.sock.recv(10, socket.MSG_PEEK) == b"def"
+
+
+class TestCrowded:
+    """A connection that waits for all that it has said to be sent."""
+
+    @pytest.mark.parametrize("pieces", [1, 2])
+    def test_it_is_told_once_when_all_is_sent_and_how_much_is_not(self, pieces: int) -> None:
+        ends = Ends(http2=None, http1=Other)
+        other = ends.socket_io.connection
+        assert isinstance(other, Other)
+        for _ in range(pieces):
+            other.say(bytes(200_000))
+        other.crowded = True
+        ends.socket_io.write()
+        assert other.sent == 0
+        assert 0 < other.unsent_bytes < pieces * 200_000
+        while ends.socket_io.has_output:
+            ends.drain()
+            ends.socket_io.write()
+        assert (other.sent, other.unsent_bytes) == (1, 0)
+        other.say(b"small")
+        other.crowded = True
+        ends.socket_io.write()
+        assert other.sent == 2
+        other.say(b"small")
+        ends.socket_io.write()
+        assert other.sent == 2
+        ends.close()
