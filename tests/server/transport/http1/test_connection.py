@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -554,3 +555,27 @@ def test_whatever_comes_is_answered_in_whole_answers_or_waited_for(pieces: list[
     assert host.connection.ended or not stalled(host, HEAD_S - 1)
     host.connection.lose()
     host.assert_nothing_is_left()
+
+
+class TestCrowd:
+    def test_nothing_is_begun_for_who_does_not_read_his_answers(self, host: StillHost) -> None:
+        large = bytes(MAX_UNSENT_BYTES + 1)
+        asked: list[str] = []
+
+        def made(body: Any, reply: Any) -> None:
+            asked.append("made")
+            reply.finish(lambda: large)
+
+        host.api.endpoint_of["/made"] = Endpoint(made, LIMIT)
+        connection = host.connection
+        connection.receive(memoryview(SHORT.replace(b"/echo", b"/made") * 3))
+        for answered in (1, 2, 3):
+            host.posted.popleft().deliver()
+            assert len(asked) == answered
+            # Its socket has taken all of it, and the system nothing.
+            connection.unsent_bytes, connection.out, connection.out_bytes = connection.out_bytes, [], 0
+            assert connection.crowded is (answered < 3)
+            connection.unsent_bytes = 0
+            if connection.crowded:
+                connection.on_sent()
+        assert not host.posted

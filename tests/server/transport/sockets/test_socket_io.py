@@ -37,12 +37,17 @@ class Other:
     def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
         self.peer = peer
         self.out: list[bytes | memoryview] = []
-        self.out_bytes = self.unsent_bytes = self.held_bytes = 0
+        self.out_bytes = self.held_bytes = 0
         self.unfinished = self.holds = self.ended = self.crowded = False
-        self.sent = 0  # so often it heard that all is sent
+        self.unsent_bytes = 0
+        self.told = 0
         self.received = b""
         self.most = math.inf  # that it takes in at a time
         self.on_output = on_output
+
+    def on_sent(self) -> None:
+        self.crowded = False
+        self.told += 1
 
     def receive(self, data: memoryview, ends_at: float = math.inf) -> int:
         used = 0 if self.holds else int(min(len(data), self.most))
@@ -55,10 +60,6 @@ class Other:
             self.on_output()
         self.out.append(data)
         self.out_bytes += len(data)
-
-    def on_sent(self) -> None:
-        self.crowded = False
-        self.sent += 1
 
     def give_up_stalled(self, looks: int) -> bool:
         return False
@@ -541,6 +542,18 @@ class TestHolding:
         assert ends.socket_io.interest == READ
         assert ends.socket_io.reads
 
+    @pytest.mark.parametrize("size", [4, 300_000])
+    def test_one_that_is_crowded_hears_when_all_is_sent(self, held: tuple[Ends, Other], size: int) -> None:
+        ends, other = held
+        other.crowded = True
+        other.say(bytes(size))
+        while ends.socket_io.has_output:
+            assert not other.told
+            ends.socket_io.write()
+            assert other.unsent_bytes == ends.socket_io.unsent_bytes
+            ends.drain()
+        assert (other.told, other.unsent_bytes) == (1, 0)
+
     def test_it_waits_for_its_peer_when_it_closes(self, held: tuple[Ends, Other]) -> None:
         """That is how it hears that the peer has heard the end."""
         ends, other = held
@@ -588,17 +601,17 @@ class TestCrowded:
             other.say(bytes(200_000))
         other.crowded = True
         ends.socket_io.write()
-        assert other.sent == 0
+        assert other.told == 0
         assert 0 < other.unsent_bytes < pieces * 200_000
         while ends.socket_io.has_output:
             ends.drain()
             ends.socket_io.write()
-        assert (other.sent, other.unsent_bytes) == (1, 0)
+        assert (other.told, other.unsent_bytes) == (1, 0)
         other.say(b"small")
         other.crowded = True
         ends.socket_io.write()
-        assert other.sent == 2
+        assert other.told == 2
         other.say(b"small")
         ends.socket_io.write()
-        assert other.sent == 2
+        assert other.told == 2
         ends.close()

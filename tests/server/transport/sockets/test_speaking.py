@@ -258,7 +258,7 @@ class TestEnd:
         finish(api.held.pop(), bytes(30 * 2**20))
         serving.set_times(stuck_s=-1.0, looking_s=0.01)
         until(lambda: len(serving.server.connections.sockets) == 1)
-        assert not api.held, "begun for one who does not read"
+        assert not api.held, "nothing is begun for one that reads nothing"
         assert serving.calls.wait_until_none(PATIENCE_S)
         idle.send(SHORT)
         assert idle.answer()[0] == 200
