@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.transport.http import Content, Endpoint
-from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_WAITING
+from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_UNSENT_BYTES, MAX_WAITING
 from hotgraph_server.transport.http1.incoming import SWALLOWED_BYTES
 
 from .host import LIMIT, SHORT, StillHost, chunked, post
@@ -533,3 +533,26 @@ def test_whatever_comes_is_answered_in_whole_answers_or_waited_for(pieces: list[
     assert math.isfinite(host.connection._due_at) or host.connection._waiting or host.connection.ended
     host.connection.lose()
     host.assert_nothing_is_left()
+
+
+class TestCrowd:
+    def test_nothing_is_begun_for_who_does_not_read_his_answers(self, host: StillHost) -> None:
+        large = bytes(MAX_UNSENT_BYTES + 1)
+        host.api.endpoint_of["/made"] = Endpoint(lambda body, reply: reply.finish(lambda: large), LIMIT)
+        asked: list[str] = []
+        made = host.api.endpoint_of["/made"]
+        host.api.endpoint_of["/made"] = made._replace(
+            begin=lambda body, reply: (asked.append("made"), made.begin(body, reply))[1]
+        )
+        connection = host.connection
+        connection.receive(memoryview(SHORT.replace(b"/echo", b"/made") * 3))
+        for answered in (1, 2, 3):
+            host.posted.popleft().deliver()
+            assert len(asked) == answered
+            # Its socket has taken all of it, and the system nothing.
+            connection.unsent_bytes, connection.out, connection.out_bytes = connection.out_bytes, [], 0
+            assert connection.crowded is (answered < 3)
+            connection.unsent_bytes = 0
+            if connection.crowded:
+                connection.on_sent()
+        assert not host.posted

@@ -38,10 +38,16 @@ class Other:
         self.peer = peer
         self.out: list[bytes | memoryview] = []
         self.out_bytes = self.held_bytes = 0
-        self.unfinished = self.holds = self.ended = False
+        self.unfinished = self.holds = self.ended = self.crowded = False
+        self.unsent_bytes = 0
+        self.told = 0
         self.received = b""
         self.most = math.inf  # that it takes in at a time
         self.on_output = on_output
+
+    def on_sent(self) -> None:
+        self.crowded = False
+        self.told += 1
 
     def receive(self, data: memoryview, ends_at: float = math.inf) -> int:
         used = 0 if self.holds else int(min(len(data), self.most))
@@ -535,6 +541,18 @@ class TestHolding:
         other.holds = False
         assert ends.socket_io.interest == READ
         assert ends.socket_io.reads
+
+    @pytest.mark.parametrize("size", [4, 300_000])
+    def test_one_that_is_crowded_hears_when_all_is_sent(self, held: tuple[Ends, Other], size: int) -> None:
+        ends, other = held
+        other.crowded = True
+        other.say(bytes(size))
+        while ends.socket_io.has_output:
+            assert not other.told
+            ends.socket_io.write()
+            assert other.unsent_bytes == ends.socket_io.unsent_bytes
+            ends.drain()
+        assert (other.told, other.unsent_bytes) == (1, 0)
 
     def test_it_waits_for_its_peer_when_it_closes(self, held: tuple[Ends, Other]) -> None:
         """That is how it hears that the peer has heard the end."""
