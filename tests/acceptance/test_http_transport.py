@@ -37,8 +37,12 @@ Hold = Callable[..., AbstractContextManager[None]]
 
 EXPECT = "Expect: 100-continue"
 BODY = json.dumps({"inputs": two()}).encode()
-PACK = {"gzip": gzip.compress, "deflate": zlib.compress, "x-gzip": gzip.compress}
-UNPACK = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "x-gzip": gzip.compress,
+}
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 COUNT = 1000
 MANY = json.dumps({"inputs": [tensor("x", "FP32", [COUNT, 2], [0.5] * 2 * COUNT)]}).encode()
 

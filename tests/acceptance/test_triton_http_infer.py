@@ -4,6 +4,7 @@ parameters, classification, raw requests and generate. Where Triton's way is a n
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import math
 import struct
@@ -274,8 +275,8 @@ class TestDatatypes:
             status, text = echo(http_server, datatype, [0, value]).refusal
             assert (status, f"out of the range of {datatype}" in text) == (400, True), text
         kind = "unsigned-integer" if datatype[0] == "U" else "signed-integer"
-        for value in (1.5, "1", True, None):
-            status, text = echo(http_server, datatype, [0, value]).refusal
+        for other in (1.5, "1", True, None):
+            status, text = echo(http_server, datatype, [0, other]).refusal
             assert (status, f"non-{kind} as {kind}" in text) == (400, True), text
 
     @pytest.mark.parametrize("value", [1, 0, "true", None])
@@ -399,8 +400,9 @@ class TestParameters:
             *((name, 1, 400, f"Unable to parse '{name}': attempt to access JSON non-boolean as boolean")
               for name in ("sequence_start", "sequence_end", "binary_data_output")),
             ("triton_x", 1, 400, "parameter keys starting with 'triton_' are reserved"),
-            *(("foo", value, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or")
-              for value in ({}, [], None)),
+            ("foo", {}, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or"),
+            ("foo", [], 400, "parameter 'foo' has invalid type"),
+            ("foo", None, 400, "parameter 'foo' has invalid type"),
         ],
     )  # fmt: skip
     def test_those_that_cannot_be(
@@ -716,6 +718,19 @@ class TestGenerate:
         assert answer.body.endswith(end)
         event = json.loads(answer.body[len(begin) : -len(end)])
         assert event["upper"] == "日本"
+
+    def test_requests_may_be_packed(self, http_server: HttpServer) -> None:
+        body = gzip.compress(b'{"text": "a"}')
+        answer = http_server.post("/v2/models/text/generate", body, content_encoding="gzip")
+        assert answer.json["upper"] == "A"
+
+    def test_a_run_that_fails_is_what_it_is_for_infer(self, http_server: HttpServer) -> None:
+        for path in ("generate", "generate_stream"):
+            answer = http_server.post(
+                f"/v2/models/sequence/{path}",
+                {"x": "NaN", "parameters": {"sequence_id": 9, "sequence_start": True}},
+            )
+            assert (answer.status, "Tensor had NaN" in answer.error) == (500, True)
 
     def test_models_of_any_number_of_answers_may_be_called(self, http_server: HttpServer) -> None:
         answer = http_server.post("/v2/models/decoupled/generate", {"a": [1, 2, 3], "b": [4, 5, 6]})
