@@ -73,7 +73,6 @@ class TestRest:
         [
             (response(200, b"{}"), "200"),
             (response(404, b'{"error": "no such path"}'), "404"),
-            (response(400, b"Invalid HTTP request received."), "400"),
             (response(500, b'{"error": "the graph refuses"}'), "500"),
         ],
     )
@@ -85,6 +84,7 @@ class TestRest:
         "data",
         [
             response(500, b"Internal Server Error"),
+            response(400, b"Invalid HTTP request received."),
             response(500, b'{"error": "%s"}' % BUG.encode()),
             b"",
             b"x",
