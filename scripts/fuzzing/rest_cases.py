@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests of TensorFlow Serving's REST and the Open Inference Protocol with something wrong in them:
+"""HTTP/1.1 requests of TensorFlow Serving's REST and the Open Inference Protocol with something wrong in it:
 in the JSON, in its text, in the bytes behind it, in what it is zipped with, in the head. Pure."""
 
 from __future__ import annotations

@@ -93,6 +93,11 @@ class TestRest:
     def test_a_bug_or_no_answer_is_a_fault(self, data: bytes) -> None:
         assert judge_rest(Said(data, True, 0.0), must_answer=True)[1]
 
+    def test_to_head_no_body_is_sent_and_what_follows_is_none(self) -> None:
+        data = b"HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\nHTTP/1.1 200 OK\r\n"
+        assert judge_rest(Said(data, True, 0.0), must_answer=False)[1]
+        assert judge_rest(Said(data, True, 0.0), must_answer=False, to_head=True)[1] is None
+
     def test_to_a_head_that_is_none_no_answer_is_none(self) -> None:
         outcome, wrong = judge_rest(Said(b"", True, 0.0), must_answer=False)
         assert (outcome.code, wrong) == ("closed", None)
