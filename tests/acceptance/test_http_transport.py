@@ -11,7 +11,7 @@ import socket
 import zlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from .triton_tensors import tensor as grpc_tensor
 
 Hold = Callable[..., AbstractContextManager[None]]
 
+EXPECT = "Expect: 100-continue"
 BODY = json.dumps({"inputs": two()}).encode()
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -233,12 +234,12 @@ class TestConnections:
         assert json.loads(found[1][1])["name"] == "simple"
         assert json.loads(found[4][1]) == {"ready": True}
 
-    def test_those_of_http_1_0_end_unless_asked_to_go_on(self, http_server: HttpServer) -> None:
-        old = http_server.raw(head("/v2/health/live", method="GET", version="1.0"))
-        assert [status for status, _ in answers(old)] == [200]
-        data = head("/v2/health/live", "Connection: keep-alive", method="GET", version="1.0")
-        both = answers(http_server.raw(data + head("/v2", method="GET", version="1.0")))
-        assert [status for status, _ in both] == [200, 200]
+    @pytest.mark.parametrize("wish", ["keep-alive", "close"])
+    def test_those_of_http_1_0_end_with_their_answer(self, http_server: HttpServer, wish: str) -> None:
+        data = head("/v2/health/live", f"Connection: {wish}", method="GET", version="1.0")
+        answer = http_server.raw(data)
+        assert b"connection: close\r\n" in answer
+        assert [status for status, _ in answers(answer)] == [200]
 
     @pytest.mark.parametrize(
         ("data", "status"),
@@ -338,29 +339,33 @@ def test_a_server_that_is_told_to_stop_answers_what_it_has_taken(
     rest = ports[0]
     flags = (f"gated={saved_models['gated']}", "--port", "0", "--rest-port", str(rest))
     body = {"inputs": [tensor("x", "FP32", [1, 2], [1, 2])]}
+    text = json.dumps(body).encode()
     with serve(*flags, "--admin-port", str(ports[1])) as serving, ThreadPoolExecutor(1) as pool:
         asking = closing(http.client.HTTPConnection("127.0.0.1", rest, PATIENCE_S))
-        with asking as connection:
+        with asking as connection, ExitStack() as stack:
             assert ask_on(connection, "GET", "/v2/health/ready").status == 200
             with held_run(serving.address, "gated"):
                 call = pool.submit(ask, rest, "POST", infer_path("gated"), body)
                 server = _Pending(ports[1])
                 server.wait_for_metric(1, "nv_inference_pending_request_count", model="gated")
-                half = socket.create_connection(("127.0.0.1", rest), PATIENCE_S)
-                path = infer_path("gated")
-                half.sendall(head(path, "Content-Length: 2", "Expect: 100-continue"))
-                assert half.recv(100).startswith(b"HTTP/1.1 100")
+                late, never = (
+                    stack.enter_context(socket.create_connection(("127.0.0.1", rest), PATIENCE_S))
+                    for _ in range(2)
+                )
+                for half in (late, never):
+                    half.sendall(head(infer_path("gated"), f"Content-Length: {len(text)}", EXPECT))
+                    assert half.recv(100).startswith(b"HTTP/1.1 100")
                 serving.process.send_signal(signal.SIGTERM)
-                while True:
-                    with closing(http.client.HTTPConnection("127.0.0.1", rest, PATIENCE_S)) as other:
-                        try:
-                            if ask_on(other, "GET", "/v2/health/ready").status == 503:
-                                break
-                        except ConnectionError:
-                            break
-            with half:
-                half.sendall(b"{}")
-                assert b" 503 " in half.recv(1000)
+                # Then a connection without a request may go at any time.
+                with suppress(ConnectionError):
+                    while ask_on(connection, "GET", "/v2/health/ready").status == 200:
+                        pass
+                    refused = ask_on(connection, "POST", infer_path("gated"), body)
+                    assert (refused.status, bool(refused.error)) == (503, True)
+                late.sendall(text)
+                server.wait_for_metric(2, "nv_inference_pending_request_count", model="gated")
+            assert late.recv(1000).startswith(b"HTTP/1.1 200 OK")
+            assert never.recv(1000).startswith(b"HTTP/1.1 503")
             assert call.result(PATIENCE_S).output("doubled")["data"] == [2, 4]
         serving.wait_for_text("all calls answered")
         assert serving.status() == 0

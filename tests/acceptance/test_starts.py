@@ -97,6 +97,14 @@ def test_model_that_is_not_there_yet_is_told_on_every_port_until_it_comes(
         for path, body in (("", None), ("/metadata", None), (":predict", {"instances": [[1.0] * 16]})):
             code, text = get(rest + path, body)
             assert (code, "the models are loading" in text) == (503, True), (path, text)
+        second = f"http://127.0.0.1:{rest_port}/v2"
+        assert get(f"{second}/health/live") == (200, '{"live":true}')
+        code, text = get(f"{second}/health/ready")
+        assert (code, json.loads(text)["ready"]) == (503, False)
+        assert get(f"{second}/models/m/ready")[0] == 400
+        for path, asked in (("", None), ("/config", None), ("/infer", {"inputs": []})):
+            code, text = get(f"{second}/models/m{path}", asked)
+            assert (code, "the models are loading" in text) == (503, True), (path, text)
         assert not any(line.startswith("serving on ") for line in serving.lines)
 
         shutil.copytree(saved_models["tf2_mlp"], tmp_path / "copy")

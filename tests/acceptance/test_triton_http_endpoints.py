@@ -10,15 +10,19 @@ import os
 import socket
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient as GrpcClient
 from tritonclient.utils import shared_memory as shm
 
 from ..saved_models import SavedModels
-from .http_server import ODD_NAME, HttpServer, tensor, two
+from ..server.fakes import until
+from .http_server import ODD_NAME, PATIENCE_S, HttpServer, tensor, two
+from .triton_tensors import tensor as grpc_tensor
 
 NO_DOOR = "Not Found"
 FILE = "can not be updated through network protocol"
@@ -275,6 +279,42 @@ class TestSettings:
         finally:
             http_server.post(path, {"trace_rate": None, "trace_level": None})
         assert shown() == self.TRACE
+
+    def test_traces_of_calls_look_like_those_of_grpc(self, http_server: HttpServer) -> None:
+        path = "/v2/models/shared/trace/setting"
+        file = Path(http_server.get(path).json["trace_file"])
+        http_server.post(path, {"trace_rate": "1", "trace_level": ["TIMESTAMPS", "TENSORS"]})
+        x = np.array([[1, 2]], np.float32)
+        try:
+            with GrpcClient(http_server.address) as client:
+                client.infer("shared", [grpc_tensor("x", x)], request_id="over grpc")
+            body = [tensor("x", "FP32", [1, 2], [1, 2])]
+            assert http_server.infer("shared", body, id="over http").status == 200
+            assert (
+                http_server.post("/v2/models/shared/generate", {"x": [1, 2], "id": "generated"}).status == 200
+            )
+        finally:
+            http_server.post(path, {"trace_rate": None, "trace_level": None})
+        wanted = ["over grpc", "over http", "generated"]
+        until(lambda: file.exists() and all(f'"{one}"' in file.read_text() for one in wanted), PATIENCE_S)
+        entries = json.loads(file.read_text())
+        found = []
+        for one in wanted:
+            (about,) = [entry for entry in entries if entry.get("request_id") == one]
+            assert (about["model_name"], about["model_version"]) == ("shared", 1)
+            found.append([entry for entry in entries if entry["id"] == about["id"]])
+        tensors = [[entry["tensor"] for entry in trace if "tensor" in entry] for trace in found]
+        assert tensors[0] == tensors[1] == tensors[2]
+        assert [one["name"] for one in tensors[0]] == ["x", "doubled", "same"]
+        moments = [[stamp["name"] for stamp in trace[1]["timestamps"]] for trace in found]
+        assert moments[1] == moments[2]
+        assert [one for one in moments[1] if "HTTP" not in one] == [
+            one for one in moments[0] if "GRPC" not in one
+        ]
+        assert (moments[1][:2], moments[1][-2:]) == (
+            ["HTTP_RECV_START", "HTTP_RECV_END"],
+            ["HTTP_SEND_START", "HTTP_SEND_END"],
+        )
 
     @pytest.mark.parametrize(
         ("path", "body", "status", "text"),

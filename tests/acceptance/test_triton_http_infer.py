@@ -4,6 +4,7 @@ parameters, classification, raw requests and generate. Where Triton's way is a n
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import math
 import struct
@@ -15,8 +16,6 @@ import pytest
 
 from .http_server import LABELS, Answer, HttpServer, infer_path, tensor, two
 
-NO_TIMES: tuple[Any, ...] = (-1, 1.5, "1", None, True)
-NO_PARAMETERS: tuple[Any, ...] = ({}, [], None)
 ECHO = "echo"
 PARSE = "failed to parse the request JSON buffer"
 INTEGERS = {f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
@@ -395,14 +394,15 @@ class TestParameters:
         ("name", "value", "status", "text"),
         [
             *((name, value, 400, f"Unable to parse '{name}'") for name in ("priority", "timeout")
-              for value in NO_TIMES),
+              for value in (-1, 1.5, "1", None, True)),
             ("sequence_id", 1.5, 400, "Unable to parse 'sequence_id'"),
             ("sequence_id", "x" * 129, 400, "a string must have at most 128 bytes, got 129"),
             *((name, 1, 400, f"Unable to parse '{name}': attempt to access JSON non-boolean as boolean")
               for name in ("sequence_start", "sequence_end", "binary_data_output")),
             ("triton_x", 1, 400, "parameter keys starting with 'triton_' are reserved"),
-            *(("foo", value, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or")
-              for value in NO_PARAMETERS),
+            ("foo", {}, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or"),
+            ("foo", [], 400, "parameter 'foo' has invalid type"),
+            ("foo", None, 400, "parameter 'foo' has invalid type"),
         ],
     )  # fmt: skip
     def test_those_that_cannot_be(
@@ -718,6 +718,19 @@ class TestGenerate:
         assert answer.body.endswith(end)
         event = json.loads(answer.body[len(begin) : -len(end)])
         assert event["upper"] == "日本"
+
+    def test_requests_may_be_packed(self, http_server: HttpServer) -> None:
+        body = gzip.compress(b'{"text": "a"}')
+        answer = http_server.post("/v2/models/text/generate", body, content_encoding="gzip")
+        assert answer.json["upper"] == "A"
+
+    def test_a_run_that_fails_is_what_it_is_for_infer(self, http_server: HttpServer) -> None:
+        for path in ("generate", "generate_stream"):
+            answer = http_server.post(
+                f"/v2/models/sequence/{path}",
+                {"x": "NaN", "parameters": {"sequence_id": 9, "sequence_start": True}},
+            )
+            assert (answer.status, "Tensor had NaN" in answer.error) == (500, True)
 
     def test_models_of_any_number_of_answers_may_be_called(self, http_server: HttpServer) -> None:
         answer = http_server.post("/v2/models/decoupled/generate", {"a": [1, 2, 3], "b": [4, 5, 6]})

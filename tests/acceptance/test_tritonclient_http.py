@@ -361,13 +361,14 @@ class TestSharedMemory:
 
 def test_images_are_classified(client: InferenceServerClient) -> None:
     images = []
-    for digit in (1, 0):
-        image = Image.new("L", (28, 28))
-        if digit:
-            ImageDraw.Draw(image).line((14, 4, 14, 24), 255, 3)
+    for draws_circle in (False, True):
+        picture = Image.new("L", (56, 56))
+        draw = ImageDraw.Draw(picture)
+        if draws_circle:
+            draw.ellipse((14, 10, 40, 46), None, 255, 6)
         else:
-            ImageDraw.Draw(image).ellipse((7, 5, 20, 23), None, 255, 3)
-        images.append(np.asarray(image, np.float32).reshape(784) / 255)
+            draw.line((28, 8, 28, 48), 255, 6)
+        images.append(np.asarray(picture.resize((28, 28)), np.float32).reshape(784) / 255)
     metadata, config = client.get_model_metadata("digits"), client.get_model_config("digits")
     (image,) = metadata["inputs"]
     assert (image["datatype"], image["shape"], config["name"]) == ("FP32", [-1, 784], "digits")

@@ -99,8 +99,7 @@ class Trace:
             datatype = wire.datatype_of(array.dtype)
             if datatype is not None:
                 # As bytes, for strings are no memory of an array's.
-                raw, _ = wire.raw_contents(array)
-                self._outputs.append((name, datatype, array.shape, bytes(raw)))
+                self._outputs.append((name, datatype, array.shape, wire.encode_raw(array)))
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Its entries in the file, in their order."""

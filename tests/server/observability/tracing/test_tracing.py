@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -19,7 +20,9 @@ from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, NotFound
 from hotgraph_server.models.admission import Submitted
 from hotgraph_server.models.version import Version
-from hotgraph_server.observability.tracing.configs import read_change
+from hotgraph_server.observability.tracing.configs import TENSORS, read_change
+from hotgraph_server.observability.tracing.samplings import Drawn
+from hotgraph_server.observability.tracing.trace import Trace
 from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.rest.v2.generate import HttpGenerate
@@ -238,6 +241,29 @@ WAYS: dict[str, Callable[[Traced], FakeHttpReply]] = {
         {"id": "q", "x": [1.5, 1.5], "y": [2.0, 2.0]}, method=traced.generate
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "data"),
+    [
+        (np.array(3, np.int64), "INT64", "3"),
+        (np.array(True), "BOOL", "True"),
+        (np.array([0.5, 2], ml_dtypes.bfloat16), "BF16", "0.5,2.0"),
+        (np.array([[b"a", b"\xff"]], object), "BYTES", "a,\\xff"),
+        (np.arange(4, dtype=np.float32).reshape(2, 2).T, "FP32", "0.0,2.0,1.0,3.0"),
+        (np.zeros((0, 2), np.int8), "INT8", ""),
+    ],
+)
+def test_outputs_of_every_kind_are_shown(array: Any, dtype: str, data: str) -> None:
+    trace = Trace(Drawn(frozenset({TENSORS}), "", 0), 1, "m", "")
+    trace.answered(["n"], [array])
+    assert trace.nbytes >= array.size
+    array.fill(array.dtype.type(0) if array.dtype != object else b"")
+    _, entry = trace.entries()
+    assert entry["tensor"] == {
+        **{"name": "n", "data": data, "dtype": dtype},
+        "shape": ",".join(map(str, array.shape)),
+    }
 
 
 class TestOverHttp:

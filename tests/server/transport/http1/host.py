@@ -115,7 +115,7 @@ class Api:
 
     Attributes:
         endpoint_of: of each path, replaced or changed by the test.
-        entered: how many requests were asked about.
+        led: how many requests have been led to an endpoint.
         asked: every request that came to an endpoint, with its body.
         held: replies of ``/hold``.
         apart_place: see Apart.
@@ -123,7 +123,7 @@ class Api:
 
     def __init__(self) -> None:
         self.error_to_raise: Exception = ZeroDivisionError("the secret")
-        self.entered = 0
+        self.led = 0
         self.asked: list[tuple[Request, bytes]] = []
         self.held: list[Any] = []
         self.apart_place = Apart()
@@ -137,12 +137,12 @@ class Api:
         }
 
     def endpoint(self, request: Request) -> Endpoint:
-        self.entered += 1
         if request.path == "/bug":
             raise self.error_to_raise
         found = self.endpoint_of.get(request.path)
         if found is None:
             raise HttpError(404, f"no {request.path}")
+        self.led += 1
         return found
 
     def error(self, request: Request, error: CallError) -> Content:
@@ -226,6 +226,7 @@ class StillHost:
         (self.in_order if in_order else self.expiring).append(call)
 
     def _on_output(self) -> None:
+        assert not self.connection.out
         self.outputs += 1
 
     # What the test makes happen.
@@ -244,28 +245,21 @@ class StillHost:
             # The memory is another's after the call.
             buffer[:] = b"\xee" * len(buffer)
             self._given = self._given[used:]
-            self.send_out()
+            self.deliver_posted()
             if ends_at != math.inf:
                 break
 
-    def send_out(self) -> None:
-        """What was posted is sent."""
-        while self.posted or self.connection.out:
-            while self.posted:
-                self.posted.popleft().deliver()
-            self._send()
-
-    def _send(self) -> None:
+    def deliver_posted(self) -> None:
+        while self.posted:
+            self.posted.popleft().deliver()
         out = self.connection.out
         assert self.connection.out_bytes == sum(map(len, out))
         self.connection.out, self.connection.out_bytes = [], 0
         self.sent += b"".join(out)
-        if self.connection.crowded:
-            self.connection.on_sent()
 
     def deliver(self) -> None:
         """What was posted is sent, and what is held back is taken in then."""
-        self.send_out()
+        self.deliver_posted()
         self._take_in()
 
     def settle(self) -> None:

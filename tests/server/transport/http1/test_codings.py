@@ -56,15 +56,15 @@ def test_bomb_is_not_unpacked_to_its_end(coding: str) -> None:
     # Where nobody says how much may be made of it either: nothing that says something is packed so well.
     held: list[int] = []
     assert codings.unpacked(bomb, coding, 10**9, held.append) is None
-    assert sum(held) <= 16 * 2**20
-    assert max(held) <= 2**20
+    assert sum(held) <= codings.FREE_BYTES
+    assert max(held) <= codings.PART_BYTES
 
 
 @pytest.mark.parametrize("coding", PACKED)
 def test_large_bodies_come_back(coding: str) -> None:
     """Whatever of them lies at the edge of a part."""
     chance = random.Random(1)
-    for nbytes in (2**20 - 1, 2**20, 2**20 + 1, 3_000_000):
+    for nbytes in (codings.PART_BYTES - 1, codings.PART_BYTES, codings.PART_BYTES + 1, 3_000_000):
         for data in (bytes(nbytes), chance.randbytes(nbytes)):
             assert unpacked(PACKED[coding](data), coding, nbytes) == data
 

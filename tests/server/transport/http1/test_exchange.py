@@ -364,7 +364,7 @@ class TestLeaving:
             # What was said before counts more.
             host.deliver()
         host.connection.cancel()
-        host.send_out()
+        host.deliver_posted()
         answer = host.answer()
         assert answer.status == (200 if step == "answer noted" else 503)
         self.after(host)

@@ -12,6 +12,7 @@ import pytest
 
 from hotgraph_server.errors import QueueFull
 from hotgraph_server.transport.http import Endpoint
+from hotgraph_server.transport.http1 import codings
 from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES
 from hotgraph_server.transport.service import LARGE_MESSAGE
 
@@ -175,13 +176,26 @@ class TestCompressed:
         host.deliver()
         host.assert_nothing_is_left()
 
+    def test_nothing_is_begun_for_one_who_leaves_while_it_is_unpacked(
+        self, host: StillHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unpacked(*_: object) -> bytes:
+            host.connection.lose()
+            return b"a" * 10_000
+
+        monkeypatch.setattr(codings, "unpacked", unpacked)
+        host.send(post("/hold", b"packed", "Content-Encoding: gzip"))
+        host.threads.run()
+        assert not host.api.held
+        host.assert_nothing_is_left()
+
     @pytest.mark.parametrize(
         ("packed", "status", "why"),
         [
-            (gzip.compress(b"a" * 1000)[:-1], 503, "cut off"),
+            (gzip.compress(b"a" * 1000, mtime=0)[:-1], 503, "cut off"),
             (b"nonsense", 503, "no gzip"),
             (b"", 503, "nothing to be decompressed"),
-            (gzip.compress(bytes(LIMIT + 1)), 413, "larger than 1 MiB"),
+            (gzip.compress(bytes(LIMIT + 1), mtime=0), 413, "larger than 1 MiB"),
         ],
     )
     def test_what_cannot_be_unpacked_is_refused(

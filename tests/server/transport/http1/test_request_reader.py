@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.transport.http import HttpError
+from hotgraph_server.transport.http1 import request_reader
 from hotgraph_server.transport.http1.request_reader import MAX_HEAD_BYTES, Head, RequestReader
 
 from .host import chunked, post
@@ -250,13 +251,12 @@ class TestHead:
 
 
 class TestTheSameAgain:
-    def test_head_that_comes_again_is_not_parsed(self) -> None:
-        class ParsesOnce(Heard):
-            def _parse(self, piece: memoryview) -> int:
-                assert not self.requests
-                return super()._parse(piece)
-
-        reader = ParsesOnce().feed(HEAD + b"abcd", HEAD + b"efgh" + HEAD, b"i", b"jkl")
+    def test_head_that_comes_again_is_not_parsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader = Heard().feed(HEAD + b"abcd")
+        monkeypatch.setattr(
+            "hotgraph_server.transport.http1.request_reader.httptools.HttpRequestParser", None
+        )
+        reader.feed(HEAD + b"efgh" + HEAD, b"i", b"jkl")
         assert [body for _, body, _ in reader.requests] == [b"abcd", b"efgh", b"ijkl"]
         assert len(set(map(id, heads_of(reader)))) == 1
         assert reader.begun == 3
@@ -285,7 +285,7 @@ class TestTheSameAgain:
         assert reader.between_requests
         assert heads_of(reader)[1].headers == {"x": "y", "host": "h"}
 
-    @pytest.mark.parametrize("long", [1900, 3000, 30_000])
+    @pytest.mark.parametrize("long", [request_reader.MAX_KEPT_BYTES - 100, 3000, 30_000])
     def test_head_of_any_length_means_the_same_again(self, long: int) -> None:
         head = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * long + b"\r\n\r\n"
         reader = Heard().feed(head, head, head + SHORT + head)
@@ -438,7 +438,7 @@ class TestLimits:
             read += size
         assert isinstance(reader.error, HttpError)
         assert reader.error.http_status == 431
-        assert not reader._fields or len(reader._fields) == 2, "nobody asks for trailers"
+
         assert reader.requests[0][1:] == (b"a", False)
 
     def test_chunks_of_one_byte_are_read_however_many(self) -> None:
