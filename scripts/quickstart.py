@@ -15,6 +15,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -49,20 +50,23 @@ class NoServer(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A server process, its address, and the file that its stderr goes to."""
+    """A server process, its addresses for gRPC and for HTTP, and the file that its stderr goes to."""
 
     process: subprocess.Popen[bytes]
     address: str
+    http_address: str
     log: Path
 
 
 def start_server(folder: Path, *arguments: str) -> Server:
-    """Start `hotgraph serve` on a free port, with further arguments; returns once it says that it serves.
+    """Start `hotgraph serve` on free ports, with further arguments; returns once it says that it serves.
 
     Raises:
         NoServer: it ended first, or took longer than START_S.
     """
     log = folder / "server.log"
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        http_address = f"127.0.0.1:{found.getsockname()[1]}"
     with log.open("wb") as stderr:
         # A session of its own: Ctrl-C is for us, who then stop it, and with --keep it outlives this terminal.
         process = subprocess.Popen(
@@ -76,7 +80,7 @@ def start_server(folder: Path, *arguments: str) -> Server:
                 "--port",
                 "0",
                 "--rest-port",
-                "0",
+                http_address.rpartition(":")[2],
                 "--admin-port",
                 "0",
                 *arguments,
@@ -95,7 +99,7 @@ def start_server(folder: Path, *arguments: str) -> Server:
             lines = log.read_text(errors="replace").splitlines(keepends=True)
             for line in lines:
                 if SERVING in line and line.endswith("\n"):
-                    return Server(process, line.split(SERVING, 1)[1].split()[0], log)
+                    return Server(process, line.split(SERVING, 1)[1].split()[0], http_address, log)
             if ended or time.monotonic() > give_up:
                 what = (
                     f"ended with status {process.returncode}"
@@ -161,8 +165,13 @@ def report(
     )
 
 
-def paste_lines(address: str, sample: Path) -> list[tuple[str, str]]:
-    """Three shell commands that call the server, each under the name of its client."""
+def paste_lines(server: Server, sample: Path) -> list[tuple[str, str]]:
+    """Shell commands that call the server, each under the name of its client.
+
+    Args:
+        sample: an image as .npy; beside it lies the same in JSON, as TensorFlow Serving's REST takes it.
+    """
+    address = server.address
     python = shlex.quote(sys.executable)
     beside = Path(sys.executable).with_name("hotgraph")
     hotgraph = shlex.quote(str(beside)) if beside.exists() else f"{python} -m hotgraph_server"
@@ -185,6 +194,11 @@ def paste_lines(address: str, sample: Path) -> list[tuple[str, str]]:
             f"{hotgraph} predict {address} {DIGITS} --input images={shlex.quote(str(sample))}",
         ),
         ("tritonclient, NVIDIA's client for Triton", f'{install}{python} -c "{theirs}"'),
+        (
+            f"curl, over HTTP; in a browser: http://{server.http_address}/docs",
+            f"curl -d @{shlex.quote(str(sample.with_suffix('.json')))}"
+            f" http://{server.http_address}/v1/models/{DIGITS}:predict",
+        ),
     ]
 
 
@@ -225,7 +239,8 @@ def quickstart(folder: Path, options: Options) -> None:
     try:
         with Client(server.address) as client:
             client.wait_ready(DIGITS, timeout_s=CALL_S)
-            say(f"serving on {server.address} after {time.monotonic() - began:.1f} s")
+            took = f"{time.monotonic() - began:.1f} s"
+            say(f"serving on {server.address}, and over HTTP on {server.http_address}, after {took}")
             say(f"{options.calls:,} calls of one image each, {options.callers} at a time")
             (before,) = client.statistics(DIGITS)
             served = call_in_parallel(
@@ -240,8 +255,9 @@ def quickstart(folder: Path, options: Options) -> None:
         if options.keep:
             sample = folder / "digit.npy"
             np.save(sample, images[:1])
+            sample.with_suffix(".json").write_text(json.dumps({"instances": images[:1].tolist()}))
             say(f"The server stays up. Its log: {server.log}   To stop it: kill {server.process.pid}\n")
-            for name, line in paste_lines(server.address, sample):
+            for name, line in paste_lines(server, sample):
                 say(f"# {name}\n{line}\n")
             kept = True
     finally:

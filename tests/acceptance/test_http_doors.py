@@ -136,6 +136,8 @@ class TestKeys:
             ("GET", "/v2/logging", None, CONTROLS, INFERS),
             ("POST", "/v2/trace/setting", {}, CONTROLS, INFERS),
         ],
+        # Keys are others in each process that runs tests, which shall collect the same.
+        ids=["infer", "generate", "metadata", "models", "statistics", "index", "log", "trace"],
     )
     def test_each_group_needs_its_own_at_every_door(
         self, keyed: HttpServer, method: str, path: str, body: Any, own: str, other: str

@@ -123,7 +123,8 @@ def _error_text(headers: Mapping[str, str], body: bytes) -> str:
         plain = headers.get("content-type", "").startswith("text/plain")
         return " ".join(body[:_SHOWN].decode("utf-8", "replace").split()) if plain else ""
     text = said.get("error") if isinstance(said, dict) else None
-    return text if isinstance(text, str) else ""
+    # half a surrogate pair can be printed nowhere
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
 
 
 def _pushback_ms(headers: Mapping[str, str]) -> str | None:

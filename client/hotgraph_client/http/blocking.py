@@ -18,6 +18,9 @@ from .route import HttpRoute, HttpServer
 from .tls import tls_context
 from .wire import Wire, connect, left_s
 
+# Of an answer; what is smaller is not copied.
+_MOST_AT_ONCE_BYTES = 64 * 2**20
+
 # More are not kept for each server when their calls are done.
 _MAX_IDLE = 64
 
@@ -185,13 +188,28 @@ def _ask(
     unsent = _flushed(wire)
     try:
         with connection.getresponse() as response:
-            body = response.read()
+            body = _body_of(response)
     except (OSError, http.client.HTTPException) as error:
         if unsent is None or isinstance(error, TimeoutError):
             raise
         raise unsent from None
     told = {name.lower(): value for name, value in response.getheaders()}
     return _Answer(response.status, told, body, unsent is None and not response.will_close)
+
+
+def _body_of(response: http.client.HTTPResponse) -> bytes:
+    """All of an answer. Memory is for what comes, and not for the length that the server says."""
+    pieces: list[bytes] = []
+    try:
+        while piece := response.read(_MOST_AT_ONCE_BYTES):
+            pieces.append(piece)
+    except (ValueError, OverflowError) as error:
+        # http.client's for a chunk of fewer bytes than none
+        raise http.client.HTTPException(str(error)) from None
+    if response.length:
+        # which read does not tell of an answer that is read in pieces
+        raise http.client.IncompleteRead(b"", response.length)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _flushed(wire: Wire) -> OSError | None:

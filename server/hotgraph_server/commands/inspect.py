@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.commands.bootstrap import import_tensorflow
@@ -38,6 +42,9 @@ examples:
 """
 
 _ADDRESS = "127.0.0.1:8500"
+_HTTP_ADDRESS = "http://127.0.0.1:8502"
+# A line of JSON with more values nobody reads, or types.
+_MOST_VALUES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,15 +213,33 @@ def _code(version: Version, signature: Signature) -> Iterator[str]:
     yield "  import numpy as np"
     yield "  from hotgraph_client import Client"
     yield ""
-    yield f'  with Client("{_ADDRESS}") as client:'
+    yield f'  with Client("{_ADDRESS}") as client:  # or, over HTTP, "{_HTTP_ADDRESS}"'
     inputs = ", ".join(f'"{spec.alias}": {_example(spec, shape)}' for spec, shape in sent)
     choice = f', signature="{signature.name}"' if chooses else ""
     yield f'      answer = client.predict("{version.name}", {{{inputs}}}{choice})'
     yield f'      print(answer["{signature.outputs[0].alias}"])'
     yield ""
+    yield from _curl(version.name, signature.name if chooses else "", sent)
     flags = "".join(f" --input {spec.alias}={spec.alias.replace('/', '_')}.npy" for spec, _ in sent)
     choice = f" --signature {signature.name}" if chooses else ""
     yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
+
+
+def _curl(model: str, chosen: str, sent: Sequence[tuple[TensorSpec, list[int]]]) -> Iterator[str]:
+    """A call over HTTP in JSON; where that would be long, where there is one to be tried."""
+    tensors = []
+    for spec, shape in sent:
+        datatype, count = wire.datatype_of(spec.dtype), math.prod(shape)
+        if datatype is None or count > _MOST_VALUES:
+            yield f"  in a browser, to be tried: {_HTTP_ADDRESS}/docs"
+            return
+        value = {"BOOL": False, "BYTES": "text"}.get(datatype, 0)
+        tensors.append({"name": spec.alias, "datatype": datatype, "shape": shape, "data": [value] * count})
+    body: dict[str, Any] = {"inputs": tensors}
+    if chosen:
+        body["parameters"] = {"signature_name": chosen}
+    url = f"{_HTTP_ADDRESS}/v2/models/{quote(model, safe='')}/infer"
+    yield f"  curl -d {shlex.quote(json.dumps(body))} {url}"
 
 
 def _sent(version: Version, signature: Signature) -> list[tuple[TensorSpec, list[int]]]:

@@ -300,3 +300,10 @@ def test_statistics_are_read_with_numbers_beyond_a_double() -> None:
     )
     assert message.model_stats[0].inference_count == 2**63 + 1
     assert message.model_stats[0].inference_stats.success.ns == 2
+
+
+def test_error_can_be_printed_whatever_it_says() -> None:
+    with pytest.raises(HotgraphError) as raised:
+        read(protocol.MODEL_INFER, b'{"error": "half of a pair: \\ud800"}', 400)
+    assert "half of a pair: ?" in str(raised.value)
+    str(raised.value).encode()

@@ -479,3 +479,23 @@ def test_array_that_another_task_changes_is_sent_as_it_was(http_server: FakeHttp
             return await call
 
     assert asyncio.run(change_during_call())["y"].tolist() == [[6, 6]]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"content-length: 999999999999999999\r\n\r\nabc",
+        b"content-length: 99999999999999999999999\r\n\r\nabc",
+        b"content-length: 9\r\n\r\nabc",
+        b"transfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc",
+        b"transfer-encoding: chunked\r\n\r\n-5\r\nabc\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n9\r\nabc",
+    ],
+)
+def test_length_that_lies_is_an_error_of_ours_and_takes_no_memory(connect: Connect, said: bytes) -> None:
+    def lies(sock: socket.socket) -> None:
+        head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n" + said)
+
+    with raw_server(lies) as url, pytest.raises(Unreachable):
+        connect(url, retries=0).server_metadata()

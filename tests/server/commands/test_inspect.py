@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,11 +140,32 @@ def test_code_names_the_signature_only_where_there_is_no_default(models: Models)
     fresh.stop()
     assert any('signature="a")' in line for line in text)
     assert any(line.startswith("  hotgraph predict") and line.endswith("--signature a") for line in text)
+    assert any(line.startswith("  curl") and '"parameters": {"signature_name": "a"}' in line for line in text)
 
 
 def test_command_line_names_every_input(models: Models) -> None:
     text = lines(models, FakeGraph((float_signature(), add_and_subtract)))
     assert text[-1] == "  hotgraph predict 127.0.0.1:8500 m --input x=x.npy --input y=y.npy"
+
+
+def test_curl_sends_what_the_signature_takes(models: Models) -> None:
+    text = lines(models, FakeGraph((float_signature(), add_and_subtract)))
+    command = next(line for line in text if line.startswith("  curl "))
+    _, flag, body, url = shlex.split(command)
+    assert (flag, url) == ("-d", "http://127.0.0.1:8502/v2/models/m/infer")
+    assert json.loads(body) == {
+        "inputs": [{"name": name, "datatype": "FP32", "shape": [1, 2], "data": [0, 0]} for name in ("x", "y")]
+    }
+
+
+def test_what_no_line_of_json_can_carry_is_tried_in_a_browser(models: Models) -> None:
+    text = lines(models, FakeGraph((identity_signature(np.float32, 17), identity)))
+    assert not [line for line in text if line.startswith("  curl")]
+    assert any(line.endswith(" http://127.0.0.1:8502/docs") for line in text)
+    fresh = Models()
+    text = lines(fresh, FakeGraph((identity_signature(np.complex64, None), identity)))
+    fresh.stop()
+    assert not [line for line in text if line.startswith("  curl")]
 
 
 def test_report_on_a_model_that_takes_nothing(models: Models) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.request import Request
-from hotgraph_server.call_observer import CallObserver
+from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, Cancelled, DeadlineExceeded, RunFailed
 from hotgraph_server.execution.executor import Opened
 from hotgraph_server.models.admission import Admission
@@ -103,7 +103,7 @@ class FakeReply:
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline
         self.peer = "127.0.0.1:1"
-        self.observer: CallObserver | None = None
+        self.observer: ReplyObserver | None = None
         self.expires: float | None = None
         self.cancel: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from hotgraph_server.errors import NotReady, StartError
-from hotgraph_server.settings import ListenSettings
-from hotgraph_server.transport.server import CallServer
+from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.transport.listening import listen
+from hotgraph_server.transport.server import CallServer, HttpPort
 from hotgraph_server.transport.service import (
     LARGE_MESSAGE,
     OpenStream,
@@ -25,6 +32,7 @@ from hotgraph_server.transport.service import (
 )
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
+from .http1.host import Api
 
 
 class TestAddress:
@@ -225,6 +233,250 @@ class TestStop:
         assert first.stop(PATIENCE_S)
         assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
         assert plain(channel)(wrappers_pb2.StringValue(value="well"), timeout=PATIENCE_S).value == "well"
+
+
+class TestHttpPort:
+    """The port for HTTP beside that for calls, whoever carries those."""
+
+    @pytest.fixture
+    def api(self) -> Api:
+        return Api()
+
+    @pytest.fixture
+    def serve_http(
+        self, transport: dict[str, Any], toys: Toys, api: Api
+    ) -> Iterator[Callable[..., CallServer]]:
+        """Starts servers with a port for HTTP; settings of it begin with ``rest_``."""
+        servers: list[CallServer] = []
+
+        def start(shared: Sequence[socket.socket] | None = None, **given: Any) -> CallServer:
+            rest = {name: value for name, value in given.items() if name.startswith("rest_")}
+            listen = {name: value for name, value in given.items() if name not in rest}
+            settings = ListenSettings(**{"port": 0, **transport, **listen})
+            port = HttpPort(RestSettings(**{"rest_port": 0, **rest}), api, shared)
+            servers.append(CallServer(settings, [toys.service], http=port))
+            servers[-1].start()
+            return servers[-1]
+
+        yield start
+        toys.release_all()
+        for server in servers:
+            server.stop(0)
+
+    @staticmethod
+    def client(server: CallServer, tls: ssl.SSLContext | None = None, port: int = 0) -> HTTPConnection:
+        assert server.http_address is not None
+        host, _, http_port = server.http_address.rpartition(":")
+        if tls is None:
+            return HTTPConnection(host, port or int(http_port), timeout=PATIENCE_S)
+        return HTTPSConnection(host, port or int(http_port), timeout=PATIENCE_S, context=tls)
+
+    @staticmethod
+    def asked(client: HTTPConnection, path: str = "/echo", body: bytes = b"well") -> tuple[int, bytes]:
+        client.request("POST", path, body)
+        answer = client.getresponse()
+        return answer.status, answer.read()
+
+    def test_both_ports_answer(self, serve_http: Callable[..., CallServer], connect: Connect) -> None:
+        server = serve_http()
+        assert hot(connect(server), "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+        with closing(self.client(server)) as client:
+            assert [self.asked(client) for _ in range(3)] == [(200, b"well")] * 3
+
+    def test_on_the_fast_lane_both_ports_speak_both(
+        self, serve_http: Callable[..., CallServer], transport: dict[str, Any]
+    ) -> None:
+        server = serve_http()
+        assert server.http_address is not None
+        port = int(server.address.rpartition(":")[2])
+        if not transport["fast_lane"]:
+            # grpc's own server speaks no HTTP/1.1, and the other port nothing else.
+            with grpc.insecure_channel(server.http_address) as channel:
+                error = hot(channel, "Echo").future(b"", timeout=PATIENCE_S).exception()
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
+            return
+        with closing(self.client(server, port=port)) as client:
+            assert self.asked(client) == (200, b"well")
+        with grpc.insecure_channel(server.http_address) as channel:
+            assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+
+    def test_without_it_http_is_spoken_nowhere(self, server: CallServer) -> None:
+        assert server.http_address is None
+        with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.sendall(b"GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+            received = b""
+            with suppress(ConnectionError):
+                while piece := sock.recv(1000):
+                    received += piece
+            assert b"HTTP/1.1" not in received
+
+    def test_port_in_use_is_told_with_its_flag_and_nothing_is_left_listening(
+        self, serve_http: Callable[..., CallServer]
+    ) -> None:
+        server = serve_http()
+        assert server.http_address is not None
+        taken = int(server.http_address.rpartition(":")[2])
+        (listener,), free = listen("127.0.0.1", 0)
+        listener.close()
+        with pytest.raises(StartError, match=rf"rest-port {taken}: cannot listen on .*the port is in use"):
+            serve_http(port=free, rest_port=taken)
+        assert serve_http(port=free).address == f"127.0.0.1:{free}"
+
+    def test_port_that_is_shared_is_taken_as_it_is(
+        self, serve_http: Callable[..., CallServer], transport: dict[str, Any]
+    ) -> None:
+        sockets, port = listen("127.0.0.1", 0)
+        server = serve_http(sockets, rest_port=port)
+        assert server.http_address == f"127.0.0.1:{port}"
+        with closing(self.client(server)) as client:
+            assert self.asked(client) == (200, b"well")
+
+    def test_answer_has_its_time(self, serve_http: Callable[..., CallServer]) -> None:
+        server = serve_http(rest_timeout_ms=20)
+        with closing(self.client(server)) as client:
+            assert b"DeadlineExceeded" in self.asked(client, "/hold")[1]
+            assert self.asked(client) == (200, b"well")
+
+    def test_large_json_is_read_in_threads_that_end_with_it(
+        self, serve_http: Callable[..., CallServer]
+    ) -> None:
+        before = set(threading.enumerate())
+        server = serve_http(rest_threads=3)
+        with closing(self.client(server)) as client:
+            for _ in range(6):
+                assert self.asked(client, body=b" " * 100_000)[0] == 200
+        names = [one.name for one in set(threading.enumerate()) - before]
+        assert 1 <= sum(name.startswith("REST JSON") for name in names) <= 3
+        assert server.stop(PATIENCE_S)
+        ours = ("REST JSON", "serving", "decoding")
+        assert not [one.name for one in set(threading.enumerate()) - before if one.name.startswith(ours)]
+
+    def test_stop_answers_what_is_inside_and_closes_both_ports(
+        self, serve_http: Callable[..., CallServer], api: Api, toys: Toys, connect: Connect
+    ) -> None:
+        server = serve_http()
+        idle, client = self.client(server), self.client(server)
+        assert self.asked(idle) == (200, b"well")
+        client.request("POST", "/hold", b"body")
+        call = hot(connect(server), "Hold").future(b"", timeout=PATIENCE_S)
+        reply = toys.next_held()
+        while not api.held:
+            pass
+        stopped = InThread(server, PATIENCE_S)
+        # Whoever is idle is shown out while calls go on.
+        assert idle.sock is not None
+        assert idle.sock.recv(1) == b""
+        api.held[0].finish(lambda: b"held")
+        answer = client.getresponse()
+        assert (answer.status, answer.read(), answer.getheader("connection")) == (200, b"held", "close")
+        toys.release(reply)
+        assert call.result() == b"released"
+        assert stopped.result() is True
+        for port in (server.address, server.http_address):
+            assert port is not None
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(port.rpartition(":")[2])), PATIENCE_S)
+        idle.close()
+        client.close()
+
+    def test_calls_that_do_not_end_are_told_after_the_limit(
+        self, serve_http: Callable[..., CallServer], api: Api
+    ) -> None:
+        server = serve_http()
+        with closing(self.client(server)) as client:
+            client.request("POST", "/hold", b"body")
+            while not api.held:
+                pass
+            left = threading.Event()
+            api.held[0].when_gone(left.set)
+            assert server.stop(0.05) is False
+            assert left.wait(PATIENCE_S)
+            answer = client.getresponse()
+            assert (answer.status, b"Draining" in answer.read()) == (503, True)
+
+    def test_callers_who_are_asked_to_leave_go_with_their_next_answer(
+        self, serve_http: Callable[..., CallServer], api: Api, transport: dict[str, Any]
+    ) -> None:
+        server = serve_http()
+        with closing(self.client(server)) as idle, closing(self.client(server)) as client:
+            assert self.asked(idle) == (200, b"well")
+            client.request("POST", "/hold", b"body")
+            while not api.held:
+                pass
+            leaving = threading.Thread(target=server.leave, args=(PATIENCE_S,))
+            leaving.start()
+            assert idle.sock is not None
+            assert idle.sock.recv(1) == b""
+            idle.close()
+            api.held[0].finish(lambda: b"held")
+            assert client.getresponse().getheader("connection") == "close"
+            client.close()
+            leaving.join(PATIENCE_S)
+            assert not leaving.is_alive()
+            assert server.stop(PATIENCE_S)
+
+    class TestTls:
+        """With certificates, the port for HTTP has them too unless it is said that it has not."""
+
+        @pytest.fixture
+        def authority(self) -> trustme.CA:
+            return trustme.CA()
+
+        @pytest.fixture
+        def files(self, authority: trustme.CA, tmp_path: Path) -> dict[str, Any]:
+            certificate = authority.issue_cert("127.0.0.1", "localhost")
+            certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pair.pem"))
+            return {"tls_cert": str(tmp_path / "pair.pem"), "tls_key": str(tmp_path / "pair.pem")}
+
+        @staticmethod
+        def context(authority: trustme.CA, *offers: str) -> ssl.SSLContext:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            authority.configure_trust(context)
+            if offers:
+                context.set_alpn_protocols(list(offers))
+            return context
+
+        @pytest.mark.parametrize("offers", [(), ("http/1.1",), ("h2", "http/1.1")])
+        def test_what_is_chosen_of_what_callers_offer_is_spoken(
+            self,
+            serve_http: Callable[..., CallServer],
+            transport: dict[str, Any],
+            files: dict[str, Any],
+            authority: trustme.CA,
+            offers: tuple[str, ...],
+        ) -> None:
+            server = serve_http(**files)
+            with closing(TestHttpPort.client(server, self.context(authority, *offers))) as client:
+                client.connect()
+                assert isinstance(client.sock, ssl.SSLSocket)
+                chosen = client.sock.selected_alpn_protocol()
+                if "h2" in offers and transport["fast_lane"]:
+                    assert chosen == "h2"
+                else:
+                    assert chosen == ("http/1.1" if offers else None)
+                    assert TestHttpPort.asked(client) == (200, b"well")
+
+        def test_clear_text_is_not_understood_where_it_is_not_allowed(
+            self, serve_http: Callable[..., CallServer], files: dict[str, Any]
+        ) -> None:
+            server = serve_http(**files)
+            with closing(TestHttpPort.client(server)) as client, pytest.raises((OSError, HTTPException)):
+                TestHttpPort.asked(client)
+
+        def test_in_clear_text_no_call_is_to_be_had(
+            self, serve_http: Callable[..., CallServer], files: dict[str, Any], authority: trustme.CA
+        ) -> None:
+            server = serve_http(**files, rest_clear_text=True)
+            assert server.http_address is not None
+            with closing(TestHttpPort.client(server)) as client:
+                assert TestHttpPort.asked(client) == (200, b"well")
+            with grpc.insecure_channel(server.http_address) as channel:
+                error = hot(channel, "Echo").future(b"", timeout=PATIENCE_S).exception()
+                assert error.code() is grpc.StatusCode.UNAVAILABLE
+            credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+            with grpc.secure_channel(server.address, credentials) as channel:
+                assert hot(channel, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
 
 
 class InThread:

@@ -26,8 +26,10 @@ _FIRST_PIECE, _LARGEST_PIECE = 64, 64 * 1024
 
 # DEFLATE makes at most 1032 bytes of one. What has anything to say comes nowhere near.
 _MAX_RATIO = 200
-_FREE_BYTES = 16 * 2**20
-_PART_BYTES = 2**20
+FREE_BYTES = 16 * 2**20
+"""Up to here a body may be as regular as it likes."""
+PART_BYTES = 2**20
+"""So much is made of it at a time, and held, before it is known whether there is room for more."""
 
 
 def known(name: str) -> str:
@@ -94,7 +96,7 @@ def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[in
     if not data:
         raise InvalidCall("nothing to be decompressed")
     parts: list[bytes] = []
-    left = min(most, max(_FREE_BYTES, len(data) * _MAX_RATIO))
+    left = min(most, max(FREE_BYTES, len(data) * _MAX_RATIO))
     view, at = memoryview(data), 0
     while at < len(view):
         unpacker = zlib.decompressobj(_WINDOWS[coding])
@@ -108,7 +110,7 @@ def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[in
             # more to come of what zlib has taken in.
             part, wanted_bytes = b"", 0
             while rest or (len(part) == wanted_bytes and not unpacker.eof):
-                wanted_bytes = min(left + 1, _PART_BYTES)
+                wanted_bytes = min(left + 1, PART_BYTES)
                 try:
                     part = unpacker.decompress(rest, wanted_bytes)
                 except zlib.error as error:

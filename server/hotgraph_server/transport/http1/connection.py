@@ -33,6 +33,9 @@ KEEP_ALIVE_S = 75.0
 MAX_WAITING = 16
 """So many requests behind the one that is answered are read; one piece more can bring some hundreds."""
 
+MAX_UNSENT_BYTES = 256 * 1024
+"""With more of its answers unsent nothing of a caller is begun: who asks and reads nothing gets nowhere."""
+
 # What more than one piece may be joined of for one system call.
 _WORTH_JOINING = 16 * 1024
 
@@ -48,8 +51,8 @@ class HttpConnection(RequestReader):
         clock: monotonic seconds.
 
     Attributes:
-        out, out_bytes, unfinished, holds, ended, peer, held_bytes, greeted, patient: see Spoken
-            (sockets/spoken.py).
+        out, out_bytes, unsent_bytes, unfinished, holds, ended, crowded, peer, held_bytes, greeted, patient:
+            see Spoken (sockets/spoken.py).
     """
 
     greeted = patient = True
@@ -62,7 +65,9 @@ class HttpConnection(RequestReader):
         self.out_bytes = 0
         self.peer = peer
         self.held_bytes = 0
+        self.unsent_bytes = 0
         self.unfinished = False
+        self.crowded = False
         self.holds = False
         self.ended = False
         self._host = host
@@ -175,7 +180,7 @@ class HttpConnection(RequestReader):
             # Wherever this comes from, by a deadline too: who watches the socket has to know.
             self._on_output()
         else:
-            self._end()
+            self.end()
 
     def _go_on(self) -> None:
         """Begin the exchange whose turn it is; in a loop, since its answer may be there at once."""
@@ -185,6 +190,9 @@ class HttpConnection(RequestReader):
         waiting = self._waiting
         try:
             while waiting and waiting[0].complete and not waiting[0].begun:
+                self.crowded = self.out_bytes + self.unsent_bytes > MAX_UNSENT_BYTES
+                if self.crowded:
+                    break
                 waiting[0].begin()
         finally:
             self._going_on = False
@@ -216,14 +224,14 @@ class HttpConnection(RequestReader):
         waiting.popleft()
         exchange.over()
         if closes:
-            self._end()
+            self.end()
             return
         if not waiting:
             self._due_at = self._clock() + (KEEP_ALIVE_S if self.between_requests else HEAD_S)
         self._go_on()
 
-    def _end(self) -> None:
-        """Nothing more is said."""
+    def end(self) -> None:
+        """See Connected."""
         self._deaf = self.ended = True
         self.stop()
         self.lose()
@@ -239,6 +247,11 @@ class HttpConnection(RequestReader):
 
     # Its life
 
+    def on_sent(self) -> None:
+        """See Spoken."""
+        self.crowded = False
+        self._go_on()
+
     def give_up_stalled(self, looks: int) -> bool:
         """See Spoken."""
         return self._clock() >= self._due_at
@@ -249,7 +262,7 @@ class HttpConnection(RequestReader):
             return False
         self._going_away = True
         if not self._waiting and self.between_requests:
-            self._end()
+            self.end()
         return True
 
     def say_goodbye(self) -> None:

@@ -14,6 +14,7 @@ Threads. `deliver`, `expire`, `cancel` and `lose` require the server's connectio
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES, Connected
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Answered, Left, failing
 from hotgraph_server.transport.status import as_call_error
+
+_LOG = logging.getLogger(__name__)
 
 
 class Exchange(Incoming):
@@ -220,7 +223,12 @@ class Exchange(Incoming):
     def _fail(self, error: BaseException) -> None:
         known = as_call_error(error)
         if self.open:
-            self._connection.answer(self, self._http.api.error(self.request, known), "")
+            try:
+                self._connection.answer(self, self._http.api.error(self.request, known), "")
+            except Exception:
+                # The thread that serves has other calls to look after, and this one's caller waits.
+                _LOG.exception("a call's error could not be told")
+                self._connection.end()
         forget_traceback(error)
         if known is not error:
             forget_traceback(known)

@@ -61,8 +61,8 @@ class Http:
 
 
 class Host(Protocol):
-    """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all that are noted
-    so."""
+    """The server, as its exchanges see it; see http2/call.py. `in_order`: it has as long as all that are
+    noted so."""
 
     admission: Admission
     inflight: Inflight
@@ -90,6 +90,9 @@ class Connected(Protocol):
 
     def give_up(self, exchange: Any) -> None:
         """An exchange is to be answered before its body has come, and nothing behind it is read."""
+
+    def end(self) -> None:
+        """Nothing more is said: the connection is closed, and whoever still waits is lost."""
 
 
 class Incoming(Leaving):

@@ -32,7 +32,7 @@ MAX_HEAD_BYTES = 64 * 1024
 # The parser is given so much at a time, and limits and the clock are looked at in between.
 _PIECE_BYTES = 16 * 1024
 # A head of more bytes is not worth keeping, and comparing.
-_MAX_KEPT_BYTES = 2048
+MAX_KEPT_BYTES = 2048
 
 _CONNECT = "CONNECT"
 
@@ -123,7 +123,7 @@ class RequestReader:
         used = self._parse(piece[:end] if end else piece)
         head = self._head
         if (
-            0 < end <= _MAX_KEPT_BYTES
+            0 < end <= MAX_KEPT_BYTES
             and self._heads == 1
             and head is not None
             and head.keeps_alive

@@ -43,7 +43,8 @@ class SendSide:
     """
 
     # See Spoken (sockets/spoken.py): windows are what holds a peer, and ConnectionBroken ends it.
-    holds = ended = patient = False
+    holds = ended = patient = crowded = False
+    unsent_bytes = 0
 
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
         self.out: list[bytes | memoryview] = []
@@ -150,6 +151,9 @@ class SendSide:
         """The last words before the connection is closed."""
         if self.greeted:
             self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
+
+    def on_sent(self) -> None:
+        """Nothing waits for that: streams have windows."""
 
     def cancel(self) -> None:
         """The server waits for no call any longer."""

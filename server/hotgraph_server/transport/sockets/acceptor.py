@@ -73,8 +73,10 @@ class Acceptor:
         try:
             sock, _ = door.listener.accept()
         except EOFError:
-            # Who hands connections over will hand over none any more; a selector would say so for ever.
-            self._shut()
+            # Who hands connections over will hand over none any more; a selector would say so for ever. Other
+            # doors are not concerned.
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(door.listener)
             return None
         except OSError as error:
             if error.errno in NO_MORE_FILES:

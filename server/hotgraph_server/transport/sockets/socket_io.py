@@ -235,6 +235,8 @@ class SocketIO:
         if len(connection.out) == 1 and not self._unsent and self._write_whole(connection.out[0]):
             # What nearly all answers are, in as few steps as can be.
             connection.out, connection.out_bytes, self._stuck_since = [], 0, math.inf
+            if connection.crowded:
+                connection.on_sent()
             waits = self.closing or self.unfinished or connection.ended or connection.holds
             return self.registered == _READ and not waits
         self._unsent.extend(connection.out)
@@ -248,8 +250,11 @@ class SocketIO:
             pass
         except OSError as error:
             raise ConnectionLost(str(error)) from error
+        connection.unsent_bytes = self._unsent_bytes
         if not self._unsent:
             self._stuck_since = math.inf
+            if connection.crowded:
+                connection.on_sent()
         elif self._stuck_since == math.inf:
             self._stuck_since = time.monotonic()
         return False

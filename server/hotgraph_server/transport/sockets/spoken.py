@@ -18,6 +18,8 @@ class Spoken(Protocol):
         unfinished: the last `receive` left bytes that it could have used.
         holds: nothing more is taken in for now.
         ended: all is said: the socket is to be closed once it is sent.
+        unsent_bytes: of what its socket has taken and the system has not; the socket tells.
+        crowded: waits for all that was said to be sent before it goes on.
         patient: who is told the end may have much to send still, and is listened to for longer.
     """
 
@@ -26,6 +28,7 @@ class Spoken(Protocol):
     out: list[bytes | memoryview]
     out_bytes: int
     unfinished: bool
+    unsent_bytes: int
 
     @property
     def greeted(self) -> bool: ...
@@ -33,6 +36,8 @@ class Spoken(Protocol):
     def holds(self) -> bool: ...
     @property
     def ended(self) -> bool: ...
+    @property
+    def crowded(self) -> bool: ...
     @property
     def patient(self) -> bool: ...
 
@@ -43,6 +48,9 @@ class Spoken(Protocol):
         Raises:
             ConnectionBroken: the peer broke the protocol; `out` says why.
         """
+
+    def on_sent(self) -> None:
+        """It is crowded, and all is sent."""
 
     def give_up_stalled(self, looks: int) -> bool:
         """Give up what does not move, or had not at `looks` calls of this in a row. Returns whether nothing

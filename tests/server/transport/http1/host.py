@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ import pytest
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
-from hotgraph_server.transport.http1 import exchange as exchanges
 from hotgraph_server.transport.http1.connection import HttpConnection
 from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Http
@@ -115,6 +115,7 @@ class Api:
 
     Attributes:
         endpoint_of: of each path, replaced or changed by the test.
+        led: how many requests have been led to an endpoint.
         asked: every request that came to an endpoint, with its body.
         held: replies of ``/hold``.
         apart_place: see Apart.
@@ -122,6 +123,7 @@ class Api:
 
     def __init__(self) -> None:
         self.error_to_raise: Exception = ZeroDivisionError("the secret")
+        self.led = 0
         self.asked: list[tuple[Request, bytes]] = []
         self.held: list[Any] = []
         self.apart_place = Apart()
@@ -140,6 +142,7 @@ class Api:
         found = self.endpoint_of.get(request.path)
         if found is None:
             raise HttpError(404, f"no {request.path}")
+        self.led += 1
         return found
 
     def error(self, request: Request, error: CallError) -> Content:
@@ -180,9 +183,9 @@ class StillHost:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None, **settings: Any) -> None:
-        self.now = 1000.0
+        self.arrived_at = self.sends_at = self._now = 1000.0
         if monkeypatch is not None:
-            monkeypatch.setattr(exchanges.time, "monotonic", lambda: self.now)
+            monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.api = Api()
         self.threads = Threads()
         self.inflight = Inflight(settings.get("inflight", 16 * LIMIT))
@@ -209,12 +212,12 @@ class StillHost:
     # What exchanges need of a server.
 
     @property
-    def arrived_at(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self._now
 
-    @property
-    def sends_at(self) -> float:
-        return self.now
+    @now.setter
+    def now(self, now: float) -> None:
+        self.arrived_at = self.sends_at = self._now = now
 
     def post(self, call: Any) -> None:
         self.posted.append(call)
@@ -242,11 +245,11 @@ class StillHost:
             # The memory is another's after the call.
             buffer[:] = b"\xee" * len(buffer)
             self._given = self._given[used:]
-            self._deliver()
+            self.deliver_posted()
             if ends_at != math.inf:
                 break
 
-    def _deliver(self) -> None:
+    def deliver_posted(self) -> None:
         while self.posted:
             self.posted.popleft().deliver()
         out = self.connection.out
@@ -256,7 +259,7 @@ class StillHost:
 
     def deliver(self) -> None:
         """What was posted is sent, and what is held back is taken in then."""
-        self._deliver()
+        self.deliver_posted()
         self._take_in()
 
     def settle(self) -> None:

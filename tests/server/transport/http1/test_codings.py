@@ -5,6 +5,7 @@ import gzip
 import itertools
 import random
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.transport.http1 import codings
 
-PACKED = {"gzip": gzip.compress, "deflate": zlib.compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 CODINGS = st.sampled_from(sorted(PACKED))
 
 
-def unpacked(data: bytes, coding: str, most: int) -> bytes | None:
+def unpacked(data: bytes | bytearray, coding: str, most: int) -> bytes | None:
     """With what was held checked: all that was kept, and of what is too much no more than a part beside."""
     held: list[int] = []
     result = codings.unpacked(data, coding, most, held.append)
@@ -55,15 +56,15 @@ def test_bomb_is_not_unpacked_to_its_end(coding: str) -> None:
     # Where nobody says how much may be made of it either: nothing that says something is packed so well.
     held: list[int] = []
     assert codings.unpacked(bomb, coding, 10**9, held.append) is None
-    assert sum(held) <= codings._FREE_BYTES
-    assert max(held) <= codings._PART_BYTES
+    assert sum(held) <= codings.FREE_BYTES
+    assert max(held) <= codings.PART_BYTES
 
 
 @pytest.mark.parametrize("coding", PACKED)
 def test_large_bodies_come_back(coding: str) -> None:
     """Whatever of them lies at the edge of a part."""
     chance = random.Random(1)
-    for nbytes in (codings._PART_BYTES - 1, codings._PART_BYTES, codings._PART_BYTES + 1, 3_000_000):
+    for nbytes in (codings.PART_BYTES - 1, codings.PART_BYTES, codings.PART_BYTES + 1, 3_000_000):
         for data in (bytes(nbytes), chance.randbytes(nbytes)):
             assert unpacked(PACKED[coding](data), coding, nbytes) == data
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.transport.http import Content, Endpoint
-from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_WAITING
+from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_UNSENT_BYTES, MAX_WAITING
 from hotgraph_server.transport.http1.incoming import SWALLOWED_BYTES
 
 from .host import LIMIT, SHORT, StillHost, chunked, post
@@ -71,7 +72,7 @@ class TestAnswers:
         host = StillHost()
         sent = b"".join(post("/hold" if n % 2 else "/echo", b"%d" % n) for n in range(10))
         edges = [0, *sorted(cut % len(sent) for cut in cuts), len(sent)]
-        host.send(*(sent[begin:end] for begin, end in zip(edges, edges[1:], strict=False)))
+        host.send(*(sent[begin:end] for begin, end in itertools.pairwise(edges)))
         # One at a time is worked on.
         for _ in range(5):
             (reply,) = host.api.held
@@ -122,8 +123,8 @@ class TestPipelining:
         host.send(HOLD * count)
         assert host.connection.holds
         assert len(host.api.asked) == 1
-        for _ in range(count):
-            assert len(host.connection._waiting) <= MAX_WAITING + 1
+        for answered in range(count):
+            assert host.api.led - answered <= MAX_WAITING + 1
             host.api.held.pop().finish(lambda: b"well")
             host.deliver()
         assert len(host.answers()) == count
@@ -494,7 +495,7 @@ class TestLife:
         # An answer that comes all the same is nobody's.
         for reply in host.api.held:
             reply.finish(lambda: b"late")
-        host._deliver()
+        host.deliver_posted()
         assert not host.sent
 
     @pytest.mark.parametrize("going_away", [False, True])
@@ -529,6 +530,32 @@ def test_whatever_comes_is_answered_in_whole_answers_or_waited_for(pieces: list[
         host.send(piece)
     host.answers()
     assert host.connection.ended or not stalled(host, HEAD_S - 1)
-    assert math.isfinite(host.connection._due_at) or host.connection._waiting or host.connection.ended
+    # What is neither closed nor given up when nothing follows waits for an answer, or for the rest of a body.
+    waits = host.api.held or not host.connection.between_requests
+    assert host.connection.ended or waits or stalled(host, KEEP_ALIVE_S + 1)
     host.connection.lose()
     host.assert_nothing_is_left()
+
+
+class TestCrowd:
+    def test_nothing_is_begun_for_who_does_not_read_his_answers(self, host: StillHost) -> None:
+        large = bytes(MAX_UNSENT_BYTES + 1)
+        asked: list[str] = []
+
+        def make(body: Any, reply: Any) -> None:
+            asked.append("made")
+            reply.finish(lambda: large)
+
+        host.api.endpoint_of["/made"] = Endpoint(make, LIMIT)
+        connection = host.connection
+        connection.receive(memoryview(SHORT.replace(b"/echo", b"/made") * 3))
+        for answered in (1, 2, 3):
+            host.posted.popleft().deliver()
+            assert len(asked) == answered
+            # Its socket has taken all of it, and the system nothing.
+            connection.unsent_bytes, connection.out, connection.out_bytes = connection.out_bytes, [], 0
+            assert connection.crowded is (answered < 3)
+            connection.unsent_bytes = 0
+            if connection.crowded:
+                connection.on_sent()
+        assert not host.posted

@@ -69,12 +69,10 @@ class OneHost:
         """See Host."""
         self.posted.append(call)
 
-    def expire_later(self, call: Any) -> None:
+    def expire_later(self, call: Any, *, in_order: bool = False) -> None:
         """See Host."""
-        self.later.append(call)
-
-    def expire_in_order(self, call: Any) -> None:
-        """See Host."""
+        if not in_order:
+            self.later.append(call)
 
 
 def test_who_watches_the_socket_is_told_when_a_late_body_ends_the_listening() -> None:

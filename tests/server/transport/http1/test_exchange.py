@@ -6,6 +6,7 @@ import gc
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -134,7 +135,11 @@ class TestAside:
         host.assert_nothing_is_left()
 
 
-UNPACKED = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}
+UNPACKED: dict[str | None, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    None: bytes,
+}
 
 
 class TestCompressed:
@@ -246,7 +251,12 @@ class TestDeadline:
     def test_outcome_that_is_still_to_come_is_waited_for(self, host: StillHost) -> None:
         left: list[bool] = []
         reply = held(host)
-        reply.when_gone(lambda: bool(left.append(True)) or True)
+
+        def leave() -> bool:
+            left.append(True)
+            return True
+
+        reply.when_gone(leave)
         host.pass_s(10.0)
         host.pass_s(10.0)
         assert left == [True]
@@ -354,7 +364,7 @@ class TestLeaving:
             # What was said before counts more.
             host.deliver()
         host.connection.cancel()
-        host._deliver()
+        host.deliver_posted()
         answer = host.answer()
         assert answer.status == (200 if step == "answer noted" else 503)
         self.after(host)
@@ -405,5 +415,31 @@ def test_who_cannot_be_told_costs_nobody_else(host: StillHost, caplog: pytest.Lo
     held(host).when_gone(fails)
     host.send(HOLD)
     host.connection.lose()
+    assert "could not be told" in caplog.text
+    host.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("what", ["headers", "error"])
+@pytest.mark.parametrize("how", ["answered", "expired", "cancelled", "refused"])
+def test_call_that_cannot_be_told_its_error_costs_its_connection(
+    host: StillHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str, how: str
+) -> None:
+    def bug(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    host.send(HOLD * 2)
+    monkeypatch.setattr(host.api, what, bug)
+    if how == "answered":
+        host.api.held[0].finish(raising(QueueFull("it", 1, 1)))
+        host.deliver()
+    elif how == "expired":
+        host.pass_s(10.0)
+    elif how == "cancelled":
+        host.connection.cancel()
+    else:
+        host.connection.lose()
+        host.send(SHORT.replace(b"/echo", b"/none/such"))
+    assert host.connection.ended
+    assert not host.sent
     assert "could not be told" in caplog.text
     host.assert_nothing_is_left()

@@ -169,7 +169,7 @@ class TestPieces:
 
 def by_h11(data: bytes) -> list[tuple[str, bytes]]:
     """Requests as h11 reads them, which are all answered."""
-    found = []
+    found: list[tuple[str, bytes]] = []
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     method, body = "", b""
@@ -253,7 +253,9 @@ class TestHead:
 class TestTheSameAgain:
     def test_head_that_comes_again_is_not_parsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         reader = Heard().feed(HEAD + b"abcd")
-        monkeypatch.setattr(reader, "_parse", None)
+        monkeypatch.setattr(
+            "hotgraph_server.transport.http1.request_reader.httptools.HttpRequestParser", None
+        )
         reader.feed(HEAD + b"efgh" + HEAD, b"i", b"jkl")
         assert [body for _, body, _ in reader.requests] == [b"abcd", b"efgh", b"ijkl"]
         assert len(set(map(id, heads_of(reader)))) == 1
@@ -283,13 +285,12 @@ class TestTheSameAgain:
         assert reader.between_requests
         assert heads_of(reader)[1].headers == {"x": "y", "host": "h"}
 
-    @pytest.mark.parametrize("long", [request_reader._MAX_KEPT_BYTES - 100, 3000, 30_000])
+    @pytest.mark.parametrize("long", [request_reader.MAX_KEPT_BYTES - 100, 3000, 30_000])
     def test_head_of_any_length_means_the_same_again(self, long: int) -> None:
         head = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * long + b"\r\n\r\n"
         reader = Heard().feed(head, head, head + SHORT + head)
         assert len(reader.requests) == 5
         assert len({head for _, _, _ in reader.requests}) == 1
-        assert (reader._head is heads_of(reader)[0]) is False
 
     def test_head_that_ends_the_connection_is_not_said_again(self) -> None:
         closing = SHORT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -437,7 +438,7 @@ class TestLimits:
             read += size
         assert isinstance(reader.error, HttpError)
         assert reader.error.http_status == 431
-        assert not reader._fields or len(reader._fields) == 2, "nobody asks for trailers"
+
         assert reader.requests[0][1:] == (b"a", False)
 
     def test_chunks_of_one_byte_are_read_however_many(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import socket
 import ssl
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from google.protobuf import wrappers_pb2
 
+from hotgraph_server.transport.http import Api
+from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
@@ -70,7 +73,7 @@ class Toys:
 
 
 class Serving:
-    """A SocketServer with what it needs.
+    """A SocketServer with what it needs; with an `api`, HTTP/1.1 is spoken too, and alone if not `grpc`.
 
     Attributes:
         calls: how many it owes an answer.
@@ -84,6 +87,10 @@ class Serving:
         listener: socket.socket | None = None,
         coalescer: ReceiveCoalescer | None = None,
         times: Times | None = None,
+        api: Api | None = None,
+        grpc: bool = True,
+        body_s: float = math.inf,
+        answer_s: float = math.inf,
         **options: int,
     ) -> None:
         self.calls = OpenCalls()
@@ -91,7 +98,7 @@ class Serving:
         self.port = sockets[0].getsockname()[1]
         self.decoders = ThreadPool(1, "decoding")
         self.server = SocketServer(
-            [Door(one, tls) for one in sockets],
+            [Door(one, tls, grpc) for one in sockets],
             services,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),
@@ -100,6 +107,7 @@ class Serving:
             open_calls=self.calls,
             coalescer=coalescer,
             times=times,
+            http=None if api is None else Http(api, self.decoders.submit, answer_s, body_s),
         )
         self.server.start()
 

@@ -56,11 +56,13 @@ def test_connection_is_accepted_and_waits_for_nothing(
         assert acceptor.paused_until is None
 
 
-def test_end_of_what_hands_connections_over_is_said_once(selector: selectors.BaseSelector) -> None:
+def test_end_of_what_hands_connections_over_is_said_once_and_closes_no_other_door(
+    selector: selectors.BaseSelector, listeners: list[socket.socket]
+) -> None:
     ours, theirs = socket.socketpair()
     handed_over = HandedOver(theirs)
     door = Door(handed_over)
-    acceptor = Acceptor([door], selector)
+    acceptor = Acceptor([door, Door(listeners[0])], selector)
     acceptor.open()
     caller, accepted = socket.socketpair()
     with caller, accepted:
@@ -69,9 +71,9 @@ def test_end_of_what_hands_connections_over_is_said_once(selector: selectors.Bas
         sock = acceptor.accept(door, 0.0)
         assert sock is not None
         sock.close()
-        assert watched(selector)
+        assert watched(selector) == [handed_over, listeners[0]]
         assert acceptor.accept(door, 0.0) is None
-        assert not watched(selector)
+        assert watched(selector) == [listeners[0]]
     acceptor.close()
     assert ours.recv(9) == b"+"
     ours.close()
@@ -146,3 +148,20 @@ def test_closed_acceptor_is_closed_in_every_state(
     assert acceptor.paused_until is None
     assert watched(selector) == []
     assert all(listener.fileno() == -1 for listener in listeners)
+
+
+def test_connection_that_went_as_it_came_is_told_to_its_door(
+    selector: selectors.BaseSelector, listeners: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(sock: socket.socket) -> None:
+        raise OSError(errno.ENOTCONN, "gone")
+
+    monkeypatch.setattr("hotgraph_server.transport.sockets.acceptor._tune", gone)
+    closed: list[bool] = []
+    door = Door(listeners[0], closed=lambda: closed.append(True))
+    acceptor = Acceptor([door], selector)
+    acceptor.open()
+    with socket.create_connection(listeners[0].getsockname(), PATIENCE_S):
+        selector.select(PATIENCE_S)
+        assert acceptor.accept(door, 0.0) is None
+    assert closed == [True]

@@ -95,7 +95,7 @@ def test_peer_that_broke_the_protocol_hears_of_it_though_it_goes_on(
     assert well()
 
 
-def test_nothing_is_kept_of_a_peer_that_has_heard_the_end_and_closed(serve: Serve) -> None:
+def test_nothing_is_kept_of_a_peer_that_has_heard_the_end_and_closed(serve: Serve, connect: Connect) -> None:
     serving = serve(times=Times(linger_s=1000.0))
     with socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S) as sock:
         until(lambda: serving.server.connections.sockets)
@@ -107,6 +107,8 @@ def test_nothing_is_kept_of_a_peer_that_has_heard_the_end_and_closed(serve: Serv
             pass
         assert kept() is not None
     until(lambda: not serving.server.connections.sockets)
+    # The last round that there was knows it still.
+    connect(serving).ping()
     until(lambda: gc.collect() < 0 or kept() is None)
 
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import trustme
@@ -28,10 +29,61 @@ def spoken(on_output: Callable[[], None]) -> Connection:
     return Connection(Kept, 100, on_output, time.monotonic)
 
 
+class Other:
+    """Another protocol, which keeps what comes and says what the test says."""
+
+    greeted = patient = True
+
+    def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
+        self.peer = peer
+        self.out: list[bytes | memoryview] = []
+        self.out_bytes = self.held_bytes = 0
+        self.unfinished = self.holds = self.ended = self.crowded = False
+        self.unsent_bytes = 0
+        self.told = 0
+        self.received = b""
+        self.most = math.inf  # that it takes in at a time
+        self.on_output = on_output
+
+    def on_sent(self) -> None:
+        self.crowded = False
+        self.told += 1
+
+    def receive(self, data: memoryview, ends_at: float = math.inf) -> int:
+        used = 0 if self.holds else int(min(len(data), self.most))
+        self.received += data[:used]
+        self.unfinished = used < len(data)
+        return used
+
+    def say(self, data: bytes) -> None:
+        if not self.out:
+            self.on_output()
+        self.out.append(data)
+        self.out_bytes += len(data)
+
+    def give_up_stalled(self, looks: int) -> bool:
+        return False
+
+    def go_away(self) -> bool:
+        return False
+
+    def say_goodbye(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def lose(self) -> None: ...
+
+
 class Ends:
     """A SocketIO, and the caller at the other end of its socket."""
 
-    def __init__(self, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None) -> None:
+    def __init__(
+        self,
+        tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+        *,
+        http2: Callable[[Callable[[], None]], Connection] | None = spoken,
+        http1: Callable[[str, Callable[[], None]], Other] | None = None,
+    ) -> None:
         ours, self.theirs = socket.socketpair()
         for sock in (ours, self.theirs):
             sock.setblocking(False)
@@ -42,7 +94,7 @@ class Ends:
                 self.theirs, server_hostname="localhost", do_handshake_on_connect=False
             )
         self.dirty: list[SocketIO] = []
-        self.socket_io = SocketIO(ours, spoken, None, self.dirty)
+        self.socket_io = SocketIO(ours, http2, http1, self.dirty)
         self.client = Client()
         self.back = b""
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
@@ -155,6 +207,20 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
     assert {number: ends.client.answers[number].messages for number in sent} == {
         number: [message] for number, message in sent.items()
     }
+
+
+def shake(ends: Ends) -> None:
+    """TLS's handshake."""
+    theirs = ends.theirs
+    assert isinstance(theirs, ssl.SSLSocket)
+    while True:
+        try:
+            theirs.do_handshake()
+        except ssl.SSLWantReadError:
+            ends.read()
+        else:
+            ends.read()
+            return
 
 
 class TestInterest:
@@ -272,18 +338,7 @@ class TestTls:
         yield ends
         ends.close()
 
-    @staticmethod
-    def shake(ends: Ends) -> None:
-        theirs = ends.theirs
-        assert isinstance(theirs, ssl.SSLSocket)
-        while True:
-            try:
-                theirs.do_handshake()
-            except ssl.SSLWantReadError:
-                ends.read()
-            else:
-                ends.read()
-                return
+    shake = staticmethod(shake)
 
     def test_call_goes_through_tls(self, tls: Ends) -> None:
         self.shake(tls)
@@ -348,3 +403,187 @@ def test_callers_without_an_address_are_told_apart() -> None:
     assert first.socket_io.connection.peer != second.socket_io.connection.peer
     first.close()
     second.close()
+
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class TestWhatIsSpoken:
+    """HTTP/2 is known by its preface; what does not begin so is HTTP/1.1."""
+
+    @pytest.fixture
+    def both(self) -> Iterator[Ends]:
+        ends = Ends(http1=Other)
+        yield ends
+        ends.close()
+
+    @pytest.mark.parametrize("size", [1, 2, 5, 100])
+    @pytest.mark.parametrize("sent", [REQUEST, b"GET / HTTP/1.1\r\n", b"PRI / HTTP/1.1\r\n", b"\r\n", b"\0"])
+    def test_other_beginnings_are_the_other_protocols_however_they_come(
+        self, both: Ends, sent: bytes, size: int
+    ) -> None:
+        peer = both.socket_io.connection.peer
+        for at in range(0, len(sent), size):
+            both.send(sent[at : at + size])
+        other = both.socket_io.connection
+        assert isinstance(other, Other)
+        assert other.received == sent
+        assert other.peer == peer
+        other.say(b"well")
+        assert both.dirty == [both.socket_io]
+
+    @pytest.mark.parametrize("size", [1, 3, 23, 24, 25, 1000])
+    def test_preface_is_http2s_however_it_comes(self, both: Ends, size: int) -> None:
+        sent = frames.PREFACE + frames.settings({})
+        for at in range(0, len(sent), size):
+            both.send(sent[at : at + size])
+        assert isinstance(both.socket_io.connection, Connection)
+        assert both.socket_io.connection.greeted
+        both.socket_io.write()
+        assert parse_frames(both.drain())
+
+    def test_what_looks_like_the_other_protocol_later_is_not(self, both: Ends) -> None:
+        both.send(frames.PREFACE + frames.settings({}))
+        with pytest.raises(ConnectionBroken):
+            both.send(REQUEST * 20)
+
+    def test_half_a_preface_says_nothing_and_its_peer_is_waited_for(self, both: Ends) -> None:
+        both.send(frames.PREFACE[:-1])
+        assert isinstance(both.socket_io.connection, Connection)
+        assert both.socket_io.stuck_since < math.inf
+
+    def test_where_one_alone_is_spoken_it_is_from_the_beginning(self) -> None:
+        ends = Ends(http2=None, http1=Other)
+        other = ends.socket_io.connection
+        assert isinstance(other, Other)
+        assert other.peer.startswith("unix:")
+        ends.send(frames.PREFACE)
+        assert other.received == frames.PREFACE
+        ends.close()
+
+
+class TestAlpn:
+    """What TLS says is spoken."""
+
+    @pytest.fixture
+    def shaken(self) -> Iterator[Callable[..., Ends]]:
+        authority = trustme.CA()
+        made: list[Ends] = []
+
+        def make(offers: list[str], **ends: Any) -> Ends:
+            server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            authority.issue_cert("localhost").configure_cert(server)
+            authority.configure_trust(client)
+            server.set_alpn_protocols(["h2", "http/1.1"])
+            if offers:
+                client.set_alpn_protocols(offers)
+            made.append(Ends((server, client), **{"http1": Other, **ends}))
+            shake(made[-1])
+            return made[-1]
+
+        yield make
+        for ends in made:
+            ends.close()
+
+    @pytest.mark.parametrize("offers", [["http/1.1"], [], ["http/1.0"]])
+    def test_caller_that_does_not_offer_h2_speaks_the_other(
+        self, shaken: Callable[..., Ends], offers: list[str]
+    ) -> None:
+        ends = shaken(offers)
+        other = ends.socket_io.connection
+        assert isinstance(other, Other)
+        ends.send(REQUEST)
+        assert other.received == REQUEST
+        other.say(b"well")
+        ends.socket_io.write()
+        assert ends.drain() == b"well"
+
+    @pytest.mark.parametrize("offers", [["h2"], ["http/1.1", "h2"]])
+    def test_caller_that_offers_h2_speaks_it(self, shaken: Callable[..., Ends], offers: list[str]) -> None:
+        ends = shaken(offers)
+        ends.exchange()
+        assert isinstance(ends.socket_io.connection, Connection)
+        assert ends.socket_io.connection.greeted
+
+    def test_who_offers_h2_and_speaks_the_other_is_heard(self, shaken: Callable[..., Ends]) -> None:
+        ends = shaken(["h2"])
+        ends.send(REQUEST)
+        assert isinstance(ends.socket_io.connection, Other)
+
+    def test_where_one_alone_is_spoken_any_offer_will_do(self, shaken: Callable[..., Ends]) -> None:
+        for offers in (["h2"], ["http/1.1"], []):
+            ends = shaken(offers, http2=None)
+            ends.send(REQUEST)
+            assert isinstance(ends.socket_io.connection, Other)
+            assert ends.socket_io.connection.received == REQUEST
+
+
+class TestHolding:
+    """A connection that takes nothing in for now."""
+
+    @pytest.fixture
+    def held(self) -> Iterator[tuple[Ends, Other]]:
+        ends = Ends(http2=None, http1=Other)
+        other = ends.socket_io.connection
+        assert isinstance(other, Other)
+        yield ends, other
+        ends.close()
+
+    def test_it_waits_for_nothing_or_for_room_to_write(self, held: tuple[Ends, Other]) -> None:
+        ends, other = held
+        other.holds = True
+        assert not ends.socket_io.reads
+        assert ends.socket_io.interest == 0
+        other.say(b"well")
+        assert ends.socket_io.interest == WRITE
+        ends.socket_io.write()
+        assert ends.socket_io.interest == 0
+        other.holds = False
+        assert ends.socket_io.interest == READ
+        assert ends.socket_io.reads
+
+    @pytest.mark.parametrize("size", [4, 300_000])
+    def test_one_that_is_crowded_hears_when_all_is_sent(self, held: tuple[Ends, Other], size: int) -> None:
+        ends, other = held
+        other.crowded = True
+        other.say(bytes(size))
+        while ends.socket_io.has_output:
+            assert not other.told
+            ends.socket_io.write()
+            assert other.unsent_bytes == ends.socket_io.unsent_bytes
+            ends.drain()
+        assert (other.told, other.unsent_bytes) == (1, 0)
+
+    def test_it_waits_for_its_peer_when_it_closes(self, held: tuple[Ends, Other]) -> None:
+        """That is how it hears that the peer has heard the end."""
+        ends, other = held
+        other.holds = ends.socket_io.closing = True
+        assert ends.socket_io.interest == READ
+        other.say(b"well")
+        assert ends.socket_io.interest == WRITE
+
+    def test_what_was_received_is_kept_and_given_again(self, held: tuple[Ends, Other]) -> None:
+        ends, other = held
+        other.holds = True
+        ends.theirs.send(b"abcdef")
+        ends.read()
+        assert ends.socket_io.unfinished
+        ends.theirs.send(b"ghi")
+        ends.read()
+        assert other.received == b""
+        other.holds = False
+        other.most = 4
+        for _ in range(4):
+            ends.read()
+        assert other.received == b"abcdefghi"
+        assert not ends.socket_io.unfinished
+
+    def test_nothing_more_is_received_while_something_is_left(self, held: tuple[Ends, Other]) -> None:
+        ends, other = held
+        other.most = 1
+        ends.theirs.send(b"abc")
+        ends.read()
+        ends.theirs.send(b"def")
+        ends.read()
+        assert other.received == b"ab"
+        assert ends.socket_io.sock.recv(10, socket.MSG_PEEK) == b"def"
