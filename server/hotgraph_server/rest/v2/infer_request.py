@@ -38,6 +38,9 @@ from hotgraph_server.transport.message_fields import Message, Span
 LENGTH_HEADER = "inference-header-content-length"
 """The header that says how many bytes of a body are JSON."""
 
+# No model has as many tensors, and each of them takes its time.
+_MAX_MEMBERS = 10_000
+
 _SHOWN_HEADER = "Inference-Header-Content-Length"
 
 BINARY_SIZE = "binary_data_size"
@@ -115,6 +118,10 @@ def read_json(text: bytes, *, with_length: bool) -> Described:
     if not with_length and BINARY_SIZE.encode() in text:
         hint = f". If tensors follow the JSON, the header {_SHOWN_HEADER} has to say how long it is"
     body = read_object(text, "inputs", hint)
+    for name in ("inputs", "outputs", "parameters"):
+        found = body.get(name)
+        if isinstance(found, list | dict) and len(found) > _MAX_MEMBERS:
+            raise InvalidCall(f"'{name}' has {len(found)} members; a request may have {_MAX_MEMBERS}")
     request = ModelInferRequest()
     request.id = optional(body, "id", "string", "")
     all_binary = read_parameters(body, request)

@@ -14,12 +14,15 @@ from hotgraph_server.rest.translated_reply import TranslatedReply
 from hotgraph_server.rest.v2 import about, repository, settings, shared_memory
 from hotgraph_server.rest.v2.paths import Target, What
 from hotgraph_server.rest.v2.row import SMALL_BYTES, Row
-from hotgraph_server.transport.http import Endpoint
+from hotgraph_server.transport.http import Content, Endpoint, HttpReply
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Reply, Service
 
 TABLE: Mapping[What, Row] = {**about.TABLE, **repository.TABLE, **shared_memory.TABLE, **settings.TABLE}
 """All of them."""
+
+_LONG = (What.STATISTICS, What.MODEL_CONFIG)
+"""Take milliseconds where there are many models, or much to be said of one."""
 
 
 class Management:
@@ -43,13 +46,21 @@ class Management:
             return Endpoint(functools.partial(self._ask, target), most_bytes, limited=True)
         return Endpoint(functools.partial(self._answer, target), most_bytes)
 
-    def _answer(self, target: Target, body: Message, reply: Reply) -> None:
+    def _answer(self, target: Target, body: Message, reply: HttpReply) -> None:
         row = TABLE[target.what]
         method = self._inference.plain.get(row.method)
         if method is None:
             raise Unsupported("Method not found!")
-        content = row.answer(target, method.answer(row.request(target, body)))
-        reply.finish(lambda: content)
+        request = row.request(target, body)
+
+        def content() -> Content:
+            return row.answer(target, method.answer(request))
+
+        if target.what in _LONG:
+            reply.aside(content)
+        else:
+            made = content()
+            reply.finish(lambda: made)
 
     def _ask(self, target: Target, body: Message, reply: Reply) -> None:
         row = TABLE[target.what]

@@ -23,6 +23,7 @@ from hotgraph_server.transport.http1 import heads
 from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Host, Http
 from hotgraph_server.transport.http1.request_reader import Head, RequestReader
+from hotgraph_server.transport.inflight import Held
 
 HEAD_S = 30.0
 """For the head of a request to come, from its first byte, seconds."""
@@ -68,6 +69,7 @@ class HttpConnection(RequestReader):
         self.unsent_bytes = 0
         self.unfinished = False
         self.crowded = False
+        self._unsent = Held()  # what is said and not sent
         self.holds = False
         self.ended = False
         self._host = host
@@ -223,6 +225,10 @@ class HttpConnection(RequestReader):
                 self._send(piece)
         waiting.popleft()
         exchange.over()
+        if self.out_bytes + self.unsent_bytes > MAX_UNSENT_BYTES:
+            # While it lies here others take in less; the caller itself gets no further.
+            self.crowded = True
+            self._host.inflight.settle(self._unsent, self, self.out_bytes + self.unsent_bytes)
         if closes:
             self.end()
             return
@@ -234,7 +240,7 @@ class HttpConnection(RequestReader):
         """See Connected."""
         self._deaf = self.ended = True
         self.stop()
-        self.lose()
+        self._forget()
         self.holds = False
         if not self.out:
             self._on_output()
@@ -250,6 +256,7 @@ class HttpConnection(RequestReader):
     def on_sent(self) -> None:
         """See Spoken."""
         self.crowded = False
+        self._host.inflight.settle(self._unsent, self, 0)
         self._go_on()
 
     def give_up_stalled(self, looks: int) -> bool:
@@ -275,6 +282,10 @@ class HttpConnection(RequestReader):
 
     def lose(self) -> None:
         """See Spoken."""
+        self._forget()
+        self._host.inflight.end(self._unsent, self)
+
+    def _forget(self) -> None:
         self._coming = None
         while self._waiting:
             self._waiting.popleft().lose()

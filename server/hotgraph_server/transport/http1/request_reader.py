@@ -62,6 +62,10 @@ class Head(NamedTuple):
 class _Refused(Exception):
     """A head is refused: raised through the parser."""
 
+    def __init__(self, text: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(text)
+
 
 class RequestReader:
     """A subclass is told what has come: by `on_request`, `on_piece` any number of times, and `on_whole`; and
@@ -198,6 +202,8 @@ class RequestReader:
         self._bare_bytes = 0
         hosts = sum(name.lower() == b"host" for name, _ in self._fields)
         version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise _Refused(f"HTTP/{version} is not spoken here; HTTP/1.1 is", 505)
         if hosts > 1 or (not hosts and version == "1.1"):
             raise _Refused(f"the request names {hosts} hosts; it must name one")
         method = parser.get_method().decode("latin-1")
@@ -254,7 +260,8 @@ class RequestReader:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, _Refused):
                 raise cause from None
-            self._break(HttpError(400, str(cause) if cause else f"the request is no HTTP/1.1: {error}"))
+            status = cause.status if cause is not None else 400
+            self._break(HttpError(status, str(cause) if cause else f"the request is no HTTP/1.1: {error}"))
         else:
             if self._body_left < 0:
                 # The parser has been given nothing of the body, and need not be.

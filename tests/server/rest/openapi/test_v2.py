@@ -75,7 +75,7 @@ def test_every_example_is_read_as_the_inputs_of_its_signature(name: str) -> None
         assert [array.dtype for array in inputs] == [spec.dtype for spec in signature.inputs]
 
 
-@pytest.mark.parametrize("name", ODD.keys() - {"complex"})
+@pytest.mark.parametrize("name", sorted(ODD.keys() - {"complex"}))
 def test_every_answer_is_what_its_schema_says(name: str) -> None:
     version = ODD[name]
     signature = next(iter(version.signatures.values()))

@@ -559,3 +559,24 @@ class TestCrowd:
             if connection.crowded:
                 connection.on_sent()
         assert not host.posted
+
+    @pytest.mark.parametrize("end", ["sent", "lost", "closes"])
+    def test_what_is_not_sent_is_held_of_the_budget_of_all_until_it_is(
+        self, host: StillHost, end: str
+    ) -> None:
+        large = bytes(MAX_UNSENT_BYTES + 1)
+        host.api.endpoint_of["/made"] = Endpoint(lambda body, reply: reply.finish(lambda: large), LIMIT)
+        sent = CLOSING if end == "closes" else SHORT
+        host.connection.receive(memoryview(sent.replace(b"/echo", b"/made")))
+        host.posted.popleft().deliver()
+        connection = host.connection
+        assert host.inflight.nbytes == connection.out_bytes > len(large)
+        connection.unsent_bytes, connection.out, connection.out_bytes = connection.out_bytes, [], 0
+        if end == "lost":
+            connection.lose()
+        else:
+            connection.unsent_bytes = 0
+            connection.on_sent()
+        assert host.inflight.nbytes == 0
+        connection.lose()
+        assert (host.inflight.nbytes, connection.held_bytes) == (0, 0)
