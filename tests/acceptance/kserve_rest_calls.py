@@ -57,8 +57,8 @@ async def second(client: InferenceRESTClient, url: str) -> dict[str, Any]:
             answer = await client.infer(url, request, model_name="simple", headers={"x-trace": "1"})
             found["sums"].append({one.name: one.as_numpy().tolist() for one in answer.outputs})
             found["id"], found["model"] = answer.id, answer.model_name
-    for as_bytes in (True, False):
-        text = tensor("text", np.array([b"abc", b""], object), "BYTES", binary=as_bytes)
+    for one_binary in (True, False):
+        text = tensor("text", np.array([b"abc", b""], object), "BYTES", binary=one_binary)
         answer = await client.infer(url, InferRequest("text", [text]), model_name="text")
         upper = answer.get_output_by_name("upper").as_numpy().ravel()
         found["strings"].append([one.decode() if isinstance(one, bytes) else str(one) for one in upper])

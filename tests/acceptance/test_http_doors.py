@@ -241,6 +241,15 @@ class TestPagesOfTheWeb:
             assert server.get("/nowhere").headers["access-control-allow-origin"] == "*"
 
 
+def test_without_the_fast_lane_its_port_answers_alike(saved_models: SavedModels) -> None:
+    with started(saved_models, "--no-fast-lane") as server:
+        assert server.post(INFER, BODY).output("sum")["data"] == [5, 7, 9]
+        with InferenceServerClient(server.url) as client, GrpcClient(server.address) as other:
+            assert sums(client) == [[5, 7, 9]]
+            assert other.is_model_ready("simple")
+            assert client.get_inference_statistics("simple")["model_stats"][0]["inference_count"] == 2
+
+
 def test_several_processes_answer_and_change_nothing(saved_models: SavedModels) -> None:
     rest, admin = free_port(), free_port()
     ports = ("--port", "0", "--rest-port", str(rest), "--admin-port", str(admin))

@@ -102,8 +102,9 @@ def test_model_that_is_not_there_yet_is_told_on_every_port_until_it_comes(
         code, text = get(f"{second}/health/ready")
         assert (code, json.loads(text)["ready"]) == (503, False)
         assert get(f"{second}/models/m/ready")[0] == 400
-        for path, asked in (("", None), ("/config", None), ("/infer", {"inputs": []})):
-            code, text = get(f"{second}/models/m{path}", asked)
+        said: tuple[tuple[str, Any], ...] = (("", None), ("/config", None), ("/infer", {"inputs": []}))
+        for path, sent in said:
+            code, text = get(f"{second}/models/m{path}", sent)
             assert (code, "the models are loading" in text) == (503, True), (path, text)
         assert not any(line.startswith("serving on ") for line in serving.lines)
 

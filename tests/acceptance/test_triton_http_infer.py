@@ -16,6 +16,8 @@ import pytest
 
 from .http_server import LABELS, Answer, HttpServer, infer_path, tensor, two
 
+NO_TIMES: tuple[Any, ...] = (-1, 1.5, "1", None, True)
+NO_PARAMETERS: tuple[Any, ...] = ({}, [], None)
 ECHO = "echo"
 PARSE = "failed to parse the request JSON buffer"
 INTEGERS = {f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
@@ -394,15 +396,14 @@ class TestParameters:
         ("name", "value", "status", "text"),
         [
             *((name, value, 400, f"Unable to parse '{name}'") for name in ("priority", "timeout")
-              for value in (-1, 1.5, "1", None, True)),
+              for value in NO_TIMES),
             ("sequence_id", 1.5, 400, "Unable to parse 'sequence_id'"),
             ("sequence_id", "x" * 129, 400, "a string must have at most 128 bytes, got 129"),
             *((name, 1, 400, f"Unable to parse '{name}': attempt to access JSON non-boolean as boolean")
               for name in ("sequence_start", "sequence_end", "binary_data_output")),
             ("triton_x", 1, 400, "parameter keys starting with 'triton_' are reserved"),
-            ("foo", {}, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or"),
-            ("foo", [], 400, "parameter 'foo' has invalid type"),
-            ("foo", None, 400, "parameter 'foo' has invalid type"),
+            *(("foo", value, 400, "parameter 'foo' has invalid type. It should be either 'int', 'bool', or")
+              for value in NO_PARAMETERS),
         ],
     )  # fmt: skip
     def test_those_that_cannot_be(
