@@ -381,14 +381,20 @@ class TestLeaving:
         self.after(host)
         assert host.answer().status == 200
 
-    def test_nothing_refers_to_it_in_a_circle(self, host: StillHost, step: str) -> None:
+    @pytest.mark.parametrize("leaves", [True, False])
+    def test_nothing_refers_to_it_in_a_circle(self, host: StillHost, step: str, leaves: bool) -> None:
         self.arrange(host, step)
         gc.collect()
         gc.disable()
         try:
-            host.connection.lose()
-            host.settle()
-            host.api.held.clear()
+            if leaves:
+                host.connection.lose()
+                host.settle()
+                host.api.held.clear()
+            else:
+                self.after(host)
+                host.api.held.clear()
+                assert host.answer().status == 200
             host.expiring.clear()
             host.in_order.clear()
             assert not [one for one in gc.get_objects() if isinstance(one, Exchange)]

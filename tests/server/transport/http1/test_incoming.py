@@ -100,6 +100,17 @@ class TestTooLarge:
         assert "TooMuchInside" in first.error
         host.assert_nothing_is_left()
 
+    def test_what_is_refused_holds_nothing_while_the_rest_of_it_is_passed_over(self) -> None:
+        host = StillHost(inflight=1000)
+        host.send(chunked("/echo", bytes(400))[:-5])
+        assert host.inflight.nbytes == 400
+        host.send(b"190\r\n" + bytes(400) + b"\r\n")
+        assert not host.sent
+        assert host.inflight.nbytes == 0
+        host.send(b"190\r\n" + bytes(400) + b"\r\n0\r\n\r\n")
+        assert "TooMuchInside" in host.answer().error
+        host.assert_nothing_is_left()
+
 
 class TestRefused:
     @pytest.mark.parametrize("path", ["/none/such", "/bug"])
