@@ -108,7 +108,7 @@ class RestPart:
             said = exchange(self._address, pieces, is_response, patience_s, 0.0)
         except OSError as error:
             return case, Outcome("no connection", str(error), 0.0), f"no connection: {error}"
-        return case, *judge_rest(said, must_answer)
+        return case, *judge_rest(said, must_answer, to_head=b"HEAD " in case.message)
 
 
 def http2_calls() -> list[tuple[str, bytes]]:
@@ -199,8 +199,12 @@ def _response(data: bytes) -> tuple[int, bytes] | None:
     return (int(head[1]), data[head.end() : end]) if len(data) >= end else None
 
 
-def judge_rest(said: Said, must_answer: bool) -> tuple[Outcome, str | None]:
-    """What became of a request, and what is wrong with that. Pure."""
+def judge_rest(said: Said, must_answer: bool, *, to_head: bool = False) -> tuple[Outcome, str | None]:
+    """What became of a request, and what is wrong with that. Pure.
+
+    Args:
+        to_head: it may be a HEAD, which is answered without the body whose length is told.
+    """
     found = _response(said.data)
     if found is None:
         # To HEAD a body is announced and none sent.
@@ -208,7 +212,7 @@ def judge_rest(said: Said, must_answer: bool) -> tuple[Outcome, str | None]:
         wrong = f"no answer: {said.data[:200]!r}" if must_answer else None
     else:
         status, body = found
-        how, wrong = str(status), fault_of_rest(status, error_of(body))
+        how, wrong = str(status), None if to_head else fault_of_rest(status, error_of(body))
     if not said.closed:
         wrong = wrong or f"the connection is still there {CLOSE_S:g} s after its caller has left"
     return Outcome(how, said.data[:2000].decode(errors="replace"), said.waited_s), wrong

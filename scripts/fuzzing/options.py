@@ -33,8 +33,9 @@ what is sent:
   reloading    a two-hundredth: HandleReloadConfigRequest, to a server that takes it
   http2        COUNT connections: frames of calls left out, doubled, swapped, spoiled, cut, with lengths,
                flags and streams that lie, header blocks with anything that HPACK knows; each ends with a PING
-  rest         COUNT requests of TensorFlow Serving's REST, each on a connection of its own: JSON with values,
-               keys and text that are wrong, gzip, chunks, paths and heads of all kinds
+  rest         COUNT requests of TensorFlow Serving's REST and the Open Inference Protocol, each on a
+               connection of its own: JSON with values, keys and text that are wrong, binary tensors, gzip,
+               chunks, paths and heads of all kinds
 
 A case is its number and the seed, nothing else: the same everywhere, and --only sends one of them again.
 

@@ -1,5 +1,5 @@
-"""HTTP/1.1 requests of TensorFlow Serving's REST with something wrong in them: in the JSON, in its text, in
-what it is zipped with, in the head. Pure."""
+"""HTTP/1.1 requests of TensorFlow Serving's REST and the Open Inference Protocol with something wrong in it:
+in the JSON, in its text, in the bytes behind it, in what it is zipped with, in the head. Pure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ _EXAMPLE = {"x": [1.0, 2.0, 3.0, 4.0]}
 _DEEP: Any = 1
 for _ in range(300):
     _DEEP = [_DEEP]
+
+_INPUTS: list[dict[str, Any]] = [
+    {"name": "a", "datatype": "FP32", "shape": [2, 3], "data": _ROWS},
+    {"name": "b", "datatype": "INT32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6], "parameters": {}},
+]
+
+
+def _binary(tensor: dict[str, Any], nbytes: int) -> dict[str, Any]:
+    """The same with its values behind the JSON."""
+    told = {name: value for name, value in tensor.items() if name != "data"}
+    return {**told, "parameters": {"binary_data_size": nbytes}}
+
 
 # Texts that no writer of JSON writes; in a value, a string of RAW and a number stands for one of them.
 _RAW = "\ue000"
@@ -73,6 +85,7 @@ _HEADERS = (
     ),
     *(
         b"Connection: Upgrade\r\nUpgrade: h2c",
+        b"Inference-Header-Content-Length: 9",
         b"X: " + b"y" * 70_000,
         b"no colon",
         b": nameless",
@@ -87,11 +100,13 @@ class Request(NamedTuple):
 
     Attributes:
         body: JSON; None: nothing is sent.
+        binary: tensors behind the JSON, as the Open Inference Protocol's extension has them.
     """
 
     method: str
     path: str
     body: Any
+    binary: bytes = b""
 
 
 class RestCase(NamedTuple):
@@ -124,6 +139,17 @@ REQUESTS: Sequence[Request] = (
             "examples": [{"n": "text"}, {"x": [{"b64": "Yg=="}]}],
         },
     ),
+    Request("POST", "/v2/models/good/infer", {"id": "1", "inputs": _INPUTS, "outputs": [{"name": "sum"}]}),
+    Request(
+        "POST",
+        "/v2/models/good/versions/1/infer",
+        {"inputs": [_binary(one, 24) for one in _INPUTS], "parameters": {"binary_data_output": True}},
+        bytes(range(48)),
+    ),
+    Request("POST", "/v2/repository/index", {"ready": True}),
+    Request("GET", "/v2/models/good/config", None),
+    Request("GET", "/v2/models/good/stats", None),
+    Request("GET", "/v2/health/ready", None),
     Request("GET", "/v1/models/good", None),
     Request("GET", "/v1/models/good/metadata", None),
 )
@@ -151,6 +177,10 @@ class RestCases:
         if chance.random() < 0.25:
             body = wire_mutation.mutate(body, chance)
         headers = [b"Host: localhost"]
+        if request.binary:
+            told = chance.choice((0, 0, 0, 0, -1, 1, 10**6, -(10**6))) + len(body)
+            headers.append(b"Inference-Header-Content-Length: %d" % told)
+            body += request.binary[: chance.choice((48, 48, 48, 47, 24, 0))]
         if chance.random() < 0.2:
             headers.append(b"Content-Encoding: gzip")
             body = _zipped(body, chance)

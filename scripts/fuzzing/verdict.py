@@ -73,8 +73,7 @@ def fault_of_rest(status: int, error: str | None) -> str | None:
         error: what its body tells as the error; None: it tells none in the form that we have for it.
     """
     if status >= 400 and error is None:
-        # HTTP's own server refuses what is no HTTP, in its own words.
-        return None if status == 400 else f"HTTP {status} without an error that says why"
+        return f"HTTP {status} without an error that says why"
     return error if error is not None and error.endswith(_BUG) else None
 
 

@@ -31,6 +31,7 @@ WHERE = {
     "http2": "http2",
     "headers": "http2",
     "grpc": "http2",
+    "http1": "http1",
     "infer": "messages",
     "predict": "messages",
     "examples": "messages",

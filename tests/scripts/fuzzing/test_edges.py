@@ -73,7 +73,6 @@ class TestRest:
         [
             (response(200, b"{}"), "200"),
             (response(404, b'{"error": "no such path"}'), "404"),
-            (response(400, b"Invalid HTTP request received."), "400"),
             (response(500, b'{"error": "the graph refuses"}'), "500"),
         ],
     )
@@ -85,6 +84,7 @@ class TestRest:
         "data",
         [
             response(500, b"Internal Server Error"),
+            response(400, b"Invalid HTTP request received."),
             response(500, b'{"error": "%s"}' % BUG.encode()),
             b"",
             b"x",
@@ -92,6 +92,11 @@ class TestRest:
     )
     def test_a_bug_or_no_answer_is_a_fault(self, data: bytes) -> None:
         assert judge_rest(Said(data, True, 0.0), must_answer=True)[1]
+
+    def test_to_head_no_body_is_sent_and_what_follows_is_none(self) -> None:
+        data = b"HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\nHTTP/1.1 200 OK\r\n"
+        assert judge_rest(Said(data, True, 0.0), must_answer=False)[1]
+        assert judge_rest(Said(data, True, 0.0), must_answer=False, to_head=True)[1] is None
 
     def test_to_a_head_that_is_none_no_answer_is_none(self) -> None:
         outcome, wrong = judge_rest(Said(b"", True, 0.0), must_answer=False)

@@ -441,7 +441,6 @@ class TestHttpPort:
         def test_what_is_chosen_of_what_callers_offer_is_spoken(
             self,
             serve_http: Callable[..., CallServer],
-            transport: dict[str, Any],
             files: dict[str, Any],
             authority: trustme.CA,
             offers: tuple[str, ...],
@@ -450,12 +449,26 @@ class TestHttpPort:
             with closing(TestHttpPort.client(server, self.context(authority, *offers))) as client:
                 client.connect()
                 assert isinstance(client.sock, ssl.SSLSocket)
-                chosen = client.sock.selected_alpn_protocol()
-                if "h2" in offers and transport["fast_lane"]:
-                    assert chosen == "h2"
-                else:
-                    assert chosen == ("http/1.1" if offers else None)
-                    assert TestHttpPort.asked(client) == (200, b"well")
+                assert client.sock.selected_alpn_protocol() == ("http/1.1" if offers else None)
+                assert TestHttpPort.asked(client) == (200, b"well")
+
+        def test_callers_of_calls_offer_h2_alone_and_get_it_at_both_ports(
+            self,
+            serve_http: Callable[..., CallServer],
+            transport: dict[str, Any],
+            files: dict[str, Any],
+            authority: trustme.CA,
+        ) -> None:
+            server = serve_http(**files)
+            credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+            for address in (server.address, server.http_address):
+                assert address is not None
+                with grpc.secure_channel(address, credentials) as channel:
+                    call = hot(channel, "Echo").future(b"well", timeout=PATIENCE_S)
+                    if address == server.address or transport["fast_lane"]:
+                        assert call.result() == b"well"
+                    else:
+                        assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
 
         def test_clear_text_is_not_understood_where_it_is_not_allowed(
             self, serve_http: Callable[..., CallServer], files: dict[str, Any]

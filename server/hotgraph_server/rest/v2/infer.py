@@ -258,7 +258,14 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool, ReplyObserver |
     __slots__ = ()
 
     def _deliver(self, outcome: Outcome) -> None:
-        binary = self.about[2].binary
+        asked = self.about[2]
+        binary, treatments = asked.binary, asked.wanted.treatments
+        if treatments is not None:
+            # Classes are written one by one, as long as JSON takes, even if they are sent as bytes.
+            binary = tuple(
+                as_bytes and not treatment.classes
+                for as_bytes, treatment in zip(binary, treatments, strict=True)
+            )
         if False in binary and not isinstance(outcome, CallError):
             infer_answer.announce(self._reply, outcome, binary)
         super()._deliver(outcome)

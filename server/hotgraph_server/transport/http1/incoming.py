@@ -213,7 +213,7 @@ class Incoming(Leaving):
             if self._coding:
                 self._http.aside(self._unpack)
             else:
-                self._hand_in()
+                self._hand_in(self._body)
         except Exception as failure:
             # Here at once and not by way of the outbox, which more refusals than answers would go.
             self._fail(failure)
@@ -230,28 +230,33 @@ class Incoming(Leaving):
             if body is None:
                 raise _too_large(most)
             self._body = body
-            self._hand_in(is_aside=True)
+            if self.open:
+                self._hand_in(body, is_aside=True)
+            else:
+                self._body = b""
         except Exception as error:
             self.finish(failing(error))
 
-    def _hand_in(self, *, is_aside: bool = False) -> None:
+    def _hand_in(self, body: Message, *, is_aside: bool = False) -> None:
         """The body to the endpoint, in a thread for as much."""
         endpoint = self._endpoint
         assert endpoint is not None
-        nbytes = len(self._body)
+        nbytes = len(body)
         json_bytes = nbytes if endpoint.json_bytes is None else min(endpoint.json_bytes, nbytes)
         if (json_bytes <= LARGE_JSON_BYTES and nbytes <= LARGE_MESSAGE) or (
             is_aside and json_bytes <= _VERY_LARGE_JSON_BYTES
         ):
-            endpoint.begin(self._body, self)
+            endpoint.begin(body, self)
         else:
             self._elsewhere(self._begin_elsewhere, json_bytes)
 
     def _begin_elsewhere(self) -> None:
+        # The body first: who leaves in between takes it away, and an empty one is a request as well.
+        body = self._body
         if not self.open or self._endpoint is None:
             return
         try:
-            self._endpoint.begin(self._body, self)
+            self._endpoint.begin(body, self)
         except Exception as error:
             self.finish(failing(error))
 

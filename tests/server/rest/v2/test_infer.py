@@ -591,6 +591,12 @@ class TestLargeJson:
         scene.version.calls.pop().completion.finish(Cancelled())
         assert reply.json_bytes_out <= 0
 
+    def test_is_announced_of_classes_whatever_they_are_sent_as(self) -> None:
+        scene = Scene(float_signature())
+        reply = scene.begin(TestClassification.body(1000, binary_data=True))
+        scene.version.calls.pop().completion.finish([np.zeros((1, 1000), np.float32)])
+        assert reply.json_bytes_out > 4000
+
     def test_is_read_and_written_by_functions_that_can_be_sent_to_another_process(self) -> None:
         described = infer_request.read_json(json.dumps(floats()).encode(), with_length=False)
         assert pickle.loads(pickle.dumps(described)).request == described.request

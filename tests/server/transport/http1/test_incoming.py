@@ -12,6 +12,7 @@ import pytest
 
 from hotgraph_server.errors import QueueFull
 from hotgraph_server.transport.http import Endpoint
+from hotgraph_server.transport.http1 import codings
 from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES
 from hotgraph_server.transport.service import LARGE_MESSAGE
 
@@ -173,6 +174,19 @@ class TestCompressed:
         assert host.inflight.nbytes == len(packed) + 10_000
         host.api.held[0].finish(lambda: b"")
         host.deliver()
+        host.assert_nothing_is_left()
+
+    def test_nothing_is_begun_for_one_who_leaves_while_it_is_unpacked(
+        self, host: StillHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unpacked(*_: object) -> bytes:
+            host.connection.lose()
+            return b"a" * 10_000
+
+        monkeypatch.setattr(codings, "unpacked", unpacked)
+        host.send(post("/hold", b"packed", "Content-Encoding: gzip"))
+        host.threads.run()
+        assert not host.api.held
         host.assert_nothing_is_left()
 
     @pytest.mark.parametrize(

@@ -587,3 +587,31 @@ class TestHolding:
         ends.read()
         assert other.received == b"ab"
         assert ends.socket_io.sock.recv(10, socket.MSG_PEEK) == b"def"
+
+
+class TestCrowded:
+    """A connection that waits for all that it has said to be sent."""
+
+    @pytest.mark.parametrize("pieces", [1, 2])
+    def test_it_is_told_once_when_all_is_sent_and_how_much_is_not(self, pieces: int) -> None:
+        ends = Ends(http2=None, http1=Other)
+        other = ends.socket_io.connection
+        assert isinstance(other, Other)
+        for _ in range(pieces):
+            other.say(bytes(200_000))
+        other.crowded = True
+        ends.socket_io.write()
+        assert other.told == 0
+        assert 0 < other.unsent_bytes < pieces * 200_000
+        while ends.socket_io.has_output:
+            ends.drain()
+            ends.socket_io.write()
+        assert (other.told, other.unsent_bytes) == (1, 0)
+        other.say(b"small")
+        other.crowded = True
+        ends.socket_io.write()
+        assert other.told == 2
+        other.say(b"small")
+        ends.socket_io.write()
+        assert other.told == 2
+        ends.close()
