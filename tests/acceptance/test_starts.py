@@ -58,10 +58,12 @@ def get(url: str, body: Any = None) -> tuple[int, str]:
 def until_it_listens(port: int) -> None:
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as found:
+                # Where nobody listens a socket that was given this very port reaches itself.
+                if found.getsockname() != found.getpeername():
+                    return
         except ConnectionRefusedError:
             continue
-        return
 
 
 def test_model_that_is_not_there_yet_is_told_on_every_port_until_it_comes(
