@@ -11,7 +11,7 @@ import grpc.aio
 from . import protocol
 from .channel import Route, Tls
 from .errors import Cancelled, InvalidCall, from_status
-from .protocol import Method
+from .protocol import InferRequest, Method
 
 
 class GrpcTransport:
@@ -42,7 +42,7 @@ class GrpcTransport:
             HotgraphError: there is none, or it is an error.
         """
         try:
-            return self._calls[method.name](message, timeout=timeout_s, metadata=self._headers)
+            return self._calls[method.name](_whole(message), timeout=timeout_s, metadata=self._headers)
         except grpc.RpcError as error:
             raise from_status(
                 error.code(), error.details(), error.trailing_metadata(), address=self.address, model=model
@@ -78,7 +78,9 @@ class AsyncGrpcTransport:
             HotgraphError: there is none, or it is an error.
         """
         try:
-            return await self._started()[method.name](message, timeout=timeout_s, metadata=self._headers)
+            return await self._started()[method.name](
+                _whole(message), timeout=timeout_s, metadata=self._headers
+            )
         except grpc.aio.AioRpcError as error:
             raise from_status(
                 error.code(), error.details(), error.trailing_metadata(), address=self.address, model=model
@@ -112,6 +114,10 @@ class AsyncGrpcTransport:
                 for method in protocol.METHODS
             }
         return self._calls
+
+
+def _whole(message: Any) -> Any:
+    return message.whole() if isinstance(message, InferRequest) else message
 
 
 def _is_being_cancelled() -> bool:

@@ -22,12 +22,12 @@ from hotgraph_protos import open_inference as oip
 from .arrays import has_dtype
 from .descriptions import ModelMetadata, read_model_metadata
 from .errors import HotgraphError, InvalidCall, NotFound
-from .protocol import MODEL_INFER, MODEL_METADATA, Method, infer_request, version_text
+from .protocol import MODEL_INFER, MODEL_METADATA, InferRequest, Method, infer_request, version_text
 
 Known = MutableMapping[tuple[str, str], ModelMetadata]
 """What is known of models, by name and version as the wire has them."""
 
-Step = tuple[Method[Any, Any], Message]
+Step = tuple[Method[Any, Any], Message | InferRequest]
 
 
 def needs_metadata(inputs: Any) -> bool:
@@ -80,5 +80,5 @@ def _may_want_another(error: HotgraphError, metadata: ModelMetadata | None) -> b
     return error.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def _tensors(request: oip.ModelInferRequest) -> list[tuple[str, str]]:
-    return [(tensor.name, tensor.datatype) for tensor in request.inputs]
+def _tensors(request: InferRequest) -> list[tuple[str, str]]:
+    return [(tensor.name, tensor.datatype) for tensor in request.message.inputs]

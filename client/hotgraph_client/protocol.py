@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from hotgraph_protos import open_inference as oip
-from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype_of, encode_raw
+from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype_of, raw_view
 
 from .arrays import converted, from_contents, from_python, has_dtype
 from .descriptions import ModelMetadata, TensorMetadata
@@ -71,6 +71,19 @@ METHODS: tuple[Method[Any, Any], ...] = (
     MODEL_INFER,
     MODEL_STATISTICS,
 )
+
+
+class InferRequest(NamedTuple):
+    """A ModelInferRequest, and its raw contents beside it: views of the caller's arrays where those are what
+    goes on the wire, which whoever does not block the caller copies first."""
+
+    message: oip.ModelInferRequest
+    contents: list[bytes | memoryview]
+
+    def whole(self) -> oip.ModelInferRequest:
+        """The message with the contents in it."""
+        self.message.raw_input_contents[:] = map(bytes, self.contents)
+        return self.message
 
 
 class InferAnswer(NamedTuple):
@@ -147,7 +160,7 @@ def infer_request(
     outputs: str | Sequence[str] | None = None,
     parameters: Mapping[str, Parameter] | None = None,
     request_id: str | None = None,
-) -> oip.ModelInferRequest:
+) -> InferRequest:
     """One call as a message; input tensors go raw, in the order of the dict.
 
     Args:
@@ -163,6 +176,7 @@ def infer_request(
         model_name=model, model_version=version_text(version), id=request_id or ""
     )
     known = None if metadata is None else inputs_of(metadata, signature, model)
+    contents: list[bytes | memoryview] = []
     contents_bytes = 0
     for name, value in _named(inputs, model, known).items():
         array = _array(value, name, model, known)
@@ -171,20 +185,20 @@ def infer_request(
         contents_bytes += 0 if datatype == BYTES else array.nbytes
         _check_size(contents_bytes, model)
         try:
-            raw = encode_raw(array)
+            raw = raw_view(array)
         except ValueError as error:
             raise InvalidCall(f"input '{name}': {error}", model=model) from None
         contents_bytes += len(raw) if datatype == BYTES else 0
         _check_size(contents_bytes, model)
         request.inputs.add(name=name, datatype=datatype or "", shape=array.shape)
-        request.raw_input_contents.append(raw)
+        contents.append(raw)
     for name in (outputs,) if isinstance(outputs, str) else outputs or ():
         request.outputs.add(name=name)
     for key, parameter in (parameters or {}).items():
         request.parameters[key].CopyFrom(_parameter(key, parameter, model))
     if signature:
         request.parameters["signature_name"].string_param = signature
-    return request
+    return InferRequest(request, contents)
 
 
 def read_answer(response: oip.ModelInferResponse | InferAnswer, *, single: bool, address: str) -> Any:

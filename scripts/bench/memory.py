@@ -21,7 +21,7 @@ from bench.results import Memory
 from bench.rivals import RIVALS
 from bench.workload import CALL_ROWS, MODELS, Model
 
-_RIVALS = ("hotgraph", "hotgraph-tfs", "hotgraph-no-lane")
+_RIVALS = ("hotgraph", "hotgraph-tfs", "hotgraph-no-lane", "hotgraph-http", "hotgraph-json")
 MEMORY_RIVALS = ("hotgraph", "hotgraph-tfs")
 MEMORY_CALLS = (2_000, 100_000, 200_000)
 MEMORY_IN_FLIGHT = 32

@@ -71,9 +71,10 @@ def main() -> int:
     add("--seconds", type=float, default=5.0, metavar="S", help="of each pass (default: 5)")
     add(
         "--rival",
-        choices=("hotgraph", "hotgraph-tfs", "hotgraph-no-lane"),
+        choices=("hotgraph", "hotgraph-tfs", "hotgraph-no-lane", "hotgraph-http", "hotgraph-json"),
         default="hotgraph",
-        help="Open Inference, TensorFlow Serving's Predict, or grpcio's public API (default: the first)",
+        help="Open Inference, TensorFlow Serving's Predict, grpcio's public API, or Open Inference over HTTP "
+        "with tensors as bytes or in JSON (default: the first)",
     )
     add("--native", action="store_true", help="see into compiled code as well; slower, and stacks are deeper")
     add(

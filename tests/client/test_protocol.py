@@ -11,9 +11,13 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_client import InvalidCall, ModelMetadata, NotFound, ServerFault, TensorMetadata
-from hotgraph_client.protocol import checked_headers, infer_request, probe_pauses_s, read_answer
+from hotgraph_client import InvalidCall, ModelMetadata, NotFound, ServerFault, TensorMetadata, protocol
+from hotgraph_client.protocol import checked_headers, probe_pauses_s, read_answer
 from hotgraph_protos import open_inference as oip
+
+
+def infer_request(*arguments: Any, **settings: Any) -> oip.ModelInferRequest:
+    return protocol.infer_request(*arguments, **settings).whole()
 
 
 def described(*inputs: TensorMetadata) -> ModelMetadata:

@@ -55,6 +55,8 @@ class AsyncHttpTransport:
         """
         deadline = time.monotonic() + timeout_s
         request = http_request(method, message)
+        # other tasks may change an array while this one waits; nothing is copied that is bytes already
+        request = request._replace(body=tuple(map(bytes, request.body)))
         attempts = Attempts(self._route.retries, deadline)
         while True:
             try:
@@ -166,12 +168,12 @@ class AsyncHttpTransport:
         )
 
 
-def _body(request: HttpRequest) -> bytes | AsyncIterator[bytes] | None:
+def _body(request: HttpRequest) -> bytes | AsyncIterator[bytes | memoryview] | None:
     if not request.body:
         return None
     return b"".join(request.body) if request.body_bytes <= _JOINED_BYTES else _pieces(request)
 
 
-async def _pieces(request: HttpRequest) -> AsyncIterator[bytes]:
+async def _pieces(request: HttpRequest) -> AsyncIterator[bytes | memoryview]:
     for piece in request.body:
         yield piece

@@ -13,15 +13,13 @@ from urllib.parse import quote
 
 from google.protobuf.message import Message
 
-from hotgraph_protos import open_inference as oip
-
-from ..protocol import Method
+from ..protocol import InferRequest, Method
 
 HEADER_LENGTH = "inference-header-content-length"
 
 
-# What may stand in a part of a path as it is (RFC 3986, section 3.3), besides letters, digits and -._~: Triton
-# does not decode names, and so finds these alone.
+# What may stand in a part of a path as it is (RFC 3986, section 3.3), besides letters, digits and -._~.
+# Triton does not decode names, and so finds these alone.
 _PLAIN = "!$&'()*+,;=:@"
 
 
@@ -32,13 +30,13 @@ class HttpRequest(NamedTuple):
         verb: in capitals.
         path: percent-encoded, from ``/v2`` on.
         headers: those that say what the body is, names in lower case.
-        body: in pieces.
+        body: in pieces; they may be views of the caller's arrays.
     """
 
     verb: str
     path: str
     headers: tuple[tuple[str, str], ...] = ()
-    body: tuple[bytes, ...] = ()
+    body: tuple[bytes | memoryview, ...] = ()
 
     @property
     def body_bytes(self) -> int:
@@ -47,7 +45,7 @@ class HttpRequest(NamedTuple):
 
 
 def http_request(method: Method[Any, Any], message: Any) -> HttpRequest:
-    """The request that asks over HTTP what `message` asks over gRPC."""
+    """The request that asks over HTTP what `message` asks over gRPC: the method's own, or an InferRequest."""
     match method.name:
         case "ServerLive":
             return HttpRequest("GET", "/v2/health/live")
@@ -76,8 +74,8 @@ def _metadata(name: str, version: str) -> str:
     return "/v2/models/%73tats" if name == "stats" and not version else _model(name, version)
 
 
-def _infer(message: oip.ModelInferRequest) -> HttpRequest:
-    contents = tuple(message.raw_input_contents)
+def _infer(request: InferRequest) -> HttpRequest:
+    message, contents = request
     body: dict[str, Any] = {"id": message.id} if message.id else {}
     parameters = {key: _value(parameter) for key, parameter in sorted(message.parameters.items())}
     if not message.outputs:
@@ -103,7 +101,7 @@ def _infer(message: oip.ModelInferRequest) -> HttpRequest:
     if not any(contents):
         return HttpRequest("POST", path, (("content-type", "application/json"),), (text,))
     headers = (("content-type", "application/octet-stream"), (HEADER_LENGTH, str(len(text))))
-    return HttpRequest("POST", path, headers, (text, *filter(None, contents)))
+    return HttpRequest("POST", path, headers, (text, *(raw for raw in contents if raw)))
 
 
 def _value(parameter: Message) -> bool | int | float | str:

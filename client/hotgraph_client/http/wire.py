@@ -29,17 +29,17 @@ class Wire:
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
-        self._unsent: list[bytes] = []
+        self._unsent: list[bytes | memoryview] = []
         self.deadline = deadline
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: bytes | memoryview) -> None:
         """Take note of `data`; `flush` sends it. (http.client's name.)"""
         self._unsent.append(data)
 
     def flush(self) -> None:
         """Send what was noted."""
         pieces, self._unsent = self._unsent, []
-        small: list[bytes] = []
+        small: list[bytes | memoryview] = []
         for piece in pieces:
             if len(piece) < _JOINED_BYTES:
                 small.append(piece)
@@ -78,7 +78,7 @@ class Wire:
         """Close the connection."""
         self._sock.close()
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             self._sock.settimeout(left_s(self.deadline))

@@ -271,7 +271,8 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
 
 def _has_locks_that_rest_lacks(listen: ListenSettings, access: AccessSettings) -> bool:
     """Who has locked gRPC's door by what HTTP's does not have shall not find that one open, unasked."""
-    return bool(listen.socket_only or access.grpc_restricted_protocol)
+    restricted = access.grpc_restricted_protocol and not access.http_restricted_api
+    return bool(listen.socket_only or restricted)
 
 
 def for_the_next_start(

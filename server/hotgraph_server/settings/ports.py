@@ -99,7 +99,7 @@ class RestSettings:
     rest_port: int = setting(
         8502,
         "HTTP port for TensorFlow Serving's REST API (/v1) and the Open Inference Protocol (/v2); 0: none, as"
-        " where it is not given and TLS, a Unix socket alone or restricted protocols guard calls over gRPC",
+        " where it is not given and a Unix socket alone or restricted protocols guard calls over gRPC",
     )
     rest_timeout_ms: int = setting(
         30_000,

@@ -464,3 +464,18 @@ def test_silent_server_does_not_hold_up_a_handshake(connect: Connect) -> None:
         with pytest.raises(TooLate):
             connect(url.replace("http", "https")).server_metadata(timeout_s=0.2)
         ends.set()
+
+
+def test_array_that_another_task_changes_is_sent_as_it_was(http_server: FakeHttpServer) -> None:
+    array = np.full((1, 2), 3, np.float32)
+
+    async def change_during_call() -> Any:
+        async with AsyncClient(http_server.address) as client:
+            http_server.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE)
+            call = asyncio.ensure_future(client.predict("double", {"x": array}))
+            while not http_server.requests:
+                await asyncio.sleep(0.001)
+            array[:] = 4
+            return await call
+
+    assert asyncio.run(change_during_call())["y"].tolist() == [[6, 6]]

@@ -228,7 +228,6 @@ class TestPrecedence:
     @pytest.mark.parametrize(
         "lock",
         [
-            'tls_cert = "c"\ntls_key = "k"',
             'socket_path = "s"\nsocket_only = true',
             'grpc_restricted_protocol = ["inference:key=secret"]',
         ],
@@ -239,8 +238,14 @@ class TestPrecedence:
         config = write(tmp_path, lock)
         assert settings(parser, "--config", config).rest.rest_port == 0
         assert settings(parser, "--config", config, "--rest-port", "8502").rest.rest_port == 8502
-        # Keys are asked for on every port.
+
+    def test_rest_port_with_restrictions_of_its_own_is_open(self, parser: argparse.ArgumentParser) -> None:
+        words = ["--grpc-restricted-protocol", "trace:key=a", "--http-restricted-api", "trace:key=b"]
+        assert settings(parser, *words).rest.rest_port == 8502
+
+    def test_rest_port_has_keys_and_tls_as_well(self, parser: argparse.ArgumentParser) -> None:
         assert settings(parser, "--auth", "rules.toml").rest.rest_port == 8502
+        assert settings(parser, "--tls-cert", "c", "--tls-key", "k").rest == RestSettings(rest_port=8502)
 
     def test_flag_wins_even_where_it_says_the_default(
         self, parser: argparse.ArgumentParser, tmp_path: Path

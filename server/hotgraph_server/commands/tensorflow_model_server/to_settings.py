@@ -305,6 +305,8 @@ def _rest(given: Given) -> RestSettings:
         rest_port=given.number("rest_api_port"),
         rest_timeout_ms=given.number("rest_api_timeout_in_ms"),
         rest_cors=given.is_on("rest_api_enable_cors_support"),
+        # The SSLConfig is about gRPC's port alone there, and clients of REST come as they did.
+        rest_clear_text=True,
     )
     if threads := given.number("rest_api_num_threads"):
         settings = dataclasses.replace(settings, rest_threads=threads)

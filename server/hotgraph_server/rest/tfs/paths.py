@@ -73,8 +73,8 @@ def read_path(method: str, path: str) -> Target:
     """
     if _API.fullmatch(path) is None:
         raise NotFound(
-            f"no such path: {path[:_MAX_SHOWN]}; models are under /v1/models/ and /v2/models/, and what can be"
-            " asked of them at /docs"
+            f"no such path: {path[:_MAX_SHOWN]}; models are under /v1/models/ and /v2/models/, and what can"
+            " be asked of them at /docs"
         )
     pattern = {"POST": _CALL, "GET": _ABOUT}.get(method)
     found = pattern.fullmatch(path) if pattern else None

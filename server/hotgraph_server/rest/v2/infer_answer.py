@@ -3,8 +3,9 @@
     {"id", "model_name", "model_version", "outputs": [{"name", "datatype", "shape", "data"}]}
 
 The outputs come in the order in which they were asked for. One that comes as bytes has the parameter
-``binary_data_size`` in place of data, and one that lies in shared memory says where. If any comes as bytes, a
-header says how long the JSON is, and what follows it are the arrays' own memory: nothing of them is copied.
+``binary_data_size`` in place of data, and one that lies in shared memory has neither: NVIDIA's C++ client
+wants that parameter of every output that has any. If any comes as bytes, a header says how long the JSON is,
+and what follows it are the arrays' own memory: nothing of them is copied.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def write_answer(
         parameters: dict[str, Any] = {}
         values: Array | None = None
         if elsewhere and spec.alias in elsewhere:
-            parameters = _place(elsewhere[spec.alias])
+            pass
         elif as_bytes:
             contents, length = wire.raw_contents(array)
             parameters = {BINARY_SIZE: length}
@@ -218,13 +219,3 @@ def sendable(array: Array) -> Array:
     """An array as it can be sent to another process."""
     # That dtype is none of numpy's own, and does not travel as memory.
     return array.astype(np.float32) if array.dtype == _BFLOAT16 else array
-
-
-def _place(place: SharedMemory) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        "shared_memory_region": place.region,
-        "shared_memory_byte_size": place.byte_size,
-    }
-    if place.offset:
-        parameters["shared_memory_offset"] = place.offset
-    return parameters

@@ -9,6 +9,7 @@ row that comes first wins, and so ``/v2/models/stats`` is about all models: a mo
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -101,6 +102,8 @@ _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SEVERAL_SLASHES = re.compile("/{2,}")
 # What errors show of a path.
 _MAX_SHOWN = 256
+# Longer ones are not worth keeping.
+_MAX_KEPT = 512
 
 
 class _Row(NamedTuple):
@@ -145,6 +148,10 @@ def read_path(method: str, path: str) -> Target:
         HttpError: 405, it is to be asked with another method.
         InvalidCall: a name in it is no percent-encoded UTF-8.
     """
+    return _read_kept(method, path) if len(path) <= _MAX_KEPT else _read(method, path)
+
+
+def _read(method: str, path: str) -> Target:
     wanted = "GET" if method == "HEAD" else method
     others = []
     for row in _ROWS:
@@ -156,6 +163,10 @@ def read_path(method: str, path: str) -> Target:
             return Target(row.what, **parts)
         others.append(row.method)
     raise _wrong_method(method, path, others) if others else _unknown(path)
+
+
+# Callers ask for the same again and again; what is refused is not kept.
+_read_kept = functools.lru_cache(maxsize=1024)(_read)
 
 
 def _decoded(name: str, text: str) -> str:

@@ -71,6 +71,8 @@ class HttpConnection(RequestReader):
         self._clock = clock
         self._waiting: deque[Exchange] = deque()  # for their answers; the first one's turn it is
         self._coming: Exchange | None = None  # the last of them, while its body comes
+        self._head_before: Head | None = None
+        self._request = Request("", "", "", {}, peer)  # of that
         self._going_on = False
         self._going_away = False
         self._deaf = False  # nothing more is read
@@ -105,7 +107,10 @@ class HttpConnection(RequestReader):
 
     def on_request(self, head: Head) -> None:
         """See RequestReader."""
-        request = Request(head.method, head.path, head.query, head.headers, self.peer)
+        if head is not self._head_before:
+            self._head_before = head
+            self._request = Request(head.method, head.path, head.query, head.headers, self.peer)
+        request = self._request
         exchange = self._coming = Exchange(self, request, self._host, self._http)
         exchange.closes = not head.keeps_alive
         self._waiting.append(exchange)
@@ -141,7 +146,8 @@ class HttpConnection(RequestReader):
             self._hear_no_more()
             return
         if exchange is None:
-            exchange = Exchange(self, Request("", "", "", {}, self.peer), self._host, self._http)
+            request = Request("", "", "", {}, self.peer)
+            exchange = Exchange(self, request, self._host, self._http)
             self._waiting.append(exchange)
             self._due_at = math.inf
         exchange.refuse(error or HttpError(400, "the request breaks off"))
@@ -185,9 +191,9 @@ class HttpConnection(RequestReader):
         waiting = self._waiting
         assert waiting[0] is exchange
         closes = exchange.closes or self._going_away
-        headers = [*content.headers, *exchange.extra_headers()]
+        headers = (*content.headers, *exchange.extra_headers())
         if coding:
-            headers += [("content-encoding", coding), ("vary", "Accept-Encoding")]
+            headers += (("content-encoding", coding), ("vary", "Accept-Encoding"))
         nbytes = sum(map(len, content))
         head = heads.head(content.status, content.kind, nbytes, headers, closes=closes)
         if exchange.request.method == "HEAD":

@@ -44,19 +44,10 @@ class Exchange(Incoming):
     """
 
     __slots__ = (
-        *(
-            "_awaited",
-            "_body",
-            "_coding",
-            "_connection",
-            "_content",
-            "_encode",
-            "_endpoint",
-            "_error",
-            "_gone",
-        ),
-        *("_host", "_http", "_leave", "_swallowed", "_take_back", "_taken", "begun", "closes", "complete"),
-        *("deadline", "held_bytes", "json_bytes_out", "open", "peer", "request"),
+        *("_announced", "_awaited", "_body", "_coding", "_connection", "_content", "_encode", "_endpoint"),
+        *("_error", "_gone", "_host", "_http", "_leave", "_swallowed", "_take_back", "_taken"),
+        *("begun", "closes", "complete", "deadline", "held_bytes", "json_bytes_out", "open", "peer"),
+        "request",
     )
 
     observer: CallObserver | None = None
@@ -74,6 +65,7 @@ class Exchange(Incoming):
         self._http = http
         self._endpoint: Endpoint | None = None
         self._error: CallError | None = None  # what it is refused with, known before its turn has come
+        self._announced = 0
         self._body: Message = b""
         self._coding = ""  # that it is compressed in
         self._swallowed = 0
@@ -124,7 +116,7 @@ class Exchange(Incoming):
                 return
         try:
             if content is not None:
-                self._connection.answer(self, *content)
+                self._answer(*content)
             elif encode is None:
                 return
             elif self.json_bytes_out > LARGE_JSON_BYTES:
@@ -150,11 +142,17 @@ class Exchange(Incoming):
     def _send(self, content: Content) -> None:
         coding = self._coding_of(content)
         if not coding:
-            self._connection.answer(self, content, "")
+            self._answer(content, "")
         elif sum(map(len, content)) <= LARGE_JSON_BYTES:
-            self._connection.answer(self, _packed(content, coding), coding)
+            self._answer(_packed(content, coding), coding)
         else:
             self._http.aside(functools.partial(self._encode_elsewhere, lambda: content))
+
+    def _answer(self, content: Content, coding: str) -> None:
+        """What the caller came for."""
+        endpoint = self._endpoint
+        self._host.admission.answered += bool(endpoint and endpoint.limited)
+        self._connection.answer(self, content, coding)
 
     def _coding_of(self, content: Content) -> str:
         accept = self.request.headers.get("accept-encoding")

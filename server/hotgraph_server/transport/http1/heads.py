@@ -33,7 +33,11 @@ def head(
         headers: further ones.
         closes: the connection is closed behind it.
     """
-    text = _beginning(status, kind) + b"%d\r\n" % nbytes
-    for name, value in headers:
-        text += f"{name}: {value.translate(_PLAIN)}\r\n".encode("latin-1", "replace")
-    return text + (b"connection: close\r\n\r\n" if closes else b"\r\n")
+    end = b"connection: close\r\n\r\n" if closes else b"\r\n"
+    return b"%b%d\r\n%b%b" % (_beginning(status, kind), nbytes, _lines(tuple(headers)), end)
+
+
+@functools.lru_cache(maxsize=256)
+def _lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    text = "".join(f"{name}: {value.translate(_PLAIN)}\r\n" for name, value in headers)
+    return text.encode("latin-1", "replace")

@@ -72,6 +72,8 @@ class Host(Protocol):
 
     def expire_later(self, call: Any | Alarm) -> None: ...
 
+    def expire_in_order(self, call: Any) -> None: ...
+
 
 class Connected(Protocol):
     """The connection, as its exchanges see it (connection.py).
@@ -110,6 +112,7 @@ class Incoming(Leaving):
     deadline: float
     held_bytes: int
     peer: str
+    _announced: int  # bytes that the body will have; 0: that is not known
     _body: Message
     _coding: str  # that it is compressed in
     _connection: Connected
@@ -158,7 +161,8 @@ class Incoming(Leaving):
             self._connection.give_up(self)
 
     def announce(self, nbytes: int) -> None:
-        """Its body will have so many bytes."""
+        """Its body will have so many bytes; 0: that is not known."""
+        self._announced = nbytes
         if self._endpoint is not None and nbytes > self._endpoint.most_bytes:
             self.refuse(_too_large(self._endpoint.most_bytes), at_once=True)
         elif self.refused and nbytes > SWALLOWED_BYTES:
@@ -179,11 +183,13 @@ class Incoming(Leaving):
         body = self._body
         if isinstance(body, bytearray):
             body += data
-        elif body or isinstance(data, memoryview):
+        elif isinstance(data, bytes) and not body:
+            self._body = data
+        elif len(data) == self._announced:
+            self._body = bytes(data)
+        else:
             self._body = bytearray(body)
             self._body += data
-        else:
-            self._body = data
         assert self._endpoint is not None
         if len(self._body) > self._endpoint.most_bytes:
             self.refuse(_too_large(self._endpoint.most_bytes), at_once=True)
@@ -198,7 +204,7 @@ class Incoming(Leaving):
             return
         if self._http.answer_s != math.inf:
             self.deadline = self._host.arrived_at + self._http.answer_s
-            self._host.expire_later(self)
+            self._host.expire_in_order(self)
         else:
             self.deadline = math.inf
         try:

@@ -8,6 +8,8 @@ httptools (llhttp, which node is built on) reads heads and chunks. What is decid
   two holds could be led to different sites. What else could be read in two ways (lengths, odd field names,
   lines that go on) the parser refuses.
 * A body whose length is known goes past the parser, from the memory that it was received in to its own.
+* Callers say the same head again and again. One that is byte by byte the last one of its connection means the
+  same, for a parser begins every head in the same state; it goes past the parser as well.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ MAX_HEAD_BYTES = 64 * 1024
 
 # The parser is given so much at a time, and limits and the clock are looked at in between.
 _PIECE_BYTES = 16 * 1024
+# A head of more bytes is not worth keeping, and comparing.
+_MAX_KEPT_BYTES = 2048
 
 
 class Head(NamedTuple):
@@ -66,6 +70,8 @@ class RequestReader:
         self._body_left = 0  # of a body that goes past the parser
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
+        self._head: Head | None = None  # the last one
+        self._text = b""  # of it, if it is kept
 
     @property
     def between_requests(self) -> bool:
@@ -82,6 +88,11 @@ class RequestReader:
         """Take in some bytes, one at least. Returns how many were used."""
         if self._stopped:
             return len(data)
+        if self._in_head and not self._bare_bytes:
+            kept = len(self._text)
+            if kept and data[:kept] == self._text:
+                self._say_again()
+                return kept
         if self._body_left:
             piece = data[: self._body_left]
             self._body_left -= len(piece)
@@ -91,10 +102,30 @@ class RequestReader:
                 self.on_whole()
             return len(piece)
         piece = data[: min(_PIECE_BYTES, MAX_HEAD_BYTES - self._bare_bytes)]
-        if self._in_head and len(data) > _PIECE_BYTES:
-            piece = _head_alone(piece)
+        begins = self._in_head and not self._bare_bytes
+        end = _end_of_head(piece) if begins else 0
+        if end and len(data) > _PIECE_BYTES:
+            # What is behind a head may be a large body.
+            piece = piece[:end]
+        if begins:
+            self._text, self._head = b"", None
         self._parse(piece)
+        head = self._head
+        if 0 < end <= _MAX_KEPT_BYTES and head is not None and head.keeps_alive and head.length is not None:
+            self._text = bytes(piece[:end])
         return len(piece)
+
+    def _say_again(self) -> None:
+        """The last head has come again."""
+        head = self._head
+        assert head is not None
+        self.on_begin()
+        self._in_head = False
+        self._body_left = head.length or 0
+        self.on_request(head)
+        if not head.length and not self._stopped:
+            self._in_head = True
+            self.on_whole()
 
     # For the subclass
 
@@ -159,6 +190,7 @@ class RequestReader:
         )
         # Unless the parser has been given some of it already, which `on_body` tells.
         self._body_left = -(length or 0)
+        self._head = head
         self.on_request(head)
 
     def on_body(self, body: bytes) -> None:
@@ -206,10 +238,10 @@ class RequestReader:
             self.on_broken(error)
 
 
-def _head_alone(piece: memoryview) -> memoryview:
-    """So much of a piece as belongs to a head: a large body behind it can go past the parser."""
-    end = bytes(piece).find(b"\r\n\r\n")
-    return piece if end < 0 else piece[: end + 4]
+def _end_of_head(piece: memoryview) -> int:
+    """Where a head ends; 0: not in this piece."""
+    at = bytes(piece).find(b"\r\n\r\n")
+    return at + 4 if at > 0 else 0
 
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:

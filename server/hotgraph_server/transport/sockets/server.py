@@ -228,6 +228,12 @@ class SocketServer:
         if not self._leadership.leads:
             self.wake()
 
+    def expire_in_order(self, call: Exchange) -> None:
+        """The same for one that has as long as all that are noted so."""
+        self._deadlines.add_in_order(call)
+        if not self._leadership.leads:
+            self.wake()
+
     def _http2(self, max_streams: int, max_header_bytes: int, on_output: Callable[[], None]) -> Connection:
         return Connection(self._open_stream, max_streams, on_output, time.monotonic, max_header_bytes)
 
@@ -336,7 +342,6 @@ class SocketServer:
         due = [self._deadlines.next, self.connections.next_look if self.connections.sockets else math.inf]
         due += [moment for moment in (self._acceptor.paused_until, self._ending_at) if moment is not None]
         earliest = min(due)
-        # A caller may have set a deadline of years, which is more than a selector can wait.
         return min(earliest, now + self.connections.times.looking_s) if earliest != math.inf else math.inf
 
     def _close_everything(self) -> None:

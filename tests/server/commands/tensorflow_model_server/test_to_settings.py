@@ -54,7 +54,7 @@ def test_without_flags_everything_is_as_in_tensorflow_serving() -> None:
     found = translated()
     assert found.listen == ListenSettings(host="0.0.0.0", port=8500, max_message_mb=2047)
     assert found.admin == AdminSettings(admin_port=0)
-    assert found.rest == RestSettings(rest_port=0)
+    assert found.rest == RestSettings(rest_port=0, rest_clear_text=True)
     assert found.repository == RepositorySettings(
         poll_s=1.0, max_load_retries=5, load_retry_s=60.0, wait_for_models=True
     )
