@@ -70,6 +70,8 @@ PURE = (
     *("rest.openapi.document", "rest.openapi.examples", "rest.openapi.generic", "rest.openapi.schemas"),
     *("rest.openapi.v1", "rest.openapi.v2"),
     *("rest.tfs.examples", "rest.tfs.paths", "rest.tfs.predict"),
+    *("rest.v2.generate_text", "rest.v2.infer_answer", "rest.v2.infer_request", "rest.v2.members"),
+    *("rest.v2.raw_request", "rest.v2.values"),
     *("rest.v2.about", "rest.v2.errors", "rest.v2.message_values", "rest.v2.paths"),
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
     *("sequences.layout", "sequences.table"),
@@ -101,7 +103,14 @@ WITHIN: dict[str, tuple[str, ...]] = {
     "rest.v2": ("protocols.tfs", "rest.tfs"),
     "rest.json": ("batching", "models", "protocols", "transport"),
     # It tells of calls, and makes none.
-    "rest.openapi": ("batching.request", "protocols.submission", "protocols.tfs", "repository", "rest.tfs"),
+    "rest.openapi": (
+        "batching.request",
+        "protocols.submission",
+        "protocols.tfs",
+        "repository",
+        "rest.tfs",
+        "rest.v2",
+    ),
     **{
         f"rest.openapi.{name}": ("access", "models", "protocols", "transport")
         for name in ("document", "examples", "schemas", "v1", "v2")
@@ -114,6 +123,10 @@ WITHIN: dict[str, tuple[str, ...]] = {
     **{
         f"rest.tfs.{name}": ("batching", "models", "protocols.tfs", "transport.service")
         for name in ("examples", "paths", "predict")
+    },
+    **{
+        f"rest.v2.{name}": ("batching", "models.registry", "models.version", "transport.service")
+        for name in ("generate_text", "infer_answer", "infer_request", "members", "raw_request", "values")
     },
     # What everybody may read of a configuration is plain values.
     **{name: ("errors", "settings") for name in ("models.contract", "models.reshaping", "sequences.rules")},

@@ -54,6 +54,18 @@ def test_forms_of_one_length_and_of_others_live_side_by_side() -> None:
     assert found(templates, "ddd") is None
 
 
+def test_equal_messages_about_something_else_are_other_forms() -> None:
+    templates = known("a")
+    message = form("a")
+    for about in ("m", ("m", 3)):
+        learned = learn(message, str(about), [np.zeros(1, np.uint8)], [Span(1, 1)], about=about)
+        templates.add(learned)
+    for about, meaning in ((None, "a"), ("m", "m"), (("m", 3), "('m', 3)"), ("n", None)):
+        hit = templates.find(message, about)
+        assert (None if hit is None else hit.meaning) == meaning
+    assert len(templates) == 3
+
+
 def test_what_a_form_means_now_replaces_what_it_meant() -> None:
     templates = known("a")
     templates.add(template(form("a"), "new"))

@@ -44,6 +44,7 @@ class Asked(NamedTuple):
         hints: for the queue; worked out for templates, which spare all later calls the same.
         binary: for each output, shall it come as bytes behind the answer's text? A door that writes all
             outputs alike leaves this empty.
+        request_id: of the first request of a form, and so of all those whose id belongs to the form.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     parameters: Parameters
     hints: QueueHints = NO_HINTS
     binary: tuple[bool, ...] = ()
+    request_id: str = ""
 
 
 class Door(FastPath[Asked]):

@@ -233,7 +233,7 @@ PATHS: tuple[Path, ...] = (
     ),
     *_of_memory(
         "cudasharedmemory",
-        "a GPU's memory",
+        "GPU memory",
         _ANYTHING,
         an_object(
             {

@@ -81,6 +81,7 @@ class _Protocol(NamedTuple):
     request: Callable[[VersionDescription, SignatureDescription], Schema]
     response: Callable[[VersionDescription, SignatureDescription], Schema]
     any_request: str
+    of_answers: str
     is_default: Callable[[SignatureDescription], bool]
 
 
@@ -105,6 +106,7 @@ _PROTOCOLS = (
         lambda version, one: v2.request(one, sequences=version.sequences and one.v2_default),
         lambda version, one: v2.response(version.name, version.number, one),
         "InferRequest",
+        "NaN and the infinities are strings.",
         lambda one: one.v2_default,
     ),
     _Protocol(
@@ -115,6 +117,7 @@ _PROTOCOLS = (
         lambda _, one: v1.request(one),
         lambda _, one: v1.response(one),
         "PredictRequest",
+        "NaN and the infinities stand there without quotes, as TensorFlow Serving writes them.",
         lambda one: one.v1_default,
     ),
 )
@@ -256,7 +259,8 @@ def _request(
 def _response(
     protocol: _Protocol, version: VersionDescription, signatures: Sequence[SignatureDescription]
 ) -> dict[str, Any]:
-    found = ok("The outputs.", any_of([protocol.response(version, one) for one in signatures]))
+    schema = any_of([protocol.response(version, one) for one in signatures])
+    found = ok(f"The outputs. {protocol.of_answers}", schema)
     if protocol.word == "infer":
         found["content"][_BEHIND_JSON] = {}
     return found

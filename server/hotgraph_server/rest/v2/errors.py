@@ -5,6 +5,8 @@ what it has no status for; a caller can do more with one that says whose fault i
 
     RESOURCE_EXHAUSTED 429 with Retry-After, DEADLINE_EXCEEDED 504, CANCELLED 499, UNAUTHENTICATED 401 with
     WWW-Authenticate, PERMISSION_DENIED 403 (Triton's of a restricted API), UNKNOWN and DATA_LOSS 500
+
+Long texts are cut as gRPC's are: one can name all that a request of megabytes asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import grpc
 from hotgraph_server.errors import CallError, Unauthenticated
 from hotgraph_server.rest.codes import HTTP, error_body
 from hotgraph_server.transport.http import Content, HttpError
+from hotgraph_server.transport.status import details_of
 
 _STATUS = {
     **HTTP,
@@ -27,11 +30,11 @@ _STATUS = {
 def error_content(error: CallError) -> Content:
     """The answer that an error is."""
     if isinstance(error, HttpError):
-        return Content([error_body(str(error))], status=error.http_status, headers=error.headers)
+        return Content([error_body(details_of(error))], status=error.http_status, headers=error.headers)
     headers = []
     if isinstance(error, Unauthenticated):
         headers.append(("www-authenticate", "Bearer"))
     if error.retry_after_ms is not None:
         # Whole seconds are all that the header has; 0 would be now.
         headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_ms / 1000)))))
-    return Content([error_body(str(error))], status=_STATUS[error.status], headers=headers)
+    return Content([error_body(details_of(error))], status=_STATUS[error.status], headers=headers)

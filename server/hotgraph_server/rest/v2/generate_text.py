@@ -15,7 +15,7 @@ import orjson
 
 from hotgraph_protos import tensors as wire
 from hotgraph_protos.open_inference import ModelInferRequest
-from hotgraph_server.rest.v2.infer_answer import Head, Output, named
+from hotgraph_server.rest.v2.infer_answer import Head, Output, head_members
 from hotgraph_server.rest.v2.infer_request import Contents, Described, check_count, read_parameters
 from hotgraph_server.rest.v2.members import optional, read_object
 from hotgraph_server.rest.v2.values import flat, flat_of, read_values, written
@@ -51,7 +51,10 @@ def read_generate(text: bytes, signatures: Mapping[str, Sequence[Field]]) -> Des
     request.id = optional(body, "id", "string", "")
     read_parameters(body, request)
     contents: list[Contents] = []
-    for name, datatype, shape in signatures.get(request.parameters["signature_name"].string_param, ()):
+    # Looked up without a look it would be one of the request's.
+    named = "signature_name" in request.parameters
+    signature = request.parameters["signature_name"].string_param if named else ""
+    for name, datatype, shape in signatures.get(signature, ()):
         if name not in body:
             continue
         given = flat(body[name], name) if isinstance(body[name], list) else flat_of([body[name]])
@@ -74,7 +77,7 @@ def write_generate(head: Head, outputs: Sequence[Output]) -> bytes:
     Raises:
         InvalidCall: strings that are no UTF-8.
     """
-    answer = named(head)
+    answer = head_members(head)
     for output in outputs:
         assert output.values is not None
         values: Any = written(output.name, output.values)
@@ -98,5 +101,5 @@ def shape_of(shape: Shape | None, count: int) -> tuple[int, ...]:
     sizes = [1 if size is None else size for size in shape]
     free = [index for index, size in enumerate(shape) if size is None]
     if free and fixed:
-        sizes[free[-1]] = count // fixed
+        sizes[free[-1]] = max(count // fixed, min(count, 1))
     return tuple(sizes)

@@ -29,15 +29,14 @@ from hotgraph_server.protocols.v2.door import (
     contract_of,
     holds_for_one_call,
     submit_call,
-    treated_outputs,
     with_id,
 )
+from hotgraph_server.protocols.v2.outputs import treated
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.v2 import infer_answer, infer_request
-from hotgraph_server.rest.v2.infer_answer import Head, Output
+from hotgraph_server.rest.v2.infer_answer import Head, Output, write_answer, write_text
 from hotgraph_server.rest.v2.raw_request import raw_request
-from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.http import Content, Endpoint, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message, Span
@@ -99,12 +98,9 @@ class HttpInfer(Door):
             if template is not None:
                 asked = template.meaning
                 version = self._still(asked)
-                request_id = template.text(body)
-                if (
-                    version is not None
-                    and request_id is not None
-                    and (not request_id or _PLAIN.fullmatch(request_id))
-                ):
+                sent_id = template.text(body)
+                if version is not None and sent_id is not None and _PLAIN.fullmatch(sent_id):
+                    request_id = sent_id or asked.request_id
                     self._submit(version, asked, template.inputs(body), request_id, reply)
                     return
         self._take_full_path(model, number, length, body, reply)
@@ -124,7 +120,7 @@ class HttpInfer(Door):
         except CallError as error:
             raise with_id(error, request.id) from None
         binary = tuple(read.binary) if request.outputs else (read.all_binary,) * len(asked.aliases)
-        asked = asked._replace(binary=binary)
+        asked = asked._replace(binary=binary, request_id=request.id)
         if length and read.places and not holds_for_one_call(request, asked, version):
             self._remember(
                 body,
@@ -195,14 +191,13 @@ class _Answer(Answer[tuple[Version, str, Asked, JsonProcessPool]]):
         wanted, binary = asked.wanted, asked.binary
 
         def write(head: Head, outputs: Sequence[Output]) -> bytes:
-            return pool.run(infer_answer.write_text, head, outputs)
+            return pool.run(write_text, head, outputs)
 
-        specs: Sequence[TensorSpec] = wanted.specs
-        elsewhere = None
-        if wanted.treatments is not None:
-            specs, arrays, elsewhere = treated_outputs(wanted, arrays, request_id)
         try:
-            return infer_answer.write_answer(head, specs, arrays, binary, elsewhere, write)
+            if wanted.treatments is None:
+                return write_answer(head, wanted.specs, arrays, binary, write=write)
+            specs, sent, elsewhere = treated(wanted, arrays)
+            return write_answer(head, specs, sent, binary, elsewhere, write)
         except CallError as error:
             raise with_id(error, request_id) from None
 

@@ -84,7 +84,7 @@ def write_text(head: Head, outputs: Sequence[Output]) -> bytes:
         if output.values is not None:
             one["data"] = written(output.name, output.values)
         described.append(one)
-    return orjson.dumps({**named(head), "outputs": described}, option=_NUMPY)
+    return orjson.dumps({**head_members(head), "outputs": described}, option=_NUMPY)
 
 
 def write_answer(
@@ -157,13 +157,14 @@ def datatype_of(alias: str, dtype: np.dtype[Any]) -> str:
     return datatype
 
 
-def named(head: Head) -> dict[str, Any]:
+def head_members(head: Head) -> dict[str, Any]:
     """What an answer's JSON begins with."""
     model = {"model_name": head.model, "model_version": str(head.version)}
     return {"id": head.request_id, **model} if head.request_id else model
 
 
 def _all_binary(head: Head, specs: Sequence[TensorSpec], arrays: Sequence[Array]) -> Content:
+    # As most calls are that come so often that it counts.
     tails: list[Any] = []
     described: list[tuple[str, np.dtype[Any], tuple[int, ...], int]] = []
     size = 0

@@ -31,6 +31,10 @@ from hotgraph_server.tensors import STRING, Array
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
+# numpy's finfo, which knows bfloat16 too; it has no types.
+_finfo: Any = ml_dtypes.finfo
+_LARGEST = {name: float(_finfo(wire.dtype_of(name)).max) for name in ("FP16", "BF16", "FP32")}
+
 _SPELLED = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -117,14 +121,16 @@ def _floats(values: list[Any], kinds: set[type], dtype: np.dtype[Any], datatype:
     doubles = np.array(values, np.float64)
     if dtype == np.float64:
         return doubles
+    if np.abs(doubles).max(initial=0) <= _LARGEST[datatype]:
+        return doubles.astype(dtype)
+    # A NaN, or an infinity, or float32's own largest: that is 3.4028235e+38 in JSON, which is a little more.
+    # So what is too large is seen when it has been rounded.
     with np.errstate(over="ignore"):
         rounded = doubles.astype(dtype)
-    if not np.isfinite(rounded).all():
-        # Only now: float32's own largest is 3.4028235e+38 in JSON, which is a little more than it is.
-        beyond = np.isinf(rounded) & ~np.isinf(doubles)
-        if beyond.any():
-            index = int(beyond.argmax())
-            raise _beyond(values[index], index, datatype, where)
+    beyond = np.isinf(rounded) & ~np.isinf(doubles)
+    if beyond.any():
+        index = int(beyond.argmax())
+        raise _beyond(values[index], index, datatype, where)
     return rounded
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.errors import InvalidCall
-from hotgraph_server.rest.json.text import kind_of, read, shown, write
+from hotgraph_server.rest.json.text import NotJson, kind_of, parse, read, shown, write
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
 VALUES = st.recursive(
@@ -174,6 +174,16 @@ def steps(body: bytes) -> int:
 def test_twice_the_text_takes_twice_the_steps_and_no_more(start: bytes, piece: bytes) -> None:
     once, twice = steps(start + piece * 2000), steps(start + piece * 4000)
     assert twice <= 2 * once
+
+
+def test_any_value_may_be_parsed_and_what_is_none_is_told_with_its_place() -> None:
+    assert parse(b"[1, NaN]")[0] == 1
+    assert parse(b'"a"') == "a"
+    for text in (b"", b"[1,]", b"[NaN,]"):
+        with pytest.raises(NotJson, match=r"at offset: \d+$") as refused:
+            parse(text)
+        assert refused.value.why
+        assert 0 <= refused.value.at <= len(text)
 
 
 def test_shown_values_are_cut() -> None:

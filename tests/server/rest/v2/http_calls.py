@@ -22,6 +22,7 @@ from hotgraph_server.rest.v2.infer_request import LENGTH_HEADER
 from hotgraph_server.settings import SharedMemorySettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.transport.http import JSON, Content, Endpoint, Request
+from hotgraph_server.transport.service import joined
 
 from ...protocols.fakes import PATIENCE_S, FakeReply, RecordingVersion
 from ...protocols.hot_methods import registry_of
@@ -47,7 +48,7 @@ class FakeHttpReply(FakeReply):
         self.cancel = None
         assert self._encode is not None
         answer = self._encode()
-        return answer if isinstance(answer, Content) else Content((bytes(answer),))
+        return answer if isinstance(answer, Content) else Content((joined(answer),))
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,26 @@ def infer_body(inputs: Sequence[Mapping[str, Any]], tails: bytes = b"", **more: 
     return text + tails, len(text)
 
 
+def endpoint_of(
+    method: Method,
+    length: int | str | None = None,
+    model: str = "m",
+    version: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Endpoint:
+    """Where a request leads.
+
+    Args:
+        length: what the header says of the JSON's; None: there is none.
+    """
+    return method.endpoint(_request(length, model, headers), model, version)
+
+
+def _request(length: int | str | None, model: str, headers: Mapping[str, str] | None) -> Request:
+    said = {} if length is None else {LENGTH_HEADER: str(length)}
+    return Request("POST", f"/v2/models/{model}/infer", "", {**said, **(headers or {})}, "127.0.0.1:1")
+
+
 def begin(
     method: Method,
     body: bytes | memoryview,
@@ -98,13 +119,8 @@ def begin(
     version: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> FakeHttpReply:
-    """Begin a call.
-
-    Args:
-        length: what the header says of the JSON's; None: there is none.
-    """
-    said = {} if length is None else {LENGTH_HEADER: str(length)}
-    request = Request("POST", f"/v2/models/{model}/infer", "", {**said, **(headers or {})}, "127.0.0.1:1")
+    """Begin a call."""
+    request = _request(length, model, headers)
     endpoint = method.endpoint(request, model, version)
     assert endpoint.most_bytes == MOST_BYTES
     assert endpoint.limited

@@ -24,6 +24,7 @@ from hotgraph_server.errors import (
 )
 from hotgraph_server.rest.v2.errors import error_content
 from hotgraph_server.transport.http import HttpError
+from hotgraph_server.transport.status import details_of
 
 Code = grpc.StatusCode
 
@@ -89,3 +90,11 @@ def test_error_has_its_status_its_headers_and_its_text(
 
 def test_text_that_no_utf8_has_is_sent_all_the_same() -> None:
     assert json.loads(b"".join(error_content(InvalidCall("half \ud800")))) == {"error": "half ?"}
+
+
+def test_long_text_is_cut_as_over_grpc() -> None:
+    error = InvalidCall("too long: " + "x" * 10_000)
+    (text,) = json.loads(b"".join(error_content(error))).values()
+    assert text == details_of(error)
+    assert len(text) < 2000
+    assert text.startswith("too long: x")

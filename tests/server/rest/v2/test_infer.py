@@ -372,8 +372,8 @@ class TestParameters:
 class TestOutputs:
     def test_without_a_choice_are_all_in_the_models_order(self) -> None:
         scene = Scene(float_signature())
-        for outputs in ({}, {"outputs": []}):
-            assert list(scene.ask(floats(**outputs), None, ONES, ONES).outputs) == ["sum", "difference"]
+        for body in (floats(), floats(outputs=[])):
+            assert list(scene.ask(body, None, ONES, ONES).outputs) == ["sum", "difference"]
 
     def test_come_in_the_order_in_which_they_are_asked_for(self) -> None:
         scene = Scene(float_signature())
@@ -384,7 +384,7 @@ class TestOutputs:
     def test_that_are_bytes_follow_in_their_order_whatever_is_between(self) -> None:
         scene = Scene(float_signature())
         as_bytes = {"parameters": {"binary_data": True}}
-        outputs = [{"name": "difference", **as_bytes}, {"name": "sum"}]
+        outputs: list[dict[str, Any]] = [{"name": "difference", **as_bytes}, {"name": "sum"}]
         answer = scene.ask(floats(outputs=outputs), None, ONES, 2 * ONES)
         assert answer.tails == ONES.tobytes()
         assert answer.outputs["sum"]["data"] == [2, 2]

@@ -40,7 +40,9 @@ def read(answer: Got) -> dict[str, Any]:
             values = output["data"]
             if output["datatype"] == "BYTES":
                 values = [value.encode() for value in values]
-            found[name] = np.array(values, dtype).reshape(output["shape"])
+            # Which knows no names of numbers.
+            own = np.float32 if output["datatype"] == "BF16" else dtype
+            found[name] = np.array(values, own).astype(dtype).reshape(output["shape"])
             continue
         size = output["parameters"]["binary_data_size"]
         found[name] = wire.decode_raw(output["datatype"], output["shape"], answer.tails[at : at + size])

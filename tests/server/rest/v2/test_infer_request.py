@@ -67,7 +67,7 @@ def test_array_sent_either_way_is_the_same_array(cases: list[tuple[str, Any]], d
     inputs: list[dict[str, Any]] = []
     behind = b""
     for index, (datatype, array) in enumerate(cases):
-        one = {"name": f"x{index}", "datatype": datatype, "shape": list(array.shape)}
+        one: dict[str, Any] = {"name": f"x{index}", "datatype": datatype, "shape": list(array.shape)}
         if data.draw(st.booleans()):
             contents = wire.encode_raw(array)
             one["parameters"] = {"binary_data_size": len(contents)}

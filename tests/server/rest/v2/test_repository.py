@@ -189,7 +189,9 @@ class TestBoth:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_no_bytes_are_more_than_a_wrong_request(self, v2: V2, what: str, body: bytes) -> None:
         answer = v2.post(f"/v2/repository/models/m/{what}", body)
-        assert answer.code in (200, 400)
+        # Bytes that Hypothesis finds are no object, but for a few; a byte order mark is passed over.
+        sent = body.removeprefix(b"\xef\xbb\xbf")
+        assert answer.code == 400 or sent.strip().startswith(b"{") or not sent
 
 
 def test_only_loading_takes_large_bodies(v2: V2) -> None:
