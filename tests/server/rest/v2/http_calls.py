@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from hotgraph_server.rest.v2.infer_request import LENGTH_HEADER
 from hotgraph_server.settings import SharedMemorySettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.transport.http import JSON, Content, Endpoint, Request
-from hotgraph_server.transport.service import joined
+from hotgraph_server.transport.service import failing, joined
 
 from ...protocols.fakes import PATIENCE_S, FakeReply, RecordingVersion
 from ...protocols.hot_methods import registry_of
@@ -41,6 +41,15 @@ class FakeHttpReply(FakeReply):
         super().__init__(deadline)
         self.request = request
         self.json_bytes_out = -1
+
+    def aside(self, make: Callable[[], Any]) -> None:
+        """See HttpReply; at once."""
+        try:
+            made = make()
+        except Exception as error:
+            self.finish(failing(error))
+        else:
+            self.finish(lambda: made)
 
     def content(self) -> Content:
         """What would have been sent; raises what would have been translated."""

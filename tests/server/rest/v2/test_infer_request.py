@@ -452,3 +452,20 @@ class TestOutputs:
 
 def test_syntax_is_told_with_its_place() -> None:
     assert re.fullmatch(r"failed to parse the request JSON buffer: .+ at 1", refusal(b"{1}"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"outputs": [{"name": "y"}] * 10_001},
+        {"parameters": {f"p{number}": 1 for number in range(10_001)}},
+        {"inputs": [{"name": "x"}] * 10_001},
+    ],
+    ids=["outputs", "parameters", "inputs"],
+)
+def test_request_of_more_members_than_any_model_has_is_refused_before_they_are_read(
+    more: dict[str, Any],
+) -> None:
+    (name,) = more
+    with pytest.raises(InvalidCall, match=f"'{name}' has 10001 members; a request may have 10000"):
+        read_json(json.dumps({"inputs": [], **more}).encode(), with_length=False)

@@ -28,6 +28,7 @@ class Listener(RequestReader):
         super().__init__()
         self.heard: list[Heard] = []
         self.broken: list[str | None] = []
+        self.statuses: list[int] = []
         self._coming = Head("", "", "", {}, True, 0)
         self._pieces: list[bytes] = []
 
@@ -49,6 +50,7 @@ class Listener(RequestReader):
     def on_broken(self, error: HttpError | None) -> None:
         """See RequestReader."""
         self.broken.append(None if error is None else str(error))
+        self.statuses += [] if error is None else [error.http_status]
 
 
 def read(*received: bytes) -> Listener:
@@ -189,3 +191,11 @@ def test_nothing_follows_chunks_of_http_1_0() -> None:
     old.read_some(memoryview(sent))
     new.read_some(memoryview(chunked("/", b"x")))
     assert (old.keeps_alive, new.keeps_alive) == (False, True)
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0", "3.0"])
+def test_other_versions_of_http_are_refused_by_their_number(version: str) -> None:
+    listener = read(f"GET / HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+    assert listener.heard == []
+    assert listener.statuses in ([505], [400]), "the parser itself refuses some"
+    assert version != "2.0" or listener.statuses == [505]
