@@ -201,7 +201,12 @@ class HttpConnection(RequestReader):
         if self._owes_continue and waiting and waiting[0] is self._coming:
             self._owes_continue = False
             self._send(heads.CONTINUE)
-        self.holds = len(waiting) > MAX_WAITING or (self._deaf and bool(waiting))
+        self.holds = len(waiting) > MAX_WAITING or (bool(waiting) and self._reads_no_more)
+
+    @property
+    def _reads_no_more(self) -> bool:
+        """Who was asked to go elsewhere is answered what was read by then, and nothing more is."""
+        return self._deaf or (self._going_away and self._coming is None)
 
     # Sending
 
@@ -209,7 +214,8 @@ class HttpConnection(RequestReader):
         """See Connected."""
         waiting = self._waiting
         assert waiting[0] is exchange
-        closes = exchange.closes or self._going_away
+        # What was read before the caller was asked to go is answered still.
+        closes = exchange.closes or (self._going_away and len(waiting) == 1)
         headers = (*content.headers, *exchange.extra_headers())
         if coding:
             headers += (("content-encoding", coding), ("vary", "Accept-Encoding"))
@@ -268,6 +274,9 @@ class HttpConnection(RequestReader):
         if self._going_away:
             return False
         self._going_away = True
+        if self._waiting and self._reads_no_more and not self.holds:
+            self.holds = True
+            self._on_output()
         if not self._waiting and self.between_requests:
             self.end()
         return True

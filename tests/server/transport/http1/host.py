@@ -250,12 +250,17 @@ class StillHost:
                 break
 
     def deliver_posted(self) -> None:
-        while self.posted:
-            self.posted.popleft().deliver()
-        out = self.connection.out
-        assert self.connection.out_bytes == sum(map(len, out))
-        self.connection.out, self.connection.out_bytes = [], 0
-        self.sent += b"".join(out)
+        connection = self.connection
+        while self.posted or connection.out:
+            while self.posted:
+                self.posted.popleft().deliver()
+            out = connection.out
+            assert connection.out_bytes == sum(map(len, out))
+            connection.out, connection.out_bytes = [], 0
+            self.sent += b"".join(out)
+            # All of it has gone at once.
+            if connection.crowded:
+                connection.on_sent()
 
     def deliver(self) -> None:
         """What was posted is sent, and what is held back is taken in then."""

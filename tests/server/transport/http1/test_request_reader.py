@@ -232,7 +232,6 @@ class TestHead:
             ("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close", False),
             ("GET / HTTP/1.0", False),
             ("GET / HTTP/1.0\r\nConnection: keep-alive", False),
-            ("GET / HTTP/2.0\r\nHost: h", False),
         ],
     )
     def test_which_connections_are_kept(self, first: str, keeps: bool) -> None:
