@@ -130,8 +130,10 @@ def judge_http2(said: Said) -> tuple[Outcome, str | None, list[str]]:
     how, text, wrong, statuses = "answered", "", None, []
     if _PONG not in said.data:
         how = "closed" if said.closed and said.waited_s < _HTTP2_PATIENCE_S else "unfinished"
+    # What does not begin as HTTP/2 does is answered in the other version.
+    is_other = said.data.startswith(b"HTTP/1.1 4") and b"\r\n\r\n{" in said.data
     try:
-        for kind, status, details in _answers(said.data):
+        for kind, status, details in () if is_other else _answers(said.data):
             if kind == frames.GOAWAY:
                 how, text = f"GOAWAY {status}", details
             else:
@@ -139,6 +141,8 @@ def judge_http2(said: Said) -> tuple[Outcome, str | None, list[str]]:
             wrong = wrong or _fault_of(status, details, said.waited_s)
     except (ValueError, IndexError, hpack.HPACKError) as error:
         wrong = f"what the server says is no HTTP/2: {type(error).__name__}: {error}"
+    if is_other:
+        how = "refused in HTTP/1.1"
     if not said.closed:
         wrong = wrong or f"the connection is still there {CLOSE_S:g} s after its caller has left"
     return Outcome(how, text, said.waited_s), wrong, statuses

@@ -6,6 +6,7 @@ one test file alone.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,18 @@ from .triton_tensors import strings
 
 # These load and then fail their first run, which a server refuses to start with.
 UNFIT = ("uninitialized", "uninitialized_table")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Callers may change what a server logs; the one of this process shares its log with all other tests."""
+    ours, root = logging.getLogger("hotgraph_server"), logging.getLogger()
+    level, handlers = ours.level, [(each, each.filters[:], each.formatter) for each in root.handlers]
+    yield
+    ours.setLevel(level)
+    for handler, filters, formatter in handlers:
+        handler.filters[:] = filters
+        handler.setFormatter(formatter)
 
 
 @pytest.fixture(scope="session")

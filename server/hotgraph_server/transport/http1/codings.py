@@ -7,7 +7,8 @@ equals; a caller that takes anything has not asked. Names and weights are read i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from hotgraph_server.errors import InvalidCall
 
@@ -95,8 +96,26 @@ def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[in
     """
     if not data:
         raise InvalidCall("nothing to be decompressed")
+    most = min(most, max(FREE_BYTES, len(data) * _MAX_RATIO))
+    # What is large is gone through once without keeping it: a process gives memory back only in part.
     parts: list[bytes] = []
-    left = min(most, max(FREE_BYTES, len(data) * _MAX_RATIO))
+    size = 0
+    for part in _parts(data, coding):
+        size += len(part)
+        if size > most:
+            return None
+        if size <= FREE_BYTES:
+            hold(len(part))
+            parts.append(part)
+    if size > FREE_BYTES:
+        for part in islice(_parts(data, coding), len(parts), None):
+            hold(len(part))
+            parts.append(part)
+    return b"".join(parts)
+
+
+def _parts(data: bytes | bytearray, coding: str) -> Iterator[bytes]:
+    """What was packed, in parts of PART_BYTES at most. Raises InvalidCall."""
     view, at = memoryview(data), 0
     while at < len(view):
         unpacker = zlib.decompressobj(_WINDOWS[coding])
@@ -106,24 +125,17 @@ def unpacked(data: bytes | bytearray, coding: str, most: int, hold: Callable[[in
             if not piece:
                 raise InvalidCall(f"the request is no {coding}: it is cut off")
             rest: bytes | memoryview = piece
-            # In parts, so that no more is made of it than is wanted. Where the last one is full there may be
-            # more to come of what zlib has taken in.
-            part, wanted_bytes = b"", 0
-            while rest or (len(part) == wanted_bytes and not unpacker.eof):
-                wanted_bytes = min(left + 1, PART_BYTES)
+            part = b""
+            # Where the last part is full there may be more to come of what zlib has taken in.
+            while rest or (len(part) == PART_BYTES and not unpacker.eof):
                 try:
-                    part = unpacker.decompress(rest, wanted_bytes)
+                    part = unpacker.decompress(rest, PART_BYTES)
                 except zlib.error as error:
                     raise InvalidCall(f"the request is no {coding}: {error}") from error
                 rest = unpacker.unconsumed_tail
-                left -= len(part)
-                if left < 0:
-                    return None
                 if part:
-                    hold(len(part))
-                    parts.append(part)
+                    yield part
             at += len(piece) - len(unpacker.unused_data)
             size = min(2 * size, _LARGEST_PIECE)
         if coding != "gzip" and at < len(view):
             raise InvalidCall(f"the request is no {coding}: something follows it")
-    return b"".join(parts)
