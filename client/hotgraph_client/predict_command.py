@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from . import protocol
-from .channel import Tls
 from .client import Client
 from .errors import (
     AccessDenied,
@@ -22,6 +21,7 @@ from .errors import (
     Unreachable,
 )
 from .predict_values import read_input, save, to_json
+from .tls import Tls
 
 DESCRIPTION = """\
 Run a model once and show the answer.
