@@ -89,7 +89,7 @@ def carried_out(assignment: Assignment, between: Callable[[], bool] = lambda: Fa
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers what it is sent, or an error where the message asks for one; grpcio's, which is gRPC's in C++."""
+    """Answers what it is sent, or an error where the message asks for one; gRPC's own, in C++."""
 
     def __init__(self) -> None:
         self.metadata: list[dict[str, str | bytes]] = []
@@ -110,7 +110,7 @@ class Echo(grpc.GenericRpcHandler):
 def echoing(echo: Echo, options: tuple[tuple[str, int], ...] = ()) -> Iterator[int]:
     server = grpc.server(
         ThreadPoolExecutor(4),
-        handlers=(echo,),
+        handlers=[echo],
         options=[("grpc.max_receive_message_length", -1), *options],
     )
     port = server.add_insecure_port("127.0.0.1:0")
