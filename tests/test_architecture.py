@@ -86,6 +86,9 @@ PURE = (
 CLIENT_PURE = (
     *("arrays", "descriptions", "errors", "prediction", "protocol"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
+    *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
+    *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),
+    *("loadtest.sending.schedule", "loadtest.sending.statuses", "loadtest.sending.tally", "tls"),
 )
 """The same of the client."""
 

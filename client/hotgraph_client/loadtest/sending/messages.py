@@ -24,9 +24,10 @@ class Begin:
 
 @dataclass(frozen=True)
 class Change:
-    """Go on at this rate, of this process."""
+    """Go on at this rate, of this process, and with these weights of the payloads; None: as before."""
 
-    rate: float
+    rate: float | None = None
+    weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
   more as calls wait, up to `MOST_HTTP`; they stay open.
 - A call that finds no connection free waits for one, in the order in which calls were due.
 - A connection that is lost ends its calls with `DISCONNECTED`, and is made anew: at once if it had answered
-  anything, else after 0.1 s, which doubles up to a second.
+  anything or lay idle, else after 0.1 s, which doubles up to a second.
 - While there is none and none on its way, calls end with `UNREACHABLE`.
 - A call with which the server says it has not begun is sent once more, as gRPC's own clients do.
 - Addresses behind one name are taken in turn, and the next is tried where one fails.
@@ -31,6 +31,7 @@ MOST_HTTP = 256
 _READ_BYTES = 1 << 17
 _CONNECT_S = 3.0
 _MOST_PAUSE_S = 1.0
+_YOUNG_S = 5.0
 
 OnEnd = Callable[[Call, Reply, float], None]
 
@@ -243,7 +244,8 @@ class Pool:
         self._leaving.discard(link)
         if link.has_answered:
             link.address.pause_s = LEAST_PAUSE_S
-        else:
+        elif now - link.since < _YOUNG_S:
+            # Of one that lay idle for longer, servers have the right to grow tired.
             self._fail(link.address, why, now)
         for call in link.conversation.calls:
             call.link = None

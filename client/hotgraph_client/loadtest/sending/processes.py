@@ -8,6 +8,7 @@ leaves, whatever they do. Ctrl-C reaches the parent alone, who then ends them at
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from ..load import Assignment, Ended, Interval
 from .merging import Merger, ended_of, interval_of
 from .messages import Asked, Begin, Change, Failed, Finished, Known, Prepare, Ready, Stop, Told
+from .schedule import PayloadChoice
 
 # Packages are found where the parent finds them, and not in the folder that is the current one by chance.
 _PROGRAM = (
@@ -95,6 +97,7 @@ class Senders:
         # Guards who is running, and what is said to them.
         self._running_lock = threading.Lock()
         self._running: list[_Child] = []
+        self._payloads = 0
         self._stopped = False
 
     def __enter__(self) -> Senders:
@@ -150,6 +153,7 @@ class Senders:
                 child.say(Prepare(assignment))
             with self._running_lock:
                 self._running, self._stopped = children, False
+                self._payloads = len(assignments[0].payloads)
             step.hear_ready()
             with self._running_lock:
                 began_s = max(assignments[0].begin_s, time.monotonic() + _HEAD_START_S)
@@ -166,17 +170,22 @@ class Senders:
                     child.kill()
         return step.ended(began_s)
 
-    def change(self, rate: float) -> None:
-        """Go on at another rate, of all processes together; where nothing runs, nothing happens.
+    def change(self, rate: float | None = None, weights: Sequence[float] | None = None) -> None:
+        """Go on at another rate, of all processes together, or with another mix of payloads.
+
+        Where nothing runs, nothing happens; nor does the rate of a trace or of a closed loop change.
 
         Raises:
-            ValueError: a rate below 0.
+            ValueError: a rate below 0, or weights of which none is above 0, or not one for each payload.
         """
-        if not 0 <= rate < float("inf"):
+        if rate is not None and not 0 <= rate < math.inf:
             raise ValueError(f"a rate of {rate}; 0 or more calls a second are possible")
         with self._running_lock:
+            if weights is not None and self._running:
+                PayloadChoice(self._payloads, tuple(weights), seed=0)
             for child in self._running:
-                child.say(Change(rate / len(self._running)))
+                share = None if rate is None else rate / len(self._running)
+                child.say(Change(share, None if weights is None else tuple(weights)))
 
     def stop_early(self) -> None:
         """Have no more calls due in this step; those under way are waited for, and `run` returns."""

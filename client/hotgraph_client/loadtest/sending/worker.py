@@ -27,8 +27,10 @@ class Parent:
         stop = False
         while self._connection.poll():
             asked = self._connection.recv()
-            if isinstance(asked, Change):
+            if isinstance(asked, Change) and asked.rate is not None:
                 schedule.change(asked.rate, now)
+            if isinstance(asked, Change) and asked.weights is not None:
+                schedule.weigh(asked.weights)
             stop |= isinstance(asked, Stop)
         return stop
 

@@ -227,6 +227,18 @@ def test_cancelled_call_is_told_to_the_server_and_its_answer_dropped() -> None:
     assert client.exchange(server) == [(1, GOOD)]
 
 
+def test_call_that_has_not_gone_yet_can_be_cancelled() -> None:
+    client, server = connected(MAX_CONCURRENT_STREAMS=1)
+    _, waiting, _ = client.start(), client.start(), client.start()
+    client.exchange(server)
+    client.conversation.cancel(waiting)
+    server.answer(1)
+    client.exchange(server)
+    assert server.whole == [1, 5]
+    server.answer(5)
+    assert client.exchange(server) == [(2, GOOD)]
+
+
 def test_error_before_the_request_was_read_gives_the_rest_up() -> None:
     client, server = connected()
     client.start(b"x" * 200_000)

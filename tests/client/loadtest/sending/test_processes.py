@@ -121,12 +121,18 @@ def test_rate_may_be_changed_and_a_step_stopped_early(counting: Counting, two: S
         before, due[0] = due[0], due[0] + interval.due
         if before == 0:
             two.change(2000.0)
+            two.change(weights=(0.0, 1.0))
         # Which took a minute at 20 a second.
         if due[0] > 1200:
             two.stop_early()
+            with pytest.raises(ValueError, match="1 weights for 2 payloads"):
+                two.change(weights=(1.0,))
 
     ended = two.run(assignments_for(2, assignment), hear)
     assert ended.fault == ""
+    # In turn there were as many of the first.
+    first, second = (answer.count for answer in ended.answers)
+    assert first < second / 10
     assert 1200 < totals(ended.intervals)["answered"] == totals(ended.intervals)["due"]
     assert ended.seconds < 60.0
 

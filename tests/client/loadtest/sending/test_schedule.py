@@ -128,7 +128,7 @@ def test_weighted_payloads_come_as_often_as_they_weigh() -> None:
     assert counts[2] / counts.total() == pytest.approx(0.75, abs=0.02)
 
 
-@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])
+@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0), (1.0, math.nan), (1.0, math.inf)])
 def test_weights_that_make_no_sense_are_refused(weights: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="weights"):
         scheduled(Arrivals("poisson", rate=1.0), payloads=2, weights=weights)
@@ -164,6 +164,27 @@ def test_rate_of_nothing_is_a_pause(kind: Any) -> None:
     assert schedule.next_due == math.inf
     schedule.change(100.0, BEGIN + 9.0)
     assert len(moments(schedule)) == pytest.approx(100, rel=0.5)
+
+
+def test_mix_can_be_changed_at_any_moment() -> None:
+    schedule = scheduled(Arrivals("uniform", rate=100.0), payloads=3)
+    before = [payload for _, payload in all_of(schedule, BEGIN + 2.005)]
+    schedule.weigh((0.0, 1.0, 0.0))
+    after = all_of(schedule)
+    assert set(before) == {0, 1, 2}
+    assert {payload for _, payload in after} == {1}
+    assert len(before) + len(after) == 1000
+    with pytest.raises(ValueError, match="weights"):
+        schedule.weigh((1.0,))
+
+
+def test_mix_of_callers_can_be_changed_and_the_order_of_a_trace_cannot() -> None:
+    callers = scheduled(Arrivals("closed", callers=3), payloads=2)
+    callers.weigh((0.0, 1.0))
+    assert [callers.take()[1] for _ in range(3)] == [1, 1, 1]
+    trace = scheduled(Arrivals("trace", moments=np.arange(4.0)), payloads=2, order=np.array([0, 0, 1, 0]))
+    trace.weigh((0.0, 1.0))
+    assert [payload for _, payload in all_of(trace)] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize(
