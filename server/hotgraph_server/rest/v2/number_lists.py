@@ -1,7 +1,7 @@
 """Lists of numbers, from JSON's text to an array without an object for each.
 
 simdjson reads a list into its own memory and gives it as a buffer of one kind of numbers: with 784 of them in
-a fifth to a quarter of the time that orjson, a list and an array of it take. What is no plain list of numbers
+a third to a half of the time that orjson, a list and an array of it take. What is no plain list of numbers
 of its datatype is left to those, which know all forms and say what is wrong.
 """
 
