@@ -256,8 +256,10 @@ class Pool:
 
     def _fail(self, address: Address, why: str, now: float) -> None:
         self._why = why
-        address.retry_at = now + address.pause_s
-        address.pause_s = min(2 * address.pause_s, _MOST_PAUSE_S)
+        # Of several that fail together, the first one counts.
+        if now >= address.retry_at:
+            address.retry_at = now + address.pause_s
+            address.pause_s = min(2 * address.pause_s, _MOST_PAUSE_S)
 
     def _strand(self, now: float) -> None:
         while self._waiting:

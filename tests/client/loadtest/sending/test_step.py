@@ -26,6 +26,7 @@ import trustme
 from hotgraph_client import Tls
 from hotgraph_client.loadtest.load import Answer, Arrivals, Assignment, Destination, Payload
 from hotgraph_client.loadtest.sending import pools
+from hotgraph_client.loadtest.sending.calls import Call
 from hotgraph_client.loadtest.sending.messages import Finished, Known
 from hotgraph_client.loadtest.sending.schedule import Schedule
 from hotgraph_client.loadtest.sending.step import Step
@@ -298,6 +299,57 @@ def test_server_of_another_protocol_is_asked_again_with_pauses() -> None:
     assert counts["UNREACHABLE"] == 200
     assert server.connections < 10
     assert finished.error_texts["UNREACHABLE"]
+
+
+@pytest.mark.parametrize(("payload", "connections"), [(GRPC, 10), (HTTP, 60)])
+def test_server_that_hangs_up_at_once_is_asked_again_with_pauses(payload: Payload, connections: int) -> None:
+    with serving(lambda sock: None) as server:
+        ends, _ = carried_out(assigned(server.port, spread(200, 0.2), (payload,), connections=1))
+    counts = ends.counts
+    assert counts["due"] == 200
+    assert counts.get("DISCONNECTED", 0) + counts["UNREACHABLE"] == 200
+    # Of HTTP/1.1, calls that are due together want one each.
+    assert server.connections < connections
+
+
+@pytest.mark.parametrize(("idle_s", "connections"), [(1.0, 1), (60.0, 2)])
+def test_end_of_a_connection_that_lay_idle_is_no_reason_to_pause(idle_s: float, connections: int) -> None:
+    end_of_first, now = threading.Event(), [1000.0]
+    talks: list[socket.socket] = []
+
+    def talk(sock: socket.socket) -> None:
+        talks.append(sock)
+        if len(talks) == 1:
+            end_of_first.wait(20)
+        else:
+            http_talk(http_answer)(sock)
+
+    with serving(talk) as server, contextlib.ExitStack() as stack:
+        assignment = assigned(server.port, at_once(0), (HTTP,), connections=1)
+        ended: list[str] = []
+        pool = pools.Pool(
+            assignment,
+            pools.requests_of(assignment),
+            lambda call, reply, when: ended.append(reply.status),
+            lambda: now[0],
+        )
+        stack.callback(pool.close)
+        pool.open(20.0)
+        now[0] += idle_s
+        end_of_first.set()
+        call = Call(0, now[0])
+        for _ in range(200):
+            pool.turn(0.01)
+            if server.open == 0 or len(talks) == 2:
+                break
+        pool.turn(0.05)
+        pool.send(call, now[0])
+        for _ in range(200):
+            pool.turn(0.01)
+            if ended:
+                break
+    assert ended == (["UNREACHABLE"] if connections == 1 else [""])
+    assert server.connections == connections
 
 
 def test_http_has_a_connection_for_each_call_under_way_up_to_a_bound(
