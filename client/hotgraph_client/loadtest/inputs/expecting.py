@@ -57,7 +57,7 @@ def _with(inputs: InputSet, answers: list[dict[str, Array]]) -> InputSet:
 def _split(
     arrays: Mapping[str, Array], inputs: InputSet, description: Description, check: str
 ) -> list[dict[str, Array]]:
-    """One set of outputs for each item: all of it where there is one, and its rows where there are several."""
+    """Outputs for each item: all of them where there is one item, and its rows where there are several."""
     rows = [item.rows for item in inputs.items]
     answers: list[dict[str, Array]] = [{} for _ in inputs.items]
     for name, array in arrays.items():

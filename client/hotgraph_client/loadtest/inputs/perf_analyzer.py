@@ -1,9 +1,10 @@
 """Inputs, and right outputs, from JSON as perf_analyzer takes it with --input-data. Pure but for the file.
 
-https://github.com/triton-inference-server/perf_analyzer (docs/input_data.md): `data` is a list of calls, each an
-object of inputs; or of lists of such objects, the steps of a sequence. A tensor is a flat list, {"b64": ...} with
-its raw contents (strings each with their length), or {"content": one of these, "shape": [...]}. The batch
-dimension is left away, and may be there. `validation_data` has the right outputs in the same form and order.
+https://github.com/triton-inference-server/perf_analyzer (docs/input_data.md): `data` is a list of calls, each
+an object of inputs; or of lists of such objects, the steps of a sequence. A tensor is a flat list,
+{"b64": ...} with its raw contents (strings each with their length), or {"content": one of these,
+"shape": [...]}. The batch dimension is left away, and may be there. `validation_data` has the right outputs in
+the same form and order.
 
 More is taken than perf_analyzer takes: nested lists have their own shape, a bare value is a list of one.
 """
@@ -81,6 +82,7 @@ def parse(text: bytes, where: str, description: Description, shapes: Mapping[str
     calls, in_sequences = _steps(body.get("data"), where, "data")
     if not calls:
         raise InputError(f"{where}: 'data' has no calls")
+    known = listed(description.inputs)
     inputs = [
         {
             name: _tensor(

@@ -59,7 +59,7 @@ def starts_as_records(path: Path) -> bool:
 
 
 def masked_crc(data: bytes) -> int:
-    """TensorFlow's checksum of a record: the CRC-32C, turned and moved, since a CRC of a CRC is a poor one."""
+    """TensorFlow's checksum of a record: the CRC-32C, turned and moved (a CRC of data and CRC is poor)."""
     try:
         import google_crc32c
     except ImportError:
