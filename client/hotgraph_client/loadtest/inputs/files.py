@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,14 +38,16 @@ def read_npz(path: Path) -> dict[str, Array]:
 
 def _load(path: Path) -> Array | Mapping[str, Array]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        # numpy leaves a file open that it has opened itself, if it is no archive
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                return {name: loaded[name] for name in loaded.files}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    # SyntaxError and TypeError are numpy's for a header that is no dictionary of its own
-    except (ValueError, EOFError, KeyError, SyntaxError, TypeError, zipfile.BadZipFile, MemoryError) as error:
+    except Exception as error:
+        # of any kind: a header is an expression of Python, and numpy passes on what its parser and zlib raise
         why = "strings can be saved as dtype U or S" if "pickle" in str(error) else error
         raise InputError(f"{path} is no plain numpy file: {why}") from None

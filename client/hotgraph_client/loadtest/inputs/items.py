@@ -44,12 +44,14 @@ class InputSet:
         source: for people: "random, seed 1", "images/ (120 images)".
         weights: how often each is sent relative to the others; None: alike.
         notes: what people should know of it, a line each: what was left out, and why.
+        round: any number of whole rounds of so many items would do as well; 0: all items are needed.
     """
 
     items: tuple[Item, ...]
     source: str
     weights: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
+    round: int = 0
 
     @property
     def has_times(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hotgraph_protos.tensors import Array
@@ -62,7 +63,7 @@ def _random(description: Description, read: Read) -> InputSet:
     for count in counts * each:
         inputs = {tensor.name: generator.array(tensor, count) for tensor in tensors}
         items.append(Item(inputs, description.rows_of(inputs)))
-    return InputSet(tuple(items), f"random, seed {read.seed}", weights)
+    return InputSet(tuple(items), f"random, seed {read.seed}", weights, round=len(counts))
 
 
 def _from_data(description: Description, read: Read) -> InputSet:
@@ -214,7 +215,7 @@ def _noted(found: InputSet, description: Description) -> InputSet:
     if most is None or rows <= most:
         return found
     note = f"calls of {rows} rows: the server says that it takes {most}; --rows makes smaller ones"
-    return InputSet(found.items, found.source, found.weights, (*found.notes, note))
+    return replace(found, notes=(*found.notes, note))
 
 
 def _generator(read: Read) -> Generator:

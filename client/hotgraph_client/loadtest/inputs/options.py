@@ -151,18 +151,17 @@ def read_rows(text: str) -> Rows:
         return Rows(counts)
     if not all(colon for _, colon, _ in pairs):
         raise InputError(f"--rows {text}: either all have a share (1:0.7,8:0.3), or none has (1,8)")
-    shares = [_number(text, share) for _, _, share in pairs]
+    shares = [_number(f"--rows {text}", share) for _, _, share in pairs]
     if not all(share > 0 for share in shares) or not math.isfinite(sum(shares)):
         raise InputError(f"--rows {text}: shares are above 0")
     return Rows(counts, tuple(share / sum(shares) for share in shares))
 
 
 def _data(text: str, inputs: Sequence[str]) -> tuple[str | None, str]:
-    name, equals, path = text.partition("=")
-    # a path may hold "="
-    if equals and name in inputs:
-        return name, path
-    return None, text
+    # a path may hold "=", and so may a name
+    named = [name for name in inputs if text.startswith(f"{name}=")]
+    name = max(named, key=len, default=None)
+    return name, text if name is None else text[len(name) + 1 :]
 
 
 def _named(flag: str, texts: Sequence[str], inputs: Sequence[str]) -> list[tuple[str, str, str]]:

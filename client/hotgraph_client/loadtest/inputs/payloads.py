@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,15 +52,17 @@ class Payloads:
 def payloads_of(dialect: Dialect, inputs: InputSet, max_bytes: int) -> Payloads:
     """The payloads of a set; calls that share their arrays share one.
 
+    Where they take more than `max_bytes`, and fewer would do as well, there are fewer.
+
     Raises:
-        InputError: they are more than `max_bytes` together.
+        InputError: they are more than `max_bytes` together, and all are needed.
         TargetError: an array that the protocol cannot carry.
     """
     payloads: list[Payload] = []
     items: list[Item] = []
     places: dict[int, int] = {}
     order: list[int] = []
-    weights: list[float] = []
+    shares: list[float] = []
     nbytes = 0
     for index, item in enumerate(inputs.items):
         place = places.get(id(item.inputs))
@@ -68,6 +70,11 @@ def payloads_of(dialect: Dialect, inputs: InputSet, max_bytes: int) -> Payloads:
             place = places[id(item.inputs)] = len(payloads)
             payload = dialect.payload(item.inputs)
             nbytes += len(payload.body)
+            if nbytes > max_bytes and inputs.round and index >= inputs.round:
+                whole = index - index % inputs.round
+                weights = None if inputs.weights is None else inputs.weights[:whole]
+                fewer = replace(inputs, items=inputs.items[:whole], weights=weights)
+                return payloads_of(dialect, fewer, max_bytes)
             if nbytes > max_bytes:
                 raise InputError(
                     f"{inputs.source}: the requests take more than {max_bytes >> 20} MiB: send fewer or"
@@ -75,15 +82,15 @@ def payloads_of(dialect: Dialect, inputs: InputSet, max_bytes: int) -> Payloads:
                 )
             payloads.append(payload)
             items.append(item)
-            weights.append(0.0)
-        weights[place] += 1.0 if inputs.weights is None else inputs.weights[index]
+            shares.append(0.0)
+        shares[place] += 1.0 if inputs.weights is None else inputs.weights[index]
         order.append(place)
     times = [item.at_s for item in inputs.items if item.at_s is not None]
     repeated = len(payloads) < len(order)
     return Payloads(
         tuple(payloads),
         tuple(items),
-        tuple(weights) if repeated or inputs.weights is not None else None,
+        tuple(shares) if repeated or inputs.weights is not None else None,
         np.array(order, np.int64),
         np.array(times, np.float64) if inputs.has_times else None,
         nbytes,

@@ -3,8 +3,8 @@
 https://github.com/triton-inference-server/perf_analyzer (docs/input_data.md): `data` is a list of calls, each
 an object of inputs; or of lists of such objects, the steps of a sequence. A tensor is a flat list,
 {"b64": ...} with its raw contents (strings each with their length), or {"content": one of these,
-"shape": [...]}. The batch dimension is left away, and may be there. `validation_data` has the right outputs in
-the same form and order.
+"shape": [...]}. The batch dimension is left away, and may be there. `validation_data` has the right outputs
+in the same form and order.
 
 More is taken than perf_analyzer takes: nested lists have their own shape, a bare value is a list of one.
 """

@@ -7,6 +7,7 @@ are sent before the first is sent again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def with_rows(inputs: InputSet, description: Description, rows: Rows, max_bytes:
     """The same data in calls of so many rows.
 
     Args:
-        max_bytes: of all calls together; fewer are made where they would be more.
+        max_bytes: of all calls together, about; fewer are made where they would be more.
 
     Raises:
         InputError: the model's inputs have no rows, the data's parts have different shapes, or a single round
@@ -46,10 +47,8 @@ def with_rows(inputs: InputSet, description: Description, rows: Rows, max_bytes:
         )
     rounds = min(-(-length // min(rows.counts)), _MOST_CALLS, max_bytes // round_bytes)
     items: list[Item] = []
-    starts = dict.fromkeys(rows.counts, 0)
-    for count in rows.counts * max(rounds, 1):
-        places = (starts[count] + np.arange(count)) % length
-        starts[count] = (starts[count] + count) % length
+    for number, count in product(range(max(rounds, 1)), rows.counts):
+        places = (number * count + np.arange(count)) % length
         items.append(
             Item(
                 _taken(circle, places, description),
@@ -58,7 +57,7 @@ def with_rows(inputs: InputSet, description: Description, rows: Rows, max_bytes:
             )
         )
     weights = None if rows.shares is None else rows.shares * max(rounds, 1)
-    return InputSet(tuple(items), inputs.source, weights, inputs.notes)
+    return InputSet(tuple(items), inputs.source, weights, inputs.notes, len(rows.counts))
 
 
 def _circle(inputs: InputSet, description: Description) -> tuple[Mapping[str, Array], int]:
