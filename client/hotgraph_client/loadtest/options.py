@@ -201,8 +201,8 @@ def _add_goals(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--slo",
         metavar="TEXT",
-        help="search the highest rate that keeps it: 'p99<20ms,errors<0.1%%'; of p50 to p99.999, mean and max in "
-        "us, ms or s, and of errors, wrong, achieved and goodput in %%. --rate says where to look",
+        help="search the highest rate that keeps it, as in 'p99<20ms,errors<0.1%%': p50 to p99.999, mean and "
+        "max in us, ms or s; errors, wrong, achieved and goodput in %%. --rate says where to look",
     )
     group.add_argument("--need", type=_positive, metavar="R", help="exit with 1 if that rate is not reached")
 
