@@ -9,3 +9,7 @@ What it promises:
 - Sections without data are left out.
 - Steps that are void are drawn apart and never decide what is said at the top.
 """
+
+from .assembling import page
+
+__all__ = ["page"]
