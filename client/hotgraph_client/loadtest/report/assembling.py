@@ -36,9 +36,9 @@ def page(document: Document, baseline: Document | None = None) -> str:
     found = [
         # What was asked of a document that has it; the load tests in it are there to confirm it.
         tuning(document.get("tune"), of_tuning),
-        sections.charts("curve", "Throughput and latency", curve, more=sections.search(document)),
-        sections.charts("distribution", "Distribution", lines),
-        sections.charts("errors", "Errors", errors),
+        sections.of_chart("Throughput", curve, sections.search(document)),
+        sections.of_chart("Distribution", lines),
+        sections.of_chart("Errors", errors),
         sections.over_time(seconds, best),
         sections.all_steps(document),
         sections.sender(document),
@@ -50,8 +50,8 @@ def page(document: Document, baseline: Document | None = None) -> str:
         "steps": [_plain(charts) for _, charts in seconds],
         "step": chosen([step for step, _ in seconds], best),
     }
-    title = f"Load test of {document.get('model', 'a model')}"
-    top = Section("summary", title, summary(document, baseline))
+    title = f"{'Tuning' if document.get('tune') else 'Load test'} of {document.get('model', 'a model')}"
+    top = summary(document, baseline)
     return _assemble(title, top, [section for section in found if section is not None], drawn)
 
 
@@ -70,16 +70,15 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _assemble(title: str, top: Section, found: Sequence[Section], drawn: Any) -> str:
+def _assemble(title: str, top: Markup, found: Sequence[Section], drawn: Any) -> str:
     style, script, library = assets.text("report.css"), assets.text("report.js"), assets.library()
-    links = (tag("a", one.title, href=f"#{one.id}") for one in found)
+    links = (tag("a", one.link, href=f"#{one.id}") for one in found)
     return Template(assets.text("report.html")).substitute(
         title=text(title),
         policy=_policy(style, library, script),
         style=style,
         links=join(links),
-        heading=text(top.title),
-        summary=top.body,
+        summary=top,
         sections=join(tag("section", tag("h2", one.title), one.body, id=one.id) for one in found),
         version=text(assets.ECHARTS),
         licences=_licences(),

@@ -98,7 +98,9 @@ def label(step: Step) -> str:
     """What a step is called."""
     if found := step.get("label"):
         return found
-    return f"{step.get('concurrency')} callers" if is_closed(step) else f"{step.get('offered_per_s', 0.0):g}/s"
+    return (
+        f"{step.get('concurrency')} callers" if is_closed(step) else f"{step.get('offered_per_s', 0.0):g}/s"
+    )
 
 
 def has_points(series: Series) -> bool:

@@ -35,7 +35,11 @@ def pairs(document: Document, baseline: Document) -> list[Pair]:
 
 def _like(step: Step, others: list[Step]) -> Step | None:
     if is_closed(step):
-        same = [other for other in others if is_closed(other) and other.get("concurrency") == step.get("concurrency")]
+        same = [
+            other
+            for other in others
+            if is_closed(other) and other.get("concurrency") == step.get("concurrency")
+        ]
         return same[-1] if same else None
     rate = step.get("offered_per_s", 0.0)
     near = [

@@ -32,6 +32,11 @@ def per_s(value: float | None) -> str:
     return NONE if value is None else f"{number(value)}/s"
 
 
+def calls_per_s(value: float | None) -> str:
+    """A rate of calls, where a sentence speaks of it first."""
+    return NONE if value is None else f"{number(value)} calls/s"
+
+
 def count(value: float | None) -> str:
     """A whole number."""
     return NONE if value is None else f"{value:,.0f}"
@@ -50,7 +55,11 @@ def percent(share: float | None) -> str:
 
 def times(ratio: float | None) -> str:
     """A ratio: x 0.83."""
-    return NONE if ratio is None or not math.isfinite(ratio) else f"\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}{ratio:.2f}"
+    return (
+        NONE
+        if ratio is None or not math.isfinite(ratio)
+        else f"\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}{ratio:.2f}"
+    )
 
 
 def counts(errors: Mapping[str, int]) -> str:

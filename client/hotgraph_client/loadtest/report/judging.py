@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..document import Document, Slo, Step
-from .figures import by_count, count, ms, per_s, percent, plural
+from .figures import by_count, calls_per_s, ms, per_s, percent, plural
 
 TOLERATED_ERRORS = 0.01
 KEEPS_UP = 0.97
@@ -21,8 +21,8 @@ KEEPS_UP = 0.97
 _SAME_RATE = 0.005
 
 CLOSED = (
-    "A closed loop sends when it has been answered: its latencies leave out what callers with a rate of their own "
-    "would have waited (coordinated omission)."
+    "A closed loop sends when it has been answered: its latencies leave out what callers with a rate of "
+    "their own would have waited (coordinated omission)."
 )
 
 Tone = Literal["good", "mixed", "bad"]
@@ -95,7 +95,8 @@ def void_sentence(steps: list[Step]) -> str:
         return ""
     if void == len(steps):
         return "No step says anything: all of them are void."
-    return f"{void} of {plural(len(steps), 'step')} {'is' if void == 1 else 'are'} void, and left out of the charts' lines."
+    of_all = f"{void} of {plural(len(steps), 'step')} {'is' if void == 1 else 'are'}"
+    return f"{of_all} void, and left out of the charts' lines."
 
 
 def judge(document: Document) -> Judgement:
@@ -112,7 +113,9 @@ def judge(document: Document) -> Judgement:
         return _of_nothing(usable)
     if wrong := sum(step.get("wrong", 0) for step in usable):
         best = _best(usable)
-        return Judgement(f"{plural(wrong, 'answer')} {'was' if wrong == 1 else 'were'} wrong.", "bad", best or usable[0])
+        return Judgement(
+            f"{plural(wrong, 'answer')} {'was' if wrong == 1 else 'were'} wrong.", "bad", best or usable[0]
+        )
     return _of_closed(usable) if all(map(is_closed, usable)) else _of_rates(usable)
 
 
@@ -125,11 +128,13 @@ def _of_slo(slo: Slo, usable: list[Step]) -> Judgement:
     at = [step for step in usable if abs(step.get("offered_per_s", 0.0) - rate) <= _SAME_RATE * rate]
     step = at[-1] if at else None
     doubt = "" if slo.get("confirmed") else ", which a run of its own did not confirm"
-    sentence = f"{text} held up to {per_s(rate)}{doubt}"
+    sentence = f"{text} held up to {calls_per_s(rate)}{doubt}"
     if need is None:
         return Judgement(f"{sentence}.", "good" if slo.get("confirmed") else "mixed", step, rate)
     reached = rate >= need
-    sentence += f"; {per_s(need)} {'were' if reached else 'are'} needed{'' if reached else ', and not reached'}."
+    sentence += (
+        f"; {per_s(need)} {'were' if reached else 'are'} needed{'' if reached else ', and not reached'}."
+    )
     return Judgement(sentence, "good" if reached else "bad", step, rate)
 
 
@@ -143,10 +148,13 @@ def _of_nothing(usable: list[Step]) -> Judgement:
 def _of_closed(usable: list[Step]) -> Judgement:
     best = max((step for step in usable if held(step)), key=lambda step: step["achieved_per_s"], default=None)
     if best is None:
-        return Judgement(f"Errors at every step: {percent(errors_share(usable[0]))} at the first.", "bad", usable[0])
+        return Judgement(
+            f"Errors at every step: {percent(errors_share(usable[0]))} at the first.", "bad", usable[0]
+        )
     callers = plural(best.get("concurrency") or 0, "caller")
     rate = best["achieved_per_s"]
-    return Judgement(f"At most {per_s(rate)} were answered, with {callers}; {_latencies(best)}.", "mixed", best, rate)
+    said = f"At most {calls_per_s(rate)} were answered, with {callers}; {_latencies(best)}."
+    return Judgement(said, "mixed", best, rate)
 
 
 def _of_rates(usable: list[Step]) -> Judgement:
@@ -158,9 +166,9 @@ def _of_rates(usable: list[Step]) -> Judgement:
     beyond = [step for step in fell if step["offered_per_s"] > rate]
     if beyond:
         first = min(beyond, key=lambda step: step["offered_per_s"])
-        return Judgement(f"Kept up to {per_s(rate)}; {_what_went_wrong(first)}.", "mixed", best, rate)
-    every = "it was offered" if len(usable) == 1 else "every rate that it was offered, the highest"
-    return Judgement(f"Kept up with {every}: {per_s(rate)}; {_latencies(best)}.", "good", best, rate)
+        return Judgement(f"Kept up to {calls_per_s(rate)}; {_what_went_wrong(first)}.", "mixed", best, rate)
+    every = "" if len(usable) == 1 else "every rate, the highest of them "
+    return Judgement(f"Kept up with {every}{calls_per_s(rate)}; {_latencies(best)}.", "good", best, rate)
 
 
 def _best(usable: list[Step]) -> Step | None:
@@ -178,4 +186,6 @@ def _what_went_wrong(step: Step) -> str:
     if errors_share(step) >= TOLERATED_ERRORS:
         status = by_count(step["errors"])[0]
         return f"at {rate} {percent(errors_share(step))} of the calls ended in errors, most with {status}"
-    return f"at {rate} {per_s(step.get('achieved_per_s'))} were answered of {count(step.get('calls'))} calls that were due"
+    if wrong := step.get("wrong"):
+        return f"at {rate} {plural(wrong, 'answer')} {'was' if wrong == 1 else 'were'} wrong"
+    return f"at {rate} only {per_s(step.get('achieved_per_s'))} were answered"

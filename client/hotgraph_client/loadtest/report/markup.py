@@ -1,4 +1,4 @@
-"""Pieces of HTML. All that comes in as `str` is text, and is escaped here; `Markup` is what has been. Pure."""
+"""Pieces of HTML: all that comes in as `str` is text, and is escaped here; `Markup` has been. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def text(value: object) -> Markup:
 
 def tag(name: str, *inside: object, **attributes: object) -> Markup:
     """An element; `class_` is its class, `data_x` its data-x, True an attribute without a value."""
-    said = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False, ""))
+    said = "".join(
+        _attribute(key, value) for key, value in attributes.items() if value not in (None, False, "")
+    )
     return Markup(f"<{name}{said}>{''.join(map(text, inside))}</{name}>")
 
 
@@ -65,7 +67,9 @@ class Row:
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Row], texts: Sequence[int] = ()) -> Markup:
     """A table that scrolls within itself, with figures to the right but in the columns `texts`."""
-    head = tag("tr", *(tag("th", one, scope="col", class_=_side(place, texts)) for place, one in enumerate(columns)))
+    head = tag(
+        "tr", *(tag("th", one, scope="col", class_=_side(place, texts)) for place, one in enumerate(columns))
+    )
     body = (tag("tr", *_cells(row.cells, texts), class_=row.look) for row in rows)
     inner = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)

@@ -12,7 +12,7 @@ from typing import Any
 from ..document import Document, Step
 from . import comparing, judging
 from .charts import Chart, label
-from .figures import NONE, count, counts, ms, number, per_s, percent, plural, times
+from .figures import NONE, count, counts, number, per_s, percent, plural, times
 from .judging import percentile, steps_of
 from .markup import Markup, Row, join, table, tag
 from .time_charts import chosen
@@ -20,25 +20,27 @@ from .time_charts import chosen
 _PERCENTILES = ("mean", "p50", "p90", "p99", "p99.9", "max")
 
 LAG = (
-    "How much later than they were due calls were sent. A step is void where this could have changed its latencies: "
-    "then the sender was what was measured. Another process (--processes), or another machine, helps."
+    "How much later than they were due calls were sent. A step is void where this could have changed its "
+    "latencies: then the sender was what was measured. More processes (--processes), or another machine, help."
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page."""
+    """One part of the page; `link` is what leads to it from the top."""
 
     id: str
     title: str
     body: Markup
+    link: str
 
 
-def figure(chart: Chart) -> Markup:
+def figure(chart: Chart, *, titled: bool = True) -> Markup:
     """Where a chart goes: its title, what it shows in a sentence, and its figures."""
+    title = [tag("h3", chart.title)] if titled else []
     return tag(
         "figure",
-        tag("figcaption", tag("h3", chart.title), tag("p", chart.summary, class_="said")),
+        tag("figcaption", *title, tag("p", chart.summary, class_="said")),
         tag("p", chart.y.name, class_="axis", aria_hidden="true"),
         tag("div", class_="plot", role="img", aria_label=f"{chart.title}. {chart.summary}"),
         tag("div", class_="legend", role="group", aria_label=f"Lines of: {chart.title}"),
@@ -47,12 +49,12 @@ def figure(chart: Chart) -> Markup:
     )
 
 
-def charts(id: str, title: str, *found: Chart | None, more: Markup | None = None) -> Section | None:
-    """A part that is charts; None: there is none."""
-    figures = [figure(chart) for chart in found if chart is not None]
-    if not figures:
+def of_chart(link: str, chart: Chart | None, more: Markup | None = None) -> Section | None:
+    """A part that is one chart, and what belongs to it."""
+    if chart is None:
         return None
-    return Section(id, title, join([*figures, *([more] if more else [])]))
+    body = join([figure(chart, titled=False), *([more] if more else [])])
+    return Section(chart.id, chart.title, body, link)
 
 
 def over_time(found: list[tuple[Step, tuple[Chart, ...]]], best: Step | None) -> Section | None:
@@ -62,7 +64,12 @@ def over_time(found: list[tuple[Step, tuple[Chart, ...]]], best: Step | None) ->
     steps = [step for step, _ in found]
     first = chosen(steps, best)
     options = (
-        tag("option", label(step) + (" (void)" if step.get("void") else ""), value=str(place), selected=place == first)
+        tag(
+            "option",
+            label(step) + (" (void)" if step.get("void") else ""),
+            value=str(place),
+            selected=place == first,
+        )
         for place, step in enumerate(steps)
     )
     choice = tag("label", "Step ", tag("select", *options, id="step"), class_="choice")
@@ -70,7 +77,8 @@ def over_time(found: list[tuple[Step, tuple[Chart, ...]]], best: Step | None) ->
     places: dict[str, Chart] = {chart.id: chart for _, made in found for chart in made}
     places |= {chart.id: chart for chart in found[first][1]}
     order = ("time-latency", "time-calls", "time-rows", "time-waits")
-    return Section("time", "Over time", join([choice, *(figure(places[one]) for one in order if one in places)]))
+    body = join([choice, *(figure(places[one]) for one in order if one in places)])
+    return Section("time", "Over time", body, "Over time")
 
 
 def all_steps(document: Document) -> Section | None:
@@ -79,13 +87,22 @@ def all_steps(document: Document) -> Section | None:
     if not steps:
         return None
     server = any(step.get("server") for step in steps)
-    columns = ["Step", "Offered/s", "Answered/s", "Rows/s", "Calls", *(f"{name}, ms" for name in _PERCENTILES)]
+    columns = [
+        "Step",
+        "Offered/s",
+        "Answered/s",
+        "Rows/s",
+        "Calls",
+        *(f"{name}, ms" for name in _PERCENTILES),
+    ]
     columns += ["Errors", "Wrong", "Unchecked"]
     if server:
         columns += ["Rows/run", "Queue wait, ms", "Run, ms", "Runs/s", "Duty"]
-    best = judging.judge(document).step
+    judgement = judging.judge(document)
+    best = judgement.step if judgement.rate_per_s else None
     rows = [Row(_step_cells(step, server), _look(step, best)) for step in steps]
-    return Section("steps", "Steps", join([table("All steps", columns, rows), *_repeats(steps), *_texts(steps)]))
+    body = join([table("All steps", columns, rows), *_repeats(steps), *_texts(steps)])
+    return Section("steps", "Steps", body, "Steps")
 
 
 def _look(step: Step, best: Step | None) -> str:
@@ -108,7 +125,11 @@ def _step_cells(step: Step, server: bool) -> list[object]:
     ]
     if server:
         told = step.get("server") or {}
-        cells += [number(told.get("rows_per_run")), number(told.get("queue_wait_ms")), number(told.get("run_ms"))]
+        cells += [
+            number(told.get("rows_per_run")),
+            number(told.get("queue_wait_ms")),
+            number(told.get("run_ms")),
+        ]
         cells += [number(told.get("runs_per_s")), percent(told.get("duty"))]
     return cells
 
@@ -151,10 +172,14 @@ def _texts(steps: Iterable[Step]) -> list[Markup]:
 
 def sender(document: Document) -> Section | None:
     """What the sending itself took, and how late it was."""
-    steps = [step for step in steps_of(document) if step.get("lag_ms") or step.get("generator_cores") is not None]
+    steps = [
+        step for step in steps_of(document) if step.get("lag_ms") or step.get("generator_cores") is not None
+    ]
     if not steps:
         return None
-    lags = [name for name in ("p50", "p99", "max") if any(name in (step.get("lag_ms") or {}) for step in steps)]
+    lags = [
+        name for name in ("p50", "p99", "max") if any(name in (step.get("lag_ms") or {}) for step in steps)
+    ]
     rows = (
         Row(
             [
@@ -169,7 +194,7 @@ def sender(document: Document) -> Section | None:
     )
     columns = ["Step", "Cores", *(f"Lag {name}, ms" for name in lags), "Doubt"]
     made = table("The sender's lag and cores", columns, rows, texts=(len(columns) - 1,))
-    return Section("sender", "The sender itself", join([tag("p", LAG, class_="said"), made]))
+    return Section("sender", "The sender itself", join([tag("p", LAG, class_="said"), made]), "Sender")
 
 
 def machine(document: Document) -> Section | None:
@@ -187,11 +212,13 @@ def machine(document: Document) -> Section | None:
     if command:
         again = tag("pre", tag("code", command), tabindex="0", aria_label="The command")
         body += [tag("h3", "To run it again"), again]
-    return Section("machine", "Machine, versions and command", join(body))
+    return Section("machine", "Machine, versions and command", join(body), "Machine")
 
 
 def _definitions(values: Mapping[str, Any]) -> Markup:
-    pairs = (join([tag("dt", name.replace("_", " ")), tag("dd", _value(value))]) for name, value in values.items())
+    pairs = (
+        join([tag("dt", name.replace("_", " ")), tag("dd", _value(value))]) for name, value in values.items()
+    )
     return tag("dl", *pairs)
 
 
@@ -214,26 +241,32 @@ def comparison(document: Document, baseline: Document | None) -> Section | None:
     cautions = comparing.cautions(document, baseline)
     found = comparing.pairs(document, baseline)
     named = " ".join(str(one) for one in (baseline.get("model"), "at", baseline.get("target")) if one)
-    body = [tag("p", f"The baseline: {named}, begun {baseline.get('started', 'at a time that it does not tell')}.")]
+    body = [
+        tag(
+            "p", f"The baseline: {named}, begun {baseline.get('started', 'at a time that it does not tell')}."
+        )
+    ]
     if cautions:
         items = (tag("li", one) for one in cautions)
         body.append(tag("div", tag("strong", "With caution:"), tag("ul", *items), class_="note mixed"))
     if found:
-        rows = (Row([label(pair.now), *_ratios(pair), *_absolute(pair)]) for pair in found)
-        columns = ["Step", "p50", "p99", "Answered/s", "p99 beyond the spread", "p99 now, ms", "p99 then, ms"]
-        columns += ["Answered/s now", "Answered/s then"]
+        repeats = any(comparing.within_spread(pair, "p99_ms") is not None for pair in found)
+        rows = (Row([label(pair.now), *_ratios(pair, repeats=repeats), *_absolute(pair)]) for pair in found)
+        columns = ["Step", "p50", "p99", "Answered/s", *(["p99 beyond the spread"] if repeats else [])]
+        columns += ["p99 now, ms", "p99 then, ms", "Answered/s now", "Answered/s then"]
         body.append(table("Now by then, step by step", columns, rows))
     else:
         body.append(tag("p", "No step of it has the load of one of these."))
-    return Section("comparison", "Against the baseline", join(body))
+    return Section("comparison", "Against the baseline", join(body), "Baseline")
 
 
-def _ratios(pair: comparing.Pair) -> Iterable[str]:
+def _ratios(pair: comparing.Pair, *, repeats: bool) -> Iterable[str]:
     for name in ("p50", "p99"):
         yield times(comparing.ratio(percentile(pair.now, name), percentile(pair.before, name)))
     yield times(comparing.ratio(pair.now.get("achieved_per_s"), pair.before.get("achieved_per_s")))
-    within = comparing.within_spread(pair, "p99_ms")
-    yield NONE if within is None else "no" if within else "yes"
+    if repeats:
+        within = comparing.within_spread(pair, "p99_ms")
+        yield NONE if within is None else "no" if within else "yes"
 
 
 def _absolute(pair: comparing.Pair) -> Iterable[str]:
@@ -248,8 +281,8 @@ def search(document: Document) -> Markup | None:
     tried = (document.get("slo") or {}).get("tried") or []
     if not tried:
         return None
-    rows = (Row([per_s(one["rate_per_s"]), "yes" if one["held"] else "no", one.get("why", "")]) for one in tried)
+    rows = (
+        Row([per_s(one["rate_per_s"]), "yes" if one["held"] else "no", one.get("why", "")]) for one in tried
+    )
     inner = table("Rates that were tried, in their order", ["Rate", "Held", "Why not"], rows, texts=(1, 2))
     return tag("details", tag("summary", f"The search: {plural(len(tried), 'rate')} tried"), inner)
-
-

@@ -67,7 +67,7 @@ def _percentiles(steps: Sequence[Step], suffix: str, *, dashed: bool) -> list[Se
 def _void(document: Document) -> list[Series]:
     void = [step for step in steps_of(document) if step.get("void")]
     points = [(_rate(step), percentile(step, "p99")) for step in void]
-    return [Series("p99 of void steps", points, "points", "muted", shape="emptyCircle", size=10)]
+    return [Series("p99 of void steps", points, "points", "muted", shape="ring", size=10)]
 
 
 def _head(step: Step) -> str:
@@ -138,7 +138,9 @@ def distributions(document: Document) -> Chart | None:
         series=series,
         table=Table(
             ("step", *(f"{100 * share:.6g} %, ms" for share in NINES)),
-            tuple((label(step), *(at_share(step["distribution"], share) for share in NINES)) for step in ordered),
+            tuple(
+                (label(step), *(at_share(step["distribution"], share) for share in NINES)) for step in ordered
+            ),
         ),
     )
 
@@ -149,7 +151,7 @@ def _nines(share: float) -> float:
 
 
 def at_share(distribution: Distribution, share: float) -> float | None:
-    """The least latency that the distribution gives for at least this share; None: it does not go that far."""
+    """The least latency that the distribution has for at least this share; None: it does not go so far."""
     # What a share was computed as and what it is written as may differ in the last place.
     place = bisect_left([one[0] for one in distribution], share - 1e-9)
     return distribution[place][1] if place < len(distribution) else None
@@ -157,8 +159,12 @@ def at_share(distribution: Distribution, share: float) -> float | None:
 
 def _tail(steps: Sequence[Step]) -> str:
     step = steps[-1]
-    figures = ((name, percentile(step, key)) for name, key in (("half", "p50"), ("99 %", "p99"), ("99.9 %", "p99.9")))
-    said = ", ".join(f"{name} of the calls within {ms(value)}" for name, value in figures if value is not None)
+    figures = (
+        (name, percentile(step, key)) for name, key in (("half", "p50"), ("99 %", "p99"), ("99.9 %", "p99.9"))
+    )
+    said = ", ".join(
+        f"{name} of the calls within {ms(value)}" for name, value in figures if value is not None
+    )
     return f"At {label(step)}: {said or 'no percentiles'}, the slowest {ms(percentile(step, 'max'))}."
 
 
@@ -170,13 +176,20 @@ def errors_by_step(document: Document) -> Chart | None:
         return None
     calls = sum(step.get("calls", 0) for step in steps)
     most = by_count(total)[0]
-    said = f"{percent(total.total() / calls if calls else None)} of {plural(calls, 'call')} ended in an error; most frequent: {most}."
+    part = percent(total.total() / calls if calls else None)
+    said = f"{part} of {plural(calls, 'call')} ended in an error; most frequent: {most}."
     return Chart(
         id="errors",
         title="Errors by status",
         summary=said,
         x=Axis("step", "names", names=tuple(map(label, steps))),
-        y=Axis("share of the calls, %", unit="%", least=0),
+        # Rounded up, the axis would end beyond all calls.
+        y=Axis(
+            "share of the calls, %",
+            unit="%",
+            least=0,
+            greatest=100 if max(map(errors_share, steps)) > 0.8 else None,
+        ),
         series=tuple(
             Series(
                 name,
@@ -189,7 +202,11 @@ def errors_by_step(document: Document) -> Chart | None:
         table=Table(
             ("step", "calls", *by_count(total)),
             tuple(
-                (label(step), step.get("calls"), *((step.get("errors") or {}).get(one, 0) for one in by_count(total)))
+                (
+                    label(step),
+                    step.get("calls"),
+                    *((step.get("errors") or {}).get(one, 0) for one in by_count(total)),
+                )
                 for step in steps
             ),
         ),

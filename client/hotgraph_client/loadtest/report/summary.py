@@ -10,6 +10,7 @@ from .charts import label
 from .figures import NONE, count, ms, per_s, percent, plural, times
 from .judging import Judgement, percentile, steps_of
 from .markup import Markup, join, tag
+from .tune_section import Tile, tune_tiles
 
 
 def summary(document: Document, baseline: Document | None) -> Markup:
@@ -45,12 +46,21 @@ def _what(document: Document) -> Iterator[object]:
 def _loud(document: Document) -> Iterator[list[object]]:
     steps = steps_of(document)
     if said := judging.void_sentence(steps):
-        items = (tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}") for step in steps if step.get("void"))
+        items = (
+            tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}")
+            for step in steps
+            if step.get("void")
+        )
         yield [tag("strong", said), tag("ul", *items)]
     wrong = [step for step in steps if step.get("wrong")]
     if wrong:
-        items = (tag("li", f"{label(one)}: {count(one['wrong'])}, {one.get('wrong_why', '')}") for one in wrong)
-        yield [tag("strong", f"{plural(sum(one['wrong'] for one in wrong), 'wrong answer')}."), tag("ul", *items)]
+        items = (
+            tag("li", f"{label(one)}: {count(one['wrong'])}, {one.get('wrong_why', '')}") for one in wrong
+        )
+        yield [
+            tag("strong", f"{plural(sum(one['wrong'] for one in wrong), 'wrong answer')}."),
+            tag("ul", *items),
+        ]
 
 
 def _against(document: Document, baseline: Document | None) -> Iterator[Markup]:
@@ -67,28 +77,34 @@ def _against(document: Document, baseline: Document | None) -> Iterator[Markup]:
 
 
 def _tiles(document: Document, judgement: Judgement) -> Iterator[Markup]:
+    tiles = tune_tiles(document["tune"]) if document.get("tune") else _step_tiles(document, judgement)
+    made = [
+        tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else ""), class_="tile")
+        for name, value, more in tiles
+    ]
+    if made:
+        yield tag("dl", *made, class_="tiles")
+
+
+def _step_tiles(document: Document, judgement: Judgement) -> list[Tile]:
     steps = judging.sound(steps_of(document))
     if not steps:
-        return
+        return []
     step = judgement.step
+    closed = step is not None and judging.is_closed(step)
     errors, calls = judging.errors_of(steps).total(), sum(one.get("calls", 0) for one in steps)
     here = f"at {label(step)}" if step is not None else ""
-    tiles = [
-        ("Highest rate that held", per_s(judgement.rate_per_s), ""),
+    return [
+        ("Highest throughput" if closed else "Highest rate that held", per_s(judgement.rate_per_s), ""),
         ("p50", ms(percentile(step, "p50")) if step else NONE, here),
         ("p99", ms(percentile(step, "p99")) if step else NONE, here),
         (
             "Errors",
             percent(judging.errors_share(step)) if step else NONE,
-            f"{here}; {count(errors)} of {plural(calls, 'call')} in all",
+            f"{here}{'; ' if here else ''}{count(errors)} of {plural(calls, 'call')} in all",
         ),
         ("Wrong answers", count(sum(one.get("wrong", 0) for one in steps)), _checked(document)),
     ]
-    made = (
-        tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else ""), class_="tile")
-        for name, value, more in tiles
-    )
-    yield tag("dl", *made, class_="tiles")
 
 
 def _checked(document: Document) -> str:

@@ -33,11 +33,16 @@ def _charts(step: Step, points: int) -> tuple[Chart, ...]:
     server = (step.get("server") or {}).get("over_time") or []
     width = max(1, -(-len(moments) // points))
     last = max(moments[-1]["at_s"] + 1, step.get("seconds", 0.0))
-    made = [_latency(step, moments, width, last), _calls(step, moments, width, last)]
+    made = [_latency(step, moments, width, last)] if any(map(_answered, moments)) else []
+    made.append(_calls(step, moments, width, last))
     if server:
         each = max(1, -(-len(server) // points))
         made += [_rows(step, server, each, last), _waits(step, server, each, last)]
     return tuple(chart for chart in made if any(map(has_points, chart.series)))
+
+
+def _answered(moment: Moment) -> bool:
+    return moment.get("p99_ms") is not None
 
 
 def _seconds(last: float) -> Axis:
@@ -89,10 +94,11 @@ def _calls(step: Step, moments: Sequence[Moment], width: int, last: float) -> Ch
     for place, (name, members) in enumerate(grouped(statuses)):
         points = _mean(moments, width, _count_of(members))
         series.append(Series(name, points, "area", f"status{place}", size=4))
+    due = per_s(step.get("offered_per_s"))
     return Chart(
         id="time-calls",
         title="Calls and errors over time",
-        summary=f"{label(step)}: {per_s(step.get('offered_per_s'))} due, {per_s(step.get('achieved_per_s'))} answered.",
+        summary=f"{label(step)}: {due} due, {per_s(step.get('achieved_per_s'))} answered.",
         x=_seconds(last),
         y=Axis("calls/s", unit="calls/s", least=0),
         series=tuple(series),
@@ -120,11 +126,11 @@ def _rows(step: Step, server: Sequence[ServerMoment], width: int, last: float) -
 
 def _waits(step: Step, server: Sequence[ServerMoment], width: int, last: float) -> Chart:
     figures = step.get("server") or {}
-    said = f"a call waited {ms(figures.get('queue_wait_ms'))} for its run, which took {ms(figures.get('run_ms'))}"
+    wait, run = ms(figures.get("queue_wait_ms")), ms(figures.get("run_ms"))
     return Chart(
         id="time-waits",
         title="The server's queue wait against its run time",
-        summary=f"{label(step)}: {said}, in the mean.",
+        summary=f"{label(step)}: a call waited {wait} for its run, which took {run}, in the mean.",
         x=_seconds(last),
         y=Axis("ms", unit="ms", least=0),
         series=tuple(
@@ -151,7 +157,10 @@ def _greatest(moments: Sequence[Moment], width: int, read: Callable[[Moment], fl
 
 
 def _mean(moments: Sequence[Moment], width: int, read: Callable[[Moment], float | None]) -> list[Point]:
-    return [(chunk[0]["at_s"], sum(read(one) or 0 for one in chunk) / len(chunk)) for chunk in _chunks(moments, width)]
+    return [
+        (chunk[0]["at_s"], sum(read(one) or 0 for one in chunk) / len(chunk))
+        for chunk in _chunks(moments, width)
+    ]
 
 
 def _server(
@@ -160,7 +169,9 @@ def _server(
     """Means of means, by how many calls each is of."""
     found: list[Point] = []
     for chunk in _chunks(server, width):
-        weighed = [(value, one.get("calls_per_s") or 0.0) for one in chunk if (value := read(one)) is not None]
+        weighed = [
+            (value, one.get("calls_per_s") or 0.0) for one in chunk if (value := read(one)) is not None
+        ]
         total = sum(weight for _, weight in weighed)
         mean = sum(value * weight for value, weight in weighed) / total if total else None
         plain = weighed[0][0] if len(weighed) == 1 else mean

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .charts import Axis, Chart, Series, Table, has_points
-from .figures import count, ms, number, per_s, percent
+from .figures import count, ms, per_s, percent, plural
 
 Candidate = Mapping[str, Any]
 
@@ -34,50 +34,77 @@ def measured(candidate: Candidate, name: str) -> float | None:
     return value
 
 
-def pareto_front(tune: Mapping[str, Any]) -> Chart | None:
-    """Every candidate by what was predicted of it: calls that kept the objective, and p99."""
+_AXES = {
+    "goodput_per_s": Axis("predicted goodput, calls/s", unit="calls/s"),
+    "cores": Axis("predicted processors in use", unit="cores"),
+    "duty": Axis("predicted share of the time that runs take", unit=""),
+}
+"""What p99 is drawn against, by the figure's name."""
+
+_SAME = 0.02
+"""Figures of all candidates that differ by no more are no axis."""
+
+
+def pareto_fronts(tune: Mapping[str, Any]) -> list[Chart]:
+    """Every candidate by what was predicted of it: p99 against each figure in which they differ."""
     candidates: Sequence[Candidate] = tune.get("candidates") or []
-    front = sorted(
-        (one for one in candidates if one.get("pareto")), key=lambda one: predicted(one, "goodput_per_s") or 0
-    )
+    found = [_front(tune, candidates, name) for name in _AXES if _differ(candidates, name)]
+    # All alike in everything but p99: they are shown all the same.
+    return [*filter(None, found or [_front(tune, candidates, "goodput_per_s")])]
+
+
+def _differ(candidates: Sequence[Candidate], name: str) -> bool:
+    values = [value for one in candidates if (value := predicted(one, name)) is not None]
+    return bool(values) and max(values) - min(values) > _SAME * abs(max(values))
+
+
+def _front(tune: Mapping[str, Any], candidates: Sequence[Candidate], name: str) -> Chart | None:
+    front = [one for one in candidates if one.get("pareto")]
     groups = (
         ("candidates", [one for one in candidates if not one.get("pareto")], "muted", "circle", 6),
-        ("Pareto front", front, "0", "diamond", 10),
-        ("defaults", [one for one in candidates if one.get("default")], "1", "triangle", 13),
+        ("Pareto front", front, "0", "diamond", 11),
+        ("defaults", [one for one in candidates if one.get("default")], "1", "triangle", 14),
         ("best", [one for one in candidates if name_of(one) == tune.get("best")], "2", "rect", 13),
     )
     series = [
         Series(
-            name,
-            [(predicted(one, "goodput_per_s") or 0.0, predicted(one, "p99_ms")) for one in members],
-            "line" if name == "Pareto front" else "points",
+            group,
+            [(predicted(one, name) or 0.0, predicted(one, "p99_ms")) for one in members],
+            "points",
             colour,
             tips=tuple(map(_tip, members)),
             shape=shape,
             size=size,
         )
-        for name, members, colour, shape, size in groups
+        for group, members, colour, shape, size in groups
     ]
     series = [one for one in series if has_points(one)]
     if not series:
         return None
+    axis = _AXES[name]
+    said = "is beaten by no other" if len(front) == 1 else "are beaten by no other"
     return Chart(
-        id="pareto",
-        title="Candidates",
-        summary=f"{count(len(candidates))} settings were simulated; {count(len(front))} are beaten by no other.",
-        x=Axis("predicted goodput, calls/s", unit="calls/s"),
+        id=f"candidates-{name.partition('_')[0]}",
+        title=f"p99 against {axis.name.partition(',')[0].removeprefix('predicted ')}",
+        summary=f"{plural(len(candidates), 'setting')} simulated, of which {count(len(front))} {said}.",
+        x=axis,
         y=Axis("predicted p99, ms", "log", "ms"),
         series=tuple(series),
-        table=Table(
-            ("candidate", "settings", "goodput/s", "p50, ms", "p99, ms", "duty", "rows per run"),
-            tuple(
-                (
-                    f"{name_of(one)}{' (Pareto)' if one.get('pareto') else ''}",
-                    settings_text(one),
-                    *(predicted(one, key) for key in ("goodput_per_s", "p50_ms", "p99_ms", "duty", "rows_per_run")),
-                )
-                for one in candidates
-            ),
+        table=_table(candidates),
+    )
+
+
+def _table(candidates: Sequence[Candidate]) -> Table:
+    keys = ("goodput_per_s", "p50_ms", "p99_ms", "duty", "rows_per_run")
+    return Table(
+        ("candidate", "settings", "goodput/s", "p50, ms", "p99, ms", "duty", "rows per run"),
+        tuple(
+            (
+                f"{name_of(one)}{' (Pareto)' if one.get('pareto') else ''}",
+                settings_text(one),
+                *(predicted(one, key) for key in keys),
+            )
+            for one in candidates
         ),
     )
 
@@ -102,7 +129,7 @@ def cost_curve(tune: Mapping[str, Any]) -> Chart | None:
     return Chart(
         id="costs",
         title="What a run costs",
-        summary=f"A run of {number(least['rows'])} rows takes {ms(least['ms'])}, one of {number(most['rows'])} {ms(most['ms'])}.",
+        summary=f"{_cost(least)}, {_cost(most)}.",
         x=Axis("rows", "log", "rows"),
         y=Axis("time of a run, ms", "log", "ms"),
         series=tuple(
@@ -115,3 +142,7 @@ def cost_curve(tune: Mapping[str, Any]) -> Chart | None:
             for place, plan in enumerate(plans)
         ),
     )
+
+
+def _cost(one: Mapping[str, Any]) -> str:
+    return f"{plural(one['rows'], 'row')} in {ms(one['ms'])}"

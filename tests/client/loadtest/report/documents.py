@@ -1,6 +1,6 @@
-"""Documents as `hotgraph loadtest --json` writes them, made by a queue with one server whose work takes a fixed time.
+"""Documents as `hotgraph loadtest --json` writes them, of one server whose work takes a fixed time.
 
-M/D/1 with an edge: a call that finds `EDGE` others waiting is refused. No clock: the same seed gives the same.
+M/D/1 with an edge: a call that finds `EDGE` others waiting is refused. No clock: a seed gives the same again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def closed_loop() -> Document:
     """One, two, ... 64 callers."""
     steps = []
     for callers in (1, 2, 4, 8, 16, 32, 64):
-        answered = min(callers / (SERVICE_MS + OVERHEAD_MS), 1 / SERVICE_MS) * 1000
+        answered = 1000 / SERVICE_MS * callers / (callers + 1.2)
         rng = np.random.default_rng(callers)
         mean = callers / answered * 1000
         latencies = mean * rng.gamma(40, 1 / 40, int(answered * 10))
@@ -63,7 +63,13 @@ def closed_loop() -> Document:
             seconds, latencies, np.full(len(seconds), "", dtype=object), answered, 10, service_wait=mean * 0.5
         )
         steps.append(
-            {**step, "label": f"{callers} callers", "kind": "closed", "concurrency": callers, "offered_per_s": answered}
+            {
+                **step,
+                "label": f"{callers} callers",
+                "kind": "closed",
+                "concurrency": callers,
+                "offered_per_s": answered,
+            }
         )
     made = document(*steps, model="digits")
     made["load"] |= {"kind": "closed", "arrivals": "closed"}
@@ -77,7 +83,7 @@ def search(*, held: bool = True, need: float | None = None) -> Document:
     steps.append(repeated(open_step(875, seed=9), 5))
     steps[-1]["label"] = "875/s, to confirm"
     made = document(*steps)
-    limit = 10.0
+    limit = 17.0
     tried = []
     for step in steps:
         p99 = step["latency_ms"]["p99"]
@@ -86,7 +92,7 @@ def search(*, held: bool = True, need: float | None = None) -> Document:
         tried.append({"rate_per_s": step["offered_per_s"], "held": kept and held, "why": why})
     best = max((one["rate_per_s"] for one in tried if one["held"]), default=0)
     made["slo"] = {
-        "text": "p99<10ms,errors<0.1%",
+        "text": "p99<17ms,errors<0.1%",
         "rate_per_s": best,
         "confirmed": held,
         "need_per_s": need,
@@ -103,7 +109,10 @@ def nothing_but_errors() -> Document:
     what[: count // 5] = "UNAVAILABLE"
     step = measured(at, np.zeros(count), what, 300, seconds)
     del step["server"]
-    step["error_texts"] = {"UNREACHABLE": "[Errno 111] Connection refused", "UNAVAILABLE": "no healthy upstream"}
+    step["error_texts"] = {
+        "UNREACHABLE": "[Errno 111] Connection refused",
+        "UNAVAILABLE": "no healthy upstream",
+    }
     return document(step)
 
 
@@ -111,7 +120,9 @@ def wrong_answers() -> Document:
     """A server that answers at once, and not always right."""
     step = open_step(400, seed=2)
     step["wrong"] = 12
-    step["wrong_why"] = "`probabilities` differs by up to 0.31 from the first answer to the same input (item 3)"
+    step["wrong_why"] = (
+        "`probabilities` differs by up to 0.31 from the first answer to the same input (item 3)"
+    )
     step["unchecked"] = 40
     return document(step, model="digits")
 
@@ -136,7 +147,11 @@ def tuned() -> Document:
         p50 = 4 + wait + 40 / rows + float(rng.uniform(0, 3))
         candidates.append(
             {
-                "settings": {"max_batch_size": rows, "max_wait_ms": wait, "executors": int(rng.choice([1, 2]))},
+                "settings": {
+                    "max_batch_size": rows,
+                    "max_wait_ms": wait,
+                    "executors": int(rng.choice([1, 2])),
+                },
                 "label": f"C{place}",
                 "default": False,
                 "pareto": False,
@@ -144,18 +159,18 @@ def tuned() -> Document:
                     "p50_ms": p50,
                     "p99_ms": p50 * float(rng.uniform(1.6, 2.4)),
                     "goodput_per_s": min(800.0, 500 + 8 * rows + float(rng.uniform(0, 60))),
-                    "duty": 0.9 - rows / 200,
+                    "duty": 0.95 - rows / 200 - wait / 40,
                     "rows_per_run": 1 + rows / 8,
                 },
                 "measured": None,
             }
         )
-    least = np.inf
-    for one in sorted(candidates, key=lambda one: (-one["predicted"]["goodput_per_s"], one["predicted"]["p99_ms"])):
-        if one["predicted"]["p99_ms"] < least:
-            least, one["pareto"] = one["predicted"]["p99_ms"], True
+    for one in candidates:
+        one["pareto"] = not any(_beats(other["predicted"], one["predicted"]) for other in candidates)
     names = iter(("A", "B", "D"))
-    for one in sorted((one for one in candidates if one["pareto"]), key=lambda one: one["predicted"]["p99_ms"])[:3]:
+    for one in sorted(
+        (one for one in candidates if one["pareto"]), key=lambda one: one["predicted"]["p99_ms"]
+    )[:3]:
         one["label"] = next(names)
         one["measured"] = {
             "p50_ms": one["predicted"]["p50_ms"] * 1.06,
@@ -194,6 +209,11 @@ def tuned() -> Document:
         ],
     }
     return made
+
+
+def _beats(one: dict[str, float], other: dict[str, float]) -> bool:
+    names = (("p99_ms", 1), ("duty", 1), ("goodput_per_s", -1))
+    return one != other and all(sign * one[name] <= sign * other[name] for name, sign in names)
 
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028\"'&{{$body}}\x00"
@@ -288,7 +308,12 @@ def open_step(rate: float, *, seconds: int = 10, seed: int = 1, slower: float = 
 
 
 def measured(
-    at: Latencies, latencies: Latencies, what: NDArray[Any], rate: float, seconds: int, service_wait: float = 0.0
+    at: Latencies,
+    latencies: Latencies,
+    what: NDArray[Any],
+    rate: float,
+    seconds: int,
+    service_wait: float = 0.0,
 ) -> Step:
     """A step of calls that were due `at` these seconds, and took so long or ended with `what`."""
     good = what == ""
@@ -308,11 +333,17 @@ def measured(
         "distribution": distribution(latencies[good]),
         "histogram": "",
         "errors": dict(errors),
-        "error_texts": {status: f"{status.lower()}: the queue of resnet50 is full (64 calls)" for status in errors},
+        "error_texts": {
+            status: f"{status.lower()}: the queue of resnet50 is full (64 calls)" for status in errors
+        },
         "wrong": 0,
         "wrong_why": "",
         "unchecked": 0,
-        "lag_ms": {"p50": float(np.median(lag)), "p99": float(np.quantile(lag, 0.99)), "max": float(lag.max())},
+        "lag_ms": {
+            "p50": float(np.median(lag)),
+            "p99": float(np.quantile(lag, 0.99)),
+            "max": float(lag.max()),
+        },
         "void": False,
         "void_why": "",
         "generator_cores": 0.04 + rate / 4000,

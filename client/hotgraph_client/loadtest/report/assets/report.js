@@ -6,6 +6,8 @@
   const NINES = [0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999];
   const LEFT = 56;
   const RIGHT = 18;
+  const TOP = 12;
+  const BOTTOM = 48;
 
   // ---- figures: the same as figures.py writes
 
@@ -169,26 +171,36 @@
     if (axis.least === null && Math.min(...values) >= 0) least = Math.max(0, least);
     let greatest = axis.greatest ?? Math.max(...values) + 0.05 * spread;
     if (!(greatest > least)) greatest = least + 1;
-    return fixed("value", least, greatest, linearTicks(least, greatest, room), tick);
+    const ticks = linearTicks(least, greatest, room);
+    if (vertical && ticks.length > 1 && ticks.at(-1) < greatest * 0.9999) {
+      ticks.push(Number((2 * ticks.at(-1) - ticks.at(-2)).toPrecision(10)));
+      greatest = ticks.at(-1);
+    }
+    return fixed("value", least, greatest, ticks, tick);
   }
 
   // ---- charts
 
-  const SHAPES = { rect: "rect", circle: "circle", diamond: "diamond", triangle: "triangle", emptyCircle: "emptyCircle" };
-
-  // On a logarithmic axis there is no 0: it is drawn at the bottom, and said as what it is.
-  const drawable = (chart, y, bottom) => (y !== null && chart.y.scale === "log" && y <= 0 ? bottom : y);
+  // On a logarithmic axis there is no 0: it is drawn at the bottom, and said as what it is. A bar of 0 is none.
+  function drawable(chart, series, y, bottom) {
+    if (y === 0 && series.look === "bars") return null;
+    return y !== null && chart.y.scale === "log" && y <= 0 ? bottom : y;
+  }
 
   function seriesOf(chart, series, bottom) {
     const tint = colour(series);
-    const points = series.points.map(([x, y]) => ({ value: [x, drawable(chart, y, bottom)], figure: y }));
-    const common = { name: series.name, data: points, itemStyle: { color: tint }, emphasis: { focus: "none" } };
+    const points = series.points.map(([x, y]) => ({ value: [x, drawable(chart, series, y, bottom)], figure: y }));
+    const common = { name: series.name, data: points, itemStyle: { color: tint }, emphasis: { focus: "series" } };
     if (series.look === "bars") {
       const edge = { borderColor: named("card"), borderWidth: 1 };
       return { ...common, type: "bar", stack: "all", barMaxWidth: 46, itemStyle: { color: tint, ...edge } };
     }
-    const symbol = { symbol: SHAPES[series.shape] ?? "circle", symbolSize: series.size || 5 };
-    if (series.look === "points") return { ...common, ...symbol, type: "scatter" };
+    const hollow = series.shape === "ring";
+    const symbol = { symbol: hollow ? "circle" : series.shape, symbolSize: series.size || 5 };
+    if (series.look === "points") {
+      const ring = hollow ? { color: "transparent", borderColor: tint, borderWidth: 2 } : { color: tint };
+      return { ...common, ...symbol, type: "scatter", itemStyle: ring };
+    }
     const many = series.points.length > 90 || !series.size;
     const line = {
       ...common, ...symbol, type: "line", showSymbol: !many, connectNulls: false, animation: false,
@@ -236,18 +248,18 @@
     return within(box, within(element("table"), body));
   }
 
-  function option(chart, width) {
+  function option(chart, width, height) {
     const all = chart.series.flatMap((one) => one.points);
     const ys = totals(chart).concat(chart.marks.filter((one) => one.axis === "y").map((one) => one.at));
     const xs = all.map(([x]) => x);
     const room = Math.max(3, Math.floor((width - LEFT) / 75));
-    const y = axisOf(chart.y, ys, 7, true);
+    const y = axisOf(chart.y, ys, Math.floor((height - TOP - BOTTOM) / 24), true);
     const items = chart.series.every((one) => one.tips.length || one.look === "points");
     return {
       animation: false,
       aria: { enabled: false },
       textStyle: { fontFamily: "inherit" },
-      grid: { left: LEFT, right: RIGHT, top: 12, bottom: 48, outerBoundsMode: "none" },
+      grid: { left: LEFT, right: RIGHT, top: TOP, bottom: BOTTOM, outerBoundsMode: "none" },
       legend: { show: false },
       tooltip: {
         trigger: items ? "item" : "axis", confine: true, transitionDuration: 0,
@@ -298,7 +310,7 @@
     if (shape === "diamond") return ["path", { d: "M9 1 13 5 9 9 5 5Z", fill: tint }];
     if (shape === "triangle") return ["path", { d: "M9 1 13 9 5 9Z", fill: tint }];
     if (shape === "rect") return ["rect", { x: 5.5, y: 1.5, width: 7, height: 7, fill: tint }];
-    if (shape === "emptyCircle") return ["circle", { cx: 9, cy: 5, r: 3.5, fill: "none", stroke: tint, "stroke-width": 2 }];
+    if (shape === "ring") return ["circle", { cx: 9, cy: 5, r: 3.5, fill: "none", stroke: tint, "stroke-width": 2 }];
     return ["circle", { cx: 9, cy: 5, r: 3.5, fill: tint }];
   }
 
@@ -306,6 +318,9 @@
     const buttons = chart.series.map((series) => {
       const button = element("button", "", { type: "button", "aria-pressed": String(!hidden.has(series.name)) });
       button.append(swatch(series), element("span", series.name));
+      for (const [event, type] of [["pointerenter", "highlight"], ["pointerleave", "downplay"]]) {
+        button.addEventListener(event, () => drawn.dispatchAction({ type, seriesName: series.name }));
+      }
       button.addEventListener("click", () => {
         const on = hidden.delete(series.name);
         if (!on) hidden.add(series.name);
@@ -335,10 +350,11 @@
     }
     found.chart = chart;
     found.width = plot.clientWidth;
-    found.drawn.setOption(option(chart, found.width), { notMerge: true });
+    found.drawn.setOption(option(chart, found.width, plot.clientHeight), { notMerge: true });
     for (const name of found.hidden) found.drawn.dispatchAction({ type: "legendUnSelect", name });
     legend(figure.querySelector(".legend"), chart, found.drawn, found.hidden);
-    figure.querySelector("h3").textContent = chart.title;
+    const title = figure.querySelector("h3");
+    if (title) title.textContent = chart.title;
     figure.querySelector(".said").textContent = chart.summary;
     figure.querySelector(".axis").textContent = chart.y.name;
     plot.setAttribute("aria-label", `${chart.title}. ${chart.summary}`);
