@@ -112,10 +112,10 @@ class Interval:
         due: calls that should have been sent.
         answered: with a good status, and in time.
         rows: of the answered ones.
-        errors: the others, by status: gRPC's names (`UNAVAILABLE`), `HTTP 503`, and of our own `NO_ANSWER` (given
-            up), `LATE` (answered past the deadline), `DISCONNECTED`, `UNREACHABLE`.
-        latency: of the answered, from the moment at which they were due; HdrHistogram of microseconds, encoded
-            (its V2 compressed form, base64); empty: none.
+        errors: the others, by status: gRPC's names (`UNAVAILABLE`), `HTTP 503`, and of our own `NO_ANSWER`
+            (given up), `LATE` (answered past the deadline), `DISCONNECTED`, `UNREACHABLE`.
+        latency: of the answered, from the moment at which they were due; HdrHistogram of microseconds,
+            encoded (its V2 compressed form, base64); empty: none.
         lag: how much later than due calls were sent, in the same form; of all that were sent.
     """
 
@@ -154,7 +154,7 @@ class Ended:
         unchecked: answers that were not kept.
         cpu_s: that the sending took, seconds of processor time.
         seconds: that the measured part took, its last answers not included.
-        errors: a text of the server for each status, the first one.
+        error_texts: a text of the server for each status, the first one.
         fault: why the process could not go on; empty: it could.
     """
 
