@@ -1,4 +1,4 @@
-"""What a page may change of a load: its rate, how often calls of which size are sent, and whether it goes on."""
+"""What a page may change of a load: its rate, how often calls have so many rows, and whether it goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ class Control:
     """Guards what the load is now; every change is whole or refused."""
 
     def __init__(
-        self, senders: Changeable, stop: Callable[[], None], rate: float, rows: Sequence[int], mix: Mapping[int, float]
+        self,
+        senders: Changeable,
+        stop: Callable[[], None],
+        rate: float,
+        rows: Sequence[int],
+        mix: Mapping[int, float],
     ) -> None:
         """
         Args:

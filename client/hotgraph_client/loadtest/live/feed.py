@@ -1,4 +1,4 @@
-"""What a page shows of a load: its seconds as they come. Told by the runner's thread, read by those of requests."""
+"""What a page shows of a load: its seconds as they come, told by one thread and read by others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ..steps import moment_of
 
 MAX_SECONDS = 3600
 """That a page can go back."""
+
+_OF_SERVER = ("rows_per_run", "queue_wait_ms", "run_ms", "runs_per_s", "duty")
 
 
 class Feed:
@@ -34,9 +36,8 @@ class Feed:
     def second(self, interval: Interval, server: ServerFigures) -> None:
         """What is known of a second by now; more may come to be known."""
         found: dict[str, Any] = dict(moment_of(interval))
-        found |= {
-            name: server.get(name) for name in ("rows_per_run", "queue_wait_ms", "run_ms", "runs_per_s", "duty")
-        }
+        told: dict[str, Any] = dict(server)
+        found |= {name: told.get(name) for name in _OF_SERVER}
         with self._lock:
             self._changes += 1
             self._seconds[interval.second] = found | {"change": self._changes}
@@ -49,7 +50,7 @@ class Feed:
             self._over = True
 
     def since(self, change: int) -> dict[str, Any]:
-        """`seconds` that are new or have changed since, `change` to ask with the next time, and how it goes."""
+        """`seconds` that are new or have changed since, `change` to ask with next time, and how it goes."""
         with self._lock:
             news = [second for second in self._seconds.values() if second["change"] > change]
             return {"label": self._label, "over": self._over, "change": self._changes, "seconds": news}

@@ -77,7 +77,9 @@ class _Server(ThreadingHTTPServer):
             return
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any
+    ) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -137,7 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
         names = [f"127.0.0.1:{port}", f"localhost:{port}"]
         origin = self.headers.get("origin")
         # by name, another site could have this address as its own (DNS rebinding)
-        if self.headers.get("host") not in names or origin not in (None, *(f"http://{name}" for name in names)):
+        if self.headers.get("host") not in names or origin not in (
+            None,
+            *(f"http://{name}" for name in names),
+        ):
             self._send_json(403, {"error": "this page is for this machine alone"})
             return None
         token, slash, rest = urlsplit(self.path).path.removeprefix("/").partition("/")
