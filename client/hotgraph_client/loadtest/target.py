@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..channel import Tls
+from ..tls import Tls
 from ..http.route import is_url, plan_http_route
 from .load import Destination
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_client.channel import Tls
+from hotgraph_client.tls import Tls
 from hotgraph_client.loadtest.target import destinations
 
 
