@@ -21,7 +21,6 @@ from .errors import (
     Unreachable,
 )
 from .predict_values import read_input, save, to_json
-from .tls import Tls
 
 DESCRIPTION = """\
 Run a model once and show the answer.
