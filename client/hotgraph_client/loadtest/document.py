@@ -32,7 +32,7 @@ class Moment(TypedDict):
 
 
 class ServerMoment(TypedDict):
-    """What the server's own counters grew by in one second of a step; None: nothing ran."""
+    """What the server's own counters grew by in the second from `at_s` of a step; None: nothing ran."""
 
     at_s: float
     calls_per_s: float | None
