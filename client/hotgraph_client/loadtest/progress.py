@@ -86,20 +86,19 @@ class Drawn:
     """A table of the steps, the one that is on with its last second, and how long it still takes."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, **console: Any) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self._clock = clock
-        self._console = Console(file=stream, **console)
-        self._live = Live(
-            console=self._console, refresh_per_second=4, get_renderable=self._draw, transient=True
-        )
         self._steps: list[Step] = []
         self._label, self._place = "", ""
         self._begun_s = self._whole_s = 0.0
         self._seconds: dict[int, Interval] = {}
         self._p99: dict[int, float | None] = {}
         self._server: ServerFigures = {}
+        self._console = _console(stream, **console)
+        self._live = Live(
+            console=self._console, refresh_per_second=4, get_renderable=self._draw, transient=True
+        )
 
     def __enter__(self) -> Drawn:
         self._live.start()
@@ -179,6 +178,17 @@ class Drawn:
     def _spark(self) -> str:
         last = sorted(self._p99)[-_SPARK_SECONDS:]
         return f"p99 {table.sparkline(self._p99[second] for second in last)}"
+
+
+def _console(stream: TextIO, **settings: Any) -> Any:
+    from rich.console import Console
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich's own would end the process."""
+            self.quiet = True
+
+    return Patient(file=stream, **settings)
 
 
 def _place(place: int, of: int | None) -> str:

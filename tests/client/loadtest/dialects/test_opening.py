@@ -144,11 +144,11 @@ def test_an_unknown_model_is_told_with_those_that_are_served() -> None:
         pytest.raises(TargetError, match=r"unknown model 'nix' .*; it serves a, b$"),
     ):
         open_dialect(destination, "nix")
-    with over_grpc({GET_METADATA: missing}) as destination:
-        with pytest.raises(
-            TargetError, match=r"unknown model 'nix' .*; check MODEL, --version and --signature$"
-        ):
-            open_dialect(destination, "nix")
+    with (
+        over_grpc({GET_METADATA: missing}) as destination,
+        pytest.raises(TargetError, match=r"unknown model 'nix' .*; check MODEL, --version and --signature$"),
+    ):
+        open_dialect(destination, "nix")
     served = {**V2_JSON, "/v2/models/nix": (404, {"error": "unknown model 'nix'"})}
     served["/v2/models"] = (200, {"models": [{"name": "m"}]})
     with (
