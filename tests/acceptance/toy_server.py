@@ -156,14 +156,13 @@ class Toy:
             left = self._waiting[0].done_s - time.monotonic() if self._waiting else 0.1
             wait = max(left - _SPIN_S, 0.0)
             readable, _, _ = select.select([self._listening, *self._connections], [], [], wait)
-            now = time.monotonic()
-            self._maybe_stall(now)
+            self._maybe_stall(time.monotonic())
             # what came was there before what goes now
             for sock in readable:
-                self._read(sock, now)
+                self._read(sock)
             self._answer_done()
 
-    def _read(self, sock: socket.socket, now: float) -> None:
+    def _read(self, sock: socket.socket) -> None:
         if sock is self._listening:
             accepted, _ = self._listening.accept()
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,6 +177,7 @@ class Toy:
             del self._connections[sock]
             sock.close()
             return
+        now = time.monotonic()
         for stream, path in connection.requests(data):
             if path == _INFER:
                 self._first_s = now if self._first_s is None else self._first_s
@@ -191,8 +191,9 @@ class Toy:
     def _answer_done(self) -> None:
         while self._waiting and self._waiting[0].done_s <= time.monotonic():
             call = self._waiting.popleft()
-            call.connection.send(_answer(call.stream, _INFERRED))
+            # noted before it leaves: a caller may have it before this thread goes on
             self.log.append((call.came_s, time.monotonic()))
+            call.connection.send(_answer(call.stream, _INFERRED))
 
     def _maybe_stall(self, now: float) -> None:
         """From a moment on nothing is served for a while; what comes meanwhile is noted when it comes."""
