@@ -89,6 +89,11 @@ CLIENT_PURE = (
     *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
     *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),
     *("loadtest.sending.schedule", "loadtest.sending.statuses", "loadtest.sending.tally", "tls"),
+    *("loadtest.report.assembling", "loadtest.report.charts", "loadtest.report.comparing"),
+    *("loadtest.report.figures", "loadtest.report.judging", "loadtest.report.markup"),
+    *("loadtest.report.plain", "loadtest.report.sections", "loadtest.report.step_charts"),
+    *("loadtest.report.summary", "loadtest.report.time_charts", "loadtest.report.tune_charts"),
+    "loadtest.report.tune_section",
 )
 """The same of the client."""
 
