@@ -8,9 +8,9 @@ in place of that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..document import Document, Slo, Step
 from .figures import by_count, calls_per_s, ms, per_s, percent, plural
@@ -106,7 +106,7 @@ def judge(document: Document) -> Judgement:
     if slo := document.get("slo"):
         return _of_slo(slo, usable)
     if tune := document.get("tune"):
-        return Judgement(str(tune.get("verdict", "")), "good")
+        return _of_tuning(tune)
     if not usable:
         return Judgement(void_sentence(steps) or "Nothing was sent.", "bad")
     if not any(step.get("achieved_per_s") for step in usable):
@@ -117,6 +117,16 @@ def judge(document: Document) -> Judgement:
             f"{plural(wrong, 'answer')} {'was' if wrong == 1 else 'were'} wrong.", "bad", best or usable[0]
         )
     return _of_closed(usable) if all(map(is_closed, usable)) else _of_rates(usable)
+
+
+def _of_tuning(tune: Mapping[str, Any]) -> Judgement:
+    sentence = str(tune.get("verdict", ""))
+    sentence = f"{sentence[:1].upper()}{sentence[1:]}"
+    candidates: Sequence[Mapping[str, Any]] = tune.get("candidates") or []
+    best = next((one for one in candidates if one.get("label") == tune.get("best")), {})
+    if (best.get("predicted") or {}).get("holds") is False:
+        return Judgement(sentence, "bad")
+    return Judgement(sentence, "good" if best.get("measured") and not best.get("default") else "mixed")
 
 
 def _of_slo(slo: Slo, usable: list[Step]) -> Judgement:

@@ -12,6 +12,9 @@ from .judging import Judgement, percentile, steps_of
 from .markup import Markup, join, tag
 from .tune_section import Tile, tune_tiles
 
+MAX_VOID = 3
+"""Steps whose reasons stand at the top; the table of the sender has all."""
+
 
 def summary(document: Document, baseline: Document | None) -> Markup:
     """What was tested, what it comes to, and what makes that doubtful."""
@@ -45,12 +48,12 @@ def _what(document: Document) -> Iterator[object]:
 
 def _loud(document: Document) -> Iterator[list[object]]:
     steps = steps_of(document)
+    void = [step for step in steps if step.get("void")]
     if said := judging.void_sentence(steps):
-        items = (
-            tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}")
-            for step in steps
-            if step.get("void")
-        )
+        shown = void if len(void) <= MAX_VOID + 1 else void[:MAX_VOID]
+        items = [tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}") for step in shown]
+        if len(shown) < len(void):
+            items.append(tag("li", f"{len(void) - len(shown)} more: see The sender itself"))
         yield [tag("strong", said), tag("ul", *items)]
     wrong = [step for step in steps if step.get("wrong")]
     if wrong:
@@ -117,5 +120,8 @@ def _checked(document: Document) -> str:
 
 
 def _remarks(document: Document) -> Iterator[str]:
+    # Of what a program of another version wrote: the field is young.
+    if why := (document.get("slo") or {}).get("why"):
+        yield str(why)
     if any(map(judging.is_closed, steps_of(document))):
         yield judging.CLOSED

@@ -48,7 +48,10 @@ _SAME = 0.02
 def pareto_fronts(tune: Mapping[str, Any]) -> list[Chart]:
     """Every candidate by what was predicted of it: p99 against each figure in which they differ."""
     candidates: Sequence[Candidate] = tune.get("candidates") or []
-    found = [_front(tune, candidates, name) for name in _AXES if _differ(candidates, name)]
+    differing = [name for name in _AXES if _differ(candidates, name)]
+    # Both say what it takes; processors are what is paid for.
+    names = [name for name in differing if name != "duty" or "cores" not in differing]
+    found = [_front(tune, candidates, name) for name in names]
     # All alike in everything but p99: they are shown all the same.
     return [*filter(None, found or [_front(tune, candidates, "goodput_per_s")])]
 

@@ -25,6 +25,8 @@ def tuning(tune: Mapping[str, Any] | None, found: Sequence[Chart]) -> Section | 
         return None
     wanted = ", ".join(str(one) for one in (per_s(tune.get("rate_per_s")), tune.get("slo")) if one)
     body: list[Markup] = [tag("p", f"What was asked for: {wanted}.", class_="said")]
+    if notes := tune.get("notes"):
+        body.append(tag("ul", *(tag("li", one) for one in notes), class_="said"))
     body += _best(tune)
     body += _replicas(tune.get("replicas") or [])
     body += [figure(chart) for chart in found]
