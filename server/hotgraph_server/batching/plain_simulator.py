@@ -1,9 +1,9 @@
 """The simulator where the queue's decisions are simple, tens of times as fast. Pure.
 
-With one level, one lane, no deadlines, no policies and no waiting, the rules at the head of queue.py come down
-to two: a free executor takes what waits, in the order of arrival, as far as it fits; and the edges refuse. A
-search that asks for thousands of traces asks here first, and simulator.py for everything else. The tests hold
-both against each other on random traces: whoever changes the queue's decisions finds out there.
+With one level, one lane, no deadlines, no policies and no waiting, the rules at the head of queue.py come
+down to two: a free executor takes what waits, in the order of arrival, as far as it fits; and the edges
+refuse. A search that asks for thousands of traces asks here first, and simulator.py for everything else. The
+tests hold both against each other on random traces: whoever changes the queue's decisions finds out there.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def simulate_plainly(
         rows: of each call.
         run_s: seconds that a run of so many rows takes; asked once for each run.
         settings: of the queue.
-        joins: may calls share runs? If not, the queue takes each for one row, as the server does, though its run
-            has all of them.
+        joins: may calls share runs? If not, the queue takes each for one row, as the server does, though its
+            run has all of them.
     """
     count = len(moments)
     weights = rows if joins else [1] * count
@@ -110,10 +110,11 @@ def _first(waiting: deque[int], rows: Sequence[int]) -> tuple[list[int], int]:
 def _pick(waiting: deque[int], rows: Sequence[int], queued: int, most: int) -> tuple[list[int], int]:
     """As decisions.pick does."""
     if queued <= most:
-        taken = list(waiting)
+        everybody = list(waiting)
         waiting.clear()
-        return taken, queued
-    taken, passed = [], []
+        return everybody, queued
+    taken: list[int] = []
+    passed: list[int] = []
     room = most
     while waiting and room and len(passed) < MISFITS:
         place = waiting.popleft()
