@@ -1,7 +1,7 @@
 """What the process that measures is told, and what it tells: a job on its command line, lines of JSON back.
 
-Pure. Its lines: {"say": TEXT} as it goes on, {"costs": ...} once for the variant, {"log": ...} where a request
-log was to be read, and {"fault": TEXT} in place of all that if it cannot be done.
+Pure. Its lines: {"say": TEXT} as it goes on, {"costs": ...} once for the variant, {"log": ...} where a
+request log was to be read, and {"fault": TEXT} in place of all that if it cannot be done.
 """
 
 from __future__ import annotations

@@ -97,14 +97,25 @@ class Candidate:
             SettingsError: they cannot be.
         """
         values = dict(self.batch)
-        variant = dict(self.variant.settings)
-        if "row_buckets" in variant:
-            rows = values.get("max_batch_rows", base.max_batch_rows)
+        rows = values.get("max_batch_rows", base.max_batch_rows)
+        # What depends on the row limit goes with it.
+        if "row_buckets" in dict(self.variant.settings):  # variants.TO_THE_LIMIT
             values["row_buckets"] = compiled_buckets(rows)
+        elif base.row_buckets:
+            values["row_buckets"] = (*(size for size in base.row_buckets if size < rows), rows)
+        values["preferred_batch_rows"] = tuple(size for size in base.preferred_batch_rows if size <= rows)
         if base.max_queued_rows:
-            rows = values.get("max_batch_rows", base.max_batch_rows)
             values.setdefault("max_queued_rows", max(base.max_queued_rows, rows))
         return dataclasses.replace(base, **values)
+
+    def values(self, base: BatchSettings) -> dict[str, Any]:
+        """All settings that differ from today's, by name, as the server takes them."""
+        queue = self.in_queue(base)
+        names = [one.name for one in dataclasses.fields(queue)]
+        changed = {
+            name: getattr(queue, name) for name in names if getattr(queue, name) != getattr(base, name)
+        }
+        return {**self.settings, **changed}
 
 
 @dataclass(frozen=True)
@@ -192,7 +203,7 @@ def predict(
     ]
     latency_s = np.concatenate([run.latency_s for run in runs])
     answered = latency_s[~np.isnan(latency_s)]
-    names = dict.fromkeys(("p50", "p99", MEAN, MAX, *slo.quantiles))
+    names = dict.fromkeys(("p50", "p99", MEAN, MAX, *slo.latencies))
     found = {name: _figure(name, answered) for name in names}
     errors = 1.0 - len(answered) / len(latency_s)
     seconds = sum(run.seconds for run in runs)

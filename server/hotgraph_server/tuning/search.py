@@ -45,9 +45,9 @@ _FEWER_CORES = 0.9
 _CLEARLY = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tried:
-    """A candidate, and what it would do."""
+    """A candidate, and what it would do; equal to itself alone."""
 
     candidate: Candidate
     predicted: Predicted
@@ -110,6 +110,12 @@ class Problem:
         """The same where there are so many processors."""
         other = copy.copy(self)
         other.place = dataclasses.replace(self.place, cores=cores)
+        return other
+
+    def under(self, traffic: Traffic) -> Problem:
+        """The same with another load."""
+        other = copy.copy(self)
+        other.traffic = traffic
         return other
 
     def predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +62,11 @@ class Traffic:
         whole = sum(self.rows.values())
         return self.rate * sum(rows * weight for rows, weight in self.rows.items()) / whole
 
+    def at(self, rate: float) -> Traffic:
+        """The same calls, so many a second."""
+        log = self.log and Trace(self.log.moments * (self.rate / rate), self.log.rows)
+        return dataclasses.replace(self, rate=rate, log=log)
+
     def trace(self, calls: int, seed: int, share: float = 1.0) -> Trace:
         """Calls as one of several servers gets them, to each of which every call goes by chance.
 
@@ -104,13 +110,11 @@ def logged_traffic(trace: Trace, rate: float | None = None) -> Traffic:
     seconds = float(trace.moments[-1] - trace.moments[0]) if len(trace.moments) > 1 else 0.0
     if seconds <= 0.0:
         raise Senseless("all calls of the log came at one moment, so it shows no rate; give one with --rate")
-    found = (len(trace.moments) - 1) / seconds
     sizes, counts = np.unique(trace.rows, return_counts=True)
     rows = {int(size): float(count) for size, count in zip(sizes, counts, strict=True)}
-    moments = trace.moments - trace.moments[0]
-    if rate is not None:
-        moments = moments * (found / rate)
-    return Traffic(rate or found, rows, Trace(moments, trace.rows))
+    from_zero = Trace(trace.moments - trace.moments[0], trace.rows)
+    traffic = Traffic((len(trace.moments) - 1) / seconds, rows, from_zero)
+    return traffic if rate is None else traffic.at(rate)
 
 
 def spread_over_seconds(stamps: Sequence[int], rows: Sequence[int], seed: int = 1) -> Trace:
