@@ -41,5 +41,5 @@ def problem(*costs: Costs, rate: float, slo: str = "p99<50ms", **more: Any) -> P
         more.pop("traffic", poisson_traffic(rate)),
         more.pop("place", FREE),
         slo_of(slo),
-        **{"effort": 0.25, **more},
+        **{"effort": 0.15, **more},
     )

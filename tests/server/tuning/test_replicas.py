@@ -22,8 +22,10 @@ def wait_within(t: float, rate: float) -> float:
     """P(wait <= t) of M/D/1 with service time D_S: Crommelin's formula (Tijms, "A First Course in Stochastic
     Models", 2003, equation 9.6.3)."""
     rho = rate * D_S
-    terms = ((-rate * (t - k * D_S)) ** k / math.factorial(k) * math.exp(rate * (t - k * D_S))
-             for k in range(int(t / D_S) + 1))
+    terms = (
+        (-rate * (t - k * D_S)) ** k / math.factorial(k) * math.exp(rate * (t - k * D_S))
+        for k in range(int(t / D_S) + 1)
+    )
     return (1 - rho) * sum(terms)
 
 
@@ -37,7 +39,12 @@ def p99_of_md1(rate: float) -> float:
 
 def asked(rate: float, slo: str, trust: Trust | None = None, **more: float) -> list[Replicas]:
     one: Problem = problem(
-        curve(lambda _: D_S), rate=rate, slo=slo, base=BatchSettings(max_batch_rows=1), place=ONE_CORE, effort=1.0
+        curve(lambda _: D_S),
+        rate=rate,
+        slo=slo,
+        base=BatchSettings(max_batch_rows=1),
+        place=ONE_CORE,
+        effort=1.0,
     )
     default = Candidate(TODAY)
     return list(replicas(one, [Tried(default, one.predict(default, 100, (1,)))], trust or Trust()))

@@ -95,8 +95,9 @@ def test_refusing_who_would_be_late_is_found_where_nothing_keeps_the_objective()
 def test_large_calls_are_tried_whole() -> None:
     traffic = dataclasses.replace(problem(curve(flat), rate=20.0).traffic, rows={1: 0.8, 100: 0.2})
     found = search(problem(curve(flat), rate=20.0, traffic=traffic))
-    assert any("split" in one.candidate.settings or "max_batch_rows" in one.candidate.settings
-               for one in found.tried)
+    assert any(
+        "split" in one.candidate.settings or "max_batch_rows" in one.candidate.settings for one in found.tried
+    )
 
 
 def test_calls_that_run_alone_are_not_tried_in_company() -> None:
