@@ -67,8 +67,9 @@ class Spread(TypedDict):
 class Step(TypedDict, total=False):
     """One load, once or in `repeats`; of repeats the figures are of all calls together.
 
-    `offered_per_s` is what was due; of a closed loop what was sent. `void` steps say nothing, `void_why` is why.
-    `spread` has p50_ms, p99_ms and achieved_per_s over the repeats. `generator_cores` is what sending took.
+    `offered_per_s` is what was due; of a closed loop what was sent. `void` steps say nothing, `void_why` is
+    why. `spread` has p50_ms, p99_ms and achieved_per_s over the repeats. `generator_cores` is what sending
+    took.
     """
 
     label: str
@@ -106,11 +107,16 @@ class Tried(TypedDict):
 
 
 class Slo(TypedDict, total=False):
-    """What was to be kept, and the highest rate at which it was; 0: at none that was tried."""
+    """What was to be kept, and the highest rate at which it was; 0: at none that was tried.
+
+    `why` says what kept the search from a better answer, such as a generator that was the limit; empty:
+    nothing.
+    """
 
     text: str
     rate_per_s: float
     confirmed: bool
+    why: str
     need_per_s: float | None
     tried: list[Tried]
 
