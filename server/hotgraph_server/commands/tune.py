@@ -14,8 +14,6 @@ import platform
 import shlex
 import signal
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +28,12 @@ from hotgraph_server.threads import processors
 from hotgraph_server.tuning import document, steps, variants, written
 from hotgraph_server.tuning.children import LoadTestCommand
 from hotgraph_server.tuning.confirmation import Measured
+from hotgraph_server.tuning.loads import json_log, replay_of, traffic_of
 from hotgraph_server.tuning.prediction import Candidate, Place
 from hotgraph_server.tuning.replicas import replicas
 from hotgraph_server.tuning.search import Problem, search
 from hotgraph_server.tuning.slo import slo_of
-from hotgraph_server.tuning.traffic import (
-    Trace,
-    Traffic,
-    logged_traffic,
-    poisson_traffic,
-    read_trace,
-    rows_of,
-    spread_over_seconds,
-    trace_of,
-)
+from hotgraph_server.tuning.traffic import rows_of
 from hotgraph_server.tuning.verdict import Tuning, best_of, to_confirm, verdict_of
 
 DESCRIPTION = """\
@@ -147,17 +137,17 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     started = datetime.datetime.now(datetime.timezone.utc)
     model, cores, most_rows = _model(arguments), processors.usable(), arguments.max_rows
-    log = _json_log(arguments.log)
+    log = json_log(arguments.log)
     found = steps.measure(
         model,
         cores,
         most_rows=most_rows,
         call_rows=max(rows if log is None else log.rows.tolist()),
         seconds=arguments.seconds,
-        log=arguments.log if log is None and arguments.log else "",
+        log=arguments.log if log is None else "",
         say=_say,
     )
-    traffic = _traffic(arguments.rate, rows, log, found.log)
+    traffic = traffic_of(arguments.rate, rows, log, found.log)
     problem = Problem(
         found.costs,
         model.settings.batch,
@@ -167,7 +157,10 @@ def run(arguments: argparse.Namespace) -> int:
         processes=() if found.writes else variants.process_counts(cores),
         most_rows=most_rows,
     )
-    generator = LoadTestCommand(["--signature", model.signature] if model.signature else [])
+    generator = LoadTestCommand(
+        ["--signature", model.signature] if model.signature else [],
+        replay=replay_of(arguments.log, traffic, found.log),
+    )
     tuning = _confirmed(arguments, model, problem, generator, found)
     if arguments.replicas_for:
         whole = problem.under(traffic.at(arguments.replicas_for))
@@ -215,32 +208,6 @@ def _model(arguments: argparse.Namespace) -> steps.Model:
         {key_of(one): list(getattr(ops, one.name)) for one in fields_of(OpsSettings)},
         arguments.signature,
     )
-
-
-def _json_log(log: str | None) -> Trace | None:
-    """The calls of a log that is lines of JSON; None: there is none, or it is of another kind."""
-    if not log or not log.endswith((".json", ".jsonl")):
-        return None
-    try:
-        return trace_of(read_trace(Path(log).read_text().splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"--log {log}: {error}") from error
-
-
-def _traffic(
-    rate: float | None, rows: dict[int, float], log: Trace | None, records: Mapping[str, Any] | None
-) -> Traffic:
-    """The load that was asked about. Raises StartError: a log has no times, and no rate was given."""
-    if records is not None:
-        if not all(records["stamps"]):
-            if rate is None:
-                raise StartError("the records of --log have no times: give a rate with --rate")
-            sizes = Counter(records["rows"])
-            return poisson_traffic(rate, {size: float(count) for size, count in sizes.items()})
-        trace = spread_over_seconds(records["stamps"], records["rows"])
-        # What was written down is a sample of what came.
-        log = Trace(trace.moments * records["sampling_rate"], trace.rows)
-    return logged_traffic(log, rate) if log is not None else poisson_traffic(rate or 1.0, rows)
 
 
 def _confirmed(

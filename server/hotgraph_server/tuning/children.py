@@ -106,14 +106,22 @@ class LoadTestCommand:
 
     Args:
         arguments: that every run has beside its own.
+        replay: a request log whose calls are sent, and how many times as fast as they came; None: calls at
+            random moments, made from what the server says of the model.
 
     Attributes:
         about: what the last run's document says of the machine, the protocol and the input.
     """
 
-    def __init__(self, arguments: Sequence[str] = (), command: Sequence[str] = LOADTEST) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str] = (),
+        command: Sequence[str] = LOADTEST,
+        replay: tuple[str, float] | None = None,
+    ) -> None:
         self._command = [*command]
         self._arguments = [*arguments]
+        self._replay = replay
         self.about: dict[str, Any] = {}
 
     def run(self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float]) -> Step:
@@ -121,9 +129,14 @@ class LoadTestCommand:
         Raises:
             StartError: it cannot be had, or does not come to an end.
         """
-        sizes = ",".join(f"{size}:{weight:g}" for size, weight in rows.items())
-        words = [address, model, "--rate", f"{rate:g}", "--duration", f"{seconds:g}", "--json", "-"]
-        words += [] if dict(rows).keys() == {1} else ["--rows", sizes]
+        words = [address, model, "--duration", f"{seconds:g}", "--json", "-"]
+        if self._replay is not None:
+            log, speed = self._replay
+            words += ["--replay", log, "--speed", f"{speed:g}"]
+        else:
+            words += ["--rate", f"{rate:g}"]
+            if rows.keys() != {1}:
+                words += ["--rows", ",".join(f"{size}:{weight:g}" for size, weight in rows.items())]
         ran = subprocess.run(
             [*self._command, *words, *self._arguments],
             stdin=subprocess.DEVNULL,

@@ -176,7 +176,8 @@ STEP = {"latency_ms": {"p99": 3.0}, "errors": {}, "seconds": 2.0, "offered_per_s
 def test_a_load_is_the_documented_command_and_its_json() -> None:
     document = {"machine": {"cpu": "x"}, "load": {"warm_up_s": 0.5}, "steps": [STEP]}
     code = (
-        f"import sys, json; d = json.loads({json.dumps(json.dumps(document))}); d['machine']['words'] = sys.argv;"
+        f"import sys, json; d = json.loads({json.dumps(json.dumps(document))});"
+        "d['machine']['words'] = sys.argv;"
         "print(json.dumps(d)); sys.exit(1)"
     )
     load = LoadTestCommand(["--signature", "s"], python(code))
@@ -184,8 +185,15 @@ def test_a_load_is_the_documented_command_and_its_json() -> None:
     assert step == {**STEP, "warm_up_s": 0.5}
     words = load.about["machine"]["words"][1:]
     assert " ".join(words) == (
-        "127.0.0.1:1 m --rate 300 --duration 2.5 --json - --rows 1:9,4:1 --signature s"
+        "127.0.0.1:1 m --duration 2.5 --json - --rate 300 --rows 1:9,4:1 --signature s"
     )
+
+
+def test_a_log_is_replayed() -> None:
+    code = f"import sys, json; print(json.dumps({{'machine': sys.argv, 'steps': [{STEP}]}}))"
+    load = LoadTestCommand((), python(code), ("calls.tfrecord", 2.5))
+    load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 1.0})
+    assert load.about["machine"][-4:] == ["--replay", "calls.tfrecord", "--speed", "2.5"]
 
 
 def test_a_load_that_cannot_be_sent_is_told_of_in_its_own_words() -> None:
