@@ -87,7 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load("--slo", required=True, metavar="'p99<20ms'", help="what is to be kept, as hotgraph loadtest has it")
     load("--rows", default="1", metavar="N", help="of a call: 4, or 1,4,16, or 1:9,16:1 (default 1)")
     load(
-        "--log", metavar="FILE", help="a request log (TFRecord), or JSON lines as scripts/simulate takes them"
+        "--log",
+        default="",
+        metavar="FILE",
+        help="a request log (TFRecord), or JSON lines as scripts/simulate takes them",
     )
     load("--signature", default="", metavar="NAME", help="that is called (default: the model's default)")
     load("--replicas-for", type=_positive, metavar="R", help="how many replicas for so many calls a second?")
