@@ -1,17 +1,20 @@
 """The figures as JSON, for the live page.
 
-Everything in it counts up from the start of the server; the page takes the difference of two answers, and
-so needs no sampling here and no memory. Not an interface that promises to stay: that is /metrics.
+Its figures count up from the start of the server; the page takes the difference of two answers. Not an
+interface that promises to stay: that is /metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hotgraph_server.last_errors import LastError, latest_of
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
+from hotgraph_server.observability.admin.process_figures import process_figures
+from hotgraph_server.observability.admin.status_sums import MAX_ERRORS
 from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Figures
 from hotgraph_server.tensors import tensorflow_name
@@ -42,12 +45,28 @@ def status(
         "uptime_s": uptime_s,
         "state": state.value,
         "packages": dict(packages),
+        "processes": 1,
+        "process": process_figures(),
         "bounds": {"duration_s": DURATION_BOUNDS_S, "rows": ROWS_BOUNDS},
         "models": [
             {"name": name, "versions": [_version(one) for one in table.get(name, {}).values()]}
             for name in sorted({*table, *names})
         ],
+        "errors": told_errors(
+            latest_of(
+                [
+                    models.last_errors.latest(),
+                    *(one.statistics.last_errors.latest(one.name, one.number) for one in models.versions()),
+                ],
+                MAX_ERRORS,
+            )
+        ),
     }
+
+
+def told_errors(errors: Iterable[LastError]) -> list[dict[str, Any]]:
+    """As values that JSON has."""
+    return [error._asdict() for error in errors]
 
 
 def _version(version: Version) -> dict[str, Any]:
@@ -61,6 +80,8 @@ def _version(version: Version) -> dict[str, Any]:
             _signature(version, name, figures.get(name) or Figures()) for name in version.signatures
         ],
         "unusable": dict(version.unusable),
+        "state_bytes": None if version.sequences is None else version.sequences.figures().state_nbytes,
+        "load_s": version.load_s,
     }
 
 
