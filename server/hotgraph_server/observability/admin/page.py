@@ -37,15 +37,13 @@ _STYLE = "text/css; charset=utf-8"
 
 ASSETS: Mapping[str, str] = {
     "live.css": _STYLE,
-    "main.js": _SCRIPT,
-    "asking.js": _SCRIPT,
-    "figures.js": _SCRIPT,
-    "words.js": _SCRIPT,
-    "elements.js": _SCRIPT,
-    "overview.js": _SCRIPT,
-    "details.js": _SCRIPT,
-    "charts.js": _SCRIPT,
-    "errors.js": _SCRIPT,
+    **dict.fromkeys(
+        (
+            *("main.js", "asking.js", "address.js", "history.js", "figures.js", "words.js", "elements.js"),
+            *("overview.js", "details.js", "charts.js", "errors.js"),
+        ),
+        _SCRIPT,
+    ),
     "uPlot.iife.min.js": _SCRIPT,
     "uPlot.min.css": _STYLE,
     "uPlot.LICENSE": TEXT,

@@ -98,7 +98,13 @@ class Pages:
     def _status(self, _: Request) -> Response:
         now = self._clock()
         found = status(
-            self._models, self._names(), self._state(), self._packages, now=now, uptime_s=now - self._started
+            self._models,
+            self._names(),
+            self._state(),
+            self._packages,
+            now=now,
+            wall_s=time.time(),
+            uptime_s=now - self._started,
         )
         told = self._window.told(found)
         return Response(HTTPStatus.OK, json.dumps(told, separators=(",", ":")).encode(), JSON)

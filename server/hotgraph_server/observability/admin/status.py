@@ -27,6 +27,7 @@ def status(
     packages: Mapping[str, str],
     *,
     now: float,
+    wall_s: float,
     uptime_s: float,
 ) -> dict[str, Any]:
     """All that the page shows, as values that JSON has.
@@ -37,11 +38,13 @@ def status(
         state: of the server.
         packages: version numbers, by name.
         now: monotonic seconds, for the differences.
+        wall_s: seconds since the epoch, for the times of errors.
         uptime_s: since the server was started, seconds.
     """
     table = models.table
     return {
         "now_s": now,
+        "wall_s": wall_s,
         "uptime_s": uptime_s,
         "state": state.value,
         "packages": dict(packages),
@@ -101,6 +104,7 @@ def _signature(version: Version, name: str, figures: Figures) -> dict[str, Any]:
         "rows": figures.rows_run,
         "answered": figures.answered,
         "failed": figures.failed,
+        "cache_hits": figures.cache_hits,
         "ran_s": figures.ran_s,
         "waited_s": figures.waited_s,
         "rows_per_run": figures.rows_per_run,
