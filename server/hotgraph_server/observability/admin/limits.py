@@ -169,9 +169,7 @@ class _Grown:
 
 def _grown(before: Sample, now: Sample) -> _Grown:
     passed_s = max(now.now_s - before.now_s, 1e-3)
-    versions = {
-        key: counts.less(before.versions.get(key, Counts())) for key, counts in now.versions.items()
-    }
+    versions = {key: counts.less(before.versions.get(key, Counts())) for key, counts in now.versions.items()}
     front = None
     if now.python_cpu_s is not None and before.python_cpu_s is not None:
         ran_s = sum(counts.ran_s for counts in versions.values())
@@ -204,7 +202,7 @@ def _of_version(key: Key, grown: _Grown) -> list[Finding]:
         found.append(_machine(grown))
     elif counts.runs and grown.is_front_full:
         found.append(_front(grown))
-    found += _edges(counts, grown.passed_s)
+    found += _edges(counts, duty, grown.passed_s)
     if not found and duty < IDLE:
         said = f"{_share(duty)} of the time in runs" if counts.runs or counts.calls else "no calls"
         found.append(Finding("idle", f"idle: {said}"))
@@ -249,18 +247,17 @@ def _front(grown: _Grown) -> Finding:
     )
 
 
-def _edges(counts: Counts, passed_s: float) -> list[Finding]:
+def _edges(counts: Counts, duty: float, passed_s: float) -> list[Finding]:
     """What bounds a version that has more to do than it can."""
     found = []
     if counts.full > 0:
-        found.append(
-            Finding(
-                "queue",
-                f"{_rate(counts.full, passed_s)} refused: the queue is full",
-                "more capacity; max-queued-calls and queue_policy say how many may wait, and only make"
-                " those wait longer",
-            )
-        )
+        text = f"{_rate(counts.full, passed_s)} refused: the queue is full"
+        if duty >= FULL:
+            advice = "more capacity; more room (max-queued-calls) only lets calls wait longer"
+        else:
+            text += f", with {_share(duty)} of the time in runs"
+            advice = "calls come in bursts that are larger than the queue: more room (max-queued-calls)"
+        found.append(Finding("queue", text, advice))
     if counts.late > 0 or counts.expired > 0:
         parts = [
             f"{_rate(count, passed_s)} {what}"

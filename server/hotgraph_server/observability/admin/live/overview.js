@@ -45,7 +45,7 @@ export class Overview {
       model.versions.length ? model.versions.map(version => this.#row(model, version)) : [this.#row(model, null)]);
     const keys = new Set(there.map(row => row.key));
     for (const [key, row] of this.rows) if (!keys.has(key)) { this.#close(row); this.rows.delete(key); }
-    this.erring = new Map(answer.errors.filter(one => answer.wall_s - one.at_s < ERRING_S).map(one => [one.model, one]));
+    this.erring = new Map(answer.errors.filter(one => answer.wall_s - one.at_s < ERRING_S).reverse().map(one => [one.model, one]));
     for (const row of there) this.#measure(row);
     this.#drawStates(there);
     this.#place(there);
