@@ -39,12 +39,21 @@ class ServerMoment(TypedDict):
     rows_per_run: float | None
     queue_wait_ms: float | None
     run_ms: float | None
+    resident_mib: float | None
+
+
+class Resident(TypedDict):
+    """Memory of the server's processes at the beginning of a step, at most, and at its end."""
+
+    before: float
+    most: float
+    after: float
 
 
 class ServerFigures(TypedDict, total=False):
     """What the server says of the step: means over it, and second by second. Without any: it tells nothing.
 
-    `source` is `statistics` (the v2 call) or the URL of Prometheus' text.
+    `source` is `statistics` (the v2 call) or the URL of Prometheus' text, of which alone `resident_mib` is.
     """
 
     source: str
@@ -53,6 +62,7 @@ class ServerFigures(TypedDict, total=False):
     run_ms: float | None
     runs_per_s: float | None
     duty: float | None
+    resident_mib: Resident
     over_time: list[ServerMoment]
 
 
