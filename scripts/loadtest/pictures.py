@@ -26,7 +26,8 @@ _STALL_AT_S, _STALL_S = 5.0, 1.0
 _SIZE = (1000, 2000)
 
 DESCRIPTION = """\
-Make docs/loadtest-stall.svg and docs/loadtest-report.png anew: two minutes, on a machine that does nothing else.
+Make docs/loadtest-stall.svg and docs/loadtest-report.png anew: two minutes, on a machine that does nothing
+else.
 
 The first: the built-in model at 300 calls a second for ten seconds, in an open loop, and then called by three
 callers in a closed one. In both the server is stopped (SIGSTOP) for a second in the middle. Drawn is the

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-
-from bench.arrivals import Outcome
-from bench.generator import Asked, Generator
 from bench.wire import WireError
+
+from bench.generator import Asked, Generator
+from bench.outcomes import Outcome
 from tests.scripts.bench.test_wire import BODY, Server, decode, request
 
 Answer = Callable[[Server, int], None]
