@@ -137,11 +137,12 @@ def test_one_sample_says_nothing() -> None:
 def test_repeats_are_joined() -> None:
     one = counters.figures("s", [(0.0, Counters()), (1.0, Counters(rows=10, runs=10))])
     other = counters.figures("s", [(0.0, Counters()), (1.0, Counters(rows=30, runs=10))])
-    found = counters.joined([one, {}, other])
+    found = counters.joined([(2.0, one), (2.0, {}), (2.0, other)])
     assert found["rows_per_run"] == 2.0
     assert found["queue_wait_ms"] is None
-    assert len(found["over_time"]) == 2
-    assert counters.joined([{}, {}]) == {}
+    assert [moment["at_s"] for moment in found["over_time"]] == [1.0, 5.0]
+    assert counters.joined([(1.0, {}), (1.0, {})]) == {}
+    assert counters.joined([(1.0, one)]) == one
 
 
 class Counting:
