@@ -172,13 +172,14 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
 
 
-def joined(parts: Sequence[ServerFigures]) -> ServerFigures:
-    """Of a step's repeats: means of their means, and their seconds one after another; the repeats are of one
-    length and one load, which is what makes such means right to within the load's own spread."""
-    told = [part for part in parts if part]
-    if len(told) < 2:
+def joined(parts: Sequence[tuple[float, ServerFigures]]) -> ServerFigures:
+    """Of a step's repeats, with the seconds of each: means of their means, and their seconds one after
+    another; repeats are of one length and one load, which makes such means right to within the load's own
+    spread."""
+    told = [part for _, part in parts if part]
+    if len(parts) < 2 or not told:
         return told[0] if told else {}
-    of_all: ServerFigures = {"source": told[0]["source"]}
+    of_all: ServerFigures = {"source": told[0]["source"], "over_time": []}
     for name in ("rows_per_run", "queue_wait_ms", "run_ms", "runs_per_s", "duty"):
         values = [value for part in told if isinstance(value := part.get(name), float)]
         of_all[name] = sum(values) / len(values) if values else None
@@ -186,5 +187,11 @@ def joined(parts: Sequence[ServerFigures]) -> ServerFigures:
     if memory:
         most = max(one["most"] for one in memory)
         of_all["resident_mib"] = _resident(memory[0]["before"], most, memory[-1]["after"])
-    of_all["over_time"] = [moment for part in told for moment in part["over_time"]]
+    begin = 0.0
+    for seconds, part in parts:
+        for moment in part.get("over_time", ()):
+            later = moment.copy()
+            later["at_s"] += begin
+            of_all["over_time"].append(later)
+        begin += seconds
     return of_all

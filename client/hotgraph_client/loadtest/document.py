@@ -116,11 +116,16 @@ class Tried(TypedDict):
 
 
 class Slo(TypedDict, total=False):
-    """What was to be kept, and the highest rate at which it was; 0: at none that was tried."""
+    """What was to be kept, and the highest rate at which it was; 0: at none that was tried.
+
+    `why` says what kept the search from a better answer, such as a generator that was the limit; empty:
+    nothing.
+    """
 
     text: str
     rate_per_s: float
     confirmed: bool
+    why: str
     need_per_s: float | None
     tried: list[Tried]
 

@@ -16,8 +16,8 @@ _RELEASE = Path("/etc/os-release")
 
 
 def describe_machine() -> dict[str, Any]:
-    """cpu, cores (that this process may use), memory_gib, system, python, numpy, hotgraph; what the system does
-    not say is left out."""
+    """cpu, cores (that this process may use), memory_gib, system, python, numpy, hotgraph; what the system
+    does not say is left out."""
     found: dict[str, Any] = {
         "cpu": _cpu(),
         "cores": cores(),

@@ -141,7 +141,11 @@ def test_memory_is_told_as_it_was_and_is_no_count() -> None:
     again = counters.figures(
         "s", [(0.0, Counters(resident_bytes=2**20)), (1.0, Counters(resident_bytes=2**19))]
     )
-    assert counters.joined([found, again])["resident_mib"] == {"before": 400, "most": 500, "after": 0.5}
+    assert counters.joined([(2.0, found), (1.0, again)])["resident_mib"] == {
+        "before": 400,
+        "most": 500,
+        "after": 0.5,
+    }
 
 
 def test_memory_of_several_processes_is_added_up_and_that_of_nobody_is_not_there() -> None:
@@ -160,11 +164,12 @@ def test_one_sample_says_nothing() -> None:
 def test_repeats_are_joined() -> None:
     one = counters.figures("s", [(0.0, Counters()), (1.0, Counters(rows=10, runs=10))])
     other = counters.figures("s", [(0.0, Counters()), (1.0, Counters(rows=30, runs=10))])
-    found = counters.joined([one, {}, other])
+    found = counters.joined([(2.0, one), (2.0, {}), (2.0, other)])
     assert found["rows_per_run"] == 2.0
     assert found["queue_wait_ms"] is None
-    assert len(found["over_time"]) == 2
-    assert counters.joined([{}, {}]) == {}
+    assert [moment["at_s"] for moment in found["over_time"]] == [1.0, 5.0]
+    assert counters.joined([(1.0, {}), (1.0, {})]) == {}
+    assert counters.joined([(1.0, one)]) == one
 
 
 class Counting:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from hotgraph_client.loadtest.slo import Figures, Found, Trial, Verdict, broken, conditions, search
 
+from .md1 import sojourn
+
 
 def figures(**of: float) -> Figures:
     known = {"mean": 5.0, "max": 50.0, "errors": 0.0, "wrong": 0.0, "achieved": 1.0, "goodput": 1.0, **of}
@@ -101,31 +103,9 @@ def test_no_answers_hold_nothing() -> None:
 SERVICE_S = 0.004
 
 
-def wait_share(load: float, wait_s: float) -> float:
-    """P(wait <= t) of M/D/1 with this load, by Erlang's formula; terms of both signs, which doubles carry for
-    the few services of waiting that are asked of it here."""
-    arrivals = load / SERVICE_S
-    terms = (
-        (-arrivals * (wait_s - k * SERVICE_S)) ** k
-        / math.factorial(k)
-        * math.exp(arrivals * (wait_s - k * SERVICE_S))
-        for k in range(int(wait_s / SERVICE_S) + 1)
-    )
-    return (1 - load) * math.fsum(terms)
-
-
 def p99_ms(rate: float) -> float:
     """Of the time in an M/D/1 queue, service included; without end from its capacity on."""
-    load = rate * SERVICE_S
-    if load >= 1:
-        return math.inf
-    low, high = 0.0, 15 * SERVICE_S
-    if wait_share(load, high) < 0.99:
-        return math.inf
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (low, middle) if wait_share(load, middle) >= 0.99 else (middle, high)
-    return 1e3 * (high + SERVICE_S)
+    return 1e3 * SERVICE_S * sojourn(rate * SERVICE_S, 0.99) if rate * SERVICE_S < 0.95 else math.inf
 
 
 def edge(limit_ms: float) -> float:
