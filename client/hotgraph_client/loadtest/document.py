@@ -31,14 +31,18 @@ class Moment(TypedDict):
     errors: dict[str, int]
 
 
-class ServerMoment(TypedDict):
-    """What the server's own counters grew by in one second of a step; None: nothing ran."""
+class _Grown(TypedDict):
 
     at_s: float
     calls_per_s: float | None
     rows_per_run: float | None
     queue_wait_ms: float | None
     run_ms: float | None
+
+
+class ServerMoment(_Grown, total=False):
+    """What the server's own counters grew by in one second of a step; None: nothing ran. And its memory."""
+
     resident_mib: float | None
 
 
