@@ -32,7 +32,6 @@ class Moment(TypedDict):
 
 
 class _Grown(TypedDict):
-
     at_s: float
     calls_per_s: float | None
     rows_per_run: float | None
