@@ -183,13 +183,10 @@ def joined(parts: Sequence[tuple[float, ServerFigures]]) -> ServerFigures:
     for name in ("rows_per_run", "queue_wait_ms", "run_ms", "runs_per_s", "duty"):
         values = [value for part in told if isinstance(value := part.get(name), float)]
         of_all[name] = sum(values) / len(values) if values else None
-<<<<<<< HEAD
     memory = [part["resident_mib"] for part in told if "resident_mib" in part]
     if memory:
         most = max(one["most"] for one in memory)
         of_all["resident_mib"] = _resident(memory[0]["before"], most, memory[-1]["after"])
-=======
->>>>>>> wt-cli
     begin = 0.0
     for seconds, part in parts:
         for moment in part.get("over_time", ()):

@@ -1,8 +1,8 @@
 """--trace: a file that says when calls come, a line for each. Pure.
 
-A line holds seconds from the beginning, as a decimal number; what comes after white space or a comma is passed
-over, so that a table whose first column are moments is one too, and so are empty lines and those that begin
-with #. The order of lines does not matter.
+A line holds seconds from the beginning, as a decimal number. What comes after white space or a comma is
+passed over, so that a table whose first column are moments is one too; so are empty lines and those that
+begin with #. The order of lines does not matter.
 """
 
 from __future__ import annotations

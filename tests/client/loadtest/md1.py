@@ -25,13 +25,9 @@ def wait_share(load: float, wait: float) -> float:
         rho, found = Decimal(load), Decimal(0)
         for k in range(math.floor(wait) + 1):
             left = rho * (Decimal(wait) - k)
-<<<<<<< HEAD
-            found += (-left) ** k / math.factorial(k) * left.exp() if left or not k else Decimal(0)
-=======
             # decimal has no opinion on 0 ** 0
             power = (-left) ** k if k else Decimal(1)
             found += power / math.factorial(k) * left.exp()
->>>>>>> wt-cli
         return float((1 - rho) * found)
 
 

@@ -10,11 +10,7 @@ from .md1 import mean_sojourn, served, sojourn, wait_share
 
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.9])
 def test_formulas_are_those_of_queues_that_are_played(load: float) -> None:
-<<<<<<< HEAD
-    arrivals = np.cumsum(np.random.default_rng(1).exponential(1 / load, 400_000))
-=======
     arrivals = np.cumsum(np.random.default_rng(1).exponential(1 / load, 2_000_000))
->>>>>>> wt-cli
     found = served(arrivals)
     assert found.mean() == pytest.approx(mean_sojourn(load), rel=0.05)
     for share in (0.5, 0.9, 0.99):
