@@ -80,8 +80,9 @@ class Spread(TypedDict):
 class Step(TypedDict, total=False):
     """One load, once or in `repeats`; of repeats the figures are of all calls together.
 
-    `offered_per_s` is what was due; of a closed loop what was sent. `void` steps say nothing, `void_why` is why.
-    `spread` has p50_ms, p99_ms and achieved_per_s over the repeats. `generator_cores` is what sending took.
+    `offered_per_s` is what was due; of a closed loop what was sent. `void` steps say nothing, `void_why` is
+    why. `spread` has p50_ms, p99_ms and achieved_per_s over the repeats. `generator_cores` is what sending
+    took.
     """
 
     label: str
