@@ -62,6 +62,11 @@ def times(ratio: float | None) -> str:
     )
 
 
+def moment(iso: str) -> str:
+    """ISO 8601 as people write it."""
+    return iso.replace("T", " ").replace("Z", " UTC")
+
+
 def counts(errors: Mapping[str, int]) -> str:
     """Errors by status, the most frequent first."""
     if not errors:

@@ -154,7 +154,7 @@ def _of_closed(usable: list[Step]) -> Judgement:
     callers = plural(best.get("concurrency") or 0, "caller")
     rate = best["achieved_per_s"]
     said = f"At most {calls_per_s(rate)} were answered, with {callers}; {_latencies(best)}."
-    return Judgement(said, "mixed", best, rate)
+    return Judgement(said, "good", best, rate)
 
 
 def _of_rates(usable: list[Step]) -> Judgement:

@@ -12,16 +12,18 @@ from typing import Any
 from ..document import Document, Step
 from . import comparing, judging
 from .charts import Chart, label
-from .figures import NONE, count, counts, number, per_s, percent, plural, times
+from .figures import NONE, count, counts, moment, number, per_s, percent, plural, times
 from .judging import percentile, steps_of
 from .markup import Markup, Row, join, table, tag
 from .time_charts import chosen
 
 _PERCENTILES = ("mean", "p50", "p90", "p99", "p99.9", "max")
 
+_UNITS = {"s": "s", "ms": "ms", "gib": "GiB"}
+
 LAG = (
     "How much later than they were due calls were sent. A step is void where this could have changed its "
-    "latencies: then the sender was what was measured. More processes (--processes), or another machine, help."
+    "latencies: then the sender was what was measured. More processes (--processes) help, or another machine."
 )
 
 
@@ -216,15 +218,23 @@ def machine(document: Document) -> Section | None:
 
 
 def _definitions(values: Mapping[str, Any]) -> Markup:
-    pairs = (
-        join([tag("dt", name.replace("_", " ")), tag("dd", _value(value))]) for name, value in values.items()
-    )
+    pairs = (join([tag("dt", _name(name)), tag("dd", _value(value))]) for name, value in values.items())
     return tag("dl", *pairs)
+
+
+def _name(name: str) -> str:
+    """`warm_up_s`: `warm up, s`."""
+    whole, _, unit = name.rpartition("_")
+    if whole and unit in _UNITS:
+        return f"{whole.replace('_', ' ')}, {_UNITS[unit]}"
+    return name.replace("_", " ")
 
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_value(one)}" for name, one in value.items())
+        if value.keys() == {"name", "version"}:
+            return f"{value['name']} {value['version']}"
+        return ", ".join(f"{name}: {_value(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_value, value))
     if value is None:
@@ -241,11 +251,8 @@ def comparison(document: Document, baseline: Document | None) -> Section | None:
     cautions = comparing.cautions(document, baseline)
     found = comparing.pairs(document, baseline)
     named = " ".join(str(one) for one in (baseline.get("model"), "at", baseline.get("target")) if one)
-    body = [
-        tag(
-            "p", f"The baseline: {named}, begun {baseline.get('started', 'at a time that it does not tell')}."
-        )
-    ]
+    began = moment(str(baseline.get("started", "at a time that it does not tell")))
+    body = [tag("p", f"The baseline: {named}, begun {began}.")]
     if cautions:
         items = (tag("li", one) for one in cautions)
         body.append(tag("div", tag("strong", "With caution:"), tag("ul", *items), class_="note mixed"))

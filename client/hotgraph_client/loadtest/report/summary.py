@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..document import Document
 from . import comparing, judging
 from .charts import label
-from .figures import NONE, count, ms, per_s, percent, plural, times
+from .figures import NONE, count, moment, ms, per_s, percent, plural, times
 from .judging import Judgement, percentile, steps_of
 from .markup import Markup, join, tag
 from .tune_section import Tile, tune_tiles
@@ -21,9 +21,9 @@ def summary(document: Document, baseline: Document | None) -> Markup:
             tag("p", *_what(document), class_="what"),
             tag("p", judgement.sentence, class_=f"verdict {judgement.tone}"),
             *(tag("div", *one, class_="note bad", role="note") for one in _loud(document)),
+            *(tag("p", one, class_="note mixed", role="note") for one in _remarks(document)),
             *_against(document, baseline),
             *_tiles(document, judgement),
-            *(tag("p", one, class_="said") for one in _remarks(document)),
         ]
     )
 
@@ -40,7 +40,7 @@ def _what(document: Document) -> Iterator[object]:
         yield f", {name} {server.get('version', '')}".rstrip()
     if started := document.get("started"):
         yield " \N{MIDDLE DOT} "
-        yield tag("time", str(started).replace("T", " ").replace("Z", " UTC"), datetime=started)
+        yield tag("time", moment(str(started)), datetime=started)
 
 
 def _loud(document: Document) -> Iterator[list[object]]:
