@@ -31,6 +31,10 @@ _COMMANDS = {
         "hotgraph_server.commands.inspect",
         "show what a SavedModel takes and gives, and how to call it",
     ),
+    "tune": (
+        "hotgraph_server.commands.tune",
+        "find the settings that serve a model best, and how many replicas a load takes",
+    ),
     "auth": ("hotgraph_server.commands.auth", "make keys that callers send, and hashes of them"),
     "state": ("hotgraph_server.commands.state", "list, take, restore and export snapshots of variables"),
     "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),

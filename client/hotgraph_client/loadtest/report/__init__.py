@@ -11,5 +11,6 @@ What it promises:
 """
 
 from .assembling import page
+from .plain import plain
 
-__all__ = ["page"]
+__all__ = ["page", "plain"]

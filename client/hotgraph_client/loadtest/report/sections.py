@@ -250,9 +250,11 @@ def comparison(document: Document, baseline: Document | None) -> Section | None:
         return None
     cautions = comparing.cautions(document, baseline)
     found = comparing.pairs(document, baseline)
-    named = " ".join(str(one) for one in (baseline.get("model"), "at", baseline.get("target")) if one)
+    named = f"{baseline.get('model', 'a model')} at {baseline.get('target', 'a target that it does not tell')}"
+    server = (baseline.get("machine") or {}).get("server")
     began = moment(str(baseline.get("started", "at a time that it does not tell")))
-    body = [tag("p", f"The baseline: {named}, begun {began}.")]
+    told = ", ".join([named, *([_value(server)] if server else []), f"begun {began}"])
+    body = [tag("p", f"The baseline: {told}.")]
     if cautions:
         items = (tag("li", one) for one in cautions)
         body.append(tag("div", tag("strong", "With caution:"), tag("ul", *items), class_="note mixed"))
