@@ -26,11 +26,11 @@ Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 def serving(answer: Answer) -> Iterator[str]:
     """The address of a server that answers each message so."""
 
-    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
+    class Handler(grpc.GenericRpcHandler):
         def service(self, details: grpc.HandlerCallDetails) -> Any:
             return grpc.unary_unary_rpc_method_handler(answer) if details.method == PATH else None
 
-    server = grpc.server(ThreadPoolExecutor(4), handlers=(Handler(),))
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[Handler()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -69,7 +69,7 @@ def test_each_answer_is_held_against_its_own_question() -> None:
 
 def test_caller_of_a_closed_loop_calls_again_when_it_is_answered() -> None:
     with serving(lambda message, context: b"abc") as address:
-        ended = call(address, ASKED, Arrivals("closed", callers=2), seconds=0.1, deadline_s=None, seed=1)
+        ended = call(address, ASKED, Arrivals("closed", callers=2), seconds=0.5, deadline_s=None, seed=1)
     assert len(ended) > 2
     assert {call.outcome for call in ended} == {Outcome.RIGHT}
 
