@@ -11,14 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.outcomes import Ended, outcome
+from hotgraph_client.loadtest.load import Arrivals, Assignment, Destination, Payload
 from hotgraph_client.loadtest.sending.calls import Call, Reply
 from hotgraph_client.loadtest.sending.messages import Known
 from hotgraph_client.loadtest.sending.schedule import Schedule
 from hotgraph_client.loadtest.sending.step import Step
 from hotgraph_client.loadtest.sending.tally import Tally
-
-from bench.outcomes import Ended, outcome
-from hotgraph_client.loadtest.load import Arrivals, Assignment, Destination, Payload
 
 # How long past its deadline a call is waited for; then it is given up and counts as silent.
 _PATIENCE_S = 1.0

@@ -29,7 +29,8 @@ from ngh2 import (
 from . import statuses
 from .calls import Call, Ended, Reply, WireError
 
-_MOST = 2**31 - 1
+# Of one connection and of each stream: never in the way of answers that are read at once.
+_WINDOW = 1 << 24
 _CANCEL = 8
 _PREFIX = struct.Struct(">BI")
 # Of bodies that the server does not take yet: what is beyond waits as calls, which are smaller.
@@ -39,7 +40,7 @@ _NO_LIMIT = (2**63, 2**63)
 _CONFIGURATION = Configuration(
     glitch_rate_limit=_NO_LIMIT, stream_reset_rate_limit=_NO_LIMIT, max_outbound_ack=100_000
 )
-_SETTINGS = {Setting.ENABLE_PUSH: 0, Setting.INITIAL_WINDOW_SIZE: _MOST}
+_SETTINGS = {Setting.ENABLE_PUSH: 0, Setting.INITIAL_WINDOW_SIZE: _WINDOW}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -84,7 +85,7 @@ class GrpcConversation:
     def __init__(self) -> None:
         self._h2 = Connection(Role.CLIENT, _CONFIGURATION)
         self._h2.initiate_connection(_SETTINGS)
-        self._h2.set_local_window_size(_MOST)
+        self._h2.set_local_window_size(_WINDOW)
         self._exchanges: dict[int, _Exchange] = {}
         self._streams: dict[Call, int] = {}
         self._goodbye = ""
