@@ -136,7 +136,6 @@ class Histogram:
         wanted = np.maximum(np.ceil(np.asarray(shares) * self.count - 1e-9), 1)
         return [float(value) / 1e3 for value in _highest(np.searchsorted(upto, wanted))]
 
-<<<<<<< HEAD
     def count_upto_ms(self, ms: float) -> int:
         """Of the values that are not above that; those of its own bucket are among them."""
         value = min(int(ms * 1e3), MOST_US)
@@ -144,8 +143,6 @@ class Histogram:
             return 0
         return int(self._counts[: int(_places(np.array([value], np.int64))[0]) + 1].sum())
 
-=======
->>>>>>> wt-send
     def summary_ms(self) -> dict[str, float]:
         """mean, p50, p90, p99, p99.9 and max; of nothing, empty."""
         if not self.count:
