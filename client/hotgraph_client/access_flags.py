@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from .channel import Tls
+from .tls import Tls
 
 KEY_VARIABLE = "HOTGRAPH_KEY"
 

@@ -139,9 +139,7 @@ class Histogram:
     def count_upto_ms(self, ms: float) -> int:
         """Of the values that are not above that; those of its own bucket are among them."""
         value = min(int(ms * 1e3), MOST_US)
-        if value <= 0:
-            return 0
-        return int(self._counts[: int(_places(np.array([value], np.int64))[0]) + 1].sum())
+        return int(self._counts[: int(_places(np.array([value], np.int64))[0]) + 1].sum()) if value > 0 else 0
 
     def summary_ms(self) -> dict[str, float]:
         """mean, p50, p90, p99, p99.9 and max; of nothing, empty."""

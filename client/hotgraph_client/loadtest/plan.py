@@ -18,15 +18,16 @@ PROBED_SHARES = (0.2, 0.4, 0.6, 0.8, 0.95)
 
 @dataclass(frozen=True)
 class Open:
-    """Calls at `rate` a second; of a replay when they came."""
+    """Calls at `rate` a second; of a replay when they came; of a live load until somebody changes it."""
 
     rate: float
     replay: bool = False
+    live: bool = False
 
     @property
     def label(self) -> str:
         """As reports and tables name it."""
-        return "replay" if self.replay else f"{self.rate:.5g}/s"
+        return "replay" if self.replay else "live" if self.live else f"{self.rate:.5g}/s"
 
 
 @dataclass(frozen=True)

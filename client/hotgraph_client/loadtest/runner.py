@@ -26,11 +26,14 @@ from numpy.typing import NDArray
 from .document import ServerFigures, Step
 from .load import Answer, Arrivals, Assignment, Destination, Ended, Interval, Payload
 from .plan import Closed, Load, in_turn
+from .sending.merging import sum_of
 from .server_figures import Sampler
 from .steps import Checked, Run, step_of
 
 AHEAD_S = 0.5
 """From an assignment to the beginning of its load: for payloads of some MiB to come to the processes."""
+
+_WATCHED_SECONDS = 60
 
 
 class Generator(Protocol):
@@ -53,7 +56,8 @@ class Watcher(Protocol):
         """A run begins, the so manieth of so many (None: nobody knows), and ends in so many seconds."""
 
     def second(self, interval: Interval, server: ServerFigures) -> None:
-        """One second is over, with what the server said last; below 0 in the warm-up."""
+        """What is known of a second by now, with what the server said last; more of it may come later.
+        Seconds below 0 are the warm-up's."""
 
     def ended(self, step: Step) -> None:
         """A run is over."""
@@ -129,6 +133,7 @@ class Runner:
         self._stopped = threading.Event()
         self._running = False
         self._begun = 0
+        self._seconds: dict[int, Interval] = {}
 
     @property
     def stopped(self) -> bool:
@@ -167,6 +172,7 @@ class Runner:
         self._begun += 1
         self._watcher.began(load, self._begun, of, whole_s)
         begin_s = assignment.begin_s + assignment.warm_up_s
+        self._seconds = {}
         self._sampler.start(begin_s, begin_s + assignment.seconds)
         server: ServerFigures = {}
         self._running = True
@@ -183,8 +189,17 @@ class Runner:
         self._watcher.ended(step_of(load, [run]))
         return run
 
-    def _on_interval(self, interval: Interval) -> None:
-        self._watcher.second(interval, self._sampler.latest())
+    def _on_interval(self, part: Interval) -> None:
+        """What one process came to know of a second."""
+        known = self._seconds.get(part.second)
+        if known is None and part.second < max(self._seconds, default=0) - _WATCHED_SECONDS:
+            # nobody watches any more, and the whole has it all the same
+            return
+        whole = part if known is None else sum_of(known, part)
+        self._seconds[part.second] = whole
+        if len(self._seconds) > _WATCHED_SECONDS:
+            del self._seconds[min(self._seconds)]
+        self._watcher.second(whole, self._sampler.latest())
 
     def _assignments(self, assignment: Assignment) -> list[Assignment]:
         """Process by process, to one destination after the other."""

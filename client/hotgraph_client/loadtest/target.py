@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..channel import Tls
 from ..http.route import is_url, plan_http_route
+from ..tls import Tls
 from .load import Destination
 
 _UNIX = "unix:"

@@ -1,4 +1,4 @@
-"""options.py and plan.py: what flags mean, and in which order loads come."""
+"""flags.py, options.py and plan.py: what flags mean, and in which order loads come."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_client.loadtest import options, plan
+from hotgraph_client.loadtest import flags, plan
 from hotgraph_client.loadtest.options import Options, read_options
 from hotgraph_client.loadtest.plan import Closed, Open, Sweep
 
 
 def parse(words: str) -> Options:
     parser = argparse.ArgumentParser(prog="hotgraph loadtest")
-    options.add_arguments(parser)
+    flags.add_arguments(parser)
     return read_options(parser.parse_args(["127.0.0.1:8500", "digits", *shlex.split(words)]))
 
 
@@ -88,6 +88,7 @@ def test_what_a_flag_cannot_mean_is_wrong_usage(words: str, capsys: pytest.Captu
         ("--live --rate 1..2", "range"),
         ("--live --rate 1,2", "one --rate"),
         ("--live --repeat 2", "--repeat"),
+        ("--live --concurrency 2", "closed loop"),
         ("--replay log --rows 2", "--rows"),
     ],
 )
@@ -99,7 +100,7 @@ def test_flags_that_contradict_each_other_are_refused(words: str, why: str) -> N
 @given(st.text(alphabet="0123456789.,ex-") | st.text())
 def test_rates_are_positive_or_refused(text: str) -> None:
     try:
-        found = options.rates(text)
+        found = flags.rates(text)
     except argparse.ArgumentTypeError:
         return
     given_rates = (found.low, found.high) if isinstance(found, Sweep) else found

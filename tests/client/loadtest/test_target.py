@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_client.channel import Tls
 from hotgraph_client.loadtest.target import destinations
+from hotgraph_client.tls import Tls
 
 
 @pytest.mark.parametrize(

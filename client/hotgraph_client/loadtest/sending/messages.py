@@ -30,6 +30,13 @@ class Change:
 
 
 @dataclass(frozen=True)
+class ChangeMix:
+    """Go on with these weights of payloads."""
+
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Stop:
     """Have no more calls due."""
 
@@ -83,5 +90,5 @@ class Finished:
     error_texts: dict[str, str]
 
 
-Asked = Prepare | Begin | Change | Stop
+Asked = Prepare | Begin | Change | ChangeMix | Stop
 Told = Ready | Failed | list[Known] | Finished

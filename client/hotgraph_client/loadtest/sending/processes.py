@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 
 from ..load import Assignment, Ended, Interval
 from .merging import Merger, ended_of, interval_of
-from .messages import Asked, Begin, Change, Failed, Finished, Known, Prepare, Ready, Stop, Told
+from .messages import Asked, Begin, Change, ChangeMix, Failed, Finished, Known, Prepare, Ready, Stop, Told
 
 # Packages are found where the parent finds them, and not in the folder that is the current one by chance.
 _PROGRAM = (
@@ -168,6 +168,12 @@ class Senders:
         with self._running_lock:
             for child in self._running:
                 child.say(Change(rate / len(self._running)))
+
+    def change_mix(self, weights: tuple[float, ...]) -> None:
+        """Go on with these weights of payloads, in every process; of traces nothing changes."""
+        with self._running_lock:
+            for child in self._running:
+                child.say(ChangeMix(weights))
 
     def stop_early(self) -> None:
         """Have no more calls due in this step; those under way are waited for, and `run` returns."""

@@ -40,6 +40,9 @@ class Schedule(Protocol):
     def change(self, rate: float, now: float) -> None:
         """Go on at another rate; of traces and closed loops nothing changes."""
 
+    def change_mix(self, weights: tuple[float, ...]) -> None:
+        """Go on with other weights of payloads; of traces nothing changes."""
+
     def stop(self) -> None:
         """Have no more calls due."""
 
@@ -76,9 +79,17 @@ class PayloadChoice:
         self._random = np.random.default_rng((seed, 1))
         self._edges: NDArray[np.float64] | None = None
         if weights is not None:
-            if len(weights) != count or min(weights) < 0 or sum(weights) <= 0:
-                raise ValueError(f"{len(weights)} weights for {count} payloads, or none above 0")
-            self._edges = np.cumsum(np.asarray(weights, dtype=np.float64))
+            self.weigh(weights)
+
+    def weigh(self, weights: tuple[float, ...]) -> None:
+        """Draw by these from now on.
+
+        Raises:
+            ValueError: as many as there are payloads they are not, or none is above 0.
+        """
+        if len(weights) != self._count or min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"{len(weights)} weights for {self._count} payloads, or none above 0")
+        self._edges = np.cumsum(np.asarray(weights, dtype=np.float64))
 
     def draw(self, count: int) -> list[int]:
         """The next so many."""
@@ -116,6 +127,10 @@ class _Drawn:
 
     def change(self, rate: float, now: float) -> None:
         pass
+
+    def change_mix(self, weights: tuple[float, ...]) -> None:
+        self._choice.weigh(weights)
+        self._payloads[self._place :] = self._choose(len(self._moments) - self._place)
 
     def stop(self) -> None:
         self._end = -_NEVER
@@ -226,6 +241,10 @@ class Trace(_Drawn):
         super().__init__(end, payloads)
         self._load(self._draw())
 
+    def change_mix(self, weights: tuple[float, ...]) -> None:
+        if self._order is None:
+            super().change_mix(weights)
+
     def _draw(self) -> list[float]:
         self._from, self._upto = self._upto, self._upto + _PIECE
         moments: list[float] = self._all[self._from : self._upto].tolist()
@@ -258,6 +277,9 @@ class ClosedLoop:
 
     def change(self, rate: float, now: float) -> None:
         pass
+
+    def change_mix(self, weights: tuple[float, ...]) -> None:
+        self._choice.weigh(weights)
 
     def stop(self) -> None:
         self._end = -_NEVER

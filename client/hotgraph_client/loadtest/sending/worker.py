@@ -11,7 +11,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from .messages import Asked, Begin, Change, Failed, Known, Prepare, Ready, Stop, Told
+from .messages import Asked, Begin, Change, ChangeMix, Failed, Known, Prepare, Ready, Stop, Told
 from .schedule import Schedule
 from .step import Step
 
@@ -29,6 +29,8 @@ class Parent:
             asked = self._connection.recv()
             if isinstance(asked, Change):
                 schedule.change(asked.rate, now)
+            if isinstance(asked, ChangeMix):
+                schedule.change_mix(asked.weights)
             stop |= isinstance(asked, Stop)
         return stop
 

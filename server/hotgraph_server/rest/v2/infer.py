@@ -42,15 +42,15 @@ from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.v2 import infer_answer, infer_request
 from hotgraph_server.rest.v2.infer_answer import Head, Output, write_answer, write_text
 from hotgraph_server.rest.v2.json_forms import Form, JsonForms, around
+from hotgraph_server.rest.v2.number_lists import NumberLists
 from hotgraph_server.rest.v2.raw_request import raw_request
-from hotgraph_server.rest.v2.values import flat, plain_numbers, read_values
+from hotgraph_server.rest.v2.values import flat, read_values
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.http import Content, Endpoint, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message, Span
 
 # Larger texts are read elsewhere, and cost what their digits cost.
 _MAX_FORM_BYTES = 256 * 1024
-_TRUE, _FALSE = b"true", b"false"
 
 _NO_DECOUPLED = "HTTP end point doesn't support models with decoupled transaction policy"
 
@@ -74,6 +74,7 @@ class HttpInfer(Door):
     ) -> None:
         super().__init__(registry, regions, _NO_DECOUPLED)
         self._forms: JsonForms[_InJson] = JsonForms()
+        self._number_lists = NumberLists()
         self._pool = pool
         self._most_bytes = most_bytes
 
@@ -118,13 +119,11 @@ class HttpInfer(Door):
                     return
         elif length is None and len(body) <= _MAX_FORM_BYTES and not isinstance(body, memoryview):
             found = self._forms.find((model, number), body)
-            if found is not None and self._go_by_form(*found, body, reply):
+            if found is not None and self._go_by_form(*found, reply):
                 return
         self._take_full_path(model, number, length, body, reply)
 
-    def _go_by_form(
-        self, meant: _InJson, values: memoryview, body: bytes | bytearray, reply: HttpReply
-    ) -> bool:
+    def _go_by_form(self, meant: _InJson, values: memoryview, reply: HttpReply) -> bool:
         """Queue a call by the form of its text. Returns False if that cannot be: the full path says why.
 
         Raises:
@@ -133,17 +132,12 @@ class HttpInfer(Door):
         version = self._still(meant.asked)
         if version is None:
             return False
-        try:
-            data = orjson.loads(values)
-        except orjson.JSONDecodeError:
-            return False
-        has_truth = _TRUE in body or _FALSE in body
-        array = None if has_truth else plain_numbers(data, meant.datatype)
-        try:
-            if array is None:
-                array = read_values(flat(data, ""), meant.datatype, "")
-        except CallError:
-            return False
+        array = self._number_lists.read(values, meant.datatype)
+        if array is None:
+            try:
+                array = read_values(flat(orjson.loads(values), ""), meant.datatype, "")
+            except (orjson.JSONDecodeError, CallError):
+                return False
         if len(array) != meant.size:
             return False
         array = array.reshape(meant.shape)

@@ -15,7 +15,6 @@ those of the FP32 that they are exactly).
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple
@@ -42,17 +41,6 @@ _SPELLED = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-
 _NOT_INTEGERS = 2.0**63
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
-
-
-_CODES = {
-    datatype: code
-    for datatype, code in (
-        *(("INT8", "b"), ("INT16", "h"), ("INT32", "i"), ("INT64", "q"), ("FP32", "f"), ("FP64", "d")),
-        *(("UINT8", "B"), ("UINT16", "H"), ("UINT32", "I"), ("UINT64", "Q")),
-    )
-    if array(code).itemsize == wire.dtype_of(datatype).itemsize
-}
-"""What the standard library's arrays call a datatype."""
 
 
 class Flat(NamedTuple):
@@ -90,26 +78,6 @@ def _leaves(values: list[Any]) -> Iterator[Any]:
             yield value
         else:
             open_lists.pop()
-
-
-def plain_numbers(data: Any, datatype: str) -> Array | None:
-    """The values of evenly nested lists, for texts in which no truth value stands; None: they are not numbers
-    of that datatype, or perhaps not: the slow way knows, and says what is wrong.
-
-    It goes through the values twice, to read them and to convert them, where `flat` and `read_values` do it
-    four times: the standard library's arrays take numbers of their own kind alone.
-    """
-    code = _CODES.get(datatype)
-    if code is None or type(data) is not list:
-        return None
-    try:
-        while data and type(data[0]) is list:
-            data = list(chain.from_iterable(data))
-        values = np.frombuffer(array(code, data), wire.dtype_of(datatype))
-    except (TypeError, OverflowError):
-        return None
-    # A float that is too large for its type has become infinite.
-    return None if datatype == "FP32" and not np.abs(values).max(initial=0) <= _LARGEST["FP32"] else values
 
 
 def read_values(given: Flat, datatype: str, where: str) -> Array:
