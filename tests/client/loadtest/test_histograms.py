@@ -42,7 +42,9 @@ def test_percentile_is_at_most_a_thousandth_above_the_value_that_it_stands_for(
 @given(VALUES, VALUES)
 def test_sum_of_two_is_the_histogram_of_both(one: list[int], other: list[int]) -> None:
     both = Histogram.of(one + other)
-    assert Histogram.merged([Histogram.of(one).encode(), Histogram.of(other).encode()]).encode() == both.encode()
+    assert (
+        Histogram.merged([Histogram.of(one).encode(), Histogram.of(other).encode()]).encode() == both.encode()
+    )
     added = Histogram.of(one)
     added.add(Histogram.of(other))
     assert added.encode() == both.encode()

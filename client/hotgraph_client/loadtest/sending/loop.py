@@ -78,7 +78,7 @@ class Loop:
         self._under_way: deque[Call] = deque()
         self._open = 0
         self._next_round = begin_s
-        self._next_word = self._epoch - math.floor(assignment.warm_up_s)
+        self._next_word = self._epoch - math.ceil(assignment.warm_up_s) + 1
         self._cpu_began: float | None = None
         self._is_measured = False
         self.untold: list[Known] = []

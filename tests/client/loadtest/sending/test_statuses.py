@@ -23,9 +23,9 @@ def test_what_is_no_status_is_unknown(number: bytes) -> None:
 
 
 def test_text_is_decoded_and_bounded() -> None:
-    assert statuses.grpc_text("50 % für dich".encode().replace(b"%", b"%25").replace(b"\xc3\xbc", b"%C3%BC")) == (
-        "50 % für dich"
-    )
+    assert statuses.grpc_text(
+        "50 % für dich".encode().replace(b"%", b"%25").replace(b"\xc3\xbc", b"%C3%BC")
+    ) == ("50 % für dich")
     assert len(statuses.grpc_text(b"x" * 9000)) == 500
 
 
