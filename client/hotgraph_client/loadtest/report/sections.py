@@ -250,7 +250,9 @@ def comparison(document: Document, baseline: Document | None) -> Section | None:
         return None
     cautions = comparing.cautions(document, baseline)
     found = comparing.pairs(document, baseline)
-    named = f"{baseline.get('model', 'a model')} at {baseline.get('target', 'a target that it does not tell')}"
+    named = (
+        f"{baseline.get('model', 'a model')} at {baseline.get('target', 'a target that it does not tell')}"
+    )
     server = (baseline.get("machine") or {}).get("server")
     began = moment(str(baseline.get("started", "at a time that it does not tell")))
     told = ", ".join([named, *([_value(server)] if server else []), f"begun {began}"])
