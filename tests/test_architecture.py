@@ -86,6 +86,11 @@ PURE = (
 CLIENT_PURE = (
     *("arrays", "descriptions", "errors", "prediction", "protocol"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
+    *("loadtest.report.assembling", "loadtest.report.charts", "loadtest.report.comparing"),
+    *("loadtest.report.figures", "loadtest.report.judging", "loadtest.report.markup"),
+    *("loadtest.report.plain", "loadtest.report.sections", "loadtest.report.step_charts"),
+    *("loadtest.report.summary", "loadtest.report.time_charts", "loadtest.report.tune_charts"),
+    "loadtest.report.tune_section",
 )
 """The same of the client."""
 

@@ -15,7 +15,7 @@ from .step_charts import grouped
 MAX_POINTS = 600
 """Of one step; longer ones are drawn with several seconds to a point."""
 
-ALL_POINTS = 6000
+ALL_POINTS = 3000
 """Of all steps together, so that the file stays small."""
 
 _T = TypeVar("_T")

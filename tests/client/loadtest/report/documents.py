@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hotgraph_client.loadtest.document import Document, Moment, Step
+from hotgraph_client.loadtest.document import Document, Moment, Step, Tried
 
 SERVICE_MS = 1.0
 OVERHEAD_MS = 0.6
@@ -62,15 +62,9 @@ def closed_loop() -> Document:
         step = measured(
             seconds, latencies, np.full(len(seconds), "", dtype=object), answered, 10, service_wait=mean * 0.5
         )
-        steps.append(
-            {
-                **step,
-                "label": f"{callers} callers",
-                "kind": "closed",
-                "concurrency": callers,
-                "offered_per_s": answered,
-            }
-        )
+        step["label"] = f"{callers} callers"
+        step["kind"], step["concurrency"] = "closed", callers
+        steps.append(step)
     made = document(*steps, model="digits")
     made["load"] |= {"kind": "closed", "arrivals": "closed"}
     return made
@@ -84,7 +78,7 @@ def search(*, held: bool = True, need: float | None = None) -> Document:
     steps[-1]["label"] = "875/s, to confirm"
     made = document(*steps)
     limit = 17.0
-    tried = []
+    tried: list[Tried] = []
     for step in steps:
         p99 = step["latency_ms"]["p99"]
         kept = p99 < limit and not step["errors"]
@@ -96,7 +90,7 @@ def search(*, held: bool = True, need: float | None = None) -> Document:
         "rate_per_s": best,
         "confirmed": held,
         "need_per_s": need,
-        "tried": tried,  # type: ignore[typeddict-item]
+        "tried": tried,
     }
     return made
 
@@ -224,7 +218,7 @@ def hostile() -> Document:
     """Names that try to be markup, a script or a template, wherever a name from outside may stand."""
     made = ramp()
     for key in ("command", "target", "protocol", "model", "version", "signature"):
-        made[key] = HOSTILE  # type: ignore[literal-required]
+        made[key] = HOSTILE
     made["machine"] = {"cpu": HOSTILE, HOSTILE: 1, "server": {"name": HOSTILE, "version": HOSTILE}}
     made["input"] = {"source": HOSTILE, "rows": {HOSTILE: 1.0}}
     made["load"][HOSTILE] = HOSTILE

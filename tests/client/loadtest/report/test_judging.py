@@ -112,7 +112,7 @@ def test_nothing_at_all_is_no_fault() -> None:
 )
 def test_what_holds(change: Step, holds: bool) -> None:
     step: Step = {"kind": "open", "offered_per_s": 100.0, "achieved_per_s": 100.0, "calls": 1000}
-    assert held({**step, **change}) is holds  # type: ignore[typeddict-item]
+    assert held({**step, **change}) is holds
 
 
 def test_a_rate_that_fell_below_one_that_held_is_not_the_edge() -> None:
