@@ -91,45 +91,50 @@ class Costs:
         """May calls share runs?"""
         return not self.alone_because
 
-    def run_s(self) -> RunTime:
-        """The median, by rows."""
-        return self._filled(through([(point.rows, point.median_s) for point in self.points]))
+    def run_s(self, cores: float = math.inf, front: float = 0.0) -> RunTime:
+        """The median, by rows, where a run shares `cores` processors with a front that keeps `front` of one
+        busy: what both want beyond that makes it longer."""
+        line, used_s = through([(point.rows, point.median_s) for point in self.points]), self.cpu_s()
+
+        def run_s(rows: int) -> float:
+            alone_s = line(self._filled(rows))
+            return max(alone_s, (used_s(rows) + front * alone_s) / cores)
+
+        return run_s
 
     def cpu_s(self) -> RunTime:
-        """Processor time, by rows."""
-        return self._filled(through([(point.rows, point.cpu_s) for point in self.points]))
+        """Processor time, by rows. What was measured holds what it takes to ask for a run as well, so it is
+        never more than its threads can use in the time of the run."""
+        line = through(
+            [(point.rows, min(point.cpu_s, self.threads * point.median_s)) for point in self.points]
+        )
+        return lambda rows: line(self._filled(rows))
 
-    def jittered(self, seed: int, stretch: float = 1.0) -> RunTime:
+    def jittered(self, seed: int, cores: float = math.inf, front: float = 0.0) -> RunTime:
         """Runs that vary as the measured ones did.
 
         Args:
             seed: another one: other accidents.
-            stretch: how many times as long runs take, for example because the front needs processors too.
+            cores, front: as in `run_s`.
         """
         sizes = [point.rows for point in self.points]
         ratios = [[time_s / point.median_s for time_s in point.times_s] for point in self.points]
-        line, chance = self.run_s(), random.Random(seed).random
+        usual_s, chance = self.run_s(cores, front), random.Random(seed).random
         known: dict[int, tuple[float, list[float]]] = {}
 
         def run_s(rows: int) -> float:
             found = known.get(rows)
             if found is None:
                 near = min(bisect_left(sizes, rows), len(sizes) - 1)
-                found = known[rows] = line(rows) * stretch, ratios[near]
+                found = known[rows] = usual_s(rows), ratios[near]
             return found[0] * found[1][int(chance() * len(found[1]))]
 
         return run_s
 
-    def _filled(self, line: RunTime) -> RunTime:
-        buckets = self.buckets
-        if not buckets:
-            return line
-
-        def run_s(rows: int) -> float:
-            place = bisect_left(buckets, rows)
-            return line(buckets[place] if place < len(buckets) else rows)
-
-        return run_s
+    def _filled(self, rows: int) -> int:
+        """How many a run of so many has."""
+        place = bisect_left(self.buckets, rows)
+        return self.buckets[place] if place < len(self.buckets) else rows
 
 
 def through(points: Sequence[tuple[int, float]]) -> RunTime:

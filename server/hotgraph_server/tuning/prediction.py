@@ -2,7 +2,7 @@
 
 A call is read by the front, one after the other in one thread; then it waits in the queue and is run, which
 the simulator says; then it is sent. While the front works it takes a part of the processors, so runs that
-want all of them take longer: on average by as much as both want more than there is.
+want all of them take longer: by as much as both together want more than there is, in the mean.
 
 All candidates get the same calls, and the same accidents as far as they have the same runs, so that two of
 them differ by their settings. The first tenth of a random trace is left out: the queue began empty.
@@ -27,14 +27,15 @@ from hotgraph_server.tuning.costs import Costs, RunTime, Variant, told
 from hotgraph_server.tuning.slo import MAX, MEAN, Slo, share_of
 from hotgraph_server.tuning.traffic import Trace, Traffic, as_arrivals
 
-FRONT_S = 120e-6
-"""Processor time of a call outside its run: sockets, reading, queue, answer. Small calls over gRPC one after
-the other, on a core of an EPYC of which another process had the other; between 50 us in a crowd and 330 us
-for calls that come singly (docs/performance)."""
+FRONT_S = 60e-6
+"""Processor time of the front for a call in a crowd: sockets, reading, queue, answer (docs/performance)."""
+
+WAKING_S = 120e-6
+"""And what a call costs beside that which finds the front asleep."""
 
 PATH_S = 300e-6
 """What a call takes beside waiting and running when nobody else is there: system calls, and threads that wake
-up, of both sides. Measured with the same calls over the loopback."""
+up, of both sides. Over the loopback."""
 
 _SKIPPED = 0.1
 
@@ -46,11 +47,13 @@ class Place:
     Attributes:
         cores: processors that it may use.
         front_s: see FRONT_S.
+        waking_s: see WAKING_S.
         path_s: see PATH_S.
     """
 
     cores: int
     front_s: float = FRONT_S
+    waking_s: float = WAKING_S
     path_s: float = PATH_S
 
 
@@ -196,41 +199,54 @@ def predict(
     settings = candidate.in_queue(base)
     part = share / candidate.processes
     cores = place.cores / candidate.processes
-    front = traffic.rate * part * place.front_s
-    stretch = _stretch(costs, settings, front, cores)
+    traces = [traffic.trace(calls, seed, part) for seed in seeds]
+    front = _front(traces, place)
     runs = [
-        _simulated(traffic.trace(calls, seed, part), costs, settings, place, seed, stretch) for seed in seeds
+        _simulated(trace, costs, settings, place.path_s, costs.jittered(seed, cores, front), place.front_s)
+        for trace, seed in zip(traces, seeds, strict=True)
     ]
     latency_s = np.concatenate([run.latency_s for run in runs])
     answered = latency_s[~np.isnan(latency_s)]
-    names = dict.fromkeys(("p50", "p99", MEAN, MAX, *slo.latencies))
-    found = {name: _figure(name, answered) for name in names}
+    found = {name: _figure(name, answered) for name in dict.fromkeys(("p50", "p99", *slo.latencies))}
     errors = 1.0 - len(answered) / len(latency_s)
     seconds = sum(run.seconds for run in runs)
     batches = [size for run in runs for size in run.course.batches]
-    broken = _overload(costs, settings, traffic, part, stretch, front) or slo.broken(found, errors)
     good = float(np.count_nonzero(answered <= slo.latency_s)) / len(latency_s)
-    busy_s = sum(run.course.busy_s for run in runs)
+    overload = _overload(costs.run_s(cores, front), costs, settings, traffic, part)
+    crowded = traffic.rate * part * place.front_s
+    if crowded >= 1.0:
+        overload = f"the load is {crowded:.2f} times what one process can read"
     return Predicted(
         latency_s=found,
         p99_by_seed=tuple(_figure("p99", run.latency_s[~np.isnan(run.latency_s)]) for run in runs),
         goodput_per_s=good * traffic.rate * share,
         errors=errors,
-        duty=busy_s / seconds,
-        cores=min((sum(run.cpu_s for run in runs) / seconds + front), cores) * candidate.processes,
+        duty=sum(run.course.busy_s for run in runs) / seconds,
+        cores=min(sum(run.cpu_s for run in runs) / seconds + front, cores) * candidate.processes,
         rows_per_run=sum(batches) / len(batches),
         most_rows=max(batches),
-        broken=broken,
+        broken=overload or slo.broken(found, errors),
     )
 
 
+def _front(traces: Sequence[Trace], place: Place) -> float:
+    """The share of a processor that the front keeps busy."""
+    busy_s = seconds = 0.0
+    for trace in traces:
+        moments = trace.moments
+        asleep = np.count_nonzero(moments[1:] > through_front(moments, place.front_s)[:-1]) + 1
+        busy_s += len(moments) * place.front_s + int(asleep) * place.waking_s
+        seconds += float(moments[-1] - moments[0])
+    return min(busy_s / seconds, 1.0) if seconds else 1.0
+
+
 def _simulated(
-    trace: Trace, costs: Costs, settings: BatchSettings, place: Place, seed: int, stretch: float
+    trace: Trace, costs: Costs, settings: BatchSettings, path_s: float, run_s: RunTime, front_s: float
 ) -> _Run:
-    came = through_front(trace.moments, place.front_s)
-    course = _course(Trace(came, trace.rows), costs.jittered(seed, stretch), settings, joins=costs.joins)
+    came = through_front(trace.moments, front_s)
+    course = _course(Trace(came, trace.rows), run_s, settings, joins=costs.joins)
     skipped = int(len(came) * _SKIPPED)
-    latency_s = np.array(course.ended) - trace.moments + place.path_s
+    latency_s = np.array(course.ended) - trace.moments + path_s
     cpu_s = costs.cpu_s()
     sizes, counts = np.unique(course.batches, return_counts=True)
     used_s = sum(cpu_s(int(size)) * int(count) for size, count in zip(sizes, counts, strict=True))
@@ -255,30 +271,15 @@ def through_front(moments: NDArray[np.float64], front_s: float) -> NDArray[np.fl
     return read
 
 
-def _overload(
-    costs: Costs, settings: BatchSettings, traffic: Traffic, part: float, stretch: float, front: float
-) -> str:
+def _overload(run_s: RunTime, costs: Costs, settings: BatchSettings, traffic: Traffic, part: float) -> str:
     """Why no queue could keep up for long, in words, though it may for a short trace; empty: it could."""
-    run_s = costs.run_s()
     if costs.joins:
         sizes = {min(point.rows, settings.max_batch_rows) for point in costs.points}
-        most = max(rows / run_s(rows) for rows in {*sizes, settings.max_batch_rows})
-        load = traffic.rows_per_s * part * stretch / most
+        load = traffic.rows_per_s * part / max(rows / run_s(rows) for rows in sizes)
     else:
         whole = sum(traffic.rows.values())
-        load = traffic.rate * part * stretch
-        load *= sum(run_s(rows) * weight for rows, weight in traffic.rows.items()) / whole
-    if load >= 1.0:
-        return f"the load is {load:.2f} times what its runs can do"
-    return f"the load is {front:.2f} times what one thread can read" if front >= 1.0 else ""
-
-
-def _stretch(costs: Costs, settings: BatchSettings, front: float, cores: float) -> float:
-    """How many times as long runs take where `cores` processors have them and the front, which keeps `front`
-    of one busy."""
-    rows = min(settings.max_batch_rows, costs.points[-1].rows)
-    wants = costs.cpu_s()(rows) / costs.run_s()(rows) + min(front, 1.0)
-    return max(1.0, wants / cores)
+        load = traffic.rate * part * sum(run_s(rows) * often for rows, often in traffic.rows.items()) / whole
+    return f"the load is {load:.2f} times what its runs can do" if load >= 1.0 else ""
 
 
 def _figure(name: str, latency_s: NDArray[np.float64]) -> float:

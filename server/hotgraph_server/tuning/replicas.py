@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hotgraph_server.tuning.prediction import Candidate, Predicted
 from hotgraph_server.tuning.search import Problem, Tried
 
-_CALLS, _SEEDS = 3000, (21, 22, 23)
+_CALLS, _SEEDS = 8000, (21, 22, 23)
 # Of the best settings so many are tried for each size.
 _OPTIONS = 4
 MOST = 4096

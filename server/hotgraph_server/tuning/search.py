@@ -36,8 +36,10 @@ Say = Callable[[str], object]
 """Tells of progress."""
 
 _COARSE_CALLS, _COARSE_SEEDS = 2000, (1,)
+# A wait takes the whole queue to be simulated.
+_COMPANY_CALLS = 1000
 _FINE_CALLS, _FINE_SEEDS = 3000, (11, 12, 13, 14, 15)
-_WAITS_US = (250, 500, 1000, 2000, 4000, 8000)
+_WAITS_US = (250, 500, 1000, 2000, 4000, 8000, 16000)
 # What goes on from a round beside so many of the front, and whose neighbours are looked at.
 _KEPT, _OF_FRONT, _WITH_NEIGHBOURS = 5, 5, 3
 
@@ -84,6 +86,7 @@ class Problem:
         slo: what is to be kept.
         processes: numbers of them to try beside 1.
         most_rows: the highest row limit to try.
+        effort: calls of each trace, in units of what is usual; the time that it takes goes with it.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Problem:
         *,
         processes: Sequence[int] = (),
         most_rows: int = 128,
+        effort: float = 1.0,
     ) -> None:
         self.costs: Mapping[Variant, Costs] = {one.variant: one for one in costs}
         self.base = base
@@ -104,6 +108,7 @@ class Problem:
         self.slo = slo
         self.processes = (1, *(count for count in processes if count > 1))
         self.most_rows = most_rows
+        self.effort = effort
         self.simulations = 0
 
     def at(self, cores: int) -> Problem:
@@ -130,7 +135,7 @@ class Problem:
             self.traffic,
             self.place,
             self.slo,
-            calls=calls,
+            calls=math.ceil(calls * self.effort),
             seeds=seeds,
             share=share,
         )
@@ -151,9 +156,9 @@ def search(problem: Problem, say: Say = lambda _: None) -> Found:
     say(f"{len(coarse)} settings tried, coarsely")
     kept = _to_go_on(coarse)
     more = [one for tried in kept for one in _with_company(problem, tried)]
-    coarse += problem.all_of(more, _COARSE_CALLS, _COARSE_SEEDS)
+    coarse += problem.all_of(more, _COMPANY_CALLS, _COARSE_SEEDS)
     if not any(tried.predicted.holds for tried in coarse):
-        coarse += problem.all_of(_refusing(problem, _to_go_on(coarse)), _COARSE_CALLS, _COARSE_SEEDS)
+        coarse += problem.all_of(_refusing(problem, _to_go_on(coarse)), _COMPANY_CALLS, _COARSE_SEEDS)
     finalists = [tried.candidate for tried in _to_go_on(coarse)]
     near = [one for candidate in finalists[:_WITH_NEIGHBOURS] for one in _neighbours(problem, candidate)]
     say(f"{len(coarse)} settings tried, {len({*finalists, *near})} of these and between them looked into")
