@@ -13,15 +13,17 @@ class Call:
         due: monotonic seconds.
         over: whether it has ended; whoever ends it sets it.
         link: that carries it; None: it waits for one, or is over.
+        again: whether it was sent before, to a server that would not begin with it.
     """
 
-    __slots__ = ("due", "link", "over", "payload")
+    __slots__ = ("again", "due", "link", "over", "payload")
 
     def __init__(self, payload: int, due: float) -> None:
         self.payload = payload
         self.due = due
         self.over = False
         self.link: Any = None
+        self.again = False
 
 
 class Reply(NamedTuple):
@@ -31,11 +33,13 @@ class Reply(NamedTuple):
         status: `statuses.GOOD`, or what the error is called.
         body: the message or the body; of an error what the server said, as text.
         headers: of an HTTP answer.
+        unbegun: the server says that it has not begun with it, so that it may be sent again.
     """
 
     status: str
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    unbegun: bool = False
 
 
 Ended = list[tuple[Call, Reply]]
@@ -51,6 +55,8 @@ class Conversation(Protocol):
 
     @property
     def calls(self) -> list[Call]: ...
+    @property
+    def has_begun(self) -> bool: ...
     @property
     def takes_more(self) -> bool: ...
     @property

@@ -64,6 +64,11 @@ class HttpConversation:
         return self._call is None and not self._closing
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the server has said what it must before the first call: in HTTP/1.1 nothing."""
+        return True
+
+    @property
     def is_over(self) -> bool:
         """Whether it is of no more use: the server keeps it for no other call, or one was given up."""
         return self._call is None and self._closing

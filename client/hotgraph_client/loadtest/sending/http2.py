@@ -21,6 +21,7 @@ from ngh2 import (
     ResponseReceived,
     Role,
     Setting,
+    SettingsReceived,
     StreamClosed,
     StreamReset,
     TrailersReceived,
@@ -31,7 +32,7 @@ from .calls import Call, Ended, Reply, WireError
 
 # Of one connection and of each stream: never in the way of answers that are read at once.
 _WINDOW = 1 << 24
-_CANCEL = 8
+_REFUSED, _CANCEL = 7, 8
 _PREFIX = struct.Struct(">BI")
 # Of bodies that the server does not take yet: what is beyond waits as calls, which are smaller.
 _MOST_QUEUED = 1 << 20
@@ -89,6 +90,7 @@ class GrpcConversation:
         self._exchanges: dict[int, _Exchange] = {}
         self._streams: dict[Call, int] = {}
         self._goodbye = ""
+        self._has_begun = False
 
     @property
     def calls(self) -> list[Call]:
@@ -98,7 +100,13 @@ class GrpcConversation:
     @property
     def takes_more(self) -> bool:
         """Whether another call may be sent: not after a goodbye, nor while the server takes no bodies."""
-        return self._h2.can_send_request and self._h2.queued_body_size() < _MOST_QUEUED
+        h2 = self._h2
+        return self._has_begun and h2.can_send_request and h2.queued_body_size() < _MOST_QUEUED
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the server has said how many calls it takes at once: those beyond it would be refused."""
+        return self._has_begun
 
     @property
     def is_over(self) -> bool:
@@ -164,6 +172,8 @@ class GrpcConversation:
                     self._take_trailers(event, ended)
                 elif isinstance(event, (StreamReset, StreamClosed)):
                     self._take_end(event, ended)
+                elif isinstance(event, SettingsReceived):
+                    self._has_begun = True
                 elif isinstance(event, GoAwayReceived):
                     self._goodbye = goodbye(event)
         except NGH2Error as error:
@@ -196,13 +206,16 @@ class GrpcConversation:
         if exchange is None:
             return
         del self._streams[exchange.call]
+        # RFC 9113, 8.7; of its goodbye it is true of what comes after the last stream.
+        unbegun = event.error_code == _REFUSED
         if isinstance(event, StreamReset):
-            text = f"the server reset the stream, code {event.error_code}"
-            ended.append((exchange.call, Reply(statuses.of_reset(event.error_code), text.encode())))
+            text = f"the server reset the stream, code {event.error_code}".encode()
+            ended.append((exchange.call, Reply(statuses.of_reset(event.error_code), text, unbegun=unbegun)))
         elif event.local_error is not None:
             ended.append((exchange.call, Reply("INTERNAL", str(event.local_error).encode())))
         else:
-            ended.append((exchange.call, Reply(statuses.DISCONNECTED, self.goodbye.encode())))
+            text = self.goodbye.encode()
+            ended.append((exchange.call, Reply(statuses.DISCONNECTED, text, unbegun=unbegun)))
 
     def _finish(
         self,

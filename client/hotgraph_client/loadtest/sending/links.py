@@ -112,7 +112,6 @@ class Link:
     Args:
         tls: how to encrypt; None: not.
         server_name: to look for in the server's certificate.
-        protocol: that TLS is to agree on.
 
     Raises:
         LinkLost: already.
@@ -125,7 +124,6 @@ class Link:
         poller: Poller,
         tls: ssl.SSLContext | None,
         server_name: str,
-        protocol: str,
         since: float,
     ) -> None:
         self.address = address
@@ -137,7 +135,6 @@ class Link:
         self._poller = poller
         self._tls = tls
         self._server_name = server_name
-        self._protocol = protocol
         self._unsent: bytes | memoryview = b""
         self._watched = 0
         self._sock = socket.socket(address.family, socket.SOCK_STREAM)
@@ -151,6 +148,11 @@ class Link:
             self._sock.close()
             raise LinkLost(error.strerror or str(error)) from None
         self._watch(selectors.EVENT_WRITE)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether calls can be sent on it, now or after others."""
+        return self.state is State.OPEN and self.conversation.has_begun
 
     @property
     def takes_more(self) -> bool:
@@ -218,9 +220,6 @@ class Link:
             except ssl.SSLWantWriteError:
                 self._watch(selectors.EVENT_WRITE)
                 return
-            agreed = self._sock.selected_alpn_protocol()
-            if agreed not in (None, self._protocol):
-                raise LinkLost(f"the server speaks {agreed} alone, not {self._protocol}")
         self.state = State.OPEN
         self.flush()
 

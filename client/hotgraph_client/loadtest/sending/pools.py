@@ -6,6 +6,7 @@
 - A connection that is lost ends its calls with `DISCONNECTED`, and is made anew: at once if it had answered
   anything, else after 0.1 s, which doubles up to a second.
 - While there is none and none on its way, calls end with `UNREACHABLE`.
+- A call with which the server says it has not begun is sent once more, as gRPC's own clients do.
 - Addresses behind one name are taken in turn, and the next is tried where one fails.
 """
 
@@ -73,8 +74,8 @@ class Pool:
         self._least = max(assignment.connections, 1)
         self._most = max(self._least, MOST_HTTP) if to.http else self._least
         self._converse: Callable[[], Conversation] = HttpConversation if to.http else GrpcConversation
-        self._protocol = "http/1.1" if to.http else "h2"
-        self._tls = None if to.tls is None else tls_context(to.tls, self._protocol)
+        protocol = "http/1.1" if to.http else "h2"
+        self._tls = None if to.tls is None else tls_context(to.tls, protocol)
         self._server_name = _server_name(to)
         self._addresses = deque(addresses_of(to))
         self._poller = Poller()
@@ -94,7 +95,7 @@ class Pool:
         """Connect, and wait until that has been tried."""
         until = self._clock() + most_s
         self.tend(self._clock())
-        while any(link.state is not State.OPEN for link in self._links) and self._clock() < until:
+        while any(not link.is_up for link in self._links) and self._clock() < until:
             self.turn(0.01)
             self.tend(self._clock())
 
@@ -131,7 +132,11 @@ class Pool:
             for call, reply in ended:
                 call.link = None
                 link.has_answered = True
-                self._on_end(call, reply, now)
+                if reply.unbegun and not call.again:
+                    call.again = True
+                    self._waiting.appendleft(call)
+                else:
+                    self._on_end(call, reply, now)
             if why is None:
                 self._look_at(link, now)
             else:
@@ -141,7 +146,7 @@ class Pool:
 
     def tend(self, now: float) -> None:
         """Make connections that are missing, and give up those that do not come about."""
-        for link in [link for link in self._links if link.state is not State.OPEN]:
+        for link in [link for link in self._links if not link.is_up]:
             if now - link.since > _CONNECT_S:
                 self._lose(link, f"no connection within {_CONNECT_S:g} s", now)
         self._grow(now)
@@ -207,7 +212,7 @@ class Pool:
             if count >= self._most:
                 return
             if count >= self._least:
-                coming = sum(link.state is not State.OPEN for link in self._links)
+                coming = sum(not link.is_up for link in self._links)
                 if coming >= len(self._waiting):
                     return
             if not self._connect(now):
@@ -228,8 +233,7 @@ class Pool:
         return False
 
     def _link_to(self, address: Address, now: float) -> Link:
-        conversation, tls, name = self._converse(), self._tls, self._server_name
-        return Link(address, conversation, self._poller, tls, name, self._protocol, now)
+        return Link(address, self._converse(), self._poller, self._tls, self._server_name, now)
 
     def _lose(self, link: Link, why: str, now: float) -> None:
         if link.state is State.CLOSED:

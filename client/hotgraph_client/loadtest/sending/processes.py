@@ -48,6 +48,10 @@ class _Child:
         self.connection: Connection[Asked, Told] = Connection(ours.detach())
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
@@ -113,6 +117,11 @@ class Senders:
     def count(self) -> int:
         """Of the processes."""
         return self._count
+
+    @property
+    def pids(self) -> list[int]:
+        """Of those that are there."""
+        return [child.pid for child in self._children]
 
     def run(self, assignments: Sequence[Assignment], on_interval: OnInterval | None = None) -> Ended:
         """Carry out a step: one assignment for each process, see `assignments_for`.

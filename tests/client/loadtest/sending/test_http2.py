@@ -1,15 +1,11 @@
-"""loadtest/sending/http2.py, judged by a server made of python-hyper's h2, which is neither ours nor nghttp2's."""
+"""loadtest/sending/http2.py, judged by a server of python-hyper's h2: neither ours nor nghttp2's."""
 
 from __future__ import annotations
 
 import itertools
 import struct
 
-import h2.config
-import h2.connection
 import h2.errors
-import h2.events
-import h2.settings
 import hpack
 import pytest
 from hypothesis import given
@@ -18,54 +14,12 @@ from hypothesis import strategies as st
 from hotgraph_client.loadtest.sending.calls import Call, Ended, Reply, WireError
 from hotgraph_client.loadtest.sending.http2 import GrpcConversation, GrpcRequest, reply_of, timeout
 
-MESSAGE = b"abc"
-BODY = b"\x00\x00\x00\x00\x03abc"
-HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+from .servers import BODY, HEAD, MESSAGE, Server, frame
 
 
 def request(message: bytes = MESSAGE) -> GrpcRequest:
     path = "/inference.GRPCInferenceService/ModelInfer"
     return GrpcRequest("http", "127.0.0.1:80", path, [("authorization", "Bearer x")], message)
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
-
-
-class Server:
-    """The other end. Takes what is sent, and gives windows back only when told."""
-
-    def __init__(self, **settings: int) -> None:
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        codes = {h2.settings.SettingCodes[name]: value for name, value in settings.items()}
-        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=codes)
-        self.h2.initiate_connection()
-        self.headers: dict[int, dict[bytes, bytes]] = {}
-        self.bodies: dict[int, bytes] = {}
-        self.whole: list[int] = []
-        self.reset: list[int] = []
-
-    def receive(self, data: bytes) -> None:
-        for event in self.h2.receive_data(data):
-            if isinstance(event, h2.events.RequestReceived):
-                self.headers[event.stream_id] = dict(event.headers)
-                self.bodies[event.stream_id] = b""
-            elif isinstance(event, h2.events.DataReceived):
-                self.bodies[event.stream_id] += event.data
-            elif isinstance(event, h2.events.StreamEnded):
-                self.whole.append(event.stream_id)
-            elif isinstance(event, h2.events.StreamReset):
-                self.reset.append(event.stream_id)
-
-    def answer(self, stream: int, message: bytes = BODY, status: int = 0, padding: int | None = None) -> None:
-        self.h2.send_headers(stream, HEAD)
-        for start in range(0, len(message), 16_000):
-            self.h2.send_data(stream, message[start : start + 16_000], pad_length=padding)
-        self.h2.send_headers(stream, [(b"grpc-status", b"%d" % status)], end_stream=True)
-
-    def refuse(self, stream: int, status: int, text: bytes = b"") -> None:
-        fields = [*HEAD, (b"grpc-status", b"%d" % status), (b"grpc-message", text)]
-        self.h2.send_headers(stream, fields, end_stream=True)
 
 
 class Client:
@@ -148,7 +102,7 @@ def test_answers_refusals_and_resets_end_their_own_call() -> None:
     assert client.exchange(server) == [
         (1, GOOD),
         (0, Reply("RESOURCE_EXHAUSTED", b"50% too many")),
-        (2, Reply("UNAVAILABLE", b"the server reset the stream, code 7")),
+        (2, Reply("UNAVAILABLE", b"the server reset the stream, code 7", unbegun=True)),
     ]
     assert [call.payload for call in client.conversation.calls] == [3]
     server.answer(7, status=4)
@@ -245,7 +199,8 @@ def test_goodbye_lets_earlier_calls_end_and_has_later_ones_disconnected() -> Non
     client.exchange(server)
     goodbye = frame(7, 0, 0, struct.pack(">II", 1, 0) + b"max age")
     client.conversation.receive(goodbye, client.ended)
-    assert client.ended == [(second, Reply("DISCONNECTED", b"the server said goodbye: max age"))]
+    reply = Reply("DISCONNECTED", b"the server said goodbye: max age", unbegun=True)
+    assert client.ended == [(second, reply)]
     assert client.conversation.is_leaving
     assert not client.conversation.takes_more
     assert not client.conversation.is_over
@@ -328,6 +283,7 @@ def test_garbage_ends_the_connection_or_is_waited_out(garbage: bytes, after_the_
     client, server = Client(), Server()
     if after_the_beginning:
         client.exchange(server)
+    assert client.conversation.has_begun is client.conversation.takes_more is after_the_beginning
     call = client.start()
     client.conversation.to_send()
     try:
