@@ -1,9 +1,9 @@
 """Right or wrong? Answers against the first one to the same input, or against given ones. Pure.
 
 Floats are right within a tolerance of the largest magnitude (and of each value): batches of different sizes
-differ by so much through no fault of anyone. Of half and bfloat16, whose own step is wider, within two of their
-steps. Everything else is right if it is the same; NaN equals NaN. Shapes and datatypes count. Only outputs are
-compared: ids, versions and the order of outputs are none of the answer.
+differ by so much through no fault of anyone. Of half and bfloat16, whose own step is wider, within two of
+their steps. Everything else is right if it is the same; NaN equals NaN. Shapes count, and datatypes where the
+measure is an answer too. Only outputs are compared: ids, versions and the order of outputs do not count.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Checker:
             if expected is None:
                 found.unmeasured += answer.count
                 continue
-            why = difference(outputs, expected, self._tolerance)
+            why = difference(outputs, expected, self._tolerance, same_types=self._mode == "first")
             if not why and self._mode == "first" and len(outputs) > len(expected):
                 extra = next(name for name in outputs if name not in expected)
                 why = f"there is an output '{extra}', which the first answer had not"
@@ -107,27 +107,35 @@ class Checker:
 
 
 def difference(
-    outputs: Mapping[str, Array], expected: Mapping[str, Array], tolerance: float = TOLERANCE
+    outputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    tolerance: float = TOLERANCE,
+    *,
+    same_types: bool = True,
 ) -> str:
-    """What is wrong with outputs; empty: nothing. Outputs of which nothing is expected do not count."""
+    """What is wrong with outputs; empty: nothing. Outputs of which nothing is expected do not count.
+
+    Args:
+        same_types: datatypes must be the same too, and not only the values.
+    """
     for name, right in expected.items():
         if name not in outputs:
             return f"there is no output '{name}', but {', '.join(map(repr, outputs)) or 'none'}"
-        why = _difference(outputs[name], right, tolerance)
+        why = _difference(outputs[name], right, tolerance, same_types)
         if why:
             return f"output '{name}'{why}"
     return ""
 
 
-def _difference(found: Array, right: Array, tolerance: float) -> str:
+def _difference(found: Array, right: Array, tolerance: float, same_types: bool) -> str:
     if found.shape != right.shape:
         return f" has shape {list(found.shape)} in place of {list(right.shape)}"
-    if found.dtype != right.dtype:
+    if found.dtype != right.dtype and (same_types or _kind(found) != _kind(right)):
         return f" is {found.dtype} in place of {right.dtype}"
     if not found.size:
         return ""
-    step = _STEPS.get(found.dtype.name, 0.0)
-    if found.dtype.kind in "fc" or step:
+    step = max(_STEPS.get(array.dtype.name, 0.0) for array in (found, right))
+    if _kind(found) in "fc":
         wide = np.complex128 if found.dtype.kind == "c" else np.float64
         same = _close(found.astype(wide), right.astype(wide), max(tolerance, 2 * step))
     else:
@@ -140,6 +148,13 @@ def _difference(found: Array, right: Array, tolerance: float) -> str:
         f"{place if place else ''} is {_shown(found.flat[wrong])} in place of {_shown(right.flat[wrong])}"
         f" ({same.size - int(same.sum())} of {same.size} values are wrong)"
     )
+
+
+def _kind(array: Array) -> str:
+    """Numbers with a fraction, whole ones, and so on: which can be held against each other."""
+    if array.dtype.name == "bfloat16":
+        return "f"
+    return "i" if array.dtype.kind == "u" else array.dtype.kind
 
 
 def _close(found: Array, right: Array, tolerance: float) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -161,6 +161,8 @@ def _v2_over_http(questions: HttpQuestions, wanted: _Wanted, server: Mapping[str
         raise _refused(status, metadata, _names(served.get("models")), questions.address, wanted)
     config: Mapping[str, Any] = questions.get_object(f"{path}/config")[1]
     rows = config.get("max_batch_size")
+    if not isinstance(metadata.get("inputs"), list):
+        raise TargetError(f"the metadata of '{wanted.model}' makes no sense: it has no inputs")
     try:
         read = json_format.ParseDict(metadata, oip.ModelMetadataResponse(), ignore_unknown_fields=True)
     except (json_format.ParseError, RecursionError) as error:

@@ -15,7 +15,9 @@ MEBIBYTE = 2**20
 Scale = Literal["0..1", "-1..1", "0..255"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 
-FIRST, NONE, DATA = "first", "none", "data"
+FIRST: Literal["first"] = "first"
+NONE: Literal["none"] = "none"
+DATA = "data"
 
 _MAX_ROWS = 1_000_000
 _MAX_SIZE = 2**31 - 1
