@@ -142,7 +142,7 @@ def figures(source: str, taken: Sequence[tuple[float, Counters]]) -> ServerFigur
         # who does not tell of it has counted nothing, whoever has run something has
         "duty": whole.busy_s / seconds if whole.busy_s or not whole.runs else None,
         "over_time": [
-            _moment(at_s, now.since(before), at_s - before_s)
+            _moment(before_s, now.since(before), at_s - before_s)
             for (before_s, before), (at_s, now) in pairwise(taken)
             if at_s > before_s
         ],

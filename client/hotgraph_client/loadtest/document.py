@@ -40,7 +40,8 @@ class _Grown(TypedDict):
 
 
 class ServerMoment(_Grown, total=False):
-    """What the server's own counters grew by in one second of a step; None: nothing ran. And its memory."""
+    """What the server's own counters grew by in the second from `at_s` of a step; None: nothing ran. And its
+    memory then."""
 
     resident_mib: float | None
 

@@ -58,6 +58,9 @@ _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of the command, its description and its examples."""
+    parser.usage = (
+        "%(prog)s TARGET MODEL [--rate R | --concurrency N | --replay LOG | --slo TEXT] [OPTION ...]"
+    )
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

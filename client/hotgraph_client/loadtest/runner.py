@@ -149,20 +149,27 @@ class Runner:
     def steps(self, loads: Sequence[Load], repeats: int = 1) -> list[Step]:
         """Each load as a step, in order; fewer where it was stopped."""
         runs: list[list[Run]] = [[] for _ in loads]
-        for place, load in in_turn(loads, repeats):
+        for number, (place, load) in enumerate(in_turn(loads, repeats), 1):
             if self.stopped:
                 break
-            run = self.once(load, of=len(loads) * repeats)
+            run = self.once(load, place=number, of=len(loads) * repeats)
             if run.measured:
                 runs[place].append(run)
         return [step_of(load, found) for load, found in zip(loads, runs, strict=True) if found]
 
     def once(
-        self, load: Load, *, of: int | None = None, factor: float = 1.0, seconds: float | None = None
+        self,
+        load: Load,
+        *,
+        place: int | None = None,
+        of: int | None = None,
+        factor: float = 1.0,
+        seconds: float | None = None,
     ) -> Run:
         """Put a load on once.
 
         Args:
+            place: among the runs that there will be; None: after those that there were.
             of: how many runs there will be; None: nobody knows.
             factor: how many times as long as usual.
             seconds: how long, instead.
@@ -170,7 +177,7 @@ class Runner:
         assignment = self._assignment(load, seconds or self._timing.seconds * factor)
         whole_s = AHEAD_S + assignment.warm_up_s + assignment.seconds
         self._begun += 1
-        self._watcher.began(load, self._begun, of, whole_s)
+        self._watcher.began(load, place or self._begun, of, whole_s)
         begin_s = assignment.begin_s + assignment.warm_up_s
         self._seconds = {}
         self._sampler.start(begin_s, begin_s + assignment.seconds)

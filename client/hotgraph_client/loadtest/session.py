@@ -126,8 +126,6 @@ class Session:
         options = self._options
         if options.promise:
             start = self._start(runner, note)
-            if start == 0.0:
-                return [], None
             return find(
                 runner, options.promise, options.slo_text, start, within=options.sweep, need=options.need
             )
@@ -215,7 +213,7 @@ class Session:
             return float((sweep.low * sweep.high) ** 0.5)
         if loads and isinstance(loads[0], Open):
             return loads[0].rate
-        return self._probe(runner, note) / 2
+        return float(f"{max(self._probe(runner, note) / 2, 0.1):.2g}")
 
     def _probe(self, runner: Runner, note: Callable[[str], None]) -> float:
         """Calls a second that the target can do, roughly; 0: it answered none."""

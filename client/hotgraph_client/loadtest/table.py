@@ -85,7 +85,7 @@ def promise_line(slo: Slo) -> str:
         sure = "confirmed" if slo["confirmed"] else "not confirmed"
         found = f"{slo['text']}: holds at {rate(slo['rate_per_s'])}/s ({sure})"
     else:
-        found = f"{slo['text']}: does not hold"
+        found = f"{slo['text']}: found no rate at which it holds"
     if need is not None:
         found += f", {'reaches' if is_enough(slo) else 'misses'} the {rate(need)}/s that are needed"
     return f"{found}; {slo['why']}" if slo.get("why") else found

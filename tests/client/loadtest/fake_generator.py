@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -56,7 +57,7 @@ class FakeGenerator:
         self.runs: list[Sequence[Assignment]] = []
         self.changes: list[float] = []
         self.on_second: Callable[[int], None] = lambda _: None
-        self._stopped = False
+        self.was_stopped = threading.Event()
 
     @property
     def clock(self) -> FakeClock:
@@ -64,7 +65,7 @@ class FakeGenerator:
 
     def run(self, assignments: Sequence[Assignment], on_interval: Callable[[Interval], None]) -> Ended:
         self.runs.append(assignments)
-        self._stopped = False
+        self.was_stopped.clear()
         whole = _together(assignments)
         fate = self._fate(whole)
         intervals = []
@@ -73,7 +74,7 @@ class FakeGenerator:
             self._clock.now = whole.begin_s + whole.warm_up_s + second + 1
             on_interval(intervals[-1])
             self.on_second(second)
-            if self._stopped:
+            if self.was_stopped.is_set():
                 break
         measured = min(whole.seconds, max(intervals[-1].second + 1, 0))
         return Ended(
@@ -89,7 +90,7 @@ class FakeGenerator:
         self.changes.append(rate)
 
     def stop_early(self) -> None:
-        self._stopped = True
+        self.was_stopped.set()
 
 
 def split_in(count: int) -> Callable[[Assignment], Sequence[Assignment]]:

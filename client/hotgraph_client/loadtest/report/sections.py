@@ -12,12 +12,15 @@ from typing import Any
 from ..document import Document, Step
 from . import comparing, judging
 from .charts import Chart, label
-from .figures import NONE, count, counts, moment, number, per_s, percent, plural, times
+from .figures import NONE, by_count, count, moment, number, per_s, percent, plural, times
 from .judging import percentile, steps_of
 from .markup import Markup, Row, join, table, tag
 from .time_charts import chosen
 
 _PERCENTILES = ("mean", "p50", "p90", "p99", "p99.9", "max")
+
+WRONG = "wrong answers"
+"""What they are called among the statuses."""
 
 _UNITS = {"s": "s", "ms": "ms", "gib": "GiB"}
 
@@ -97,13 +100,13 @@ def all_steps(document: Document) -> Section | None:
         "Calls",
         *(f"{name}, ms" for name in _PERCENTILES),
     ]
-    columns += ["Errors", "Wrong", "Unchecked"]
+    columns += ["Errors", "of calls", "Wrong", "Unchecked"]
     if server:
         columns += ["Rows/run", "Queue wait, ms", "Run, ms", "Runs/s", "Duty"]
     judgement = judging.judge(document)
     best = judgement.step if judgement.rate_per_s else None
-    rows = [Row(_step_cells(step, server), _look(step, best)) for step in steps]
-    body = join([table("All steps", columns, rows), *_repeats(steps), *_texts(steps)])
+    rows = [Row(_step_cells(step, server=server), _look(step, best)) for step in steps]
+    body = join([table("All steps", columns, rows), *_repeats(steps), *_by_status(steps)])
     return Section("steps", "Steps", body, "Steps")
 
 
@@ -111,7 +114,7 @@ def _look(step: Step, best: Step | None) -> str:
     return "void" if step.get("void") else "best" if step is best else ""
 
 
-def _step_cells(step: Step, server: bool) -> list[object]:
+def _step_cells(step: Step, *, server: bool) -> list[object]:
     void = tag("span", "void", class_="badge bad") if step.get("void") else ""
     wrong = count(step.get("wrong", 0))
     cells: list[object] = [
@@ -121,7 +124,8 @@ def _step_cells(step: Step, server: bool) -> list[object]:
         number(step.get("rows_per_s")),
         count(step.get("calls")),
         *(number(percentile(step, name)) for name in _PERCENTILES),
-        counts(step.get("errors") or {}),
+        count(judging.errors_of([step]).total()),
+        percent(judging.errors_share(step)),
         tag("strong", wrong, class_="bad") if step.get("wrong") else wrong,
         count(step.get("unchecked", 0)),
     ]
@@ -156,20 +160,31 @@ def _spread(step: Step, name: str) -> str:
     return f"{number(found['median'])} ({number(found['least'])} to {number(found['greatest'])})"
 
 
-def _texts(steps: Iterable[Step]) -> list[Markup]:
-    """What servers said with their errors, and what was wrong with answers."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _by_status(steps: Iterable[Step]) -> list[Markup]:
+    """How many errors of each status there were, where, and what came with them; wrong answers as well."""
+    found: dict[str, list[tuple[str, int, str]]] = {}
     for step in steps:
-        said = dict(step.get("error_texts") or {})
-        if step.get("wrong_why"):
-            said["wrong answers"] = step["wrong_why"]
-        for status, words in said.items():
-            found.setdefault((status, words), []).append(label(step))
+        texts = step.get("error_texts") or {}
+        for status, amount in (step.get("errors") or {}).items():
+            found.setdefault(status, []).append((label(step), amount, texts.get(status, "")))
+        if wrong := step.get("wrong"):
+            found.setdefault(WRONG, []).append((label(step), wrong, step.get("wrong_why", "")))
     if not found:
         return []
-    rows = [Row([status, words, ", ".join(dict.fromkeys(where))]) for (status, words), where in found.items()]
-    columns = ["Status", "The first text that came with it", "Steps"]
-    return [tag("h3", "What was said"), table("Errors and their texts", columns, rows, texts=(1, 2))]
+    totals = {status: sum(amount for _, amount, _ in told) for status, told in found.items()}
+    rows = [
+        Row(
+            [
+                status,
+                count(totals[status]),
+                ", ".join(f"{where}: {count(amount)}" for where, amount, _ in found[status]),
+                next((words for _, _, words in found[status] if words), NONE),
+            ]
+        )
+        for status in by_count(totals)
+    ]
+    columns = ["Status", "Calls", "Step by step", "The first text that came with it"]
+    return [tag("h3", "Errors"), table("Errors by status", columns, rows, texts=(2, 3))]
 
 
 def sender(document: Document) -> Section | None:

@@ -110,7 +110,20 @@ def test_figures_of_the_table_are_those_of_the_document(made: Make) -> None:
     assert [float(one) for one in cells[4:10]] == pytest.approx(
         [step["latency_ms"][name] for name in ("mean", "p50", "p90", "p99", "p99.9", "max")], rel=0.005
     )
-    assert cells[10:13] == ["0", "0", "0"]
+    assert cells[10:14] == ["0", "0 %", "0", "0"]
+
+
+def test_errors_are_told_by_status_with_what_came_with_them(made: Make) -> None:
+    document = made("ramp")
+    said = page(document)
+    here = [step["errors"]["RESOURCE_EXHAUSTED"] for step in document["steps"] if step["errors"]]
+    where = ", ".join(f"{rate}/s: {amount:,}" for rate, amount in zip((1050, 1200, 1500), here, strict=True))
+    assert (
+        f'<th scope="row">RESOURCE_EXHAUSTED</th><td class="figure">{sum(here):,}</td><td>{where}</td>'
+        "<td>resource_exhausted: the queue of resnet50 is full (64 calls)</td>"
+    ) in said
+    assert "Errors by status" not in page(made("one_step"))
+    assert '<th scope="row">wrong answers</th><td class="figure">12</td>' in page(made("wrong_answers"))
 
 
 def test_void_steps_are_said_loudly(made: Make) -> None:

@@ -28,7 +28,11 @@ THEMES = ("light", "dark")
 # Whether each line, bar or point set of a chart is drawn: without it there is less in the picture.
 _DRAWN = """Object.fromEntries([...report.drawings].filter(([id]) =>
   !document.querySelector(`[data-chart=${id}]`).hidden).map(([id, { chart, drawn }]) => {
-    const count = () => { drawn.getZr().flush(); return drawn.getDom().querySelectorAll("svg *").length; };
+    const seen = (one) => !one.closest("defs") && one.getBBox().width + one.getBBox().height > 0;
+    const count = () => {
+      drawn.getZr().flush();
+      return [...drawn.getDom().querySelectorAll("svg path")].filter(seen).length;
+    };
     const all = count();
     return [id, chart.series.map(({ name }) => {
       drawn.dispatchAction({ type: "legendUnSelect", name });

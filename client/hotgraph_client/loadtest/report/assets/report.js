@@ -146,7 +146,7 @@
       nameTextStyle: { color: text },
       ...(vertical ? {} : { name: axis.name, nameLocation: "middle", nameGap: 30 }),
     };
-    const label = { color: text, hideOverlap: true };
+    const label = { color: text, hideOverlap: true, margin: vertical ? 8 : 10 };
     if (axis.scale === "names") {
       return { ...common, type: "category", data: axis.names, axisLabel: { ...label, width: 90, overflow: "truncate" } };
     }
@@ -253,7 +253,7 @@
     const ys = totals(chart).concat(chart.marks.filter((one) => one.axis === "y").map((one) => one.at));
     const xs = all.map(([x]) => x);
     const room = Math.max(3, Math.floor((width - LEFT) / 75));
-    const y = axisOf(chart.y, ys, Math.floor((height - TOP - BOTTOM) / 24), true);
+    const y = axisOf(chart.y, ys, Math.floor((height - TOP - BOTTOM) / 20), true);
     const items = chart.series.every((one) => one.tips.length || one.look === "points");
     return {
       animation: false,
