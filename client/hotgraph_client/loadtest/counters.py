@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 
 from ..descriptions import ModelStatistics
-from .document import ServerFigures, ServerMoment
+from .document import Resident, ServerFigures, ServerMoment
 from .prometheus_text import samples
 
 
@@ -29,6 +29,7 @@ class Counters:
         queued: calls that had waited, and `queue_s` how long together.
         timed: runs (or calls) whose time is in `run_s`.
         busy_s: that an executor was in runs.
+        resident_bytes: memory of the server's processes now, which is no count; None: it does not tell.
     """
 
     calls: float = 0.0
@@ -39,11 +40,18 @@ class Counters:
     timed: float = 0.0
     run_s: float = 0.0
     busy_s: float = 0.0
+    resident_bytes: float | None = None
 
     def since(self, earlier: Counters) -> Counters:
         """What they grew by; of a server that was started again meanwhile, what it counts now."""
-        grown = {one.name: getattr(self, one.name) - getattr(earlier, one.name) for one in fields(self)}
-        return self if any(value < 0 for value in grown.values()) else Counters(**grown)
+        grown = {name: getattr(self, name) - getattr(earlier, name) for name in _COUNTED}
+        if any(value < 0 for value in grown.values()):
+            return self
+        return Counters(**grown, resident_bytes=self.resident_bytes)
+
+
+_COUNTED = tuple(one.name for one in fields(Counters) if one.name != "resident_bytes")
+_RESIDENT = "process_resident_memory_bytes"
 
 
 def of_statistics(models: Iterable[ModelStatistics]) -> Counters | None:
@@ -96,20 +104,22 @@ def of_prometheus(text: str, model: str, version: str = "", signature: str = "")
         signature: the same; what is not told by signatures is taken whole.
     """
     wanted = {"model": model, "version": version, "signature": signature}
+    told = list(samples(text))
     of_model = [
         one
-        for one in samples(text)
+        for one in told
         if one.labels.get("model") == model
         and all(one.labels.get(name, value) == value for name, value in wanted.items() if value)
     ]
     for names in (_HOTGRAPH, _TRITON):
         if any(one.name == names[0][0] for one in of_model):
-            sums = dict.fromkeys((one.name for one in fields(Counters)), 0.0)
+            sums = dict.fromkeys(_COUNTED, 0.0)
             for one in of_model:
                 for name, labels, field, factor in names:
                     if one.name == name and all(one.labels.get(key) == value for key, value in labels):
                         sums[field] += one.value * factor
-            return Counters(**sums)
+            resident = [one.value for one in told if one.name == _RESIDENT]
+            return Counters(**sums, resident_bytes=sum(resident) if resident else None)
     return None
 
 
@@ -123,7 +133,7 @@ def figures(source: str, taken: Sequence[tuple[float, Counters]]) -> ServerFigur
         return {}
     (begin, first), (end, last) = taken[0], taken[-1]
     whole, seconds = last.since(first), end - begin
-    return {
+    found: ServerFigures = {
         "source": source,
         "rows_per_run": _ratio(whole.rows, whole.runs),
         "queue_wait_ms": _ratio(1e3 * whole.queue_s, whole.queued),
@@ -137,6 +147,14 @@ def figures(source: str, taken: Sequence[tuple[float, Counters]]) -> ServerFigur
             if at_s > before_s
         ],
     }
+    memory = [now.resident_bytes for _, now in taken if now.resident_bytes is not None]
+    if memory:
+        found["resident_mib"] = _resident(memory[0] / 2**20, max(memory) / 2**20, memory[-1] / 2**20)
+    return found
+
+
+def _resident(before: float, most: float, after: float) -> Resident:
+    return {"before": before, "most": most, "after": after}
 
 
 def _moment(at_s: float, grown: Counters, seconds: float) -> ServerMoment:
@@ -146,6 +164,7 @@ def _moment(at_s: float, grown: Counters, seconds: float) -> ServerMoment:
         "rows_per_run": _ratio(grown.rows, grown.runs),
         "queue_wait_ms": _ratio(1e3 * grown.queue_s, grown.queued),
         "run_ms": _ratio(1e3 * grown.run_s, grown.timed),
+        "resident_mib": None if grown.resident_bytes is None else grown.resident_bytes / 2**20,
     }
 
 
@@ -164,6 +183,10 @@ def joined(parts: Sequence[tuple[float, ServerFigures]]) -> ServerFigures:
     for name in ("rows_per_run", "queue_wait_ms", "run_ms", "runs_per_s", "duty"):
         values = [value for part in told if isinstance(value := part.get(name), float)]
         of_all[name] = sum(values) / len(values) if values else None
+    memory = [part["resident_mib"] for part in told if "resident_mib" in part]
+    if memory:
+        most = max(one["most"] for one in memory)
+        of_all["resident_mib"] = _resident(memory[0]["before"], most, memory[-1]["after"])
     begin = 0.0
     for seconds, part in parts:
         for moment in part.get("over_time", ()):

@@ -95,8 +95,16 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--replay", type=Path, metavar="LOG", help="a request log, its calls when they came; see --speed"
     )
+    kind.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="calls when the lines of a file say, in seconds from the beginning; see --speed",
+    )
     group.add_argument("--steps", type=_count(2, 1000), metavar="N", help="of a range of rates (6)")
-    group.add_argument("--speed", type=_positive, metavar="F", help="of a replay: 2 is twice as fast (1)")
+    group.add_argument(
+        "--speed", type=_positive, metavar="F", help="of a replay or a trace: 2 is twice as fast (1)"
+    )
     group.add_argument(
         "--arrivals",
         choices=("poisson", "uniform"),

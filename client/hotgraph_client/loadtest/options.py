@@ -35,6 +35,7 @@ class Options:
     need: float | None
     arrivals: Literal["poisson", "uniform"]
     replay: Path | None
+    trace: Path | None
     speed: float
     seconds: float | None
     warm_up_s: float
@@ -66,6 +67,8 @@ def read_options(arguments: argparse.Namespace) -> Options:
         raise ValueError("--slo and --live begin at one rate: give one --rate, or a range for --slo")
     if arguments.replay is not None:
         loads = (Open(0.0, replay=True),)
+    if arguments.trace is not None:
+        loads = (Open(0.0, trace=True),)
     return Options(
         loads=loads,
         sweep=ranged,
@@ -74,6 +77,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
         need=arguments.need,
         arrivals=arguments.arrivals,
         replay=arguments.replay,
+        trace=arguments.trace,
         speed=arguments.speed or 1.0,
         seconds=arguments.duration,
         warm_up_s=arguments.warm_up,
@@ -89,15 +93,17 @@ def read_options(arguments: argparse.Namespace) -> Options:
 def _check_companions(arguments: argparse.Namespace) -> None:
     """Flags that say nothing without another one, or contradict one."""
     is_range = isinstance(arguments.rate, Sweep)
-    search, replay, live = arguments.slo is not None, arguments.replay is not None, arguments.live is not None
+    search, live = arguments.slo is not None, arguments.live is not None
+    replay = arguments.replay is not None
+    timed = replay or arguments.trace is not None
     wrong = {
         "--steps divides a range: give --rate LOW..HIGH as well": arguments.steps and not is_range,
-        "--speed is of a replay: give --replay LOG as well": arguments.speed and not replay,
+        "--speed is of moments: give --replay LOG or --trace FILE as well": arguments.speed and not timed,
         "--need is the rate that a promise must be kept at: give --slo as well": arguments.need
         and not search,
         "--slo searches a rate, which a closed loop has not: leave --concurrency out": search
         and arguments.concurrency,
-        "--slo searches a rate, and a replay has its own: leave one of them out": search and replay,
+        "--slo searches a rate, and a replay or a trace has its own: leave one of them out": search and timed,
         "--slo confirms by itself: leave --repeat out": search and arguments.repeat > 1,
         "a range goes with --steps, or with --slo, which searches in it": is_range
         and search
@@ -105,8 +111,8 @@ def _check_companions(arguments: argparse.Namespace) -> None:
         "--live has its own rate, or searches none: leave --slo out": live and search,
         "--live changes a rate, which a closed loop has not: leave --concurrency out": live
         and arguments.concurrency,
-        "--live begins at one load: leave the range, --repeat and --replay out": live
-        and (is_range or replay or arguments.repeat > 1),
+        "--live begins at one load: leave the range, --repeat, --replay and --trace out": live
+        and (is_range or timed or arguments.repeat > 1),
         "--replay brings its calls: leave --data and --rows out": replay
         and (arguments.data or arguments.rows),
     }

@@ -18,16 +18,25 @@ PROBED_SHARES = (0.2, 0.4, 0.6, 0.8, 0.95)
 
 @dataclass(frozen=True)
 class Open:
-    """Calls at `rate` a second; of a replay when they came; of a live load until somebody changes it."""
+    """Calls at `rate` a second; of a replay when they came, of a trace when it says; of a live load until
+    somebody changes it."""
 
     rate: float
     replay: bool = False
+    trace: bool = False
     live: bool = False
 
     @property
     def label(self) -> str:
         """As reports and tables name it."""
-        return "replay" if self.replay else "live" if self.live else f"{self.rate:.5g}/s"
+        if self.has_moments:
+            return "replay" if self.replay else "trace"
+        return "live" if self.live else f"{self.rate:.5g}/s"
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether each call has a moment of its own, which no rate changes."""
+        return self.replay or self.trace
 
 
 @dataclass(frozen=True)
@@ -83,4 +92,4 @@ def processes_for(loads: Sequence[Load], cores: int, destinations: int = 1) -> i
 def _wanted(load: Load) -> int:
     if isinstance(load, Closed):
         return math.ceil(load.callers / 16)
-    return MAX_PROCESSES if load.replay else math.ceil(load.rate / CALLS_PER_PROCESS)
+    return MAX_PROCESSES if load.has_moments else math.ceil(load.rate / CALLS_PER_PROCESS)

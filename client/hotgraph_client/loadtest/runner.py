@@ -69,8 +69,8 @@ class Calls:
 
     Attributes:
         weights: of payloads; None: in turn.
-        moments: of a replay, seconds from its beginning; None: it is none.
-        order: places in payloads, one for each moment.
+        moments: of a replay or a trace, seconds from its beginning; None: it is none.
+        order: places in payloads, one for each moment; None: as `weights` say.
         check: looks at a run's answers.
     """
 
@@ -222,7 +222,7 @@ class Runner:
         order = None
         if isinstance(load, Closed):
             arrivals = Arrivals("closed", callers=load.callers)
-        elif load.replay:
+        elif load.has_moments:
             assert calls.moments is not None
             arrivals, order, warm_up_s = Arrivals("trace", moments=calls.moments), calls.order, 0.0
             seconds = float(calls.moments[-1]) + 1e-3 if len(calls.moments) else 0.0

@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..client import Client
 from ..errors import HotgraphError
@@ -20,11 +24,13 @@ from .dialects.description import Dialect
 from .dialects.opening import SERVING_NAME, open_dialect
 from .document import VERSION, Document, Slo, Step
 from .finding import PROBE_CALLERS, PROBE_S, find
+from .inputs.items import InputError
 from .inputs.opening import open_inputs
 from .inputs.options import FIRST, NONE, InputOptions
 from .inputs.payloads import payloads_of, trace_of
 from .load import Answer, Destination
 from .machine import cores, describe_machine
+from .moments import read_moments
 from .options import Options
 from .plan import Closed, Load, Open, probed, processes_for
 from .runner import Calls, Runner, Timing, Watcher
@@ -187,9 +193,9 @@ class Session:
         closed = any(isinstance(load, Closed) for load in options.loads)
         return {
             "kind": "closed" if closed else "open",
-            "arrivals": "closed" if closed else "trace" if options.replay else options.arrivals,
+            "arrivals": "closed" if closed else "trace" if self._is_timed else options.arrivals,
             "seconds": options.seconds or SECONDS,
-            "warm_up_s": 0.0 if options.replay else options.warm_up_s,
+            "warm_up_s": 0.0 if self._is_timed else options.warm_up_s,
             "repeats": options.repeats,
             "processes": self.processes,
             "connections": self._connections() * self.processes,
@@ -224,10 +230,14 @@ class Session:
         calls = Calls(self._target.destinations, payloads.payloads, check, payloads.weights)
         if self._check == NONE:
             calls = replace(calls, keep_answers=0)
-        if self._options.replay is None:
+        if not self._is_timed:
             return calls
-        moments, order = trace_of(payloads)
+        moments, order = (_moments(self._options.trace), None) if self._options.trace else trace_of(payloads)
         return replace(calls, moments=moments / self._options.speed, order=order)
+
+    @property
+    def _is_timed(self) -> bool:
+        return self._options.replay is not None or self._options.trace is not None
 
     def _server_source(self, stack: ExitStack) -> Source | None:
         target, description = self._target, self.dialect.description
@@ -253,6 +263,15 @@ class NoAnswer(Exception):
             for status, count in step["errors"].items()
         )
         super().__init__(f"no call was answered: {errors or 'nothing came back'}")
+
+
+def _moments(trace: Path) -> NDArray[np.float64]:
+    try:
+        return read_moments(trace.read_text(encoding="utf-8", errors="replace"), f"--trace {trace}")
+    except OSError as error:
+        raise InputError(f"--trace {trace}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _check_by(checker: Checker, answers: Sequence[Answer]) -> Checked:

@@ -50,8 +50,8 @@ def table(steps: Sequence[Step], baseline: Sequence[Step] = ()) -> list[str]:
 
 
 def remarks(document: Document) -> list[str]:
-    """What must be known beside the figures: void steps, errors by their texts, wrong answers, closed
-    loops."""
+    """What must be known beside the figures: void steps, errors by their texts, wrong answers, the server's
+    memory, closed loops."""
     steps = document.get("steps", [])
     found = [
         f"{step['label']}: {'void' if step['void'] else 'note'}: {step['void_why']}"
@@ -64,6 +64,12 @@ def remarks(document: Document) -> list[str]:
     wrong = next((step for step in steps if step["wrong"]), None)
     if wrong is not None:
         found.append(f"wrong answers: {wrong['wrong_why'] or 'not what the first ones were'}")
+    memory = [step["server"]["resident_mib"] for step in steps if "resident_mib" in step.get("server", {})]
+    if memory:
+        found.append(
+            f"the server's memory: {number(memory[0]['before'])} MiB before, "
+            f"{number(max(one['most'] for one in memory))} at most, {number(memory[-1]['after'])} after"
+        )
     if any(step["kind"] == "closed" for step in steps):
         found.append(
             "a closed loop: callers that wait send less, so these latencies leave out what others would have "

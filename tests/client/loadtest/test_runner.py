@@ -190,6 +190,18 @@ def test_replay_sends_what_the_log_says_when_it_says() -> None:
     assert 3.2 < whole.seconds < 3.3
 
 
+def test_trace_says_when_and_the_mix_says_what() -> None:
+    moments = np.array([0.0, 0.5, 3.2])
+    calls = Calls((HERE,), (PAYLOAD, PAYLOAD), good, weights=(3.0, 1.0), moments=moments)
+    runner, generator, _ = runner_of(lambda _: Fate(), calls=calls)
+    runner.steps([Open(0.0, trace=True)])
+    (whole,) = generator.runs[0]
+    assert whole.arrivals.moments is moments
+    assert whole.order is None
+    assert whole.weights == (3.0, 1.0)
+    assert whole.warm_up_s == 0
+
+
 def test_destinations_take_turns_process_by_process() -> None:
     runner, generator, _ = runner_of(lambda _: Fate(), destinations=(HERE, THERE), processes=4)
     runner.steps([Open(100.0)])

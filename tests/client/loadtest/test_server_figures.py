@@ -129,6 +129,33 @@ def test_server_that_was_started_again_counts_from_nothing() -> None:
     assert found["over_time"][0]["calls_per_s"] == 20
 
 
+def test_memory_is_told_as_it_was_and_is_no_count() -> None:
+    taken = [
+        (at_s, counters.of_prometheus(f"{HOTGRAPH}process_resident_memory_bytes {mib * 2**20}\n", "m"))
+        for at_s, mib in ((0.0, 400), (1.0, 500), (2.0, 450))
+    ]
+    found = counters.figures("s", [(at_s, one) for at_s, one in taken if one is not None])
+    assert found["resident_mib"] == {"before": 400, "most": 500, "after": 450}
+    # Nothing was answered meanwhile; less memory than before is no new start of the server.
+    assert [(one["calls_per_s"], one["resident_mib"]) for one in found["over_time"]] == [(0, 500), (0, 450)]
+    again = counters.figures(
+        "s", [(0.0, Counters(resident_bytes=2**20)), (1.0, Counters(resident_bytes=2**19))]
+    )
+    assert counters.joined([(2.0, found), (1.0, again)])["resident_mib"] == {
+        "before": 400,
+        "most": 500,
+        "after": 0.5,
+    }
+
+
+def test_memory_of_several_processes_is_added_up_and_that_of_nobody_is_not_there() -> None:
+    two = "".join(f'process_resident_memory_bytes{{process="{number}"}} 1e6\n' for number in range(2))
+    found = counters.of_prometheus(HOTGRAPH + two, "m")
+    assert found is not None
+    assert found.resident_bytes == 2e6
+    assert "resident_mib" not in counters.figures("s", [(0.0, Counters()), (1.0, Counters())])
+
+
 def test_one_sample_says_nothing() -> None:
     assert counters.figures("s", [(0.0, Counters())]) == {}
     assert counters.figures("s", []) == {}

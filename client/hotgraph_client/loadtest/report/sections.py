@@ -81,7 +81,7 @@ def over_time(found: list[tuple[Step, tuple[Chart, ...]]], best: Step | None) ->
     # Every place that any step needs; those that the chosen one does not fill are hidden.
     places: dict[str, Chart] = {chart.id: chart for _, made in found for chart in made}
     places |= {chart.id: chart for chart in found[first][1]}
-    order = ("time-latency", "time-calls", "time-rows", "time-waits")
+    order = ("time-latency", "time-calls", "time-rows", "time-waits", "time-memory")
     body = join([choice, *(figure(places[one]) for one in order if one in places)])
     return Section("time", "Over time", body, "Over time")
 

@@ -38,6 +38,7 @@ def _charts(step: Step, points: int) -> tuple[Chart, ...]:
     if server:
         each = max(1, -(-len(server) // points))
         made += [_rows(step, server, each, last), _waits(step, server, each, last)]
+        made += [_memory(step, server, each, last)] if "resident_mib" in step["server"] else []
     return tuple(chart for chart in made if any(map(has_points, chart.series)))
 
 
@@ -140,6 +141,25 @@ def _waits(step: Step, server: Sequence[ServerMoment], width: int, last: float) 
                 ("run time", lambda one: one.get("run_ms"), "0"),
             )
         ),
+        group="time",
+    )
+
+
+def _memory(step: Step, server: Sequence[ServerMoment], width: int, last: float) -> Chart:
+    found = step["server"]["resident_mib"]
+    before, most, after = (number(found[name]) for name in ("before", "most", "after"))
+    points: list[Point] = [
+        (chunk[0]["at_s"], max((value for one in chunk if (value := one.get("resident_mib"))), default=None))
+        for chunk in _chunks(server, width)
+    ]
+    return Chart(
+        id="time-memory",
+        title="The server's memory",
+        summary=f"{label(step)}: {before} MiB at the beginning, {most} at most, {after} at the end.",
+        x=_seconds(last),
+        # Not from 0: what is looked for is whether it grows.
+        y=Axis("resident, MiB", unit="MiB"),
+        series=(Series("resident memory", points, colour="2", size=4),),
         group="time",
     )
 

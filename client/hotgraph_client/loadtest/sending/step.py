@@ -42,10 +42,14 @@ class Step:
     def __exit__(self, *_: object) -> None:
         self._pool.close()
 
-    def run(self, begin_s: float, control: Control) -> Finished:
-        """Send the calls, from `begin_s` on, and see all of them end."""
+    def run(self, begin_s: float, control: Control, tally: Tally | None = None) -> Finished:
+        """Send the calls, from `begin_s` on, and see all of them end.
+
+        Args:
+            tally: that hears of them; None: one of its own, which sums them up.
+        """
         assignment = self._assignment
-        tally = Tally(assignment, begin_s + assignment.warm_up_s)
+        tally = tally or Tally(assignment, begin_s + assignment.warm_up_s)
         loop = self._loop = Loop(assignment, begin_s, schedule_of(assignment, begin_s), tally, control)
         with _without_pauses():
             loop.run(self._pool)

@@ -1,12 +1,10 @@
-"""When calls come, and what became of them."""
+"""What became of calls, and what that says of the server."""
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
-from bench.arrivals import Ended, Outcome, judge, judge_idle, outcome, percentile, poisson
+from bench.outcomes import Ended, Outcome, judge, judge_idle, outcome, percentile
 
 RIGHT = b"\x00\x00\x80?"
 
@@ -14,29 +12,18 @@ RIGHT = b"\x00\x00\x80?"
 @pytest.mark.parametrize(
     ("status", "message", "expected"),
     [
-        (0, b"head" + RIGHT + b"tail", Outcome.RIGHT),
-        (0, b"something else", Outcome.WRONG),
-        (8, b"", Outcome.REFUSED),
-        (14, b"", Outcome.REFUSED),
-        (4, b"", Outcome.EXPIRED),
-        (-1, b"", Outcome.FAILED),
-        (13, RIGHT, Outcome.FAILED),
+        ("", b"head" + RIGHT + b"tail", Outcome.RIGHT),
+        ("", b"something else", Outcome.WRONG),
+        ("RESOURCE_EXHAUSTED", b"", Outcome.REFUSED),
+        ("UNAVAILABLE", b"", Outcome.REFUSED),
+        ("DEADLINE_EXCEEDED", b"", Outcome.EXPIRED),
+        ("NO_ANSWER", b"", Outcome.SILENT),
+        ("DISCONNECTED", b"", Outcome.FAILED),
+        ("INTERNAL", RIGHT, Outcome.FAILED),
     ],
 )
-def test_outcome_of_a_call(status: int, message: bytes, expected: Outcome) -> None:
+def test_outcome_of_a_call(status: str, message: bytes, expected: Outcome) -> None:
     assert outcome(status, message, RIGHT) is expected
-
-
-def test_arrivals_are_random_in_order_and_as_many_as_asked_for() -> None:
-    moments = poisson(1000.0, 10.0, seed=1)
-    assert moments == sorted(moments)
-    assert 0.0 < moments[0] < moments[-1] < 10.0
-    assert len(moments) == pytest.approx(10_000, rel=0.05)
-    gaps = [after - before for before, after in itertools.pairwise(moments)]
-    # Of an exponential distribution, a share of 1 - 1/e is below the mean.
-    assert sum(gap < 0.001 for gap in gaps) / len(gaps) == pytest.approx(0.632, abs=0.02)
-    assert poisson(1000.0, 10.0, seed=1) == moments
-    assert poisson(1000.0, 10.0, seed=2) != moments
 
 
 def test_goodput_counts_right_answers_within_their_deadline() -> None:

@@ -1,14 +1,12 @@
-"""Load for a server that gets more than it can answer: when calls come, and what became of them. Pure.
+"""What became of the calls to a server that got more than it can answer. Pure.
 
-An open loop: calls come as they come, at random moments (Poisson), whether or not earlier ones are
-answered. A call's latency counts from the moment at which it should have been sent, so a generator that is
-late cannot flatter the server.
+A call's latency counts from the moment at which it should have been sent, so a generator that is late cannot
+flatter the server.
 """
 
 from __future__ import annotations
 
 import enum
-import random
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -31,17 +29,23 @@ class Outcome(enum.Enum):
     SILENT = "silent"
 
 
-_REFUSALS = frozenset({8, 14})
-_DEADLINE_EXCEEDED = 4
+_BY_STATUS = {
+    "RESOURCE_EXHAUSTED": Outcome.REFUSED,
+    "UNAVAILABLE": Outcome.REFUSED,
+    "DEADLINE_EXCEEDED": Outcome.EXPIRED,
+    "NO_ANSWER": Outcome.SILENT,
+}
 
 
-def outcome(status: int, message: bytes, expected: bytes) -> Outcome:
-    """From gRPC's status and the message; the right answer's bytes are somewhere in a right message."""
-    if status == 0:
+def outcome(status: str, message: bytes, expected: bytes) -> Outcome:
+    """From the status and the message; the right answer's bytes are somewhere in a right message.
+
+    Args:
+        status: gRPC's, by its name, or one of the generator's own; empty for an answer.
+    """
+    if not status:
         return Outcome.RIGHT if expected in message else Outcome.WRONG
-    if status in _REFUSALS:
-        return Outcome.REFUSED
-    return Outcome.EXPIRED if status == _DEADLINE_EXCEEDED else Outcome.FAILED
+    return _BY_STATUS.get(status, Outcome.FAILED)
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,6 @@ class Ended:
     outcome: Outcome
     latency_s: float
     lag_s: float = 0.0
-
-
-def poisson(rate: float, seconds: float, seed: int) -> list[float]:
-    """Moments between 0 and `seconds`, ascending, `rate` of them a second on average."""
-    chance = random.Random(seed)
-    moments: list[float] = []
-    now = chance.expovariate(rate)
-    while now < seconds:
-        moments.append(now)
-        now += chance.expovariate(rate)
-    return moments
 
 
 @dataclass(frozen=True)
