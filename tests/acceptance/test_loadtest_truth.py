@@ -1,16 +1,16 @@
-"""Does `hotgraph loadtest` tell the truth? Against a server whose latencies are known: toy_server.py, an M/D/1 queue.
+"""Does `hotgraph loadtest` tell the truth? Against toy_server.py, an M/D/1 queue whose latencies are known.
 
 Two measures, each for what it can show:
 
-- The server's own record of the same calls. Whatever the machine does meanwhile happens to both: each call was in
-  the server for a part of the latency that the tool says it had, so no figure of the tool's can be below the
-  server's, on any machine. How far it may be above depends on the machine: such bounds are tried a few times and
-  must hold once, for a busy spell passes and a fault of the tool does not.
+- The server's own record of the same calls. Whatever the machine does meanwhile happens to both: each call was
+  in the server for a part of the latency that the tool says it had, so no figure of the tool's can be below the
+  server's, on any machine. How far it may be above depends on the machine: such bounds are tried a few times
+  and must hold once, for a busy spell passes and a fault of the tool does not.
 - The closed form, and the edge that follows from it: for machines with nothing else to do, by --all.
 
-Chance has a part in the closed form: at 0.9 of capacity a minute of calls has a mean that is 10 % off as often as
-not. The calls of each run are therefore those of a seed whose moments, served on paper, come close to the closed
-form; they are drawn by the generator's own schedule, and nothing is chosen by what the tool measures.
+Chance has a part in the closed form: at 0.9 of capacity a minute of calls has a mean that is 10 % off as often
+as not. The calls of each run are therefore those of a seed whose moments, served on paper, come close to the
+closed form; they are drawn by the generator's own schedule, and nothing is chosen by what the tool measures.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def assert_nothing_is_hidden(found: Found) -> None:
 
 
 def test_latencies_are_those_that_the_server_had(tmp_path: Path) -> None:
-    """0.6 of capacity, five seconds: above the server's own figures by no more than 2 ms and the sender's lag."""
+    """0.6 of capacity for 5 s: above the server's own figures by no more than 2 ms and the sender's lag."""
     flags = ("--rate", str(0.6 * CAPACITY), "--duration", "5", "--warm-up", "0")
     above = []
     for _ in range(ATTEMPTS):
@@ -126,8 +126,8 @@ def test_latencies_are_those_that_the_server_had(tmp_path: Path) -> None:
 
 
 def test_stall_of_a_second_shows_in_the_tail(tmp_path: Path) -> None:
-    """Of 400 calls in 5 s some 80 are due while nothing is served: the first of them waits all of it, and so it is
-    said; a closed loop of one caller has a single slow call instead, which is why it is no measure."""
+    """Of 400 calls in 5 s some 80 are due while nothing is served: the first of them waits all of it, and so it
+    is said; a closed loop of one caller has a single slow call instead, which is why it is no measure."""
     found = loadtest(
         "--rate",
         "80",

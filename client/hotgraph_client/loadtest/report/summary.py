@@ -57,9 +57,9 @@ def _loud(document: Document) -> Iterator[list[object]]:
         yield [tag("strong", said), tag("ul", *items)]
     wrong = [step for step in steps if step.get("wrong")]
     if wrong:
-        items = (
+        items = [
             tag("li", f"{label(one)}: {count(one['wrong'])}, {one.get('wrong_why', '')}") for one in wrong
-        )
+        ]
         yield [
             tag("strong", f"{plural(sum(one['wrong'] for one in wrong), 'wrong answer')}."),
             tag("ul", *items),
