@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import shlex
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .. import protocol
 from ..access_flags import key_of, tls_of
 from . import flags
+from .document import VERSION
 from .options import Options, read_options
 from .target import destinations
 
@@ -65,6 +67,8 @@ def _put_on(
     inputs: InputOptions,
     baseline: Document | None,
 ) -> int:
+    # It is for the processes that send: what they would miss is said once, and before they start.
+    importlib.import_module("hotgraph_client.loadtest.sending.worker")
     from .dialects.description import TargetError
     from .inputs.items import InputError
     from .session import NoAnswer, Session
@@ -85,9 +89,9 @@ def _put_on(
     document = session.document(steps, slo)
     try:
         _write(document, baseline, arguments)
+        _show(document, baseline, sys.stderr if arguments.json == "-" else sys.stdout)
     except OSError as error:
         return _fail(error, _FAILED)
-    _show(document, baseline, sys.stderr if arguments.json == "-" else sys.stdout)
     if stopped and options.live_port is None:
         return _INTERRUPTED
     why = _why_failed(document)
@@ -189,11 +193,32 @@ def _baseline(file: Path | None) -> Document | None:
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except OSError as error:
+        raise ValueError(f"--baseline {file}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "hotgraph_loadtest" not in found:
         raise ValueError(f"--baseline {file}: expected what an earlier --json wrote")
+    if found["hotgraph_loadtest"] != VERSION:
+        raise ValueError(
+            f"--baseline {file}: it is of form {found['hotgraph_loadtest']!s:.20}, and {VERSION} can be read"
+        )
+    _check_shown(file, found)
     return cast("Document", found)
+
+
+def _check_shown(file: Path, found: Any) -> None:
+    """Whoever has changed such a file by hand hears of it before minutes of load, and not after them."""
+    from . import table
+    from .report import page
+
+    try:
+        table.table(found.get("steps", []), found.get("steps", []))
+        page(found, found)
+    except Exception as error:
+        # of any kind: what is missing or of another type is found wherever it is used
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"--baseline {file}: it is not as --json wrote it ({why})") from None
 
 
 def _check_places(arguments: argparse.Namespace) -> None:
@@ -231,6 +256,9 @@ def _show(document: Document, baseline: Document | None, stream: Any) -> None:
 
 
 def _print(text: str, stream: Any) -> None:
+    if stream is None:
+        # started with stdout closed: nobody wants to read
+        return
     try:
         stream.write(text)
         stream.flush()
@@ -247,7 +275,9 @@ def _why_failed(document: Document) -> str:
     steps, slo = document.get("steps", []), document.get("slo")
     if slo is not None and not table.is_enough(slo):
         return table.promise_line(slo)
-    if steps and not any(step["achieved_per_s"] for step in steps):
+    if steps and not any(step["calls"] or step["void"] for step in steps):
+        return "no call was due: give a longer --duration, or a higher --rate"
+    if steps and not any(step["latency_ms"] for step in steps):
         return f"no call was answered: {'; '.join(table.remarks(document)) or 'nothing came back'}"
     wrong = sum(step["wrong"] for step in steps)
     if wrong:

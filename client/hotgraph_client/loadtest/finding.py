@@ -68,11 +68,13 @@ def _search(
 
 def _put_on(runner: Runner, trial: Trial) -> Step | None:
     run = runner.once(Open(trial.rate), factor=CONFIRMING if trial.confirming else 1.0)
-    return step_of(run.load, [run]) if run.measured else None
+    return step_of(run.load, [run]) if run.measured or not runner.stopped else None
 
 
 def _verdict(step: Step, promise: tuple[Condition, ...]) -> Verdict:
     if step["void"]:
         return Verdict(None, step["void_why"])
+    if not step["calls"]:
+        return Verdict(None, "no call was due: give a longer --duration")
     why = broken(promise, figures_of(step))
     return Verdict(not why, why)

@@ -6,6 +6,7 @@ This is where the parts meet; each is told in its own module. Needs the extra's 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,8 @@ class Session:
         self.dialect: Dialect = open_dialect(
             target.destinations[0], target.model, target.version, target.signature, protocol
         )
+        if options.replay is not None and not options.replay.exists():
+            raise InputError(f"--replay {options.replay}: there is no such file or folder")
         described = open_inputs(self.dialect.description, inputs)
         self.notes = described.notes
         self._source = described.source
@@ -220,9 +223,10 @@ class Session:
         note("probe: a short closed loop finds out what the server can do")
         run = runner.once(Closed(PROBE_CALLERS), seconds=PROBE_S)
         step = step_of(run.load, [run])
-        if not step["achieved_per_s"] and not runner.stopped:
+        if not step["latency_ms"] and not runner.stopped:
             raise NoAnswer(step)
-        return step["achieved_per_s"]
+        # of a server that needs longer than the probe for a call: as many as it has at once
+        return step["achieved_per_s"] or 1e3 * PROBE_CALLERS / step["latency_ms"].get("p50", math.inf)
 
     def _calls_of(self) -> Calls:
         payloads = self._payloads
@@ -233,7 +237,13 @@ class Session:
         if not self._is_timed:
             return calls
         moments, order = (_moments(self._options.trace), None) if self._options.trace else trace_of(payloads)
-        return replace(calls, moments=moments / self._options.speed, order=order)
+        moments = moments / self._options.speed
+        if len(moments) and moments[-1] > UNENDING_S:
+            raise InputError(
+                f"{self._source}: it goes on for {moments[-1] / 86400:.3g} days: are its times right?"
+                " give a part of it, or a --speed"
+            )
+        return replace(calls, moments=moments, order=order)
 
     @property
     def _is_timed(self) -> bool:
@@ -262,7 +272,8 @@ class NoAnswer(Exception):
             f"{count} x {status} {step['error_texts'].get(status, '')}".rstrip()
             for status, count in step["errors"].items()
         )
-        super().__init__(f"no call was answered: {errors or 'nothing came back'}")
+        why = step["void_why"] if step["void"] else ""
+        super().__init__(f"no call was answered: {errors or why or 'nothing came back'}")
 
 
 def _moments(trace: Path) -> NDArray[np.float64]:

@@ -110,6 +110,8 @@ def _condition(text: str) -> Condition:
     if match is None:
         raise ValueError(f"'{text}' is no condition: {_EXAMPLE}")
     figure, sign, unit, limit = match["figure"], match["sign"], match["unit"], float(match["limit"])
+    if not limit:
+        _refuse_nothing(text, sign)
     if figure in _SHARES:
         if unit != "%" or limit > 100:
             raise ValueError(f"'{text}': {figure} are a share of the calls, such as 0.1%")
@@ -124,6 +126,12 @@ def _condition(text: str) -> Condition:
     if unit == "%" or sign[0] == ">":
         raise ValueError(f"'{text}': a latency is bounded from above by a time: {_EXAMPLE}")
     return Condition(text, figure, sign, limit * _TIMES[unit])
+
+
+def _refuse_nothing(text: str, sign: str) -> None:
+    """A limit of 0, below which nothing lies: `errors<=0%` can be kept, `errors<0%` and `p99<=0ms` cannot."""
+    if sign == "<":
+        raise ValueError(f"'{text}': nothing is below 0; for none at all say <=0%, as in errors<=0%")
 
 
 def broken(promise: tuple[Condition, ...], figures: Figures) -> str:

@@ -170,3 +170,16 @@ def test_what_a_search_found_is_a_sentence(
 def test_sparkline_has_a_character_for_each_value(values: list[float | None]) -> None:
     drawn = table.sparkline(values)
     assert len(drawn) == (len(values) if any(values) else 0)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_no_cell_is_cut_in_a_narrow_terminal(width: int) -> None:
+    stream = io.StringIO()
+    drawn = Drawn(stream, force_terminal=True, width=width, color_system=None)
+    with drawn:
+        drawn.began(Open(10.0), 1, 2, 20.0)
+        drawn.ended(step(Open(12345.0), latency_ms=123.0))
+    text = stream.getvalue()
+    assert "…" not in text
+    assert "12345/s" in text
+    assert "p99 ms" in text

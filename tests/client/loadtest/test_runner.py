@@ -187,7 +187,7 @@ def test_replay_sends_what_the_log_says_when_it_says() -> None:
     assert whole.order is order
     assert whole.weights is None
     assert whole.warm_up_s == 0
-    assert 3.2 < whole.seconds < 3.3
+    assert whole.seconds == pytest.approx(3.2 + 1.6)
 
 
 def test_trace_says_when_and_the_mix_says_what() -> None:
@@ -313,3 +313,13 @@ def test_wrong_answers_break_a_promise_about_them() -> None:
     figures = steps.figures_of(step)
     assert figures.wrong == 0.1
     assert figures.goodput == 0.9
+
+
+@pytest.mark.parametrize(
+    ("moments", "seconds"), [([0.0], 1.0), ([0.0, 0.0], 1.0), ([0.0, 1.0, 2.0], 3.0), ([4.0], 8.0)]
+)
+def test_trace_lasts_as_long_as_its_last_call_needs_a_neighbour(moments: list[float], seconds: float) -> None:
+    calls = Calls((HERE,), (PAYLOAD,), good, moments=np.array(moments))
+    runner, generator, _ = runner_of(lambda _: Fate(), calls=calls)
+    runner.steps([Open(0.0, trace=True)])
+    assert generator.runs[0][0].seconds == pytest.approx(seconds)

@@ -118,7 +118,13 @@ def _parts(name: str | None, path: Path, description: Description, read: Read) -
     files = images.image_files(path)
     if not files:
         raise InputError(f"--data {path}: expected {_KINDS}")
-    tensor = _target(name, path, description, tuple(filter(images.is_image_input, description.inputs)))
+    taking = tuple(filter(images.is_image_input, description.inputs))
+    if name is None and not taking:
+        raise InputError(
+            f"--data {path}: no input of '{description.model}' takes images (BYTES, or rank 4); the inputs"
+            f" are {listed(description.inputs)}: give arrays (.npy)"
+        )
+    tensor = _target(name, path, description, taking)
     read_files = images.read_images(files, tensor, read.scale, read.shapes.get(tensor.name))
     return [{tensor.name: array} for array in _bounded(read_files, path, read)]
 
