@@ -52,8 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         baseline = _baseline(arguments.baseline)
         _check_places(arguments)
         target, inputs = _target(arguments), _inputs(arguments)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         return _fail(error, _WRONG_USAGE)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, _WRONG_USAGE)
     try:
         return _put_on(arguments, options, target, inputs, baseline)
     except KeyboardInterrupt:

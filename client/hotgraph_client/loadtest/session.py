@@ -97,7 +97,7 @@ class Session:
         if options.replay is not None and not options.replay.exists():
             raise InputError(f"--replay {options.replay}: there is no such file or folder")
         described = open_inputs(self.dialect.description, inputs)
-        self.notes = described.notes
+        self.notes = (*described.notes, *self._of_metrics())
         self._source = described.source
         self._payloads = payloads_of(self.dialect, described, inputs.max_bytes)
         self._check = inputs.check
@@ -249,19 +249,33 @@ class Session:
     def _is_timed(self) -> bool:
         return self._options.replay is not None or self._options.trace is not None
 
-    def _server_source(self, stack: ExitStack) -> Source | None:
-        target, description = self._target, self.dialect.description
-        if target.metrics is not None:
-            return PrometheusPage(
-                target.metrics, description.model, description.version, description.signature
+    def _of_metrics(self) -> Iterator[str]:
+        """Said before the load, for the report will not have what nobody tells."""
+        page = self._metrics_page()
+        if page is not None and page.read() is None:
+            yield (
+                f"--metrics {page.name} says nothing of '{self.dialect.description.model}': the server's"
+                " figures will be missing (hotgraph has them at http://HOST:ADMIN-PORT/metrics)"
             )
+
+    def _metrics_page(self) -> PrometheusPage | None:
+        about = self.dialect.description
+        if self._target.metrics is None:
+            return None
+        return PrometheusPage(self._target.metrics, about.model, about.version, about.signature)
+
+    def _server_source(self, stack: ExitStack) -> Source | None:
+        page = self._metrics_page()
+        if page is not None:
+            return page
+        target = self._target
         first = target.text.split(",")[0].strip()
         try:
             tls = None if first.startswith("https://") and target.tls is None else target.tls
             client = stack.enter_context(Client(first, retries=0, tls=tls, key=target.key))
         except (ValueError, HotgraphError):
             return None
-        return Statistics(client, description.model, target.version)
+        return Statistics(client, self.dialect.description.model, target.version)
 
 
 class NoAnswer(Exception):

@@ -400,6 +400,24 @@ def test_replay_of_a_file_that_is_not_there_names_its_own_flag(
     assert "--replay absent" in capsys.readouterr().err
 
 
+def test_metrics_that_say_nothing_are_told_of_before_the_load(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert loadtest("--rate", "100", "--metrics", "http://127.0.0.1:1/metrics") == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert "http://127.0.0.1:1/metrics says nothing of 'm'" in first
+
+
+@pytest.mark.parametrize("flag", ["--tls-ca", "--key-file", "--baseline"])
+def test_file_that_is_not_there_is_named_as_people_do(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert loadtest("--rate", "1", flag, "absent") == 2
+    err = capsys.readouterr().err
+    assert "absent: No such file" in err
+    assert "Errno" not in err
+
+
 def test_calls_that_were_due_too_rarely_are_told_of(
     loadtest: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
