@@ -197,11 +197,15 @@ def test_rate_that_is_confirmed_stays_so_where_the_next_is_void() -> None:
 
 def test_void_run_is_made_again_and_has_no_verdict() -> None:
     verdicts = iter(
-        [Verdict(None, "late"), Verdict(True), Verdict(False), Verdict(None, "lag"), Verdict(None, "lag")]
+        [
+            *(Verdict(None, "late"), Verdict(True), Verdict(False)),
+            *(Verdict(None, "lag"), Verdict(None, "lag"), Verdict(True)),
+        ]
     )
     found, trials = play(lambda _: next(verdicts), 100.0)
-    assert [one.rate for one in trials] == [100.0, 100.0, 200.0, 150.0, 150.0]
-    assert (found.rate, found.confirmed) == (100.0, False)
+    assert [one.rate for one in trials] == [100.0, 100.0, 200.0, 150.0, 150.0, 100.0]
+    assert [one.confirming for one in trials] == [False] * 5 + [True]
+    assert (found.rate, found.confirmed) == (100.0, True)
     assert "generator is the limit" in found.why
     assert "lag" in found.why
 
