@@ -1,7 +1,7 @@
 """`hotgraph loadtest`: calls at a rate that is asked for, from the shell.
 
-Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C ends the load that is
-on, and what was found by then is shown and written; a second one leaves at once.
+Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C, or SIGTERM, ends the load
+that is on, and what was found by then is shown and written; a second one leaves at once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .inputs.options import InputOptions
     from .session import Session, Target
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _DONE, _FAILED, _WRONG_USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
@@ -48,6 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         ModuleNotFoundError: a package of the extra `loadtest` is not installed.
     """
     try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written", _INTERRUPTED)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
         options = read_options(arguments)
         baseline = _baseline(arguments.baseline)
         _check_places(arguments)
@@ -56,10 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(error, _WRONG_USAGE)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, _WRONG_USAGE)
-    try:
-        return _put_on(arguments, options, target, inputs, baseline)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", _INTERRUPTED)
+    return _put_on(arguments, options, target, inputs, baseline)
 
 
 def _put_on(
@@ -134,25 +139,28 @@ def _load_live(session: Session, port: int, progress: Any) -> tuple[tuple[list[S
 
 @contextmanager
 def _interrupting(stop: Callable[[], None], note: Callable[[str], None]) -> Iterator[None]:
-    """The first Ctrl-C calls `stop`, another one is KeyboardInterrupt."""
+    """The first Ctrl-C, or SIGTERM (a pipeline's time limit), calls `stop`; another one is
+    KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in _ENDING:
+            signal.signal(each, signal.default_int_handler)
         # Of a thread's own: this one may be in the middle of what `stop` would wait for.
         threading.Thread(target=end, name="loadtest-interrupt", daemon=True).start()
 
     def end() -> None:
-        note("ending, for Ctrl-C; another one leaves at once")
+        note("ending, as was asked for (Ctrl-C, SIGTERM); another one leaves at once")
         stop()
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {each: signal.signal(each, handle) for each in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _target(arguments: argparse.Namespace) -> Target:

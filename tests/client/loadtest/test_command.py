@@ -339,12 +339,13 @@ def test_what_makes_no_sense_is_wrong_usage(
     assert not loadtest.generators or not loadtest.generators[0].runs
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_shows_and_writes_what_there_is(
-    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], sent: signal.Signals
 ) -> None:
     def interrupt(generator: FakeGenerator, second: int) -> None:
         if second == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), sent)
             assert generator.was_stopped.wait(10)
 
     loadtest.on_second = interrupt
@@ -358,7 +359,19 @@ def test_interrupt_shows_and_writes_what_there_is(
     assert "100/s" in out
     assert "Ctrl-C" in err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert threading.active_count() < 20
+
+
+def test_interrupt_before_there_is_a_load_is_one_line(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "read_options", interrupted)
+    assert loadtest("--rate", "1") == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_live_goes_on_until_its_page_stops_it(loadtest: Bench, capsys: pytest.CaptureFixture[str]) -> None:
