@@ -1,7 +1,7 @@
 """`hotgraph loadtest`: calls at a rate that is asked for, from the shell.
 
-Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C, or SIGTERM, ends the load
-that is on, and what was found by then is shown and written; a second one leaves at once.
+Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C, or SIGTERM, ends the
+load that is on, and what was found by then is shown and written; a second one leaves at once.
 """
 
 from __future__ import annotations
