@@ -218,6 +218,9 @@ def _check_complete(inputs: Part, description: Description, where: str) -> None:
 
 def _noted(found: InputSet, description: Description) -> InputSet:
     most, rows = description.max_batch_rows, max(item.rows for item in found.items)
+    if not rows:
+        note = f"{found.source}: its calls have no rows, and give the model nothing to do"
+        return replace(found, notes=(*found.notes, note))
     if most is None or rows <= most:
         return found
     note = f"calls of {rows} rows: the server says that it takes {most}; --rows makes smaller ones"
