@@ -26,6 +26,7 @@ from ..access_flags import key_of, tls_of
 from . import flags
 from .document import VERSION
 from .options import Options, read_options
+from .table import one_line
 from .target import destinations
 
 if TYPE_CHECKING:
@@ -297,5 +298,5 @@ def _why_failed(document: Document) -> str:
 
 
 def _fail(error: object, status: int) -> int:
-    print("hotgraph loadtest:", " ".join(str(error).split()), file=sys.stderr)
+    print("hotgraph loadtest:", one_line(str(error)), file=sys.stderr)
     return status

@@ -73,10 +73,11 @@ def columns_within(width: int, rows: Sequence[Sequence[str]], gap: int = 2) -> l
 
 
 def remarks(document: Document) -> list[str]:
-    """What must be known beside the figures: void steps, errors by their texts, wrong answers, the server's
-    memory, closed loops."""
+    """What must be known beside the figures: the spread of repeats, void steps, errors by their texts, wrong
+    answers, the server's memory, closed loops."""
     steps = document.get("steps", [])
-    found = [
+    found = [_spread(step) for step in steps if step.get("spread")]
+    found += [
         f"{step['label']}: {'void' if step['void'] else 'note'}: {step['void_why']}"
         for step in steps
         if step["void_why"]
@@ -98,7 +99,12 @@ def remarks(document: Document) -> list[str]:
             "a closed loop: callers that wait send less, so these latencies leave out what others would have "
             "waited; use --rate to see how long calls take"
         )
-    return found
+    return [one_line(text) for text in found]
+
+
+def one_line(text: str) -> str:
+    """What others have said, as a line that does nothing to the terminal which shows it."""
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
 def promise_line(slo: Slo) -> str:
@@ -160,6 +166,19 @@ def _change(step: Step, before: Step | None) -> str:
     if now is None or not then:
         return "-"
     return f"{number(then)} ({100 * (now / then - 1):+.0f} %)"
+
+
+def _spread(step: Step) -> str:
+    parts = (
+        f"{name} {number(of['median'])}{unit} ({number(of['least'])} to {number(of['greatest'])})"
+        for key, name, unit in (
+            ("p50_ms", "p50", " ms"),
+            ("p99_ms", "p99", " ms"),
+            ("achieved_per_s", "achieved", "/s"),
+        )
+        if (of := step["spread"].get(key))
+    )
+    return f"{step['label']}: median of {step['repeats']} runs (least to greatest): {', '.join(parts)}"
 
 
 def _error_texts(steps: Sequence[Step]) -> dict[str, str]:
