@@ -34,7 +34,7 @@ from hotgraph_server.tuning.replicas import replicas
 from hotgraph_server.tuning.search import Problem, search
 from hotgraph_server.tuning.slo import slo_of
 from hotgraph_server.tuning.traffic import rows_of
-from hotgraph_server.tuning.verdict import Tuning, best_of, to_confirm, verdict_of
+from hotgraph_server.tuning.verdict import Tuning, best_of, is_shown, to_confirm, verdict_of, voided
 
 DESCRIPTION = """\
 Find the settings that serve a model best at a given load, and how many replicas a load takes.
@@ -65,7 +65,9 @@ reading the result:
   cores     processors that are busy at this load, the graph's and the front's together
   in time   calls a second that are answered within --slo's latency
   *         on the Pareto front: no other settings have less of p99 and cores and more in time
-  from, to  of replicas: the predicted p99 times what real loads had of their predictions, least and greatest
+  void      the load generator was late itself, so its figures say nothing of the server
+  from, to  of replicas: the predicted p99 times what real loads had of their predictions, from the least to
+            the greatest; replicas that hold do so even at the greatest
 
 What it does not know: the network between clients and server, other models on the machine, answers that are
 kept (--response-cache), calls in sequences. Measure on the machine that will serve, with nothing else on it.
@@ -168,7 +170,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.replicas_for:
         whole = problem.under(traffic.at(arguments.replicas_for))
         found_replicas = replicas(whole, [tuning.best, *tuning.found.tried], tuning.trust)
-        tuning = dataclasses.replace(tuning, replicas=tuple(found_replicas))
+        tuning = dataclasses.replace(
+            tuning, replicas=tuple(found_replicas), replicas_for=arguments.replicas_for
+        )
     about = {
         "hotgraph_loadtest": _DOCUMENT,
         "started": started.isoformat(timespec="seconds"),
@@ -223,7 +227,7 @@ def _confirmed(
     """Search, and load the best of what was found."""
     found = search(problem, _say)
     measured: dict[Candidate, Measured] = {}
-    not_confirmed = ""
+    not_confirmed, notes = "", [*measurements.notes]
     chosen = to_confirm(found, arguments.confirm)
     if not arguments.confirm:
         not_confirmed = "predicted alone, as --confirm 0 wants it"
@@ -240,8 +244,7 @@ def _confirmed(
             turns=_TURNS,
             say=_say,
         )
-        void = {why for turns in measured.values() for why in turns.void}
-        not_confirmed = "" if any(turns.counted for turns in measured.values()) else "; ".join(sorted(void))
+        notes += voided(measured)
     best = best_of(found, measured, problem.slo)
     return Tuning(
         model.settings.name,
@@ -253,16 +256,16 @@ def _confirmed(
         not_confirmed,
         best,
         verdict_of(found, measured, best, problem.slo),
-        notes=tuple(measurements.notes),
+        notes=tuple(notes),
     )
 
 
 def _tell(arguments: argparse.Namespace, model: steps.Model, tuning: Tuning, about: dict[str, Any]) -> None:
     """Print and write what was asked for. Raises StartError: a file cannot be written."""
     labelled = [
-        {**step, "label": candidate.label}
+        {**step, "label": f"{candidate.label}, turn {turn}"}
         for candidate, turns in tuning.measured.items()
-        for step in turns.steps
+        for turn, step in enumerate(turns.steps, 1)
     ]
     whole = {**about, "steps": labelled, "tune": document.tune_of(tuning)}
     to_stdout = arguments.json == "-"
@@ -284,6 +287,8 @@ def _tell(arguments: argparse.Namespace, model: steps.Model, tuning: Tuning, abo
 def _write(file: Path, model: steps.Model, tuning: Tuning) -> str:
     """Write the settings, where there are any to be written; returns what to say of it."""
     best, settings = tuning.best.candidate, model.settings
+    if tuning.measured and not is_shown(tuning.found, tuning.measured):
+        return f"{file} is not written: no real load has shown what is better; --confirm 0 takes predictions"
     if best.is_default:
         return f"{file} is not written: the settings of today are as good"
     comments = [f"hotgraph tune at {tuning.rate_per_s:g} calls/s, {tuning.slo.text}", tuning.verdict]

@@ -124,12 +124,14 @@ class LoadTestCommand:
         self._replay = replay
         self.about: dict[str, Any] = {}
 
-    def run(self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float]) -> Step:
+    def run(
+        self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float], seed: int
+    ) -> Step:
         """
         Raises:
             StartError: it cannot be had, or does not come to an end.
         """
-        words = [address, model, "--duration", f"{seconds:g}", "--json", "-"]
+        words = [address, model, "--duration", f"{seconds:g}", "--seed", str(seed), "--json", "-"]
         if self._replay is not None:
             log, speed = self._replay
             words += ["--replay", log, "--speed", f"{speed:g}"]

@@ -44,10 +44,14 @@ class FakeLoad:
     def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)
         self.asked: list[str] = []
+        self.seeds: list[int] = []
 
-    def run(self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float]) -> Step:
+    def run(
+        self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float], seed: int
+    ) -> Step:
         assert (model, rate, seconds, dict(rows)) == ("m", 100.0, 10.0, {1: 1.0})
         self.asked.append(address)
+        self.seeds.append(seed)
         return self.steps[(len(self.asked) - 1) % len(self.steps)]
 
 
@@ -69,6 +73,37 @@ def test_settings_take_turns_and_the_order_is_turned_round() -> None:
     load = FakeLoad(step())
     confirmed(load)
     assert load.asked == [DEFAULT.label, OTHER.label, OTHER.label, DEFAULT.label, DEFAULT.label, OTHER.label]
+
+
+def test_settings_get_the_same_calls_in_a_turn_and_others_in_the_next() -> None:
+    load = FakeLoad(step())
+    confirmed(load)
+    assert load.seeds == [1, 1, 2, 2, 3, 3]
+
+
+def test_turns_in_place_of_void_ones_come_until_enough_count_or_two_did() -> None:
+    void = step(void=True)
+    once = FakeLoad(void, void, void, void, *[step()] * 20)
+    found = confirmed(once)
+    assert [turn is None for turn in found[DEFAULT].turns] == [True, True, False, False]
+    assert len(once.asked) == 8
+    never = FakeLoad(void)
+    assert not confirmed(never)[OTHER].counted
+    assert len(never.asked) == 10
+    plenty = FakeLoad(void, *[step()] * 20)
+    confirmed(plenty)
+    assert len(plenty.asked) == 6
+
+
+def test_a_single_turn_of_several_compares_nothing() -> None:
+    one, other = measured(9), measured(30)
+    assert better(one, other, SLO)
+    for of in (one, other):
+        of.turns += [None, None]
+    assert not better(one, other, SLO)
+    one.turns += [one.turns[0]]
+    other.turns += [other.turns[0]]
+    assert better(one, other, SLO)
 
 
 def test_a_turn_has_what_the_load_saw_and_what_the_server_took() -> None:
@@ -112,10 +147,12 @@ def test_better_is_what_the_search_calls_better(one: Measured, other: Measured) 
     [
         (measured(9, 11, 9), measured(10, 10, 10)),
         (measured(9.8, 9.8, 9.8), measured(10, 10, 10)),
+        (measured(19.8, 19.8, 19.8), measured(20.2, 20.2, 20.2)),
+        (measured(10, 10, 10, cores=0.95), measured(10, 10, 10, cores=1.0)),
         (measured(), measured(10)),
         (measured(9), Measured()),
     ],
-    ids=["turns disagree", "little", "nothing", "nothing to compare with"],
+    ids=["turns disagree", "little", "at the bound", "processors", "nothing", "nothing to compare with"],
 )
 def test_noise_is_not_better(one: Measured, other: Measured) -> None:
     one.turns += [None] * (len(other.turns) - len(one.turns))

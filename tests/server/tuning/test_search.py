@@ -119,7 +119,16 @@ def test_settings_of_today_that_differ_from_ours_are_the_default() -> None:
 
 def predicted(p99: float = 0.010, cores: float = 1.0, goodput: float = 100.0, broken: str = "") -> Predicted:
     return Predicted(
-        {"p50": p99 / 2, "p99": p99}, (p99, p99 * 1.01, p99 * 0.99), goodput, 0.0, 0.5, cores, 1.0, 4, broken
+        {"p50": p99 / 2, "p99": p99},
+        (p99, p99 * 1.01, p99 * 0.99),
+        goodput,
+        0.0,
+        0.5,
+        cores,
+        1.0,
+        4,
+        "",
+        broken,
     )
 
 
