@@ -125,3 +125,20 @@ def test_what_only_lags_behind_is_told_in_figures() -> None:
     document = documents.document(*(documents.open_step(rate, seconds=4) for rate in (100, 200)))
     document["steps"][1]["achieved_per_s"] = 150.0
     assert judge(document).sentence == "Kept up to 100 calls/s; at 200/s only 150/s were answered."
+
+
+@pytest.mark.parametrize(
+    ("best", "tone"),
+    [
+        ({"measured": {"holds": True}, "predicted": {"holds": True}}, "good"),
+        ({"measured": {"holds": True}, "predicted": {"holds": False}}, "good"),
+        ({"measured": {"holds": False}, "predicted": {"holds": True}}, "bad"),
+        ({"measured": None, "predicted": {"holds": False}}, "bad"),
+        ({"measured": None, "predicted": {"holds": True}}, "mixed"),
+        ({"measured": {"holds": True}, "predicted": {"holds": True}, "default": True}, "mixed"),
+    ],
+)
+def test_a_tuning_is_as_good_as_a_real_load_shows(best: dict[str, Any], tone: str) -> None:
+    tune = {"verdict": "the verdict", "best": "a", "candidates": [{"label": "a", **best}]}
+    found = judge({"tune": tune})  # type: ignore[typeddict-item]
+    assert (found.sentence, found.tone) == ("The verdict", tone)
