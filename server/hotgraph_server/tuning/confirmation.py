@@ -67,12 +67,23 @@ class Turn(NamedTuple):
         achieved_per_s: calls that were answered, a second.
         errors: share of calls.
         cores: processors that the server kept busy; NaN: nothing tells.
+        shares: ascending pairs of a share of the answered calls and seconds within which they were answered.
     """
 
     latency_s: Mapping[str, float]
     achieved_per_s: float
     errors: float
     cores: float
+    shares: Sequence[tuple[float, float]] = ()
+
+    def in_time_per_s(self, within_s: float) -> float:
+        """Calls that were answered within so long, a second; NaN: nothing tells. Refusing many calls shortens
+        the tail of the others, so where nothing keeps the objective this is what counts."""
+        if not self.shares:
+            return math.nan
+        return self.achieved_per_s * max(
+            (share for share, took_s in self.shares if took_s <= within_s), default=0.0
+        )
 
     @property
     def p99_s(self) -> float:
@@ -172,13 +183,15 @@ def _add(measured: Measured, step: Step, cpu_s: float) -> None:
             min(failed / max(step["offered_per_s"] * seconds, 1.0), 1.0),
             # A load has a beginning that is not counted, and costs as much a call.
             cpu_s / (seconds + step.get("warm_up_s", 0.0)) if cpu_s else math.nan,
+            [(share, ms / 1e3) for share, ms in step.get("distribution") or []],
         )
     )
 
 
 def better(one: Measured, other: Measured, slo: Slo) -> bool:
-    """Was `one` better than `other`, as the search has it: in the objective, in processors, in the tail; in
-    every turn, and in the median by more than noise is?"""
+    """Was `one` better than `other`, as the search has it: in the objective; in processors, or where neither
+    keeps it in calls that were answered in time; in the tail; in every turn, and in the median by more than
+    noise is?"""
     pairs = sum(1 for mine, its in zip(one.turns, other.turns, strict=True) if mine and its)
     if pairs < min(_ENOUGH, max(len(one.turns), 1)):
         return False
@@ -187,6 +200,12 @@ def better(one: Measured, other: Measured, slo: Slo) -> bool:
         return holds and _breaks_less(one, other, slo)
     if holds and (_less(one, other, _cores, FEWER_CORES) or _less(other, one, _cores, FEWER_CORES)):
         return _less(one, other, _cores, FEWER_CORES)
+
+    def in_time(turn: Turn) -> float:
+        return turn.in_time_per_s(slo.latency_s)
+
+    if not holds and (_less(one, other, in_time, _CLEARLY) or _less(other, one, in_time, _CLEARLY)):
+        return _less(other, one, in_time, _CLEARLY)
     return _less(one, other, lambda turn: turn.p99_s, _CLEARLY)
 
 

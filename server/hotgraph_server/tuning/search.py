@@ -39,7 +39,7 @@ _COARSE_CALLS, _COARSE_SEEDS = 2000, (1,)
 # A wait takes the whole queue to be simulated.
 _COMPANY_CALLS = 1000
 _FINE_CALLS, _FINE_SEEDS = 3000, (11, 12, 13, 14, 15)
-_WAITS_US = (250, 500, 1000, 2000, 4000, 8000, 16000)
+_WAITS_US = (0, 250, 500, 1000, 2000, 4000, 8000, 16000)
 # What goes on from a round beside so many of the front, and whose neighbours are looked at.
 _KEPT, _OF_FRONT, _WITH_NEIGHBOURS = 5, 5, 3
 

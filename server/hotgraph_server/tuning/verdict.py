@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hotgraph_server.tuning.confirmation import FEWER_CORES, Measured, better, ratios
 from hotgraph_server.tuning.costs import Costs
@@ -98,33 +99,53 @@ def verdict_of(found: Found, measured: Mapping[Candidate, Measured], best: Tried
             text += f"; {label} was predicted to be, and a real load did not show it"
         return f"{text}. {_kept(base, default, slo)}"
     turns = measured.get(best.candidate)
-    if base is not None and turns is not None:
-        how = "measured"
-        holds = not base.broken(slo), not turns.broken(slo)
-        p99_s = base.latency("p99"), turns.latency("p99")
-        cores = base.middle(lambda turn: turn.cores), turns.middle(lambda turn: turn.cores)
+    if base is None or turns is None:
+        before, after, how = _as_predicted(default), _as_predicted(best), "predicted"
     else:
-        how = "predicted"
-        holds = default.predicted.holds, best.predicted.holds
-        p99_s = default.predicted.p99_s, best.predicted.p99_s
-        cores = default.predicted.cores, best.predicted.cores
-    figures = f"p99 {p99_s[0] * 1e3:.3g} -> {p99_s[1] * 1e3:.3g} ms"
-    if not any(map(math.isnan, cores)):
-        figures += f", {cores[0]:.2f} -> {cores[1]:.2f} processors busy"
+        before, after, how = _as_measured(base, slo), _as_measured(turns, slo), "measured"
     rows = default.predicted.rows_per_run, best.predicted.rows_per_run
     return (
-        f"better than the defaults: {best.candidate.label}. {_advantage(holds, cores, p99_s)}:"
-        f" {figures}, {rows[0]:.1f} -> {rows[1]:.1f} rows a run ({how}). {_kept(turns, best, slo)}"
+        f"better than the defaults: {best.candidate.label}. {_advantage(before, after)}"
+        f" ({how}); {rows[0]:.1f} -> {rows[1]:.1f} rows a run. {_kept(turns, best, slo)}"
     )
 
 
-def _advantage(holds: tuple[bool, bool], cores: tuple[float, float], p99_s: tuple[float, float]) -> str:
-    """Of the second over the first, by the first thing that `better` looks at."""
-    if holds == (False, True):
-        return "The objective is kept, which the defaults do not do"
-    if holds == (True, True) and cores[1] < (1 - FEWER_CORES) * cores[0]:
-        return "It takes fewer processors"
-    return "The tail is shorter" if p99_s[1] < p99_s[0] else "More calls are answered in time"
+class _Figures(NamedTuple):
+    """What settings are compared by."""
+
+    holds: bool
+    in_time_per_s: float
+    cores: float
+    p99_s: float
+
+
+def _as_predicted(one: Tried) -> _Figures:
+    predicted = one.predicted
+    return _Figures(predicted.holds, predicted.goodput_per_s, predicted.cores, predicted.p99_s)
+
+
+def _as_measured(measured: Measured, slo: Slo) -> _Figures:
+    return _Figures(
+        not measured.broken(slo),
+        measured.middle(lambda turn: turn.in_time_per_s(slo.latency_s)),
+        measured.middle(lambda turn: turn.cores),
+        measured.latency("p99"),
+    )
+
+
+def _advantage(before: _Figures, after: _Figures) -> str:
+    """In what it is better, by the first thing that `better` looks at, and the figures."""
+    figures = f"p99 {before.p99_s * 1e3:.3g} -> {after.p99_s * 1e3:.3g} ms"
+    if not math.isnan(before.cores + after.cores):
+        figures += f", {before.cores:.2f} -> {after.cores:.2f} processors busy"
+    if after.holds and not before.holds:
+        return f"The objective is kept, which the defaults do not do: {figures}"
+    if after.holds and after.cores < (1 - FEWER_CORES) * before.cores:
+        return f"It takes fewer processors: {figures}"
+    if not after.holds and after.in_time_per_s > before.in_time_per_s:
+        in_time = f"{before.in_time_per_s:.3g} -> {after.in_time_per_s:.3g} calls/s"
+        return f"More calls are answered in time: {in_time}, {figures}"
+    return f"The tail is shorter: {figures}"
 
 
 def _kept(measured: Measured | None, one: Tried, slo: Slo) -> str:

@@ -20,6 +20,7 @@ SLO = slo_of("p99<20ms")
 def step(p99_ms: float = 10.0, **more: Any) -> Step:
     return {
         "latency_ms": {"p50": p99_ms / 2, "p99": p99_ms, "max": None},
+        "distribution": [[0.5, p99_ms / 2], [1.0, p99_ms * 1.2]],
         "errors": {},
         "seconds": 10.0,
         "offered_per_s": 100.0,
@@ -109,7 +110,7 @@ def test_a_single_turn_of_several_compares_nothing() -> None:
 def test_a_turn_has_what_the_load_saw_and_what_the_server_took() -> None:
     found = confirmed(FakeLoad(step(errors={"UNAVAILABLE": 30}, wrong=20, warm_up_s=2.0)), turns=1)
     (turn,) = found[DEFAULT].counted
-    assert turn == Turn({"p50": 0.005, "p99": 0.010}, 100.0, 0.05, 0.25)
+    assert turn == Turn({"p50": 0.005, "p99": 0.010}, 100.0, 0.05, 0.25, [(0.5, 0.005), (1.0, 0.012)])
     assert "5.0%" in found[DEFAULT].broken(SLO)
 
 
@@ -158,6 +159,17 @@ def test_noise_is_not_better(one: Measured, other: Measured) -> None:
     one.turns += [None] * (len(other.turns) - len(one.turns))
     other.turns += [None] * (len(one.turns) - len(other.turns))
     assert not better(one, other, SLO)
+
+
+def test_where_nothing_keeps_the_objective_calls_in_time_count_and_not_the_tail_of_the_few() -> None:
+    shares = [(0.5, 0.010), (0.9, 0.020), (1.0, 0.040)]
+    turn = Turn({"p99": 0.040}, 200.0, 0.0, 1.0, shares)
+    assert [turn.in_time_per_s(bound) for bound in (0.005, 0.015, 0.020, 1.0)] == [0.0, 100.0, 180.0, 200.0]
+    assert math.isnan(Turn({}, 200.0, 0.0, 1.0).in_time_per_s(1.0))
+    refusing = Measured([Turn({"p99": 0.015}, 20.0, 0.9, 1.0, [(1.0, 0.015)])] * 3)
+    slow = Measured([turn] * 3)
+    assert better(slow, refusing, SLO)
+    assert not better(refusing, slow, SLO)
 
 
 def test_ratios_are_of_what_was_predicted() -> None:

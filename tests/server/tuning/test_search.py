@@ -7,8 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.settings import BatchSettings
+from hotgraph_server.tuning.costs import TODAY
 from hotgraph_server.tuning.prediction import Candidate, Predicted
-from hotgraph_server.tuning.search import Found, Tried, better, chosen, clearly_less, pareto, search
+from hotgraph_server.tuning.search import (
+    Found,
+    Tried,
+    _with_company,
+    better,
+    chosen,
+    clearly_less,
+    pareto,
+    search,
+)
 
 from .curves import curve, problem
 
@@ -115,6 +125,17 @@ def test_settings_of_today_that_differ_from_ours_are_the_default() -> None:
     assert found.default.predicted.most_rows <= 4
     for one in found.tried:
         one.candidate.in_queue(base)
+
+
+def test_waiting_that_was_set_is_tried_without() -> None:
+    base = BatchSettings(max_wait_us=3000)
+    tried = Tried(Candidate(TODAY), predicted())
+    waits = {
+        dict(one.batch)["max_wait_us"]
+        for one in _with_company(problem(curve(flat), rate=50.0, base=base), tried)
+    }
+    assert 0 in waits
+    assert 3000 not in waits
 
 
 def predicted(p99: float = 0.010, cores: float = 1.0, goodput: float = 100.0, broken: str = "") -> Predicted:

@@ -185,7 +185,8 @@ def test_a_load_is_the_documented_command_and_its_json() -> None:
     assert step == {**STEP, "warm_up_s": 0.5}
     words = load.about["machine"]["words"][1:]
     assert " ".join(words) == (
-        "127.0.0.1:1 m --duration 2.5 --seed 7 --json - --rate 300 --rows 1:9,4:1 --signature s"
+        "127.0.0.1:1 m --duration 2.5 --warm-up 0.625 --seed 7 --json -"
+        " --rate 300 --rows 1:9,4:1 --signature s"
     )
 
 

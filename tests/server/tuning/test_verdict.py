@@ -31,8 +31,14 @@ def found(asked: Problem) -> Found:
     return search(asked)
 
 
-def turns(*p99_ms: float, cores: float) -> Measured:
-    return Measured([Turn({"p50": ms / 2e3, "p99": ms / 1e3}, 100.0, 0.0, cores) for ms in p99_ms])
+def turns(*p99_ms: float, cores: float, in_time: float = 0.0) -> Measured:
+    """`in_time`: the share that was answered within 50 ms; 0: nobody tells."""
+    shares = [(in_time, 0.05), (1.0, 1.0)] if in_time else []
+    return Measured([Turn({"p50": ms / 2e3, "p99": ms / 1e3}, 100.0, 0.0, cores, shares) for ms in p99_ms])
+
+
+def few_in_time() -> Measured:
+    return turns(90, 91, 92, cores=1.0, in_time=0.1)
 
 
 def tuning(asked: Problem, found: Found, measured: dict[Candidate, Measured]) -> Tuning:
@@ -74,8 +80,8 @@ def test_a_load_that_shows_it_is_told_of_with_its_figures(asked: Problem, found:
     }
     whole = tuning(asked, found, measured)
     assert whole.best is found.best
-    assert "It takes fewer processors: p99 11 -> 14 ms, 2.00 -> 1.00 processors busy, " in whole.verdict
-    assert "rows a run (measured)" in whole.verdict
+    assert "It takes fewer processors: p99 11 -> 14 ms, 2.00 -> 1.00 processors busy (meas" in whole.verdict
+    assert " rows a run. p99<50ms holds" in whole.verdict
     assert whole.verdict.endswith("p99<50ms holds")
     assert whole.trust.confirmed
     assert trust_in(found, measured).low < trust_in(found, measured).high
@@ -98,8 +104,13 @@ def test_a_load_that_does_not_show_it_leaves_the_defaults(asked: Problem, found:
         (turns(60, 61, 62, cores=1.0), turns(20, 21, 22, cores=1.5), "The objective is kept, which the def"),
         (turns(20, 21, 22, cores=1.0), turns(10, 11, 12, cores=0.95), "The tail is shorter"),
         (turns(90, 91, 92, cores=1.0), turns(60, 61, 62, cores=0.5), "The tail is shorter"),
+        (
+            few_in_time(),
+            turns(190, 191, 192, cores=0.5, in_time=0.5),
+            "More calls are answered in time: 10 -> 50",
+        ),
     ],
-    ids=["objective", "tail", "tail of what fails"],
+    ids=["objective", "tail", "tail of what fails", "in time"],
 )
 def test_what_is_better_about_the_best_is_said(
     asked: Problem, found: Found, default: Measured, other: Measured, said: str

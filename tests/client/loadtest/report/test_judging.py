@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hotgraph_client.loadtest.document import Document, Step
@@ -140,5 +142,5 @@ def test_what_only_lags_behind_is_told_in_figures() -> None:
 )
 def test_a_tuning_is_as_good_as_a_real_load_shows(best: dict[str, Any], tone: str) -> None:
     tune = {"verdict": "the verdict", "best": "a", "candidates": [{"label": "a", **best}]}
-    found = judge({"tune": tune})  # type: ignore[typeddict-item]
+    found = judge({"tune": tune})
     assert (found.sentence, found.tone) == ("The verdict", tone)
