@@ -14,6 +14,7 @@ import platform
 import shlex
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ kept (--response-cache), calls in sequences. Measure on the machine that will se
 """
 
 _TURNS = 3
+# Of a comment.
+_WIDTH = 100
 # Imported when asked for: the client's extra need not be installed.
 _REPORT = "hotgraph_client.loadtest.report"
 # Of the documents of load tests.
@@ -291,7 +294,8 @@ def _write(file: Path, model: steps.Model, tuning: Tuning) -> str:
         return f"{file} is not written: no real load has shown what is better; --confirm 0 takes predictions"
     if best.is_default:
         return f"{file} is not written: the settings of today are as good"
-    comments = [f"hotgraph tune at {tuning.rate_per_s:g} calls/s, {tuning.slo.text}", tuning.verdict]
+    comments = [f"hotgraph tune at {tuning.rate_per_s:g} calls/s, {tuning.slo.text}"]
+    comments += textwrap.wrap(tuning.verdict, _WIDTH)
     values = best.values(settings.batch)
     if file.suffix == written.PBTXT:
         file.write_text(written.pbtxt(own_config(settings.path), values, comments))

@@ -26,7 +26,7 @@ from hotgraph_server.tuning.confirmation import Measured
 from hotgraph_server.tuning.costs import Costs
 from hotgraph_server.tuning.replicas import AT_BEST, LIKELY, NO
 from hotgraph_server.tuning.search import Tried
-from hotgraph_server.tuning.slo import Slo
+from hotgraph_server.tuning.slo import Slo, digits
 from hotgraph_server.tuning.verdict import Tuning
 
 _WIDE = 3.0
@@ -144,7 +144,7 @@ def _costs(costs: Sequence[Costs]) -> list[list[str]]:
     sizes = sorted({point.rows for one in costs for point in one.points})
     table = [["rows", *map(str, sizes)]]
     for one in costs:
-        medians = {point.rows: f"{point.median_s * 1e3:.3g}" for point in one.points}
+        medians = {point.rows: digits(point.median_s * 1e3) for point in one.points}
         table.append([str(one.variant), *(medians.get(rows, "") for rows in sizes)])
     return table
 
@@ -215,7 +215,7 @@ def _replicas(tuning: Tuning) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
+    return digits(value) if math.isfinite(value) else "-"
 
 
 def _indented(table: Sequence[Sequence[str]]) -> Iterator[str]:

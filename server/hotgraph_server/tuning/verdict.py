@@ -12,7 +12,7 @@ from hotgraph_server.tuning.costs import Costs
 from hotgraph_server.tuning.prediction import Candidate
 from hotgraph_server.tuning.replicas import Replicas, Trust, trust_of
 from hotgraph_server.tuning.search import Found, Tried
-from hotgraph_server.tuning.slo import Slo
+from hotgraph_server.tuning.slo import Slo, digits
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _as_measured(measured: Measured, slo: Slo) -> _Figures:
 
 def _advantage(before: _Figures, after: _Figures) -> str:
     """In what it is better, by the first thing that `better` looks at, and the figures."""
-    figures = f"p99 {before.p99_s * 1e3:.3g} -> {after.p99_s * 1e3:.3g} ms"
+    figures = f"p99 {digits(before.p99_s * 1e3)} -> {digits(after.p99_s * 1e3)} ms"
     if not math.isnan(before.cores + after.cores):
         figures += f", {before.cores:.2f} -> {after.cores:.2f} processors busy"
     if after.holds and not before.holds:
@@ -143,7 +143,7 @@ def _advantage(before: _Figures, after: _Figures) -> str:
     if after.holds and after.cores < (1 - FEWER_CORES) * before.cores:
         return f"It takes fewer processors: {figures}"
     if not after.holds and after.in_time_per_s > before.in_time_per_s:
-        in_time = f"{before.in_time_per_s:.3g} -> {after.in_time_per_s:.3g} calls/s"
+        in_time = f"{digits(before.in_time_per_s)} -> {digits(after.in_time_per_s)} calls/s"
         return f"More calls are answered in time: {in_time}, {figures}"
     return f"The tail is shorter: {figures}"
 
