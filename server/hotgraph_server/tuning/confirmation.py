@@ -105,6 +105,26 @@ class Measured:
     steps: list[Step] = field(default_factory=list)
     void: list[str] = field(default_factory=list)
 
+    def add(self, step: Step, cpu_s: float) -> None:
+        """Another turn, and the processor time that the server took for it."""
+        self.steps.append(step)
+        if step.get("void"):
+            self.turns.append(None)
+            self.void.append(str(step.get("void_why", "")) or "the sender was late")
+            return
+        seconds = step["seconds"]
+        failed = sum(step["errors"].values()) + step.get("wrong", 0)
+        self.turns.append(
+            Turn(
+                {name: ms / 1e3 for name, ms in step["latency_ms"].items() if ms is not None},
+                step["achieved_per_s"],
+                min(failed / max(step["offered_per_s"] * seconds, 1.0), 1.0),
+                # A load has a beginning that is not counted, and costs as much a call.
+                cpu_s / (seconds + step.get("warm_up_s", 0.0)) if cpu_s else math.nan,
+                [(share, ms / 1e3) for share, ms in step.get("distribution") or []],
+            )
+        )
+
     @property
     def counted(self) -> list[Turn]:
         """The turns that count."""
@@ -160,32 +180,12 @@ def confirm(
             for one in candidates if turn % 2 == 0 else candidates[::-1]:
                 before_s = servers[one].cpu_s()
                 step = load.run(servers[one].address, model, rate, seconds, rows, turn + 1)
-                _add(found[one], step, servers[one].cpu_s() - before_s)
+                found[one].add(step, servers[one].cpu_s() - before_s)
     return found
 
 
 def _is_enough(measured: Measured, turns: int) -> bool:
     return len(measured.counted) >= min(_ENOUGH, turns)
-
-
-def _add(measured: Measured, step: Step, cpu_s: float) -> None:
-    measured.steps.append(step)
-    if step.get("void"):
-        measured.turns.append(None)
-        measured.void.append(str(step.get("void_why", "")) or "the sender was late")
-        return
-    seconds = step["seconds"]
-    failed = sum(step["errors"].values()) + step.get("wrong", 0)
-    measured.turns.append(
-        Turn(
-            {name: ms / 1e3 for name, ms in step["latency_ms"].items() if ms is not None},
-            step["achieved_per_s"],
-            min(failed / max(step["offered_per_s"] * seconds, 1.0), 1.0),
-            # A load has a beginning that is not counted, and costs as much a call.
-            cpu_s / (seconds + step.get("warm_up_s", 0.0)) if cpu_s else math.nan,
-            [(share, ms / 1e3) for share, ms in step.get("distribution") or []],
-        )
-    )
 
 
 def better(one: Measured, other: Measured, slo: Slo) -> bool:
