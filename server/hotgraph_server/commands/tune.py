@@ -195,6 +195,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise StartError("--rate is needed, or a --log that has times")
     if arguments.max_rows < 1 or arguments.confirm < 0:
         raise StartError("--max-rows must be 1 or more, and --confirm 0 or more")
+    if arguments.log and not Path(arguments.log).is_file():
+        raise StartError(f"--log {arguments.log}: no such file")
+    for file in filter(None, (arguments.write, arguments.html, arguments.json)):
+        if file != "-" and not Path(file).absolute().parent.is_dir():
+            raise StartError(f"{file}: there is no such folder to write it to")
     if arguments.html is not None and not _is_installed(_REPORT):
         raise StartError(
             "--html needs what draws the reports of load tests: pip install 'hotgraph[loadtest]'"
@@ -316,7 +321,10 @@ def _say(text: str) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0.0 < value < math.inf:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
     return value
