@@ -12,12 +12,12 @@ from hotgraph_server.tuning.prediction import Candidate, Predicted
 from hotgraph_server.tuning.search import (
     Found,
     Tried,
-    _with_company,
     better,
     chosen,
     clearly_less,
     pareto,
     search,
+    with_company,
 )
 from hotgraph_server.tuning.traffic import poisson_traffic
 
@@ -133,7 +133,7 @@ def test_waiting_that_was_set_is_tried_without() -> None:
     tried = Tried(Candidate(TODAY), predicted())
     waits = {
         dict(one.batch)["max_wait_us"]
-        for one in _with_company(problem(curve(flat), rate=50.0, base=base), tried)
+        for one in with_company(problem(curve(flat), rate=50.0, base=base), tried)
     }
     assert 0 in waits
     assert 3000 not in waits
@@ -142,7 +142,7 @@ def test_waiting_that_was_set_is_tried_without() -> None:
 def test_nobody_waits_longer_than_half_of_the_objective() -> None:
     tried = Tried(Candidate(TODAY), predicted())
     asked = problem(curve(flat), rate=50.0, slo="p99<5ms")
-    waits = {dict(one.batch)["max_wait_us"] for one in _with_company(asked, tried)}
+    waits = {dict(one.batch)["max_wait_us"] for one in with_company(asked, tried)}
     assert waits == {250, 500, 1000, 2000}
 
 
@@ -150,7 +150,7 @@ def test_large_calls_are_tried_whole_where_they_are_larger_than_runs() -> None:
     def splits(limit: int) -> set[bool]:
         asked = problem(curve(flat), rate=50.0, traffic=poisson_traffic(50.0, {16: 1.0}))
         tried = Tried(Candidate(TODAY).with_batch(max_batch_rows=limit), predicted())
-        return {dict(one.batch)["split"] for one in _with_company(asked, tried) if "split" in dict(one.batch)}
+        return {dict(one.batch)["split"] for one in with_company(asked, tried) if "split" in dict(one.batch)}
 
     assert splits(8) == {not BatchSettings().split}
     assert splits(16) == set()
