@@ -12,6 +12,8 @@ from .judging import Judgement, percentile, steps_of
 from .markup import Markup, join, tag
 from .tune_section import Tile, tune_tiles
 
+_LONG = 14
+
 MAX_VOID = 3
 """Steps whose reasons stand at the top; the table of the sender has all."""
 
@@ -84,7 +86,14 @@ def _against(document: Document, baseline: Document | None) -> Iterator[Markup]:
 def _tiles(document: Document, judgement: Judgement) -> Iterator[Markup]:
     tiles = tune_tiles(document["tune"]) if document.get("tune") else _step_tiles(document, judgement)
     made = [
-        tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else ""), class_="tile")
+        tag(
+            "div",
+            tag("dt", name),
+            tag(
+                "dd", value, tag("small", more) if more else "", class_="words" if len(value) > _LONG else ""
+            ),
+            class_="tile",
+        )
         for name, value, more in tiles
     ]
     if made:

@@ -75,6 +75,10 @@ def test_the_policy_is_of_what_stands_in_the_page(made: Make) -> None:
     assert policy.count("unsafe") == policy.count("style-src-attr 'unsafe-inline'") == 1
 
 
+def test_loads_that_confirm_a_tuning_are_no_curve(made: Make) -> None:
+    assert "curve" not in sections(page(made("tuned")))
+
+
 def test_sections_stand_in_their_order(made: Make) -> None:
     assert sections(page({**made("search"), "tune": made("tuned")["tune"]}, made("baseline"))) == [
         *("summary", "tuning", "curve", "distribution", "errors"),

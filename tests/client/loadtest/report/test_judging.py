@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hotgraph_client.loadtest.document import Document, Step
@@ -145,3 +147,20 @@ def test_answers_that_came_too_late_for_the_run_are_answers(made: Make) -> None:
     for step in document["steps"]:
         step["latency_ms"] = {"p50": 60_000.0, "p99": 60_000.0}
     assert not judge(document).sentence.startswith("None of")
+
+
+@pytest.mark.parametrize(
+    ("best", "tone"),
+    [
+        ({"measured": {"holds": True}, "predicted": {"holds": True}}, "good"),
+        ({"measured": {"holds": True}, "predicted": {"holds": False}}, "good"),
+        ({"measured": {"holds": False}, "predicted": {"holds": True}}, "bad"),
+        ({"measured": None, "predicted": {"holds": False}}, "bad"),
+        ({"measured": None, "predicted": {"holds": True}}, "mixed"),
+        ({"measured": {"holds": True}, "predicted": {"holds": True}, "default": True}, "mixed"),
+    ],
+)
+def test_a_tuning_is_as_good_as_a_real_load_shows(best: dict[str, Any], tone: str) -> None:
+    tune = {"verdict": "the verdict", "best": "a", "candidates": [{"label": "a", **best}]}
+    found = judge({"tune": tune})
+    assert (found.sentence, found.tone) == ("The verdict", tone)
