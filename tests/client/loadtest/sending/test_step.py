@@ -134,7 +134,7 @@ def test_grpcs_own_server_answers_each_call_with_what_it_was_sent() -> None:
 def test_few_streams_at_once_are_enough_for_many_calls() -> None:
     with echoing(Echo(), (("grpc.max_concurrent_streams", 2),)) as port:
         ends, _ = carried_out(assigned(port, at_once(100), connections=1))
-    # whom the server refuses in spite of that, and then once more, it may: gRPC's clients do not try a third time
+    # it may refuse one in spite of that, and then once more: gRPC's clients do not try a third time either
     assert ends.counts["due"] == 100
     assert ends.counts["answered"] >= 95
 
