@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.sockets.socket_io import nothing
@@ -20,6 +21,10 @@ _LOG = logging.getLogger(__name__)
 _DEAD_PEER_MS = 60_000
 
 
+Allows = Callable[[Sequence[tuple[str, str]]], CallError | None]
+"""Why a caller's calls are refused, by the subject alternative names of its certificate, each with its kind
+(``URI``, ``DNS``); None: they are taken."""
+
 Listener = socket.socket | HandedOver
 """What connections come from."""
 
@@ -29,15 +34,17 @@ class Door(NamedTuple):
 
     Attributes:
         listener: what connections come from.
-        tls: wraps every one of them; None: no TLS.
+        tls: says what wraps the next of them, in the thread of handshakes; None: no TLS.
         grpc: is that spoken here, or HTTP/1.1 alone?
         closed: called for each that has been closed.
+        allows: asked at the end of a handshake; None: whoever gets that far may call.
     """
 
     listener: Listener
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
     grpc: bool = True
     closed: Callable[[], None] = nothing
+    allows: Allows | None = None
 
 
 class Acceptor:
@@ -60,16 +67,40 @@ class Acceptor:
         self._doors = list(doors)
         self._selector = selector
         self._full = False  # nothing could be accepted the last time
+        self._holds: list[Door] = []  # for want of room for handshakes
+
+    @property
+    def has_tls(self) -> bool:
+        """Has one of the doors?"""
+        return any(door.tls is not None for door in self._doors)
+
+    @property
+    def holds(self) -> bool:
+        """Are callers at doors with TLS left in the backlog?"""
+        return bool(self._holds)
 
     def open(self) -> None:
         """Let connections come."""
         self.paused_until = None
+        self._holds.clear()
         for door in self._doors:
             door.listener.setblocking(False)
-            self._selector.register(door.listener, selectors.EVENT_READ, door)
+            self._watch(door)
+
+    def hold(self, door: Door) -> None:
+        """Leave the callers of a door in the backlog, until `let_in`."""
+        self._holds.append(door)
+        self._selector.unregister(door.listener)
+
+    def let_in(self) -> None:
+        """Those that were left there may come."""
+        held, self._holds = self._holds, []
+        for door in held if self.paused_until is None else ():
+            self._watch(door)
 
     def accept(self, door: Door, now: float) -> socket.socket | None:
-        """The next connection, ready for use without waiting; None if there is none after all."""
+        """The next connection, ready for use without waiting, but for TLS's handshake; None if there is none
+        after all."""
         try:
             sock, _ = door.listener.accept()
         except EOFError:
@@ -94,8 +125,6 @@ class Acceptor:
         try:
             sock.setblocking(False)
             _tune(sock)
-            if door.tls is not None:
-                sock = door.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError as error:
             _LOG.debug("a connection went as it came: %s", error)
             sock.close()
@@ -110,6 +139,10 @@ class Acceptor:
         for door in self._doors:
             door.listener.close()
         self._doors.clear()
+        self._holds.clear()
+
+    def _watch(self, door: Door) -> None:
+        self._selector.register(door.listener, selectors.EVENT_READ, door)
 
     def _shut(self) -> None:
         for door in self._doors:

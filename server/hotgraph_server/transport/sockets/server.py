@@ -54,6 +54,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
+from hotgraph_server.transport.sockets.handshakes import Handshakes
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.self_pipe import SelfPipe
@@ -147,6 +148,9 @@ class SocketServer:
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
         self._acceptor = Acceptor(doors, self._selector)
+        self._handshakes: Handshakes | None = None
+        if self._acceptor.has_tls:
+            self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
@@ -157,6 +161,8 @@ class SocketServer:
         self._selector.register(self._self_pipe, selectors.EVENT_READ)
         self._delay_selector.register(self._self_pipe, selectors.EVENT_READ)
         self._acceptor.open()
+        if self._handshakes is not None:
+            self._handshakes.start()
         self._thread.start()
 
     def open(self) -> None:
@@ -273,12 +279,35 @@ class SocketServer:
             elif data is None:
                 self._self_pipe.drain()
             else:
-                sock = self._acceptor.accept(data, time.monotonic())
-                if sock is not None:
-                    self.connections.add(sock, data.closed, grpc=data.grpc)
+                self._accept(data)
+        if self._handshakes is not None:
+            sockets += self._shaken(self._handshakes)
         gives_way = self.connections.attend(sockets)
         if gives_way is not self._gives_way:
             self._give_way(gives_way)
+
+    def _accept(self, door: Door) -> None:
+        handshakes = self._handshakes if door.tls is not None else None
+        if handshakes is not None and handshakes.is_full:
+            self._acceptor.hold(door)
+            return
+        sock = self._acceptor.accept(door, time.monotonic())
+        if sock is not None and handshakes is not None:
+            handshakes.begin(sock, door)
+        elif sock is not None:
+            self.connections.add(sock, door.closed, grpc=door.grpc)
+
+    def _shaken(self, handshakes: Handshakes) -> list[SocketIO]:
+        """Those whose handshake is done, and who may have spoken already."""
+        added = []
+        while (shaken := handshakes.take()) is not None:
+            sock, door, refusal = shaken
+            one = self.connections.add(sock, door.closed, grpc=door.grpc, refusal=refusal)
+            if one is not None:
+                added.append(one)
+        if self._acceptor.holds and not handshakes.is_full:
+            self._acceptor.let_in()
+        return added
 
     def _give_way(self, gives_way: bool) -> None:
         """While there is always more to do, the threads that answer must not wait for the interpreter."""
@@ -326,6 +355,8 @@ class SocketServer:
             self._give_way(False)
             self.connections.close()
             self._acceptor.close()
+            if self._handshakes is not None:
+                self._handshakes.stop(self.connections.times.last_words_s)
             self._selector.close()
             self._delay_selector.close()
             self._self_pipe.close()
