@@ -1,0 +1,115 @@
+"""When a connection has been open, or without a call, for long enough. Pure.
+
+Why a server wants that. What balances connections and not calls (a Kubernetes Service, an L4 balancer) sends
+nothing to a server that comes later until connections are made anew; and whom certificates let in is asked at
+the handshake alone.
+
+Age. After `max_age_s`, a tenth more or less so that connections of one moment do not all come back at one, the
+peer is asked to go; its calls go on, and so do those that are on their way. After `age_grace_s` more what is
+left is cut off. What HTTP/2 says to that is in http2/send_side.py. HTTP/1.1 has no word that could not cross a
+request: the next answer says it, and only who asks nothing for `_QUIET_S` is closed without one.
+
+Idle. A connection without a call for `max_idle_s` is asked to go, at most a quarter of that later: calls are
+counted when it is looked at, and cost nothing for it.
+
+Zero is no time at all here; that nothing is limited is infinity (settings say it with zero).
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import grpc
+
+from hotgraph_server.errors import CallError
+from hotgraph_server.transport.sockets.times import Times
+
+SPREAD = 0.1
+"""By so much of it an age is longer or shorter; what grpc has (proposal A9)."""
+
+# Longer than a caller in a loop needs for its next request.
+_QUIET_S = 2.0
+_LOOKS_AN_IDLE_TIME = 4
+
+
+class ConnectionAged(CallError):
+    """A call is cut off, because its connection is older than any may be. Another one is as good."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, age_s: float, grace_s: float) -> None:
+        super().__init__(
+            f"the connection has had its time ({age_s:g} s, --max-connection-age-s), and its calls {grace_s:g} s"
+            " more (--max-connection-age-grace-s)"
+        )
+
+
+class Step(enum.Enum):
+    """What is to be done with a connection."""
+
+    NOTHING = enum.auto()
+    ASK = enum.auto()
+    """The peer is to go with its next calls; said again and again, for one that could not be asked before."""
+    CLOSE_IF_QUIET = enum.auto()
+    """The same, and none is expected."""
+    CUT = enum.auto()
+    """Its calls are to end now."""
+
+
+class ConnectionAge:
+    """Of one connection.
+
+    Args:
+        times: see there.
+        now: when it was opened, monotonic seconds.
+        share: from -1 to 1: how much shorter or longer it is to live than others, in SPREAD.
+    """
+
+    def __init__(self, times: Times, now: float, share: float = 0.0) -> None:
+        self._times = times
+        self._ask_at = now + times.max_age_s * (1.0 + SPREAD * share)
+        self._cut_at = math.inf
+        self._asked = False
+        self._calls = 0
+        self._quiet_since = now
+        self._seems_quiet = True
+
+    @property
+    def due_at(self) -> float:
+        """When to look next, monotonic seconds; infinite: never."""
+        if not self._asked:
+            return min(self._ask_at, self._look_for_quiet(self._times.max_idle_s, _LOOKS_AN_IDLE_TIME))
+        return min(self._cut_at, self._look_for_quiet(_QUIET_S, 1))
+
+    def _look_for_quiet(self, enough_s: float, looks: int) -> float:
+        """When it may have been quiet for long enough."""
+        return self._quiet_since + (enough_s if self._seems_quiet else enough_s / looks)
+
+    def look(self, now: float, calls: int, quiet: bool) -> Step:
+        """What is to be done now.
+
+        Args:
+            calls, quiet: of the connection; see Spoken.
+        """
+        self._seems_quiet = quiet and calls == self._calls
+        if not self._seems_quiet:
+            # Whenever the last of them has ended: it was not before the last look.
+            self._calls, self._quiet_since = calls, now
+        if now >= self._cut_at:
+            self._cut_at = math.inf
+            return Step.CUT
+        idle_s = now - self._quiet_since
+        if not self._asked:
+            if now >= self._ask_at:
+                return self._ask(now, Step.ASK)
+            return self._ask(now, Step.CLOSE_IF_QUIET) if idle_s >= self._times.max_idle_s else Step.NOTHING
+        if idle_s < _QUIET_S:
+            return Step.ASK
+        self._quiet_since = now
+        return Step.CLOSE_IF_QUIET
+
+    def _ask(self, now: float, step: Step) -> Step:
+        self._asked = True
+        self._cut_at = now + self._times.age_grace_s
+        return step
