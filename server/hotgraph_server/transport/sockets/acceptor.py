@@ -6,45 +6,16 @@ import contextlib
 import logging
 import selectors
 import socket
-import ssl
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-from hotgraph_server.errors import CallError
 from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
-from hotgraph_server.transport.handed_over import HandedOver
-from hotgraph_server.transport.sockets.socket_io import nothing
+from hotgraph_server.transport.sockets.door import Door
+from hotgraph_server.transport.sockets.handshakes import Handshakes, Shaken
 
 _LOG = logging.getLogger(__name__)
 
 # The system tries so long to get bytes across to a peer that answers nothing, not even by TCP.
 _DEAD_PEER_MS = 60_000
-
-
-Allows = Callable[[Sequence[tuple[str, str]]], CallError | None]
-"""Why a caller's calls are refused, by the subject alternative names of its certificate, each with its kind
-(``URI``, ``DNS``); None: they are taken."""
-
-Listener = socket.socket | HandedOver
-"""What connections come from."""
-
-
-class Door(NamedTuple):
-    """A way in.
-
-    Attributes:
-        listener: what connections come from.
-        tls: says what wraps the next of them, in the thread of handshakes; None: no TLS.
-        grpc: is that spoken here, or HTTP/1.1 alone?
-        closed: called for each that has been closed.
-        allows: asked at the end of a handshake; None: whoever gets that far may call.
-    """
-
-    listener: Listener
-    tls: Callable[[], ssl.SSLContext] | None = None
-    grpc: bool = True
-    closed: Callable[[], None] = nothing
-    allows: Allows | None = None
 
 
 class Acceptor:
@@ -53,6 +24,8 @@ class Acceptor:
     Args:
         doors: whose listeners are bound and listening; closed in the end.
         selector: gets the listeners, each with its door, while connections can be accepted.
+        handshakes: where connections of doors with TLS go first; started and stopped by its owner. None: no
+            door has TLS.
 
     Attributes:
         paused_until: when accepting goes on, monotonic seconds; None: it is going on.
@@ -62,45 +35,53 @@ class Acceptor:
         self,
         doors: Sequence[Door],
         selector: selectors.BaseSelector,
+        handshakes: Handshakes | None = None,
     ) -> None:
         self.paused_until: float | None = None
         self._doors = list(doors)
         self._selector = selector
+        self._handshakes = handshakes
         self._full = False  # nothing could be accepted the last time
-        self._holds: list[Door] = []  # for want of room for handshakes
-
-    @property
-    def has_tls(self) -> bool:
-        """Has one of the doors?"""
-        return any(door.tls is not None for door in self._doors)
-
-    @property
-    def holds(self) -> bool:
-        """Are callers at doors with TLS left in the backlog?"""
-        return bool(self._holds)
+        self._held: list[Door] = []  # for want of room for handshakes
 
     def open(self) -> None:
         """Let connections come."""
         self.paused_until = None
-        self._holds.clear()
+        self._held.clear()
         for door in self._doors:
             door.listener.setblocking(False)
             self._watch(door)
 
-    def hold(self, door: Door) -> None:
-        """Leave the callers of a door in the backlog, until `let_in`."""
-        self._holds.append(door)
-        self._selector.unregister(door.listener)
-
-    def let_in(self) -> None:
-        """Those that were left there may come."""
-        held, self._holds = self._holds, []
-        for door in held if self.paused_until is None else ():
-            self._watch(door)
-
     def accept(self, door: Door, now: float) -> socket.socket | None:
-        """The next connection, ready for use without waiting, but for TLS's handshake; None if there is none
-        after all."""
+        """The next connection, ready for use without waiting; None if there is none after all, or it has a
+        handshake before it, as everything has at a door with TLS: then `shaken` brings it."""
+        if door.tls is None:
+            return self._accept(door, now)
+        handshakes = self._handshakes
+        assert handshakes is not None
+        if handshakes.is_full:
+            # Callers stay in the backlog.
+            self._held.append(door)
+            self._selector.unregister(door.listener)
+            return None
+        sock = self._accept(door, now)
+        if sock is not None:
+            handshakes.begin(sock, door)
+        return None
+
+    def shaken(self) -> Iterator[Shaken]:
+        """Connections whose handshake is done, each once."""
+        handshakes = self._handshakes
+        if handshakes is None:
+            return
+        while (shaken := handshakes.take()) is not None:
+            yield shaken
+        if self._held and not handshakes.is_full:
+            held, self._held = self._held, []
+            for door in held if self.paused_until is None else ():
+                self._watch(door)
+
+    def _accept(self, door: Door, now: float) -> socket.socket | None:
         try:
             sock, _ = door.listener.accept()
         except EOFError:
@@ -139,7 +120,7 @@ class Acceptor:
         for door in self._doors:
             door.listener.close()
         self._doors.clear()
-        self._holds.clear()
+        self._held.clear()
 
     def _watch(self, door: Door) -> None:
         self._selector.register(door.listener, selectors.EVENT_READ, door)

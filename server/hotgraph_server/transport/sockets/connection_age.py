@@ -4,10 +4,11 @@ Why a server wants that. What balances connections and not calls (a Kubernetes S
 nothing to a server that comes later until connections are made anew; and whom certificates let in is asked at
 the handshake alone.
 
-Age. After `max_age_s`, a tenth more or less so that connections of one moment do not all come back at one, the
-peer is asked to go; its calls go on, and so do those that are on their way. After `age_grace_s` more what is
-left is cut off. What HTTP/2 says to that is in http2/send_side.py. HTTP/1.1 has no word that could not cross a
-request: the next answer says it, and only who asks nothing for `_QUIET_S` is closed without one.
+Age. After `max_age_s`, a tenth more or less so that connections of one moment do not all come back at one,
+the peer is asked to go; its calls go on, and so do those that are on their way. After `age_grace_s` more
+what is left is cut off. What HTTP/2 says to that is in http2/send_side.py. HTTP/1.1 has no word that could
+not cross a request: the next answer says it, and only who asks nothing for `_QUIET_S` is closed without
+one.
 
 Idle. A connection without a call for `max_idle_s` is asked to go, at most a quarter of that later: calls are
 counted when it is looked at, and cost nothing for it.
@@ -40,8 +41,8 @@ class ConnectionAged(CallError):
 
     def __init__(self, age_s: float, grace_s: float) -> None:
         super().__init__(
-            f"the connection has had its time ({age_s:g} s, --max-connection-age-s), and its calls {grace_s:g} s"
-            " more (--max-connection-age-grace-s)"
+            f"the connection has had its time ({age_s:g} s, max-connection-age-s), and its calls {grace_s:g}"
+            " s more (max-connection-age-grace-s)"
         )
 
 

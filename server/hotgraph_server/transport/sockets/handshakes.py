@@ -12,9 +12,10 @@ Certificates. A handshake takes the context that its door has when it begins: so
 count for the next caller, and for none that is there. When it ends, the door may look at the names that the
 caller's certificate has.
 
-Threads. `begin`, `take` and `is_full` are the serving thread's, or of who leads in its place; `start` and `stop`
-are the server's. In between lie deques, and two counters, each written by one side alone. Doors are told of
-connections that are closed by `take` and `stop`, which are the serving thread's as all else of theirs is.
+Threads. `begin`, `take` and `is_full` are the serving thread's, or of who leads in its place; `start` and
+`stop` are the server's. In between lie deques, and two counters, each written by one side alone. Doors are
+told of connections that are closed by `take` and `stop`, which are the serving thread's as all else of
+theirs is.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.threads.joining import join_within
-from hotgraph_server.transport.sockets.acceptor import Door
+from hotgraph_server.transport.sockets.door import Door
 from hotgraph_server.transport.sockets.self_pipe import SelfPipe
 
 _LOG = logging.getLogger(__name__)
@@ -102,6 +103,11 @@ class Handshakes:
     def inside(self) -> int:
         """How many are under way."""
         return self._begun - self._ended
+
+    @property
+    def is_empty(self) -> bool:
+        """Is none under way, or through and not taken?"""
+        return not self.inside and not self._through
 
     @property
     def is_full(self) -> bool:
@@ -219,8 +225,8 @@ class Handshakes:
 
 def _names_of(sock: ssl.SSLSocket) -> list[tuple[str, str]]:
     """The subject alternative names of the caller's certificate, each with its kind. Raises ValueError."""
-    found = sock.getpeercert() or {}
-    return [(str(kind), str(name)) for kind, name in found.get("subjectAltName", ())]  # type: ignore[misc]
+    found: Any = sock.getpeercert() or {}
+    return [(kind, name) for kind, name, *_ in found.get("subjectAltName", ()) if isinstance(name, str)]
 
 
 def _tell(what: str, error: Exception) -> None:

@@ -53,7 +53,8 @@ from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
-from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
+from hotgraph_server.transport.sockets.acceptor import Acceptor
+from hotgraph_server.transport.sockets.door import Door
 from hotgraph_server.transport.sockets.handshakes import Handshakes
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
@@ -147,10 +148,10 @@ class SocketServer:
         # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
-        self._acceptor = Acceptor(doors, self._selector)
         self._handshakes: Handshakes | None = None
-        if self._acceptor.has_tls:
+        if any(door.tls is not None for door in doors):
             self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s)
+        self._acceptor = Acceptor(doors, self._selector, self._handshakes)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
@@ -198,6 +199,11 @@ class SocketServer:
             self._ending_at = time.monotonic() + last_words_s
         self.wake()
         join_within(self._thread, last_words_s + timeout_s)
+
+    @property
+    def shaking(self) -> bool:
+        """Are handshakes under way?"""
+        return self._handshakes is not None and not self._handshakes.is_empty
 
     def wake(self) -> None:
         """Let the serving thread look; any thread."""
@@ -279,35 +285,16 @@ class SocketServer:
             elif data is None:
                 self._self_pipe.drain()
             else:
-                self._accept(data)
-        if self._handshakes is not None:
-            sockets += self._shaken(self._handshakes)
+                sock = self._acceptor.accept(data, time.monotonic())
+                if sock is not None:
+                    self.connections.add(sock, data.closed, grpc=data.grpc)
+        for tls, door, refusal in self._acceptor.shaken():
+            one = self.connections.add(tls, door.closed, grpc=door.grpc, refusal=refusal)
+            if one is not None:
+                sockets.append(one)
         gives_way = self.connections.attend(sockets)
         if gives_way is not self._gives_way:
             self._give_way(gives_way)
-
-    def _accept(self, door: Door) -> None:
-        handshakes = self._handshakes if door.tls is not None else None
-        if handshakes is not None and handshakes.is_full:
-            self._acceptor.hold(door)
-            return
-        sock = self._acceptor.accept(door, time.monotonic())
-        if sock is not None and handshakes is not None:
-            handshakes.begin(sock, door)
-        elif sock is not None:
-            self.connections.add(sock, door.closed, grpc=door.grpc)
-
-    def _shaken(self, handshakes: Handshakes) -> list[SocketIO]:
-        """Those whose handshake is done, and who may have spoken already."""
-        added = []
-        while (shaken := handshakes.take()) is not None:
-            sock, door, refusal = shaken
-            one = self.connections.add(sock, door.closed, grpc=door.grpc, refusal=refusal)
-            if one is not None:
-                added.append(one)
-        if self._acceptor.holds and not handshakes.is_full:
-            self._acceptor.let_in()
-        return added
 
     def _give_way(self, gives_way: bool) -> None:
         """While there is always more to do, the threads that answer must not wait for the interpreter."""

@@ -21,7 +21,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
-from hotgraph_server.transport.sockets.acceptor import Door
+from hotgraph_server.transport.sockets.door import Door
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.sockets.times import Times
