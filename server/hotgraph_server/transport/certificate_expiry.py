@@ -2,8 +2,8 @@
 
 The standard library shows a certificate of its own only to tests (`ssl._ssl._test_decode_cert`), to the peer
 that has verified it, and as an authority if it is one; `cryptography` would be a dependency of every server,
-with a library of its own, for one date. What is needed of DER for it is a length in front of each value (X.690,
-section 8.1) and the order of the first fields of a certificate (RFC 5280, section 4.1):
+with a library of its own, for one date. What is needed of DER for it is a length in front of each value
+(X.690, section 8.1) and the order of the first fields of a certificate (RFC 5280, section 4.1):
 
     Certificate { TBSCertificate { [0] version?, serial, algorithm, issuer, Validity { notBefore, notAfter }
 

@@ -93,9 +93,9 @@ class Certificates:
 
     @property
     def expiries(self) -> Mapping[str, float]:
-        """Until when what is in use is valid, seconds since 1970: ``server``, of the certificate and those behind
-        it the one that ends first; ``client_ca``, of the authorities the one that ends last, since a file
-        that is being renewed holds old and new ones. What cannot be read of them is left out."""
+        """Until when what is in use is valid, seconds since 1970: ``server``, of the certificate and those
+        behind it the one that ends first; ``client_ca``, of the authorities the one that ends last, since a
+        file that is being renewed holds old and new ones. What cannot be read of them is left out."""
         return self._used.ends
 
     def context(self, protocols: Sequence[str]) -> Callable[[], ssl.SSLContext]:

@@ -96,8 +96,8 @@ def _read(setting: str, flag: str) -> bytes:
 
 @contextmanager
 def _file(text: bytes) -> Iterator[str]:
-    """The name of a file that holds a text, for what reads files only: of the key and the certificate, what was
-    read at one moment, and not what is in their files a moment later.
+    """The name of a file that holds a text, for what reads files only: of the key and the certificate, what
+    was read at one moment, and not what is in their files a moment later.
 
     It lies in one that is on no disk where the system has such, and elsewhere in one that no other user can
     read; it is gone when it has been read.

@@ -98,7 +98,7 @@ class Serving:
         self.port = sockets[0].getsockname()[1]
         self.decoders = ThreadPool(1, "decoding")
         self.server = SocketServer(
-            [Door(one, tls, grpc) for one in sockets],
+            [Door(one, None if tls is None else lambda: tls, grpc) for one in sockets],
             services,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),

@@ -16,7 +16,8 @@ import trustme
 from hotgraph_server.transport.accepting import PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver, hand_over
 from hotgraph_server.transport.listening import listen
-from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
+from hotgraph_server.transport.sockets.acceptor import Acceptor
+from hotgraph_server.transport.sockets.door import Door
 
 from ..conftest import PATIENCE_S
 
@@ -77,20 +78,6 @@ def test_end_of_what_hands_connections_over_is_said_once_and_closes_no_other_doo
     acceptor.close()
     assert ours.recv(9) == b"+"
     ours.close()
-
-
-def test_connection_is_wrapped_without_a_handshake(
-    selector: selectors.BaseSelector, listeners: list[socket.socket]
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
-    acceptor = Acceptor([Door(one, context) for one in listeners], selector)
-    acceptor.open()
-    with socket.create_connection(listeners[0].getsockname(), PATIENCE_S):
-        ((key, _),) = selector.select(PATIENCE_S)
-        sock = acceptor.accept(key.data, 0.0)
-        assert isinstance(sock, ssl.SSLSocket)
-        sock.close()
 
 
 class Full:
