@@ -1,8 +1,9 @@
 # Sourced by scripts/quickstart, scripts/test and scripts/check.
 #
 # ensure_venv EXTRA   makes .venv in the repository root and installs hotgraph[EXTRA] into it, editable; EXTRA is
-#                     `server`, or `dev`, which contains it. What is there and up to date is left alone: a stamp
-#                     in .venv names the extra, and a checksum of pyproject.toml and of the repository's own path.
+#                     `server`, `loadtest`, both with a comma, or `dev`, which contains them. What is there and up
+#                     to date is left alone: a stamp in .venv names the extras, which only become more, and a
+#                     checksum of pyproject.toml and of the repository's own path.
 #
 # PYTHON=python3.12 names the interpreter, and a .venv of another version is then made anew. Without it: the
 # first of python3, python3.13 ... python3.10 that is in range and can make virtual environments.
@@ -45,12 +46,23 @@ choose_python() {
 
 venv_stamp() { echo "$1 $({ echo "$VENV_ROOT"; cat "$VENV_ROOT/pyproject.toml"; } | cksum)"; }
 
+# The extras $1 and $2 as one list, and `dev` for all of them.
+with_extras() {
+  local extra extras=$1
+  case ,$1,$2, in *,dev,*) echo dev; return ;; esac
+  for extra in ${2//,/ }; do
+    case ,$extras, in *,$extra,*) ;; *) extras=${extras:+$extras,}$extra ;; esac
+  done
+  echo "$extras"
+}
+
 # Is hotgraph[$1] there, as pyproject.toml now has it?
 venv_is_current() {
-  local stamp
+  local stamp extras
   stamp=$(cat "$VENV/installed" 2>/dev/null) || return 1
   [ -x "$VENV/bin/python" ] || return 1
-  [ "$stamp" = "$(venv_stamp dev)" ] || [ "$stamp" = "$(venv_stamp "$1")" ]
+  extras=${stamp%% *}
+  [ "$(with_extras "$extras" "$1")" = "$extras" ] && [ "$stamp" = "$(venv_stamp "$extras")" ]
 }
 
 # Until killed: the seconds so far and what pip is at. One line that rewrites itself on a terminal, a line
@@ -108,7 +120,7 @@ install_extra() {
 }
 
 ensure_venv() {
-  local extra=$1 python wanted
+  local extra=$1 python wanted stamp
   if [ -n "${PYTHON:-}" ] && [ -x "$VENV/bin/python" ]; then
     wanted=$(python_in_range "$PYTHON") || { choose_python; return 1; }
     if [ "$wanted" != "$(python_in_range "$VENV/bin/python")" ]; then rm -rf "$VENV"; fi
@@ -119,6 +131,9 @@ ensure_venv() {
     echo "making .venv with $python ($("$python" --version))" >&2
     "$python" -m venv --clear "$VENV" || return 1
   fi
+  # With what others have asked for, or two scripts would take turns in installing.
+  stamp=$(cat "$VENV/installed" 2>/dev/null) || stamp=""
+  extra=$(with_extras "${stamp%% *}" "$extra")
   rm -f "$VENV/installed"
   with_progress "installing hotgraph[$extra] into .venv" "$VENV/install.log" install_extra "$extra" || return 1
   venv_stamp "$extra" >"$VENV/installed"

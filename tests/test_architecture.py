@@ -43,11 +43,12 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
         *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
+        "tuning.written",
     ),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
     "selectors": ("transport.sockets",),
-    "subprocess": ("processes.child",),
+    "subprocess": ("processes.child", "tuning.children"),
     "socket": ("observability.admin.server", "processes", "transport"),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
@@ -76,6 +77,10 @@ PURE = (
     *("rest.v2.repository", "rest.v2.row", "rest.v2.settings", "rest.v2.shared_memory"),
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
+    *("batching.plain_simulator", "batching.simulator"),
+    *("tuning.confirmation", "tuning.costs", "tuning.document", "tuning.jobs", "tuning.prediction"),
+    *("tuning.replicas", "tuning.search", "tuning.slo", "tuning.traffic", "tuning.variants"),
+    *("tuning.verdict", "tuning.written"),
     *("transport.http2.connection", "transport.http2.flow_control", "transport.http2.frames"),
     *("transport.http2.header_blocks", "transport.http2.messages", "transport.sockets.receive_coalescing"),
     *("transport.sockets.round_robin", "transport.http2.send_side", "transport.http2.stream"),
@@ -86,6 +91,14 @@ PURE = (
 CLIENT_PURE = (
     *("arrays", "descriptions", "errors", "prediction", "protocol"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
+    *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
+    *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),
+    *("loadtest.sending.schedule", "loadtest.sending.statuses", "loadtest.sending.tally", "tls"),
+    *("loadtest.report.assembling", "loadtest.report.charts", "loadtest.report.comparing"),
+    *("loadtest.report.figures", "loadtest.report.judging", "loadtest.report.markup"),
+    *("loadtest.report.plain", "loadtest.report.sections", "loadtest.report.step_charts"),
+    *("loadtest.report.summary", "loadtest.report.time_charts", "loadtest.report.tune_charts"),
+    "loadtest.report.tune_section",
 )
 """The same of the client."""
 

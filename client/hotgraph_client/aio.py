@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from hotgraph_protos.tensors import Array
 
 from . import prediction, protocol
-from .channel import DEFAULT_ADDRESS, ChannelOption, Tls, plan_route
+from .channel import DEFAULT_ADDRESS, ChannelOption, plan_route
 from .descriptions import (
     ModelMetadata,
     ModelStatistics,
@@ -27,6 +27,7 @@ from .grpc_transport import AsyncGrpcTransport
 from .http.asynchronous import AsyncHttpTransport
 from .http.route import is_url, plan_http_route
 from .protocol import Method, Parameter, Request, Response
+from .tls import Tls
 
 
 class AsyncClient:

@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-
-import grpc
 
 from hotgraph_protos.version import __version__
 
 from .errors import Unreachable
+from .tls import Tls as Tls
 
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 
@@ -29,59 +27,6 @@ MAX_RETRIES = 4
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 
 ChannelOption = tuple[str, Any]
-
-
-@dataclass(frozen=True)
-class Tls:
-    """TLS to the server; all PEM, as bytes.
-
-    Attributes:
-        root_certificates: who may sign the server's certificate; None for gRPC's default roots, over HTTP the
-            system's.
-        private_key: this client's key, for servers that ask for one (mutual TLS).
-        certificate_chain: the certificate that belongs to the key.
-        server_name: the name to look for in the server's certificate, where it is not that of the address.
-
-    Raises:
-        ValueError: a key without certificate or the reverse, or something that is not PEM.
-    """
-
-    root_certificates: bytes | None = None
-    private_key: bytes | None = field(default=None, repr=False)
-    certificate_chain: bytes | None = None
-    server_name: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.private_key is None) != (self.certificate_chain is None):
-            raise ValueError("private_key and certificate_chain belong together: give both or neither")
-        for name in ("root_certificates", "private_key", "certificate_chain"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, bytes) and b"-----BEGIN" in value):
-                raise ValueError(f"{name} must be the bytes of a PEM file; Tls.from_files takes paths")
-
-    @classmethod
-    def from_files(
-        cls,
-        root_certificates: str | Path | None = None,
-        private_key: str | Path | None = None,
-        certificate_chain: str | Path | None = None,
-        server_name: str | None = None,
-    ) -> Tls:
-        """The same from paths of PEM files, read now.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: as the constructor.
-        """
-        roots, key, chain = (
-            None if path is None else Path(path).read_bytes()
-            for path in (root_certificates, private_key, certificate_chain)
-        )
-        return cls(roots, key, chain, server_name)
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """gRPC's form of these settings."""
-        return grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate_chain)
 
 
 @dataclass(frozen=True)

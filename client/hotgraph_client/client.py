@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hotgraph_protos.tensors import Array
 
 from . import prediction, protocol
-from .channel import DEFAULT_ADDRESS, ChannelOption, Tls, plan_route
+from .channel import DEFAULT_ADDRESS, ChannelOption, plan_route
 from .descriptions import (
     ModelMetadata,
     ModelStatistics,
@@ -26,6 +26,7 @@ from .grpc_transport import GrpcTransport
 from .http.blocking import HttpTransport
 from .http.route import is_url, plan_http_route
 from .protocol import Method, Parameter, Request, Response
+from .tls import Tls
 
 
 class Client:

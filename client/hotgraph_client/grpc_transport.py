@@ -9,9 +9,10 @@ import grpc
 import grpc.aio
 
 from . import protocol
-from .channel import Route, Tls
+from .channel import Route
 from .errors import Cancelled, InvalidCall, from_status
 from .protocol import InferRequest, Method
+from .tls import Tls
 
 
 class GrpcTransport:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import protocol
-from .channel import Tls
+from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
 from .client import Client
 from .errors import (
     AccessDenied,
@@ -52,7 +51,6 @@ _NEXT: tuple[tuple[type[HotgraphError], str], ...] = (
     (NotFound, "check MODEL, --version and --signature"),
     (AccessDenied, "check --key-file or HOTGRAPH_KEY, and --tls-ca, --tls-cert and --tls-key"),
 )
-_KEY = "HOTGRAPH_KEY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", metavar="NAME", help="a signature other than the model's default")
     parser.add_argument(
         "--timeout-s",
-        type=_seconds,
+        type=positive_seconds,
         default=30.0,
         metavar="S",
         help="seconds to wait for the answer (%(default)g)",
@@ -95,21 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="save to FILE.npz, or to a directory as NAME.npy, and do not print",
     )
     parser.add_argument("--full", action="store_true", help="print every element")
-    parser.add_argument(
-        "--key-file",
-        type=Path,
-        metavar="FILE",
-        help=f"the key that the server asks for (default: the environment's {_KEY}, if it is set)",
-    )
-    tls = parser.add_argument_group("encryption")
-    tls.add_argument(
-        "--tls",
-        action="store_true",
-        help="use TLS, trusting the usual certificate authorities; https:// does so by itself",
-    )
-    tls.add_argument("--tls-ca", metavar="FILE", help="use TLS, trusting the authority in this PEM file")
-    tls.add_argument("--tls-cert", metavar="FILE", help="this client's certificate, PEM")
-    tls.add_argument("--tls-key", metavar="FILE", help="the key of --tls-cert, PEM")
+    add_access_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -122,8 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         client = Client(
             arguments.address,
             timeout_s=arguments.timeout_s,
-            tls=_tls(arguments),
-            key=_key(arguments.key_file),
+            tls=tls_of(arguments),
+            key=key_of(arguments.key_file),
         )
     except (ValueError, OSError) as error:
         return _fail(error, 2)
@@ -177,28 +161,6 @@ def _inputs(texts: Sequence[str]) -> Any:
                 raise ValueError(f"input '{key}' is given twice")
             named[key] = array
     return named
-
-
-def _tls(arguments: argparse.Namespace) -> Tls | None:
-    files = (arguments.tls_ca, arguments.tls_key, arguments.tls_cert)
-    return Tls.from_files(*files) if arguments.tls or any(files) else None
-
-
-def _key(file: Path | None) -> str | None:
-    key = os.environ.get(_KEY, "") if file is None else file.read_text(encoding="utf-8").strip()
-    if file is not None and not key:
-        raise ValueError(f"{file} holds no key")
-    return key or None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of seconds")
-    return seconds
 
 
 def _advice(error: HotgraphError) -> str:

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from bench import triton
-from bench.arrivals import Closed, Ended, Outcome, judge, judge_idle, poisson
 from bench.calls import Caller, Question
 from bench.environment import Cache, CannotSetUp
-from bench.generator import Asked, Generator
+from bench.generator import Asked, call
+from bench.outcomes import Closed, Ended, Outcome, judge, judge_idle
 from bench.overload_results import Overload
 from bench.places import Installed, Place
 from bench.processes import Launch, NoLine, Server, free_port
 from bench.protocols import V2, BadAnswer
 from bench.rivals import RIVALS, hotgraph_launcher
-from bench.wire import DecodeHeaders, Request, WireError
 from bench.workload import SLOW, SLOW_ROWS
+from hotgraph_client.loadtest.load import Arrivals
 
 DEADLINE_S = 0.050
 _CLIENTS = (1, 2, 3)
@@ -87,13 +87,10 @@ def say(text: str) -> None:
 class Arena:
     """The servers and the bare loop, all on one core; one at a time has work. Used by one thread."""
 
-    def __init__(
-        self, cache: Cache, folder: Path, core: int, decode: DecodeHeaders, results: Overload
-    ) -> None:
+    def __init__(self, cache: Cache, folder: Path, core: int, results: Overload) -> None:
         self._cache = cache
         self._folder = folder
         self._core = core
-        self._decode = decode
         self._results = results
         self._servers: dict[str, tuple[Server, str]] = {}
         self._bare: Server | None = None
@@ -148,9 +145,8 @@ class Arena:
         for number, load in enumerate(loads):
             # Again, since a machine's speed wanders; and the same moments for everybody.
             capacity = SLOW_ROWS / self._run_s()
-            moments = poisson(load * capacity, seconds, seed=round_number * 100 + number)
             for name in names:
-                self._load(name, round_number, load, capacity, seconds, moments)
+                self._load(name, round_number, load, capacity, seconds, seed=round_number * 100 + number)
 
     def _run_s(self) -> float:
         assert self._bare is not None
@@ -176,9 +172,8 @@ class Arena:
 
     def _closed_loop(self, name: str, clients: int, seconds: float) -> list[Ended] | None:
         try:
-            with self._generator(name, None) as generator:
-                return generator.closed_loop(clients, seconds)
-        except (WireError, OSError) as error:
+            return self._call(name, Arrivals("closed", callers=clients), seconds, None, seed=1)
+        except OSError as error:
             self._failed(name, f"{clients} callers", error)
             return None
 
@@ -189,12 +184,12 @@ class Arena:
         load: float,
         capacity: float,
         seconds: float,
-        moments: Sequence[float],
+        seed: int,
     ) -> None:
         try:
-            with self._generator(name, DEADLINE_S) as generator:
-                ended = generator.open_loop(moments)
-        except (WireError, OSError) as error:
+            arrivals = Arrivals("poisson", rate=load * capacity)
+            ended = self._call(name, arrivals, seconds, DEADLINE_S, seed)
+        except OSError as error:
             self._failed(name, f"{load:g} times the capacity", error)
             return
         level = judge(name, round_number, load, capacity, seconds, ended, DEADLINE_S)
@@ -212,16 +207,14 @@ class Arena:
         self._results.notes.append(f"{name}, {what}: {error}")
         say(self._results.notes[-1])
 
-    def _generator(self, name: str, deadline_s: float | None) -> Generator:
-        address = self._servers[name][1]
+    def _call(
+        self, name: str, arrivals: Arrivals, seconds: float, deadline_s: float | None, seed: int
+    ) -> list[Ended]:
         asked = [
-            Asked(
-                Request(address, V2.path, V2.body(SLOW.name, question.inputs)),
-                question.answer.astype("<f4").tobytes(),
-            )
+            Asked(V2.path, V2.encode(SLOW.name, question.inputs), question.answer.astype("<f4").tobytes())
             for question in self._questions
         ]
-        return Generator(address, asked, self._decode, deadline_s)
+        return call(self._servers[name][1], asked, arrivals, seconds, deadline_s, seed)
 
     def _launch(
         self, name: str, installed: Installed, launch: Callable[[Place], Launch]

@@ -1,175 +1,111 @@
-"""The open and the closed loop: sends calls when they are due, and notes when each is over."""
+"""The open and the closed loop of the overload bench: those of `hotgraph loadtest`, call by call.
+
+There, calls are summed up second by second; here it is asked of each one by how much it missed its deadline,
+and whether its answer was right.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import select
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.arrivals import Ended, Outcome, outcome
-from bench.wire import Connection, DecodeHeaders, Request, WireError
+from bench.outcomes import Ended, outcome
+from hotgraph_client.loadtest.load import Arrivals, Assignment, Destination, Payload
+from hotgraph_client.loadtest.sending.calls import Call, Reply
+from hotgraph_client.loadtest.sending.messages import Known
+from hotgraph_client.loadtest.sending.schedule import Schedule
+from hotgraph_client.loadtest.sending.step import Step
+from hotgraph_client.loadtest.sending.tally import Tally
 
-_CONNECTIONS = 4
-_READ_BYTES = 1 << 18
-_CONNECT_S = 10.0
 # How long past its deadline a call is waited for; then it is given up and counts as silent.
 _PATIENCE_S = 1.0
 _NO_DEADLINE_S = 10.0
+# Before the first call is due.
+_AHEAD_S = 0.05
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, and the bytes that a right answer holds."""
+    """A request, and the bytes that a right answer holds.
 
-    request: Request
+    Attributes:
+        message: without gRPC's frame.
+    """
+
+    path: str
+    message: bytes
     expected: bytes
 
 
-@dataclass
-class _Pending:
-    asked: Asked
-    intended: float
-    sent: float
-
-
-class Generator:
-    """Calls one server over a few connections. Used by one thread; a context manager, which hangs up.
+def call(
+    address: str,
+    asked: Sequence[Asked],
+    arrivals: Arrivals,
+    seconds: float,
+    deadline_s: float | None,
+    seed: int,
+) -> list[Ended]:
+    """Call a server for so long, in this thread, and see every call end.
 
     Args:
         asked: requests, sent in turn.
         deadline_s: of every call, from the moment at which it is due; None: without.
+        seed: of the moments; the same one has the same moments.
+
+    Raises:
+        OSError: the address is none.
     """
-
-    def __init__(
-        self, address: str, asked: Sequence[Asked], decode: DecodeHeaders, deadline_s: float | None
-    ) -> None:
-        host, _, port = address.rpartition(":")
-        self._asked = asked
-        self._deadline_s = deadline_s
-        self._links: dict[int, tuple[socket.socket, Connection]] = {}
-        self._pending: dict[tuple[int, int], _Pending] = {}
-        self._ended: list[Ended] = []
-        self._sent = 0
-        for _ in range(_CONNECTIONS):
-            link = socket.create_connection((host, int(port)), _CONNECT_S)
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link.setblocking(False)
-            self._links[link.fileno()] = (link, Connection(decode))
-
-    def __enter__(self) -> Generator:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for link, _connection in self._links.values():
-            link.close()
-
-    def open_loop(self, moments: Sequence[float]) -> list[Ended]:
-        """Send a call at each of the moments (seconds from now, ascending), and see all of them end.
-
-        Raises:
-            WireError: the server ended a connection, or does not speak HTTP/2.
-        """
-        with _without_pauses():
-            began = time.perf_counter()
-            due = 0
-            while due < len(moments) or self._pending:
-                now = time.perf_counter()
-                while due < len(moments) and began + moments[due] <= now:
-                    self._send(began + moments[due], now)
-                    due += 1
-                    now = time.perf_counter()
-                wait_s = began + moments[due] - now if due < len(moments) else 0.01
-                self._turn(max(wait_s, 0.0))
-                self._give_up()
-        return self._take_ended()
-
-    def closed_loop(self, clients: int, seconds: float) -> list[Ended]:
-        """`clients` callers, each of whom calls again as soon as it has its answer.
-
-        Raises:
-            WireError: as `open_loop`.
-        """
-        with _without_pauses():
-            end = time.perf_counter() + seconds
-            while True:
-                now = time.perf_counter()
-                if now >= end and not self._pending:
-                    break
-                while now < end and len(self._pending) < clients:
-                    self._send(now, now)
-                self._turn(0.01)
-                self._give_up()
-        return self._take_ended()
-
-    def _take_ended(self) -> list[Ended]:
-        ended, self._ended = self._ended, []
-        return ended
-
-    def _send(self, intended: float, now: float) -> None:
-        asked = self._asked[self._sent % len(self._asked)]
-        number = list(self._links)[self._sent % len(self._links)]
-        self._sent += 1
-        left_us = None
-        if self._deadline_s is not None:
-            # The server's clock for this call starts when it comes: what the generator lost is gone.
-            left_us = int((intended + self._deadline_s - now) * 1e6)
-        stream = self._links[number][1].call(asked.request, left_us)
-        self._pending[number, stream] = _Pending(asked, intended, now)
-        self._write(number)
-
-    def _turn(self, wait_s: float) -> None:
-        """Write and read what can be, waiting for it for as long as asked."""
-        numbers = list(self._links)
-        to_write = [number for number in numbers if self._links[number][1].to_send]
-        readable, writable, _ = select.select(numbers, to_write, [], wait_s)
-        for number in writable:
-            self._write(number)
-        for number in readable:
-            link, connection = self._links[number]
-            try:
-                data = link.recv(_READ_BYTES)
-            except ConnectionError:
-                data = b""
-            if not data:
-                raise WireError("the server ended a connection")
-            now = time.perf_counter()
-            for answer in connection.receive(data):
-                call = self._pending.pop((number, answer.stream), None)
-                if call is not None:
-                    result = outcome(answer.status, answer.message, call.asked.expected)
-                    self._ended.append(Ended(result, now - call.intended, call.sent - call.intended))
-            self._write(number)
-
-    def _write(self, number: int) -> None:
-        link, connection = self._links[number]
-        if connection.to_send:
-            # Reading tells of a connection that is gone.
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                written = link.send(connection.to_send)
-                del connection.to_send[:written]
-
-    def _give_up(self) -> None:
-        now = time.perf_counter()
-        limit_s = _PATIENCE_S + (self._deadline_s if self._deadline_s is not None else _NO_DEADLINE_S)
-        # Dictionaries keep their order, and calls are sent in the order in which they are due.
-        while self._pending:
-            key, call = next(iter(self._pending.items()))
-            if now - call.intended < limit_s:
-                break
-            del self._pending[key]
-            self._ended.append(Ended(Outcome.SILENT, now - call.intended, call.sent - call.intended))
-
-
-@contextlib.contextmanager
-def _without_pauses() -> Iterator[None]:
-    """No collection of garbage while latencies are measured."""
+    host, _, port = address.rpartition(":")
+    assignment = Assignment(
+        destination=Destination(host, int(port), address),
+        payloads=tuple(Payload(each.path, (), each.message) for each in asked),
+        arrivals=arrivals,
+        begin_s=0.0,  # which `run` says
+        seconds=seconds,
+        deadline_s=deadline_s,
+        patience_s=_PATIENCE_S + (_NO_DEADLINE_S if deadline_s is None else 0.0),
+        seed=seed,
+        keep_answers=0,
+    )
+    # What is there need not be looked at when garbage is collected for the last time before the load: that
+    # would take longer than a call.
     gc.collect()
-    gc.disable()
+    gc.freeze()
     try:
-        yield
+        with Step(assignment) as step:
+            begin_s = time.monotonic() + _AHEAD_S
+            calls = _EachCall(assignment, begin_s, [each.expected for each in asked])
+            step.run(begin_s, _Nobody(), calls)
     finally:
-        gc.enable()
+        gc.unfreeze()
+    return calls.ended
+
+
+class _EachCall(Tally):
+    """What became of each call, in the order in which they ended."""
+
+    def __init__(self, assignment: Assignment, epoch: float, expected: Sequence[bytes]) -> None:
+        super().__init__(assignment, epoch)
+        self._expected = expected
+        self._lags: dict[Call, float] = {}
+        self.ended: list[Ended] = []
+
+    def due(self, call: Call, now: float) -> None:
+        self._lags[call] = now - call.due
+
+    def over(self, call: Call, reply: Reply, now: float) -> str:
+        became = outcome(reply.status, reply.body, self._expected[call.payload])
+        self.ended.append(Ended(became, now - call.due, self._lags.pop(call)))
+        return reply.status
+
+
+class _Nobody:
+    """Asks for nothing in between, and wants to know nothing."""
+
+    def heard(self, schedule: Schedule, now: float) -> bool:
+        return False
+
+    def tell(self, known: list[Known]) -> bool:
+        return True

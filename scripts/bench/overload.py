@@ -9,14 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from bench import environment, overload_report
 from bench.arena import CONTENDERS, DEADLINE_S, Arena, say
-from bench.environment import Cache, CannotSetUp
+from bench.environment import Cache
 from bench.overload_results import Overload
-from bench.wire import DecodeHeaders
 from bench.workload import SLOW, SLOW_ROWS
 
 _LOADS = (0.5, 1.0, 2.0, 3.0)
@@ -92,11 +90,6 @@ def main() -> int:
     cache = Cache(given.cache.resolve())
     out = (given.out or cache.folder / "results").resolve()
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        decode = _header_decoder(cache)
-    except CannotSetUp as error:
-        say(f"cannot measure: {error}")
-        return 1
     folder, made_ms = _make_model(cache, cores[0])
     say(f"a run takes {made_ms:.1f} ms by itself")
     results = Overload(
@@ -108,7 +101,7 @@ def main() -> int:
         deadline_ms=DEADLINE_S * 1e3,
     )
     with contextlib.ExitStack() as stack:
-        arena = Arena(cache, folder, cores[0], decode, results)
+        arena = Arena(cache, folder, cores[0], results)
         stack.callback(arena.close)
         arena.start(chosen)
         # The load has the other core to itself; servers were given theirs when they started.
@@ -135,22 +128,6 @@ def _make_model(cache: Cache, core: int) -> tuple[Path, float]:
     if done.returncode:
         raise SystemExit(f"cannot make the model: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     return folder, float(done.stdout.split()[-1])
-
-
-def _header_decoder(cache: Cache) -> DecodeHeaders:
-    """Blocks of headers as fields, with the package hpack from an environment of its own.
-
-    Raises:
-        CannotSetUp: it cannot be installed.
-    """
-    python = environment.venv(cache, "hpack", ["hpack"])
-    sys.path.append(str(environment.site_packages(python)))
-    from hpack import Decoder
-
-    def decode(block: bytes) -> Mapping[bytes, bytes]:
-        return dict(Decoder().decode(block, raw=True))
-
-    return decode
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.arrivals import Idle, Level, Outcome
 from bench.figures import Spread, spread
+from bench.outcomes import Idle, Level, Outcome
 from bench.overload_results import Overload
 from bench.report import Judged, marks_table, number, spread_text, table
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.arrivals import Closed, Idle, Level
+from bench.outcomes import Closed, Idle, Level
 
 
 @dataclass

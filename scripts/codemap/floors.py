@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("commands",),
     ("server",),
-    ("rest", "model_control", "processes"),
+    ("rest", "model_control", "processes", "tuning"),
     ("protocols", "repository"),
     ("observability", "model_config"),
     ("models",),
@@ -19,8 +19,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("warmup", "sequences"),
     ("transport", "access", "state", "batching"),
     ("settings",),
-    ("row_independence", "signatures", "text_proto"),
-    ("threads", "statistics", "call_observer", "tensors", "errors"),
+    ("row_independence", "signatures", "statistics", "text_proto"),
+    ("threads", "call_observer", "last_errors", "tensors", "errors"),
 )
 """From the top to the bottom; rooms of one floor do not import each other. From the left to the right as the
 picture shows them.

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 
 from hotgraph_server.batching.simulator import Arrival, simulate
-from simulation.inputs import RunTime, Senseless, affine, poisson, read_costs, read_trace, settings_of, uneven
+from hotgraph_server.tuning.costs import RunTime, affine, read_costs, uneven
+from hotgraph_server.tuning.traffic import Senseless, read_trace
+from simulation.inputs import poisson, settings_of
 from simulation.options import Options, parse
 from simulation.picture import svg
 from simulation.result import Result, result_of, table

@@ -1,19 +1,15 @@
-"""What a simulation starts from: arrivals, the cost of runs, settings. Texts and numbers in, values out."""
+"""What a simulation starts from, beside what hotgraph tune has too: generated calls, and settings as text."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 from hotgraph_server.batching.simulator import Arrival
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import BatchSettings
-
-RunTime = Callable[[int], float]
-"""Seconds that a run of so many rows takes."""
+from hotgraph_server.tuning.traffic import Senseless
 
 SETTINGS = (
     "max_batch_rows",
@@ -24,13 +20,6 @@ SETTINGS = (
     "split",
 )
 """Those of BatchSettings that the queue itself acts on; a simulated call has no bytes."""
-
-_FIELDS = {"at_s", "rows", "deadline_ms", "priority", "lane"}
-_LONGER_ONE_IN = 7
-
-
-class Senseless(ValueError):
-    """A file or a setting that makes no sense; the text says where and why."""
 
 
 def poisson(
@@ -49,83 +38,6 @@ def poisson(
     while (now := now + chance.expovariate(rate)) < seconds:
         arrivals.append(Arrival(now, rows, now + budget_s, len(arrivals) % levels + 1))
     return arrivals
-
-
-def read_trace(lines: Iterable[str]) -> list[Arrival]:
-    """Arrivals from lines of JSON; empty ones are passed over.
-
-    Raises:
-        Senseless: a line is no such call, or there is none.
-    """
-    arrivals = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                arrivals.append(_arrival(json.loads(line)))
-            except (ValueError, OverflowError) as error:
-                raise Senseless(f"line {number} of the trace: {error}") from error
-    if not arrivals:
-        raise Senseless("the trace has no calls")
-    return arrivals
-
-
-def _arrival(call: object) -> Arrival:
-    if not isinstance(call, dict) or "at_s" not in call or not set(call) <= _FIELDS:
-        raise ValueError(f"not an object with at_s and some of {', '.join(sorted(_FIELDS - {'at_s'}))}")
-    at, budget_ms = call["at_s"], call.get("deadline_ms")
-    rows, priority, lane = call.get("rows", 1), call.get("priority", 1), call.get("lane", "lane")
-    if not _is_number(at):
-        raise ValueError("at_s must be a number of seconds")
-    if budget_ms is not None and not (_is_number(budget_ms) and budget_ms > 0):
-        raise ValueError("deadline_ms must be above 0, or null")
-    if any(type(count) is not int or count < 1 for count in (rows, priority)):
-        raise ValueError("rows and priority must be whole numbers from 1")
-    if lane is not None and not isinstance(lane, str):
-        raise ValueError("lane must be a text, or null")
-    deadline = math.inf if budget_ms is None else at + budget_ms / 1e3
-    return Arrival(float(at), rows, deadline, priority, lane)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-
-
-def affine(base_ms: float, per_row_ms: float) -> RunTime:
-    """Runs that take `base_ms` + rows * `per_row_ms`."""
-    return lambda rows: (base_ms + rows * per_row_ms) / 1e3
-
-
-def read_costs(text: str) -> RunTime:
-    """Runs as measured, from a JSON object of rows and milliseconds.
-
-    Raises:
-        Senseless: it is none.
-    """
-    try:
-        points = sorted({int(rows): float(ms) for rows, ms in json.loads(text).items()}.items())
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Senseless(f"the costs are no JSON object of rows and milliseconds: {error}") from error
-    if not points or points[0][0] < 1 or not all(0 < ms < math.inf for _, ms in points):
-        raise Senseless("the costs must have a point, rows from 1 and milliseconds above 0")
-
-    def run_s(rows: int) -> float:
-        index = bisect_left(points, (rows, -math.inf))
-        if index == 0 or len(points) == 1:
-            return points[0][1] / 1e3
-        (below, below_ms), (above, above_ms) = points[min(index, len(points) - 1) - 1 :][:2]
-        slope = (above_ms - below_ms) / (above - below)
-        # Noise in the last two points must not make large runs free.
-        return max(below_ms + (rows - below) * slope, points[0][1]) / 1e3
-
-    return run_s
-
-
-def uneven(run_s: RunTime, jitter: float, seed: int) -> RunTime:
-    """Runs of which one in seven, by chance, takes longer by the share `jitter`."""
-    if not jitter:
-        return run_s
-    chance = random.Random(seed)
-    return lambda rows: run_s(rows) * (1 + jitter if chance.random() * _LONGER_ONE_IN < 1 else 1)
 
 
 def settings_of(texts: Mapping[str, str], levels: int) -> BatchSettings:

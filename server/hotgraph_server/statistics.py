@@ -18,6 +18,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hotgraph_server.errors import CallError
+from hotgraph_server.last_errors import LastErrors
+
 # Callers choose the sizes of large calls; past this many different ones no new size gets a row.
 _MAX_SIZES = 1024
 
@@ -168,9 +171,14 @@ class Figures:
 
 
 class Statistics:
-    """The figures of one version."""
+    """The figures of one version.
+
+    Attributes:
+        last_errors: what its calls failed with of late.
+    """
 
     def __init__(self) -> None:
+        self.last_errors = LastErrors()
         self._lock = threading.Lock()  # guards the figures: a reader must see whole runs
         self._by_signature: dict[str, Figures] = {}
         self._by_rows: dict[int, OfSize] = {}
@@ -241,6 +249,10 @@ class Statistics:
         with self._lock:
             figures = self._by_signature.get(signature) or self._add_signature(signature)
             figures.events[event] += n
+
+    def failed(self, signature: str, error: CallError) -> None:
+        """Keep what a call of `signature` has failed with; it is counted elsewhere."""
+        self.last_errors.add(error.status.name, str(error), signature=signature)
 
     def add_cache_hit(self, signature: str, seconds: float) -> None:
         """Count a call that is answered with what was kept; `seconds` went into the search."""

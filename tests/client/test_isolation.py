@@ -52,6 +52,25 @@ assert not {{"ml_dtypes", "aiohttp"}} & tops
     )
 
 
+def test_names_are_loaded_when_they_are_asked_for() -> None:
+    run_python(
+        """
+import sys
+import hotgraph_client
+assert "grpc" not in sys.modules
+assert set(hotgraph_client.__all__) <= set(dir(hotgraph_client))
+for name in hotgraph_client.__all__:
+    assert getattr(hotgraph_client, name) is not None, name
+try:
+    hotgraph_client.Klient
+except AttributeError as error:
+    assert "Klient" in str(error)
+else:
+    raise AssertionError
+"""
+    )
+
+
 def test_importing_the_client_opens_nothing_and_reads_no_arguments() -> None:
     run_python(
         """

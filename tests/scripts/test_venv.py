@@ -104,15 +104,41 @@ def test_named_python_out_of_range_is_refused_even_where_another_would_do(shell:
 
 @pytest.mark.parametrize(
     ("installed", "wanted", "current"),
-    [("server", "server", True), ("dev", "dev", True), ("dev", "server", True), ("server", "dev", False)],
+    [
+        *[
+            ("server", "server", True),
+            ("dev", "dev", True),
+            ("dev", "server", True),
+            ("server", "dev", False),
+        ],
+        *[("server,loadtest", "loadtest", True), ("server,loadtest", "loadtest,server", True)],
+        *[
+            ("server", "loadtest", False),
+            ("server", "server,loadtest", False),
+            ("dev", "server,loadtest", True),
+        ],
+    ],
 )
-def test_dev_contains_server_and_not_the_other_way(
+def test_dev_contains_the_others_and_not_the_other_way(
     shell: Shell, installed: str, wanted: str, current: bool
 ) -> None:
     (shell.root / ".venv" / "bin").mkdir(parents=True)
     (shell.root / ".venv" / "bin" / "python").symlink_to(sys.executable)
     done = shell.run(f'venv_stamp {installed} >"$VENV/installed"; venv_is_current {wanted}')
     assert (done.returncode == 0) is current
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "extras"),
+    [
+        *[("", "server", "server"), ("server", "loadtest", "server,loadtest"), ("server", "dev", "dev")],
+        *[("server,loadtest", "loadtest", "server,loadtest"), ("dev", "loadtest", "dev")],
+    ],
+)
+def test_what_one_script_asked_for_is_kept_when_another_asks_for_more(
+    shell: Shell, installed: str, wanted: str, extras: str
+) -> None:
+    assert shell.run(f"with_extras '{installed}' '{wanted}'").stdout == f"{extras}\n"
 
 
 @pytest.mark.parametrize(

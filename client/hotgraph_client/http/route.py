@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from hotgraph_protos.version import __version__
 
-from ..channel import ChannelOption, Tls, checked_retries
+from ..channel import ChannelOption, checked_retries
+from ..tls import Tls
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}

@@ -6,14 +6,15 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from ..channel import Tls
+from ..tls import Tls
 
 
-def tls_context(tls: Tls | None) -> ssl.SSLContext:
+def tls_context(tls: Tls | None, protocol: str = "http/1.1") -> ssl.SSLContext:
     """What checks a server's certificate, and shows ours.
 
     Args:
         tls: None for the system's authorities.
+        protocol: that is asked for, by its name in ALPN.
 
     Raises:
         ValueError: a certificate or key that cannot be read, or a pair that does not belong together.
@@ -22,7 +23,7 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=None if roots is None else roots.decode("ascii"))
         # some proxies speak HTTP/2 unless told otherwise
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([protocol])
         if tls is not None and tls.private_key is not None and tls.certificate_chain is not None:
             _show(context, tls.private_key, tls.certificate_chain)
     except (ssl.SSLError, UnicodeDecodeError) as error:

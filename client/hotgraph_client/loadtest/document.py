@@ -31,9 +31,7 @@ class Moment(TypedDict):
     errors: dict[str, int]
 
 
-class ServerMoment(TypedDict):
-    """What the server's own counters grew by in one second of a step; None: nothing ran."""
-
+class _Grown(TypedDict):
     at_s: float
     calls_per_s: float | None
     rows_per_run: float | None
@@ -41,10 +39,25 @@ class ServerMoment(TypedDict):
     run_ms: float | None
 
 
+class ServerMoment(_Grown, total=False):
+    """What the server's own counters grew by in the second from `at_s` of a step; None: nothing ran. And its
+    memory then."""
+
+    resident_mib: float | None
+
+
+class Resident(TypedDict):
+    """Memory of the server's processes at the beginning of a step, at most, and at its end."""
+
+    before: float
+    most: float
+    after: float
+
+
 class ServerFigures(TypedDict, total=False):
     """What the server says of the step: means over it, and second by second. Without any: it tells nothing.
 
-    `source` is `statistics` (the v2 call) or the URL of Prometheus' text.
+    `source` is `statistics` (the v2 call) or the URL of Prometheus' text, of which alone `resident_mib` is.
     """
 
     source: str
@@ -53,6 +66,7 @@ class ServerFigures(TypedDict, total=False):
     run_ms: float | None
     runs_per_s: float | None
     duty: float | None
+    resident_mib: Resident
     over_time: list[ServerMoment]
 
 
@@ -107,11 +121,16 @@ class Tried(TypedDict):
 
 
 class Slo(TypedDict, total=False):
-    """What was to be kept, and the highest rate at which it was; 0: at none that was tried."""
+    """What was to be kept, and the highest rate at which it was; 0: at none that was tried.
+
+    `why` says what kept the search from a better answer, such as a generator that was the limit; empty:
+    nothing.
+    """
 
     text: str
     rate_per_s: float
     confirmed: bool
+    why: str
     need_per_s: float | None
     tried: list[Tried]
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..channel import Tls
+from ..tls import Tls
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class Interval:
             (given up), `LATE` (answered past the deadline), `DISCONNECTED`, `UNREACHABLE`.
         latency: of the answered, from the moment at which they were due; HdrHistogram of microseconds,
             encoded (its V2 compressed form, base64); empty: none.
-        lag: how much later than due calls were sent, in the same form; of all that were sent.
+        lag: how much later than due the sender turned to calls, in the same form; of all that were due. What
+            a call then waits for a connection or for the server to take its bytes is latency.
     """
 
     second: int
@@ -154,8 +155,9 @@ class Ended:
         unchecked: answers that were not kept.
         cpu_s: that the sending took, seconds of processor time.
         seconds: that the measured part took, its last answers not included.
-        error_texts: a text of the server for each status, the first one.
-        fault: why the process could not go on; empty: it could.
+        error_texts: of the server or the system, the first one for each status; empty: nothing was said.
+        fault: why a process could not go on; empty: it could.
+        began_s: on `time.monotonic`, when the warm-up began: `begin_s`, or later where that was past.
     """
 
     intervals: list[Interval] = field(default_factory=list)
@@ -165,3 +167,4 @@ class Ended:
     seconds: float = 0.0
     error_texts: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    began_s: float = 0.0

@@ -23,5 +23,7 @@ def is_wanted(call: Call, now: float) -> bool:
 def end_expired(calls: Iterable[Call], statistics: Statistics) -> None:
     """End calls that are not wanted any more, and count them; nothing happens to those that have ended."""
     for call in calls:
-        if call.completion.leave(DeadlineExceeded(NOT_RUN if call.signature.writes else "")):
+        error = DeadlineExceeded(NOT_RUN if call.signature.writes else "")
+        if call.completion.leave(error):
             statistics.count(call.signature.name, Event.EXPIRED)
+            statistics.failed(call.signature.name, error)

@@ -461,8 +461,10 @@ class BatchQueue:
         for call in delayed:
             self._statistics.count(call.signature.name, Event.DELAYED)
         for call in timed_out:
-            if call.completion.leave(self.timeout_of(call)):
+            error = self.timeout_of(call)
+            if call.completion.leave(error):
                 self._statistics.count(call.signature.name, Event.TIMED_OUT)
+                self._statistics.failed(call.signature.name, error)
 
     def timeout_of(self, call: Call) -> QueueTimedOut:
         """How a call ends that has waited as long as it may."""
@@ -476,3 +478,4 @@ class BatchQueue:
             by_policy = isinstance(refusal, QueueSizeExceeded)
             refusal.refuse_with(self._refuse_by_policy_with if by_policy else self._refuse_with)
         self._statistics.count(call.signature.name, _EVENTS[type(refusal)])
+        self._statistics.failed(call.signature.name, refusal)

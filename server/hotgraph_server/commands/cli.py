@@ -31,8 +31,16 @@ _COMMANDS = {
         "hotgraph_server.commands.inspect",
         "show what a SavedModel takes and gives, and how to call it",
     ),
+    "tune": (
+        "hotgraph_server.commands.tune",
+        "find the settings that serve a model best, and how many replicas a load takes",
+    ),
     "auth": ("hotgraph_server.commands.auth", "make keys that callers send, and hashes of them"),
     "state": ("hotgraph_server.commands.state", "list, take, restore and export snapshots of variables"),
+    "loadtest": (
+        "hotgraph_client.loadtest.command",
+        "send calls to a model at a rate, and tell what became of them",
+    ),
     "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
 }
 _DESCRIPTION = """\
@@ -67,7 +75,7 @@ def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int
     try:
         module = importlib.import_module(_COMMANDS[command][0]) if command else None
     except ModuleNotFoundError as error:
-        return _fail(str(command), _not_installed(error))
+        return _fail(str(command), _not_installed(str(command), error))
     run_words = getattr(module, "run_words", None)
     if run_words is not None:
         return _run(str(command), lambda: run_words(words[1:], member))
@@ -97,10 +105,12 @@ def _run(command: str, run: Callable[[], int]) -> int:
     except StartError as error:
         return _fail(command, str(error))
     except ModuleNotFoundError as error:
-        return _fail(command, _not_installed(error))
+        return _fail(command, _not_installed(command, error))
 
 
-def _not_installed(error: ModuleNotFoundError) -> str:
+def _not_installed(command: str, error: ModuleNotFoundError) -> str:
+    if command == "loadtest":
+        return f"{error}. Load tests need: pip install 'hotgraph[loadtest]'"
     return f"{error}. The server needs: pip install 'hotgraph[server]'"
 
 

@@ -223,11 +223,13 @@ class Runs:
         self.count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
         error = ran.error
         self.failing.failed(call, error)
-        if isinstance(error, RunFailed):
-            call.completion.finish(error)
-        else:
+        told = error if isinstance(error, RunFailed) else InternalError()
+        # First: a caller that has its error shall find it on the live page.
+        self._statistics.failed(call.signature.name, told)
+        if told is not error:
             _LOG.error("%s: signature %r broke", self._title, call.signature.name, exc_info=error)
-            call.completion.finish(InternalError())
+        call.completion.finish(told)
+        if told is not error:
             assert error is not None
             forget_traceback(error)
 

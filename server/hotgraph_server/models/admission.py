@@ -163,9 +163,11 @@ class Admission:
             call.rows = 1
         if 0 < self._max_call_rows < call.rows:
             # TensorFlow Serving's words: who asks for this limit has its clients.
-            raise InvalidCall(
+            too_large = InvalidCall(
                 f"Task size {call.rows} is larger than maximum input batch size {self._max_call_rows}"
             )
+            self._statistics.failed(name, too_large)
+            raise too_large
         if self._cache is not None and self._wrap(call, self._cache):
             return call
         if self._has_policies:
@@ -194,6 +196,9 @@ class Admission:
             return True if writes else None
         self._queue.withdraw(call)
         self._statistics.count(call.signature.name, Event.EXPIRED if expired else Event.CANCELLED)
+        if expired:
+            # Who leaves is not told anything.
+            self._statistics.failed(call.signature.name, error)
         return error if writes else None
 
     def _wrap(self, call: Call, cache: VersionCache) -> bool:

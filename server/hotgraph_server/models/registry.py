@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hotgraph_server.last_errors import LastErrors
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 
@@ -28,9 +29,14 @@ class _Shown(NamedTuple):
 
 
 class Registry:
-    """By model name, then by version number, highest first."""
+    """By model name, then by version number, highest first.
+
+    Attributes:
+        last_errors: of calls that did not get as far as a version.
+    """
 
     def __init__(self) -> None:
+        self.last_errors = LastErrors()
         self._shown = _Shown(MappingProxyType({}), MappingProxyType({}))
         self._swapping = threading.Lock()
 

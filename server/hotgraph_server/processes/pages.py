@@ -23,6 +23,7 @@ from http import HTTPStatus
 
 from hotgraph_server.observability.admin.http import JSON, Request, Response, text
 from hotgraph_server.observability.admin.status_sums import summed as summed_status
+from hotgraph_server.observability.admin.window import Window
 from hotgraph_server.observability.metrics import merged
 from hotgraph_server.observability.metrics.processes import ProcessFigures, process_metrics
 from hotgraph_server.processes.child import Child, Stage
@@ -50,6 +51,7 @@ class SharedPages:
         self._loop = asyncio.get_running_loop()
         # Connections do not wait until figures are read and added up.
         self._adding = ThreadPool(1, "figures")
+        self._window = Window()  # its thread's
         self._asked: set[Future[Response]] = set()
 
     def answer(self, request: Request) -> Response | Future[Response]:
@@ -115,7 +117,8 @@ class SharedPages:
 
         def made() -> Response:
             found = summed_status([json.loads(page) for _, page in sorted(pages.items())])
-            return Response(HTTPStatus.OK, json.dumps(found, separators=(",", ":")).encode(), JSON)
+            told = self._window.told(found)
+            return Response(HTTPStatus.OK, json.dumps(told, separators=(",", ":")).encode(), JSON)
 
         return await self._aside(made)
 

@@ -189,9 +189,12 @@ class Sequences:
             return
         if expired is None:
             expired = call.deadline <= self._clock()
-        if not call.completion.finish(DeadlineExceeded() if expired else Cancelled()):
+        error = DeadlineExceeded() if expired else Cancelled()
+        if not call.completion.finish(error):
             return
         self._count(Event.EXPIRED if expired else Event.CANCELLED)
+        if expired:
+            self._failed(error)
         with self._lock:
             actions = self._table.left(call, self._clock(), expired=expired)
         self._act([actions])
@@ -305,6 +308,7 @@ class Sequences:
             self._count(Event.REFUSED_DRAINING if isinstance(refusal, Draining) else Event.REFUSED_FULL)
         if isinstance(refusal, Refused):
             refusal.refuse_with(self._refuse_with)
+        self._failed(refusal)
         raise refusal
 
     def _count_ended(self, outcome: Outcome) -> None:
@@ -314,6 +318,12 @@ class Sequences:
             self._count(Event.CANCELLED)
         elif isinstance(outcome, (Draining, QueueFull)):
             self._count(Event.REFUSED_DRAINING)
+        else:
+            return
+        self._failed(outcome)
+
+    def _failed(self, error: CallError) -> None:
+        self._statistics.failed(self._layout.signature.name, error)
 
     def _count(self, event: Event) -> None:
         self._statistics.count(self._layout.signature.name, event)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench import environment, publish, readme
-from bench.arrivals import Closed, Idle, Level
 from bench.environment import ROOT, Cache
 from bench.figures import Run, Tail
+from bench.outcomes import Closed, Idle, Level
 from bench.overload_results import Overload, read
 from bench.readme import Measured
 from bench.results import Memory, Results

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.arrivals import Level
 from bench.figures import Run
+from bench.outcomes import Level
 from bench.overload_results import Overload
 from bench.results import Results
 from bench.suite import told

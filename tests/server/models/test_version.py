@@ -15,6 +15,7 @@ from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.lane_key import lane_key
 from hotgraph_server.batching.request import QueueHints, Request
 from hotgraph_server.errors import (
+    CallError,
     Cancelled,
     DeadlineExceeded,
     Draining,
@@ -272,6 +273,58 @@ def test_call_that_ends_early_is_counted_by_what_ended_it_and_once(serving: Serv
     assert isinstance(told.error(), DeadlineExceeded)
     assert events_of(serving.version) == {Event.CANCELLED: 1, Event.EXPIRED: 2}
     serving.graph.let_all_go()
+
+
+def errors_of(version: Version) -> dict[tuple[str, str, str], int]:
+    """What its callers were told: signature, status and text, and how often."""
+    found = version.statistics.last_errors.latest()
+    return {(one.signature, one.status, one.text): one.times for one in found}
+
+
+def test_what_callers_are_told_is_kept_and_nothing_of_those_who_leave_or_are_answered() -> None:
+    error = RunFailed(3, "666 is too much\n\t[[{{node x}}]]")
+    graph = FakeGraph(signature(), compute=refusing(666, error))
+    serving = Serving(graph, max_queued_calls=2)
+    held = serving.hold_a_run()
+    leaver, expired = serving.call(rows(1)), serving.call(rows(2), serving.clock.now + 1.0)
+    for _ in range(3):
+        with pytest.raises(QueueFull):
+            serving.call(rows(3))
+    serving.clock.now += 1.0
+    leaver.leave()
+    expired.leave()
+    poisoned = serving.call(rows(666))
+    graph.let_all_go()
+    held.assert_right()
+    assert isinstance(poisoned.error(), RunFailed)
+    full = "the queue of model 'm' version 1 is full: 2 calls wait, the limit is 2"
+    assert errors_of(serving.version) == {
+        ("serving_default", "RESOURCE_EXHAUSTED", full): 3,
+        ("serving_default", "DEADLINE_EXCEEDED", str(DeadlineExceeded())): 1,
+        ("serving_default", "INVALID_ARGUMENT", "666 is too much"): 1,
+    }
+    serving.end()
+
+
+@pytest.mark.parametrize(
+    ("policy", "error"),
+    [({}, DeadlineExceeded), ({"queue_policy": QueuePolicy(default_timeout_us=500_000)}, QueueTimedOut)],
+)
+def test_error_of_a_call_that_waits_too_long_is_kept(policy: Any, error: type[CallError]) -> None:
+    serving = Serving(FakeGraph(), **policy)
+    serving.hold_a_run()
+    waiting = serving.call(rows(1), serving.clock.now + 0.75)
+    serving.clock.now += 1.0
+    serving.graph.let_all_go()
+    assert isinstance(waiting.error(), error)
+    assert [status for _, status, _ in errors_of(serving.version)] == [error.status.name]
+    serving.end()
+
+
+def test_bug_of_ours_is_kept_without_its_details(serving: Serving) -> None:
+    serving.graph.compute = refusing(666, KeyError("a secret"))
+    assert isinstance(serving.call(rows(666)).error(), InternalError)
+    assert list(errors_of(serving.version)) == [("serving_default", "INTERNAL", str(InternalError()))]
 
 
 def test_call_without_a_deadline_has_the_settings_and_others_keep_their_own() -> None:

@@ -509,6 +509,9 @@ class ByHand:
         events = self.statistics.snapshot().events
         return {event: count for event, count in events.items() if count}
 
+    def errors(self) -> list[str]:
+        return [one.status for one in self.statistics.last_errors.latest()]
+
 
 def test_run_that_the_queue_refuses_ends_its_call_with_the_refusal_and_may_be_tried_again() -> None:
     held = ByHand()
@@ -560,6 +563,7 @@ def test_clock_tells_what_a_cancelled_call_ends_with_and_one_that_has_ended_stay
     assert isinstance(early.error(), Cancelled)
     assert isinstance(late.error(), DeadlineExceeded)
     assert held.events() == {Event.CANCELLED: 1, Event.EXPIRED: 1}
+    assert held.errors() == ["DEADLINE_EXCEEDED"]
     assert not held.runs, "nothing of them waits in the queue"
 
 
@@ -571,6 +575,7 @@ def test_call_that_waits_past_its_deadline_is_counted_as_expired() -> None:
     held.over()
     assert isinstance(waiting.error(), DeadlineExceeded)
     assert held.events() == {Event.EXPIRED: 1}
+    assert held.errors() == ["DEADLINE_EXCEEDED"]
 
 
 def test_call_that_waits_when_the_version_leaves_is_counted_as_refused() -> None:
@@ -582,3 +587,4 @@ def test_call_that_waits_when_the_version_leaves_is_counted_as_refused() -> None
     with pytest.raises(Draining):
         held.call(start=True)
     assert held.events() == {Event.REFUSED_DRAINING: 2}
+    assert held.errors() == ["UNAVAILABLE"]

@@ -212,6 +212,12 @@ _ALL = (
         "",
         "text file of a MonitoringConfig; Prometheus is shown on the REST port",
     ),
+    _flag(
+        "watch",
+        "admin_port",
+        0,
+        "HTTP port for Prometheus' metrics, /healthz, /readyz and the live page; 0: none; ours alone",
+    ),
     _flag("watch", "version", False, "print the version, and end"),
     _flag("none", "grpc_max_threads", 0, _THREADS),
     _flag(
@@ -255,6 +261,15 @@ _ALL = (
     _flag("none", "skip_initialize_tpu", False, "TPUs are not used"),
     _flag("none", "enable_grpc_healthcheck_service", False, "health is always on, and true for each model"),
 )
+
+OURS = frozenset(
+    {
+        *("admin_port", "auth", "host", "import", "load_op_library", "processes", "request_log_dir"),
+        "strict_shapes",
+    }
+)
+"""Those that TensorFlow Serving does not have. They may be written with dashes too, as `hotgraph serve` has
+them."""
 
 FLAGS = {flag.name: flag for flag in _ALL}
 """By name, in the order of the help."""

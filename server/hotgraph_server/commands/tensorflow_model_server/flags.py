@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS, GROUPS, Flag, Value
+from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS, GROUPS, OURS, Flag, Value
 from hotgraph_server.errors import SettingsError
 
 COMMAND = "hotgraph tensorflow-model-server"
@@ -102,6 +102,8 @@ def parse(words: Sequence[str]) -> Given:
         if word in ("--help", "-h"):
             return Given(values, frozenset(named), help=True)
         name, equals, text = word.removeprefix("--").partition("=")
+        if name.replace("-", "_") in OURS:
+            name = name.replace("-", "_")
         if not word.startswith("--") or name not in FLAGS:
             raise UsageError(_no_flag(word, name))
         flag = FLAGS[name]

@@ -77,7 +77,7 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
     return ServerSettings(
         tuple(models),
         _listen(given, waiting),
-        AdminSettings(admin_port=0),
+        AdminSettings(given.number("admin_port")),
         _rest(given),
         _repository(given),
         PredictionSettings(

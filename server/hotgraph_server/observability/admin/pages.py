@@ -5,7 +5,7 @@
 /metrics      the figures, as Prometheus takes them (OpenMetrics for who asks for it)
 /api/status   the figures as JSON, for the page
 /api/state    what is kept of models' variables; see state.py
-/             the page
+/             the page, and /live/NAME what it is made of (page.py)
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
-from pathlib import Path
 
 from prometheus_client.exposition import choose_encoder
 
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
-from hotgraph_server.observability.admin.http import HTML, JSON, Request, Response, text
+from hotgraph_server.observability.admin.http import JSON, Request, Response, text
+from hotgraph_server.observability.admin.page import FOLDER, asset, page
 from hotgraph_server.observability.admin.state import PREFIX, answer_state
 from hotgraph_server.observability.admin.status import status
+from hotgraph_server.observability.admin.window import Window
 from hotgraph_server.observability.metrics.prometheus import (
     OwnFigures,
     of_no_server,
@@ -31,15 +32,6 @@ from hotgraph_server.observability.metrics.prometheus import (
     versions_of_packages,
 )
 from hotgraph_server.observability.metrics.triton import TritonCollector
-
-_PAGE = Path(__file__).with_name("live.html")
-
-# The page is one file: whatever would be loaded from elsewhere, or sent elsewhere, is not meant.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 class Pages:
@@ -67,6 +59,7 @@ class Pages:
         self._clock = clock
         self._started = clock()
         self._packages = versions_of_packages()
+        self._window = Window()
         self._metrics = prometheus_registry(models, lambda: state() is State.LIVE, own)
         self._metrics.register(TritonCollector(models))
         self._pages: Mapping[str, Callable[[Request], Response]] = {
@@ -81,13 +74,15 @@ class Pages:
         """The response to a request, whatever it asks for; what takes longer comes when it is there."""
         if request.path == PREFIX or request.path.startswith(f"{PREFIX}/"):
             return answer_state(self._models, request)
-        page = self._pages.get(request.path)
-        if page is None:
+        shown = self._pages.get(request.path)
+        if request.path.startswith(FOLDER):
+            shown = self._asset
+        if shown is None:
             return text(HTTPStatus.NOT_FOUND, f"no such page; there is {' '.join(self._pages)}")
         if request.method not in ("GET", "HEAD"):
             refusal = text(HTTPStatus.METHOD_NOT_ALLOWED, "the admin port is for reading")
             return Response(refusal.status, refusal.body, refusal.kind, {"Allow": "GET, HEAD"})
-        return page(request)
+        return shown(request)
 
     def _healthz(self, _: Request) -> Response:
         return text(HTTPStatus.OK, "ok")
@@ -103,9 +98,19 @@ class Pages:
     def _status(self, _: Request) -> Response:
         now = self._clock()
         found = status(
-            self._models, self._names(), self._state(), self._packages, now=now, uptime_s=now - self._started
+            self._models,
+            self._names(),
+            self._state(),
+            self._packages,
+            now=now,
+            wall_s=time.time(),
+            uptime_s=now - self._started,
         )
-        return Response(HTTPStatus.OK, json.dumps(found, separators=(",", ":")).encode(), JSON)
+        told = self._window.told(found)
+        return Response(HTTPStatus.OK, json.dumps(told, separators=(",", ":")).encode(), JSON)
 
     def _page(self, _: Request) -> Response:
-        return Response(HTTPStatus.OK, _PAGE.read_bytes(), HTML, _PAGE_HEADERS)
+        return page()
+
+    def _asset(self, request: Request) -> Response:
+        return asset(request.path.removeprefix(FOLDER)) or text(HTTPStatus.NOT_FOUND, "no such file")

@@ -1,17 +1,20 @@
 """The figures as JSON, for the live page.
 
-Everything in it counts up from the start of the server; the page takes the difference of two answers, and
-so needs no sampling here and no memory. Not an interface that promises to stay: that is /metrics.
+Its figures count up from the start of the server; the page takes the difference of two answers. Not an
+interface that promises to stay: that is /metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hotgraph_server.last_errors import LastError, latest_of
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
+from hotgraph_server.observability.admin.process_figures import process_figures
+from hotgraph_server.observability.admin.status_sums import MAX_ERRORS
 from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Figures
 from hotgraph_server.tensors import tensorflow_name
@@ -24,6 +27,7 @@ def status(
     packages: Mapping[str, str],
     *,
     now: float,
+    wall_s: float,
     uptime_s: float,
 ) -> dict[str, Any]:
     """All that the page shows, as values that JSON has.
@@ -34,20 +38,38 @@ def status(
         state: of the server.
         packages: version numbers, by name.
         now: monotonic seconds, for the differences.
+        wall_s: seconds since the epoch, for the times of errors.
         uptime_s: since the server was started, seconds.
     """
     table = models.table
     return {
         "now_s": now,
+        "wall_s": wall_s,
         "uptime_s": uptime_s,
         "state": state.value,
         "packages": dict(packages),
+        "processes": 1,
+        "process": process_figures(),
         "bounds": {"duration_s": DURATION_BOUNDS_S, "rows": ROWS_BOUNDS},
         "models": [
             {"name": name, "versions": [_version(one) for one in table.get(name, {}).values()]}
             for name in sorted({*table, *names})
         ],
+        "errors": told_errors(
+            latest_of(
+                [
+                    models.last_errors.latest(),
+                    *(one.statistics.last_errors.latest(one.name, one.number) for one in models.versions()),
+                ],
+                MAX_ERRORS,
+            )
+        ),
     }
+
+
+def told_errors(errors: Iterable[LastError]) -> list[dict[str, Any]]:
+    """As values that JSON has."""
+    return [error._asdict() for error in errors]
 
 
 def _version(version: Version) -> dict[str, Any]:
@@ -61,6 +83,8 @@ def _version(version: Version) -> dict[str, Any]:
             _signature(version, name, figures.get(name) or Figures()) for name in version.signatures
         ],
         "unusable": dict(version.unusable),
+        "state_bytes": None if version.sequences is None else version.sequences.figures().state_nbytes,
+        "load_s": version.load_s,
     }
 
 
@@ -80,6 +104,7 @@ def _signature(version: Version, name: str, figures: Figures) -> dict[str, Any]:
         "rows": figures.rows_run,
         "answered": figures.answered,
         "failed": figures.failed,
+        "cache_hits": figures.cache_hits,
         "ran_s": figures.ran_s,
         "waited_s": figures.waited_s,
         "rows_per_run": figures.rows_per_run,

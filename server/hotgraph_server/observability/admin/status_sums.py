@@ -5,26 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hotgraph_server.last_errors import without_numbers
+
 # The share of the time that executors run, and not how many of them do.
 _MEANS = ("busy_s",)
 _COUNTS = (
-    *("waiting", "runs", "failed_runs", "rows", "answered", "failed", "ran_s", "waited_s"),
+    *("processes", "cpu_s", "serving_cpu_s", "executors_cpu_s", "others_cpu_s", "rss_bytes", "state_bytes"),
+    *("waiting", "runs", "failed_runs", "rows", "answered", "failed", "cache_hits", "ran_s", "waited_s"),
     *("rows_per_run", "run_durations", "wait_durations", "call_durations", "events"),
 )
 _LIVE = "live"
+
+MAX_ERRORS = 100
+"""Different errors that are shown, of all models and processes together."""
 
 
 def summed(statuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What status.status says of several processes, at least one, as of one: counts are added up, and what is
     said in words is the first one's. It is live when all are."""
-    first = statuses[0]
     states = [one["state"] for one in statuses]
     return {
-        **first,
+        **_added(statuses),
         "uptime_s": min(one["uptime_s"] for one in statuses),
         "state": next((state for state in states if state != _LIVE), _LIVE),
+        "process": _process([one["process"] for one in statuses]),
+        "errors": _errors([one["errors"] for one in statuses]),
         "models": _joined([one["models"] for one in statuses], "name", _model),
     }
+
+
+def _process(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    # Where they share processors each says the same; where each has its own, that is what they have together.
+    return {**_added(figures), "processors": sum(one["processors"] for one in figures)}
+
+
+def _errors(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Those of one kind joined, with the words of the one that came last; the last first."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for error in (error for one in lists for error in one):
+        names = (error["model"], error["version"], error["signature"], error["status"])
+        key = (*names, without_numbers(error["text"]))
+        same = found.get(key, {**error, "times": 0})
+        last = max(same, error, key=lambda one: one["at_s"])
+        found[key] = {**last, "times": same["times"] + error["times"]}
+    return sorted(found.values(), key=lambda one: -one["at_s"])[:MAX_ERRORS]
 
 
 def _model(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -56,6 +80,8 @@ def _added(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _sum(values: Sequence[Any]) -> Any:
+    if None in values:
+        return None
     first = values[0]
     if isinstance(first, dict):
         return {key: sum(one.get(key, 0) for one in values) for key in {k: 0 for one in values for k in one}}

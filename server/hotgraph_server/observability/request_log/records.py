@@ -12,7 +12,9 @@ from hotgraph_server.transport.message_fields import (
     MalformedMessage,
     Message,
     Span,
+    fields,
     header,
+    read_varint,
     values_of,
     varint,
 )
@@ -68,6 +70,27 @@ def prediction_log(
     return b"".join(
         (_field(_METADATA, metadata), header(_LOGS[method], sum(len(part) for part in log)), *log)
     )
+
+
+def stamp_of(record: Message) -> tuple[int, float]:
+    """When a record was written, seconds since 1970 (0: it does not say), and which share of all calls had
+    one (1.0 where it does not say).
+
+    Raises:
+        MalformedMessage: it is no PredictionLog.
+    """
+    view = memoryview(record)
+    timestamp_s, rate = 0, 1.0
+    for span in values_of(view, _METADATA):
+        metadata = view[span.at : span.end]
+        for number, wire_type, _, value, _ in fields(metadata):
+            if (number, wire_type) == (_TIMESTAMP, 0):
+                timestamp_s, _ = read_varint(metadata, value)
+        for sampling in values_of(metadata, _SAMPLING):
+            config = bytes(metadata[sampling.at : sampling.end])
+            if len(config) >= 9 and config[:1] == _RATE_KEY:
+                (rate,) = struct.unpack("<d", config[1:9])
+    return timestamp_s, rate if 0.0 < rate <= 1.0 else 1.0
 
 
 def _field(number: int, value: bytes | memoryview) -> bytes:

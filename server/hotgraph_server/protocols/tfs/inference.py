@@ -13,6 +13,7 @@ from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer, submit
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import classify, examples, model_spec, regress
 from hotgraph_server.protocols.tfs.predict_rules import why_unusable
 from hotgraph_server.signatures import Signature
@@ -120,16 +121,17 @@ class Inference:
             CallError: it cannot be answered, and why; the reply is not used then.
         """
         asked = examples.read_request(message, self._kind.request)
-        version = model_spec.find_for(self._registry, asked)
-        name = model_spec.signature_name(asked.model_spec)
-        task = named_task(
-            self._kind,
-            name,
-            version.signatures,
-            version.unusable,
-            check_method_name=self._check_method_names,
-        )
-        inputs = examples.examples_of(asked.input)
+        with telling(self._registry, asked.model_spec.name):
+            version = model_spec.find_for(self._registry, asked)
+            name = model_spec.signature_name(asked.model_spec)
+            task = named_task(
+                self._kind,
+                name,
+                version.signatures,
+                version.unusable,
+                check_method_name=self._check_method_names,
+            )
+            inputs = examples.examples_of(asked.input)
         request = Request(
             task.signature,
             [inputs],

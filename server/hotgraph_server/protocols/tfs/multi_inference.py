@@ -20,6 +20,7 @@ from hotgraph_server.errors import CallError, InvalidCall, Unsupported
 from hotgraph_server.models.admission import Submitted, cancel
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import examples, model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Task, task_of
 from hotgraph_server.signatures import Signature
@@ -48,9 +49,11 @@ class MultiInference:
         """
         request = examples.read_multi_inference(message)
         # The first task's alone counts, whatever the others say.
-        version = model_spec.find(self._registry, _first_wanted(request))
-        tasks = tasks_of(request, version.signatures, check_method_names=self._check_method_names)
-        inputs = examples.examples_of(request.input)
+        wanted = _first_wanted(request)
+        with telling(self._registry, wanted.name):
+            version = model_spec.find(self._registry, wanted)
+            tasks = tasks_of(request, version.signatures, check_method_names=self._check_method_names)
+            inputs = examples.examples_of(request.input)
         # All calls hold the same examples.
         _Joined(reply, version, tasks, inputs, len(message) // len(tasks)).submit()
 

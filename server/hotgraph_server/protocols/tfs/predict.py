@@ -11,6 +11,7 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.fast_path import FastPath
 from hotgraph_server.protocols.submission import Answer, submit
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import decode, encode, model_spec, predict_rules, spans
 from hotgraph_server.protocols.tfs.model_spec import Wanted
 from hotgraph_server.settings import PredictionSettings
@@ -57,18 +58,19 @@ class Predict(FastPath[Asked]):
 
     def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, large = decode.read_request(message)
-        version = model_spec.find_for(self._registry, request)
         spec = request.model_spec
-        signature = predict_rules.signature_of(
-            version.signatures,
-            version.unusable,
-            spec.signature_name,
-            check_method_name=self._settings.check_method_names,
-        )
-        inputs = predict_rules.inputs_of(
-            request, large, signature, strict_shapes=self._settings.predict_checks_shapes
-        )
-        outputs = predict_rules.outputs_of(request.output_filter, signature)
+        with telling(self._registry, spec.name):
+            version = model_spec.find_for(self._registry, request)
+            signature = predict_rules.signature_of(
+                version.signatures,
+                version.unusable,
+                spec.signature_name,
+                check_method_name=self._settings.check_method_names,
+            )
+            inputs = predict_rules.inputs_of(
+                request, large, signature, strict_shapes=self._settings.predict_checks_shapes
+            )
+            outputs = predict_rules.outputs_of(request.output_filter, signature)
         asked = Asked(model_spec.wanted(spec), weakref.ref(version), signature, outputs)
         self._remember(message, asked, version, inputs, lambda: (spans.tensor_spans(message, request), None))
         self._submit(version, asked, inputs, reply)

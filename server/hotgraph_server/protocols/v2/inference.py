@@ -9,6 +9,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.v2 import codec, models, spans
 from hotgraph_server.protocols.v2.door import (
     Asked,
@@ -59,9 +60,10 @@ class Infer(Door):
     def _take_full_path(self, message: Message, reply: Reply) -> None:
         request, raw = codec.read_request(message)
         try:
-            number = models.requested_number(request.model_version)
-            version = self._find(request.model_name, number)
-            asked, inputs = self._understood(request, raw, version, number)
+            with telling(self._registry, request.model_name):
+                number = models.requested_number(request.model_version)
+                version = self._find(request.model_name, number)
+                asked, inputs = self._understood(request, raw, version, number)
         except CallError as error:
             # No cause: an error without an id is worded as it is, and would be its own.
             raise with_id(error, request.id) from None

@@ -28,6 +28,7 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer, submit
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import decode, encode, model_spec
 from hotgraph_server.rest.json import text as json_text
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
@@ -127,21 +128,24 @@ class Methods:
             version = self._version(target)
         except CallError as error:
             refusal = error
-        request = self.pool.run(
-            predict.read_request,
-            body,
-            dict(version.signatures) if version else {},
-            strict_shapes=self._strict_shapes,
-        )
+        with telling(self._registry, target.name):
+            request = self.pool.run(
+                predict.read_request,
+                body,
+                dict(version.signatures) if version else {},
+                strict_shapes=self._strict_shapes,
+            )
         if version is None:
             assert refusal is not None
-            raise refusal
+            with telling(self._registry, target.name):
+                raise refusal
         if version.state is not State.LIVE:
             # Another has taken its place while a large body was read.
             self._predict(target, body, call)
             return
         if request.inputs is None:
-            raise _no_signature(version, request.signature)
+            with telling(self._registry, target.name):
+                raise _no_signature(version, request.signature)
         signature, inputs = version.signatures[request.signature], request.inputs
         if self._is_logged(version.name):
             self._predict_by_message(version, signature, inputs, request.rows, call)

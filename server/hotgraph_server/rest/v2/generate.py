@@ -17,6 +17,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.v2 import checks, models
 from hotgraph_server.protocols.v2.door import (
     Door,
@@ -63,8 +64,9 @@ class HttpGenerate(Door):
         Raises:
             CallError: there is no such version, or it is not live.
         """
-        number = models.requested_number(version)
-        self._find(model, number)
+        with telling(self._registry, model):
+            number = models.requested_number(version)
+            self._find(model, number)
         begin = functools.partial(self._begin, model, number, stream)
         return Endpoint(begin, self._most_bytes, limited=True)
 
@@ -78,7 +80,8 @@ class HttpGenerate(Door):
         fields = {name: _fields(version, signature) for name, signature in version.signatures.items()}
         if version.default_signature is not None:
             fields[""] = fields[version.default_signature.name]
-        described = self._pool.run(read_generate, bytes(body), fields)
+        with telling(self._registry, model):
+            described = self._pool.run(read_generate, bytes(body), fields)
         request = pb.ModelInferRequest.FromString(described.request)
         request.model_name = model
         name_call(reply, request.id)
@@ -86,8 +89,9 @@ class HttpGenerate(Door):
         raw = infer_request.raw_contents(names, described.contents, b"", {})
         try:
             # Reading may have taken its time, and another version its place.
-            version = self._find(model, number)
-            asked, inputs = self._understood(request, raw, version, number)
+            with telling(self._registry, model):
+                version = self._find(model, number)
+                asked, inputs = self._understood(request, raw, version, number)
         except CallError as error:
             raise with_id(error, request.id) from None
         about = version, request.id, asked.wanted, self._pool, stream, reply.observer

@@ -25,6 +25,7 @@ from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer
+from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.v2 import models
 from hotgraph_server.protocols.v2.door import (
     Asked,
@@ -88,9 +89,10 @@ class HttpInfer(Door):
         Raises:
             CallError: there is no such version, it is not live, or a header makes no sense.
         """
-        number = models.requested_number(version)
-        self._find(model, number)
-        length = infer_request.header_length(request.headers)
+        with telling(self._registry, model):
+            number = models.requested_number(version)
+            self._find(model, number)
+            length = infer_request.header_length(request.headers)
         return Endpoint(
             functools.partial(self._begin, model, number, length),
             self._most_bytes,
@@ -159,16 +161,18 @@ class HttpInfer(Door):
     def _take_full_path(
         self, model: str, number: int | None, length: int | None, body: Message, reply: HttpReply
     ) -> None:
-        if length is not None:
-            infer_request.check_length(length, body)
-        read = self._raw(model, number, body) if length == 0 else self._read(model, length, body)
+        with telling(self._registry, model):
+            if length is not None:
+                infer_request.check_length(length, body)
+            read = self._raw(model, number, body) if length == 0 else self._read(model, length, body)
         request = read.request
         request.model_name = model
         name_call(reply, request.id)
         try:
             # Only now: reading may have taken its time, and another version its place.
-            version = self._find(model, number)
-            asked, inputs = self._understood(request, read.raw, version, number)
+            with telling(self._registry, model):
+                version = self._find(model, number)
+                asked, inputs = self._understood(request, read.raw, version, number)
         except CallError as error:
             raise with_id(error, request.id) from None
         binary = tuple(read.binary) if request.outputs else (read.all_binary,) * len(asked.aliases)

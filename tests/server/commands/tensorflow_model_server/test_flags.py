@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS, GROUPS
+from hotgraph_server.commands.tensorflow_model_server.flag_table import OURS as KNOWN_AS_OURS
 from hotgraph_server.commands.tensorflow_model_server.flags import UsageError, help_text, parse
 
 PAGE = Path(__file__).parents[4] / "docs" / "tensorflow-serving.md"
@@ -75,6 +76,7 @@ OURS = {
     "processes": "1",
     "auth": "",
     "request_log_dir": "",
+    "admin_port": 0,
 }
 
 # By type: words after the flag's name, and the value that they stand for.
@@ -112,10 +114,25 @@ MISTAKES: dict[type, list[tuple[str, str]]] = {
 
 def test_there_is_every_flag_of_tensorflow_serving_with_its_default_and_some_of_ours() -> None:
     assert {flag.name: flag.default for flag in FLAGS.values()} == DEFAULTS | OURS
+    assert set(OURS) == KNOWN_AS_OURS
     given = parse([])
     assert given.values == DEFAULTS | OURS
     assert given.named == frozenset()
     assert all(type(FLAGS[name].default) is type(default) for name, default in DEFAULTS.items())
+
+
+def test_flags_of_ours_may_be_written_as_the_other_command_has_them() -> None:
+    assert parse(["--admin-port=8505", "--request-log-dir=/logs"]).values == {
+        **DEFAULTS,
+        **OURS,
+        "admin_port": 8505,
+        "request_log_dir": "/logs",
+    }
+    assert parse(["--admin-port=1"]).named == {"admin_port"}
+    with pytest.raises(UsageError, match=r"--admin_port takes an integer after a '=': --admin_port=0"):
+        parse(["--admin-port", "8505"])
+    with pytest.raises(UsageError, match=r"unknown flag --rest-api-port; did you mean --rest_api_port\?"):
+        parse(["--rest-api-port=8501"])
 
 
 def of_kind(kind: type) -> list[str]:

@@ -107,6 +107,7 @@ def test_without_flags_everything_is_as_in_tensorflow_serving() -> None:
             "rest",
             {"rest_port": 8501, "rest_timeout_ms": 7, "rest_threads": 3, "rest_cors": True},
         ),
+        (["--admin_port=8505"], "admin", {"admin_port": 8505}),
         (["--file_system_poll_wait_seconds=0"], "repository", {"poll_s": 0.0}),
         (["--file_system_poll_wait_seconds=-1"], "repository", {"poll_s": 0.0}),
         (["--file_system_poll_wait_seconds=30"], "repository", {"poll_s": 30.0}),

@@ -32,6 +32,8 @@ def keys(group: Group, header: Header) -> CallError | None:
     [
         (Request("GET", "/metrics"), "admin"),
         (Request("GET", "/"), "admin"),
+        (Request("GET", "/live/main.js"), "admin"),
+        (Request("GET", "/api/status"), "admin"),
         (Request("GET", "/nothing"), "admin"),
         (Request("GET", "/api/state"), "state"),
         (Request("POST", SAVE), "state"),

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -30,9 +31,9 @@ class Shown:
         self.version = open_version(ModelSettings("m", Path("unused")), 3, graph.open)
         self.clock = FakeClock()
         self.state = State.LIVE
-        models = Registry()
-        models.publish([self.version])
-        self.pages = Pages(models, lambda: ["late", "m"], lambda: self.state, self.clock)
+        self.models = Registry()
+        self.models.publish([self.version])
+        self.pages = Pages(self.models, lambda: ["late", "m"], lambda: self.state, self.clock)
 
     def get(self, path: str, accept: str = "", method: str = "GET") -> Response:
         response = self.pages.answer(Request(method, path, {"accept": accept}))
@@ -95,7 +96,14 @@ class TestStatus:
         status = shown.status()
         models = status.pop("models")
         packages = status.pop("packages")
+        assert set(status.pop("process")) == {
+            *("cpu_s", "rss_bytes", "processors", "serving_cpu_s", "executors_cpu_s", "others_cpu_s"),
+        }
+        assert status.pop("wall_s") == pytest.approx(time.time(), abs=60)
         assert status == {
+            "processes": 1,
+            "errors": [],
+            "limits": [],
             "now_s": 1060.0,
             "uptime_s": 60.0,
             "state": "live",
@@ -105,6 +113,7 @@ class TestStatus:
         late, model = models
         assert late == {"name": "late", "versions": []}
         (version,) = model["versions"]
+        assert version.pop("load_s") >= 0
         batching, alone = version.pop("signatures")
         assert (model["name"], version) == (
             "m",
@@ -114,6 +123,8 @@ class TestStatus:
                 "waiting": 0,
                 "busy_s": 0.5,
                 "unusable": {"init": "it has no outputs"},
+                "state_bytes": None,
+                "limits": [],
             },
         )
         assert (alone["name"], alone["default"], alone["runs"]) == ("alone", False, 0)
@@ -132,6 +143,7 @@ class TestStatus:
             "rows": 5,
             "answered": 2,
             "failed": 0,
+            "cache_hits": 0,
             "ran_s": 0.5,
             "waited_s": 3.0,
         }
@@ -145,61 +157,35 @@ class TestStatus:
         }
         assert events == {**{event.name.lower(): 0 for event in Event}, "refused_late": 2}
 
+    def test_it_has_the_last_errors_of_versions_and_of_calls_that_met_none(self, shown: Shown) -> None:
+        shown.version.statistics.failed("serving_default", InvalidCall("no such id: 7"))
+        shown.models.last_errors.add("NOT_FOUND", "no model 'nobody'", model="nobody")
+        first, second = shown.status()["errors"]
+        assert (first["model"], first["version"], first["text"]) == ("nobody", 0, "no model 'nobody'")
+        assert (second["model"], second["version"], second["signature"]) == ("m", 3, "serving_default")
+        assert (second["status"], second["text"], second["times"]) == ("INVALID_ARGUMENT", "no such id: 7", 1)
+
+    def test_who_looks_twice_hears_what_limits_it(self, shown: Shown) -> None:
+        assert shown.status()["limits"] == []
+        shown.version.statistics.add_run("alone", [1000.0], rows=1, started=1000.0, ended=1004.9)
+        shown.clock.now += 5.0
+        status = shown.status()
+        (limit,) = status["limits"]
+        assert (limit["kind"], limit["text"]) == (
+            "graph",
+            "m: the graph is the limit: 98 % of the time in runs, 1 rows a run",
+        )
+        graph, alone = status["models"][1]["versions"][0]["limits"]
+        assert (graph["kind"], alone["kind"]) == ("graph", "alone")
+
     def test_model_that_is_loading_has_no_versions_yet(self, shown: Shown) -> None:
         shown.state = State.LOADING
         assert shown.status()["state"] == "loading"
         assert shown.status()["models"][0] == {"name": "late", "versions": []}
 
 
-class _Elements(HTMLParser):
-    """What a page is made of, and what it would load."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "link", "br"):
-            self.open.append(tag)
-        values = dict(attrs)
-        self.loaded += [str(values[key]) for key in ("src", "srcset", "action") if key in values]
-        if tag == "link":
-            self.loaded.append(str(values["href"]))
-        self.ids += [str(values["id"])] if "id" in values else []
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-class TestPage:
-    @pytest.fixture
-    def page(self, shown: Shown) -> str:
-        response = shown.get("/")
-        assert (response.status, response.kind) == (200, "text/html; charset=utf-8")
-        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-        return response.body.decode()
-
-    def test_it_is_well_formed_and_loads_nothing_from_elsewhere(self, page: str) -> None:
-        elements = _Elements()
-        elements.feed(page)
-        elements.close()
-        assert not elements.open
-        assert all(loaded.startswith("data:") for loaded in elements.loaded)
-        for word in ("@import", "import(", "url(", "innerHTML", "document.write", "eval("):
-            assert word not in page
-        for wanted in page.split('getElementById("')[1:]:
-            assert wanted.partition('"')[0] in elements.ids
-
-    def test_it_knows_every_event_by_name(self, page: str) -> None:
-        for event in Event:
-            assert f"{event.name.lower()}:" in page
-
-    def test_it_reads_only_what_the_status_has(self, page: str, shown: Shown) -> None:
-        (signature_, _) = shown.status()["models"][1]["versions"][0]["signatures"]
-        for wanted in page.split("signature.")[1:]:
-            name = wanted[
-                : next(i for i, letter in enumerate(wanted) if not (letter.isalnum() or letter == "_"))
-            ]
-            assert name in signature_
+def test_the_pages_own_files_are_there_and_no_others(shown: Shown) -> None:
+    assert shown.get("/live/main.js").kind == "text/javascript; charset=utf-8"
+    for path in ("/live/", "/live/live.html", "/live/../pages.py", "/live/main.js/"):
+        assert shown.get(path).status == 404
+    assert shown.get("/live/main.js", method="POST").status == 405

@@ -16,8 +16,16 @@ def status(runs: int, state: str = "live", versions: tuple[int, ...] = (1,), **m
         "run_durations": [runs, 0],
         "events": {"expired": runs},
     }
+    error = {
+        **{"at_s": 100.0 + runs, "model": "m", "version": 1, "signature": "s", "status": "INTERNAL"},
+        **{"text": f"broke after {runs} runs", "times": runs},
+    }
+    process = {"cpu_s": 2.0 * runs, "serving_cpu_s": None, "rss_bytes": 100, "processors": 2}
     return {
         "now_s": 5.0,
+        "processes": 1,
+        "process": process,
+        "errors": [error],
         "uptime_s": float(runs),
         "state": state,
         "models": [
@@ -45,6 +53,22 @@ def test_counts_are_added_up_and_words_are_kept() -> None:
     assert (signature["runs"], signature["ran_s"], signature["plan"]) == (3, 1.5, "as saved")
     assert (signature["run_durations"], signature["events"]) == ([3, 0], {"expired": 3})
     assert (found["uptime_s"], found["state"]) == (1.0, "live")
+
+
+def test_processes_are_told_with_all_that_they_take() -> None:
+    found = summed([status(1), status(2)])
+    assert found["processes"] == 2
+    assert found["process"] == {"cpu_s": 6.0, "serving_cpu_s": None, "rss_bytes": 200, "processors": 4}
+
+
+def test_errors_of_one_kind_are_joined_and_the_last_comes_first() -> None:
+    other = {**status(5)["errors"][0], "text": "another", "at_s": 101.5}
+    first = status(1)
+    found = summed([{**first, "errors": [*first["errors"], other]}, status(2)])["errors"]
+    assert [(one["text"], one["times"], one["at_s"]) for one in found] == [
+        ("broke after 2 runs", 3, 102.0),
+        ("another", 5, 101.5),
+    ]
 
 
 def test_it_is_live_when_all_are() -> None:

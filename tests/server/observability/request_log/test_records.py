@@ -15,7 +15,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from hotgraph_server.observability.request_log.records import METHODS, model_name, prediction_log
+from hotgraph_server.observability.request_log.records import METHODS, model_name, prediction_log, stamp_of
+from hotgraph_server.transport.message_fields import MalformedMessage
 
 Messages = tuple[Any, Any]
 
@@ -95,6 +96,21 @@ def test_record_is_what_the_prediction_log_says(
     assert metadata.sampling_config.sampling_rate == rate
     assert metadata.timestamp_secs == timestamp_s
     assert model_name(method, memoryview(bytes_in)) == name
+    assert stamp_of(record.SerializeToString()) == (timestamp_s, rate or 1.0)
+
+
+def test_a_record_without_a_time_or_a_sampling_rate_says_so() -> None:
+    assert stamp_of(prediction_log_pb2.PredictionLog().SerializeToString()) == (0, 1.0)
+
+
+@given(st.binary(max_size=60))
+def test_bytes_have_a_stamp_or_are_no_message(record: bytes) -> None:
+    try:
+        timestamp_s, rate = stamp_of(record)
+    except MalformedMessage:
+        return
+    assert timestamp_s >= 0
+    assert 0.0 < rate <= 1.0
 
 
 @pytest.mark.parametrize("method", MAKE)

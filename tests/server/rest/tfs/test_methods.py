@@ -290,3 +290,13 @@ def test_server_that_is_not_live_refuses_calls(rest: Rest, state: State) -> None
     assert rest.get("/v1/models/m/metadata").code == (503 if state is State.LOADING else 200)
     rest.state = State.LIVE
     assert rest.post("/v1/models/m:predict", {"instances": [[1, 2]]}).code == 200
+
+
+def test_what_callers_are_told_before_there_is_a_call_is_kept(rest: Rest) -> None:
+    rest.serve(FakeGraph(signature("serving_default", {"x": (None, 4)})))
+    rest.post("/v1/models/nobody:predict", {"instances": [1]})
+    rest.post("/v1/models/m:predict", {"instances": [1]})
+    rest.post("/v1/models/m:predict", {"instances": [1], "signature_name": "none"})
+    rest.post("/v1/models/m:predict", {"instances": [[1, 2, 3, 4]]})
+    told = [(one.model, one.status) for one in rest.registry.last_errors.latest()]
+    assert told == [("m", "INVALID_ARGUMENT"), ("m", "INVALID_ARGUMENT"), ("nobody", "NOT_FOUND")]

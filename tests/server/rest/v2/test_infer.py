@@ -631,3 +631,16 @@ class TestLargeJson:
                 wrong.result(PATIENCE_S)
         finally:
             pool.stop()
+
+
+def test_what_callers_are_told_before_there_is_a_call_is_kept() -> None:
+    scene = Scene(float_signature())
+    with pytest.raises(NotFound):
+        scene.begin(floats(), model="nobody")
+    with pytest.raises(CallError):
+        scene.begin(b"{")
+    with pytest.raises(CallError, match="request id: 7"):
+        scene.begin({"id": "7", "inputs": []})
+    told = [(one.model, one.status) for one in scene.registry.last_errors.latest()]
+    assert told == [("m", "INVALID_ARGUMENT"), ("m", "INVALID_ARGUMENT"), ("nobody", "NOT_FOUND")]
+    assert not any("request id" in one.text for one in scene.registry.last_errors.latest())

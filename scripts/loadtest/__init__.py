@@ -1,0 +1,1 @@
+"""Ready scenarios of load, files for other tools, and the pictures of docs/loadtest.md."""

@@ -1,0 +1,35 @@
+"""Keeps what callers are told whose calls do not get as far as a version, for the live page.
+
+What a version refuses, and what its calls fail with, is the version's (statistics.py).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from hotgraph_server.errors import CallError
+from hotgraph_server.models.registry import Registry
+
+
+class telling:
+    """Within it a CallError is kept, and goes on.
+
+    Args:
+        registry: which keeps it.
+        model: that the call is for, as the caller names it.
+    """
+
+    __slots__ = ("_model", "_registry")
+
+    def __init__(self, registry: Registry, model: str) -> None:
+        self._registry = registry
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if isinstance(error, CallError):
+            self._registry.last_errors.add(error.status.name, str(error), model=self._model)
