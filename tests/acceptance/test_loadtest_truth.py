@@ -2,15 +2,16 @@
 
 Two measures, each for what it can show:
 
-- The server's own record of the same calls. Whatever the machine does meanwhile happens to both: each call was
-  in the server for a part of the latency that the tool says it had, so no figure of the tool's can be below
-  the server's, on any machine. How far it may be above depends on the machine: such bounds are tried a few
-  times and must hold once, for a busy spell passes and a fault of the tool does not.
+- The server's own record of the same calls. Whatever the machine does meanwhile happens to both: each call
+  was in the server for a part of the latency that the tool says it had, so no figure of the tool's can be
+  below the server's, on any machine. How far it may be above depends on the machine: such bounds are tried
+  a few times and must hold once, for a busy spell passes and a fault of the tool does not.
 - The closed form, and the edge that follows from it: for machines with nothing else to do, by --all.
 
-Chance has a part in the closed form: at 0.9 of capacity a minute of calls has a mean that is 10 % off as often
-as not. The calls of each run are therefore those of a seed whose moments, served on paper, come close to the
-closed form; they are drawn by the generator's own schedule, and nothing is chosen by what the tool measures.
+Chance has a part in the closed form: at 0.9 of capacity a minute of calls has a mean that is 10 % off as
+often as not. The calls of each run are therefore those of a seed whose moments, served on paper, come close
+to the closed form; they are drawn by the generator's own schedule, and nothing is chosen by what the tool
+measures.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def test_latencies_are_those_that_the_server_had(tmp_path: Path) -> None:
 
 
 def test_stall_of_a_second_shows_in_the_tail(tmp_path: Path) -> None:
-    """Of 400 calls in 5 s some 80 are due while nothing is served: the first waits all of it, and so it is said.
+    """Of 400 calls in 5 s some 80 are due while nothing is served: the first waits all of it, and it is said.
 
     A closed loop of one caller has a single slow call instead, which is why it is no measure.
     """
