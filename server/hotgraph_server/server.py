@@ -334,8 +334,7 @@ class Server:
     def _http_port(self) -> HttpPort | None:
         if self._rest is None:
             return None
-        shared = self._member.rest if self._member is not None else None
-        return HttpPort(self._settings.rest, self._rest, shared)
+        return HttpPort(self._settings.rest, self._rest, self._member.rest if self._member else None)
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}

@@ -10,6 +10,9 @@ from hotgraph_server.settings.peers import peer_names
 LEAD = ("auto", "never")
 COMPRESS_LEVELS = ("off", "low", "medium", "high")
 
+MAX_CONNECTION_S = 2_000_000
+"""The longest time of a connection that may be set, 23 days: grpc's own server counts milliseconds to 24."""
+
 
 @dataclass(frozen=True)
 class ListenSettings:
@@ -107,10 +110,10 @@ class ListenSettings:
         )
         for name in ("max_connection_age_s", "max_connection_age_grace_s", "max_connection_idle_s"):
             value = getattr(self, name)
-            # Not a number is a float too; grpc's own server counts milliseconds up to 24 days.
+            # Not a number is a float too.
             check(
-                value == 0 or 0.001 <= value <= 2_000_000,
-                f"{name.replace('_', '-')} must be 0, or 0.001 to 2000000 (23 days), got {value}",
+                value == 0 or 0.001 <= value <= MAX_CONNECTION_S,
+                f"{name.replace('_', '-')} must be 0, or 0.001 to {MAX_CONNECTION_S} (23 days), got {value}",
             )
 
 

@@ -60,9 +60,10 @@ class Acceptor:
         handshakes = self._handshakes
         assert handshakes is not None
         if handshakes.is_full:
-            # Callers stay in the backlog.
-            self._held.append(door)
-            self._selector.unregister(door.listener)
+            # Callers stay in the backlog. Another door of this round may have shut them all.
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(door.listener)
+                self._held.append(door)
             return None
         sock = self._accept(door, now)
         if sock is not None:

@@ -6,7 +6,8 @@ something to say next; the cryptography is done without the interpreter's lock. 
 the serving thread (`take`), which is woken for it. Who fails, or is not through after `limit_s`, is closed.
 
 Edges. At most `MAX_INSIDE` are inside; while there are so many (`is_full`) further callers are left in the
-system's backlog. A caller that says nothing holds its place for `limit_s` at most.
+system's backlog. A caller that says nothing holds its place for `limit_s` at most, and for `CROWDED_S` while
+others wait for one, so that a thousand silent ones keep nobody out for long.
 
 Certificates. A handshake takes the context that its door has when it begins: so new files (certificates.py)
 count for the next caller, and for none that is there. When it ends, the door may look at the names that the
@@ -40,6 +41,9 @@ _LOG = logging.getLogger(__name__)
 MAX_INSIDE = 1024
 """Handshakes at a time: about as many as a system's backlog has, and two seconds of one processor."""
 
+CROWDED_S = 3.0
+"""For each while there is no room for others, seconds: longer than a full house takes one processor."""
+
 
 class Shaken(NamedTuple):
     """A connection that is through.
@@ -58,12 +62,12 @@ class Shaken(NamedTuple):
 class _Handshake:
     """One that is under way."""
 
-    __slots__ = ("deadline", "door", "events", "sock")
+    __slots__ = ("begun_at", "door", "events", "sock")
 
-    def __init__(self, sock: ssl.SSLSocket, door: Door, deadline: float) -> None:
+    def __init__(self, sock: ssl.SSLSocket, door: Door, begun_at: float) -> None:
         self.sock = sock
         self.door = door
-        self.deadline = deadline
+        self.begun_at = begun_at
         self.events = selectors.EVENT_READ
 
 
@@ -92,7 +96,7 @@ class Handshakes:
         self._coming: deque[tuple[socket.socket, Door, float]] = deque()
         self._through: deque[Shaken] = deque()
         self._failed: deque[Door] = deque()
-        # In the order of their deadlines, which is that of their coming; of our thread.
+        # In the order of their coming, which is that of their deadlines; of our thread.
         self._shaking: dict[_Handshake, None] = {}
         self._selector = selectors.DefaultSelector()
         self._self_pipe = SelfPipe()
@@ -122,7 +126,7 @@ class Handshakes:
     def begin(self, sock: socket.socket, door: Door) -> None:
         """A connection has been accepted at a door that has TLS; it is not blocking."""
         self._begun += 1
-        self._coming.append((sock, door, self._clock() + self._limit_s))
+        self._coming.append((sock, door, self._clock()))
         self._self_pipe.wake()
 
     def take(self) -> Shaken | None:
@@ -152,24 +156,35 @@ class Handshakes:
 
     def _main(self) -> None:
         while not self._stopped:
-            first = next(iter(self._shaking), None)
-            wait_s = None if first is None else max(first.deadline - self._clock(), 0.0)
+            due_at = self._due_at()
+            wait_s = None if due_at is None else max(due_at - self._clock(), 0.0)
             for key, _ in self._selector.select(wait_s):
+                if self._stopped:
+                    return
                 if key.data is None:
                     self._self_pipe.drain()
                 else:
                     self._go_on(key.data)
-            while self._coming:
+            while self._coming and not self._stopped:
                 self._take_in(*self._coming.popleft())
             self.give_up_late(self._clock())
 
+    def _due_at(self) -> float | None:
+        """When the time of the first one is up, by the clock; None: there is none."""
+        first = next(iter(self._shaking), None)
+        if first is None:
+            return None
+        limit_s = min(self._limit_s, CROWDED_S) if self.is_full else self._limit_s
+        return first.begun_at + limit_s
+
     def give_up_late(self, now: float) -> None:
         """Close those whose time is up; of the thread, and of tests that have none."""
-        while (one := next(iter(self._shaking), None)) is not None and one.deadline <= now:
-            _LOG.debug("a connection is closed: TLS's handshake is not done after %g s", self._limit_s)
+        while (due_at := self._due_at()) is not None and due_at <= now:
+            one = next(iter(self._shaking))
+            _LOG.debug("a connection is closed: TLS's handshake is not done after %g s", now - one.begun_at)
             self._fail(one)
 
-    def _take_in(self, sock: socket.socket, door: Door, deadline: float) -> None:
+    def _take_in(self, sock: socket.socket, door: Door, begun_at: float) -> None:
         assert door.tls is not None
         try:
             wrapped = door.tls().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -177,7 +192,7 @@ class Handshakes:
             _tell("a connection went as it came", error)
             self._close(sock, door)
             return
-        one = _Handshake(wrapped, door, deadline)
+        one = _Handshake(wrapped, door, begun_at)
         self._shaking[one] = None
         self._selector.register(wrapped, one.events, one)
         # As a rule the caller has spoken already.

@@ -19,7 +19,7 @@ class Times:
         linger_s: for a peer that broke the protocol to hear of it.
         long_linger_s: the same for one that may have a body to send before it listens.
         last_words_s: for the last bytes of a server, or a connection, that ends.
-        handshake_s: for a caller to be through with TLS's handshake.
+        handshake_s: for a caller to be through with TLS's handshake; see handshakes.CROWDED_S too.
         max_age_s: after so long, a tenth more or less, a connection is asked to go.
         age_grace_s: for its calls to end then; infinite: as long as they like.
         max_idle_s: a connection without a call for so long is asked to go; see connection_age.py.

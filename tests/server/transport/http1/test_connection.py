@@ -397,6 +397,33 @@ class TestGoingAway:
         assert host.connection.go_away()
         assert host.connection.ended
 
+    def test_connection_that_a_request_may_be_on_its_way_to_ends_with_its_next_answer(
+        self, host: StillHost
+    ) -> None:
+        """A connection that has its age: to close it at once would cost the request that crosses the end."""
+        host.send(SHORT)
+        assert host.connection.go_away(at_once=False)
+        assert not host.connection.ended
+        host.send(SHORT)
+        assert [answer.closes for answer in host.answers()] == [False, True]
+        assert host.connection.ended
+        assert host.connection.calls == 2
+
+    def test_connection_that_was_asked_before_ends_when_that_is_called_for(self, host: StillHost) -> None:
+        host.send(SHORT)
+        assert host.connection.go_away(at_once=False)
+        assert host.connection.quiet
+        assert not host.connection.go_away(at_once=True)
+        assert host.connection.ended
+
+    @pytest.mark.parametrize("sent", [HOLD, SHORT[:-1]])
+    def test_connection_with_a_request_is_not_quiet(self, host: StillHost, sent: bytes) -> None:
+        assert host.connection.quiet
+        host.send(sent)
+        assert not host.connection.quiet
+        assert host.connection.go_away()
+        assert not host.connection.ended
+
     @pytest.mark.parametrize("cut", [1, len(SHORT) - 1, len(SHORT)])
     def test_request_that_has_begun_is_answered_and_the_connection_closed(
         self, host: StillHost, cut: int
