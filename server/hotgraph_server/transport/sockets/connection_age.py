@@ -73,19 +73,17 @@ class ConnectionAge:
         self._cut_at = math.inf
         self._asked = False
         self._calls = 0
-        self._quiet_since = now
-        self._seems_quiet = True
+        self._looked_at = self._quiet_since = now
 
     @property
     def due_at(self) -> float:
         """When to look next, monotonic seconds; infinite: never."""
-        if not self._asked:
-            return min(self._ask_at, self._look_for_quiet(self._times.max_idle_s, _LOOKS_AN_IDLE_TIME))
-        return min(self._cut_at, self._look_for_quiet(_QUIET_S, 1))
+        enough_s, looks = (_QUIET_S, 1) if self._asked else (self._times.max_idle_s, _LOOKS_AN_IDLE_TIME)
+        return min(self._ask_at, self._cut_at, self._look_for_quiet(enough_s, looks))
 
     def _look_for_quiet(self, enough_s: float, looks: int) -> float:
-        """When it may have been quiet for long enough."""
-        return self._quiet_since + (enough_s if self._seems_quiet else enough_s / looks)
+        """When it may have been quiet for long enough, or a call may have come since."""
+        return min(self._quiet_since + enough_s, self._looked_at + enough_s / looks)
 
     def look(self, now: float, calls: int, quiet: bool) -> Step:
         """What is to be done now.
@@ -93,24 +91,19 @@ class ConnectionAge:
         Args:
             calls, quiet: of the connection; see Spoken.
         """
-        self._seems_quiet = quiet and calls == self._calls
-        if not self._seems_quiet:
+        self._looked_at = now
+        if not quiet or calls != self._calls:
             # Whenever the last of them has ended: it was not before the last look.
             self._calls, self._quiet_since = calls, now
         if now >= self._cut_at:
             self._cut_at = math.inf
             return Step.CUT
-        idle_s = now - self._quiet_since
-        if not self._asked:
-            if now >= self._ask_at:
-                return self._ask(now, Step.ASK)
-            return self._ask(now, Step.CLOSE_IF_QUIET) if idle_s >= self._times.max_idle_s else Step.NOTHING
-        if idle_s < _QUIET_S:
+        if now >= self._ask_at:
+            self._ask_at, self._cut_at = math.inf, now + self._times.age_grace_s
+            self._asked = True
             return Step.ASK
-        self._quiet_since = now
+        # In the words of `due_at`, since a difference may be less by a bit.
+        if now < self._quiet_since + (_QUIET_S if self._asked else self._times.max_idle_s):
+            return Step.ASK if self._asked else Step.NOTHING
+        self._asked, self._quiet_since = True, now
         return Step.CLOSE_IF_QUIET
-
-    def _ask(self, now: float, step: Step) -> Step:
-        self._asked = True
-        self._cut_at = now + self._times.age_grace_s
-        return step
