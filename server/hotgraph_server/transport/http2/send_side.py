@@ -152,7 +152,8 @@ class SendSide:
         whether it is asked now, and was not before.
 
         When it has heard that, it is told which stream is the last (RFC 9113, section 6.8), and the
-        connection is closed behind the answers; a peer that does not answer pings stays as long as it likes.
+        connection is closed behind the answers. One that does not answer pings stays, until who has asked it
+        thinks better of it.
         """
         if not self.greeted or self._going_away:
             return False

@@ -8,7 +8,8 @@ Age. After `max_age_s`, a tenth more or less so that connections of one moment d
 the peer is asked to go; its calls go on, and so do those that are on their way. After `age_grace_s` more
 what is left is cut off. What HTTP/2 says to that is in http2/send_side.py. HTTP/1.1 has no word that could
 not cross a request: the next answer says it, and only who asks nothing for `_QUIET_S` is closed without
-one.
+one. Who has no call and is still there after `_DEAF_S` does not listen, and is closed, as grpc's own server
+has it.
 
 Idle. A connection without a call for `max_idle_s` is asked to go, at most a quarter of that later: calls are
 counted when it is looked at, and cost nothing for it.
@@ -31,6 +32,7 @@ SPREAD = 0.1
 
 # Longer than a caller in a loop needs for its next request.
 _QUIET_S = 2.0
+_DEAF_S = 20.0
 _LOOKS_AN_IDLE_TIME = 4
 
 
@@ -54,6 +56,8 @@ class Step(enum.Enum):
     """The peer is to go with its next calls; said again and again, for one that could not be asked before."""
     CLOSE_IF_QUIET = enum.auto()
     """The same, and none is expected."""
+    CLOSE = enum.auto()
+    """It was asked long ago, has no call, and is to be closed."""
     CUT = enum.auto()
     """Its calls are to end now."""
 
@@ -71,19 +75,24 @@ class ConnectionAge:
         self._times = times
         self._ask_at = now + times.max_age_s * (1.0 + SPREAD * share)
         self._cut_at = math.inf
-        self._asked = False
+        self._asked_at: float | None = None
         self._calls = 0
         self._looked_at = self._quiet_since = now
 
     @property
     def due_at(self) -> float:
         """When to look next, monotonic seconds; infinite: never."""
-        enough_s, looks = (_QUIET_S, 1) if self._asked else (self._times.max_idle_s, _LOOKS_AN_IDLE_TIME)
-        return min(self._ask_at, self._cut_at, self._look_for_quiet(enough_s, looks))
+        return min(self._ask_at, self._cut_at, self._look_for_quiet())
 
-    def _look_for_quiet(self, enough_s: float, looks: int) -> float:
+    def _look_for_quiet(self) -> float:
         """When it may have been quiet for long enough, or a call may have come since."""
-        return min(self._quiet_since + enough_s, self._looked_at + enough_s / looks)
+        looks = _LOOKS_AN_IDLE_TIME if self._asked_at is None else 1
+        return min(self._quiet_since + self._enough_s, self._looked_at + self._enough_s / looks)
+
+    @property
+    def _enough_s(self) -> float:
+        """How long it has to be quiet for something to be done."""
+        return self._times.max_idle_s if self._asked_at is None else _QUIET_S
 
     def look(self, now: float, calls: int, quiet: bool) -> Step:
         """What is to be done now.
@@ -100,10 +109,12 @@ class ConnectionAge:
             return Step.CUT
         if now >= self._ask_at:
             self._ask_at, self._cut_at = math.inf, now + self._times.age_grace_s
-            self._asked = True
+            self._asked_at = now if self._asked_at is None else self._asked_at
             return Step.ASK
         # In the words of `due_at`, since a difference may be less by a bit.
-        if now < self._quiet_since + (_QUIET_S if self._asked else self._times.max_idle_s):
-            return Step.ASK if self._asked else Step.NOTHING
-        self._asked, self._quiet_since = True, now
-        return Step.CLOSE_IF_QUIET
+        if now < self._quiet_since + self._enough_s:
+            return Step.NOTHING if self._asked_at is None else Step.ASK
+        self._quiet_since = now
+        if self._asked_at is None:
+            self._asked_at = now
+        return Step.CLOSE if now >= self._asked_at + _DEAF_S else Step.CLOSE_IF_QUIET

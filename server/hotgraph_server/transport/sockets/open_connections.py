@@ -223,6 +223,10 @@ class OpenConnections:
             one.ages = Alarm(now + times.last_words_s, functools.partial(self._drop, one))
             self._expire_later(one.ages)
             return
+        if step is Step.CLOSE:
+            _LOG.debug("a connection is closed: its peer was asked to go, and does not")
+            self._say_goodbye(one)
+            return
         if step is not Step.NOTHING:
             connection.go_away(at_once=step is Step.CLOSE_IF_QUIET)
         self._watch(one, age)

@@ -17,7 +17,9 @@ def age(share: float = 0.0, **times: float) -> ConnectionAge:
     return ConnectionAge(Times(**times), 100.0, share)
 
 
-def steps(one: ConnectionAge, until: float, *, calls: int = 0, quiet: bool = True) -> list[tuple[float, Step]]:
+def steps(
+    one: ConnectionAge, until: float, *, calls: int = 0, quiet: bool = True
+) -> list[tuple[float, Step]]:
     """All that is done, and when, if nothing comes that the arguments do not say."""
     found, due = [], 0.0
     while (due := max(one.due_at, due)) <= until:
@@ -59,6 +61,14 @@ def test_calls_that_do_not_end_are_cut_off_after_the_grace_and_once() -> None:
 def test_without_a_grace_calls_have_all_the_time_that_they_like() -> None:
     found = steps(age(max_age_s=50.0), 10_000.0, calls=1, quiet=False)
     assert {step for _, step in found} == {Step.ASK}
+
+
+def test_peer_that_was_asked_and_stays_without_a_call_is_closed_after_a_while() -> None:
+    found = steps(age(max_age_s=50.0), 200.0)
+    assert found[0] == (150.0, Step.ASK)
+    assert next(at for at, step in found if step is Step.CLOSE) == 170.0
+    # Not one with a call under way, however long it was asked ago.
+    assert Step.CLOSE not in {step for _, step in steps(age(max_age_s=50.0), 500.0, calls=1, quiet=False)}
 
 
 def test_idle_connection_is_asked_to_go() -> None:

@@ -224,7 +224,7 @@ class TestEdges:
             # The next two fill the house.
             with house.come() as one, house.come() as other:
                 assert silent.recv(100) == b""
-                assert house.handshakes.inside == 2
+                until(lambda: house.handshakes.inside == 2)
                 greets(house, one)
                 greets(house, other)
 
