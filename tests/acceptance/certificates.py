@@ -49,10 +49,10 @@ def spiffe(authority: trustme.CA, uri: str) -> Pems:
     )
 
 
-def issued(authority: trustme.CA, days: int) -> Pems:
+def issued(authority: trustme.CA, days: int, key_type: trustme.KeyType = trustme.KeyType.ECDSA) -> Pems:
     """A server's, valid for so long."""
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
-    leaf = authority.issue_cert("localhost", "127.0.0.1", not_after=end)
+    leaf = authority.issue_cert("localhost", "127.0.0.1", not_after=end, key_type=key_type)
     return Pems(b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
 
 

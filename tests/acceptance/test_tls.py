@@ -167,7 +167,9 @@ def p99(took: list[float]) -> float:
 def test_five_hundred_callers_at_once_leave_a_steady_one_its_answers(
     tmp_path: Path, authority: trustme.CA, record_property: Callable[[str, object], None]
 ) -> None:
-    pems = issued(authority, days=10)
+    """Done by the thread that serves, the handshakes of such a crowd were 70 to 800 times the quiet p99."""
+    # Whose handshake costs a server several times that of a key on a curve, and which most have.
+    pems = issued(authority, days=10, key_type=trustme.KeyType.RSA)
     files = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca")}
     files["cert"].write_bytes(pems.chain)
     files["key"].write_bytes(pems.key)

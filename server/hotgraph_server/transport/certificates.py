@@ -39,7 +39,9 @@ from hotgraph_server.transport.tls import Pems
 
 _LOG = logging.getLogger(__name__)
 
-_LOOK_S = 1.0
+LOOK_S = 1.0
+"""How often files are looked at, seconds."""
+
 # Texts do not change, but have an end as well.
 _LOOK_AT_TEXTS_S = 3600.0
 _DAY_S = 86_400.0
@@ -80,7 +82,7 @@ class Certificates:
         self._wrong: Pems | str | None = None  # what the last look has found, and could not be used
         self._told = False  # of that
         self._warned_at = 0.0  # of its end
-        self._look_s = _LOOK_S if tls.names_files(settings) else _LOOK_AT_TEXTS_S
+        self._look_s = LOOK_S if tls.names_files(settings) else _LOOK_AT_TEXTS_S
         self._thread = PeriodicThread("certificates", self._tick)
 
     def start(self) -> None:

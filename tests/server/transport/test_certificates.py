@@ -308,7 +308,7 @@ def open_channel(server: CallServer, trusted: trustme.CA, leaf: trustme.LeafCert
 @pytest.fixture(params=TRANSPORTS)
 def serve(request: pytest.FixtureRequest, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Starts servers that look at their files very often."""
-    monkeypatch.setattr(certificates, "_LOOK_S", 0.01)
+    monkeypatch.setattr(certificates, "LOOK_S", 0.01)
     servers: list[CallServer] = []
 
     def start(settings: ListenSettings, allowed: Sequence[str] = ()) -> CallServer:

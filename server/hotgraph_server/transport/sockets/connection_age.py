@@ -7,8 +7,8 @@ the handshake alone.
 Age. After `max_age_s`, a tenth more or less so that connections of one moment do not all come back at one,
 the peer is asked to go; its calls go on, and so do those that are on their way. After `age_grace_s` more
 what is left is cut off. What HTTP/2 says to that is in http2/send_side.py. HTTP/1.1 has no word that could
-not cross a request: the next answer says it, and only who asks nothing for `_QUIET_S` is closed without
-one. Who has no call and is still there after `_DEAF_S` does not listen, and is closed, as grpc's own server
+not cross a request: the next answer says it, and only who asks nothing for `QUIET_S` is closed without
+one. Who has no call and is still there after `DEAF_S` does not listen, and is closed, as grpc's own server
 has it.
 
 Idle. A connection without a call for `max_idle_s` is asked to go, at most a quarter of that later: calls are
@@ -30,9 +30,13 @@ from hotgraph_server.transport.sockets.times import Times
 SPREAD = 0.1
 """By so much of it an age is longer or shorter; what grpc has (proposal A9)."""
 
-# Longer than a caller in a loop needs for its next request.
-_QUIET_S = 2.0
-_DEAF_S = 20.0
+QUIET_S = 2.0
+"""Who was asked to go and asks nothing for so long expects nothing: longer than a caller in a loop needs for its
+next request, seconds."""
+
+DEAF_S = 20.0
+"""Who has no call and has not gone so long after it was asked does not listen, seconds; what grpc has."""
+
 _LOOKS_AN_IDLE_TIME = 4
 
 
@@ -92,7 +96,7 @@ class ConnectionAge:
     @property
     def _enough_s(self) -> float:
         """How long it has to be quiet for something to be done."""
-        return self._times.max_idle_s if self._asked_at is None else _QUIET_S
+        return self._times.max_idle_s if self._asked_at is None else QUIET_S
 
     def look(self, now: float, calls: int, quiet: bool) -> Step:
         """What is to be done now.
@@ -117,4 +121,4 @@ class ConnectionAge:
         self._quiet_since = now
         if self._asked_at is None:
             self._asked_at = now
-        return Step.CLOSE if now >= self._asked_at + _DEAF_S else Step.CLOSE_IF_QUIET
+        return Step.CLOSE if now >= self._asked_at + DEAF_S else Step.CLOSE_IF_QUIET

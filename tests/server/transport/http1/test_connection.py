@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotgraph_server.errors import PeerNotAllowed
 from hotgraph_server.transport.http import Content, Endpoint
 from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_UNSENT_BYTES, MAX_WAITING
 from hotgraph_server.transport.http1.incoming import SWALLOWED_BYTES
@@ -459,6 +460,18 @@ class TestGoingAway:
         assert not host.connection.ended
         host.send(SHORT[7:])
         assert [answer.closes for answer in host.answers()] == [False, True]
+
+
+class TestRefusal:
+    """Of a connection whose caller may not call, whatever it asks."""
+
+    def test_every_request_is_refused_and_none_led_anywhere(self, host: StillHost) -> None:
+        host.connection.refusal = PeerNotAllowed(["evil.example"])
+        host.send(SHORT, post("/echo", b"body"), b"GET /none/such HTTP/1.1\r\nHost: h\r\n\r\n")
+        answers = host.answers()
+        assert ["evil.example" in answer.error for answer in answers] == [True] * 3
+        assert (host.api.led, host.api.asked) == (0, [])
+        host.assert_nothing_is_left()
 
 
 class TestSwallowing:

@@ -300,7 +300,7 @@ def test_peer_that_was_asked_to_go_and_does_not_hear_of_it_is_closed(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers no pings; the socket tells it."""
-    for name in ("_QUIET_S", "_DEAF_S"):
+    for name in ("QUIET_S", "DEAF_S"):
         monkeypatch.setattr(connection_age, name, 0.01)
     deaf = connect(serve(times=Times(max_age_s=0.01)))
     deaf.until_closed()
