@@ -31,8 +31,8 @@ SPREAD = 0.1
 """By so much of it an age is longer or shorter; what grpc has (proposal A9)."""
 
 QUIET_S = 2.0
-"""Who was asked to go and asks nothing for so long expects nothing: longer than a caller in a loop needs for its
-next request, seconds."""
+"""Who was asked to go and asks nothing for so long will ask nothing: longer than a caller in a loop needs for
+its next request, seconds."""
 
 DEAF_S = 20.0
 """Who has no call and has not gone so long after it was asked does not listen, seconds; what grpc has."""
