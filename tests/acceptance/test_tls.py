@@ -56,8 +56,8 @@ def channel(address: str, authority: trustme.CA, shown: Pems | None) -> grpc.Cha
 
 
 def code_of(channel: grpc.Channel) -> grpc.StatusCode:
-    call = Stub(channel).ServerLive.future(REQUEST, timeout=PATIENCE_S)
-    return call.code()
+    code: grpc.StatusCode = Stub(channel).ServerLive.future(REQUEST, timeout=PATIENCE_S).code()
+    return code
 
 
 def serial_at(address: str, authority: trustme.CA, shown: Pems, folder: Path) -> str:

@@ -252,6 +252,7 @@ def test_clients_authority_needs_tls() -> None:
 )
 def test_times_of_connections_have_edges_that_both_servers_can_keep(name: str) -> None:
     assert getattr(ListenSettings(), name) == 0.0
+    value: Any
     for value in (0.0, 0.001, 2_000_000.0):
         assert getattr(ListenSettings(**{name: value}), name) == value
     for value in (-1.0, 0.0009, 2_000_001.0, float("inf"), float("nan")):

@@ -167,7 +167,7 @@ class Handshakes:
                     self._go_on(key.data)
             while self._coming and not self._stopped:
                 self._take_in(*self._coming.popleft())
-            self.give_up_late(self._clock())
+            self._give_up_late(self._clock())
 
     def _due_at(self) -> float | None:
         """When the time of the first one is up, by the clock; None: there is none."""
@@ -177,8 +177,8 @@ class Handshakes:
         limit_s = min(self._limit_s, CROWDED_S) if self.is_full else self._limit_s
         return first.begun_at + limit_s
 
-    def give_up_late(self, now: float) -> None:
-        """Close those whose time is up; of the thread, and of tests that have none."""
+    def _give_up_late(self, now: float) -> None:
+        """Close those whose time is up."""
         while (due_at := self._due_at()) is not None and due_at <= now:
             one = next(iter(self._shaking))
             _LOG.debug("a connection is closed: TLS's handshake is not done after %g s", now - one.begun_at)

@@ -51,6 +51,12 @@ def data(number: int, payload: bytes, flags: int = 0) -> bytes:
     return frames.frame(frames.DATA, flags, number, payload)
 
 
+def heard(ping: hyperframe.frame.Frame) -> bytes:
+    """The answer to it."""
+    assert isinstance(ping, hyperframe.frame.PingFrame)
+    return frames.frame(frames.PING, frames.ACK, 0, ping.opaque_data)
+
+
 class Bare:
     """A connection whose caller sends what the test writes.
 
@@ -383,8 +389,7 @@ class TestLeaving:
         bare = greeted()
         bare.connection.go_away()
         _, ping = bare.feed(headers(flags=ALL_HEADERS))
-        heard = frames.frame(frames.PING, frames.ACK, 0, ping.opaque_data)
-        (last,) = bare.feed(heard, heard)
+        (last,) = bare.feed(heard(ping), heard(ping))
         assert isinstance(last, hyperframe.frame.GoAwayFrame)
         assert (last.last_stream_id, last.error_code) == (1, Code.NO_ERROR)
         assert not bare.connection.ended
@@ -400,7 +405,7 @@ class TestLeaving:
         bare.connection.go_away()
         _, ping = bare.feed()
         assert not bare.connection.ended
-        bare.feed(frames.frame(frames.PING, frames.ACK, 0, ping.opaque_data))
+        bare.feed(heard(ping))
         assert bare.connection.ended
 
     def test_answer_to_a_ping_that_nobody_sent_ends_nothing(self) -> None:
@@ -416,7 +421,7 @@ class TestLeaving:
         assert (bare.connection.calls, bare.connection.quiet) == (1, False)
         bare.connection.go_away()
         _, ping = bare.feed()
-        bare.feed(frames.frame(frames.PING, frames.ACK, 0, ping.opaque_data))
+        bare.feed(heard(ping))
         bare.feed(frames.rst_stream(1, Code.CANCEL))
         assert bare.connection.ended
 

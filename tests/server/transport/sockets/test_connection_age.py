@@ -21,7 +21,8 @@ def steps(
     one: ConnectionAge, until: float, *, calls: int = 0, quiet: bool = True
 ) -> list[tuple[float, Step]]:
     """All that is done, and when, if nothing comes that the arguments do not say."""
-    found, due = [], 0.0
+    found: list[tuple[float, Step]] = []
+    due = 0.0
     while (due := max(one.due_at, due)) <= until:
         step = one.look(due, calls, quiet)
         if step is not Step.NOTHING:

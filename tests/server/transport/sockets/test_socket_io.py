@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
@@ -33,10 +34,12 @@ def spoken(on_output: Callable[[], None]) -> Connection:
 class Other:
     """Another protocol, which keeps what comes and says what the test says."""
 
-    greeted = patient = True
+    greeted = patient = quiet = True
+    calls = 0
 
     def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
         self.peer = peer
+        self.refusal: CallError | None = None
         self.out: list[bytes | memoryview] = []
         self.out_bytes = self.held_bytes = 0
         self.unfinished = self.holds = self.ended = self.crowded = False
@@ -65,12 +68,12 @@ class Other:
     def give_up_stalled(self, looks: int) -> bool:
         return False
 
-    def go_away(self) -> bool:
+    def go_away(self, *, at_once: bool = True) -> bool:
         return False
 
     def say_goodbye(self) -> None: ...
 
-    def cancel(self) -> None: ...
+    def cancel(self, error: CallError | None = None) -> None: ...
 
     def lose(self) -> None: ...
 
