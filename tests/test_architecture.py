@@ -35,6 +35,7 @@ LONG = {
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
     "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
+    "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
     "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
     "hpack": ("transport.http2",),
@@ -84,6 +85,7 @@ PURE = (
     *("transport.http2.connection", "transport.http2.flow_control", "transport.http2.frames"),
     *("transport.http2.header_blocks", "transport.http2.messages", "transport.sockets.receive_coalescing"),
     *("transport.sockets.round_robin", "transport.http2.send_side", "transport.http2.stream"),
+    *("settings.peers", "transport.certificate_expiry", "transport.sockets.connection_age"),
     "transport.message_fields",
 )
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
@@ -159,7 +161,8 @@ THREADS = {
     *("rest.json.process", "rest.json.process_pool"),
     *("state.learnt", "state.snapshotter"),
     *("threads.budgeted_writer", "threads.one_shot", "threads.periodic"),
-    *("transport.grpcio.pools", "transport.sockets.server", "transport.server", "transport.thread_pool"),
+    *("transport.grpcio.pools", "transport.sockets.handshakes", "transport.sockets.server"),
+    *("transport.server", "transport.thread_pool"),
 }
 """Modules that start threads: each owns them, and stops them."""
 

@@ -24,6 +24,7 @@
         ├── ControlOff            UNAVAILABLE           the caller's: no client may load or unload here
         ├── Unauthenticated       UNAUTHENTICATED       the caller's: no key, or none that is known
         ├── AccessDenied          PERMISSION_DENIED     the caller's: what it asks for is not open to it
+        ├── PeerNotAllowed        PERMISSION_DENIED     the caller's: it is not who may call
         ├── ProtocolRestricted    UNAVAILABLE           the caller's: a header is missing, as Triton says it
         ├── ApiRestricted         PERMISSION_DENIED     the caller's: a header of HTTP is missing
         ├── Refused               RESOURCE_EXHAUSTED    the load's: worth another try later
@@ -45,6 +46,7 @@ transport/status.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import grpc
@@ -336,6 +338,26 @@ class AccessDenied(CallError):
             if closed
             else f"the key that came is for other groups of methods than '{group}'"
         )
+
+
+class PeerNotAllowed(CallError):
+    """The caller's certificate has no name that may call.
+
+    Attributes:
+        names: that it has.
+    """
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+
+    # It goes into a header; a certificate may have thousands.
+    _SHOWN, _SHOWN_LENGTH = 3, 120
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        shown = [ascii(name[: self._SHOWN_LENGTH]) for name in names[: self._SHOWN]]
+        shown += [f"{len(names) - self._SHOWN} more"] if len(names) > self._SHOWN else []
+        whose = f"of {', '.join(shown)}" if shown else "of a certificate without a SPIFFE ID or DNS name"
+        super().__init__(f"this server takes no calls {whose}: tls-allow does not name it")
 
 
 class ProtocolRestricted(CallError):

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 from hotgraph_server.access import exposure
 from hotgraph_server.access.gate import gate_of
+from hotgraph_server.access.peers import AllowedPeers
 from hotgraph_server.access.rules import Rules
 from hotgraph_server.errors import LOADING, CallError, NotReady
 from hotgraph_server.model_control import first_loads
@@ -184,14 +185,16 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
+        listen = self._settings.listen
         grpc = self._grpc = CallServer(
-            self._settings.listen,
+            listen,
             services,
             self._gate.of_path if self._gate else None,
-            Inflight(self._settings.listen.max_inflight_mb << 20),
+            Inflight(listen.max_inflight_mb << 20),
             self._leadership,
             member.connections if member is not None else None,
             self._http_port(),
+            AllowedPeers(listen.tls_allow).refusal if listen.tls_allow else None,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -331,12 +334,12 @@ class Server:
     def _http_port(self) -> HttpPort | None:
         if self._rest is None:
             return None
-        shared = self._member.rest if self._member is not None else None
-        return HttpPort(self._settings.rest, self._rest, shared)
+        return HttpPort(self._settings.rest, self._rest, self._member.rest if self._member else None)
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
-        return OwnFigures(lost, self._leadership.turns)
+        expiries = self._grpc.certificate_expiries if self._grpc is not None else {}
+        return OwnFigures(lost, self._leadership.turns, expiries)
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hotgraph_server.settings.fields import check, check_choice, setting
+from hotgraph_server.settings.peers import peer_names
 
 LEAD = ("auto", "never")
 COMPRESS_LEVELS = ("off", "low", "medium", "high")
+
+MAX_CONNECTION_S = 2_000_000
+"""The longest time of a connection that may be set, 23 days: grpc's own server counts milliseconds to 24."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,25 @@ class ListenSettings:
         "",
         "PEM file of the authority that signs clients' certificates; callers without one are refused",
         metavar="FILE",
+    )
+    tls_allow: tuple[str, ...] = setting(
+        (),
+        "who may call, by the SPIFFE ID (spiffe://DOMAIN/PATH; /* at the end: all below it) or DNS name in"
+        " the certificate; with commas, or given again, for several; needs tls-client-ca; nothing: whoever"
+        " has a certificate",
+        kind=list,
+        metavar="NAME[,NAME]",
+    )
+    max_connection_age_s: float = setting(
+        0.0,
+        "seconds, a tenth more or less, after which a connection is asked to go, so that callers spread anew"
+        " and show their certificates again; its calls go on; 0: never",
+    )
+    max_connection_age_grace_s: float = setting(
+        0.0, "seconds that its calls have then, before they are cut off; 0: as long as they like"
+    )
+    max_connection_idle_s: float = setting(
+        0.0, "seconds without a call after which a connection is asked to go; 0: never"
     )
     max_calls: int = setting(2048, "calls that may be inside the server at once; further ones are refused")
     max_message_mb: int = setting(
@@ -80,6 +103,18 @@ class ListenSettings:
             "tls-cert and tls-key go together: a certificate is of no use without its key",
         )
         check(not self.tls_client_ca or bool(self.tls_cert), "tls-client-ca needs tls-cert and tls-key")
+        names = peer_names(self.tls_allow)
+        check(
+            not names or bool(self.tls_client_ca),
+            f"tls-allow {','.join(names)} needs tls-client-ca: without it callers show no certificate",
+        )
+        for name in ("max_connection_age_s", "max_connection_age_grace_s", "max_connection_idle_s"):
+            value = getattr(self, name)
+            # Not a number is a float too.
+            check(
+                value == 0 or 0.001 <= value <= MAX_CONNECTION_S,
+                f"{name.replace('_', '-')} must be 0, or 0.001 to {MAX_CONNECTION_S} (23 days), got {value}",
+            )
 
 
 @dataclass(frozen=True)

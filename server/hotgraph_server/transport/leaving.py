@@ -42,9 +42,9 @@ class Leaving:
         """The deadline has come."""
         self._break_off(DeadlineExceeded(), waits=True)
 
-    def cancel(self) -> None:
-        """The server will wait no longer."""
-        self._break_off(Cancelled())
+    def cancel(self, error: CallError | None = None) -> None:
+        """The server will wait no longer; None: because it ends."""
+        self._break_off(error or Cancelled())
 
     def _end_with(self, error: CallError) -> None:
         """Nobody waits for an outcome; let the caller hear this, if it can hear anything."""

@@ -5,31 +5,31 @@ On the fast lane one thread serves both ports, and both speak both: what comes f
 
 from __future__ import annotations
 
-import functools
 import math
-import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from hotgraph_server.errors import CallError, Draining, StartError
-from hotgraph_server.settings import ListenSettings, RestSettings
+from hotgraph_server.errors import CallError, Draining
+from hotgraph_server.settings import ListenSettings
 from hotgraph_server.threads.leadership import Leadership
+from hotgraph_server.transport.certificates import Certificates
+from hotgraph_server.transport.doors import Doors
+from hotgraph_server.transport.doors import HttpPort as HttpPort
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
-from hotgraph_server.transport.http import Api
 from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.inflight import Inflight
-from hotgraph_server.transport.listening import SocketFile, listen, written
+from hotgraph_server.transport.listening import written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
-from hotgraph_server.transport.sockets.acceptor import Door
+from hotgraph_server.transport.sockets.door import Allows
 from hotgraph_server.transport.sockets.server import SocketServer
+from hotgraph_server.transport.sockets.times import Times
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
-from hotgraph_server.transport.tls import server_context
 
 # How long the port stays open for refusals while calls are inside.
 _REFUSING_S = 1.0
@@ -66,20 +66,6 @@ class Transport(Protocol):
         """Cancel what is open, and end; a warning says if that takes longer than `timeout_s` seconds."""
 
 
-class HttpPort(NamedTuple):
-    """The port for HTTP.
-
-    Attributes:
-        settings: of it.
-        api: what is answered there.
-        shared: listen already, for other processes as well; None: the port is bound here.
-    """
-
-    settings: RestSettings
-    api: Api
-    shared: Sequence[socket.socket] | None = None
-
-
 class CallServer:
     """Binds at once, so that a port in use is known before anything is loaded; answers after `start`, and
     everything after `open`: a caller that connects while models load is told so, and not left waiting.
@@ -102,6 +88,7 @@ class CallServer:
         leadership: Leadership | None = None,
         handed_over: HandedOver | None = None,
         http: HttpPort | None = None,
+        allows: Allows | None = None,
     ) -> None:
         """
         Args:
@@ -111,6 +98,7 @@ class CallServer:
             handed_over: connections that come in place of those of ports; None: ports are bound. Takes the
                 fast lane.
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
+            allows: says whose calls are refused, by the names of their certificate; None: nobody's are.
         """
         self._handed_over = handed_over
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -118,6 +106,7 @@ class CallServer:
         self._calls = OpenCalls()
         services = [*services, self.health.service]
         services += reflection_services(services)
+        self._certificates = Certificates(settings) if settings.tls_cert else None
         self._transports: list[Transport] = []
         if settings.fast_lane or http is not None:
             on_lane = settings.fast_lane
@@ -130,11 +119,13 @@ class CallServer:
                 leadership if on_lane else None,
                 handed_over,
                 http,
+                self._certificates,
+                allows,
             )
             self._transports.append(self._sockets)
         if not settings.fast_lane:
             try:
-                self._transports.append(GrpcioServer(settings, services, self._calls, admit))
+                self._transports.append(self._grpcio(settings, services, admit, allows))
             except BaseException:
                 for transport in self._transports:
                     transport.stop(0)
@@ -148,8 +139,26 @@ class CallServer:
             else f"{written(settings.host)}:{self._transports[-1].port}"
         )
 
+    def _grpcio(
+        self,
+        settings: ListenSettings,
+        services: Sequence[Service],
+        admit: Admit | None,
+        allows: Allows | None,
+    ) -> GrpcioServer:
+        certificates = self._certificates
+        credentials = certificates.credentials() if certificates is not None else None
+        return GrpcioServer(settings, services, self._calls, admit, credentials, allows)
+
+    @property
+    def certificate_expiries(self) -> Mapping[str, float]:
+        """Until when certificates are valid; see Certificates. Empty: there is no TLS."""
+        return self._certificates.expiries if self._certificates is not None else {}
+
     def start(self, refusal: CallError | None = None) -> None:
         """Answer calls; see Transport."""
+        if self._certificates is not None:
+            self._certificates.start()
         for transport in self._transports:
             transport.start(refusal)
 
@@ -200,11 +209,21 @@ class CallServer:
         # Open are now streams only, or calls whose time is up.
         for transport in self._transports:
             transport.stop(_CANCELLING_S)
+        if self._certificates is not None:
+            self._certificates.stop(_CANCELLING_S)
         return answered
 
     def _close_ports(self) -> None:
         for transport in self._transports:
             transport.close_port()
+
+
+def _times(settings: ListenSettings) -> Times:
+    return Times(
+        max_age_s=settings.max_connection_age_s or math.inf,
+        age_grace_s=settings.max_connection_age_grace_s or math.inf,
+        max_idle_s=settings.max_connection_idle_s or math.inf,
+    )
 
 
 class _BoundSocketServer(SocketServer):
@@ -224,16 +243,17 @@ class _BoundSocketServer(SocketServer):
         leadership: Leadership | None,
         handed_over: HandedOver | None,
         http: HttpPort | None,
+        certificates: Certificates | None,
+        allows: Allows | None,
     ) -> None:
         self._handed_over = handed_over
-        self._file: SocketFile | None = None
-        self.port, self.http_port = settings.port, 0
-        doors = self._doors(settings, http)
+        self._doors = Doors(settings, http, handed_over, certificates, allows)
+        self.port, self.http_port = self._doors.port, self._doors.http_port
         self._decoders = ThreadPool(_DECODING_THREADS, "decoding")
         self._deflaters = ThreadPool(_DEFLATING_THREADS, "deflating")
         self._json_threads = ThreadPool(http.settings.rest_threads if http is not None else 1, "REST JSON")
         super().__init__(
-            doors,
+            self._doors.all,
             services,
             max_calls=settings.max_calls,
             max_message_bytes=settings.max_message_mb * 2**20,
@@ -244,6 +264,7 @@ class _BoundSocketServer(SocketServer):
             admit=admit,
             leadership=leadership,
             http=None if http is None else self._http_of(http),
+            times=_times(settings),
         )
         if settings.compress_answers != "off":
             level, least_bytes = LEVELS[settings.compress_answers], settings.compress_min_bytes
@@ -260,7 +281,7 @@ class _BoundSocketServer(SocketServer):
         if self._handed_over is not None and not self._handed_over.wait_until_none(timeout_s):
             return False
         with self.connections_lock:
-            left = bool(self.connections.sockets)
+            left = bool(self.connections.sockets) or self.shaking
         if left:
             time.sleep(timeout_s)
         return not left
@@ -274,65 +295,12 @@ class _BoundSocketServer(SocketServer):
             settings.rest_body_s or math.inf,
         )
 
-    def _doors(self, settings: ListenSettings, http: HttpPort | None) -> list[Door]:
-        """Raises StartError; nothing is left listening."""
-        # What a caller chooses of these it gets, at any door here.
-        spoken = [*(["h2"] if settings.fast_lane else []), *(["http/1.1"] if http is not None else [])]
-        tls = server_context(settings, spoken)
-        doors: list[Door] = []
-        if self._handed_over is not None:
-            doors.append(Door(self._handed_over, tls, closed=self._handed_over.closed))
-        elif settings.fast_lane:
-            doors += [Door(one, tls) for one in self._listen(settings)]
-        if http is None:
-            return doors
-        try:
-            door = self._http_door(settings, http)
-            sockets = self._listen_for_http(settings, http)
-        except StartError:
-            self._remove_file()
-            for other in doors:
-                other.listener.close()
-            raise
-        return doors + [door(one) for one in sockets]
-
-    def _http_door(self, settings: ListenSettings, http: HttpPort) -> Callable[[socket.socket], Door]:
-        # Where one port demands TLS, nothing of it may be had in clear text by way of the other.
-        in_clear = bool(settings.tls_cert) and http.settings.rest_clear_text
-        grpc = settings.fast_lane and not in_clear
-        # Browsers and curl offer both and are answered in HTTP/1.1 alone; clients of gRPC offer h2 alone.
-        spoken = ("http/1.1", "h2") if grpc else ("http/1.1",)
-        tls = None if in_clear else server_context(settings, spoken)
-        return functools.partial(Door, tls=tls, grpc=grpc)
-
-    def _listen_for_http(self, settings: ListenSettings, http: HttpPort) -> Sequence[socket.socket]:
-        self.http_port = http.settings.rest_port
-        if http.shared is not None:
-            return http.shared
-        sockets, self.http_port = listen(settings.host, http.settings.rest_port, "rest-port")
-        return sockets
-
-    def _listen(self, settings: ListenSettings) -> list[socket.socket]:
-        self._file = SocketFile(settings.socket_path) if settings.socket_path else None
-        try:
-            sockets, self.port = ([], 0) if settings.socket_only else listen(settings.host, settings.port)
-        except StartError:
-            if self._file is not None:
-                self._file.sock.close()
-            self._remove_file()
-            raise
-        return sockets if self._file is None else [*sockets, self._file.sock]
-
     def close_port(self) -> None:
         super().close_port()
-        self._remove_file()
+        self._doors.remove_file()
 
     def stop(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         super().stop(timeout_s)
         stop([self._decoders, self._deflaters, self._json_threads], deadline)
-        self._remove_file()
-
-    def _remove_file(self) -> None:
-        if self._file is not None:
-            self._file.remove()
+        self._doors.remove_file()

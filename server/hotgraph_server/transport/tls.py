@@ -1,4 +1,5 @@
-"""Certificates, for both servers: from files, or from the PEM texts themselves."""
+"""What TLS needs, for both servers: read from files, or from the PEM texts themselves. When it is read, and
+what becomes of what cannot be used: certificates.py."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 
@@ -17,37 +19,58 @@ from hotgraph_server.settings import ListenSettings
 _PEM = "-----BEGIN "
 
 
-def server_context(settings: ListenSettings, protocols: Sequence[str] = ("h2",)) -> ssl.SSLContext | None:
-    """What Python's TLS needs for the settings; None: no TLS.
+class Pems(NamedTuple):
+    """What the files hold, each PEM.
+
+    Attributes:
+        chain: the server's certificate and those behind it.
+        key: of the certificate.
+        authorities: that sign clients' certificates; empty: callers need none.
+    """
+
+    chain: bytes
+    key: bytes
+    authorities: bytes = b""
+
+
+def names_files(settings: ListenSettings) -> bool:
+    """May what the settings stand for change?"""
+    given = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return any(one and _PEM not in one for one in given)
+
+
+def read_pems(settings: ListenSettings) -> Pems:
+    """What the settings stand for now.
+
+    Raises:
+        SettingsError: a file cannot be read; the text has its flag and its name.
+    """
+    key = _read(settings.tls_key, "tls-key")
+    chain = _read(settings.tls_cert, "tls-cert")
+    authorities = _read(settings.tls_client_ca, "tls-client-ca") if settings.tls_client_ca else b""
+    return Pems(chain, key, authorities)
+
+
+def context_of(pems: Pems, protocols: Sequence[str] = ("h2",)) -> ssl.SSLContext:
+    """What Python's TLS needs.
 
     Args:
         protocols: that are spoken, as ALPN calls them; the first of them that a caller offers is taken.
 
     Raises:
-        SettingsError: a file cannot be read.
-        StartError: certificate and key do not fit, or a file holds something else.
+        StartError: certificate and key do not fit, or a text is something else.
     """
-    if not settings.tls_cert:
-        return None
-    for setting, flag in (
-        (settings.tls_key, "tls-key"),
-        (settings.tls_cert, "tls-cert"),
-        (settings.tls_client_ca, "tls-client-ca"),
-    ):
-        if setting:
-            _read(setting, flag)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # HTTP/2 forbids it (RFC 9113, section 9.2.1).
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(list(protocols))
     try:
-        with _file(settings.tls_cert) as cert_file, _file(settings.tls_key) as key_file:
+        with _file(pems.chain) as cert_file, _file(pems.key) as key_file:
             # Without a word of ours an encrypted key's would be asked for on the terminal.
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")
-        if settings.tls_client_ca:
-            with _file(settings.tls_client_ca) as authority_file:
-                context.load_verify_locations(authority_file)
+        if pems.authorities:
+            context.load_verify_locations(cadata=pems.authorities.decode("ascii", "replace"))
             context.verify_mode = ssl.CERT_REQUIRED
     except (ssl.SSLError, ValueError) as error:
         raise StartError(
@@ -56,19 +79,9 @@ def server_context(settings: ListenSettings, protocols: Sequence[str] = ("h2",))
     return context
 
 
-def server_credentials(settings: ListenSettings) -> grpc.ServerCredentials | None:
-    """What grpc's TLS needs for the settings; None: no TLS.
-
-    Raises:
-        SettingsError: a file cannot be read.
-    """
-    if not settings.tls_cert:
-        return None
-    pair = (_read(settings.tls_key, "tls-key"), _read(settings.tls_cert, "tls-cert"))
-    if not settings.tls_client_ca:
-        return grpc.ssl_server_credentials([pair])
-    authority = _read(settings.tls_client_ca, "tls-client-ca")
-    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=True)
+def configuration_of(pems: Pems) -> grpc.ServerCertificateConfiguration:
+    """What grpc's TLS needs, of what `context_of` has taken."""
+    return grpc.ssl_server_certificate_configuration([(pems.key, pems.chain)], pems.authorities or None)
 
 
 def _read(setting: str, flag: str) -> bytes:
@@ -82,21 +95,20 @@ def _read(setting: str, flag: str) -> bytes:
 
 
 @contextmanager
-def _file(setting: str) -> Iterator[str]:
-    """The name of the file that a setting stands for, for what reads files only.
+def _file(text: bytes) -> Iterator[str]:
+    """The name of a file that holds a text, for what reads files only: of the key and the certificate, what
+    was read at one moment, and not what is in their files a moment later.
 
-    PEM text lies in one that is on no disk where the system has such, and elsewhere in one that no other
-    user can read; it is gone when it has been read.
+    It lies in one that is on no disk where the system has such, and elsewhere in one that no other user can
+    read; it is gone when it has been read.
     """
-    if _PEM not in setting:
-        yield setting
-    elif hasattr(os, "memfd_create"):
+    if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("pem"), "wb") as file:
-            file.write(setting.encode())
+            file.write(text)
             file.flush()
             yield f"/proc/self/fd/{file.fileno()}"
     else:
         with tempfile.NamedTemporaryFile(prefix="hotgraph-") as named:
-            named.write(setting.encode())
+            named.write(text)
             named.flush()
             yield named.name

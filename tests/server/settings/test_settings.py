@@ -247,6 +247,19 @@ def test_clients_authority_needs_tls() -> None:
         ListenSettings(tls_client_ca="ca")
 
 
+@pytest.mark.parametrize(
+    "name", ["max_connection_age_s", "max_connection_age_grace_s", "max_connection_idle_s"]
+)
+def test_times_of_connections_have_edges_that_both_servers_can_keep(name: str) -> None:
+    assert getattr(ListenSettings(), name) == 0.0
+    value: Any
+    for value in (0.0, 0.001, 2_000_000.0):
+        assert getattr(ListenSettings(**{name: value}), name) == value
+    for value in (-1.0, 0.0009, 2_000_001.0, float("inf"), float("nan")):
+        with pytest.raises(SettingsError, match=f"{name.replace('_', '-')} must be 0, or 0.001 to 2000000"):
+            ListenSettings(**{name: value})
+
+
 @pytest.mark.parametrize("name", ["", "a\n", "\r", "a\0b", "\x1b[2J", "a\u2028b", "caf\udce9"])
 def test_model_name_that_no_message_or_line_can_carry_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=f"a model's name .* got {re.escape(ascii(name))}"):

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.settings import ListenSettings, RestSettings
 from hotgraph_server.transport.server import CallServer, HttpPort
-from hotgraph_server.transport.tls import server_context, server_credentials
+from hotgraph_server.transport.tls import context_of, names_files, read_pems
 
 from .conftest import PATIENCE_S, Serve, Toys, hot
 
@@ -107,12 +107,10 @@ def test_pem_texts_leave_no_file_behind(
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     texts: dict[str, Any] = {name: Path(path).read_text() for name, path in files.items()}
-    assert server_context(ListenSettings(**texts)) is not None
+    settings = ListenSettings(**texts)
+    assert not names_files(settings)
+    context_of(read_pems(settings))
     assert not list(tmp_path.iterdir())
-
-
-def test_without_a_certificate_there_is_no_tls() -> None:
-    assert server_credentials(ListenSettings()) is None
 
 
 @pytest.mark.parametrize("missing", ["tls_cert", "tls_key", "tls_client_ca"])
@@ -121,7 +119,7 @@ def test_file_that_is_not_there_is_named_with_its_flag(
 ) -> None:
     gone = str(tmp_path / "gone.pem")
     with pytest.raises(SettingsError, match=f"--{missing.replace('_', '-')} {gone}: No such file"):
-        server_credentials(ListenSettings(**{**files, missing: gone}))
+        read_pems(ListenSettings(**{**files, missing: gone}))
 
 
 @pytest.mark.parametrize("broken", ["tls_cert", "tls_key"])

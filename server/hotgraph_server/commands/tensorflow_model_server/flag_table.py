@@ -82,8 +82,9 @@ _ALL = (
         "listen",
         "grpc_channel_arguments",
         "",
-        "NAME=VALUE,NAME=VALUE for gRPC; grpc.max_receive_message_length counts here, and"
-        " grpc.default_compression_level or grpc.default_compression_algorithm",
+        "NAME=VALUE,NAME=VALUE for gRPC; grpc.max_receive_message_length counts here,"
+        " grpc.default_compression_level or grpc.default_compression_algorithm, and"
+        " grpc.max_connection_age_ms, grpc.max_connection_age_grace_ms and grpc.max_connection_idle_ms",
     ),
     _flag(
         "listen",

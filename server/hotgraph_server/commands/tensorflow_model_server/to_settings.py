@@ -16,6 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from hotgraph_protos.tensorflow_serving_files import MonitoringConfig, SSLConfig
 from hotgraph_server import text_proto
 from hotgraph_server.access.gate import gate_of
+from hotgraph_server.commands.tensorflow_model_server import channel_arguments
 from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS
 from hotgraph_server.commands.tensorflow_model_server.flags import Given
 from hotgraph_server.errors import ConfigError, SettingsError
@@ -41,13 +42,6 @@ from hotgraph_server.settings import (
 )
 from hotgraph_server.settings.fields import Count
 from hotgraph_server.settings.local_paths import local_path
-from hotgraph_server.settings.ports import COMPRESS_LEVELS
-
-# TensorFlow Serving's, of which only those are said that differ from ours.
-_MAX_MESSAGE = "grpc.max_receive_message_length"
-_LEVEL, _ALGORITHM = "grpc.default_compression_level", "grpc.default_compression_algorithm"
-_MIB = 2**20
-_MAX_MESSAGE_MB = 2047
 
 
 def check(given: Given) -> None:
@@ -187,9 +181,8 @@ def remarks(given: Given) -> list[str]:
     ]
     if path := given.text("batching_parameters_file"):
         lines += batching_parameters.remarks(Path(path))
-    arguments = [name for name in _channel_arguments(given) if name not in (_MAX_MESSAGE, _LEVEL, _ALGORITHM)]
-    if arguments:
-        lines.append(f"--grpc_channel_arguments: {', '.join(arguments)} has no meaning here")
+    if unknown := channel_arguments.without_meaning(given.text("grpc_channel_arguments")):
+        lines.append(f"--grpc_channel_arguments: {', '.join(unknown)} has no meaning here")
     if given.text("model_config_file") and {"model_name", "model_base_path"} & given.named:
         lines.append("--model_config_file names the models; --model_name and --model_base_path do not count")
     if given.number("file_system_poll_wait_seconds") < 0:
@@ -237,9 +230,7 @@ def _listen(given: Given, waiting: int) -> ListenSettings:
         port=given.number("port"),
         socket_path=given.text("grpc_socket_path"),
         socket_only=_socket_only(given),
-        # TensorFlow Serving's own limit is that of gRPC, about as much.
-        max_message_mb=_message_mb(given),
-        compress_answers=_compression(given),
+        **channel_arguments.settings(given.text("grpc_channel_arguments")),
         **_tls(given),
     )
     # Whatever may wait for a model must come in at the door.
@@ -264,40 +255,6 @@ def _tls(given: Given) -> dict[str, Any]:
             raise SettingsError(f"{path}: {field} must be a PEM text, not the name of a file")
     authority = config.custom_ca if config.client_verify else ""
     return {"tls_key": config.server_key, "tls_cert": config.server_cert, "tls_client_ca": authority}
-
-
-def _channel_arguments(given: Given) -> dict[str, str]:
-    arguments = {}
-    for pair in filter(None, given.text("grpc_channel_arguments").split(",")):
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise SettingsError(f"--grpc_channel_arguments takes NAME=VALUE,NAME=VALUE, got {pair!r}")
-        arguments[name] = value
-    return arguments
-
-
-def _message_mb(given: Given) -> int:
-    text = _channel_arguments(given).get(_MAX_MESSAGE)
-    if text is None:
-        return _MAX_MESSAGE_MB
-    try:
-        length = int(text)
-    except ValueError:
-        raise SettingsError(f"{_MAX_MESSAGE} must be a number of bytes, got {text!r}") from None
-    # -1 is gRPC's "no limit".
-    return _MAX_MESSAGE_MB if length < 0 else min(max(-(-length // _MIB), 1), _MAX_MESSAGE_MB)
-
-
-def _compression(given: Given) -> str:
-    """By gRPC's level, or for its algorithms, which are none, deflate and gzip, at zlib's own."""
-    arguments = _channel_arguments(given)
-    for name, meanings in ((_LEVEL, COMPRESS_LEVELS), (_ALGORITHM, ("off", "medium", "medium"))):
-        if (text := arguments.get(name)) is not None:
-            known = {str(number): meaning for number, meaning in enumerate(meanings)}
-            if text not in known:
-                raise SettingsError(f"{name} must be one of {', '.join(known)}, got {text!r}")
-            return known[text]
-    return "off"
 
 
 def _rest(given: Given) -> RestSettings:

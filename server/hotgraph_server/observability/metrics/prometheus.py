@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -57,10 +58,12 @@ class OwnFigures(NamedTuple):
     Attributes:
         lost: how much of what is written to files was lost so far, by what it is.
         turns: who took turns at the sockets so far.
+        certificate_expiries: until when TLS's certificates are valid, seconds since 1970, by whose they are.
     """
 
     lost: Mapping[str, int]
     turns: Turns
+    certificate_expiries: Mapping[str, float] = MappingProxyType({})
 
 
 def of_no_server() -> OwnFigures:
@@ -143,6 +146,8 @@ class ServerCollector(Collector):
             "What it costs to hand a call to another thread, as measured of late.",
             value=own.turns.hand_over_s,
         )
+        if own.certificate_expiries:
+            yield _expiries(own.certificate_expiries)
         yield _states(versions)
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)
@@ -178,6 +183,17 @@ def _figures(version: Version) -> dict[str, Figures]:
     """Of every signature that can be called, those without a call so far included."""
     found = version.statistics.by_signature()
     return {name: found.get(name) or Figures() for name in sorted({*version.signatures, *found})}
+
+
+def _expiries(expiries: Mapping[str, float]) -> Metric:
+    metric = GaugeMetricFamily(
+        "hotgraph_tls_certificate_expires_seconds",
+        "Until when the certificate in use is valid, seconds since 1970.",
+        labels=("certificate",),
+    )
+    for whose, moment in expiries.items():
+        metric.add_metric((whose,), moment)
+    return metric
 
 
 def _states(versions: Sequence[Version]) -> Metric:

@@ -16,6 +16,7 @@ from hotgraph_server.errors import CallError, QueueFull
 from hotgraph_server.transport.grpcio.handlers import abort
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.sockets.door import Allows
 
 
 class HotGate(grpc.ServerInterceptor):
@@ -26,9 +27,16 @@ class HotGate(grpc.ServerInterceptor):
         not_yet: what these are refused with; None: the server is open.
     """
 
-    def __init__(self, services: list[Service], pools: Pools, admit: Admit | None = None) -> None:
+    def __init__(
+        self,
+        services: list[Service],
+        pools: Pools,
+        admit: Admit | None = None,
+        allows: Allows | None = None,
+    ) -> None:
         self.not_yet: CallError | None = None
         self._admit = admit
+        self._allows = allows
         self._late = frozenset[str]().union(*(service.late_paths for service in services))
         self._hot = {f"/{service.name}/{method}" for service in services for method in service.hot}
         self._pools = pools
@@ -40,6 +48,11 @@ class HotGate(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
+        handler = self._let_in(continuation, handler_call_details)
+        # Who calls, grpc tells handlers alone.
+        return handler if self._allows is None or handler is None else _of_allowed(handler, self._allows)
+
+    def _let_in(self, continuation: Any, handler_call_details: Any) -> Any:
         if self._admit is not None:
             headers = dict(handler_call_details.invocation_metadata or ())
             refusal = self._admit(handler_call_details.method, headers.get)
@@ -62,3 +75,26 @@ def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandle
     refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
     # Whatever kind the method is of; and a message that never comes is not waited for.
     return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _of_allowed(handler: grpc.RpcMethodHandler[Any, Any], allows: Allows) -> grpc.RpcMethodHandler[Any, Any]:
+    """The same for callers that `allows` knows; whatever it is that others are refused."""
+    behaviour: Any = handler.unary_unary or handler.stream_stream  # there are no others: handlers.py
+
+    def check(request: Any, context: grpc.ServicerContext) -> Any:
+        refusal = allows(_names_of(context))
+        if refusal is not None:
+            abort(context, refusal)
+        return behaviour(request, context)
+
+    check.experimental_thread_pool = behaviour.experimental_thread_pool  # type: ignore[attr-defined]
+    if handler.unary_unary is not None:
+        return grpc.unary_unary_rpc_method_handler(check)
+    return grpc.stream_stream_rpc_method_handler(check)
+
+
+def _names_of(context: grpc.ServicerContext) -> list[tuple[str, str]]:
+    """The subject alternative names of the caller's certificate, each with its kind."""
+    found: Any = context.auth_context()
+    kinds = {"URI": "peer_uri", "DNS": "peer_dns"}
+    return [(kind, name.decode("latin-1")) for kind, key in kinds.items() for name in found.get(key, ())]

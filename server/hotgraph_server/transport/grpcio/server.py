@@ -18,7 +18,7 @@ from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
-from hotgraph_server.transport.tls import server_credentials
+from hotgraph_server.transport.sockets.door import Allows
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,11 +42,15 @@ _FOR_EVER_S = 86_400.0
 class GrpcioServer:
     """Binds at once; answers after `start`. See server.Transport for what it is to the others.
 
+    Args:
+        credentials: for TLS; None: there is none.
+        allows: says whose calls are refused; see Door. None: nobody's are.
+
     Attributes:
         port: as bound.
 
     Raises:
-        StartError: the address cannot be bound, or a certificate cannot be read or used.
+        StartError: the address cannot be bound.
     """
 
     def __init__(
@@ -55,10 +59,11 @@ class GrpcioServer:
         services: Sequence[Service],
         calls: OpenCalls,
         admit: Admit | None = None,
+        credentials: grpc.ServerCredentials | None = None,
+        allows: Allows | None = None,
     ) -> None:
-        credentials = server_credentials(settings)
         self._pools = Pools(settings.max_calls, calls)
-        self._gate = HotGate(list(services), self._pools, admit)
+        self._gate = HotGate(list(services), self._pools, admit, allows)
         self._server = grpc.server(
             self._pools.refusals, interceptors=[self._gate], options=_options(settings)
         )
@@ -117,6 +122,12 @@ def _options(settings: ListenSettings) -> list[tuple[str, int]]:
     # By its level grpc chooses among what the caller can read: at the lowest the first of gzip and deflate.
     # The time that it spends on either is fixed.
     compression = [("grpc.default_compression_level", 1)] if settings.compress_answers != "off" else []
+    # grpc's own are the same rules, down to the tenth more or less.
+    ages = {
+        "grpc.max_connection_age_ms": settings.max_connection_age_s,
+        "grpc.max_connection_age_grace_ms": settings.max_connection_age_grace_s,
+        "grpc.max_connection_idle_ms": settings.max_connection_idle_s,
+    }
     return [
         *_OPTIONS,
         *compression,
@@ -124,4 +135,5 @@ def _options(settings: ListenSettings) -> list[tuple[str, int]]:
         # Up to the first it takes all, beyond the second none, and between them some by chance.
         ("grpc.max_metadata_size", settings.max_metadata_kb * 2**10),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_kb * 2**10),
+        *((name, max(round(seconds * 1e3), 1)) for name, seconds in ages.items() if seconds),
     ]

@@ -18,6 +18,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http import Content, HttpError, Request
 from hotgraph_server.transport.http1 import heads
 from hotgraph_server.transport.http1.exchange import Exchange
@@ -52,8 +53,8 @@ class HttpConnection(RequestReader):
         clock: monotonic seconds.
 
     Attributes:
-        out, out_bytes, unsent_bytes, unfinished, holds, ended, crowded, peer, held_bytes, greeted, patient:
-            see Spoken (sockets/spoken.py).
+        out, out_bytes, unsent_bytes, unfinished, holds, ended, crowded, peer, held_bytes, greeted, patient,
+            refusal, calls, quiet: see Spoken (sockets/spoken.py).
     """
 
     greeted = patient = True
@@ -72,6 +73,8 @@ class HttpConnection(RequestReader):
         self._unsent = Held()  # what is said and not sent
         self.holds = False
         self.ended = False
+        self.refusal: CallError | None = None
+        self.calls = 0
         self._host = host
         self._http = http
         self._on_output = on_output
@@ -122,6 +125,7 @@ class HttpConnection(RequestReader):
         exchange = self._coming = Exchange(self, request, self._host, self._http)
         exchange.closes = not head.keeps_alive
         self._waiting.append(exchange)
+        self.calls += 1
         self._due_at = math.inf
         self._owes_continue = False
         exchange.enter()
@@ -269,25 +273,29 @@ class HttpConnection(RequestReader):
         """See Spoken."""
         return self._clock() >= self._due_at
 
-    def go_away(self) -> bool:
+    @property
+    def quiet(self) -> bool:
+        """See Spoken."""
+        return not self._waiting and self.between_requests
+
+    def go_away(self, *, at_once: bool = True) -> bool:
         """See Spoken. One that waits for a request may as well go at once."""
-        if self._going_away:
-            return False
+        is_news = not self._going_away
         self._going_away = True
-        if self._waiting and self._reads_no_more and not self.holds:
+        if is_news and self._waiting and self._reads_no_more and not self.holds:
             self.holds = True
             self._on_output()
-        if not self._waiting and self.between_requests:
+        if at_once and self.quiet and not self.ended:
             self.end()
-        return True
+        return is_news
 
     def say_goodbye(self) -> None:
         """See Spoken: HTTP/1.1 has no word for it."""
 
-    def cancel(self) -> None:
+    def cancel(self, error: CallError | None = None) -> None:
         """See Spoken."""
         for exchange in list(self._waiting):
-            exchange.cancel()
+            exchange.cancel(error)
 
     def lose(self) -> None:
         """See Spoken."""

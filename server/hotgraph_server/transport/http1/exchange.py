@@ -174,12 +174,13 @@ class Exchange(Incoming):
 
     # The end
 
-    def cancel(self) -> None:
+    def cancel(self, error: CallError | None = None) -> None:
         """The server waits no longer, for bodies that have not come either."""
+        error = error or Draining("this server")
         if self.begun:
-            self._break_off(Draining("this server"))
+            self._break_off(error)
         elif self.open:
-            self.refuse(Draining("this server"), at_once=not self.complete)
+            self.refuse(error, at_once=not self.complete)
 
     def expire(self) -> None:
         """The time for the body is up, or that for the answer."""

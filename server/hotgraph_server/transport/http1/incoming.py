@@ -80,10 +80,12 @@ class Connected(Protocol):
     Attributes:
         peer: ``HOST:PORT`` of the caller.
         held_bytes: of its exchanges; see inflight.Inflight.
+        refusal: what all its requests are refused with; None: they are taken.
     """
 
     peer: str
     held_bytes: int
+    refusal: CallError | None
 
     def answer(self, exchange: Any, content: Content, coding: str) -> None:
         """Send the answer of the first exchange that has none; it is over then."""
@@ -136,6 +138,9 @@ class Incoming(Leaving):
 
     def enter(self) -> None:
         """Its head has come: where does it lead?"""
+        if self._connection.refusal is not None:
+            self.refuse(self._connection.refusal)
+            return
         try:
             endpoint = self._http.api.endpoint(self.request)
             if encoding := self.request.headers.get("content-encoding"):

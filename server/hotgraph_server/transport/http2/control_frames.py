@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
-from hotgraph_server.transport.http2.send_side import SendSide
+from hotgraph_server.transport.http2.send_side import LAST_CALL, SendSide
 
 # Of this many open streams each is a look worth a frame, when a setting concerns them all.
 _STREAMS_A_FRAME = 64
@@ -108,6 +108,8 @@ class ControlFrames(SendSide):
         self._allowance.spend()
         if not flags & frames.ACK:
             self._send(frames.frame(frames.PING, frames.ACK, 0, bytes(payload)))
+        elif payload == LAST_CALL:
+            self._on_last_call()
 
     def _on_go_away(self, flags: int, number: int, payload: memoryview) -> None:
         """The peer opens no more streams; those open go on."""

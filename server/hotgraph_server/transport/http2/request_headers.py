@@ -105,7 +105,7 @@ class Requests(ControlFrames):
         elif ends and head.length:
             # The content that it promises will not come.
             refusal = Code.PROTOCOL_ERROR
-        elif len(self.streams) >= self._max_streams:
+        elif len(self.streams) >= self._max_streams or self._closes:
             refusal = Code.REFUSED_STREAM
         if refusal is not None:
             if not ends:

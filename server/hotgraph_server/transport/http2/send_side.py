@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.flow_control import ConnectionFlow
 from hotgraph_server.transport.http2.frames import FRAME_HEADER, Code
@@ -21,6 +22,9 @@ _WORTH_A_FRAME = 1024
 _MANY = 2**16
 
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
+
+LAST_CALL = b"lastcall"
+"""What a peer that is asked to go is pinged with: once that comes back, it has read that it is to go."""
 
 
 class SendSide:
@@ -40,10 +44,12 @@ class SendSide:
         greeted: the peer has begun to speak HTTP/2.
         peer: tells it from all other connections; its socket sets it.
         held_bytes: of its calls; see inflight.Inflight.
+        refusal: what all its calls are refused with; None: they are taken.
+        ended: all is said; see Spoken (sockets/spoken.py).
     """
 
     # See Spoken (sockets/spoken.py): windows are what holds a peer, and ConnectionBroken ends it.
-    holds = ended = patient = crowded = False
+    holds = patient = crowded = False
     unsent_bytes = 0
 
     def __init__(self, on_output: Callable[[], None], clock: Callable[[], float]) -> None:
@@ -56,9 +62,12 @@ class SendSide:
         self.greeted = False
         self.peer = ""
         self.held_bytes = 0
+        self.refusal: CallError | None = None
+        self.ended = False
         self._on_output = on_output
         self._allowance = flood_limits.Allowance(clock)
         self._going_away = False
+        self._closes = False  # the last stream that is answered has been named
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
     def answer(
@@ -138,14 +147,28 @@ class SendSide:
         self.numbers.left(stream.number, stream.receive_window)
         self._close(stream, gone=True)
 
-    def go_away(self) -> bool:
+    def go_away(self, *, at_once: bool = True) -> bool:
         """Ask the peer to open its next streams elsewhere; those open, and those on their way, go on. Returns
-        whether it is asked now, and was not before."""
+        whether it is asked now, and was not before.
+
+        When it has heard that, it is told which stream is the last (RFC 9113, section 6.8), and the
+        connection is closed behind the answers. One that does not answer pings stays, until who has asked it
+        thinks better of it.
+        """
         if not self.greeted or self._going_away:
             return False
         self._going_away = True
-        self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR))
+        ping = frames.frame(frames.PING, 0, 0, LAST_CALL)
+        self._send(frames.go_away(frames.ALL_STREAMS, Code.NO_ERROR) + ping)
         return True
+
+    def _on_last_call(self) -> None:
+        """The peer has heard that it is to go, and all that it said before has come."""
+        if not self._going_away or self._closes:
+            return
+        self._closes = True
+        self._send(frames.go_away(self.numbers.last, Code.NO_ERROR))
+        self.ended = not self.streams
 
     def say_goodbye(self) -> None:
         """The last words before the connection is closed."""
@@ -155,15 +178,25 @@ class SendSide:
     def on_sent(self) -> None:
         """Nothing waits for that: streams have windows."""
 
-    def cancel(self) -> None:
-        """The server waits for no call any longer."""
+    def cancel(self, error: CallError | None = None) -> None:
+        """The server waits for no call any longer; see Spoken."""
         for stream in list(self.streams.values()):
-            stream.cancel()
+            stream.cancel(error)
 
     def lose(self) -> None:
         """The peer has gone: every open stream is told."""
         for stream in list(self.streams.values()):
             self._close(stream, gone=True)
+
+    @property
+    def calls(self) -> int:
+        """See Spoken."""
+        return self.numbers.last
+
+    @property
+    def quiet(self) -> bool:
+        """See Spoken."""
+        return not self.streams
 
     @property
     def blocked(self) -> bool:
@@ -248,6 +281,8 @@ class SendSide:
             self.numbers.left(stream.number, stream.receive_window)
         self._blocked.pop(stream.number, None)
         del self.streams[stream.number]
+        if self._closes and not self.streams:
+            self.ended = True
         if gone:
             stream.on_reset()
         stream.on_sent()

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2.flow_control import STREAM_WINDOW, StreamFlow
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import Head, HeaderWriter
@@ -130,7 +131,7 @@ class Stream(StreamFlow):
         """The peer has gone: nothing more will come, and nothing can be sent."""
         raise NotImplementedError
 
-    def cancel(self) -> None:
+    def cancel(self, error: CallError | None = None) -> None:
         """The server waits no longer for what comes of it."""
 
     def on_room(self) -> None:

@@ -2,8 +2,11 @@
 
 server.py              the serving thread's turns, and the life of all of it
 acceptor.py            the sockets that connections come in through
+door.py                what each of them is
+handshakes.py          TLS's handshakes, in a thread of their own
 open_connections.py    the connections that are open
 socket_io.py           one connection's socket: read, write, TLS
+connection_age.py      when a connection has been there for long enough  pure
 speaking.py            what connections speak, and the calls on them
 spoken.py              a connection's protocol, as its socket sees it
 round_robin.py         who is served next                                pure

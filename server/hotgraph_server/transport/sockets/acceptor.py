@@ -6,38 +6,16 @@ import contextlib
 import logging
 import selectors
 import socket
-import ssl
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from hotgraph_server.transport.accepting import NO_MORE_FILES, PAUSE_S
-from hotgraph_server.transport.handed_over import HandedOver
-from hotgraph_server.transport.sockets.socket_io import nothing
+from hotgraph_server.transport.sockets.door import Door
+from hotgraph_server.transport.sockets.handshakes import Handshakes, Shaken
 
 _LOG = logging.getLogger(__name__)
 
 # The system tries so long to get bytes across to a peer that answers nothing, not even by TCP.
 _DEAD_PEER_MS = 60_000
-
-
-Listener = socket.socket | HandedOver
-"""What connections come from."""
-
-
-class Door(NamedTuple):
-    """A way in.
-
-    Attributes:
-        listener: what connections come from.
-        tls: wraps every one of them; None: no TLS.
-        grpc: is that spoken here, or HTTP/1.1 alone?
-        closed: called for each that has been closed.
-    """
-
-    listener: Listener
-    tls: ssl.SSLContext | None = None
-    grpc: bool = True
-    closed: Callable[[], None] = nothing
 
 
 class Acceptor:
@@ -46,6 +24,8 @@ class Acceptor:
     Args:
         doors: whose listeners are bound and listening; closed in the end.
         selector: gets the listeners, each with its door, while connections can be accepted.
+        handshakes: where connections of doors with TLS go first; started and stopped by its owner. None: no
+            door has TLS.
 
     Attributes:
         paused_until: when accepting goes on, monotonic seconds; None: it is going on.
@@ -55,21 +35,54 @@ class Acceptor:
         self,
         doors: Sequence[Door],
         selector: selectors.BaseSelector,
+        handshakes: Handshakes | None = None,
     ) -> None:
         self.paused_until: float | None = None
         self._doors = list(doors)
         self._selector = selector
+        self._handshakes = handshakes
         self._full = False  # nothing could be accepted the last time
+        self._held: list[Door] = []  # for want of room for handshakes
 
     def open(self) -> None:
         """Let connections come."""
         self.paused_until = None
+        self._held.clear()
         for door in self._doors:
             door.listener.setblocking(False)
-            self._selector.register(door.listener, selectors.EVENT_READ, door)
+            self._watch(door)
 
     def accept(self, door: Door, now: float) -> socket.socket | None:
-        """The next connection, ready for use without waiting; None if there is none after all."""
+        """The next connection, ready for use without waiting; None if there is none after all, or it has a
+        handshake before it, as everything has at a door with TLS: then `shaken` brings it."""
+        if door.tls is None:
+            return self._accept(door, now)
+        handshakes = self._handshakes
+        assert handshakes is not None
+        if handshakes.is_full:
+            # Callers stay in the backlog. Another door of this round may have shut them all.
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(door.listener)
+                self._held.append(door)
+            return None
+        sock = self._accept(door, now)
+        if sock is not None:
+            handshakes.begin(sock, door)
+        return None
+
+    def shaken(self) -> Iterator[Shaken]:
+        """Connections whose handshake is done, each once."""
+        handshakes = self._handshakes
+        if handshakes is None:
+            return
+        while (shaken := handshakes.take()) is not None:
+            yield shaken
+        if self._held and not handshakes.is_full:
+            held, self._held = self._held, []
+            for door in held if self.paused_until is None else ():
+                self._watch(door)
+
+    def _accept(self, door: Door, now: float) -> socket.socket | None:
         try:
             sock, _ = door.listener.accept()
         except EOFError:
@@ -94,8 +107,6 @@ class Acceptor:
         try:
             sock.setblocking(False)
             _tune(sock)
-            if door.tls is not None:
-                sock = door.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError as error:
             _LOG.debug("a connection went as it came: %s", error)
             sock.close()
@@ -110,6 +121,10 @@ class Acceptor:
         for door in self._doors:
             door.listener.close()
         self._doors.clear()
+        self._held.clear()
+
+    def _watch(self, door: Door) -> None:
+        self._selector.register(door.listener, selectors.EVENT_READ, door)
 
     def _shut(self) -> None:
         for door in self._doors:

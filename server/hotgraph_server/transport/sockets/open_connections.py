@@ -13,15 +13,18 @@ import contextlib
 import functools
 import logging
 import math
+import random
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
+from hotgraph_server.transport.sockets.connection_age import ConnectionAge, ConnectionAged, Step
 from hotgraph_server.transport.sockets.round_robin import RoundRobin
 from hotgraph_server.transport.sockets.socket_io import RECEIVE_BYTES, ConnectionLost, SocketIO, nothing
 from hotgraph_server.transport.sockets.spoken import Spoken
@@ -76,17 +79,37 @@ class OpenConnections:
         """Is there something that can be done now?"""
         return bool(self.dirty or self._gone or self._round.unfinished or self._round.passed_over)
 
-    def add(self, sock: socket.socket, closed: Callable[[], None] = nothing, *, grpc: bool = True) -> None:
-        """A connection has been accepted.
+    def add(
+        self,
+        sock: socket.socket,
+        closed: Callable[[], None] = nothing,
+        *,
+        grpc: bool = True,
+        refusal: CallError | None = None,
+    ) -> SocketIO | None:
+        """A connection has been accepted, and TLS's handshake is done; None: it is closed already, because
+        its peer offers nothing that is spoken here.
 
         Args:
             closed: called when it has been closed.
             grpc: is that spoken on it, or HTTP/1.1 alone?
+            refusal: what all its calls are refused with; None: they are taken.
         """
         assert self._lock.locked()
-        one = SocketIO(sock, self._http2 if grpc else None, self._http1, self.dirty, closed)
+        try:
+            one = SocketIO(
+                sock, self._http2 if grpc else None, self._http1, self.dirty, closed, refusal=refusal
+            )
+        except ConnectionLost as error:
+            _LOG.debug("a connection is closed: %s", error)
+            sock.close()
+            closed()
+            return None
         self.sockets.add(one)
         self._selector.register(sock, one.registered, one)
+        if min(self.times.max_age_s, self.times.max_idle_s) != math.inf:
+            self._watch(one, ConnectionAge(self.times, time.monotonic(), random.uniform(-1.0, 1.0)))
+        return one
 
     def attend(self, ready: Sequence[SocketIO]) -> bool:
         """Every connection that has something is served once, as far as there is time. Returns whether there
@@ -106,7 +129,7 @@ class OpenConnections:
             if one.reads and one in self.sockets:
                 self._read(one)
             if one in self._round.new and (
-                one.connection.out or one.registered != selectors.EVENT_READ or one.closing or one.shaking
+                one.connection.out or one.registered != selectors.EVENT_READ or one.closing
             ):
                 # That it can be written to is all that one with output waits for.
                 self._write(one)
@@ -180,6 +203,34 @@ class OpenConnections:
             self._drop(one)
         self.tidy()
 
+    def _watch(self, one: SocketIO, age: ConnectionAge) -> None:
+        """Look at a connection's age when that is due."""
+        if age.due_at != math.inf:
+            one.ages = Alarm(age.due_at, functools.partial(self._look_at, one, age))
+            self._expire_later(one.ages)
+
+    def _look_at(self, one: SocketIO, age: ConnectionAge) -> None:
+        assert self._lock.locked()
+        connection, now = one.connection, time.monotonic()
+        if one.closing:
+            return
+        step = age.look(now, connection.calls, connection.quiet)
+        if step is Step.CUT:
+            _LOG.debug("a connection is cut off: its time is over")
+            times = self.times
+            connection.cancel(ConnectionAged(times.max_age_s, times.age_grace_s))
+            self._say_goodbye(one)
+            one.ages = Alarm(now + times.last_words_s, functools.partial(self._drop, one))
+            self._expire_later(one.ages)
+            return
+        if step is Step.CLOSE:
+            _LOG.debug("a connection is closed: its peer was asked to go, and does not")
+            self._say_goodbye(one)
+            return
+        if step is not Step.NOTHING:
+            connection.go_away(at_once=step is Step.CLOSE_IF_QUIET)
+        self._watch(one, age)
+
     def _say_goodbye(self, one: SocketIO) -> None:
         one.connection.say_goodbye()
         one.closing = True
@@ -247,8 +298,9 @@ class OpenConnections:
             self.sockets.discard(one)
             self._gone.append(one)
             self._round.forget(one)
-            if one.ends is not None:
+            for alarm in (one.ends, one.ages):
                 # It would keep all of this until then.
-                one.ends.take_back()
+                if alarm is not None:
+                    alarm.take_back()
             # So that the serving thread is woken, whichever thread this is.
             self.changed.append(one)

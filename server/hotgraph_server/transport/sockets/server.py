@@ -53,7 +53,9 @@ from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
-from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
+from hotgraph_server.transport.sockets.acceptor import Acceptor
+from hotgraph_server.transport.sockets.door import Door
+from hotgraph_server.transport.sockets.handshakes import Handshakes
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.self_pipe import SelfPipe
@@ -146,7 +148,10 @@ class SocketServer:
         # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
-        self._acceptor = Acceptor(doors, self._selector)
+        self._handshakes: Handshakes | None = None
+        if any(door.tls is not None for door in doors):
+            self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s)
+        self._acceptor = Acceptor(doors, self._selector, self._handshakes)
         self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
 
@@ -157,6 +162,8 @@ class SocketServer:
         self._selector.register(self._self_pipe, selectors.EVENT_READ)
         self._delay_selector.register(self._self_pipe, selectors.EVENT_READ)
         self._acceptor.open()
+        if self._handshakes is not None:
+            self._handshakes.start()
         self._thread.start()
 
     def open(self) -> None:
@@ -192,6 +199,11 @@ class SocketServer:
             self._ending_at = time.monotonic() + last_words_s
         self.wake()
         join_within(self._thread, last_words_s + timeout_s)
+
+    @property
+    def shaking(self) -> bool:
+        """Are handshakes under way?"""
+        return self._handshakes is not None and not self._handshakes.is_empty
 
     def wake(self) -> None:
         """Let the serving thread look; any thread."""
@@ -276,6 +288,10 @@ class SocketServer:
                 sock = self._acceptor.accept(data, time.monotonic())
                 if sock is not None:
                     self.connections.add(sock, data.closed, grpc=data.grpc)
+        for tls, door, refusal in self._acceptor.shaken():
+            one = self.connections.add(tls, door.closed, grpc=door.grpc, refusal=refusal)
+            if one is not None:
+                sockets.append(one)
         gives_way = self.connections.attend(sockets)
         if gives_way is not self._gives_way:
             self._give_way(gives_way)
@@ -326,6 +342,8 @@ class SocketServer:
             self._give_way(False)
             self.connections.close()
             self._acceptor.close()
+            if self._handshakes is not None:
+                self._handshakes.stop(self.connections.times.last_words_s)
             self._selector.close()
             self._delay_selector.close()
             self._self_pipe.close()

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.deadlines import Alarm
 from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.sockets.spoken import Spoken
@@ -57,12 +58,16 @@ class SocketIO:
     """A socket with its connection, which speaks HTTP/2 unless the peer begins with something else.
 
     Args:
-        sock: accepted and not blocking; wrapped, without a handshake yet, if it is TLS.
+        sock: accepted and not blocking; if it is TLS, wrapped, and the handshake is done.
         http2: makes a connection that speaks HTTP/2, given what it calls when it has something to send; None:
             that is not spoken here.
         http1: the same of HTTP/1.1, which gets the peer's name too.
         dirty: gets this when it has something to write.
         closed: called when it has been closed.
+        refusal: see Spoken.
+
+    Raises:
+        ConnectionLost: TLS's handshake has not agreed on anything that is spoken here.
 
     Attributes:
         connection: what is spoken on it.
@@ -70,9 +75,9 @@ class SocketIO:
         lingers: once all is sent, what still comes is passed over for a moment before it is closed: a system
             that closes a connection with something unread in it may take back what was sent last.
         ends: cuts a lingering one off; None: it does not linger.
+        ages: looks at its age (connection_age.py); None: that has no limit.
         registered: the events that the selector was told; who registers it keeps it.
         unfinished: something is left of what was received, for which there was no time.
-        shaking: TLS's handshake is not done.
     """
 
     def __init__(
@@ -82,27 +87,32 @@ class SocketIO:
         http1: Callable[[str, Callable[[], None]], Spoken] | None,
         dirty: list[SocketIO],
         closed: Callable[[], None] = nothing,
+        refusal: CallError | None = None,
     ) -> None:
         self.sock = sock
         self.closed = closed
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._on_output = functools.partial(dirty.append, self)
         self._http1 = http1 if http2 is not None else None  # while it is not known what is spoken
+        if http2 is not None and self._tls is not None and self._tls.selected_alpn_protocol() != "h2":
+            if http1 is None:
+                raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
+            http2 = self._http1 = None
         if http2 is not None:
             self.connection = http2(self._on_output)
             self.connection.peer = _peer_of(sock)
         else:
             assert http1 is not None
             self.connection = http1(_peer_of(sock), self._on_output)
+        self.connection.refusal = refusal
         self.closing = False
         self.lingers = False
         self.ends: Alarm | None = None
+        self.ages: Alarm | None = None
         self._passed_over = -1  # bytes, since the end was said; below zero: it was not
         self.registered = _READ
         self._accepted_at = time.monotonic()
         self._stuck_since = math.inf  # since when the system takes nothing of what is to be sent
-        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
-        self.shaking = self._tls is not None
-        self._tls_waits_for_write = False
         self.unfinished = False
         # Received, and not used yet: the beginning of a frame, or what there was no time for.
         self._rest: bytes | memoryview = b""
@@ -139,8 +149,6 @@ class SocketIO:
     @property
     def interest(self) -> int:
         """The selector events that it waits for now; 0: none."""
-        if self.shaking:
-            return _WRITE if self._tls_waits_for_write else _READ
         if self.connection.holds and not self.closing:
             return _WRITE if self.connection.out or self._unsent else 0
         if not (self.connection.out or self._unsent):
@@ -158,8 +166,6 @@ class SocketIO:
             ConnectionLost: there is nothing to be had any more.
             ConnectionBroken: the peer broke the protocol; `write` still sends why.
         """
-        if self.shaking and not self._shake():
-            return
         self.unfinished = False
         if self.connection.unfinished:
             # Nothing more is read while something is left, so a peer that asks for much waits for itself.
@@ -198,7 +204,9 @@ class SocketIO:
         """HTTP/2 has a preface, whose beginning is no request of HTTP/1.1; the peer's first bytes tell."""
         first = bytes(received[: len(frames.PREFACE)])
         if not frames.PREFACE.startswith(first):
+            refusal = self.connection.refusal
             self.connection = http1(self.connection.peer, self._on_output)
+            self.connection.refusal = refusal
         elif len(first) < len(frames.PREFACE):
             return
         self._http1 = None
@@ -229,8 +237,6 @@ class SocketIO:
         Raises:
             ConnectionLost: nothing can be written any more.
         """
-        if self.shaking:
-            return False
         connection = self.connection
         if len(connection.out) == 1 and not self._unsent and self._write_whole(connection.out[0]):
             # What nearly all answers are, in as few steps as can be.
@@ -310,28 +316,6 @@ class SocketIO:
             size += len(piece)
             pieces.append(piece)
         self._unsent.appendleft(b"".join(pieces))
-
-    def _shake(self) -> bool:
-        """Go on with TLS's handshake. Returns whether it is done."""
-        assert self._tls is not None
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._tls_waits_for_write = False
-            return False
-        except ssl.SSLWantWriteError:
-            self._tls_waits_for_write = True
-            return False
-        except OSError as error:
-            raise ConnectionLost(f"TLS: {error}") from error
-        if self._tls.selected_alpn_protocol() != "h2":
-            if self._http1 is not None:
-                self.connection = self._http1(self.connection.peer, self._on_output)
-                self._http1 = None
-            elif not self.connection.patient:
-                raise ConnectionLost("TLS: the caller does not offer h2 (ALPN), which gRPC demands")
-        self.shaking = False
-        return True
 
 
 def _peer_of(sock: socket.socket) -> str:

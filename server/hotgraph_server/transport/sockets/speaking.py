@@ -55,7 +55,7 @@ class Speaking:
 
     def _open_stream(self, connection: Connection, number: int, head: Head) -> Stream:
         host = self._host
-        decided = host.admission.decide(head)
+        decided = connection.refusal or host.admission.decide(head)
         if isinstance(decided, UnaryRoute):
             return UnaryCall(connection, number, head, host, decided.method, decided.limited)
         if isinstance(decided, StreamingMethod):

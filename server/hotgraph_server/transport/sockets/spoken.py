@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from hotgraph_server.errors import CallError
+
 
 class Spoken(Protocol):
     """The peer's side of one connection. Everything requires the server's connections_lock (server.py).
@@ -12,6 +14,10 @@ class Spoken(Protocol):
     Attributes:
         peer: tells it from all other connections; its socket sets it.
         held_bytes: of its calls; see inflight.Inflight.
+        refusal: what all its calls are refused with, whatever they are; None: they are taken. Its socket sets
+            it before anything is received.
+        calls: how many have come, or a number that grows with each.
+        quiet: no call is under way, and none has begun to come.
         out: bytes to send, in order; its socket takes them away.
         out_bytes: how many they are.
         greeted: the peer has begun to speak.
@@ -25,11 +31,16 @@ class Spoken(Protocol):
 
     peer: str
     held_bytes: int
+    refusal: CallError | None
     out: list[bytes | memoryview]
     out_bytes: int
     unfinished: bool
     unsent_bytes: int
 
+    @property
+    def calls(self) -> int: ...
+    @property
+    def quiet(self) -> bool: ...
     @property
     def greeted(self) -> bool: ...
     @property
@@ -56,15 +67,20 @@ class Spoken(Protocol):
         """Give up what does not move, or had not at `looks` calls of this in a row. Returns whether nothing
         is left on the connection for that."""
 
-    def go_away(self) -> bool:
+    def go_away(self, *, at_once: bool = True) -> bool:
         """Ask the peer to go elsewhere with what it asks next. Returns whether it is asked now, and was not
-        before."""
+        before.
+
+        Args:
+            at_once: where the protocol has no word for that but the end, one on which nothing is asked is
+                closed, though a call may be on its way; otherwise its next answer says so.
+        """
 
     def say_goodbye(self) -> None:
         """The last words before the connection is closed."""
 
-    def cancel(self) -> None:
-        """The server waits for no call any longer."""
+    def cancel(self, error: CallError | None = None) -> None:
+        """The server waits for no call any longer; they end with `error`, or as at the server's end."""
 
     def lose(self) -> None:
         """The peer has gone: every open call is told."""

@@ -73,6 +73,11 @@ def test_without_flags_everything_is_as_in_tensorflow_serving() -> None:
         (["--grpc_channel_arguments=grpc.max_receive_message_length=1"], "listen", {"max_message_mb": 1}),
         (["--grpc_channel_arguments=a=b"], "listen", {"compress_answers": "off"}),
         (
+            ["--grpc_channel_arguments=grpc.max_connection_age_ms=1500"],
+            "listen",
+            {"max_connection_age_s": 1.5, "max_connection_idle_s": 0.0},
+        ),
+        (
             ["--grpc_channel_arguments=grpc.default_compression_level=3"],
             "listen",
             {"compress_answers": "high"},

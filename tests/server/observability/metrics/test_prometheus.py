@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import (
     OwnFigures,
+    of_no_server,
     prometheus_registry,
     versions_of_packages,
 )
@@ -99,8 +100,17 @@ def test_figures_of_the_server_itself_are_shown(scraped: Scraped) -> None:
     assert "hotgraph_hand_over_seconds 0.0002" in text
 
 
+def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> None:
+    own = OwnFigures({}, Turns(0, 0, 0.0), {"server": 1_900_000_000.5, "client_ca": 2e9})
+    text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
+    assert 'hotgraph_tls_certificate_expires_seconds{certificate="server"} 1.9000000005e+09' in text
+    assert 'hotgraph_tls_certificate_expires_seconds{certificate="client_ca"} 2e+09' in text
+    assert "hotgraph_tls" not in generate_latest(prometheus_registry(scraped.models, lambda: True)).decode()
+
+
 def families_shown(scraped: Scraped) -> set[str]:
-    text = generate_latest(prometheus_registry(scraped.models, lambda: True)).decode()
+    own = of_no_server()._replace(certificate_expiries={"server": 2e9})
+    text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}
 
 

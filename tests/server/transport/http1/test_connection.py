@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotgraph_server.errors import PeerNotAllowed
 from hotgraph_server.transport.http import Content, Endpoint
 from hotgraph_server.transport.http1.connection import HEAD_S, KEEP_ALIVE_S, MAX_UNSENT_BYTES, MAX_WAITING
 from hotgraph_server.transport.http1.incoming import SWALLOWED_BYTES
@@ -397,6 +398,33 @@ class TestGoingAway:
         assert host.connection.go_away()
         assert host.connection.ended
 
+    def test_connection_that_a_request_may_be_on_its_way_to_ends_with_its_next_answer(
+        self, host: StillHost
+    ) -> None:
+        """A connection that has its age: to close it at once would cost the request that crosses the end."""
+        host.send(SHORT)
+        assert host.connection.go_away(at_once=False)
+        assert not host.connection.ended
+        host.send(SHORT)
+        assert [answer.closes for answer in host.answers()] == [False, True]
+        assert host.connection.ended
+        assert host.connection.calls == 2
+
+    def test_connection_that_was_asked_before_ends_when_that_is_called_for(self, host: StillHost) -> None:
+        host.send(SHORT)
+        assert host.connection.go_away(at_once=False)
+        assert host.connection.quiet
+        assert not host.connection.go_away(at_once=True)
+        assert host.connection.ended
+
+    @pytest.mark.parametrize("sent", [HOLD, SHORT[:-1]])
+    def test_connection_with_a_request_is_not_quiet(self, host: StillHost, sent: bytes) -> None:
+        assert host.connection.quiet
+        host.send(sent)
+        assert not host.connection.quiet
+        assert host.connection.go_away()
+        assert not host.connection.ended
+
     @pytest.mark.parametrize("cut", [1, len(SHORT) - 1, len(SHORT)])
     def test_request_that_has_begun_is_answered_and_the_connection_closed(
         self, host: StillHost, cut: int
@@ -432,6 +460,18 @@ class TestGoingAway:
         assert not host.connection.ended
         host.send(SHORT[7:])
         assert [answer.closes for answer in host.answers()] == [False, True]
+
+
+class TestRefusal:
+    """Of a connection whose caller may not call, whatever it asks."""
+
+    def test_every_request_is_refused_and_none_led_anywhere(self, host: StillHost) -> None:
+        host.connection.refusal = PeerNotAllowed(["evil.example"])
+        host.send(SHORT, post("/echo", b"body"), b"GET /none/such HTTP/1.1\r\nHost: h\r\n\r\n")
+        answers = host.answers()
+        assert ["evil.example" in answer.error for answer in answers] == [True] * 3
+        assert (host.api.led, host.api.asked) == (0, [])
+        host.assert_nothing_is_left()
 
 
 class TestSwallowing:

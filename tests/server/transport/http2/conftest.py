@@ -21,7 +21,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, PlainMethod, Reply, Service, StreamingMethod
-from hotgraph_server.transport.sockets.acceptor import Door
+from hotgraph_server.transport.sockets.door import Door
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.sockets.times import Times
@@ -98,7 +98,7 @@ class Serving:
         self.port = sockets[0].getsockname()[1]
         self.decoders = ThreadPool(1, "decoding")
         self.server = SocketServer(
-            [Door(one, tls, grpc) for one in sockets],
+            [Door(one, None if tls is None else lambda: tls, grpc) for one in sockets],
             services,
             max_calls=options.get("max_calls", 100),
             max_message_bytes=options.get("max_message_bytes", 64 * 2**20),

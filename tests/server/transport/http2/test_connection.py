@@ -24,6 +24,7 @@ from hotgraph_server.transport.http2.flow_control import ConnectionFlow, StreamF
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
+from hotgraph_server.transport.http2.send_side import LAST_CALL
 
 from .peer import (
     REQUEST,
@@ -48,6 +49,12 @@ def headers(number: int = 1, flags: int = frames.END_HEADERS, block: bytes | Non
 
 def data(number: int, payload: bytes, flags: int = 0) -> bytes:
     return frames.frame(frames.DATA, flags, number, payload)
+
+
+def heard(ping: hyperframe.frame.Frame) -> bytes:
+    """The answer to it."""
+    assert isinstance(ping, hyperframe.frame.PingFrame)
+    return frames.frame(frames.PING, frames.ACK, 0, ping.opaque_data)
 
 
 class Bare:
@@ -368,14 +375,55 @@ class TestLeaving:
         bare = greeted()
         bare.connection.go_away()
         bare.connection.go_away()
-        (away,) = bare.feed(headers(flags=ALL_HEADERS))
+        away, ping = bare.feed(headers(flags=ALL_HEADERS))
         assert isinstance(away, hyperframe.frame.GoAwayFrame)
         assert (away.last_stream_id, away.error_code) == (2**31 - 1, Code.NO_ERROR)
+        assert isinstance(ping, hyperframe.frame.PingFrame)
         assert bare.streams[1].open
         bare.connection.say_goodbye()
         (bye,) = bare.feed()
         assert isinstance(bye, hyperframe.frame.GoAwayFrame)
         assert (bye.last_stream_id, bye.error_code) == (1, Code.NO_ERROR)
+
+    def test_peer_that_has_heard_that_it_is_to_go_is_told_which_call_is_the_last(self) -> None:
+        bare = greeted()
+        bare.connection.go_away()
+        _, ping = bare.feed(headers(flags=ALL_HEADERS))
+        (last,) = bare.feed(heard(ping), heard(ping))
+        assert isinstance(last, hyperframe.frame.GoAwayFrame)
+        assert (last.last_stream_id, last.error_code) == (1, Code.NO_ERROR)
+        assert not bare.connection.ended
+        (refused,) = bare.feed(headers(3, flags=ALL_HEADERS))
+        assert isinstance(refused, hyperframe.frame.RstStreamFrame)
+        assert (refused.stream_id, refused.error_code) == (3, Code.REFUSED_STREAM)
+        bare.connection.answer(bare.streams[1], b"")
+        assert bare.connection.ended
+
+    def test_peer_that_has_heard_it_and_has_no_call_open_is_done_with(self) -> None:
+        bare = greeted()
+        assert bare.connection.quiet
+        bare.connection.go_away()
+        _, ping = bare.feed()
+        assert not bare.connection.ended
+        bare.feed(heard(ping))
+        assert bare.connection.ended
+
+    def test_answer_to_a_ping_that_nobody_sent_ends_nothing(self) -> None:
+        bare = greeted()
+        assert bare.feed(frames.frame(frames.PING, frames.ACK, 0, LAST_CALL)) == []
+        bare.connection.go_away()
+        bare.feed(frames.frame(frames.PING, frames.ACK, 0, bytes(8)))
+        assert not bare.connection.ended
+
+    def test_call_that_its_caller_gives_up_is_the_last_one_too(self) -> None:
+        bare = greeted()
+        bare.feed(headers(flags=ALL_HEADERS))
+        assert (bare.connection.calls, bare.connection.quiet) == (1, False)
+        bare.connection.go_away()
+        _, ping = bare.feed()
+        bare.feed(heard(ping))
+        bare.feed(frames.rst_stream(1, Code.CANCEL))
+        assert bare.connection.ended
 
 
 class TestAnswers:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import trustme
 
 from hotgraph_server.transport.accepting import PAUSE_S
 from hotgraph_server.transport.handed_over import HandedOver, hand_over
 from hotgraph_server.transport.listening import listen
-from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
+from hotgraph_server.transport.sockets.acceptor import Acceptor
+from hotgraph_server.transport.sockets.door import Door
 
 from ..conftest import PATIENCE_S
 
@@ -79,18 +79,57 @@ def test_end_of_what_hands_connections_over_is_said_once_and_closes_no_other_doo
     ours.close()
 
 
-def test_connection_is_wrapped_without_a_handshake(
+class FullHouse:
+    """Handshakes without room, until there is."""
+
+    def __init__(self) -> None:
+        self.is_full = True
+        self.begun: list[socket.socket] = []
+
+    def begin(self, sock: socket.socket, door: Door) -> None:
+        self.begun.append(sock)
+
+    def take(self) -> None:
+        return None
+
+
+def test_callers_at_a_door_with_tls_wait_outside_while_there_is_no_room_for_handshakes(
     selector: selectors.BaseSelector, listeners: list[socket.socket]
 ) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
-    acceptor = Acceptor([Door(one, context) for one in listeners], selector)
+    house: Any = FullHouse()
+    with_tls = Door(listeners[0], lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    acceptor = Acceptor([with_tls, Door(listeners[1])], selector, house)
     acceptor.open()
     with socket.create_connection(listeners[0].getsockname(), PATIENCE_S):
-        ((key, _),) = selector.select(PATIENCE_S)
-        sock = acceptor.accept(key.data, 0.0)
-        assert isinstance(sock, ssl.SSLSocket)
+        selector.select(PATIENCE_S)
+        for _ in range(2):
+            assert acceptor.accept(with_tls, 0.0) is None
+        assert watched(selector) == [listeners[1]]
+        assert list(acceptor.shaken()) == []
+        assert watched(selector) == [listeners[1]]
+        house.is_full = False
+        assert list(acceptor.shaken()) == []
+        assert set(watched(selector)) == set(listeners)
+        # Its handshake is before it; `shaken` brings it.
+        assert acceptor.accept(with_tls, 0.0) is None
+        (sock,) = house.begun
         sock.close()
+
+
+def test_house_that_is_full_while_no_files_are_left_waits_for_both(
+    selector: selectors.BaseSelector, listeners: list[socket.socket]
+) -> None:
+    house: Any = FullHouse()
+    with_tls = Door(listeners[0], lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    acceptor = Acceptor([with_tls, Door(listeners[1])], selector, house)
+    acceptor.open()
+    for door in (Door(Full(errno.EMFILE)), with_tls):  # type: ignore[arg-type]
+        assert acceptor.accept(door, 0.0) is None
+    house.is_full = False
+    assert list(acceptor.shaken()) == []
+    assert watched(selector) == []
+    acceptor.open()
+    assert set(watched(selector)) == set(listeners)
 
 
 class Full:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import http.client
 import logging
 import math
 import select
@@ -20,11 +21,12 @@ from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.frames import Code
 from hotgraph_server.transport.listening import listen
 from hotgraph_server.transport.service import Reply
-from hotgraph_server.transport.sockets import acceptor, socket_io
+from hotgraph_server.transport.sockets import acceptor, connection_age, socket_io
 from hotgraph_server.transport.sockets.times import Times
 
 from ...fakes import until
 from ..conftest import PATIENCE_S
+from ..http1.host import Api
 from ..http2.conftest import Caller, Serving, Toys
 from ..http2.peer import parse_frames
 
@@ -240,3 +242,65 @@ def test_unexpected_error_costs_the_connection(
         broken.until_closed()
     assert "unexpected error" in caplog.text
     assert well()
+
+
+class TestAgesOverHttp1:
+    """Which has no word for it but the last answer's. Over HTTP/2: ../test_connection_ages.py."""
+
+    @pytest.fixture
+    def api(self) -> Api:
+        return Api()
+
+    def test_next_answer_says_that_it_is_the_last_and_no_request_fails(
+        self,
+        serve: Serve,
+        api: Api,
+    ) -> None:
+        serving = serve(api=api, times=Times(max_age_s=0.03))
+        client = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=PATIENCE_S)
+        closes = 0
+        while closes < 4:
+            client.request("POST", "/echo", b"hello", {"Content-Type": "application/json"})
+            answer = client.getresponse()
+            assert answer.read() == b"hello"
+            closes += answer.getheader("connection") == "close"
+        client.close()
+
+    def test_request_under_way_is_answered(self, serve: Serve, api: Api) -> None:
+        serving = serve(api=api, times=Times(max_age_s=0.03))
+        client = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=PATIENCE_S)
+        other = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=PATIENCE_S)
+        client.request("POST", "/hold", b"hello", {"Content-Type": "application/json"})
+        # Until a second one that came later has its age.
+        closes = 0
+        while closes < 2 or not api.held:
+            other.request("GET", "/echo")
+            answer = other.getresponse()
+            answer.read()
+            closes += answer.getheader("connection") == "close"
+        api.held[0].finish(lambda: b"late, and well")
+        late = client.getresponse()
+        assert late.read() == b"late, and well"
+        assert late.getheader("connection") == "close"
+        client.close()
+        other.close()
+
+    def test_connection_that_asks_nothing_is_closed(self, serve: Serve, api: Api) -> None:
+        serving = serve(api=api, times=Times(max_idle_s=0.05))
+        with socket.create_connection(("127.0.0.1", serving.port), PATIENCE_S) as sock:
+            sock.sendall(b"GET /echo HTTP/1.1\r\nHost: h\r\n\r\n")
+            received = b""
+            while piece := sock.recv(2**16):
+                received += piece
+            assert received.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" not in received.lower()
+
+
+def test_peer_that_was_asked_to_go_and_does_not_hear_of_it_is_closed(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers no pings; the socket tells it."""
+    for name in ("QUIET_S", "DEAF_S"):
+        monkeypatch.setattr(connection_age, name, 0.01)
+    deaf = connect(serve(times=Times(max_age_s=0.01)))
+    deaf.until_closed()

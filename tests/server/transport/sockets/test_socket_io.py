@@ -3,6 +3,7 @@ thread."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import selectors
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import trustme
 
+from hotgraph_server.errors import CallError
 from hotgraph_server.transport.http2 import flood_limits, frames
 from hotgraph_server.transport.http2.connection import MAX_UNUSED_BYTES, Connection
 from hotgraph_server.transport.http2.protocol_errors import ConnectionBroken
@@ -32,10 +34,12 @@ def spoken(on_output: Callable[[], None]) -> Connection:
 class Other:
     """Another protocol, which keeps what comes and says what the test says."""
 
-    greeted = patient = True
+    greeted = patient = quiet = True
+    calls = 0
 
     def __init__(self, peer: str, on_output: Callable[[], None]) -> None:
         self.peer = peer
+        self.refusal: CallError | None = None
         self.out: list[bytes | memoryview] = []
         self.out_bytes = self.held_bytes = 0
         self.unfinished = self.holds = self.ended = self.crowded = False
@@ -64,14 +68,42 @@ class Other:
     def give_up_stalled(self, looks: int) -> bool:
         return False
 
-    def go_away(self) -> bool:
+    def go_away(self, *, at_once: bool = True) -> bool:
         return False
 
     def say_goodbye(self) -> None: ...
 
-    def cancel(self) -> None: ...
+    def cancel(self, error: CallError | None = None) -> None: ...
 
     def lose(self) -> None: ...
+
+
+def shake(*sides: ssl.SSLSocket) -> None:
+    """TLS's handshake."""
+    shaking = list(sides)
+    while shaking:
+        for one in list(shaking):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                one.do_handshake()
+                shaking.remove(one)
+
+
+def not_blocking_pair() -> tuple[socket.socket, socket.socket]:
+    """With little room."""
+    pair = socket.socketpair()
+    for sock in pair:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    return pair
+
+
+def shaken_pair(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+    """The same with TLS, through with its handshake."""
+    first, second = not_blocking_pair()
+    ours = server.wrap_socket(first, server_side=True, do_handshake_on_connect=False)
+    theirs = client.wrap_socket(second, server_hostname="localhost", do_handshake_on_connect=False)
+    shake(ours, theirs)
+    return ours, theirs
 
 
 class Ends:
@@ -84,15 +116,8 @@ class Ends:
         http2: Callable[[Callable[[], None]], Connection] | None = spoken,
         http1: Callable[[str, Callable[[], None]], Other] | None = None,
     ) -> None:
-        ours, self.theirs = socket.socketpair()
-        for sock in (ours, self.theirs):
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        if tls is not None:
-            ours = tls[0].wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
-            self.theirs = tls[1].wrap_socket(
-                self.theirs, server_hostname="localhost", do_handshake_on_connect=False
-            )
+        ours: socket.socket
+        ours, self.theirs = not_blocking_pair() if tls is None else shaken_pair(*tls)
         self.dirty: list[SocketIO] = []
         self.socket_io = SocketIO(ours, http2, http1, self.dirty)
         self.client = Client()
@@ -207,20 +232,6 @@ def test_answer_larger_than_the_sockets_buffer_goes_in_pieces(ends: Ends) -> Non
     assert {number: ends.client.answers[number].messages for number in sent} == {
         number: [message] for number, message in sent.items()
     }
-
-
-def shake(ends: Ends) -> None:
-    """TLS's handshake."""
-    theirs = ends.theirs
-    assert isinstance(theirs, ssl.SSLSocket)
-    while True:
-        try:
-            theirs.do_handshake()
-        except ssl.SSLWantReadError:
-            ends.read()
-        else:
-            ends.read()
-            return
 
 
 class TestInterest:
@@ -338,10 +349,7 @@ class TestTls:
         yield ends
         ends.close()
 
-    shake = staticmethod(shake)
-
     def test_call_goes_through_tls(self, tls: Ends) -> None:
-        self.shake(tls)
         tls.exchange()
         number = tls.client.request()
         tls.client.h2.end_stream(number)
@@ -354,38 +362,21 @@ class TestTls:
         tls.exchange()
         assert tls.client.answers[number].messages == [message]
 
-    def test_half_a_handshake_waits_for_the_other_half(self, tls: Ends) -> None:
-        theirs = tls.theirs
-        assert isinstance(theirs, ssl.SSLSocket)
-        with pytest.raises(ssl.SSLWantReadError):
-            theirs.do_handshake()
-        tls.read()
-        tls.read()
-        tls.socket_io.write()
-        assert tls.socket_io.interest == READ
-        assert tls.socket_io.reads
-        assert tls.socket_io.stuck_since < math.inf
-
-    def test_what_is_no_tls_is_lost(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-        ends = Ends(contexts)
-        plain = ends.theirs.detach()
-        with socket.socket(fileno=plain) as sock:
-            sock.send(frames.PREFACE)
-            with pytest.raises(ConnectionLost, match="TLS"):
-                ends.read()
-        ends.close()
+    def test_what_is_no_record_of_tls_is_lost(self, tls: Ends) -> None:
+        with socket.socket(fileno=tls.theirs.detach()) as plain:
+            plain.send(frames.PREFACE)
+            with pytest.raises(ConnectionLost, match="SSL"):
+                tls.read()
 
     def test_caller_without_h2_is_lost(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
         authority = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.check_hostname = False
         authority.verify_mode = ssl.CERT_NONE
-        ends = Ends((contexts[0], authority))
-        with pytest.raises(ConnectionLost, match="does not offer h2"):
-            self.shake(ends)
-        ends.close()
+        ours, theirs = shaken_pair(contexts[0], authority)
+        with ours, theirs, pytest.raises(ConnectionLost, match="does not offer h2"):
+            SocketIO(ours, spoken, None, [])
 
     def test_request_of_many_records_is_read_whole(self, tls: Ends) -> None:
-        self.shake(tls)
         tls.exchange()
         number = tls.client.request()
         for _ in range(30):
@@ -478,7 +469,6 @@ class TestAlpn:
             if offers:
                 client.set_alpn_protocols(offers)
             made.append(Ends((server, client), **{"http1": Other, **ends}))
-            shake(made[-1])
             return made[-1]
 
         yield make
