@@ -23,7 +23,7 @@ class ListenSettings:
     socket_only: bool = setting(False, "listen on the Unix socket alone", flag=False)
     # Where these name a file, PEM text itself will do as well.
     tls_cert: str = setting("", "PEM file of the server's certificate chain; turns TLS on", metavar="FILE")
-    tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE")
+    tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE", secret=True)
     tls_client_ca: str = setting(
         "",
         "PEM file of the authority that signs clients' certificates; callers without one are refused",
