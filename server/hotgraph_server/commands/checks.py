@@ -21,6 +21,7 @@ from hotgraph_server.settings import (
     ServerSettings,
     key_of,
 )
+from hotgraph_server.threads import memory_limit
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,3 +66,31 @@ def for_the_next_start(
                 if getattr(before, one.name) != getattr(after, one.name)
             ]
     return changed
+
+
+def tell_of_memory(settings: ServerSettings, processes: int = 1) -> None:
+    """Log what memory a container has, and warn where settings let calls alone take more."""
+    limit = memory_limit.limit_mb()
+    if limit is None:
+        return
+    _LOG.info("the control group of this process has %d MiB of memory", limit)
+    if warning := memory_warning(limit, settings, processes):
+        _LOG.warning("%s", warning)
+
+
+def memory_warning(limit_mb: int, settings: ServerSettings, processes: int = 1) -> str:
+    """What to say of settings that let calls and kept answers take more than so much; empty: they do not.
+
+    Models, TensorFlow and Python come on top of it: half of a container for calls is a rule of thumb.
+    """
+    inflight, cache = settings.listen.max_inflight_mb, settings.cache.cache_mb
+    wanted = (inflight + cache) * processes
+    if wanted < limit_mb:
+        return ""
+    of_each = f" in each of {processes} processes" if processes > 1 else ""
+    most = max(limit_mb // (2 * processes) - cache, 1)
+    return (
+        f"memory: the container has {limit_mb} MiB, but max-inflight-mb {inflight} and cache-mb"
+        f" {cache}{of_each} allow calls and kept answers {wanted} MiB beside the models, and the kernel ends"
+        f" a server that takes too much; hotgraph serve --max-inflight-mb {most} refuses calls before that"
+    )

@@ -1,4 +1,4 @@
-"""``hotgraph config``: is a settings file right? All that is wrong with it at once, and nothing is started."""
+"""``hotgraph config``: is a settings file right? All that is wrong with it at once; nothing is started."""
 
 from __future__ import annotations
 

@@ -129,7 +129,10 @@ def run(arguments: argparse.Namespace) -> int:
         settings = processes.in_process(settings)
     if GRPC_EXPERIMENTS in os.environ and member is None:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
-    if member is None and (count := processes.count(settings)) > 1:
+    count = 1 if member is not None else processes.count(settings)
+    if member is None:
+        checks.tell_of_memory(settings, count)
+    if count > 1:
         checks.check(settings)
         return processes.supervise(
             settings, count, arguments.words, lambda: checks.check_again(settings, settings_now())

@@ -22,7 +22,7 @@ from typing import Any
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, in_present_words, key_of
 from hotgraph_server.settings.fields import setting
-from hotgraph_server.settings.nearest import did_you_mean
+from hotgraph_server.settings.nearest import nearest
 from hotgraph_server.settings.words import shown, value_of
 
 PREFIX = "HOTGRAPH_"
@@ -138,5 +138,8 @@ def _of_services(found: Mapping[str, str]) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = [*map(variable_of, (*_SETTINGS.values(), *_COMMAND_LINE.values())), *_ELSEWHERE]
-    return f"the environment's {name} is no setting{did_you_mean(name, known)}"
+    # Without what all have in common, which would make them alike.
+    elsewhere = (one.removeprefix(PREFIX) for one in _ELSEWHERE)
+    meant = nearest(name.removeprefix(PREFIX), (*_SETTINGS, *_COMMAND_LINE, *elsewhere))
+    advice = "" if meant is None else f"; did you mean {PREFIX}{meant.upper()}?"
+    return f"the environment's {name} is no setting{advice}"
