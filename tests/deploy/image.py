@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import json
 import os
 import re
@@ -30,10 +31,11 @@ def instructions(text: str) -> list[tuple[str, str]]:
     """The instructions of a Dockerfile and their values, by the parser that OpenShift's builds use."""
     sys.path.insert(0, str(wheel_of(_PARSER)))
     try:
-        import dockerfile_parse  # type: ignore[import-not-found]
+        # From the wheel itself, and not by a statement, for mypy has none of it.
+        package: Any = importlib.import_module("dockerfile_parse")
     finally:
         del sys.path[0]
-    parser = dockerfile_parse.DockerfileParser(fileobj=_Text(text))
+    parser = package.DockerfileParser(fileobj=_Text(text))
     return [(one["instruction"], one["value"]) for one in parser.structure if one["instruction"] != "COMMENT"]
 
 
