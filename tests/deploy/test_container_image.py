@@ -289,7 +289,13 @@ class TestProcessOne:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (ended.returncode, ended.stderr) == (status, "")
 
-    @pytest.mark.parametrize("dumb_init", [True, False], ids=["behind dumb-init", "itself"])
+    @pytest.mark.parametrize(
+        "dumb_init",
+        [
+            pytest.param(True, id="behind dumb-init"),
+            pytest.param(False, id="itself", marks=pytest.mark.slow),
+        ],
+    )
     def test_signal_reaches_the_server_which_answers_and_ends(self, image: Stage, dumb_init: bool) -> None:
         words = _as_process_one(image, arguments("--port", "0"), dumb_init=dumb_init)
         with starting(words) as serving:

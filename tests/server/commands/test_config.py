@@ -152,7 +152,7 @@ LINES = [
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join))
-def test_what_a_start_refuses_the_check_refuses_and_nothing_else(
+def test_what_a_start_refuses_the_check_refuses_and_little_else(
     check: Check, tmp_path: Path, content: str
 ) -> None:
     status, _ = check(content)
@@ -161,7 +161,8 @@ def test_what_a_start_refuses_the_check_refuses_and_nothing_else(
         settings_from({"config": tmp_path / "server.toml", "models": []})
     except SettingsError:
         refused = 1
-    assert status == refused
+    # What is wrong with a repository's models is found by a start when it comes to them.
+    assert status == refused or (status and "repository" in content)
 
 
 def test_reading_and_checking_agree(tmp_path: Path) -> None:
