@@ -1,13 +1,14 @@
-"""Write what the image installs, from pyproject.toml: TensorFlow apart, so that its layer outlives the others.
+"""Write what the image installs, from pyproject.toml: TensorFlow apart, so that its layer outlives others.
 
-    python requirements.py pyproject.toml FOLDER    FOLDER/tensorflow.txt and FOLDER/others.txt
+``python requirements.py pyproject.toml FOLDER`` writes FOLDER/tensorflow.txt and FOLDER/others.txt.
 """
 
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 LARGE = "tensorflow>"
 
