@@ -132,7 +132,7 @@ def _of_services(found: Mapping[str, str]) -> str:
     first = min(found, key=lambda name: (len(name), name))
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return (
-        f"{first}={found[first]}{more} are Kubernetes' variables of a Service, and no settings;"
+        f"passed over: {first}={found[first]}{more}, which Kubernetes sets for a Service, not for us;"
         " enableServiceLinks: false leaves them away"
     )
 

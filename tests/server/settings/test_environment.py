@@ -125,7 +125,9 @@ def test_what_kubernetes_sets_for_services_is_passed_over_with_one_line() -> Non
     found = read_environment(OF_KUBERNETES)
     assert (found.values, found.faults) == ({}, ())
     (line,) = found.remarks
-    assert line.startswith("HOTGRAPH_PORT=tcp://10.0.0.1:8500 and 14 more are Kubernetes' variables")
+    assert line.startswith(
+        "passed over: HOTGRAPH_PORT=tcp://10.0.0.1:8500 and 14 more, which Kubernetes sets"
+    )
 
 
 def test_port_of_ours_counts_beside_those_of_kubernetes() -> None:
