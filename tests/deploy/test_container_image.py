@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,7 +171,9 @@ def _container(
     """The command line of a container: process 1 of its own, a root that cannot be written to, no rights."""
     environment = in_image(build, image, more)
     entry = shlex.join(["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *words])
-    as_user = f"setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-privs --bounding-set=-all"
+    # A change of the user takes from it the signal that ends it with unshare; so it is given anew.
+    rights = "--clear-groups --no-new-privs --bounding-set=-all --pdeathsig KILL"
+    as_user = f"setpriv --reuid {UID} --regid {UID} {rights}"
     return [*_NAMESPACES, "sh", "-c", f"{_READ_ONLY} && {then or 'true'} && exec {as_user} {entry}"]
 
 
@@ -202,7 +204,7 @@ class TestContainer:
         port = str(_free_port())
         more = _on_this_machine(port)
         words = [*words_of(image.only("ENTRYPOINT")), *words_of(image.only("CMD"))]
-        with starting(_container(built, image, words, more)) as serving:
+        with _contained(_container(built, image, words, more)) as serving:
             serving.until_it_serves()
             assert serving.address == f"127.0.0.1:{port}"
             assert "Traceback" not in "".join(serving.lines)
@@ -219,11 +221,31 @@ class TestContainer:
     def test_it_stands_in_for_tensorflow_servings_image(self, built: Build, image: Stage) -> None:
         words = [*words_of(image.only("ENTRYPOINT")), "tensorflow-model-server", "--host=127.0.0.1"]
         more = {"MODEL_NAME": "x"}
-        with starting(_container(built, image, [*words, "--port=0", "--rest_api_port=0"], more)) as serving:
+        words += ["--port=0", "--rest_api_port=0"]
+        with _contained(_container(built, image, words, more)) as serving:
             serving.wait_for_text("MODEL_BASE_PATH is set, as in TensorFlow Serving's image")
             assert "--model_name=x --model_base_path=" in serving.lines[-1]
             # A model that is not there is waited for, as there.
             serving.wait_for_text("x")
+
+
+@contextlib.contextmanager
+def _contained(command: list[str]) -> Iterator[Serving]:
+    """What runs in a namespace of processes; at the end it is gone, whatever became of the test."""
+    with starting(command) as serving:
+        try:
+            yield serving
+        finally:
+            for child in _children_of(serving):
+                os.kill(child, signal.SIGKILL)
+
+
+def _children_of(serving: Serving) -> list[int]:
+    number = serving.process.pid
+    try:
+        return [int(child) for child in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _on_this_machine(port: str) -> dict[str, str]:
@@ -234,15 +256,9 @@ def _on_this_machine(port: str) -> dict[str, str]:
 
 
 def _process_one_of(serving: Serving) -> int:
-    """The number here of a namespace's process 1: unshare's only child."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        children = (
-            Path(f"/proc/{serving.process.pid}/task/{serving.process.pid}/children").read_text().split()
-        )
-        if children:
-            return int(children[0])
-    raise AssertionError("unshare has no child")
+    """The number here of a namespace's process 1: unshare's only child, once it serves."""
+    (child,) = _children_of(serving)
+    return child
 
 
 # A child leaves a child of its own behind, which ends; who is a zombie then?
@@ -298,7 +314,7 @@ class TestProcessOne:
     )
     def test_signal_reaches_the_server_which_answers_and_ends(self, image: Stage, dumb_init: bool) -> None:
         words = _as_process_one(image, arguments("--port", "0"), dumb_init=dumb_init)
-        with starting(words) as serving:
+        with _contained(words) as serving:
             serving.until_it_serves()
             os.kill(_process_one_of(serving), signal.SIGTERM)
             assert serving.status() == 0
