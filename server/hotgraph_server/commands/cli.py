@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ _COMMANDS = {
         "hotgraph_server.commands.inspect",
         "show what a SavedModel takes and gives, and how to call it",
     ),
+    "config": ("hotgraph_server.commands.config", "tell all that is wrong with a settings file"),
     "tune": (
         "hotgraph_server.commands.tune",
         "find the settings that serve a model best, and how many replicas a load takes",
@@ -42,6 +44,7 @@ _COMMANDS = {
         "send calls to a model at a rate, and tell what became of them",
     ),
     "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
+    "health": ("hotgraph_client.health_command", "ask a server whether it, or one of its models, is ready"),
 }
 _DESCRIPTION = """\
 hotgraph: an inference server for TensorFlow. One prebuilt graph, kept hot in one session, fed by
@@ -90,14 +93,28 @@ def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hotgraph {__version__}")
+    chosen = parser
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, line) in _COMMANDS.items():
         subparser = commands.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         if name == command and module is not None:
             module.add_arguments(subparser)
-    arguments = parser.parse_args(words, argparse.Namespace(words=words, member=member))
+            chosen = subparser
+    arguments, unknown = parser.parse_known_args(words, argparse.Namespace(words=words, member=member))
+    if unknown:
+        chosen.error(_unknown(unknown, chosen.format_help()))
     assert module is not None, "argparse has refused everything else"
     return _run(arguments.command, lambda: module.run(arguments))
+
+
+def _unknown(words: Sequence[str], help: str) -> str:
+    """What is said of words that are none of a command's, which are flags where a value is not behind one."""
+    # Here, because it imports grpc, which most commands need anyway.
+    from hotgraph_server.settings.nearest import did_you_mean
+
+    flags = re.findall(r"(?<![\w-])--[a-z][\w-]*", help)
+    meant = next((did_you_mean(word.partition("=")[0], flags) for word in words if word.startswith("-")), "")
+    return f"unrecognized arguments: {' '.join(words)}{meant}"
 
 
 def _run(command: str, run: Callable[[], int]) -> int:

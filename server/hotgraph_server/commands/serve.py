@@ -8,24 +8,21 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hotgraph_server.access.gate import gate_of
-from hotgraph_server.commands import processes
+from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.model_control.discovery import offers_of
 from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
 from hotgraph_server.observability.log_settings import Limit
-from hotgraph_server.observability.request_log.placing import checked_folder
 from hotgraph_server.repository import memory
-from hotgraph_server.repository.layout import default_name, versions_in
+from hotgraph_server.repository.layout import default_name
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
@@ -46,9 +43,9 @@ from hotgraph_server.settings import (
     TraceSettings,
     build,
     in_present_words,
-    key_of,
 )
 from hotgraph_server.settings.control import POLL
+from hotgraph_server.settings.environment import NOTHING_SAID, FromEnvironment, read_environment
 from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.settings.local_paths import local_path
 
@@ -77,6 +74,9 @@ examples:
       [models.flowers]
       path = "/models/flowers"
       max_batch_rows = 16
+  HOTGRAPH_PORT=8500 hotgraph serve             a setting from the environment, whose name each has
+
+Flags win over the environment, and it wins over the file; docs/settings.md has all settings by name.
 
 The line "serving on HOST:PORT" on stderr means that calls are answered. SIGTERM or Ctrl-C: no new
 calls, those taken are answered, exit status 0. A second signal ends at once. SIGHUP: the files are read
@@ -115,20 +115,31 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # First, because reading models' configurations has things to say.
     member: Member | None = arguments.member
-    set_up_logging(arguments.verbose, member)
-    settings = settings_from(vars(arguments))
+    environment = read_environment(os.environ)
+    set_up_logging(arguments.verbose or environment.command_line.verbose, member)
+    # Once, of several processes.
+    for line in environment.remarks if member is None else ():
+        _LOG.warning("%s", line)
+
+    def settings_now() -> ServerSettings:
+        return settings_from(vars(arguments), environment)
+
+    settings = settings_now()
     if member is not None:
         settings = processes.in_process(settings)
     if GRPC_EXPERIMENTS in os.environ and member is None:
         _LOG.info("grpc runs with %s=%s", GRPC_EXPERIMENTS, os.environ[GRPC_EXPERIMENTS])
-    if member is None and (count := processes.count(settings)) > 1:
-        _check(settings)
+    count = 1 if member is not None else processes.count(settings)
+    if member is None:
+        checks.tell_of_memory(settings, count)
+    if count > 1:
+        checks.check(settings)
         return processes.supervise(
-            settings, count, arguments.words, lambda: _check_again(settings, vars(arguments))
+            settings, count, arguments.words, lambda: checks.check_again(settings, settings_now())
         )
     stop = Stop()
     stop.start()
-    _check(settings)
+    checks.check(settings)
     # Models of repositories name their devices themselves, and may come later.
     import_tensorflow(sessions_of(settings), settings.ops, or_others=settings.offered is not None)
     from hotgraph_server.server import Server
@@ -138,37 +149,11 @@ def run(arguments: argparse.Namespace) -> int:
     def reload(_: bool) -> None:
         # First: nothing else that is wrong shall keep a key that was taken back.
         server.renew_access()
-        now = settings_from(vars(arguments))
+        now = settings_now()
         server.renew(now)
-        _tell_of_what_waits(settings, now)
+        checks.tell_of_what_waits(settings, now)
 
     return serve_until_stopped(server, stop, Reloading(reload), member)
-
-
-def _check(settings: ServerSettings) -> None:
-    """What can be known before TensorFlow is there. Raises StartError."""
-    gate_of(settings.access)
-    checked_folder(settings.access.request_log_dir)
-    # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
-    for one in settings.models if settings.repository.exit_on_error else ():
-        versions_in(one.path, one.folder)
-    offers_of([Path(repository) for repository in settings.control.repository])
-
-
-def _check_again(started: ServerSettings, flags: Mapping[str, Any]) -> None:
-    """Before processes are replaced by others. Raises StartError: those would not start."""
-    now = settings_from(flags)
-    _check(now)
-    processes.count(now)
-    # All but the ports and their number hold for a process that is started anew.
-    _tell_of_what_waits(started, now, (ListenSettings, RestSettings, AdminSettings, ProcessSettings))
-
-
-def _tell_of_what_waits(
-    started: ServerSettings, now: ServerSettings, owners: tuple[type, ...] = PER_SERVER
-) -> None:
-    if changed := for_the_next_start(started, now, owners):
-        _LOG.warning("of what has changed, %s holds from the next start", ", ".join(changed))
 
 
 def serve_until_stopped(
@@ -219,25 +204,51 @@ def serve_until_stopped(
     return status
 
 
-def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
-    """The settings that flags and the file they name amount to.
+def settings_from(flags: Mapping[str, Any], environment: FromEnvironment = NOTHING_SAID) -> ServerSettings:
+    """The settings that flags, the environment and the file that one of them names amount to.
 
     Raises:
-        SettingsError: a value, a file or a model that cannot be.
+        SettingsError: a value, a file or a model that cannot be; the text names the variables of the
+            environment that it is about.
     """
-    file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
-    values = {**file.values, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
+    if environment.faults:
+        raise SettingsError("; ".join(environment.faults))
+    path = flags.get("config") or (
+        Path(environment.command_line.config) if environment.command_line.config else None
+    )
+    file = read_settings_file(path) if path else FileSettings()
+    given = in_present_words(flags, *PER_SERVER, *PER_MODEL)
+    named = flags["models"] or environment.command_line.models
+    try:
+        return _settings_of({**file.values, **environment.values, **given}, file.models, named, path)
+    except SettingsError as error:
+        raise SettingsError(environment.explained(str(error), but_not=given)) from error
+
+
+def _settings_of(
+    values: Mapping[str, Any],
+    of_models: Mapping[str, Mapping[str, Any]],
+    named: Sequence[str],
+    path: Path | None,
+) -> ServerSettings:
+    """The settings of these values.
+
+    Args:
+        of_models: those of single models.
+        named: models, as the command line has them.
+        path: of the file, for errors.
+    """
     control = build(ControlSettings, values)
     control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
-    tables = {name: table for name, table in file.models.items() if "path" not in table}
+    tables = {name: table for name, table in of_models.items() if "path" not in table}
     if tables and not control.repository:
-        raise SettingsError(f'{flags["config"]}: [models.{min(tables)}] needs path = "DIR", or a repository')
+        raise SettingsError(f'{path}: [models.{min(tables)}] needs path = "DIR", or a repository')
     models = [
         in_folder(name, _folder(table["path"]), values, table)
-        for name, table in file.models.items()
+        for name, table in of_models.items()
         if "path" in table
     ]
-    models += [in_folder(*_named_folder(argument), values) for argument in flags["models"]]
+    models += [in_folder(*_named_folder(argument), values) for argument in named]
     if not models and not control.repository:
         models = [model(_BUILT_IN_NAME, digits_model(), values)]
     repository = build(RepositorySettings, values)
@@ -273,22 +284,6 @@ def _has_locks_that_rest_lacks(listen: ListenSettings, access: AccessSettings) -
     """Who has locked gRPC's door by what HTTP's does not have shall not find that one open, unasked."""
     restricted = access.grpc_restricted_protocol and not access.http_restricted_api
     return bool(listen.socket_only or restricted)
-
-
-def for_the_next_start(
-    started: ServerSettings, now: ServerSettings, owners: tuple[type, ...] = PER_SERVER
-) -> list[str]:
-    """The keys of settings of the server itself that are others now."""
-    changed = []
-    for field in dataclasses.fields(ServerSettings):
-        before, after = getattr(started, field.name), getattr(now, field.name)
-        if type(before) in owners:
-            changed += [
-                key_of(one)
-                for one in dataclasses.fields(before)
-                if getattr(before, one.name) != getattr(after, one.name)
-            ]
-    return changed
 
 
 def sessions_of(settings: ServerSettings) -> list[SessionSettings]:

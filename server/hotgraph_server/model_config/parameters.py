@@ -13,7 +13,6 @@ All other parameters are the client's and the owner's business: they are shown, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from hotgraph_protos.model_config import ModelConfig
@@ -25,22 +24,26 @@ from hotgraph_server.settings import (
     fields_of,
     in_present_words,
 )
+from hotgraph_server.settings.words import value_of
 
 OURS = "HOTGRAPH_"
 
-_INTRA, _INTER = "TF_NUM_INTRA_THREADS", "TF_NUM_INTER_THREADS"
-_OWN_THREADS, _TAG, _SIGNATURE = "TF_USE_PER_SESSION_THREADS", "TF_GRAPH_TAG", "TF_SIGNATURE_DEF"
-
-_BOOLEANS = {word: True for word in ("true", "yes", "on", "1")} | {
-    word: False for word in ("false", "no", "off", "0")
+_TRITONS = {
+    "TF_NUM_INTRA_THREADS": "intra_op_threads",
+    "TF_NUM_INTER_THREADS": "inter_op_threads",
+    "TF_USE_PER_SESSION_THREADS": "own_threads",
+    "TF_GRAPH_TAG": "graph_tag",
 }
+_SIGNATURE = "TF_SIGNATURE_DEF"
+
+_OF_SESSIONS = {setting.name: setting for setting in fields_of(SessionSettings)}
 # How a graph is run; everything else about sessions is the machine's business, or has fields of its own.
-_OF_SESSIONS = ("plan", "plan_budget_s", "xla")
+_HOW_IT_RUNS = ("plan", "plan_budget_s", "xla")
 _SETTABLE = {
     setting.name: setting
     for setting in (
         *fields_of(BatchSettings, WarmupSettings),
-        *(setting for setting in fields_of(SessionSettings) if setting.name in _OF_SESSIONS),
+        *(_OF_SESSIONS[name] for name in _HOW_IT_RUNS),
     )
     # What is a table of settings itself has fields of its own too.
     if setting.metadata["kind"] in (bool, int, float, str, tuple, dict) and setting.metadata["of"] is None
@@ -65,15 +68,11 @@ def of_session(config: ModelConfig) -> dict[str, Any]:
     Raises:
         SettingsError: a value that cannot be.
     """
-    found: dict[str, Any] = {}
-    for key, name in ((_INTRA, "intra_op_threads"), (_INTER, "inter_op_threads")):
-        if key in config.parameters:
-            found[name] = _integer(key, config.parameters[key].string_value)
-    if _OWN_THREADS in config.parameters:
-        found["own_threads"] = _boolean(_OWN_THREADS, config.parameters[_OWN_THREADS].string_value)
-    if _TAG in config.parameters:
-        found["graph_tag"] = config.parameters[_TAG].string_value
-    return found
+    return {
+        name: value_of(_OF_SESSIONS[name], f"parameters.{key}", config.parameters[key].string_value)
+        for key, name in _TRITONS.items()
+        if key in config.parameters
+    }
 
 
 def default_signature(config: ModelConfig) -> str | None:
@@ -102,52 +101,4 @@ def _setting(key: str, value: str) -> Any:
         raise SettingsError(
             f"parameters.{key}: there is no such setting of a model; see hotgraph serve --help"
         )
-    kind = setting.metadata["kind"]
-    if kind is bool:
-        return _boolean(key, value)
-    if kind is int:
-        return _integer(key, value)
-    if kind is float:
-        return _number(key, value)
-    if kind is tuple:
-        return tuple(_integer(key, one) for one in value.split(",") if one.strip())
-    if kind is dict:
-        return _table(key, value)
-    return value
-
-
-def _table(key: str, value: str) -> Mapping[str, float | str]:
-    table: dict[str, float | str] = {}
-    for entry in value.split(","):
-        if not entry.strip():
-            continue
-        name, equals, content = (part.strip() for part in entry.partition("="))
-        if not equals:
-            raise SettingsError(f"parameters.{key} must be NAME = VALUE, separated by commas, got {value!r}")
-        try:
-            table[name] = float(content)
-        except ValueError:
-            table[name] = content
-    return table
-
-
-def _integer(key: str, value: str) -> int:
-    text = value.strip()
-    # Python takes underscores and other alphabets' digits, and has no end to them.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise SettingsError(f"parameters.{key} must be an integer of 0 or more, got {value[:100]!r}")
-    return int(text)
-
-
-def _number(key: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise SettingsError(f"parameters.{key} must be a number, got {value[:100]!r}") from None
-
-
-def _boolean(key: str, value: str) -> bool:
-    word = value.strip().lower()
-    if word not in _BOOLEANS:
-        raise SettingsError(f"parameters.{key} must be true or false, got {value[:100]!r}")
-    return _BOOLEANS[word]
+    return value_of(setting, f"parameters.{key}", value)

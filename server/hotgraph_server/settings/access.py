@@ -23,6 +23,7 @@ class AccessSettings:
         " the flag of Triton's of this name; may be given again for others",
         kind=list,
         metavar="PROTOCOL[,PROTOCOL]:KEY=VALUE",
+        secret=True,
     )
     http_restricted_api: tuple[str, ...] = setting(
         (),
@@ -30,6 +31,7 @@ class AccessSettings:
         " the flag of Triton's of this name; may be given again for others",
         kind=list,
         metavar="API[,API]:KEY=VALUE",
+        secret=True,
     )
     request_log_dir: str = setting(
         "",

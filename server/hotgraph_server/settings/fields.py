@@ -58,6 +58,7 @@ def setting(
     choices: tuple[str, ...] = (),
     flag: bool = True,
     former: Former | None = None,
+    secret: bool = False,
 ) -> T:
     """Declare one setting.
 
@@ -72,6 +73,7 @@ def setting(
         choices: the only values that it takes; empty: any of its kind.
         flag: is it a flag too, or only a key in the file?
         former: what it was called once; None: it has always been called so.
+        secret: may its value hold one? Then no message shows it.
     """
     metadata = {
         "help": help,
@@ -81,6 +83,7 @@ def setting(
         "choices": choices,
         "flag": flag,
         "former": former,
+        "secret": secret,
     }
     # A Field to dataclasses, the value's type to everybody who reads the attribute.
     if isinstance(default, dict):

@@ -17,16 +17,16 @@ offers has no path, and wins over the model's config.pbtxt as well.
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, in_present_words, key_of
-from hotgraph_server.settings.fields import Count
+from hotgraph_server.settings.toml_lines import line_of
+from hotgraph_server.settings.types import Wrong, wrong_in
 from hotgraph_server.text_proto import text_of
 
 if sys.version_info >= (3, 11):
@@ -37,6 +37,11 @@ else:
 _MODELS = "models"
 _PATH = "path"
 _STATE = "state"
+_OF_SERVER = {key_of(setting): setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}
+_OF_MODEL = {key_of(setting): setting for setting in fields_of(*PER_MODEL)}
+_FORMER = {
+    key: setting.metadata["former"].name for key, setting in _OF_SERVER.items() if setting.metadata["former"]
+}
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,97 @@ class FileSettings:
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a file.
+
+    Attributes:
+        line: its number, from 1; None: it is not known.
+    """
+
+    text: str
+    line: int | None
+
+
 def read_settings_file(path: Path) -> FileSettings:
     """Read and check a file.
 
     Raises:
         SettingsError: not there, no TOML, an unknown key or a value of the wrong type; the text names
-            the file and the key.
+            the file, the key and its line, and how many faults more there are.
     """
+    found, faults = settings_and_faults(text_of(path))
+    if faults:
+        first, *others = faults
+        line = "" if first.line is None else f" (line {first.line})"
+        more = f"; {len(others)} more: hotgraph config check {path}" if others else ""
+        raise SettingsError(f"{path}: {first.text}{line}{more}")
+    return found
+
+
+def settings_and_faults(text: str) -> tuple[FileSettings, list[Fault]]:
+    """What a file's text says as far as it is right, and all that is wrong with its names and types."""
     try:
-        content = tomllib.loads(text_of(path))
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: no valid TOML: {error}") from error
+        # Its own words have the line.
+        return FileSettings(), [Fault(f"no valid TOML: {error}", _line_in(str(error)))]
     content = _flat(content)
     models = content.pop(_MODELS, {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
-        raise SettingsError(f'{path}: models are tables: [models.NAME] with path = "DIR"')
+        fault = Fault('models are tables: [models.NAME] with path = "DIR"', line_of(text, (_MODELS,)))
+        return FileSettings(), [fault]
     content = in_present_words(content, *PER_MODEL)
     models = {name: in_present_words(_flat(table), *PER_MODEL) for name, table in models.items()}
-    _check(content, {key_of(setting): setting for setting in fields_of(*PER_SERVER, *PER_MODEL)}, str(path))
-    per_model = {setting.name: setting for setting in fields_of(*PER_MODEL)}
+    wrongs = wrong_in((), content, _OF_SERVER)
     for name, table in models.items():
-        where = f"{path}: [models.{name}]"
-        if not isinstance(table.get(_PATH, ""), str):
-            raise SettingsError(f'{where} needs path = "DIR", got {table[_PATH]!r}')
-        _check({key: value for key, value in table.items() if key != _PATH}, per_model, where)
-    return FileSettings(content, models)
+        wrongs += _wrong_in_model(name, table)
+    bad = {wrong.path for wrong in wrongs}
+    right = FileSettings(
+        _without(bad, (), content),
+        {name: _without(bad, (_MODELS, name), table) for name, table in models.items()},
+    )
+    return right, [Fault(wrong.text, place_of(text, wrong.path)) for wrong in wrongs]
+
+
+def place_of(text: str, path: tuple[str, ...]) -> int | None:
+    """The line of a setting in a file's text, under whichever of its names it stands there."""
+    table, key = _split(path)
+    for form in _forms(key):
+        line = line_of(text, (*table, *form, *path[len(table) + 1 :]))
+        if line is not None and line != line_of(text, table):
+            return line
+    return line_of(text, table)
+
+
+def _split(path: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The table of a model, or none, and the key of a setting in it."""
+    table = path[:2] if path[0] == _MODELS else ()
+    return table, path[len(table)] if len(path) > len(table) else ""
+
+
+def _forms(key: str) -> Iterator[tuple[str, ...]]:
+    for name in (key, _FORMER.get(key, "")):
+        if name:
+            yield (name,)
+        if name.startswith(f"{_STATE}_"):
+            yield (_STATE, name.removeprefix(f"{_STATE}_"))
+
+
+def _wrong_in_model(name: str, table: Mapping[str, Any]) -> list[Wrong]:
+    path, where = (_MODELS, name), f"[models.{name}]"
+    wrongs = []
+    if not isinstance(table.get(_PATH, ""), str):
+        wrongs.append(Wrong((*path, _PATH), f'{where} needs path = "DIR", got {table[_PATH]!r}'))
+    settings = {key: value for key, value in table.items() if key != _PATH}
+    return wrongs + wrong_in(path, settings, _OF_MODEL, f"{where}: ")
+
+
+def _without(bad: set[tuple[str, ...]], path: tuple[str, ...], table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's values but for those that are wrong, or have in them what is."""
+    size = len(path) + 1
+    keys = {one[size - 1] for one in bad if one[: size - 1] == path}
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _flat(table: dict[str, Any]) -> dict[str, Any]:
@@ -89,54 +160,8 @@ def _flat(table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check(values: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key, value in values.items():
-        if key not in known:
-            raise SettingsError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(known))}")
-        kind, of = known[key].metadata["kind"], known[key].metadata["of"]
-        if of is not None:
-            _check_tables(value, of, f"{where}: {key}")
-        elif isinstance(kind, type) and is_dataclass(kind):
-            _check_table(value, kind, f"{where}: {key}")
-        elif not _fits(value, kind):
-            raise SettingsError(f"{where}: {key} must be {_KINDS[kind]}, got {value!r}")
-
-
-def _check_tables(value: object, of: type, where: str) -> None:
-    if not isinstance(value, dict) or not all(re.fullmatch("[0-9]{1,9}", key) for key in value):
-        raise SettingsError(f"{where} must be tables by number, got {value!r}")
-    for key, table in value.items():
-        _check_table(table, of, f"{where}.{key}")
-
-
-def _check_table(value: object, of: type, where: str) -> None:
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where} must be a table of settings, got {value!r}")
-    _check(value, {setting.name: setting for setting in fields_of(of)}, where)
-
-
-def _fits(value: object, kind: type) -> bool:
-    if kind is tuple:
-        return isinstance(value, list) and all(_fits(one, int) for one in value)
-    if kind is list:
-        return isinstance(value, list) and all(_fits(one, str) for one in value)
-    if kind is dict:
-        return isinstance(value, dict) and all(isinstance(one, (int, float, str)) for one in value.values())
-    if kind is Count:
-        return value == Count.AUTO or (_fits(value, int) and value != 0)
-    # An integer will do where a number is asked for; a boolean, which Python counts among them, not.
-    return isinstance(value, (int, float) if kind is float else kind) and (
-        kind is bool or not isinstance(value, bool)
-    )
-
-
-_KINDS = {
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    bool: "true or false",
-    tuple: "a list of integers",
-    list: "a list of strings",
-    dict: "a table of plain values",
-    Count: 'a number or "auto"',
-}
+def _line_in(words: str) -> int | None:
+    """The line that the parser's words name: ``... (at line 3, column 1)``."""
+    _, _, rest = words.partition("(at line ")
+    number = rest.partition(",")[0]
+    return int(number) if number.isdecimal() else None

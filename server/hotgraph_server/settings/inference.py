@@ -33,7 +33,7 @@ class TraceSettings:
     )
     trace_level: str = setting("OFF", "what a trace holds", choices=TRACE_LEVELS, flag=False)
     trace_rate: int = setting(1000, "one call in so many is traced", flag=False)
-    trace_count: int = setting(-1, "how many calls are traced in all; -1: no limit", flag=False)
+    trace_count: int = setting(-1, "how many calls are traced in all; -1: no limit; 0: none", flag=False)
     trace_log_frequency: int = setting(
         0, "how many traces a file has, each with a number behind its name; 0: one file for all", flag=False
     )

@@ -22,12 +22,12 @@ class ListenSettings:
         "127.0.0.1",
         "address to listen on; 0.0.0.0 for every network, localhost for this machine, both of IPv4 and IPv6",
     )
-    port: int = setting(8500, "port for both protocols; 0 picks a free one")
+    port: int = setting(8500, "port for both protocols; 0: a free one is picked")
     socket_path: str = setting("", "file name of a Unix socket to listen on as well", flag=False)
     socket_only: bool = setting(False, "listen on the Unix socket alone", flag=False)
     # Where these name a file, PEM text itself will do as well.
     tls_cert: str = setting("", "PEM file of the server's certificate chain; turns TLS on", metavar="FILE")
-    tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE")
+    tls_key: str = setting("", "PEM file of the certificate's key", metavar="FILE", secret=True)
     tls_client_ca: str = setting(
         "",
         "PEM file of the authority that signs clients' certificates; callers without one are refused",
@@ -69,7 +69,9 @@ class ListenSettings:
         "compress answers for callers who say that they read gzip or deflate: low is the quickest",
         choices=COMPRESS_LEVELS,
     )
-    compress_min_bytes: int = setting(1024, "smallest answer that is compressed, bytes", flag=False)
+    compress_min_bytes: int = setting(
+        1024, "smallest answer that is compressed, bytes; 0: all are", flag=False
+    )
     fast_lane: bool = setting(True, "take hot calls past grpc's per-call Python; off: its public API alone")
     lead: str = setting(
         "auto",
@@ -77,7 +79,9 @@ class ListenSettings:
         "no longer than handing a call to another thread; never leaves it to a thread of its own",
         choices=LEAD,
     )
-    drain_s: float = setting(25.0, "seconds that calls already taken have to finish after SIGTERM")
+    drain_s: float = setting(
+        25.0, "seconds that calls already taken have to finish after SIGTERM; 0: they are cut off"
+    )
 
     def __post_init__(self) -> None:
         check(0 <= self.port <= 65535, f"port must be 0 to 65535, got {self.port}")

@@ -20,16 +20,18 @@ class RepositorySettings:
         flag=False,
     )
     max_load_retries: int = setting(
-        5, "how often the loading of a version that failed is tried again", flag=False
+        5, "how often the loading of a version that failed is tried again; 0: never", flag=False
     )
     load_retry_s: float = setting(
         60.0,
-        "longest pause before such a try, seconds; the first is a sixteenth of it, and each doubles the last",
+        "longest pause before such a try, seconds; the first is a sixteenth of it, and each doubles the last;"
+        " 0: there is none",
         flag=False,
     )
     unload_grace_s: float = setting(
         5.0,
-        "seconds that a version which has been replaced still takes the calls that had already found it",
+        "seconds that a version which has been replaced still takes the calls that had already found it;"
+        " 0: it takes none",
         flag=False,
     )
     wait_for_models: bool = setting(

@@ -69,7 +69,9 @@ def test_version_is_the_packages() -> None:
     assert hotgraph("--version")[1] == f"hotgraph {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "tensorflow-model-server", "inspect", "predict"])
+@pytest.mark.parametrize(
+    "command", ["serve", "tensorflow-model-server", "inspect", "predict", "health", "config"]
+)
 def test_help_of_a_command_has_examples_and_does_not_wait_for_tensorflow(command: str) -> None:
     status, out, error = hotgraph(command, "--help", gone=["tensorflow", "tensorflow_serving"])
     assert (status, error) == (0, "")
@@ -84,6 +86,24 @@ def test_wrong_usage_exits_with_two_and_shows_the_usage(words: list[str]) -> Non
     status, out, error = hotgraph(*words)
     assert (status, out) == (2, "")
     assert error.startswith("usage: hotgraph")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["serve", "--max-bach-rows", "3"], "; did you mean '--max-batch-rows'?"),
+        (["serve", "--prot=3", "--nonesuch"], "; did you mean '--port'?"),
+        (["health", "--time-s", "3"], "; did you mean '--timeout-s'?"),
+        (["serve", "--nonesuch"], ""),
+        (["config", "check", "FILE", "more"], ""),
+    ],
+)
+def test_unknown_flag_is_refused_with_the_one_that_was_meant(words: list[str], meant: str) -> None:
+    status, _, error = hotgraph(*words)
+    assert status == 2
+    line = error.splitlines()[-1]
+    assert line.startswith(f"hotgraph {words[0]}: error: unrecognized arguments: ")
+    assert line.partition("; ")[2] == meant.removeprefix("; ")
 
 
 @pytest.mark.parametrize(

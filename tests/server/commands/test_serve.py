@@ -27,6 +27,7 @@ from hotgraph_server.settings import (
     fields_of,
     key_of,
 )
+from hotgraph_server.settings.environment import read_environment
 from hotgraph_server.settings.fields import Count
 
 FIELDS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL) if field.metadata["flag"]}
@@ -139,6 +140,62 @@ class TestFlags:
     ) -> None:
         with pytest.raises(SettingsError, match=says):
             settings(parser, *words)
+
+
+class TestEnvironment:
+    """Flags win over the environment, the environment over the file, and the file over the default."""
+
+    @pytest.mark.parametrize("given", range(8))
+    def test_order_is_flag_environment_file_default(
+        self, parser: argparse.ArgumentParser, tmp_path: Path, given: int
+    ) -> None:
+        words, environment, content = [], {}, ""
+        if given & 1:
+            words = ["--port", "9001"]
+        if given & 2:
+            environment = {"HOTGRAPH_PORT": "9002"}
+        if given & 4:
+            content = "port = 9003"
+        flags = vars(parser.parse_args([*words, "--config", write(tmp_path, content)]))
+        found = settings_from(flags, read_environment(environment))
+        assert found.listen.port == (
+            9001 if given & 1 else 9002 if given & 2 else 9003 if given & 4 else 8500
+        )
+
+    def test_table_of_a_model_in_the_file_wins_over_the_environment(
+        self, parser: argparse.ArgumentParser, tmp_path: Path
+    ) -> None:
+        file = write(tmp_path, "[models.a]\npath = '/a'\nmax_batch_rows = 3\n[models.b]\npath = '/b'\n")
+        environment = read_environment({"HOTGRAPH_MAX_BATCH_ROWS": "5", "HOTGRAPH_CONFIG": file})
+        found = settings_from(vars(parser.parse_args([])), environment)
+        assert [model.batch.max_batch_rows for model in found.models] == [3, 5]
+
+    def test_models_of_the_command_line_stand_in_place_of_the_environments(
+        self, parser: argparse.ArgumentParser
+    ) -> None:
+        environment = read_environment({"HOTGRAPH_MODELS": "a=/models/a /models/b"})
+        found = settings_from(vars(parser.parse_args([])), environment)
+        assert [(one.name, str(one.path)) for one in found.models] == [("a", "/models/a"), ("b", "/models/b")]
+        found = settings_from(vars(parser.parse_args(["c=/models/c"])), environment)
+        assert [one.name for one in found.models] == ["c"]
+
+    def test_value_that_cannot_be_is_refused_with_its_variable(self, parser: argparse.ArgumentParser) -> None:
+        flags = vars(parser.parse_args([]))
+        with pytest.raises(
+            SettingsError, match=r"^port must be 0 to 65535, got 70000 \(HOTGRAPH_PORT is '70000'\)$"
+        ):
+            settings_from(flags, read_environment({"HOTGRAPH_PORT": "70000"}))
+        with pytest.raises(SettingsError, match=r"^HOTGRAPH_PORT must be an integer of 0 or more, got 'x'$"):
+            settings_from(flags, read_environment({"HOTGRAPH_PORT": "x"}))
+
+    def test_rest_port_of_the_environment_is_one_that_was_asked_for(
+        self, parser: argparse.ArgumentParser
+    ) -> None:
+        words = ["--grpc-restricted-protocol", "inference:a=b"]
+        found = settings_from(
+            vars(parser.parse_args(words)), read_environment({"HOTGRAPH_REST_PORT": "9000"})
+        )
+        assert found.rest.rest_port == 9000
 
 
 class TestModels:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, fields_of, key_of
 from hotgraph_server.settings.fields import Count
-from hotgraph_server.settings.file import FileSettings, read_settings_file
+from hotgraph_server.settings.file import FileSettings, read_settings_file, settings_and_faults
 
 # Tables of settings have tests of their own.
 NAMES = [
@@ -145,8 +145,19 @@ def test_integer_will_do_for_a_number(file: Path) -> None:
     assert read(file, "drain_s = 5").values == {"drain_s": 5}
 
 
-@pytest.mark.parametrize("key", ["ports", "max-calls", "config", "verbose"])
-def test_unknown_key_is_refused_beside_those_that_are_known(file: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "meant"), [("ports", "port"), ("max-calls", "max_calls"), ("PORT", "port"), ("drains", "drain_s")]
+)
+def test_unknown_key_is_refused_with_the_one_that_was_meant_and_its_line(
+    file: Path, key: str, meant: str
+) -> None:
+    said = rf"^{file}: unknown key '{key}'; did you mean '{meant}'\? \(line 2\)$"
+    with pytest.raises(SettingsError, match=said):
+        read(file, f"# a remark\n{key} = 1")
+
+
+@pytest.mark.parametrize("key", ["config", "verbose"])
+def test_unknown_key_that_is_like_none_is_refused_beside_those_that_are_known(file: Path, key: str) -> None:
     with pytest.raises(SettingsError, match=f"^{file}: unknown key '{key}'; known are .*max_calls.*port"):
         read(file, f"{key} = 1")
 
@@ -164,6 +175,35 @@ def test_wrong_type_in_a_models_table_is_refused_with_its_table(file: Path) -> N
         SettingsError, match=rf"^{file}: \[models.m\]: max_batch_rows must be an integer, got 'x'"
     ):
         read(file, '[models.m]\npath = "x"\nmax_batch_rows = "x"')
+
+
+def test_first_fault_is_told_and_how_to_see_the_others(file: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(file, 'port = "x"\n[models.m]\nnothing = 1\npath = 3\nmax_batch_rows = []\n')
+    assert str(raised.value) == (
+        f"{file}: port must be an integer, got 'x' (line 1); 3 more: hotgraph config check {file}"
+    )
+
+
+def test_all_faults_have_their_lines_and_the_rest_is_read() -> None:
+    text = (
+        'port = "x"\ndrain_s = 3\nstate.keep = true\njoin = 1\nqueue_policy = { max_queue_size = "x" }\n'
+        "[models.m]\nmax_batch_rows = 3\nstate.nothing = 1\n[models.m.queue_policy]\nmax_size = 1\n"
+    )
+    found, faults = settings_and_faults(text)
+    assert found == FileSettings({"drain_s": 3}, {"m": {"max_batch_rows": 3}})
+    assert sorted(fault.line or 0 for fault in faults) == [1, 3, 4, 5, 8, 10]
+
+
+def test_line_of_broken_toml_is_the_parsers() -> None:
+    ((fault),) = settings_and_faults("port = 1\nport =\n")[1]
+    assert fault.line == 2
+
+
+def test_secret_of_another_type_is_not_shown(file: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(file, 'tls_key = ["s3cret"]')
+    assert "s3cret" not in str(raised.value)
 
 
 def test_path_of_a_model_is_a_string(file: Path) -> None:

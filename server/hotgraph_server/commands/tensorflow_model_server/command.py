@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
-from hotgraph_server.commands import processes
+from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import import_tensorflow
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.serve import serve_until_stopped, set_up_logging
 from hotgraph_server.commands.signals import Stop
+from hotgraph_server.commands.tensorflow_model_server.container import BASE_PATH, words_of
 from hotgraph_server.commands.tensorflow_model_server.flags import USAGE, Given, UsageError, help_text, parse
 from hotgraph_server.settings import OpsSettings, SessionSettings
 
@@ -42,7 +43,7 @@ def run_words(words: Sequence[str], member: Member | None = None) -> int:
         StartError: the server cannot start.
     """
     try:
-        given = parse(words)
+        given = parse(words_of(os.environ, words))
     except UsageError as error:
         print(f"{USAGE}hotgraph tensorflow-model-server: {error}", file=sys.stderr)
         return _WRONG_USAGE
@@ -63,10 +64,15 @@ def _serve(given: Given, words: Sequence[str], member: Member | None) -> int:
     # What is wrong shall not cost the seconds that TensorFlow takes to import.
     to_settings.check(given)
     if member is None:
+        if os.environ.get(BASE_PATH):
+            added = words_of(os.environ, words)[: -len(words) or None]
+            _LOG.info("%s is set, as in TensorFlow Serving's image: %s", BASE_PATH, " ".join(added))
         for line in to_settings.remarks(given):
             _LOG.info("%s", line)
         settings = to_settings.server_settings(given, [])
-        if (count := processes.count(settings)) > 1:
+        count = processes.count(settings)
+        checks.tell_of_memory(settings, count)
+        if count > 1:
             command = ["tensorflow-model-server", *words]
             return processes.supervise(settings, count, command, lambda: to_settings.check(given))
     stop = Stop()

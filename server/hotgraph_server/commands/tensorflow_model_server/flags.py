@@ -27,6 +27,10 @@ and REST API. Replace "tensorflow_model_server" by "hotgraph tensorflow-model-se
 change. The Open Inference Protocol (Triton, KServe) is answered on the same port.
 
 Flags are --flag=value; a boolean may also stand alone: --enable_batching is --enable_batching=true.
+
+Where the environment has MODEL_BASE_PATH, the variables of TensorFlow Serving's container image count, and
+flags win over them: --port=8500 --rest_api_port=8501 --model_name=$MODEL_NAME
+--model_base_path=$MODEL_BASE_PATH/$MODEL_NAME. MODEL_NAME is "model" where it is not set.
 """
 _EXAMPLES = """\
 examples:
