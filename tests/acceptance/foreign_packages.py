@@ -17,6 +17,9 @@ from typing import Any
 
 import numpy as np
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
+"""Where what the tests download stays."""
+
 _DOWNLOAD_S = 100.0
 
 
@@ -64,8 +67,7 @@ def downloaded(package: str) -> Path:
     Raises:
         NotToBeHad: it cannot be downloaded.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
-    folder = cache / package.replace("==", "-")
+    folder = CACHE / package.replace("==", "-")
     if not list(folder.glob("*.whl")):
         # Wheels alone: to find the metadata of a source distribution its own code would be run.
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--dest", str(folder)]

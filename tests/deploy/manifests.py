@@ -1,7 +1,7 @@
 """What lies in deploy/, read and held against schemas; no cluster is asked.
 
-Kinds of Kubernetes itself are checked by kubernetes-validate, which carries its schemas; others by the small ones
-in schemas/, whose first line says what they were made from.
+Kinds of Kubernetes itself are checked by kubernetes-validate, which carries its schemas; others by the small
+ones in schemas/, which say what they were made from.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ DEFAULT_GRACE_S = 30
 """Kubernetes' own, of pods that do not say."""
 
 END_S = 15
-"""After the calls' last second: three waits of at most 5 s for threads, executors and loads (server.py, `stop`)."""
+"""After the calls' last second: three waits of at most 5 s, for threads, executors and loads (`Server.stop`)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Pod:
 
     @property
     def container(self) -> Mapping[str, Any]:
+        container: Mapping[str, Any]
         (container,) = self.spec["containers"]
         return container
 
@@ -90,7 +91,7 @@ def of_deployment(found: Sequence[Document]) -> Pod:
 
 
 def of_kserve() -> Pod:
-    """What KServe makes of the runtime and of the InferenceService; its predictor may say more about the pod."""
+    """What KServe makes of the runtime and of an InferenceService, which may say more about the pod."""
     runtime = one("kserve/clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]
     service = one("kserve/inferenceservice.yaml", "InferenceService")
     predictor = service["spec"]["predictor"]

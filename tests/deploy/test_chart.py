@@ -17,7 +17,12 @@ from .manifests import Document, check, documents, key, of_kind, one
 from .pods import END_S, of_deployment
 
 # What Helm's own habit adds to labels.
-HELMS = ("app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart")
+HELMS = (
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+)
 PLAIN = ("serviceaccount", "deployment", "service", "poddisruptionbudget", "networkpolicy")
 
 
@@ -52,7 +57,11 @@ def test_with_nothing_said_it_is_the_plain_manifests() -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "file"),
     [
-        ({"autoscaling": {"by": "hpa"}}, "HorizontalPodAutoscaler", "kubernetes/horizontalpodautoscaler.yaml"),
+        (
+            {"autoscaling": {"by": "hpa"}},
+            "HorizontalPodAutoscaler",
+            "kubernetes/horizontalpodautoscaler.yaml",
+        ),
         ({"autoscaling": {"by": "keda"}}, "ScaledObject", "keda/scaledobject.yaml"),
         ({"serviceMonitor": {"enabled": True}}, "ServiceMonitor", "kubernetes/servicemonitor.yaml"),
     ],
@@ -67,7 +76,11 @@ def test_an_autoscaler_is_not_set_back_by_an_upgrade() -> None:
 
 
 FULL: dict[str, Any] = {
-    "image": {"repository": "registry.example/hotgraph", "tag": "1.2.3", "pullSecrets": [{"name": "registry"}]},
+    "image": {
+        "repository": "registry.example/hotgraph",
+        "tag": "1.2.3",
+        "pullSecrets": [{"name": "registry"}],
+    },
     "models": {"flags": ["flowers=/models/flowers"], "volume": {"nfs": {"server": "nfs", "path": "/models"}}},
     "flags": ["--max-batch-rows=32", "--device=/GPU:0"],
     "host": "::",

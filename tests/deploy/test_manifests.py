@@ -148,7 +148,9 @@ def test_prometheus_reads_each_pod_once() -> None:
 
 def test_the_image_is_this_version() -> None:
     of_pods = of_deployment(documents("kubernetes/deployment.yaml")).container["image"]
-    of_kserve = one("kserve/clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]["containers"][0]["image"]
+    of_kserve = one("kserve/clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]["containers"][0][
+        "image"
+    ]
     assert of_pods == of_kserve == f"hotgraph:{__version__}"
 
 
