@@ -1,7 +1,7 @@
 """The Helm chart, rendered by Helm itself: its own Go code, as a library in a wheel of PyPI (75 MB).
 
-It runs in a process of its own, for a Go program brings handlers of signals and threads with it. It never asks
-a cluster, nor the network.
+It runs in a process of its own, for a Go program brings handlers of signals and threads with it. It asks no
+cluster, nor the network.
 """
 
 from __future__ import annotations

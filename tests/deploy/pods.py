@@ -22,7 +22,7 @@ DEFAULT_GRACE_S = 30
 """Kubernetes' own, of pods that do not say."""
 
 END_S = 15
-"""After the calls' last second: three waits of at most 5 s, for threads, executors and loads (`Server.stop`)."""
+"""After the calls' last second: three waits of at most 5 s, for JSON, executors and loads (server.py)."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ HELMS = (
     "app.kubernetes.io/managed-by",
     "helm.sh/chart",
 )
+HPA = "HorizontalPodAutoscaler"
 PLAIN = ("serviceaccount", "deployment", "service", "poddisruptionbudget", "networkpolicy")
 
 

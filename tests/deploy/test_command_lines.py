@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hotgraph_server.settings import ServerSettings
@@ -9,7 +11,7 @@ from hotgraph_server.settings import ServerSettings
 from .pods import END_S, PODS, WAITING, Pod, istio_drain_s, linkerd_wait_s, settings_of
 
 # What the container names and what a setting opens; KServe knows its first port by another name.
-OPENED = {
+OPENED: dict[str, Callable[[ServerSettings], int]] = {
     "grpc": lambda settings: settings.listen.port,
     "http": lambda settings: settings.rest.rest_port,
     "http1": lambda settings: settings.rest.rest_port,

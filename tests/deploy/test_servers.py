@@ -1,4 +1,4 @@
-"""Servers started as the manifests start them, with other ports and folders: they have what the manifests name."""
+"""Servers started as the manifests start them, with other ports and folders, have what the manifests name."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def queries() -> dict[str, list[str]]:
     return {
         "prometheus-adapter": [rule[part] for rule in rules for part in ("seriesQuery", "metricsQuery")],
         "keda": [trigger["metadata"]["query"] for trigger in keda],
-        "kserve": [metric["external"]["metric"]["query"] for metric in kserve],
+        "kserve": [metric["external"]["metric"]["query"] for metric in predictor["autoScaling"]["metrics"]],
     }
 
 
