@@ -48,8 +48,10 @@ class Pod:
     @property
     def words(self) -> list[str]:
         """The command line, after `hotgraph serve`."""
-        assert self.container["command"] == ["hotgraph", "serve"]
-        return [word.replace("{{.Name}}", self.model) for word in self.container["args"]]
+        # The image's own command is `hotgraph`.
+        assert "command" not in self.container
+        assert self.container["args"][0] == "serve"
+        return [word.replace("{{.Name}}", self.model) for word in self.container["args"][1:]]
 
     @property
     def settings(self) -> ServerSettings:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from hotgraph_server.settings import ServerSettings
 
+from .manifests import ROOT
 from .pods import END_S, PODS, WAITING, Pod, istio_drain_s, linkerd_wait_s, settings_of
 
 # What the container names and what a setting opens; KServe knows its first port by another name.
@@ -17,6 +19,7 @@ OPENED: dict[str, Callable[[ServerSettings], int]] = {
     "http1": lambda settings: settings.rest.rest_port,
     "admin": lambda settings: settings.admin.admin_port,
 }
+DOCKERFILE = ROOT / "Dockerfile"
 MIB = {"Mi": 1, "Gi": 1024}
 
 
@@ -43,7 +46,7 @@ def test_a_flag_that_does_not_exist_is_found() -> None:
 
 
 def test_each_port_that_is_named_is_opened(pod: Pod, settings: ServerSettings) -> None:
-    opened = {**OPENED, "health": lambda _: pod.health_port}
+    opened: dict[str, Callable[[ServerSettings], int]] = {**OPENED, "health": lambda _: pod.health_port}
     assert {"grpc"} < pod.ports.keys()
     assert pod.ports == {name: opened[name](settings) for name in pod.ports}
     numbers = [settings.listen.port, settings.rest.rest_port, settings.admin.admin_port, pod.health_port]
@@ -105,6 +108,14 @@ def test_threads_and_messages_fit_into_what_is_asked_for(pod: Pod) -> None:
     memory = resources["limits"]["memory"]
     assert resources["requests"]["memory"] == memory
     assert pod.settings.listen.max_inflight_mb * 4 <= int(memory[:-2]) * MIB[memory[-2:]]
+
+
+@pytest.mark.skipif(not DOCKERFILE.exists(), reason="there is no Dockerfile yet")
+def test_the_user_and_the_command_are_the_images(pod: Pod) -> None:
+    lines = dict(line.split(" ", 1) for line in DOCKERFILE.read_text().splitlines() if " " in line)
+    security = {**pod.spec.get("securityContext", {}), **pod.container["securityContext"]}
+    assert security["runAsUser"] == int(lines["USER"].partition(":")[0])
+    assert json.loads(lines["ENTRYPOINT"])[-1] == "hotgraph"
 
 
 def test_it_may_write_nowhere_but_to_tmp(pod: Pod) -> None:

@@ -153,9 +153,7 @@ def queries() -> dict[str, list[str]]:
     """What autoscalers ask Prometheus for, by file."""
     rules = documents("kubernetes/prometheus-adapter.yaml")[0]["rules"]["custom"]
     keda = one("keda/scaledobject.yaml", "ScaledObject")["spec"]["triggers"]
-    kserve = one("kserve/inferenceservice.yaml", "InferenceService")["spec"]["predictor"]["autoScaling"][
-        "metrics"
-    ]
+    predictor = one("kserve/inferenceservice.yaml", "InferenceService")["spec"]["predictor"]
     return {
         "prometheus-adapter": [rule[part] for rule in rules for part in ("seriesQuery", "metricsQuery")],
         "keda": [trigger["metadata"]["query"] for trigger in keda],
