@@ -108,6 +108,9 @@ def test_labels_ports_and_names_find_one_another(folder: str) -> None:
                 assert spec["selector"]["matchLabels"] == mine
             case "NetworkPolicy":
                 assert spec["podSelector"]["matchLabels"] == mine
+                rules = [*spec.get("ingress", ()), *spec.get("egress", ())]
+                named = [each["port"] for rule in rules for each in rule.get("ports", ())]
+                assert {port for port in named if isinstance(port, str)} <= pod.ports.keys()
             case "Server":
                 assert spec["podSelector"]["matchLabels"] == mine
                 assert spec["port"] in pod.ports
