@@ -336,7 +336,8 @@ class Server:
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
-        return OwnFigures(lost, self._leadership.turns)
+        doors = self._grpc.figures() if self._grpc is not None else None
+        return OwnFigures(lost, self._leadership.turns, doors=doors, models=self.repository.figures())
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from hotgraph_server.errors import CallError, Draining, StartError
 from hotgraph_server.settings import ListenSettings, RestSettings
 from hotgraph_server.threads.leadership import Leadership
+from hotgraph_server.transport.figures import DoorFigures, door_figures
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
@@ -113,7 +114,8 @@ class CallServer:
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
         """
         self._handed_over = handed_over
-        inflight = inflight or Inflight(settings.max_inflight_mb << 20)
+        self._inflight = inflight = inflight or Inflight(settings.max_inflight_mb << 20)
+        self._max_calls = settings.max_calls
         self.health = Health()
         self._calls = OpenCalls()
         services = [*services, self.health.service]
@@ -157,6 +159,10 @@ class CallServer:
         """Answer every call that comes from now on."""
         for transport in self._transports:
             transport.open()
+
+    def figures(self) -> DoorFigures:
+        """What has come in so far, and what of it is inside; any thread."""
+        return door_figures(self._transports, self._calls, self._inflight, self._max_calls)
 
     def leave(self, timeout_s: float) -> None:
         """Ask all callers to go elsewhere, where others answer in place of this server, and answer what comes

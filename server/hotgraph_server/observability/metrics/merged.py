@@ -29,6 +29,7 @@ _OTHERWISE: dict[str, _Combine] = {
     "hotgraph_plan_gain_ratio": min,
     "hotgraph_plan_xla_gain_ratio": min,
     "hotgraph_signature_batches": min,
+    "hotgraph_processors": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
 }

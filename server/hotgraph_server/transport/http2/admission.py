@@ -10,6 +10,7 @@ Over the limit it is refused; but it counts all the same until the refusal is on
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,8 @@ class Admission:
         inside: limited calls that are owed an answer.
         arrived: limited calls whose message has come, so far.
         answered: limited calls that got what they came for, so far; a call that is answered counts itself.
+        errors: answers so far that were an error, by protocol and the name of the status; a call that fails
+            counts itself.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Admission:
         self.inside = 0
         self.arrived = 0
         self.answered = 0
+        self.errors = Counter[tuple[str, str]]()
         self._connections_lock = connections_lock
         self._max_calls = max_calls
         self._open_calls = open_calls

@@ -43,6 +43,7 @@ class OpenConnections:
         dirty: have something new to write.
         changed: wait for something else than the selector was told.
         times: see Times; may be replaced, and counts from the next round on.
+        accepted: how many there have been so far.
         next_look: when `give_up_stuck` is due, monotonic seconds.
     """
 
@@ -69,6 +70,7 @@ class OpenConnections:
         # What is received lies here for the moment.
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
         self._view = memoryview(self._buffer)
+        self.accepted = 0
         self.next_look = -math.inf
 
     @property
@@ -86,6 +88,7 @@ class OpenConnections:
         assert self._lock.locked()
         one = SocketIO(sock, self._http2 if grpc else None, self._http1, self.dirty, closed)
         self.sockets.add(one)
+        self.accepted += 1
         self._selector.register(sock, one.registered, one)
 
     def attend(self, ready: Sequence[SocketIO]) -> bool:
