@@ -1,5 +1,5 @@
-"""The calls that failed last, with what their callers were told, and how many have failed so far. Plain values
-and one lock; no clock but the wall's.
+"""The calls that failed last, with what their callers were told, and how many have failed so far. Plain
+values and one lock; no clock but the wall's.
 
 Bounded: so many different errors, each text cut. Errors that differ in their numbers alone (how late, how
 full) are one, with the last one's words and a count, so that a flood of refusals does not wash away what is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +47,9 @@ class Admitting:
     """Admits all."""
 
     answered = 0
+
+    def __init__(self) -> None:
+        self.errors = Counter[tuple[str, str]]()
 
     def take(self, limited: bool) -> CallError | None:
         """See Admission."""
