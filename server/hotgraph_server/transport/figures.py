@@ -24,6 +24,7 @@ class DoorFigures(NamedTuple):
         max_calls: further ones are refused, but for those on streams.
         held_bytes: of the messages of calls that are inside; at most `max_held_bytes`.
         errors: answers so far that were an error, by protocol (grpc, http) and the name of gRPC's status.
+        faults: of these, the ones for which a bug of ours is to blame.
     """
 
     connections: int
@@ -33,6 +34,7 @@ class DoorFigures(NamedTuple):
     held_bytes: int
     max_held_bytes: int
     errors: Mapping[tuple[str, str], int]
+    faults: int
 
 
 def door_figures(
@@ -52,4 +54,5 @@ def door_figures(
         held_bytes=inflight.nbytes,
         max_held_bytes=inflight.limit,
         errors=errors,
+        faults=sum(one.admission.faults for one in sockets),
     )

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from hotgraph_server.transport.figures import DoorFigures
 
-NO_DOORS = DoorFigures(0, 0, 0, 0, 0, 0, {})
+NO_DOORS = DoorFigures(0, 0, 0, 0, 0, 0, {}, 0)
 """Of a server that has no ports yet, or none any more."""
 
 _PROTOCOLS = ("grpc", "http")
@@ -42,3 +42,6 @@ def door_metrics(now: DoorFigures) -> Iterator[Metric]:
     for labels, count in sorted({**expected, **now.errors}.items()):
         errors.add_metric(labels, count)
     yield errors
+    yield CounterMetricFamily(
+        "hotgraph_faults", "Error answers for which a bug of the server is to blame.", value=now.faults
+    )

@@ -27,7 +27,7 @@ from hotgraph_server.transport.http1 import codings
 from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES, Connected, Host, Http, Incoming
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Answered, Left, failing
-from hotgraph_server.transport.status import as_call_error, code_of
+from hotgraph_server.transport.status import as_call_error
 
 _LOG = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class Exchange(Incoming):
     def _fail(self, error: BaseException) -> None:
         known = as_call_error(error)
         if self.open:
-            self._host.admission.errors["http", code_of(known).name] += 1
+            self._host.admission.failed("http", known)
             try:
                 self._connection.answer(self, self._http.api.error(self.request, known), "")
             except Exception:

@@ -168,9 +168,8 @@ class Call(Leaving, Stream):
         """End with an error's status."""
         failure = as_call_error(error)
         if self.open:
-            code = code_of(failure)
-            self.host.admission.errors["grpc", code.name] += 1
-            headers, status = self.connection.headers, code.value[0]
+            self.host.admission.failed("grpc", failure)
+            headers, status = self.connection.headers, code_of(failure).value[0]
             if self._begun:
                 block = headers.trailers(status, details_of(failure), trailers_of(failure))
                 self.connection.end(self, block)

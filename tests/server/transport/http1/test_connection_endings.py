@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,8 +47,8 @@ class Admitting:
 
     answered = 0
 
-    def __init__(self) -> None:
-        self.errors = Counter[tuple[str, str]]()
+    def failed(self, protocol: str, error: CallError) -> None:
+        """See Admission."""
 
     def take(self, limited: bool) -> CallError | None:
         """See Admission."""
