@@ -1,7 +1,7 @@
 """Run by itself, with Grafana's own classes on the path: what of a dashboard do they not know?
 
-`python grafana_schema.py DASHBOARD` reads it into these classes, writes it again, and prints what is missing or
-another then, a line each: the place, and what stood there.
+`python grafana_schema.py DASHBOARD` reads it into these classes, writes it again, and prints what is missing
+then, or is another, a line each: the place, and what stood there.
 """
 
 from __future__ import annotations

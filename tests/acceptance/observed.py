@@ -1,4 +1,4 @@
-"""A page of figures of GPUs that there need not be, made by the server's own code from a driver that is not."""
+"""A page of figures of GPUs, made by the server's own code from a driver that there is not."""
 
 from __future__ import annotations
 

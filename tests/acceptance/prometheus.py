@@ -1,4 +1,4 @@
-"""Debian's Prometheus, and promtool: found on the path, or unpacked from Debian's package into the user's cache.
+"""Debian's Prometheus, and promtool: found on the path, or taken from Debian's package into the user's cache.
 
 Nothing is installed: the package is downloaded once, and two programs are taken out of it.
 """
