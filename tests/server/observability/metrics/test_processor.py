@@ -1,0 +1,35 @@
+"""Processor time as a scrape shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotgraph_server.observability.metrics.processor import processor_metrics
+from hotgraph_server.observability.process_figures import process_figures
+
+
+def samples(figures: dict[str, Any]) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in processor_metrics(figures)
+        for sample in metric.samples
+    }
+
+
+def test_threads_are_told_apart() -> None:
+    figures = {"processors": 2, "serving_cpu_s": 1.5, "executors_cpu_s": 2.5, "others_cpu_s": 0.0}
+    assert samples(figures) == {
+        ("hotgraph_processors",): 2,
+        ("hotgraph_thread_cpu_seconds_total", "serving"): 1.5,
+        ("hotgraph_thread_cpu_seconds_total", "executors"): 2.5,
+        ("hotgraph_thread_cpu_seconds_total", "others"): 0.0,
+    }
+
+
+def test_what_the_system_does_not_tell_is_not_there() -> None:
+    figures = {"processors": 2, "serving_cpu_s": None, "executors_cpu_s": None, "others_cpu_s": None}
+    assert samples(figures) == {("hotgraph_processors",): 2}
+
+
+def test_this_process_has_processors_and_spends_time() -> None:
+    assert samples(process_figures())["hotgraph_processors",] >= 1
