@@ -29,8 +29,8 @@ from tritonclient.utils import InferenceServerException
 from ..saved_models import SavedModels
 from .command import Serving, arguments, starting
 from .foreign_packages import NotToBeHad, wheel_of
+from .gpu_page import gpu_page
 from .grafana_dashboard import DASHBOARD, OBSERVABILITY, Panel, dashboard, filled, metrics_in, panels
-from .observed import gpu_page
 from .prometheus import Prometheus, programs, running
 from .test_admin_port import free_port
 from .test_sequences import OLDEST
