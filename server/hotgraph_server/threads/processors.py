@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
 
-GROUPS = Path("/proc/self/cgroup")
-"""Which groups this process is in."""
-_ROOT = PurePosixPath("/sys/fs/cgroup")
+from hotgraph_server.threads import control_groups
+from hotgraph_server.threads.control_groups import Read, text_in
 
 _CPU = "cpu"
-
-Read = Callable[[str], str]
-"""The text of a file; raises OSError or UnicodeDecodeError."""
 
 
 def usable() -> int:
     """How many threads can run at a time, at least 1; a part of a processor counts as a whole one."""
-    try:
-        groups = GROUPS.read_text()
-    except (OSError, UnicodeDecodeError):
-        groups = ""
-    return bounded(schedulable(), quota(groups, lambda path: Path(path).read_text()))
+    return bounded(schedulable(), quota(control_groups.groups(), control_groups.read))
 
 
 def schedulable() -> int:
@@ -58,52 +48,15 @@ def quota(groups: str, read: Read) -> float:
         groups: what ``/proc/self/cgroup`` says.
         read: called with the paths of files that need not be there.
     """
-    shares = [_share_v2(text) for path in _folders_v2(groups) if (text := _text(read, path / "cpu.max"))]
-    for path in _folders_v1(groups):
-        runtime, period = _text(read, path / "cpu.cfs_quota_us"), _text(read, path / "cpu.cfs_period_us")
+    shares = [
+        _share_v2(text)
+        for path in control_groups.folders_v2(groups)
+        if (text := text_in(read, path / "cpu.max"))
+    ]
+    for path in control_groups.folders_v1(groups, _CPU):
+        runtime, period = text_in(read, path / "cpu.cfs_quota_us"), text_in(read, path / "cpu.cfs_period_us")
         shares.append(_share(runtime, period))
     return min(shares, default=math.inf)
-
-
-def _folders_v2(groups: str) -> Iterator[PurePosixPath]:
-    for number, controllers, path in _lines(groups):
-        if number == "0" and not controllers:
-            yield from _up(_ROOT, path)
-
-
-def _folders_v1(groups: str) -> Iterator[PurePosixPath]:
-    for _, controllers, path in _lines(groups):
-        if _CPU in controllers.split(","):
-            # Mounted under all the names of its hierarchy, or linked under its own.
-            for mounted in dict.fromkeys((controllers, _CPU)):
-                yield from _up(_ROOT / mounted, path)
-
-
-def _lines(groups: str) -> Iterator[tuple[str, str, str]]:
-    """``NUMBER:CONTROLLERS:PATH``, line by line."""
-    for line in groups.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        yield number, controllers, path
-
-
-def _up(root: PurePosixPath, path: str) -> Iterator[PurePosixPath]:
-    """A group's folder and those around it. In a container the path may be that of the machine's tree, of
-    which only the container's own part is mounted, as the root; then only that is there."""
-    yield root
-    parts = [part for part in path.split("/") if part]
-    if ".." in parts:
-        # Outside of what this process sees of the tree.
-        return
-    for depth in range(1, len(parts) + 1):
-        yield root.joinpath(*parts[:depth])
-
-
-def _text(read: Read, path: PurePosixPath) -> str:
-    try:
-        return read(str(path))
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _share_v2(text: str) -> float:

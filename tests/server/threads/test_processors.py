@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hotgraph_server.threads import processors
+from hotgraph_server.threads import control_groups, processors
 
 NO_LIMIT = math.inf
 
@@ -72,7 +72,7 @@ def test_quota_bounds_and_is_rounded_up(seen: int, limit: float, expected: int) 
 
 
 def test_process_without_groups_may_use_its_affinity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processors, "GROUPS", tmp_path / "none")
+    monkeypatch.setattr(control_groups, "SELF", tmp_path / "none")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
     assert processors.usable() == processors.schedulable() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -85,8 +85,8 @@ def test_usable_reads_this_processs_own_groups(monkeypatch: pytest.MonkeyPatch, 
     groups.write_text("0::/here\n")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "cpu.max").write_text("150000 100000\n")
-    monkeypatch.setattr(processors, "GROUPS", groups)
-    monkeypatch.setattr(processors, "_ROOT", tmp_path)
+    monkeypatch.setattr(control_groups, "SELF", groups)
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
     monkeypatch.setattr(processors, "schedulable", lambda: 64)
     assert processors.usable() == processors.bound() == 2
     monkeypatch.setattr(processors, "schedulable", lambda: 2)

@@ -19,6 +19,10 @@ def processor_metrics(figures: Mapping[str, Any]) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "hotgraph_processors", "Processors that the process may use.", value=figures["processors"]
     )
+    limit = GaugeMetricFamily("hotgraph_memory_limit_bytes", "Memory that the process's container may take.")
+    if figures["memory_limit_bytes"] is not None:
+        limit.add_metric((), figures["memory_limit_bytes"])
+    yield limit
     times = CounterMetricFamily(
         "hotgraph_thread_cpu_seconds", "Processor time of Python's threads.", labels=("threads",)
     )

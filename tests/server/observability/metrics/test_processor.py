@@ -17,9 +17,10 @@ def samples(figures: dict[str, Any]) -> dict[tuple[str, ...], float]:
 
 
 def test_threads_are_told_apart() -> None:
-    figures = {"processors": 2, "serving_cpu_s": 1.5, "executors_cpu_s": 2.5, "others_cpu_s": 0.0}
-    assert samples(figures) == {
+    times = {"serving_cpu_s": 1.5, "executors_cpu_s": 2.5, "others_cpu_s": 0.0}
+    assert samples({"processors": 2, "memory_limit_bytes": 1 << 30, **times}) == {
         ("hotgraph_processors",): 2,
+        ("hotgraph_memory_limit_bytes",): 1 << 30,
         ("hotgraph_thread_cpu_seconds_total", "serving"): 1.5,
         ("hotgraph_thread_cpu_seconds_total", "executors"): 2.5,
         ("hotgraph_thread_cpu_seconds_total", "others"): 0.0,
@@ -27,8 +28,8 @@ def test_threads_are_told_apart() -> None:
 
 
 def test_what_the_system_does_not_tell_is_not_there() -> None:
-    figures = {"processors": 2, "serving_cpu_s": None, "executors_cpu_s": None, "others_cpu_s": None}
-    assert samples(figures) == {("hotgraph_processors",): 2}
+    unknown = dict.fromkeys(("memory_limit_bytes", "serving_cpu_s", "executors_cpu_s", "others_cpu_s"))
+    assert samples({"processors": 2, **unknown}) == {("hotgraph_processors",): 2}
 
 
 def test_this_process_has_processors_and_spends_time() -> None:
