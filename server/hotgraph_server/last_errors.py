@@ -1,5 +1,5 @@
-"""The calls that failed last, with what their callers were told. Plain values and one lock; no clock but the
-wall's.
+"""The calls that failed last, with what their callers were told, and how many have failed so far. Plain
+values and one lock; no clock but the wall's.
 
 Bounded: so many different errors, each text cut. Errors that differ in their numbers alone (how late, how
 full) are one, with the last one's words and a count, so that a flood of refusals does not wash away what is
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -55,8 +56,11 @@ class LastErrors:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()  # guards the table: the one that came last is last in it
         self._found: dict[tuple[str, str, str, str], LastError] = {}
+        self._counts = Counter[tuple[str, str]]()
 
-    def add(self, status: str, text: str, *, model: str = "", signature: str = "") -> None:
+    def add(
+        self, status: str, text: str, *, model: str = "", signature: str = "", counted_for: str = ""
+    ) -> None:
         """Note that a call has failed.
 
         Args:
@@ -64,17 +68,26 @@ class LastErrors:
             text: of its error.
             model: as the caller named it, where the reader does not know it.
             signature: see LastError.
+            counted_for: see `counts`; whose choice is bounded, unlike callers' names.
         """
         text = _cut(text.partition("\n")[0], MAX_TEXT)
         model = _cut(model, _MAX_NAME)
         key = (model, signature, status, without_numbers(text))
         now = self._wall_clock()
         with self._lock:
+            self._counts[counted_for, status] += 1
             before = self._found.pop(key, None)
             times = before.times + 1 if before else 1
             self._found[key] = LastError(now, model, 0, signature, status, text, times)
             if len(self._found) > self._kept:
                 del self._found[next(iter(self._found))]
+
+    @property
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many calls have failed so far, by what they were counted for and the names of their status
+        codes."""
+        with self._lock:
+            return dict(self._counts)
 
     def latest(self, model: str = "", version: int = 0) -> list[LastError]:
         """The one that came last first.

@@ -338,8 +338,14 @@ class Server:
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
-        expiries = self._grpc.certificate_expiries if self._grpc is not None else {}
-        return OwnFigures(lost, self._leadership.turns, expiries)
+        grpc = self._grpc
+        return OwnFigures(
+            lost,
+            self._leadership.turns,
+            grpc.certificate_expiries if grpc is not None else {},
+            grpc.figures() if grpc is not None else None,
+            self.repository.figures(),
+        )
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

@@ -95,3 +95,11 @@ def test_many_threads_lose_none() -> None:
         thread.join()
     assert sum(one.times for one in errors.latest()) == 2000
     assert len(errors.latest()) == 8 < KEPT
+
+
+def test_all_are_counted_though_few_are_kept() -> None:
+    errors = LastErrors(kept=1)
+    for name in ("a", "b", "c"):
+        errors.add("NOT_FOUND", f"no {name}", model=name)
+    errors.add("INVALID_ARGUMENT", "no", model="m", counted_for="m")
+    assert errors.counts == {("", "NOT_FOUND"): 3, ("m", "INVALID_ARGUMENT"): 1}

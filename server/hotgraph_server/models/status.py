@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hotgraph_server.errors import StartError
@@ -32,6 +33,22 @@ class VersionStatus:
     number: int
     state: State
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """What became of a model so far.
+
+    Attributes:
+        name: of the model.
+        versions: whatever there is of it.
+        loads: of versions that went well, so far; `failed_loads`: that did not, each try counted.
+    """
+
+    name: str
+    versions: Sequence[VersionStatus] = ()
+    loads: int = 0
+    failed_loads: int = 0
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,11 @@ class Version:
         return len(self._engine.queue)
 
     @property
+    def max_waiting(self) -> int:
+        """Calls that may wait; further ones are refused."""
+        return self._batch.max_queued_calls
+
+    @property
     def suspects(self) -> Mapping[str, int]:
         """How many connections there are whose calls share no run now because they keep failing, by
         signature."""

@@ -1,4 +1,4 @@
-"""Keeps what callers are told whose calls do not get as far as a version, for the live page.
+"""Keeps what callers are told whose calls do not get as far as a version, for the live page and metrics.
 
 What a version refuses, and what its calls fail with, is the version's (statistics.py).
 """
@@ -32,4 +32,7 @@ class telling:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if isinstance(error, CallError):
-            self._registry.last_errors.add(error.status.name, str(error), model=self._model)
+            # Callers call models what they like; what is counted by name is what there is.
+            known = self._model if self._model in self._registry.table else ""
+            errors = self._registry.last_errors
+            errors.add(error.status.name, str(error), model=self._model, counted_for=known)

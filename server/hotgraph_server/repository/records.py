@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.status import State, VersionStatus
+from hotgraph_server.models.status import ModelFigures, State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.entry import Entry, differs, is_other, may_go_better
 from hotgraph_server.repository.layout import Found, Interest, Look
@@ -45,6 +45,7 @@ class Record:
             When one of them is live it takes the other's place; if it cannot be, the other goes on.
         leaving: those whose place was taken, until they are closed.
         shown: the versions and labels that were published last.
+        loads, failed_loads: see ModelFigures.
     """
 
     settings: ModelSettings
@@ -59,6 +60,8 @@ class Record:
     successors: dict[int, Entry] = field(default_factory=dict)
     leaving: list[Entry] = field(default_factory=list)
     shown: tuple[Sequence[Version], Mapping[str, int]] = ((), {})
+    loads: int = 0
+    failed_loads: int = 0
     _warned: frozenset[str] = frozenset()
     _unfinished: frozenset[int] = frozenset()
 
@@ -93,6 +96,10 @@ class Record:
             VersionStatus(number, entry.state, None if entry.error is None else str(entry.error))
             for number, entry in sorted(self.entries.items(), reverse=True)
         ]
+
+    def figures(self) -> ModelFigures:
+        """What became of it, for metrics."""
+        return ModelFigures(self.settings.name, self.statuses(), self.loads, self.failed_loads)
 
     def take_on(self, settings: ModelSettings, *, again: bool = False) -> None:
         """Serve it as these settings say; `again`: look at its folder again, whatever was seen before."""
@@ -194,6 +201,7 @@ class Record:
     def install(self, entry: Entry, version: Version) -> Entry | None:
         """A version has been loaded; returns the entry that was live in its place, and has to leave now."""
         entry.version, entry.state, entry.failures = version, State.LIVE, 0
+        self.loads += 1
         if self.successors.get(entry.number) is not entry:
             return None
         del self.successors[entry.number]
@@ -211,6 +219,7 @@ class Record:
         """A version could not be loaded; says in the log when it is tried again."""
         entry.state, entry.error = State.FAILED, failure
         entry.failures += 1
+        self.failed_loads += 1
         pause = pause_s(entry.failures, settings) if self.settings.folder.retried else None
         entry.retry_at = math.inf if pause is None else now + pause
         next_try = "not tried again until its files change" if pause is None else f"next try in {pause:.1f} s"

@@ -37,7 +37,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.status import State, VersionStatus
+from hotgraph_server.models.status import ModelFigures, State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
@@ -143,6 +143,11 @@ class Repository:
             model = self._models.get(name)
             return model.statuses() if model else []
 
+    def figures(self) -> list[ModelFigures]:
+        """What became of all models that are known, for metrics."""
+        with self._lock:
+            return [model.figures() for model in self._models.values()]
+
     def why_nothing(self, name: str) -> str | None:
         """Why a model that shall be served has no version to load; None: it has, or no look was made yet."""
         with self._lock:
@@ -237,10 +242,8 @@ class Repository:
             self._loads.stop_by(deadline)
             versions = [entry.version for entry in self._entries() if entry.version is not None]
         self._threads.refuse()
-        ended = True
-        for version in versions:
-            ended &= version.stop(max(deadline - time.monotonic(), 0.0))
-        return self._threads.join(deadline, timeout_s) and ended
+        ended = [version.stop(max(deadline - time.monotonic(), 0.0)) for version in versions]
+        return self._threads.join(deadline, timeout_s) and all(ended)
 
     # Deciding; each requires the lock.
 
@@ -286,10 +289,8 @@ class Repository:
 
     def _begin_loads(self) -> Iterator[_Act]:
         fails_fast = self._starting and not self._settings.wait_for_models and self._settings.exit_on_error
-        if self._winding_down:
-            return
-        if fails_fast and any(entry.state is State.FAILED for entry in self._entries()):
-            # The first failure ends the start; nothing must be under way then that cannot be stopped.
+        # The first failure ends the start; nothing must be under way then that cannot be stopped.
+        if self._winding_down or (fails_fast and any(one.state is State.FAILED for one in self._entries())):
             return
         for model, entry in next_loads(self._models.values(), self._load_threads):
             entry.state, entry.settings = State.LOADING, model.settings

@@ -52,12 +52,12 @@ class Held:
 class Inflight:
     """The budget. Thread-safe: bytes are counted by the thread that receives them, and by those that inflate.
 
-    Args:
+    Attributes:
         limit: bytes.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._lock = threading.Lock()  # the sums are read and written back, and must agree
         self._nbytes = 0
 
@@ -76,10 +76,10 @@ class Inflight:
         with self._lock:
             if call.held_bytes == _OVER or not nbytes:
                 return
-            free, held = self._limit - self._nbytes - nbytes, connection.held_bytes + nbytes
+            free, held = self.limit - self._nbytes - nbytes, connection.held_bytes + nbytes
             if free < 0:
                 raise TooMuchInside(
-                    f"the messages of all calls may hold {self._limit / _MIB:.4g} MiB, and too little is free"
+                    f"the messages of all calls may hold {self.limit / _MIB:.4g} MiB, and too little is free"
                 )
             if held > free:
                 raise TooMuchInside(

@@ -18,6 +18,11 @@ class OpenCalls:
         self._changed = threading.Condition(self._lock)
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """Calls that are owed an answer now."""
+        return self._count
+
     def enter(self) -> None:
         """A call has been taken."""
         with self._lock:

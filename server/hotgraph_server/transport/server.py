@@ -16,6 +16,7 @@ from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.certificates import Certificates
 from hotgraph_server.transport.doors import Doors
 from hotgraph_server.transport.doors import HttpPort as HttpPort
+from hotgraph_server.transport.figures import DoorFigures, door_figures
 from hotgraph_server.transport.grpcio.server import GrpcioServer
 from hotgraph_server.transport.handed_over import HandedOver
 from hotgraph_server.transport.health import Health
@@ -101,7 +102,8 @@ class CallServer:
             allows: says whose calls are refused, by the names of their certificate; None: nobody's are.
         """
         self._handed_over = handed_over
-        inflight = inflight or Inflight(settings.max_inflight_mb << 20)
+        self._inflight = inflight = inflight or Inflight(settings.max_inflight_mb << 20)
+        self._max_calls = settings.max_calls
         self.health = Health()
         self._calls = OpenCalls()
         services = [*services, self.health.service]
@@ -166,6 +168,10 @@ class CallServer:
         """Answer every call that comes from now on."""
         for transport in self._transports:
             transport.open()
+
+    def figures(self) -> DoorFigures:
+        """What has come in so far, and what of it is inside; any thread."""
+        return door_figures(self._transports, self._calls, self._inflight, self._max_calls)
 
     def leave(self, timeout_s: float) -> None:
         """Ask all callers to go elsewhere, where others answer in place of this server, and answer what comes

@@ -37,6 +37,8 @@ def test_v2_keeps_it_without_the_request_s_id() -> None:
     for name in ("nobody", "m"):
         with pytest.raises(CallError, match=r"\[request id: 7\]"):
             Infer(registry)(pb.ModelInferRequest(model_name=name, id="7").SerializeToString(), FakeReply())
+    # By its name where there is such a model: names that callers make up are no end of series.
+    assert registry.last_errors.counts == {("", "NOT_FOUND"): 1, ("m", "INVALID_ARGUMENT"): 1}
     (first, second) = told(registry)
     assert first[:2] == ("m", "INVALID_ARGUMENT")
     assert second == ("nobody", "NOT_FOUND", "Request for unknown model: 'nobody' is not found")

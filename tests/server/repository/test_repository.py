@@ -497,6 +497,9 @@ class TestFailedLoads:
         assert failed.shown["m"] == ([1], {})
         assert failed.repository.statuses("m")[0].error == "model 'm' version 2: fails its first run"
         assert failed.given_back == 1
+        (figures,) = failed.repository.figures()
+        assert (figures.name, figures.loads, figures.failed_loads) == ("m", 1, 1)
+        assert list(figures.versions) == failed.repository.statuses("m")
 
     def test_it_is_tried_again_when_the_pause_is_over(self, failed: World) -> None:
         del failed.broken[2]

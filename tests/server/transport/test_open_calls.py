@@ -16,8 +16,10 @@ def test_nothing_open_is_nothing_to_wait_for() -> None:
 def test_open_call_outlasts_the_limit() -> None:
     calls = OpenCalls()
     calls.enter()
+    assert calls.count == 1
     assert not calls.wait_until_none(0)
     calls.leave()
+    assert calls.count == 0
     assert calls.wait_until_none(0)
 
 

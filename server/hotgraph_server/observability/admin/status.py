@@ -13,8 +13,8 @@ from hotgraph_server.last_errors import LastError, latest_of
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
-from hotgraph_server.observability.admin.process_figures import process_figures
 from hotgraph_server.observability.admin.status_sums import MAX_ERRORS
+from hotgraph_server.observability.process_figures import process_figures
 from hotgraph_server.signatures import TensorSpec
 from hotgraph_server.statistics import DURATION_BOUNDS_S, ROWS_BOUNDS, Figures
 from hotgraph_server.tensors import tensorflow_name

@@ -30,6 +30,8 @@ _OTHERWISE: dict[str, _Combine] = {
     "hotgraph_plan_xla_gain_ratio": min,
     "hotgraph_signature_batches": min,
     "hotgraph_tls_certificate_expires_seconds": min,
+    "hotgraph_processors": max,
+    "hotgraph_memory_limit_bytes": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,
 }

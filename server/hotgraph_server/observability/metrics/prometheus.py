@@ -25,12 +25,17 @@ from prometheus_client.registry import Collector
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.models.registry import Registry
-from hotgraph_server.models.status import State
+from hotgraph_server.models.status import ModelFigures
 from hotgraph_server.models.version import Version
+from hotgraph_server.observability.metrics.doors import NO_DOORS, door_metrics
+from hotgraph_server.observability.metrics.models import model_metrics
+from hotgraph_server.observability.metrics.processor import processor_metrics
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
 from hotgraph_server.observability.metrics.signatures import signature_metrics
+from hotgraph_server.observability.process_figures import process_figures
 from hotgraph_server.statistics import Figures
 from hotgraph_server.threads.leadership import Turns
+from hotgraph_server.transport.figures import DoorFigures
 
 # Rendering is pure Python and could keep the interpreter's lock for milliseconds at a stretch. After each
 # family the thread really sleeps, seconds: with 0 it would take the lock back before the one that waits
@@ -59,11 +64,15 @@ class OwnFigures(NamedTuple):
         lost: how much of what is written to files was lost so far, by what it is.
         turns: who took turns at the sockets so far.
         certificate_expiries: until when TLS's certificates are valid, seconds since 1970, by whose they are.
+        doors: of the ports for calls; None: there are none yet, or none any more.
+        models: what the repository knows of each model.
     """
 
     lost: Mapping[str, int]
     turns: Turns
     certificate_expiries: Mapping[str, float] = MappingProxyType({})
+    doors: DoorFigures | None = None
+    models: Sequence[ModelFigures] = ()
 
 
 def of_no_server() -> OwnFigures:
@@ -148,7 +157,9 @@ class ServerCollector(Collector):
         )
         if own.certificate_expiries:
             yield _expiries(own.certificate_expiries)
-        yield _states(versions)
+        yield from processor_metrics(process_figures())
+        yield from door_metrics(own.doors or NO_DOORS)
+        yield from model_metrics(self._models, own.models)
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)
         yield from sequence_metrics(versions)
@@ -157,6 +168,9 @@ class ServerCollector(Collector):
         self, versions: Sequence[Version], figures: Mapping[Version, Mapping[str, Figures]]
     ) -> Iterator[Metric]:
         waiting = GaugeMetricFamily("hotgraph_queue_calls", "Calls that wait now.", labels=_OF_VERSION)
+        room = GaugeMetricFamily(
+            "hotgraph_queue_calls_limit", "Calls that may wait: further ones are refused.", labels=_OF_VERSION
+        )
         busy = CounterMetricFamily(
             "hotgraph_executor_busy_seconds", "Time that the executor has spent in runs.", labels=_OF_VERSION
         )
@@ -171,12 +185,13 @@ class ServerCollector(Collector):
         for version in versions:
             labels = (version.name, str(version.number))
             waiting.add_metric(labels, version.waiting)
+            room.add_metric(labels, version.max_waiting)
             busy.add_metric(labels, busy_s[version])
             ran_s = busy_s[version] - self._busy_s.get(version, 0.0)
             # A run counts when it ends, and may have begun before the last scrape.
             duty.add_metric(labels, min(ran_s / passed_s, 1.0) if passed_s > 0 else 0.0)
         self._busy_s = busy_s
-        yield from (waiting, busy, duty)
+        yield from (waiting, room, busy, duty)
 
 
 def _figures(version: Version) -> dict[str, Figures]:
@@ -195,13 +210,3 @@ def _expiries(expiries: Mapping[str, float]) -> Metric:
         metric.add_metric((whose,), moment)
     return metric
 
-
-def _states(versions: Sequence[Version]) -> Metric:
-    states = GaugeMetricFamily(
-        "hotgraph_version_state", "1 for the state that the version is in.", labels=(*_OF_VERSION, "state")
-    )
-    for version in versions:
-        for state in State:
-            labels = (version.name, str(version.number), state.value)
-            states.add_metric(labels, float(version.state is state))
-    return states

@@ -224,6 +224,7 @@ class Exchange(Incoming):
     def _fail(self, error: BaseException) -> None:
         known = as_call_error(error)
         if self.open:
+            self._host.admission.failed("http", known)
             try:
                 self._connection.answer(self, self._http.api.error(self.request, known), "")
             except Exception:

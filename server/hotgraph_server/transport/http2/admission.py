@@ -10,12 +10,13 @@ Over the limit it is refused; but it counts all the same until the refusal is on
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import grpc
 
-from hotgraph_server.errors import CallError, QueueFull, Unsupported
+from hotgraph_server.errors import CallError, InternalError, QueueFull, Unsupported
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES, Head
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, HotMethod, Service, StreamingMethod, as_hot
@@ -57,6 +58,8 @@ class Admission:
         inside: limited calls that are owed an answer.
         arrived: limited calls whose message has come, so far.
         answered: limited calls that got what they came for, so far; a call that is answered counts itself.
+        errors: answers so far that were an error, by protocol (grpc, http) and the name of the status.
+        faults: of these, the ones for which a bug of ours is to blame.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Admission:
         self.inside = 0
         self.arrived = 0
         self.answered = 0
+        self.errors = Counter[tuple[str, str]]()
+        self.faults = 0
         self._connections_lock = connections_lock
         self._max_calls = max_calls
         self._open_calls = open_calls
@@ -126,6 +131,12 @@ class Admission:
         assert self._connections_lock.locked()
         self.inside -= limited
         self._open_calls.leave()
+
+    def failed(self, protocol: str, error: CallError) -> None:
+        """A call has been answered with an error. Requires connections_lock."""
+        assert self._connections_lock.locked()
+        self.errors[protocol, error.status.name] += 1
+        self.faults += isinstance(error, InternalError)
 
     def take_part(self) -> CallError | None:
         """A stream has brought a call. Returns why it is refused; None: it is taken, and `let_part_go` is

@@ -168,6 +168,7 @@ class Call(Leaving, Stream):
         """End with an error's status."""
         failure = as_call_error(error)
         if self.open:
+            self.host.admission.failed("grpc", failure)
             headers, status = self.connection.headers, code_of(failure).value[0]
             if self._begun:
                 block = headers.trailers(status, details_of(failure), trailers_of(failure))

@@ -46,6 +46,7 @@ class OpenConnections:
         dirty: have something new to write.
         changed: wait for something else than the selector was told.
         times: see Times; may be replaced, and counts from the next round on.
+        accepted: how many there have been so far.
         next_look: when `give_up_stuck` is due, monotonic seconds.
     """
 
@@ -72,6 +73,7 @@ class OpenConnections:
         # What is received lies here for the moment.
         self._buffer = bytearray(RECEIVE_BYTES + MAX_UNUSED_BYTES)
         self._view = memoryview(self._buffer)
+        self.accepted = 0
         self.next_look = -math.inf
 
     @property
@@ -106,6 +108,7 @@ class OpenConnections:
             closed()
             return None
         self.sockets.add(one)
+        self.accepted += 1
         self._selector.register(sock, one.registered, one)
         if min(self.times.max_age_s, self.times.max_idle_s) != math.inf:
             self._watch(one, ConnectionAge(self.times, time.monotonic(), random.uniform(-1.0, 1.0)))

@@ -98,6 +98,7 @@ class TestStatus:
         packages = status.pop("packages")
         assert set(status.pop("process")) == {
             *("cpu_s", "rss_bytes", "processors", "serving_cpu_s", "executors_cpu_s", "others_cpu_s"),
+            "memory_limit_bytes",
         }
         assert status.pop("wall_s") == pytest.approx(time.time(), abs=60)
         assert status == {

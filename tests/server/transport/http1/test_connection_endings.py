@@ -47,6 +47,9 @@ class Admitting:
 
     answered = 0
 
+    def failed(self, protocol: str, error: CallError) -> None:
+        """See Admission."""
+
     def take(self, limited: bool) -> CallError | None:
         """See Admission."""
         return None

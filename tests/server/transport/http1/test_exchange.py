@@ -80,6 +80,9 @@ class TestEncoding:
         assert host.answer().status == 503
         assert "secret" not in host.answer().error
         assert host.admission.answered == 0
+        status = "RESOURCE_EXHAUSTED" if isinstance(error, QueueFull) else "INTERNAL"
+        assert host.admission.errors == {("http", status): 1}
+        assert host.admission.faults == (status == "INTERNAL")
         host.assert_nothing_is_left()
 
     def test_where_there_is_too_much_to_encode_the_call_is_refused(self, host: StillHost) -> None:

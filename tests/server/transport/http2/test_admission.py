@@ -143,3 +143,5 @@ class TestCounting:
             found.take(limited=True)
         with pytest.raises(AssertionError):
             found.let_go(limited=True)
+        with pytest.raises(AssertionError):
+            found.failed("grpc", DRAINING)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hotgraph_server.threads import processors
+from hotgraph_server.threads import memory_limit, processors
 
 _TASKS = Path("/proc/self/task")
 _STATM = Path("/proc/self/statm")
@@ -30,10 +30,16 @@ def process_figures() -> dict[str, Any]:
         ``cpu_s``: of the process, seconds. ``serving_cpu_s``: of the thread that reads calls.
         ``executors_cpu_s``: of the threads that run models, runs included; TensorFlow's own threads are not.
         ``others_cpu_s``: of the other threads of Python, but this page's. ``rss_bytes``: resident memory.
-        ``processors``: that it may use. What the system does not tell is None.
+        ``processors``: that it may use. ``memory_limit_bytes``: of its container; None: there is none below
+        what the machine has. What else the system does not tell is None.
     """
-    return {"cpu_s": time.process_time(), "rss_bytes": _rss_bytes(), "processors": processors.usable()} | {
-        f"{kind}_cpu_s": found for kind, found in _threads().items()
+    limit_mb = memory_limit.limit_mb()
+    return {
+        "cpu_s": time.process_time(),
+        "rss_bytes": _rss_bytes(),
+        "processors": processors.usable(),
+        "memory_limit_bytes": None if limit_mb is None else limit_mb << 20,
+        **{f"{kind}_cpu_s": found for kind, found in _threads().items()},
     }
 
 
