@@ -165,7 +165,8 @@ def envoy(
     try:
         end = time.monotonic() + _START_S
         while not (admin.exists() and admin.read_text()):
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
             time.sleep(0.02)
         running = Envoy(admin.read_text())
         running.wait_for_healthy(*servers, cluster=cluster)

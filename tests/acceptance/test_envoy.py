@@ -6,12 +6,14 @@ docs/operations.md has the table of these rows.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,9 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferResult
+import yaml
+from tritonclient.grpc import InferenceServerClient, InferResult, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from hotgraph_protos import open_inference as oip
@@ -36,6 +40,7 @@ from .triton_tensors import tensor
 FLOAT = np.float32
 RATE = 150
 SECONDS = 4
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 MOST_QUEUED = 3
 HELD_QUEUE = "max_batch_size: 8 dynamic_batching { default_queue_policy { max_queue_size: 1 } }"
 _EJECTED = "cluster.grpc.outlier_detection.ejections_enforced_consecutive_gateway_failure"
@@ -55,8 +60,8 @@ def program() -> Path:
 def models(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Flags of servers.
 
-    `gated` refuses by its own queue policy, with UNAVAILABLE; `limited` is the same SavedModel, and the server
-    refuses calls to it for load, with RESOURCE_EXHAUSTED; `pass_through` and `unknown_rank` are far from either.
+    `gated` refuses by its own queue policy, with UNAVAILABLE; `limited` is the same SavedModel, and the
+    server refuses calls to it for load, with RESOURCE_EXHAUSTED; the others are far from either.
     """
     root = tmp_path_factory.mktemp("models")
     repository = root / "repository"
@@ -313,20 +318,83 @@ def test_messages_of_50_mb_go_both_ways(pair: Pair, proxy: Envoy) -> None:
 STEADY = ("--rate", str(RATE), "--duration", str(SECONDS), "--connections", "4")
 
 
+def service_config() -> str:
+    """What docs/operations.md gives clients of gRPC."""
+    (found,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return str(found)
+
+
+class Caller:
+    """A client of gRPC's own, with the documented service config and no proxy, which calls on and on."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        options = [("grpc.service_config", service_config())]
+        self._channel = grpc.insecure_channel("ipv4:" + ",".join(servers), options=options)
+        self._infer = service_pb2_grpc.GRPCInferenceServiceStub(self._channel).ModelInfer
+        x = service_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 2])
+        x.contents.fp32_contents.extend([1, 2])
+        self._request = service_pb2.ModelInferRequest(model_name="pass_through", inputs=[x])
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._call)
+        self.answered = 0
+        self.errors: list[str] = []
+
+    def _call(self) -> None:
+        while not self._end.wait(0.01):
+            try:
+                self._infer(self._request, timeout=20)
+                self.answered += 1
+            except grpc.RpcError as error:
+                self.errors.append(f"{error.code()} {error.details()}")
+
+    def __enter__(self) -> Caller:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        self._channel.close()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_no_call_fails_when_one_of_two_ends(
     how: signal.Signals, pair: Pair, start: Start, tmp_path: Path
 ) -> None:
-    """150 calls a second, whoever answers them: a drain by SIGTERM, and an end without any."""
-    with start(1) as (other,), envoy([pair.b, other.address], tmp_path) as proxy:
-        with loading(proxy, "pass_through", tmp_path, *STEADY) as result:
-            proxy.wait_until(lambda: proxy.calls()[other.address] > RATE // 2, "not a call for it")
+    """150 calls a second by the proxy, and some without: a drain by SIGTERM, and an end without any."""
+    with start(1) as (other,), ExitStack() as stack:
+        servers = [pair.b, other.address]
+        proxy = stack.enter_context(envoy(servers, tmp_path))
+        with Caller(servers) as caller, loading(proxy, "pass_through", tmp_path, *STEADY) as result:
+            enough = RATE // 2
+            proxy.wait_until(lambda: proxy.calls()[other.address] > enough, "not a call for it")
+            proxy.wait_until(lambda: caller.answered > 10, "not a call without a proxy")
             other.serving.process.send_signal(how)
             if how == signal.SIGTERM:
                 assert other.serving.status() == 0
             proxy.wait_for_healthy(pair.b)
-        assert result.step["errors"] == {}, result.step["error_texts"]
-        assert result.step["calls"] > RATE * SECONDS / 2
+            before = caller.answered
+            proxy.wait_until(lambda: caller.answered > before + 10, "no call after it")
+    assert result.step["errors"] == {}, result.step["error_texts"]
+    assert result.step["calls"] > RATE * SECONDS / 2
+    assert caller.errors == []
+
+
+def test_page_shows_what_is_tried_here() -> None:
+    """The policies of docs/operations.md are those of the file, and each test that it names is one."""
+    text = PAGE.read_text()
+    made = yaml.safe_load(CONFIG.read_text())
+    (host,) = hosts(made)
+    retries, breakers, *_ = (
+        yaml.safe_load(part) for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[:2]
+    )
+    assert host["routes"][-1]["route"]["retry_policy"] == retries["retry_policy"]
+    (thresholds,) = clusters(made)["grpc"]["circuit_breakers"]["thresholds"]
+    assert thresholds["retry_budget"] == breakers["circuit_breakers"]["thresholds"][0]["retry_budget"]
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    assert named
+    for file, test in named:
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(), test
 
 
 def _pings(made: dict[str, Any]) -> None:
