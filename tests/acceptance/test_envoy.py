@@ -237,7 +237,7 @@ def full(pair: Pair, model: str, held_run: HoldRun) -> Iterator[None]:
 
 
 def test_unavailable_is_tried_on_the_other_and_ejects_for_a_while(pair: Pair, held_run: HoldRun) -> None:
-    """A's model refuses by its queue policy: every call has its answer, of B, and A is left alone for a while."""
+    """A's model refuses by its queue policy: every call has its answer, of B; A is left alone for a while."""
     with pair.behind() as proxy:
         with full(pair, "gated", held_run):
             assert status_of(pair.a, "gated") == "UNAVAILABLE"
