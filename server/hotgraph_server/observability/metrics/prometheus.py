@@ -209,4 +209,3 @@ def _expiries(expiries: Mapping[str, float]) -> Metric:
     for whose, moment in expiries.items():
         metric.add_metric((whose,), moment)
     return metric
-
