@@ -32,8 +32,10 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     ControlSettings,
+    HealthSettings,
     InferenceSettings,
     ListenSettings,
+    LoadReportSettings,
     OpsSettings,
     PredictionSettings,
     ProcessSettings,
@@ -266,6 +268,8 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         ops=build(OpsSettings, values),
         access=access,
         processes=build(ProcessSettings, values),
+        health=build(HealthSettings, values),
+        load_reports=build(LoadReportSettings, values),
     )
 
 

@@ -1,4 +1,4 @@
-"""How many processors this process may use: its affinity, and what control groups leave of it.
+"""How many processors this process may use, and how much memory: its affinity, and what control groups leave.
 
 A container with ``--cpus 2`` on a machine of 64 sees 64 processors, and its quota lets it run on two of them
 at a time; as many threads as it sees would wait for each other. The quotas of all groups around this process
@@ -17,6 +17,9 @@ GROUPS = Path("/proc/self/cgroup")
 _ROOT = PurePosixPath("/sys/fs/cgroup")
 
 _CPU = "cpu"
+_MEMORY = "memory"
+# Of control groups of version 1, which write no limit as one that no machine reaches.
+_UNLIMITED_BYTES = 1 << 60
 
 Read = Callable[[str], str]
 """The text of a file; raises OSError or UnicodeDecodeError."""
@@ -24,11 +27,15 @@ Read = Callable[[str], str]
 
 def usable() -> int:
     """How many threads can run at a time, at least 1; a part of a processor counts as a whole one."""
+    return bounded(schedulable(), quota(groups(), lambda path: Path(path).read_text()))
+
+
+def groups() -> str:
+    """What the system says of the groups that this process is in; empty: nothing."""
     try:
-        groups = GROUPS.read_text()
+        return GROUPS.read_text()
     except (OSError, UnicodeDecodeError):
-        groups = ""
-    return bounded(schedulable(), quota(groups, lambda path: Path(path).read_text()))
+        return ""
 
 
 def schedulable() -> int:
@@ -59,10 +66,18 @@ def quota(groups: str, read: Read) -> float:
         read: called with the paths of files that need not be there.
     """
     shares = [_share_v2(text) for path in _folders_v2(groups) if (text := _text(read, path / "cpu.max"))]
-    for path in _folders_v1(groups):
+    for path in _folders_v1(groups, _CPU):
         runtime, period = _text(read, path / "cpu.cfs_quota_us"), _text(read, path / "cpu.cfs_period_us")
         shares.append(_share(runtime, period))
     return min(shares, default=math.inf)
+
+
+def memory_bytes(groups: str, read: Read) -> float:
+    """The memory that the groups of a process may have; infinite: there is no limit. Arguments as those of
+    `quota`."""
+    texts = [_text(read, path / "memory.max") for path in _folders_v2(groups)]
+    texts += [_text(read, path / "memory.limit_in_bytes") for path in _folders_v1(groups, _MEMORY)]
+    return min(map(_bytes, texts), default=math.inf)
 
 
 def _folders_v2(groups: str) -> Iterator[PurePosixPath]:
@@ -71,11 +86,11 @@ def _folders_v2(groups: str) -> Iterator[PurePosixPath]:
             yield from _up(_ROOT, path)
 
 
-def _folders_v1(groups: str) -> Iterator[PurePosixPath]:
+def _folders_v1(groups: str, controller: str) -> Iterator[PurePosixPath]:
     for _, controllers, path in _lines(groups):
-        if _CPU in controllers.split(","):
+        if controller in controllers.split(","):
             # Mounted under all the names of its hierarchy, or linked under its own.
-            for mounted in dict.fromkeys((controllers, _CPU)):
+            for mounted in dict.fromkeys((controllers, controller)):
                 yield from _up(_ROOT / mounted, path)
 
 
@@ -119,3 +134,12 @@ def _share(runtime: str, period: str) -> float:
     except ValueError:
         return math.inf
     return used_us / of_us if used_us > 0 and of_us > 0 else math.inf
+
+
+def _bytes(text: str) -> float:
+    """``max``, and what is no number that a kernel writes as a limit, is no limit."""
+    try:
+        found = int(text)
+    except ValueError:
+        return math.inf
+    return found if 0 < found < _UNLIMITED_BYTES else math.inf

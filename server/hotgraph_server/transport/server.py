@@ -23,6 +23,7 @@ from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
@@ -102,6 +103,7 @@ class CallServer:
         leadership: Leadership | None = None,
         handed_over: HandedOver | None = None,
         http: HttpPort | None = None,
+        load: LoadTrailers | None = None,
     ) -> None:
         """
         Args:
@@ -111,6 +113,7 @@ class CallServer:
             handed_over: connections that come in place of those of ports; None: ports are bound. Takes the
                 fast lane.
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
+            load: what answers of gRPC say of the server's load; None: nothing.
         """
         self._handed_over = handed_over
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -131,10 +134,11 @@ class CallServer:
                 handed_over,
                 http,
             )
+            self._sockets.load = load
             self._transports.append(self._sockets)
         if not settings.fast_lane:
             try:
-                self._transports.append(GrpcioServer(settings, services, self._calls, admit))
+                self._transports.append(GrpcioServer(settings, services, self._calls, admit, load))
             except BaseException:
                 for transport in self._transports:
                     transport.stop(0)
