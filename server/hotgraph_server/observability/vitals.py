@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import logging
 import math
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hotgraph_server.models.registry import Registry
@@ -30,7 +29,7 @@ from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.periodic import PeriodicThread
 from hotgraph_server.threads.progress import Progress, Sign
 from hotgraph_server.transport.health import Health
-from hotgraph_server.transport.health_port import HealthPort
+from hotgraph_server.transport.health_port import HealthPort, Shared
 from hotgraph_server.transport.service import Admit
 
 _LOG = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class Vitals:
         signs: VitalSigns,
         *,
         admit: Admit | None = None,
-        shared: Sequence[socket.socket] | None = None,
+        shared: Shared | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._signs = signs

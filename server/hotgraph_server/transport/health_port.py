@@ -29,6 +29,9 @@ from hotgraph_server.transport.sockets.server import SocketServer
 _LOG = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
+Shared = Sequence[socket.socket]
+"""Sockets that listen for several processes."""
+
 _MAX_CALLS = 64
 _MAX_MESSAGE_BYTES = 16 << 10
 _MAX_HEADER_BYTES = 16 << 10
@@ -59,10 +62,10 @@ class HealthPort:
         port: int,
         health: Service,
         admit: Admit | None = None,
-        shared: Sequence[socket.socket] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._is_shared = shared is not None
-        sockets = shared
+        sockets: Shared | None = shared
         if sockets is None:
             sockets, port = listen(host, port, "health-port")
         self.address = f"{written(host)}:{port}"

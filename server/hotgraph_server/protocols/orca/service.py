@@ -15,10 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-
 from hotgraph_protos import orca as pb
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import QueueFull
 from hotgraph_server.observability.load.report import LoadReport
 from hotgraph_server.protocols.orca import messages
 from hotgraph_server.transport.service import Receiver, Service, StreamingMethod, StreamOfCalls, parsed
@@ -27,15 +25,6 @@ SERVICE = "xds.service.orca.v3.OpenRcaService"
 DEFAULT_S = 10.0
 MOST_S = 3600.0
 MAX_STREAMS = 1024
-
-
-class TooManyStreams(CallError):
-    """Load reports go to as many as may have them."""
-
-    status = grpc.StatusCode.RESOURCE_EXHAUSTED
-
-    def __init__(self) -> None:
-        super().__init__(f"load reports go to {MAX_STREAMS} streams, and to no more")
 
 
 def interval_s(asked: Any, least_s: float) -> float:
@@ -86,10 +75,10 @@ class _Streams:
         self._count = 0
 
     def enter(self) -> None:
-        """Raises TooManyStreams."""
+        """Raises QueueFull."""
         with self._lock:
             if self._count >= MAX_STREAMS:
-                raise TooManyStreams
+                raise QueueFull("the list of load reports", self._count, MAX_STREAMS, "streams")
             self._count += 1
 
     def leave(self) -> None:
