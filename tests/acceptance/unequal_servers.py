@@ -1,7 +1,8 @@
 """Two servers of which one is nine times as slow, and what share of the calls each gets from a balancer.
 
-For any balancer that weighs servers by their load reports: gRPC's own in this process, or a proxy in front. Who
-answered is told by the version of the model, 1 on the slow server and 2 on the fast one; both give the same answer.
+For any balancer that weighs servers by their load reports: gRPC's own in this process, or a proxy in front.
+Who answered is told by the version of the model, 1 on the slow server and 2 on the fast one; both give the
+same answer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from .triton_tensors import tensor
 
 MODEL = "work"
 SLOWER = 9
-# Of the fast one: a run of some milliseconds, so that few calls a second are more than the least that is reported.
+# Of the fast one: a run of some milliseconds, so that few calls a second are more than the least that is
+# reported.
 _TURNS = 10
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 _EVERY_S = 0.01
@@ -50,7 +52,8 @@ class Shares(NamedTuple):
 
 
 def build_work(directory: Path, turns: int) -> None:
-    """`x` float32 [-1, 64] -> `y` float32 [-1, 64]: x, turned so many times by one place until it is itself."""
+    """`x` float32 [-1, 64] -> `y` float32 [-1, 64]: x, turned so many times by one place until it is
+    itself."""
     import tensorflow as tf
 
     turn = tf.constant(np.roll(np.eye(64, dtype=np.float32), 1, axis=0))

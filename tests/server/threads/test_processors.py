@@ -91,3 +91,28 @@ def test_usable_reads_this_processs_own_groups(monkeypatch: pytest.MonkeyPatch, 
     assert processors.usable() == processors.bound() == 2
     monkeypatch.setattr(processors, "schedulable", lambda: 2)
     assert processors.bound() == 0
+
+
+def memory_bytes(groups: str, files: Mapping[str, str]) -> float:
+    def read(path: str) -> str:
+        if path not in files:
+            raise FileNotFoundError(path)
+        return files[path]
+
+    return processors.memory_bytes(groups, read)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1073741824\n", 1 << 30), ("max\n", NO_LIMIT), ("", NO_LIMIT), ("0", NO_LIMIT), ("much", NO_LIMIT)],
+)
+def test_memory_of_a_group_of_version_two(text: str, expected: float) -> None:
+    assert memory_bytes("0::/a\n", {"/sys/fs/cgroup/a/memory.max": text}) == expected
+
+
+def test_memory_of_a_group_of_version_one_has_no_limit_that_no_machine_reaches() -> None:
+    groups, file = "9:memory:/docker/1f\n", "/sys/fs/cgroup/memory/docker/1f/memory.limit_in_bytes"
+    assert memory_bytes(groups, {file: "9223372036854771712\n"}) == NO_LIMIT
+    assert (
+        memory_bytes(groups, {file: "4096\n", "/sys/fs/cgroup/memory/memory.limit_in_bytes": "512\n"}) == 512
+    )
