@@ -173,9 +173,7 @@ def test_oldest_connection_makes_way_for_one_more(
     silent = [socket.create_connection(_address(port), PATIENCE_S) for _ in range(8)]
     try:
         for _ in range(3):
-            with grpc.insecure_channel(
-                port.address, [("grpc.use_local_subchannel_pool", 1)]
-            ) as channel:
+            with grpc.insecure_channel(port.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
                 assert check(channel, "liveness") == SERVING
         for sock in silent[:6]:
             assert sock.recv(1) == b""
