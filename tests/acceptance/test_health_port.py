@@ -1,4 +1,4 @@
-"""The health port of the commands: in the clear beside a port that demands certificates, from start to end."""
+"""The commands' health port: in the clear beside a port that demands certificates, from start to end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,8 +30,8 @@ def check(channel: grpc.Channel, name: str) -> int:
 
 
 def names(channel: grpc.Channel) -> set[str]:
-    answer = channel.unary_unary("/grpc.health.v1.Health/List")(b"", timeout=PATIENCE_S)
-    return set(pb.HealthListResponse.FromString(answer).statuses)
+    method: Any = channel.unary_unary("/grpc.health.v1.Health/List")
+    return set(pb.HealthListResponse.FromString(method(b"", timeout=PATIENCE_S)).statuses)
 
 
 def test_probe_without_a_certificate_hears_of_a_server_that_demands_one(

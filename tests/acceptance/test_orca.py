@@ -55,7 +55,8 @@ def told(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> 
 
 def report_of(address: str) -> Any:
     with grpc.insecure_channel(address) as channel:
-        reports = channel.unary_stream(STREAM)(b"", timeout=PATIENCE_S)
+        stream: Any = channel.unary_stream(STREAM)
+        reports = stream(b"", timeout=PATIENCE_S)
         report = pb.OrcaLoadReport.FromString(next(reports))
         reports.cancel()
     return report

@@ -90,7 +90,7 @@ def shares(channel: grpc.Channel, until_s: float, warm_up_s: float) -> Shares:
         until_s: how long, seconds, the warm-up included.
         warm_up_s: of it, before anything counts: balancers share calls out evenly at first.
     """
-    call = channel.unary_unary(_INFER)
+    call: Any = channel.unary_unary(_INFER)
     request = service_pb2.ModelInferRequest(model_name=MODEL)
     x = np.ones((1, 64), np.float32)
     request.inputs.add(name="x", datatype="FP32", shape=x.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -49,8 +50,13 @@ def channel(open_port: Open) -> Iterator[grpc.Channel]:
         yield channel
 
 
+def raw(channel: grpc.Channel, path: str, message: bytes) -> bytes:
+    method: Any = channel.unary_unary(path)
+    return bytes(method(message, timeout=PATIENCE_S))
+
+
 def listed(channel: grpc.Channel) -> dict[str, int]:
-    answer = pb.HealthListResponse.FromString(channel.unary_unary(LIST)(b"", timeout=PATIENCE_S))
+    answer = pb.HealthListResponse.FromString(raw(channel, LIST, b""))
     return {name: int(one.status) for name, one in answer.statuses.items()}
 
 
@@ -151,7 +157,7 @@ def test_list_alone_needs_what_its_group_does(open_port: Open) -> None:
 )
 def test_nothing_else_is_answered(channel: grpc.Channel, path: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        channel.unary_unary(path)(b"", timeout=PATIENCE_S)
+        raw(channel, path, b"")
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -185,7 +191,7 @@ def test_oldest_connection_makes_way_for_one_more(
 def test_message_that_is_no_name_is_refused_and_the_next_caller_answered(channel: grpc.Channel) -> None:
     for message in (b"\xff" * 8, bytes(64 << 10)):
         with pytest.raises(grpc.RpcError):
-            channel.unary_unary("/grpc.health.v1.Health/Check")(message, timeout=PATIENCE_S)
+            raw(channel, "/grpc.health.v1.Health/Check", message)
     assert check(channel, "liveness") == SERVING
 
 

@@ -139,7 +139,8 @@ class TestModels:
 
     def test_report_that_goes_with_every_answer_has_an_end(self) -> None:
         many = {f"m{index:04}": Totals(busy_s=index / 100) for index in range(500)}
-        found = report(**many, **{"x" * 1000: Totals(busy_s=9.0)})
+        now = sample(10.0, **many, **{"x" * 1000: Totals(busy_s=9.0)})
+        found = report_of(sample(0.0), now)
         assert len(found.models) == 16
         assert max(map(len, found.models)) <= 64
         assert min(found.models.values()) > 0.4
