@@ -163,7 +163,8 @@ def _check_again(started: ServerSettings, flags: Mapping[str, Any]) -> None:
     _check(now)
     processes.count(now)
     # All but the ports and their number hold for a process that is started anew.
-    _tell_of_what_waits(started, now, (ListenSettings, RestSettings, AdminSettings, ProcessSettings))
+    ports = (ListenSettings, RestSettings, AdminSettings, HealthSettings, ProcessSettings)
+    _tell_of_what_waits(started, now, ports)
 
 
 def _tell_of_what_waits(

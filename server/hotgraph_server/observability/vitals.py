@@ -35,6 +35,8 @@ from hotgraph_server.transport.service import Admit
 _LOG = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
+# A look that comes later than this was kept from coming, by what keeps other threads as well.
+_LATE_S = 5.0
 _STOP_S = 5.0
 
 
@@ -88,7 +90,7 @@ class Vitals:
         self._signs = signs
         self._health = health
         self._clock = clock
-        self._progress = Progress(settings.liveness_s, settings.liveness_run_s or math.inf)
+        self._progress = Progress(settings.liveness_s, settings.liveness_run_s or math.inf, _LATE_S)
         self._hanging: list[str] = []
         self._thread = PeriodicThread("vitals", self.look, clock)
         self._port: HealthPort | None = None
@@ -112,7 +114,6 @@ class Vitals:
 
     def look(self) -> float:
         """Once; in its thread. Returns when the next look is due, monotonic seconds."""
-        self._signs.load.look()
         hanging = self._progress.look(self._clock(), self._signs.of_threads())
         if bool(hanging) != bool(self._hanging):
             if hanging:
@@ -121,4 +122,5 @@ class Vitals:
                 _LOG.warning("all threads get on again, and liveness with them")
             self._health.live(not hanging)
         self._hanging = hanging
+        self._signs.load.look()
         return self._clock() + _EVERY_S

@@ -7,7 +7,9 @@ for `within_s`. A thread that has ended though it is needed is dead, and hangs a
 * that much waits: each step takes one piece away, and that is progress, however long the queue is;
 * a long step (a run of a graph), which nobody can tell from one that never ends. Where its owner knows how
   long steps may be, `step_s` says so; it is infinite otherwise;
-* that nothing happens where there is nothing to do.
+* that nothing happens where there is nothing to do;
+* that no look was taken: where the process as a whole stood still, no thread did. So the time between two looks
+  counts for `look_s` at most.
 """
 
 from __future__ import annotations
@@ -68,12 +70,15 @@ class Progress:
     Args:
         within_s: a step that may not take long takes no longer.
         step_s: one that may takes no longer; infinite: it may.
+        look_s: looks follow each other within this.
     """
 
-    def __init__(self, within_s: float, step_s: float = math.inf) -> None:
+    def __init__(self, within_s: float, step_s: float = math.inf, look_s: float = math.inf) -> None:
         self._within_s = within_s
         self._step_s = step_s
-        # By name: the steps that were seen last, and when the thread was last seen to get on.
+        self._look_s = look_s
+        self._looked_at = math.inf
+        # By name: the steps that were seen last, and for how long the thread has done nothing since, seconds.
         self._seen: dict[str, tuple[int, float]] = {}
 
     def look(self, now: float, signs: Iterable[Sign]) -> list[str]:
@@ -83,17 +88,19 @@ class Progress:
             now: monotonic seconds, ascending from look to look.
             signs: of all threads that are needed now. One that is not among them is forgotten.
         """
+        passed_s = min(max(now - self._looked_at, 0.0), self._look_s)
+        self._looked_at = now
         hanging: list[str] = []
         seen: dict[str, tuple[int, float]] = {}
         for sign in signs:
-            steps, since = self._seen.get(sign.thread, (-1, now))
-            if sign.steps != steps or not sign.has_work or sign.long_since is not None:
-                since = now
-            seen[sign.thread] = sign.steps, since
+            steps, idle_s = self._seen.get(sign.thread, (-1, 0.0))
+            gets_on = sign.steps != steps or not sign.has_work or sign.long_since is not None
+            idle_s = 0.0 if gets_on else idle_s + passed_s
+            seen[sign.thread] = sign.steps, idle_s
             if not sign.alive:
                 hanging.append(f"thread {sign.thread!r} has ended")
-            elif now - since > self._within_s:
-                hanging.append(f"thread {sign.thread!r} has done nothing for {now - since:.0f} s")
+            elif idle_s > self._within_s:
+                hanging.append(f"thread {sign.thread!r} has done nothing for {idle_s:.0f} s")
             elif sign.long_since is not None and now - sign.long_since > self._step_s:
                 hanging.append(f"thread {sign.thread!r} is in one run for {now - sign.long_since:.0f} s")
         self._seen = seen

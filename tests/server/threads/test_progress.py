@@ -64,6 +64,16 @@ def test_thread_that_gets_on_again_is_well() -> None:
     assert not progress.look(32.0, [sign(6)])
 
 
+def test_process_that_stood_still_has_no_thread_that_hangs() -> None:
+    """It was stopped, or its machine was: the first to run again may be the one who looks."""
+    progress = Progress(WITHIN_S, look_s=5.0)
+    progress.look(0.0, [sign(5)])
+    assert not progress.look(1e6, [sign(5)])
+    for look in range(1, 6):
+        assert not progress.look(1e6 + 5.0 * look, [sign(5)])
+    assert progress.look(1e6 + 31.0, [sign(5)])
+
+
 def test_thread_that_is_not_asked_about_is_forgotten() -> None:
     """A version went, and another came by its name: it has its whole time."""
     progress = Progress(WITHIN_S)
