@@ -8,8 +8,8 @@ for `within_s`. A thread that has ended though it is needed is dead, and hangs a
 * a long step (a run of a graph), which nobody can tell from one that never ends. Where its owner knows how
   long steps may be, `step_s` says so; it is infinite otherwise;
 * that nothing happens where there is nothing to do;
-* that no look was taken: where the process as a whole stood still, no thread did. So the time between two looks
-  counts for `look_s` at most.
+* that no look was taken: where the process as a whole stood still, no thread did. So the time between two
+  looks counts for `look_s` at most.
 """
 
 from __future__ import annotations
