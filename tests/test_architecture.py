@@ -42,7 +42,8 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
     "hotgraph_protos": (
-        *("commands", "model_config", "model_control", "protocols.v2", "rest.v2"),
+        *("commands", "model_config", "model_control", "protocols.orca", "protocols.v2", "rest.v2"),
+        "transport.health",
         *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
         "tuning.written",
     ),
@@ -79,6 +80,7 @@ PURE = (
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
     *("batching.plain_simulator", "batching.simulator"),
+    *("observability.load.report", "protocols.orca.messages", "threads.progress"),
     *("tuning.confirmation", "tuning.costs", "tuning.document", "tuning.jobs", "tuning.prediction"),
     *("tuning.replicas", "tuning.search", "tuning.slo", "tuning.traffic", "tuning.variants"),
     *("tuning.verdict", "tuning.written"),
@@ -86,7 +88,7 @@ PURE = (
     *("transport.http2.header_blocks", "transport.http2.messages", "transport.sockets.receive_coalescing"),
     *("transport.sockets.round_robin", "transport.http2.send_side", "transport.http2.stream"),
     *("settings.peers", "transport.certificate_expiry", "transport.sockets.connection_age"),
-    "transport.message_fields",
+    *("transport.load_trailers", "transport.message_fields"),
 )
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 

@@ -24,21 +24,20 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.observability.admin.opening import open_admin
 from hotgraph_server.observability.admin.pages import Pages
 from hotgraph_server.observability.admin.server import AdminServer
+from hotgraph_server.observability.load.meter import LoadMeter
 from hotgraph_server.observability.log_settings import Logs
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
-from hotgraph_server.observability.metrics.tfs import counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.observability.vitals import Vitals, VitalSigns
 from hotgraph_server.processes.member import Member
+from hotgraph_server.protocols import opening
 from hotgraph_server.protocols.one_of_several import without_changes
+from hotgraph_server.protocols.orca.trailers import ReportHeaders
 from hotgraph_server.protocols.tfs.logged_records import logged_in
-from hotgraph_server.protocols.tfs.prediction import service as prediction_service
-from hotgraph_server.protocols.tfs.status import service as model_service
 from hotgraph_server.protocols.tfs.warmup_records import records_in
-from hotgraph_server.protocols.v2 import log_settings, model_control, trace_settings
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
@@ -122,6 +121,9 @@ class Server:
         self._grpc: CallServer | None = None
         self._admin: AdminServer | None = None
         self._rest: RestApi | None = None
+        self._load = LoadMeter(self.registry)
+        self._load_headers = ReportHeaders(self._load.report, settings.load_reports.load_reports)
+        self._vitals: Vitals | None = None
 
     @property
     def address(self) -> str:
@@ -152,34 +154,21 @@ class Server:
             StartError: something is not as it should be; nothing is left running.
         """
         member = self._member
-        prediction = self._request_logs.around(prediction_service(self.registry, self._settings.prediction))
-
-        def is_starting() -> bool:
-            return self.state is State.LOADING
-
-        models = model_service(
-            self.repository,
-            self._reconfigure_for_a_caller,
-            self._make_model,
-            functools.partial(counters, self.registry),
-            is_starting,
-        )
         shm = self._settings.shared_memory
         regions = Regions(shm) if shm.allow_client_shm else None
-        inference = inference_service(
-            self.registry,
-            lambda: self._is_ready() and self.control.is_ready(),
-            is_starting=is_starting,
-            regions=regions,
-            server_name=self._settings.inference.server_name,
-            traced=self._tracing.around,
-            more=[
-                model_control.methods(self.control, is_starting),
-                trace_settings.methods(self._tracing, self.registry),
-                log_settings.methods(self._logs),
-            ],
+        services = opening.services(
+            self._settings,
+            opening.Backs(
+                *(self.registry, self.repository, self.control, self._request_logs, self._tracing),
+                logs=self._logs,
+                regions=regions,
+                load=self._load.report,
+                is_ready=lambda: self._is_ready() and self.control.is_ready(),
+                is_starting=lambda: self.state is State.LOADING,
+                reconfigure=self._reconfigure_for_a_caller,
+                make_model=self._make_model,
+            ),
         )
-        services = [inference, prediction, models]
         if member is not None:
             services = [without_changes(service) for service in services]
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
@@ -195,6 +184,7 @@ class Server:
             member.connections if member is not None else None,
             self._http_port(),
             AllowedPeers(listen.tls_allow).refusal if listen.tls_allow else None,
+            self._load_headers.over_grpc(),
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -202,11 +192,18 @@ class Server:
         if member is None or not member.index:
             exposure.warn(self._settings, self._gate.rules if self._gate else Rules())
         try:
+            self._vitals = Vitals(
+                *(self._settings.health, self._settings.listen.host, grpc.health),
+                VitalSigns(self.registry, self._leadership, self._load),
+                admit=self._gate.of_path if self._gate else None,
+                shared=member.health if member is not None else None,
+            )
             self._tracing.start()
             self._start_admin()
             if self.rest_address and member is None:
                 _LOG.info("REST port: http://%s/", self.rest_address)
             self._grpc.start(NotReady(LOADING))
+            self._vitals.start()
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
             first_loads.load_models(
@@ -283,6 +280,8 @@ class Server:
         limit_s = self._settings.listen.drain_s if timeout_s is None else timeout_s
         if self._member is not None:
             self._member.say("stopping")
+        if self._vitals is not None:
+            self._vitals.stop_looking()
         # Who waits for a model to be loaded holds up the end no longer than a call.
         self.control.wind_down()
         self.repository.wind_down()
@@ -298,6 +297,9 @@ class Server:
         if self._cache is not None:
             self._cache.stop()
         self.state = State.CLOSED
+        if self._vitals is not None:
+            self._vitals.stop()
+            self._vitals = None
         if self._admin is not None:
             self._admin.stop()
             self._admin = None
@@ -324,10 +326,10 @@ class Server:
             return None
         names, may_write = self.repository.models, self._request_logs.may_write
         state, own = lambda: self.state, self._own_figures
-        inference, prediction, of_models = services
-        traced = self._tracing.around_http
+        inference, prediction, of_models, *_ = services
         backs = Backs(
-            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own, traced)
+            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
+            *(self._tracing.around_http, self._load_headers.over_http),
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 

@@ -19,6 +19,7 @@ SERVICES = {
     "tensorflow.serving.PredictionService",
     "tensorflow.serving.ModelService",
     "grpc.health.v1.Health",
+    "xds.service.orca.v3.OpenRcaService",
 }
 
 

@@ -15,9 +15,6 @@ from hotgraph_server.settings import ServerSettings
 
 from .manifests import Document, documents, of_kind, one, overlay
 
-WAITING = ("--health-port",)
-"""Flags that manifests have and `hotgraph serve` does not yet; empty once it has them all."""
-
 DEFAULT_GRACE_S = 30
 """Kubernetes' own, of pods that do not say."""
 
@@ -56,13 +53,11 @@ class Pod:
     @property
     def settings(self) -> ServerSettings:
         """What the server makes of its command line. Ends the test where its parser refuses it."""
-        return settings_of([word for word in self.words if word.partition("=")[0] not in WAITING])
+        return settings_of(self.words)
 
     @property
     def health_port(self) -> int:
-        # By hand, for as long as it waits.
-        (port,) = [int(word.partition("=")[2]) for word in self.words if word.startswith("--health-port=")]
-        return port
+        return self.settings.health.health_port
 
     @property
     def ports(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from hotgraph_server.settings import ServerSettings
 
 from .manifests import ROOT
-from .pods import END_S, PODS, WAITING, Pod, istio_drain_s, linkerd_wait_s, settings_of
+from .pods import END_S, PODS, Pod, istio_drain_s, linkerd_wait_s, settings_of
 
 # What the container names and what a setting opens; KServe knows its first port by another name.
 OPENED: dict[str, Callable[[ServerSettings], int]] = {
@@ -31,13 +31,6 @@ def pod(request: pytest.FixtureRequest) -> Pod:
 @pytest.fixture
 def settings(pod: Pod) -> ServerSettings:
     return pod.settings
-
-
-@pytest.mark.parametrize("flag", WAITING)
-def test_what_waits_has_not_come_yet(flag: str) -> None:
-    """Once it has: take it off WAITING, and what it holds up is tested."""
-    with pytest.raises(SystemExit):
-        settings_of([f"{flag}=1"])
 
 
 def test_a_flag_that_does_not_exist_is_found() -> None:

@@ -26,7 +26,7 @@ from ..acceptance.command import starting
 from ..acceptance.test_admin_port import free_port
 from ..acceptance.triton_tensors import tensor
 from .manifests import documents, one
-from .pods import PODS, WAITING, Pod
+from .pods import PODS, Pod
 from .prometheus import Prometheus, prometheus
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -73,7 +73,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ports = {
         port: free_port() for port in (*pod.ports.values(), pod.settings.admin.admin_port, pod.health_port)
     }
-    words = [_here(word, volumes, ports) for word in pod.words if word.partition("=")[0] not in WAITING]
+    words = [_here(word, volumes, ports) for word in pod.words]
     with starting([sys.executable, "-m", "hotgraph_server", "serve", *words]) as serving:
         serving.until_it_serves()
         yield Served(pod, model, ports)
@@ -134,7 +134,6 @@ def test_a_call_reaches_the_model_under_its_name(served: Served) -> None:
 
 
 @pytest.mark.parametrize("probe", ["startup", "readiness", "liveness"])
-@pytest.mark.skipif("--health-port" in WAITING, reason="there is no --health-port yet")
 def test_each_probe_is_answered(served: Served, probe: str) -> None:
     asked = served.pod.probes[probe]["grpc"]
     assert served.health(asked["port"], asked["service"]) == SERVING

@@ -6,8 +6,8 @@
     state      touches what is kept of variables that models write
     admin      the figures: the live page, its JSON, and Prometheus' pages
 
-Health belongs to none: an orchestrator that keeps the server alive needs no key. A test fails when there is a
-method that is not in these tables.
+Health belongs to none but for its list of names: an orchestrator that keeps the server alive needs no key. A
+test fails when there is a method that is not in these tables.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ _SERVICES = {
         "GetModelStatus": _METADATA,
         "HandleReloadConfigRequest": _REPOSITORY,
     },
-    "grpc.health.v1.Health": {"Check": _HEALTH, "Watch": _HEALTH},
+    # List tells which models there are.
+    "grpc.health.v1.Health": {"Check": _HEALTH, "List": Method(Group.METADATA, "health"), "Watch": _HEALTH},
+    "xds.service.orca.v3.OpenRcaService": {"StreamCoreMetrics": Method(Group.METADATA)},
     "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo": _REFLECTION},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _REFLECTION},
 }

@@ -15,6 +15,7 @@ from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.settings import (
     PER_SERVER,
     AdminSettings,
+    HealthSettings,
     ListenSettings,
     ProcessSettings,
     RestSettings,
@@ -41,7 +42,9 @@ def check_again(started: ServerSettings, now: ServerSettings) -> None:
     check(now)
     processes.count(now)
     # All but the ports and their number hold for a process that is started anew.
-    tell_of_what_waits(started, now, (ListenSettings, RestSettings, AdminSettings, ProcessSettings))
+    tell_of_what_waits(
+        started, now, (ListenSettings, RestSettings, AdminSettings, HealthSettings, ProcessSettings)
+    )
 
 
 def tell_of_what_waits(

@@ -95,4 +95,8 @@ def supervise(
         return close
 
     command = [sys.executable, "-m", "hotgraph_server.commands.process", "{}", *words]
-    return Supervisor(settings.listen, settings.rest, processes, command, renewed, say).run(admin)
+    health_port = settings.health.health_port
+    supervisor = Supervisor(
+        settings.listen, settings.rest, processes, command, renewed, say, health_port=health_port
+    )
+    return supervisor.run(admin)

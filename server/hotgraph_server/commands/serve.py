@@ -29,8 +29,10 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     ControlSettings,
+    HealthSettings,
     InferenceSettings,
     ListenSettings,
+    LoadReportSettings,
     OpsSettings,
     PredictionSettings,
     ProcessSettings,
@@ -277,6 +279,8 @@ def _settings_of(
         ops=build(OpsSettings, values),
         access=access,
         processes=build(ProcessSettings, values),
+        health=build(HealthSettings, values),
+        load_reports=build(LoadReportSettings, values),
     )
 
 

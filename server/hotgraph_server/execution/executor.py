@@ -33,6 +33,7 @@ from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.tensors import Array
 from hotgraph_server.threads.leadership import Leadership
+from hotgraph_server.threads.progress import Sign, Steps
 from hotgraph_server.warmup import prepare
 from hotgraph_server.warmup.calibration import Timed
 from hotgraph_server.warmup.first_runs import FirstRuns
@@ -132,6 +133,7 @@ class Executor:
         self._warmup = warmup or WarmupSettings()
         self._restore = restore or StateRestore()
         self._opened: Future[Opened] = Future()
+        self._steps = Steps()
         self._finisher = Finisher(name, leadership.scope if leadership else None)
         # A daemon, so that a run which never ends cannot keep the process from ending.
         self._thread = threading.Thread(target=self._main, name=f"executor {name}", daemon=True)
@@ -144,6 +146,22 @@ class Executor:
         """
         self._thread.start()
         return self._opened.result()
+
+    @property
+    def in_run_since(self) -> float | None:
+        """When the run began that the graph is in now, in `clock`'s seconds; None: it is in none."""
+        return self._steps.long_since
+
+    def signs(self) -> list[Sign]:
+        """Of its threads, once it is started; any thread may ask."""
+        steps = self._steps
+        # The last first: a step that ends in between shall not be taken for one that has not begun.
+        long_since, in_hand = steps.long_since, steps.in_hand
+        has_work = in_hand or len(self._queue) > 0
+        return [
+            Sign(self._thread.name, self._thread.is_alive(), steps.count, has_work, long_since),
+            *self._finisher.signs(),
+        ]
 
     def stop(self, timeout_s: float) -> bool:
         """Wait until the queue's end has ended the thread. Close the queue first.
@@ -170,11 +188,15 @@ class Executor:
         except BaseException as error:
             self._opened.set_exception(error)
             return
+        steps = self._steps
         while (batch := self._queue.take()) is not None:
+            steps.in_hand = True
             runner.run(batch)
             # While the executor waits for the next batch, it must not keep this one's arrays alive.
             del batch
             runner.check_if_due()
+            steps.in_hand = False
+            steps.done()
         runner.close()
         # What was written last is saved, and callers that wait for that are answered.
         state.snapshotter.close()
@@ -221,6 +243,7 @@ class Executor:
             trust,
             graph.proofs,
             memory,
+            self._steps,
         )
         state.snapshotter.start()
         padded = {

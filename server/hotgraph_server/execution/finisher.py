@@ -24,6 +24,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.tensors import Array
 from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.joining import join_within
+from hotgraph_server.threads.progress import Sign
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Finisher:
         self._handed_over: queue.SimpleQueue[_HandedOver | None] = queue.SimpleQueue()
         self._name = name
         self._thread: threading.Thread | None = None
+        self._finished = 0  # batches
+        self._finishes = False  # a batch
 
     def finish(self, calls: Sequence[Call], answers: Answers) -> None:
         """End each call with its answer, in whatever thread calls this; one that has ended already is passed
@@ -66,6 +69,14 @@ class Finisher:
             self._thread = threading.Thread(target=self._main, name=f"finisher {self._name}", daemon=True)
             self._thread.start()
 
+    def signs(self) -> list[Sign]:
+        """Of its thread, if there is one; any thread may ask."""
+        thread = self._thread
+        if thread is None or thread.ident is None:
+            return []
+        has_work = self._finishes or not self._handed_over.empty()
+        return [Sign(thread.name, thread.is_alive(), self._finished, has_work)]
+
     def stop(self, timeout_s: float) -> bool:
         """Let the thread finish what it has, and wait for it. Returns whether it ended in time; if not, a
         warning names it."""
@@ -76,6 +87,7 @@ class Finisher:
 
     def _main(self) -> None:
         while (work := self._handed_over.get()) is not None:
+            self._finishes = True
             calls, answers, count = work
             try:
                 count()
@@ -85,3 +97,5 @@ class Finisher:
             self.finish(calls, answers)
             # Answers must not stay alive until the next batch comes.
             del work, calls, answers, count
+            self._finished += 1
+            self._finishes = False

@@ -39,6 +39,7 @@ from hotgraph_server.settings import BatchSettings
 from hotgraph_server.state.learnt import Memory
 from hotgraph_server.state.session_state import SessionState, untracked
 from hotgraph_server.statistics import Statistics
+from hotgraph_server.threads.progress import Steps
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Runner:
         named: the plain way. clock: monotonic seconds. writes: keeps what runs write; None: it is forgotten.
         row_caps: see Runs. trust: of the signatures whose joined calls are checked; None: none are. proofs:
         what the structure of the graph says, for the log of a difference. memory: keeps what the checks
-        learn; None: it is forgotten.
+        learn; None: it is forgotten. steps: of the executor's thread.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Runner:
         trust: Mapping[str, Trust] | None = None,
         proofs: Mapping[str, Judgement] | None = None,
         memory: Memory | None = None,
+        steps: Steps | None = None,
     ) -> None:
         self._title = title
+        self._steps = steps or Steps()
         self._queue = queue
         self._settings = settings
         self._unbatched_reasons = unbatched_reasons
@@ -93,6 +96,7 @@ class Runner:
             queue.suspects,
             trust,
             queue.in_graph,
+            self._steps,
         )
         self._large_calls = LargeCalls(
             self._runs,
@@ -144,6 +148,8 @@ class Runner:
         first = batch[0]
         if isinstance(first, ExecutorTask):
             self._verifier.forget()
+            # A state may be large, and where it is kept slow.
+            self._steps.begin_long(self._clock())
             first.run(self._writes)
             return
         if first.signature.writes:

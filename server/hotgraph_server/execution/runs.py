@@ -30,6 +30,7 @@ from hotgraph_server.settings import BatchSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.statistics import Event, Statistics
 from hotgraph_server.tensors import Array
+from hotgraph_server.threads.progress import Steps
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Runs:
         suspects: is told by `failing`; None: none are looked for.
         trust: of the signatures whose joined calls are checked.
         in_graph: is told how long the graph has had a batch, seconds.
+        steps: of the executor's thread; each run is one, which may take long.
 
     Attributes:
         limits: how many rows a run may have, by signature.
@@ -110,9 +112,11 @@ class Runs:
         suspects: Suspects | None = None,
         trust: Mapping[str, Trust] | None = None,
         in_graph: Callable[[float], None] = lambda _: None,
+        steps: Steps | None = None,
     ) -> None:
         self._limit_rows = limit_rows
         self._in_graph = in_graph
+        self._steps = steps or Steps()
         self.limits = RowLimits(settings.max_batch_rows, row_caps)
         for name, limit in (row_caps or {}).items():
             limit_rows(name, limit)
@@ -153,12 +157,15 @@ class Runs:
         try:
             inputs = join(calls, joining)
             joined = returned = self._clock()
+            self._steps.begin_long(joined)
             outputs = self._graph.run(signature, first.outputs, inputs)
+            self._steps.done()
             returned = self._clock()
             # A batch is large; what is cut now are its answers.
             del inputs
             answers = cut(calls, outputs, joining)
         except Exception as error:
+            self._steps.done()
             if len(calls) > 1 or joining is not PLAIN or isinstance(error, RunFailed):
                 # It travels without the frames that it came through: they hold the batch.
                 forget_traceback(error)

@@ -18,6 +18,7 @@ from hotgraph_server.state.restore import StateRestore
 from hotgraph_server.state.snapshotter import Snapshotter
 from hotgraph_server.statistics import Statistics
 from hotgraph_server.threads.leadership import Leadership
+from hotgraph_server.threads.progress import Sign
 from hotgraph_server.warmup.warmup_calls import WarmupSource, nothing
 
 # For a snapshot of what has been answered, where a run does not end; a disk may hang as well.
@@ -89,6 +90,15 @@ class Engine:
         if self._timer is not None:
             self._timer.start()
         return opened
+
+    @property
+    def in_run_since(self) -> float | None:
+        """When the run began that the graph is in now, in `clock`'s seconds; None: it is in none."""
+        return self._executor.in_run_since
+
+    def signs(self) -> list[Sign]:
+        """Of the threads that its calls wait for; any thread may ask."""
+        return self._executor.signs()
 
     def stop(self, timeout_s: float) -> bool:
         """Take no calls any more, answer what was taken, close the session.

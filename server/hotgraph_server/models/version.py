@@ -23,6 +23,7 @@ from hotgraph_server.sequences.batcher import Sequences
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.session_state import SessionState
+from hotgraph_server.threads.progress import Sign
 from hotgraph_server.warmup.batching_rules import joined_because
 
 
@@ -126,6 +127,21 @@ class Version:
     def max_waiting(self) -> int:
         """Calls that may wait; further ones are refused."""
         return self._batch.max_queued_calls
+
+    @property
+    def in_run_for_s(self) -> float:
+        """How long the graph has been in the present run, seconds; 0: it is in none."""
+        since = self._engine.in_run_since
+        return 0.0 if since is None else max(0.0, self._engine.clock() - since)
+
+    @property
+    def may_hold_s(self) -> float:
+        """How long its executor may wait for more rows while a call is there, seconds."""
+        return self._batch.max_wait_us / 1e6
+
+    def signs(self) -> list[Sign]:
+        """Of the threads that its calls wait for, as long as it is live."""
+        return self._engine.signs() if self.state is State.LIVE else []
 
     @property
     def suspects(self) -> Mapping[str, int]:

@@ -51,6 +51,7 @@ class Child:
         rest: listen for REST; it inherits them.
         changed: called when `stage` is another one, or a connection was closed.
         returned: called with each connection that it was given and has not taken before it ended.
+        health: listen for health alone; it inherits them.
 
     Attributes:
         index: see above.
@@ -70,6 +71,7 @@ class Child:
         rest: Sequence[socket.socket],
         changed: Callable[[], None],
         returned: Callable[[socket.socket], None],
+        health: Sequence[socket.socket] = (),
     ) -> None:
         self.index = index
         self.stage = Stage.STARTING
@@ -81,6 +83,7 @@ class Child:
         self._of = of
         self._processors = processors
         self._rest = list(rest)
+        self._health = list(health)
         self._changed = changed
         self._returned = returned
         self._on_their_way: deque[socket.socket] = deque()
@@ -121,8 +124,8 @@ class Child:
         control, its_control = socket.socketpair()
         channel, its_channel = socket.socketpair()
         with its_control, its_channel:
-            given = on_command_line(self.index, self._of, its_control, its_channel, self._rest)
-            inherited = [one.fileno() for one in (its_control, its_channel, *self._rest)]
+            given = on_command_line(self.index, self._of, its_control, its_channel, self._rest, self._health)
+            inherited = [one.fileno() for one in (its_control, its_channel, *self._rest, *self._health)]
             try:
                 with _running_on(self._processors):
                     # In a session of its own: what a terminal says to all that runs in it (Ctrl-C) is heard

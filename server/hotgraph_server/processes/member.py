@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, BinaryIO
 
@@ -37,6 +37,7 @@ class Member:
         control: to the supervisor; closed when that has gone.
         connections: those that callers of gRPC have made.
         rest: listen for REST, for all processes; empty: there is none.
+        health: listen for health alone, for all processes; empty: there is none.
 
     Attributes:
         all_ready: do all processes answer calls?
@@ -50,11 +51,13 @@ class Member:
         control: socket.socket,
         connections: HandedOver,
         rest: list[socket.socket],
+        health: Sequence[socket.socket] = (),
     ) -> None:
         self.index = index
         self.of = of
         self.connections = connections
         self.rest = rest
+        self.health = health
         self.all_ready = False
         self.leaves = False
         self._control = control
@@ -72,12 +75,13 @@ class Member:
     def of_words(cls, text: str) -> Member:
         """What a supervisor has put on the command line (`on_command_line`)."""
         given = json.loads(text)
-        files = [given["control"], given["connections"], *given["rest"]]
+        files = [given["control"], given["connections"], *given["rest"], *given["health"]]
         for number in files:
             # For this process alone, and none that it starts.
             os.set_inheritable(number, False)
-        control, connections, *rest = (socket.socket(fileno=number) for number in files)
-        return cls(given["index"], given["of"], control, HandedOver(connections), rest)
+        control, connections, *shared = (socket.socket(fileno=number) for number in files)
+        rest, health = shared[: len(given["rest"])], shared[len(given["rest"]) :]
+        return cls(given["index"], given["of"], control, HandedOver(connections), rest, health)
 
     def start(self) -> None:
         """Hear the supervisor from now on. The thread ends with the process."""
@@ -170,7 +174,12 @@ class Member:
 
 
 def on_command_line(
-    index: int, of: int, control: socket.socket, connections: socket.socket, rest: list[socket.socket]
+    index: int,
+    of: int,
+    control: socket.socket,
+    connections: socket.socket,
+    rest: list[socket.socket],
+    health: Sequence[socket.socket] = (),
 ) -> str:
     """What `Member.of_words` reads: numbers of files that the process inherits."""
     return json.dumps(
@@ -180,6 +189,7 @@ def on_command_line(
             "control": control.fileno(),
             "connections": connections.fileno(),
             "rest": [one.fileno() for one in rest],
+            "health": [one.fileno() for one in health],
         }
     )
 

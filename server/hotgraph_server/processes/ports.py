@@ -15,6 +15,7 @@ class Ports:
     Attributes:
         grpc: listen for gRPC.
         rest: listen for REST; empty: there is no such port.
+        health: listen for health alone; empty: there is no such port.
         address: of gRPC, as the line `serving on` has it.
         rest_address: of REST; empty: there is none.
 
@@ -22,9 +23,10 @@ class Ports:
         StartError: one of them cannot be had; then none is left.
     """
 
-    def __init__(self, settings: ListenSettings, rest: RestSettings) -> None:
+    def __init__(self, settings: ListenSettings, rest: RestSettings, health_port: int = 0) -> None:
         self.grpc: list[socket.socket] = []
         self.rest: list[socket.socket] = []
+        self.health: list[socket.socket] = []
         self.rest_address = ""
         self._file: SocketFile | None = None
         try:
@@ -39,13 +41,15 @@ class Ports:
             if rest.rest_port:
                 self.rest, port = listen(settings.host, rest.rest_port, "rest-port")
                 self.rest_address = f"{written(settings.host)}:{port}"
+            if health_port:
+                self.health, _ = listen(settings.host, health_port, "health-port")
         except StartError:
             self.close()
             raise
 
     def close(self) -> None:
         """Close all of them; may be called again."""
-        for one in (*self.grpc, *self.rest):
+        for one in (*self.grpc, *self.rest, *self.health):
             one.close()
         if self._file is not None:
             self._file.remove()

@@ -51,6 +51,7 @@ class Supervisor:
         command: what a process runs; see Child.start.
         renew: reads the configuration again, for processes to come; raises HotgraphError: they cannot.
         say: writes a line on stderr.
+        health_port: for health alone; 0: there is none.
 
     Attributes:
         children: the processes, by index; after the start.
@@ -66,12 +67,14 @@ class Supervisor:
         command: Sequence[str],
         renew: Callable[[], None],
         say: Callable[[str], None],
+        health_port: int = 0,
     ) -> None:
         self.children: list[Child] = []
         self.restarts = [0] * count
         self.is_ready = False
         self._settings = listening
         self._rest_settings = rest
+        self._health_port = health_port
         self._count = count
         self._command = command
         self._renew = renew
@@ -99,7 +102,7 @@ class Supervisor:
         self._news = asyncio.Event()
         self._stop_asked = asyncio.Event()
         self._hung_up = asyncio.Event()
-        self._ports = Ports(self._settings, self._rest_settings)
+        self._ports = Ports(self._settings, self._rest_settings, self._health_port)
         self._acceptor = SocketAcceptor(self._ports.grpc, self._take)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_signal, number)
@@ -161,6 +164,7 @@ class Supervisor:
             self._ports.rest,
             self._change,
             self._take,
+            self._ports.health,
         )
         try:
             await child.start(self._command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from hotgraph_server.access import groups
@@ -40,6 +40,7 @@ class RestApi:
         metrics: the text at `prometheus_path`; called in one thread at a time.
         openapi: what can be called, and the page that shows it.
         admit: None: every request may be made.
+        load: what answers say of the server's load, by their requests' headers.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RestApi:
         metrics: Callable[[], bytes],
         openapi: OpenApi,
         admit: Admit | None = None,
+        load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: (),
     ) -> None:
         self._tfs = tfs
         self._v2 = v2
@@ -60,6 +62,7 @@ class RestApi:
         self._scraping = threading.Lock()  # one page at a time
         self._openapi = openapi
         self._admit = admit
+        self._load = load
         self._cors: Sequence[tuple[str, str]] = ()
         if settings.rest_cors:
             keys = f", {_KEYS}" if admit is not None else ""
@@ -85,7 +88,8 @@ class RestApi:
 
     def headers(self, request: Request) -> Sequence[tuple[str, str]]:
         """See transport.http.Api."""
-        return self._cors
+        load = self._load(request.headers)
+        return [*self._cors, *load] if load else self._cors
 
     def apart(
         self,

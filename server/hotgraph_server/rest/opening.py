@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotgraph_protos.version import __version__
@@ -39,6 +39,7 @@ class Backs:
         state: of the server.
         own: see observability/metrics/prometheus.py.
         traced: makes of what runs models what may be traced.
+        load: see RestApi.
     """
 
     registry: Registry
@@ -51,6 +52,7 @@ class Backs:
     state: Callable[[], State]
     own: Callable[[], OwnFigures]
     traced: Callable[[CallEndpoint], CallEndpoint] = lambda endpoint: endpoint
+    load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
 
 
 def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> RestApi:
@@ -89,4 +91,5 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
         page.text,
         OpenApi(registry.versions, about),
         admit,
+        backs.load,
     )

@@ -10,7 +10,9 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
+from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
+from hotgraph_server.settings.load_reports import LoadReportSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
     AllVersions,
@@ -45,9 +47,11 @@ __all__ = [
     "CacheSettings",
     "ControlSettings",
     "FolderSettings",
+    "HealthSettings",
     "InferenceSettings",
     "Latest",
     "ListenSettings",
+    "LoadReportSettings",
     "LogSettings",
     "ModelFactory",
     "ModelSettings",

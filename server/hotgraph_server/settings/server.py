@@ -9,7 +9,9 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
+from hotgraph_server.settings.load_reports import LoadReportSettings
 from hotgraph_server.settings.model import ModelFactory, ModelSettings, WarmupSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
@@ -75,6 +77,8 @@ class ServerSettings:
     ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)
     access: AccessSettings = dataclasses.field(default_factory=AccessSettings)
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
+    health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
+    load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -86,6 +90,13 @@ class ServerSettings:
                 not self.rest.rest_port or self.rest.rest_port != other,
                 f"rest-port and {flag} must differ, both are {other}",
             )
+        health = self.health.health_port
+        for flag, other in (
+            ("port", self.listen.port),
+            ("admin-port", self.admin.admin_port),
+            ("rest-port", self.rest.rest_port),
+        ):
+            check(not health or health != other, f"health-port and {flag} must differ, both are {other}")
         names = [model.name for model in self.models]
         for name in names:
             check(
@@ -108,6 +119,8 @@ PER_SERVER: tuple[type, ...] = (
     OpsSettings,
     AccessSettings,
     ProcessSettings,
+    HealthSettings,
+    LoadReportSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

@@ -52,6 +52,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from hotgraph_server.threads.batch_scope import BatchScope
+from hotgraph_server.threads.progress import Sign
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Leadership:
         self._turn: Turn | None = None
         self._wake: Callable[[], None] = lambda: None
         self._ended = False
+        self._thread: threading.Thread | None = None
         # Of the leader.
         self._leader = 0  # its thread, while it takes a turn; else 0
         self._missed = False  # an executor with nothing to run has found no lead since the turn began
@@ -115,6 +117,16 @@ class Leadership:
         """What was done so far."""
         return Turns(self._by_serving, self._by_executors, self.hand_over_s)
 
+    def sign(self) -> list[Sign]:
+        """Of whoever takes turns: each sign asks for one, so that the next shows another number, wherever
+        runs are under way. Empty: nobody has begun to."""
+        thread = self._thread
+        if thread is None:
+            return []
+        steps = self._by_serving + self._by_executors
+        self._wake()
+        return [Sign(thread.name, thread.is_alive() and not self._ended, steps, has_work=True)]
+
     # The serving thread's.
 
     def serve(self, turn: Turn, wake: Callable[[], None]) -> None:
@@ -125,6 +137,7 @@ class Leadership:
             wake: lets a turn that waits go on; any thread.
         """
         self._turn, self._wake = turn, wake
+        self._thread = threading.current_thread()
         self._lead.acquire()
         try:
             while not self._ended:

@@ -13,12 +13,13 @@ from hotgraph_server.threads.control_groups import Read, text_in
 
 _MEMORY = "memory"
 _MIB = 2**20
+UNKNOWN = 2**62
 
 
 def limit_mb() -> int | None:
     """MiB; None: there is no limit below what the machine has."""
     found = limit_bytes(control_groups.groups(), control_groups.read)
-    return None if found is None or found >= _of_machine() else found // _MIB
+    return None if found is None or found >= of_machine() else found // _MIB
 
 
 def limit_bytes(groups: str, read: Read) -> int | None:
@@ -38,8 +39,9 @@ def limit_bytes(groups: str, read: Read) -> int | None:
     return min((limit for limit in limits if limit > 0), default=None)
 
 
-def _of_machine() -> int:
+def of_machine() -> int:
+    """Bytes that the machine has, where it tells; more than any has, where it does not."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        return 2**62
+        return UNKNOWN

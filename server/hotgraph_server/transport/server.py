@@ -24,6 +24,7 @@ from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.deflating import LEVELS, Deflater
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import written
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
 from hotgraph_server.transport.service import Admit, Service
@@ -90,6 +91,7 @@ class CallServer:
         handed_over: HandedOver | None = None,
         http: HttpPort | None = None,
         allows: Allows | None = None,
+        load: LoadTrailers | None = None,
     ) -> None:
         """
         Args:
@@ -100,6 +102,7 @@ class CallServer:
                 fast lane.
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
             allows: says whose calls are refused, by the names of their certificate; None: nobody's are.
+            load: what answers of gRPC say of the server's load; None: nothing.
         """
         self._handed_over = handed_over
         self._inflight = inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -124,10 +127,11 @@ class CallServer:
                 self._certificates,
                 allows,
             )
+            self._sockets.load = load
             self._transports.append(self._sockets)
         if not settings.fast_lane:
             try:
-                self._transports.append(self._grpcio(settings, services, admit, allows))
+                self._transports.append(self._grpcio(settings, services, admit, allows, load))
             except BaseException:
                 for transport in self._transports:
                     transport.stop(0)
@@ -147,10 +151,11 @@ class CallServer:
         services: Sequence[Service],
         admit: Admit | None,
         allows: Allows | None,
+        load: LoadTrailers | None,
     ) -> GrpcioServer:
         certificates = self._certificates
         credentials = certificates.credentials() if certificates is not None else None
-        return GrpcioServer(settings, services, self._calls, admit, credentials, allows)
+        return GrpcioServer(settings, services, self._calls, admit, credentials, allows, load)
 
     @property
     def certificate_expiries(self) -> Mapping[str, float]:

@@ -101,12 +101,14 @@ def test_it_stops_when_nobody_is_there_any_more(other: Other) -> None:
 
 def test_files_of_the_command_line_are_not_inherited_any_further() -> None:
     control, other = socket.socketpair()
-    channel, listener = socket.socket(), socket.socket()
-    for one in (control, channel, listener):
+    channel, listener, health = socket.socket(), socket.socket(), socket.socket()
+    numbers = listener.fileno(), health.fileno()
+    for one in (control, channel, listener, health):
         one.set_inheritable(True)
-    member = Member.of_words(on_command_line(2, 5, control, channel, [listener]))
+    member = Member.of_words(on_command_line(2, 5, control, channel, [listener], [health]))
     assert (member.index, member.of) == (2, 5)
-    for one in (control, channel, listener):
+    assert tuple(one.fileno() for one in (*member.rest, *member.health)) == numbers
+    for one in (control, channel, listener, health):
         assert not one.get_inheritable()
         # They are the member's now.
         one.detach()
@@ -117,3 +119,4 @@ def test_files_of_the_command_line_are_not_inherited_any_further() -> None:
     assert ended.get(timeout=PATIENCE_S)
     member.connections.close()
     member.rest[0].close()
+    member.health[0].close()

@@ -31,6 +31,17 @@ def test_rest_port_0_is_none() -> None:
     assert (ports.rest, ports.rest_address) == ([], "")
 
 
+def test_health_port_is_bound_once_for_all() -> None:
+    port = free_port()
+    ports = Ports(ListenSettings(port=0), RestSettings(0), health_port=port)
+    try:
+        assert [one.getsockname() for one in ports.health] == [("127.0.0.1", port)]
+    finally:
+        ports.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
 def test_rest_port_in_use_is_one_line_that_names_it_and_leaves_no_other_port_open() -> None:
     of_calls = free_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -134,6 +134,7 @@ class Rest:
         state: what the server is in; the test may change it.
         metrics: makes the text at the Prometheus path.
         listed: the names of the models; None: those of the registry.
+        load: what answers say of the server's load, by their requests' headers.
     """
 
     settings: RestSettings = field(default_factory=lambda: RestSettings(rest_processes=0))
@@ -144,6 +145,7 @@ class Rest:
     admit: Admit | None = None
     inflight: Inflight | None = None
     listed: Sequence[str] | None = None
+    load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
 
     def __post_init__(self) -> None:
         self.registry = Registry()
@@ -172,6 +174,7 @@ class Rest:
             lambda: self.metrics(),
             OpenApi(self.registry.versions, About("hotgraph", "1")),
             self.admit,
+            lambda headers: self.load(headers),
         )
         self.server = RestServer(
             ListenSettings(port=0, max_calls=self.max_calls), settings, api, self.inflight

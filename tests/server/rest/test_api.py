@@ -18,7 +18,10 @@ from hotgraph_server.batching.request import Request
 from hotgraph_server.batching.suspects import APART_AT
 from hotgraph_server.errors import AccessDenied, CallError, QueueFull, RunFailed, Unauthenticated
 from hotgraph_server.models.admission import Admission, Left, Submitted
+from hotgraph_server.observability.load.report import LoadReport
+from hotgraph_server.protocols.orca.trailers import ReportHeaders
 from hotgraph_server.settings import BatchSettings, RestSettings
+from hotgraph_server.settings.load_reports import ASKED
 from hotgraph_server.statistics import Event
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.inflight import Inflight
@@ -140,6 +143,22 @@ def test_body_that_does_not_come_is_waited_for_no_longer_than_the_settings_say(
         assert response.status == 408
         assert response.headers["connection"] == "close"
         assert json.loads(response.read()) == {"error": "the request's body has not come within 0.001 s"}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/m", "/v2/health/live", "/v2/models/m", "/v2/nonesuch"])
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_answers_and_errors_say_the_load_to_who_asks_as_tritons_do(
+    rest_with: Callable[..., Rest], path: str, kind: str
+) -> None:
+    headers = ReportHeaders(lambda: LoadReport(utilization=0.5), ASKED)
+    rest = rest_with(RestSettings(rest_cors=True), load=headers.over_http)
+    rest.serve(FakeGraph())
+    asked = rest.ask("GET", path, headers={"Endpoint-Load-Metrics-Format": kind})
+    assert asked.headers["endpoint-load-metrics"].startswith(kind.upper())
+    assert "application_utilization" in asked.headers["endpoint-load-metrics"]
+    # What pages may do is said beside it.
+    assert asked.headers["access-control-allow-origin"] == "*"
+    assert "endpoint-load-metrics" not in rest.get(path).headers
 
 
 def test_pages_from_anywhere_may_call_only_if_that_was_wanted(rest_with: Callable[..., Rest]) -> None:

@@ -16,7 +16,9 @@ from hotgraph_server.settings import (
     PER_SERVER,
     AdminSettings,
     BatchSettings,
+    HealthSettings,
     ListenSettings,
+    LoadReportSettings,
     ModelSettings,
     QueuePolicy,
     ResponseCacheSettings,
@@ -39,6 +41,15 @@ ALL = list(fields_of(*PER_SERVER, *PER_MODEL))
         (ListenSettings, "port", 65536),
         (AdminSettings, "admin_port", -1),
         (AdminSettings, "admin_port", 65536),
+        (HealthSettings, "health_port", -1),
+        (HealthSettings, "health_port", 65536),
+        (HealthSettings, "liveness_s", 0.5),
+        (HealthSettings, "liveness_s", float("nan")),
+        (HealthSettings, "liveness_run_s", -1.0),
+        (HealthSettings, "liveness_run_s", float("inf")),
+        (LoadReportSettings, "load_reports", "sometimes"),
+        (LoadReportSettings, "load_report_min_s", 0.0),
+        (LoadReportSettings, "load_report_min_s", float("nan")),
         (RestSettings, "rest_port", -1),
         (RestSettings, "rest_port", 65536),
         (RestSettings, "rest_timeout_ms", -1),
@@ -301,6 +312,12 @@ def test_rest_shares_no_port(port: int) -> None:
     with pytest.raises(SettingsError, match="rest-port and port must differ, both are 8502"):
         ServerSettings((), ListenSettings(port=8502))
     assert ServerSettings((), ListenSettings(port=0), AdminSettings(0), RestSettings(0))
+
+
+@pytest.mark.parametrize(("port", "flag"), [(8500, "port"), (8501, "admin-port"), (8502, "rest-port")])
+def test_health_shares_no_port(port: int, flag: str) -> None:
+    with pytest.raises(SettingsError, match=f"health-port and {flag} must differ, both are {port}"):
+        ServerSettings((), health=HealthSettings(port))
 
 
 def test_two_models_with_one_name_are_refused() -> None:

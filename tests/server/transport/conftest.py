@@ -12,6 +12,7 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from hotgraph_server.settings import ListenSettings
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
 
@@ -103,12 +104,14 @@ def toys() -> Iterator[Toys]:
 @pytest.fixture
 def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
     """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
-    `admit` at their door if that is."""
+    `admit` at their door if that is, and with answers that say of the load what `load` does."""
     servers: list[CallServer] = []
 
-    def start(*services: Service, admit: Admit | None = None, **listen: Any) -> CallServer:
+    def start(
+        *services: Service, admit: Admit | None = None, load: LoadTrailers | None = None, **listen: Any
+    ) -> CallServer:
         settings = ListenSettings(**{"port": 0, **transport, **listen})
-        server = CallServer(settings, services or [toys.service], admit)
+        server = CallServer(settings, services or [toys.service], admit, load=load)
         servers.append(server)
         server.start()
         return server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import weakref
@@ -11,10 +12,13 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, InvalidCall, NotFound
 from hotgraph_server.transport.health import Health
 from hotgraph_server.transport.server import CallServer
+from hotgraph_server.transport.service import answer_plain
 
 from .conftest import PATIENCE_S, TRANSPORTS, Connect, Serve, Toys, hot
 
@@ -135,6 +139,13 @@ def test_two_servers_in_one_process_share_nothing(serve: Serve, connect: Connect
     for _ in range(10):
         assert check(other) == SERVING
     assert hot(other, "Echo")(b"well", timeout=PATIENCE_S) == b"well"
+
+
+@given(st.binary(max_size=64), st.sampled_from(["Check", "List"]))
+def test_any_bytes_are_a_question_or_are_refused(message: bytes, method: str) -> None:
+    health = Health()
+    with contextlib.suppress(NotFound, InvalidCall):
+        assert isinstance(answer_plain(health.service.plain[method], message), bytes)
 
 
 def open_and_say_nothing(channel: grpc.Channel, path: str) -> Any:

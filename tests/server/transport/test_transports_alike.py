@@ -24,6 +24,7 @@ from hotgraph_server.errors import (
     Unauthenticated,
 )
 from hotgraph_server.transport.http2.messages import MessageReader, unpacked
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.server import CallServer
 from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
 
@@ -238,6 +239,59 @@ class TestTls:
             messages = [bytes(range(256)) * (size // 256) for size in (256, 600_064, 8 * 2**20)]
             calls = [hot(channel, "Echo").future(message, timeout=PATIENCE_S) for message in messages]
             assert [call.result() for call in calls] == messages
+
+
+class TestLoad:
+    """What answers say of the server's load at their end."""
+
+    TOLD = ("x-load", "much")
+    ASKS = (("x-load-format", "text"),)
+
+    @pytest.fixture
+    def asked(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def loaded(self, serve: Serve, toys: Toys, connect: Connect, asked: list[str]) -> grpc.Channel:
+        def of(what: str) -> tuple[str, str | bytes]:
+            asked.append(what)
+            return self.TOLD
+
+        streams = Service(
+            "test.Streams",
+            wrappers_pb2.DESCRIPTOR,
+            streaming={"Listen": StreamingMethod(lambda stream: lambda message: stream.end())},
+        )
+        return connect(serve(toys.service, streams, load=LoadTrailers("x-load-format", of)))
+
+    @pytest.mark.parametrize("method", ["Echo", "Plain"])
+    def test_unary_calls_that_ask_are_told(self, loaded: grpc.Channel, method: str, asked: list[str]) -> None:
+        _, call = hot(loaded, method).with_call(b"", metadata=self.ASKS, timeout=PATIENCE_S)
+        assert self.TOLD in call.trailing_metadata()
+        assert asked == ["text"]
+
+    def test_others_are_not(self, loaded: grpc.Channel, asked: list[str]) -> None:
+        _, call = hot(loaded, "Echo").with_call(b"", timeout=PATIENCE_S)
+        assert self.TOLD not in call.trailing_metadata()
+        assert asked == []
+
+    @pytest.mark.parametrize("method", ["Fail", "FailLater", "PlainFail", "Nonesuch"])
+    def test_calls_that_fail_are_told_with_their_error(
+        self, loaded: grpc.Channel, toys: Toys, method: str, transport: dict[str, Any]
+    ) -> None:
+        toys.error = Draining("this server")
+        with pytest.raises(grpc.RpcError) as raised:
+            hot(loaded, method)(b"", metadata=self.ASKS, timeout=PATIENCE_S)
+        # What is no method of ours is refused by grpc itself there.
+        is_told = method != "Nonesuch" or transport["fast_lane"]
+        trailers: Any = raised.value.trailing_metadata()
+        assert (self.TOLD in trailers) == is_told
+
+    def test_streams_are_told_at_their_end(self, loaded: grpc.Channel) -> None:
+        listen: Any = loaded.stream_stream("/test.Streams/Listen")
+        call = listen(iter([b""]), metadata=self.ASKS, timeout=PATIENCE_S)
+        assert list(call) == []
+        assert self.TOLD in call.trailing_metadata()
 
 
 class TestStreams:

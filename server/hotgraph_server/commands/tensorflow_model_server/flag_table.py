@@ -219,6 +219,18 @@ _ALL = (
         0,
         "HTTP port for Prometheus' metrics, /healthz, /readyz and the live page; 0: none; ours alone",
     ),
+    _flag(
+        "watch",
+        "health_port",
+        0,
+        "port for grpc.health.v1 alone, in the clear and without keys; 0: none; ours alone",
+    ),
+    _flag(
+        "watch",
+        "load_reports",
+        "asked",
+        "which answers carry an ORCA load report: asked, always or never; ours alone",
+    ),
     _flag("watch", "version", False, "print the version, and end"),
     _flag("none", "grpc_max_threads", 0, _THREADS),
     _flag(
@@ -265,8 +277,8 @@ _ALL = (
 
 OURS = frozenset(
     {
-        *("admin_port", "auth", "host", "import", "load_op_library", "processes", "request_log_dir"),
-        "strict_shapes",
+        *("admin_port", "auth", "health_port", "host", "import", "load_op_library", "load_reports"),
+        *("processes", "request_log_dir", "strict_shapes"),
     }
 )
 """Those that TensorFlow Serving does not have. They may be written with dashes too, as `hotgraph serve` has

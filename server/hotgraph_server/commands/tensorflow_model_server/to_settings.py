@@ -28,7 +28,9 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     BatchSettings,
+    HealthSettings,
     ListenSettings,
+    LoadReportSettings,
     ModelFactory,
     ModelSettings,
     OpsSettings,
@@ -82,6 +84,8 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
         ops=ops(given),
         access=AccessSettings(auth=given.text("auth"), request_log_dir=given.text("request_log_dir")),
         processes=_processes(given.text("processes")),
+        health=HealthSettings(given.number("health_port")),
+        load_reports=LoadReportSettings(given.text("load_reports")),
     )
 
 

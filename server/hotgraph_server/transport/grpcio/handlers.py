@@ -17,6 +17,7 @@ from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
 from hotgraph_server.transport.grpcio.pools import Pools
+from hotgraph_server.transport.load_trailers import LoadTrailers, Trailer
 from hotgraph_server.transport.service import (
     Answered,
     HotMethod,
@@ -33,30 +34,55 @@ from hotgraph_server.transport.status import as_call_error, code_of, details_of,
 _FOR_EVER_S = 10.0 * 365 * 86400
 
 
-def generic_handler(service: Service, pools: Pools, least_bytes: int = 0) -> grpc.GenericRpcHandler:
+def generic_handler(
+    service: Service, pools: Pools, least_bytes: int = 0, load: LoadTrailers | None = None
+) -> grpc.GenericRpcHandler:
     """All methods of a service, for ``grpc.Server.add_generic_rpc_handlers``. Answers of fewer than
-    `least_bytes` are not compressed, whatever the server does with others."""
-    handlers = {name: _hot_handler(method, pools.hot, least_bytes) for name, method in service.hot.items()}
+    `least_bytes` are not compressed, whatever the server does with others; what they say of the server's load
+    is `load`'s."""
+    handlers = {
+        name: _hot_handler(method, pools.hot, least_bytes, load) for name, method in service.hot.items()
+    }
     handlers |= {
-        name: _plain_handler(method, pools.plain(service.name), least_bytes)
+        name: _plain_handler(method, pools.plain(service.name), least_bytes, load)
         for name, method in service.plain.items()
     }
     handlers |= {
-        name: _stream_handler(method, pools, least_bytes) for name, method in service.streaming.items()
+        name: _stream_handler(method, pools, least_bytes, load) for name, method in service.streaming.items()
     }
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
-def abort(context: grpc.ServicerContext, error: BaseException) -> NoReturn:
+def abort(context: grpc.ServicerContext, error: BaseException, load: LoadTrailers | None = None) -> NoReturn:
     """End an RPC with an error's status; raises, as grpc wants it."""
     failure = as_call_error(error)
-    code, details, trailers = code_of(failure), details_of(failure), trailers_of(failure)
+    code, details = code_of(failure), details_of(failure)
+    trailers: tuple[Trailer, ...] = (*trailers_of(failure), *_load_of(context, load))
     forget_traceback(error)
     forget_traceback(failure)
     # What abort raises holds this frame.
     del error, failure
     context.set_trailing_metadata(trailers)
     context.abort(code, details)
+
+
+def _load_of(context: grpc.ServicerContext, load: LoadTrailers | None) -> tuple[Trailer, ...]:
+    """What the end of a call says of the server's load."""
+    if load is None:
+        return ()
+    # Not at once: most calls do not ask, and to look at all that they say takes time.
+    headers = {
+        key: value if isinstance(value, str) else value.decode("latin-1")
+        for key, value in context.invocation_metadata() or ()
+        if key == load.header
+    }
+    trailer = load.for_call(headers)
+    return () if trailer is None else (trailer,)
+
+
+def _say_load(context: grpc.ServicerContext, load: LoadTrailers | None) -> None:
+    if trailers := _load_of(context, load):
+        context.set_trailing_metadata(trailers)
 
 
 def monotonic_deadline(remaining_s: float | None) -> float:
@@ -122,15 +148,17 @@ def _as_it_is(answer: bytes, context: grpc.ServicerContext, least_bytes: int) ->
 
 
 def _hot_handler(
-    method: HotMethod, pool: ThreadPoolExecutor, least_bytes: int
+    method: HotMethod, pool: ThreadPoolExecutor, least_bytes: int, load: LoadTrailers | None
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             reply = _WaitingReply(context)
             method(message, reply)
-            return _as_it_is(reply.wait(), context, least_bytes)
+            waited_for = reply.wait()
+            _say_load(context, load)
+            return _as_it_is(waited_for, context, least_bytes)
         except Exception as error:
-            abort(context, error)
+            abort(context, error, load)
 
     # grpc runs a handler in the pool that it names; without this it would share the plain one.
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
@@ -139,13 +167,15 @@ def _hot_handler(
 
 
 def _plain_handler(
-    method: PlainMethod, pool: ThreadPoolExecutor, least_bytes: int
+    method: PlainMethod, pool: ThreadPoolExecutor, least_bytes: int, load: LoadTrailers | None
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return _as_it_is(answer_plain(method, message), context, least_bytes)
+            answered = answer_plain(method, message)
+            _say_load(context, load)
+            return _as_it_is(answered, context, least_bytes)
         except Exception as error:
-            abort(context, error)
+            abort(context, error, load)
 
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
     return grpc.unary_unary_rpc_method_handler(answer)
@@ -254,7 +284,7 @@ class _Stream:
 
 
 def _stream_handler(
-    method: StreamingMethod, pools: Pools, least_bytes: int
+    method: StreamingMethod, pools: Pools, least_bytes: int, load: LoadTrailers | None
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         stream = _Stream(context, pools)
@@ -269,8 +299,9 @@ def _stream_handler(
                 pools.streams.submit(stream.receive, requests, receiver)
             for message in stream.outgoing():
                 yield _as_it_is(message, context, least_bytes)
+            _say_load(context, load)
         except Exception as error:
-            abort(context, error)
+            abort(context, error, load)
 
     answer.experimental_thread_pool = pools.streams  # type: ignore[attr-defined]
     return grpc.stream_stream_rpc_method_handler(answer)

@@ -16,6 +16,7 @@ from hotgraph_server.transport.grpcio.gate import HotGate
 from hotgraph_server.transport.grpcio.handlers import generic_handler
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.listening import clear, written
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.door import Allows
@@ -61,6 +62,7 @@ class GrpcioServer:
         admit: Admit | None = None,
         credentials: grpc.ServerCredentials | None = None,
         allows: Allows | None = None,
+        load: LoadTrailers | None = None,
     ) -> None:
         self._pools = Pools(settings.max_calls, calls)
         self._gate = HotGate(list(services), self._pools, admit, allows)
@@ -69,7 +71,7 @@ class GrpcioServer:
         )
         least_bytes = settings.compress_min_bytes if settings.compress_answers != "off" else 0
         for service in services:
-            self._server.add_generic_rpc_handlers((generic_handler(service, self._pools, least_bytes),))
+            self._server.add_generic_rpc_handlers((generic_handler(service, self._pools, least_bytes, load),))
         self._socket_path = settings.socket_path
         try:
             self.port = 0

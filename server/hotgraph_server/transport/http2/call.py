@@ -26,6 +26,7 @@ from hotgraph_server.transport.http2.messages import BrokenMessage, MessageReade
 from hotgraph_server.transport.http2.stream import Outgoing, Stream
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.leaving import Leaving
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import Left
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
@@ -42,6 +43,7 @@ class Host(Protocol):
         max_message_bytes: of a request.
         aside: has work done that may take long, in a thread that keeps no other call waiting.
         deflater: compresses answers; None: they are not compressed.
+        load: what answers say of the server's load; None: nothing.
     """
 
     admission: Admission
@@ -51,6 +53,7 @@ class Host(Protocol):
     max_message_bytes: int
     aside: Callable[[Callable[[], None]], object]
     deflater: Deflater | None
+    load: LoadTrailers | None
 
     def post(self, call: Call) -> None:
         """A call has something to send; any thread."""
@@ -164,6 +167,12 @@ class Call(Leaving, Stream):
         self.filling = None
         return super()._left()
 
+    def _load(self) -> bytes:
+        """What the block that ends the call says of the server's load."""
+        load = self.host.load
+        trailer = load.for_call(self.head.fields) if load is not None else None
+        return self.connection.headers.trailer(*trailer) if trailer is not None else b""
+
     def _fail(self, error: BaseException) -> None:
         """End with an error's status."""
         failure = as_call_error(error)
@@ -172,11 +181,11 @@ class Call(Leaving, Stream):
             headers, status = self.connection.headers, code_of(failure).value[0]
             if self._begun:
                 block = headers.trailers(status, details_of(failure), trailers_of(failure))
-                self.connection.end(self, block)
+                self.connection.end(self, block + self._load())
             else:
                 # Without a message, and in one block: only so will a proxy try elsewhere.
                 block = headers.error(status, details_of(failure), trailers_of(failure))
-                self.connection.fail(self, block)
+                self.connection.fail(self, block + self._load())
         forget_traceback(error)
         if failure is not error:
             forget_traceback(failure)

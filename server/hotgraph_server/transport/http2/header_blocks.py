@@ -11,6 +11,7 @@ smaller table than the default gets literals.
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import re
@@ -216,6 +217,13 @@ class HeaderWriter:
             fields.append(literal("grpc-message", percent_encoded(message)))
         fields += [literal(name, value) for name, value in trailers]
         return b"".join(fields)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=8)
+    def trailer(name: str, value: str | bytes) -> bytes:
+        """One more field for the block that ends an answer; bytes are written in base64, as gRPC has it. The
+        last ones are kept: many answers say the same."""
+        return literal(name, value if isinstance(value, str) else base64.b64encode(value).rstrip(b"="))
 
     @staticmethod
     def http_error(status: int) -> bytes:

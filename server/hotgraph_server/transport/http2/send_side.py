@@ -71,24 +71,28 @@ class SendSide:
         self._blocked: dict[int, Stream] = {}  # in the order of their turns
 
     def answer(
-        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+        self,
+        stream: Stream,
+        message: bytes | bytearray | Sequence[memoryview],
+        encoding: str = "",
+        trailers: bytes = b"",
     ) -> None:
         """The one message of a stream, and that all went well; the stream is over then."""
         if encoding or not isinstance(message, bytes | bytearray):
             pieces = (message,) if isinstance(message, bytes | bytearray) else message
             self.begin(stream, encoding)
             self.send(stream, *pieces, flag=int(bool(encoding)))
-            self.end(stream, self.headers.end)
+            self.end(stream, self.headers.end + trailers)
             return
         number, length = stream.number, len(message) + 5
         headers = self.headers
         if length > self.flow.room(stream) or headers.due:
             self.begin(stream)
             self.send(stream, message)
-            self.end(stream, headers.end)
+            self.end(stream, headers.end + trailers)
             return
         self.flow.send_window -= length
-        begin, end = headers.begin, headers.end
+        begin, end = headers.begin, headers.end + trailers
         headers.begun()
         pack = FRAME_HEADER.pack
         self._send(

@@ -26,10 +26,14 @@ class Outgoing(Protocol):
     held_bytes: int
 
     def answer(
-        self, stream: Stream, message: bytes | bytearray | Sequence[memoryview], encoding: str = ""
+        self,
+        stream: Stream,
+        message: bytes | bytearray | Sequence[memoryview],
+        encoding: str = "",
+        trailers: bytes = b"",
     ) -> None:
         """Send the one message of a stream, and that all went well; the stream is over then. `encoding`: how
-        it is compressed; empty: not at all."""
+        it is compressed; empty: not at all. `trailers`: what the block that ends it says besides."""
 
     def begin(self, stream: Stream, encoding: str = "") -> None:
         """Send the headers of an answer with any number of messages. `encoding`: how they may be

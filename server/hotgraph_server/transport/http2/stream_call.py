@@ -167,7 +167,7 @@ class StreamCall(Call):
                 self.connection.begin(self, "" if deflater is None else deflater.encoding(self.head.fields))
             if item is None:
                 self._ended = True
-                self.connection.end(self, self.connection.headers.end)
+                self.connection.end(self, self.connection.headers.end + self._load())
             elif deflater is not None and deflater.defer(self, item, self._take_deflated):
                 self._deflating = len(item)
             else:

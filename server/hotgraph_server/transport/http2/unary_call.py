@@ -101,7 +101,11 @@ class UnaryCall(Call):
         self.host.post(self)
 
     def _answer(self, message: Answered, encoding: str = "") -> None:
-        self.connection.answer(self, message, encoding)
+        load = self.host.load
+        if load is not None and (load.always or load.header in self.head.fields):
+            self.connection.answer(self, message, encoding, self._load())
+        else:
+            self.connection.answer(self, message, encoding)
         self.host.admission.answered += self.limited
         if self.open:
             # It waits for the caller's windows, and the message that it answers is done with.

@@ -18,6 +18,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
@@ -40,6 +41,7 @@ class OpenConnections:
         lock: the server's connections_lock.
         http2, http1: see SocketIO.
         expire_later: notes an alarm.
+        most: that may be open; the oldest makes way for one more. None: any number.
 
     Attributes:
         sockets: those that are open.
@@ -58,8 +60,13 @@ class OpenConnections:
         http2: Callable[[Callable[[], None]], Spoken],
         http1: Callable[[str, Callable[[], None]], Spoken] | None,
         expire_later: Callable[[Alarm], None],
+        most: int | None = None,
     ) -> None:
         self.sockets: set[SocketIO] = set()
+        self._most = most
+        self._by_age: deque[SocketIO] = (
+            deque()
+        )  # where there is a most: those that were added, the oldest first
         self.dirty: list[SocketIO] = []
         self.changed: list[SocketIO] = []
         self._gone: list[SocketIO] = []  # for the selector to forget
@@ -107,12 +114,24 @@ class OpenConnections:
             sock.close()
             closed()
             return None
+        if self._most is not None:
+            self._make_way(self._most)
+            self._by_age.append(one)
         self.sockets.add(one)
         self.accepted += 1
         self._selector.register(sock, one.registered, one)
         if min(self.times.max_age_s, self.times.max_idle_s) != math.inf:
             self._watch(one, ConnectionAge(self.times, time.monotonic(), random.uniform(-1.0, 1.0)))
         return one
+
+    def _make_way(self, most: int) -> None:
+        """For one more, where there are as many as may be."""
+        by_age = self._by_age
+        while len(self.sockets) >= most:
+            self._drop(by_age.popleft())
+        if len(by_age) > 2 * most:
+            # Of those that have gone in between.
+            self._by_age = deque(one for one in by_age if one in self.sockets)
 
     def attend(self, ready: Sequence[SocketIO]) -> bool:
         """Every connection that has something is served once, as far as there is time. Returns whether there

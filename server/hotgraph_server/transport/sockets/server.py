@@ -51,6 +51,7 @@ from hotgraph_server.transport.http2.call import Call
 from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.acceptor import Acceptor
@@ -85,13 +86,16 @@ class SocketServer:
         admit: says which calls may not be made; None: all may.
         coalescer, times: see ReceiveCoalescer and Times.
         leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
+        name: of the thread that serves.
+        max_connections: that may be open; the oldest makes way for one more. None: any number.
 
     Attributes:
-        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load: see Host.
         connections: those that are open; `connections_lock` guards what belongs to them, see above.
     """
 
     deflater: Deflater | None = None
+    load: LoadTrailers | None = None
 
     def __init__(
         self,
@@ -109,6 +113,8 @@ class SocketServer:
         times: Times | None = None,
         leadership: Leadership | None = None,
         http: Http | None = None,
+        name: str = "serving",
+        max_connections: int | None = None,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.inflight = inflight
@@ -133,6 +139,7 @@ class SocketServer:
             speaking.http2,
             speaking.http1,
             self.expire_later,
+            max_connections,
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
@@ -153,7 +160,7 @@ class SocketServer:
             self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s)
         self._acceptor = Acceptor(doors, self._selector, self._handshakes)
         self._delay_selector = selectors.DefaultSelector()
-        self._thread = threading.Thread(target=self._serve, name="serving", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self, refusal: CallError | None = None) -> None:
         """Take connections, and answer calls; with a `refusal`, only those of early methods, and others with

@@ -77,6 +77,8 @@ OURS = {
     "auth": "",
     "request_log_dir": "",
     "admin_port": 0,
+    "health_port": 0,
+    "load_reports": "asked",
 }
 
 # By type: words after the flag's name, and the value that they stand for.

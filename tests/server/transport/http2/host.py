@@ -20,6 +20,7 @@ from hotgraph_server.transport.http2.stream import Stream
 from hotgraph_server.transport.http2.stream_call import StreamCall
 from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import OpenStream, Reply, StreamingMethod
 
@@ -70,6 +71,7 @@ class StillHost:
         self.error: Exception | None = None
         self.opened: list[OpenStream] = []
         self.deflater: Deflater | None = None
+        self.load: LoadTrailers | None = None
         self._kind = kind
         self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
         self.client = Client({frames.INITIAL_WINDOW_SIZE: settings.get("window", 65_535)})
