@@ -28,9 +28,10 @@ from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.metrics.tfs import counters
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
-from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.observability.watching import Watching
 from hotgraph_server.processes.member import Member
 from hotgraph_server.protocols.one_of_several import without_changes
+from hotgraph_server.protocols.submission import facts_of
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.prediction import service as prediction_service
 from hotgraph_server.protocols.tfs.status import service as model_service
@@ -79,7 +80,8 @@ class Server:
             member: what it is given as one of several processes, where it is; None: it has ports of its own.
 
         Raises:
-            SettingsError: a rule of access cannot be read, or the folder for callers' logs is none.
+            StartError: a rule of access cannot be read, the folder for callers' logs is none, or packages for
+                what the settings ask for are not installed.
         """
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
@@ -112,7 +114,9 @@ class Server:
         )
         self.state = State.LOADING
         self._request_logs = RequestLogs()
-        self._tracing = Tracing(settings.tracing, self.registry)
+        self._watching = Watching(
+            settings, self.registry, facts_of, lambda: self.state is State.LIVE, self._own_figures
+        )
         self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
         self._make_model = make
@@ -171,10 +175,10 @@ class Server:
             is_starting=is_starting,
             regions=regions,
             server_name=self._settings.inference.server_name,
-            traced=self._tracing.around,
+            traced=self._watching.around,
             more=[
                 model_control.methods(self.control, is_starting),
-                trace_settings.methods(self._tracing, self.registry),
+                trace_settings.methods(self._watching.tracing, self.registry),
                 log_settings.methods(self._logs),
             ],
         )
@@ -184,6 +188,8 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
+        # What comes over HTTP is watched at its own door.
+        services[1] = self._watching.around_prediction(services[1])
         grpc = self._grpc = CallServer(
             self._settings.listen,
             services,
@@ -192,6 +198,7 @@ class Server:
             self._leadership,
             member.connections if member is not None else None,
             self._http_port(),
+            self._watching.tell,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -199,7 +206,7 @@ class Server:
         if member is None or not member.index:
             exposure.warn(self._settings, self._gate.rules if self._gate else Rules())
         try:
-            self._tracing.start()
+            self._watching.start()
             self._start_admin()
             if self.rest_address and member is None:
                 _LOG.info("REST port: http://%s/", self.rest_address)
@@ -288,7 +295,7 @@ class Server:
             self._rest.close(_LAST_JSON_S)
             self._rest = None
         self._request_logs.stop()
-        self._tracing.stop()
+        self._watching.stop()
         self._logs.restore()
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)
@@ -322,9 +329,9 @@ class Server:
         names, may_write = self.repository.models, self._request_logs.may_write
         state, own = lambda: self.state, self._own_figures
         inference, prediction, of_models = services
-        traced = self._tracing.around_http
         backs = Backs(
-            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own, traced)
+            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
+            tracing=self._watching.tracing,
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
@@ -335,7 +342,7 @@ class Server:
         return HttpPort(self._settings.rest, self._rest, shared)
 
     def _own_figures(self) -> OwnFigures:
-        lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
+        lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         return OwnFigures(lost, self._leadership.turns)
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,14 @@ from hotgraph_server.access.gate import gate_of
 from hotgraph_server.commands import processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.log_set_up import limit_logging, set_up_logging
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_control.discovery import offers_of
 from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
-from hotgraph_server.observability.log_settings import Limit
+from hotgraph_server.observability.otlp import opening
 from hotgraph_server.observability.request_log.placing import checked_folder
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name, versions_in
@@ -34,7 +34,9 @@ from hotgraph_server.settings import (
     ControlSettings,
     InferenceSettings,
     ListenSettings,
+    LoggingSettings,
     OpsSettings,
+    OtlpSettings,
     PredictionSettings,
     ProcessSettings,
     RepositorySettings,
@@ -47,6 +49,7 @@ from hotgraph_server.settings import (
     build,
     in_present_words,
     key_of,
+    trace_config,
 )
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings.file import FileSettings, read_settings_file
@@ -104,6 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "--trace-config",
+        action="append",
+        metavar="[MODE,]KEY=VALUE",
+        help="traces as Triton's flag of this name sets them; MODE is triton or opentelemetry",
+    )
     add_flags(parser, *PER_SERVER, *PER_MODEL)
 
 
@@ -115,8 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # First, because reading models' configurations has things to say.
     member: Member | None = arguments.member
-    set_up_logging(arguments.verbose, member)
+    set_up_logging(arguments.verbose, member, build(LoggingSettings, vars(arguments)))
     settings = settings_from(vars(arguments))
+    set_up_logging(arguments.verbose, member, settings.logging)
     if member is not None:
         settings = processes.in_process(settings)
     if GRPC_EXPERIMENTS in os.environ and member is None:
@@ -148,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(settings: ServerSettings) -> None:
     """What can be known before TensorFlow is there. Raises StartError."""
     gate_of(settings.access)
+    opening.check(settings.otlp)
     checked_folder(settings.access.request_log_dir)
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
     for one in settings.models if settings.repository.exit_on_error else ():
@@ -226,7 +237,8 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         SettingsError: a value, a file or a model that cannot be.
     """
     file = read_settings_file(flags["config"]) if flags.get("config") else FileSettings()
-    values = {**file.values, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
+    theirs = trace_config.settings_of(flags.get("trace_config") or ())
+    values = {**file.values, **theirs, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
     control = build(ControlSettings, values)
     control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
     tables = {name: table for name, table in file.models.items() if "path" not in table}
@@ -263,6 +275,8 @@ def settings_from(flags: Mapping[str, Any]) -> ServerSettings:
         offered=ConfiguredModels(values, tables) if control.repository else None,
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
+        otlp=build(OtlpSettings, values),
+        logging=build(LoggingSettings, values),
         ops=build(OpsSettings, values),
         access=access,
         processes=build(ProcessSettings, values),
@@ -313,21 +327,3 @@ def _named_folder(argument: str) -> tuple[str, Path]:
 def _folder(text: str) -> Path:
     # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
     return Path(os.path.expanduser(local_path(text)))
-
-
-def set_up_logging(verbose: bool, member: Member | None = None) -> None:
-    """Our log goes to stderr, and says whose it is of several processes; of others' only warnings do."""
-    of = "" if member is None else f"[{member.index}] "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format=f"%(asctime)s %(levelname).1s {of}%(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-def limit_logging() -> None:
-    """From now on callers have a say in what is logged, and so it has an end."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Limit(handler))

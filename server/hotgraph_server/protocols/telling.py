@@ -32,4 +32,5 @@ class telling:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if isinstance(error, CallError):
+            error.about = error.about or (self._model, 0, "")
             self._registry.last_errors.add(error.status.name, str(error), model=self._model)

@@ -11,6 +11,7 @@ from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
+from hotgraph_server.settings.log import LoggingSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
     AllVersions,
@@ -22,6 +23,7 @@ from hotgraph_server.settings.model import (
     VersionPolicy,
     WarmupSettings,
 )
+from hotgraph_server.settings.otlp import OtlpSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
 from hotgraph_server.settings.queue_policy import QueuePolicy
@@ -49,9 +51,11 @@ __all__ = [
     "Latest",
     "ListenSettings",
     "LogSettings",
+    "LoggingSettings",
     "ModelFactory",
     "ModelSettings",
     "OpsSettings",
+    "OtlpSettings",
     "PredictionSettings",
     "ProcessSettings",
     "QueuePolicy",

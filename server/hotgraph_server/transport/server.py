@@ -25,7 +25,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.listening import SocketFile, listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.sockets.acceptor import Door
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
@@ -102,6 +102,7 @@ class CallServer:
         leadership: Leadership | None = None,
         handed_over: HandedOver | None = None,
         http: HttpPort | None = None,
+        tell: Tell | None = None,
     ) -> None:
         """
         Args:
@@ -111,6 +112,7 @@ class CallServer:
             handed_over: connections that come in place of those of ports; None: ports are bound. Takes the
                 fast lane.
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
+            tell: is told of calls that fail; None: nobody is.
         """
         self._handed_over = handed_over
         inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -131,10 +133,11 @@ class CallServer:
                 handed_over,
                 http,
             )
+            self._sockets.tell = tell
             self._transports.append(self._sockets)
         if not settings.fast_lane:
             try:
-                self._transports.append(GrpcioServer(settings, services, self._calls, admit))
+                self._transports.append(GrpcioServer(settings, services, self._calls, admit, tell))
             except BaseException:
                 for transport in self._transports:
                     transport.stop(0)

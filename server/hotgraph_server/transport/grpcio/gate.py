@@ -7,13 +7,12 @@ well, and refuse them with the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 
 from hotgraph_server.errors import CallError, QueueFull
-from hotgraph_server.transport.grpcio.handlers import abort
+from hotgraph_server.transport.grpcio.handlers import Ending
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import Admit, Service
 
@@ -44,21 +43,24 @@ class HotGate(grpc.ServerInterceptor):
             headers = dict(handler_call_details.invocation_metadata or ())
             refusal = self._admit(handler_call_details.method, headers.get)
             if refusal is not None:
-                return _refusal(refusal, self._pools.refusals)
+                return self._refusal(refusal, handler_call_details.method)
         not_yet = self.not_yet
         if not_yet is not None and handler_call_details.method in self._late:
-            return _refusal(not_yet, self._pools.refusals)
+            return self._refusal(not_yet, handler_call_details.method)
         if handler_call_details.method not in self._hot:
             return continuation(handler_call_details)
         inside, limit = self._pools.hot.inside, self._pools.max_calls
         refusal = self._closed or (QueueFull("the server", inside, limit) if inside >= limit else None)
-        return _refusal(refusal, self._pools.refusals) if refusal else continuation(handler_call_details)
+        if refusal is None:
+            return continuation(handler_call_details)
+        return self._refusal(refusal, handler_call_details.method)
 
+    def _refusal(self, error: CallError, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+        end = Ending(path, self._pools.tell)
 
-def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
-    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        abort(context, error)
+        def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            end(context, error)
 
-    refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    # Whatever kind the method is of; and a message that never comes is not waited for.
-    return grpc.stream_stream_rpc_method_handler(refuse)
+        refuse.experimental_thread_pool = self._pools.refusals  # type: ignore[attr-defined]
+        # Whatever kind the method is of; and a message that never comes is not waited for.
+        return grpc.stream_stream_rpc_method_handler(refuse)

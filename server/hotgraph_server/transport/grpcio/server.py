@@ -17,7 +17,7 @@ from hotgraph_server.transport.grpcio.handlers import generic_handler
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.tls import server_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -55,9 +55,10 @@ class GrpcioServer:
         services: Sequence[Service],
         calls: OpenCalls,
         admit: Admit | None = None,
+        tell: Tell | None = None,
     ) -> None:
         credentials = server_credentials(settings)
-        self._pools = Pools(settings.max_calls, calls)
+        self._pools = Pools(settings.max_calls, calls, tell)
         self._gate = HotGate(list(services), self._pools, admit)
         self._server = grpc.server(
             self._pools.refusals, interceptors=[self._gate], options=_options(settings)

@@ -27,7 +27,7 @@ from hotgraph_server.transport.http2.stream import Outgoing, Stream
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.leaving import Leaving
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import Left
+from hotgraph_server.transport.service import Failure, Left, Tell
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 
@@ -42,6 +42,7 @@ class Host(Protocol):
         max_message_bytes: of a request.
         aside: has work done that may take long, in a thread that keeps no other call waiting.
         deflater: compresses answers; None: they are not compressed.
+        tell: is told of calls that fail; None: nobody is.
     """
 
     admission: Admission
@@ -51,6 +52,7 @@ class Host(Protocol):
     max_message_bytes: int
     aside: Callable[[Callable[[], None]], object]
     deflater: Deflater | None
+    tell: Tell | None
 
     def post(self, call: Call) -> None:
         """A call has something to send; any thread."""
@@ -91,13 +93,17 @@ class Call(Leaving, Stream):
         """Send what was noted."""
         raise NotImplementedError
 
-    def _end_with(self, error: CallError) -> None:
+    def header(self, name: str) -> str | None:
+        """See Reply and StreamOfCalls."""
+        return self.head.fields.get(name)
+
+    def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
         if self.unsent:
             # In the middle of a message a status would be taken for the message's end, and behind it, it
             # would wait for the same windows.
             self.connection.reset(self, Code.CANCEL)
         else:
-            self._fail(error)
+            self._fail(error, leave)
 
     def on_data(self, data: memoryview, ends: bool) -> None:
         if self._gone:
@@ -164,10 +170,13 @@ class Call(Leaving, Stream):
         self.filling = None
         return super()._left()
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, leave: Callable[[], Left] | None = None) -> None:
         """End with an error's status."""
         failure = as_call_error(error)
         if self.open:
+            tell = self.host.tell
+            if tell is not None:
+                tell(Failure(self.head.path, self.peer, failure, self.header, leave or self._leave))
             headers, status = self.connection.headers, code_of(failure).value[0]
             if self._begun:
                 block = headers.trailers(status, details_of(failure), trailers_of(failure))

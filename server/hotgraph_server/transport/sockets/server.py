@@ -52,7 +52,7 @@ from hotgraph_server.transport.http2.deflating import Deflater
 from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.sockets.acceptor import Acceptor, Door
 from hotgraph_server.transport.sockets.open_connections import OpenConnections
 from hotgraph_server.transport.sockets.receive_coalescing import ReceiveCoalescer
@@ -85,11 +85,12 @@ class SocketServer:
         leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
 
     Attributes:
-        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, tell: see Host.
         connections: those that are open; `connections_lock` guards what belongs to them, see above.
     """
 
     deflater: Deflater | None = None
+    tell: Tell | None = None
 
     def __init__(
         self,
