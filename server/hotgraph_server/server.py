@@ -80,8 +80,7 @@ class Server:
             member: what it is given as one of several processes, where it is; None: it has ports of its own.
 
         Raises:
-            StartError: a rule of access cannot be read, the folder for callers' logs is none, or packages for
-                what the settings ask for are not installed.
+            StartError: a rule of access, the folder for callers' logs or the packages for OTLP cannot be had.
         """
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
@@ -114,9 +113,7 @@ class Server:
         )
         self.state = State.LOADING
         self._request_logs = RequestLogs()
-        self._watching = Watching(
-            settings, self.registry, facts_of, lambda: self.state is State.LIVE, self._own_figures
-        )
+        self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
         self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
         self._make_model = make
@@ -188,7 +185,6 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
-        # What comes over HTTP is watched at its own door.
         services[1] = self._watching.around_prediction(services[1])
         grpc = self._grpc = CallServer(
             self._settings.listen,

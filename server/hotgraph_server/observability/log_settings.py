@@ -30,7 +30,7 @@ MAX_LINES = {logging.ERROR: 10, logging.WARNING: 10, logging.INFO: 1000}
 go there may be hundreds, and each has a line of its own."""
 
 BOUNDED_ELSEWHERE = "is_bounded_elsewhere"
-"""An entry's attribute: a rule of its own keeps its like few, or it is one of those that are to be all there."""
+"""An entry's attribute: a rule of its own keeps its like few, or they are to be all there."""
 
 _MAX_QUOTED = 200
 

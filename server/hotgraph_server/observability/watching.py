@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.logs.call_log import CallLog, Facts
 from hotgraph_server.observability.metrics.prometheus import OwnFigures, prometheus_registry
 from hotgraph_server.observability.otlp.opening import Otlp
@@ -24,7 +25,7 @@ class Watching:
         settings: of the whole server.
         registry: of the versions whose calls are watched.
         facts_of: what is known of a call that has failed.
-        is_live: are calls answered?
+        state: of the server.
         own: the server's figures.
 
     Attributes:
@@ -40,11 +41,15 @@ class Watching:
         settings: ServerSettings,
         registry: Registry,
         facts_of: Callable[[Failure], Facts],
-        is_live: Callable[[], bool],
+        state: Callable[[], State],
         own: Callable[[], OwnFigures],
     ) -> None:
         self._call_log = CallLog(settings.logging.log_failed_calls, facts_of)
-        self._otlp = Otlp(settings.otlp, os.environ, prometheus_registry(registry, is_live, own).collect)
+        self._otlp = Otlp(
+            settings.otlp,
+            os.environ,
+            prometheus_registry(registry, lambda: state() is State.LIVE, own).collect,
+        )
         access = self._call_log if settings.logging.access_log else None
         self.tracing = Tracing(settings.tracing, registry, self._otlp.spans, access)
         self.tell = self._call_log.tell
@@ -70,7 +75,8 @@ class Watching:
         return self.tracing.around(method, f"/inference.GRPCInferenceService/{name}")
 
     def around_prediction(self, service: Service) -> Service:
-        """TensorFlow Serving's PredictionService, likewise."""
+        """TensorFlow Serving's PredictionService, likewise; over gRPC, for what
+        comes over HTTP is watched at its own door."""
         hot = {
             name: self.tracing.around_others(
                 method, f"/{service.name}/{name}", partial(records.model_name, name)

@@ -1,7 +1,7 @@
 """Metrics in Prometheus' form as OpenTelemetry's. Pure.
 
 Names stay what they are at /metrics, without the ending _total, which a collector that writes Prometheus'
-form puts back; docs/metrics.md explains both. Counters and histograms are cumulative, from the server's start.
+form puts back; docs/metrics.md explains both. Counters and histograms are cumulative, from the start on.
 """
 
 from __future__ import annotations
