@@ -13,7 +13,7 @@ from google.protobuf import wrappers_pb2
 
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.server import CallServer
-from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
+from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service, Tell
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
@@ -64,6 +64,10 @@ class Toys:
         self._open.remove(reply)
         reply.finish(lambda: answer)
 
+    def forget(self, reply: Reply) -> None:
+        """The test answers a held call by itself."""
+        self._open.remove(reply)
+
     def release_all(self) -> None:
         """Answer every call that is still held."""
         for reply in list(self._open):
@@ -103,12 +107,14 @@ def toys() -> Iterator[Toys]:
 @pytest.fixture
 def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
     """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
-    `admit` at their door if that is."""
+    `admit` at their door and `tell` told of failures if those are."""
     servers: list[CallServer] = []
 
-    def start(*services: Service, admit: Admit | None = None, **listen: Any) -> CallServer:
+    def start(
+        *services: Service, admit: Admit | None = None, tell: Tell | None = None, **listen: Any
+    ) -> CallServer:
         settings = ListenSettings(**{"port": 0, **transport, **listen})
-        server = CallServer(settings, services or [toys.service], admit)
+        server = CallServer(settings, services or [toys.service], admit, tell=tell)
         servers.append(server)
         server.start()
         return server
