@@ -43,10 +43,10 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "hotgraph_client": (),
     "hotgraph_protos": (
         *("commands", "model_config", "model_control", "protocols.orca", "protocols.v2", "rest.v2"),
-        "transport.health",
-        *("observability.metrics", "observability.tracing", "rest.openapi.describing", "rest.opening"),
-        "tuning.written",
+        *("observability.metrics", "observability.otlp", "observability.tracing"),
+        *("rest.openapi.describing", "rest.opening", "transport.health", "tuning.written"),
     ),
+    "opentelemetry": ("observability.otlp",),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
     "selectors": ("transport.sockets",),
@@ -64,6 +64,9 @@ BLOCKING = (
     *("subprocess", "threading", "time"),
 )
 PURE = (
+    *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
+    *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
+    *("observability.tracing.traceparent", "settings.trace_config"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -160,6 +163,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
+    "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),
     *("state.learnt", "state.snapshotter"),
     *("threads.budgeted_writer", "threads.one_shot", "threads.periodic"),

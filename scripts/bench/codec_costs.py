@@ -112,6 +112,9 @@ class _Caller(Reply):
     def expire_at(self, deadline: float) -> None:
         pass
 
+    def header(self, name: str) -> str | None:
+        return None
+
 
 def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:
     f4, i8 = np.dtype(np.float32), np.dtype(np.int64)

@@ -9,27 +9,50 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 
+class Queued(NamedTuple):
+    """A call that is about to be queued.
+
+    Attributes:
+        version: number of the version that has taken it.
+        arrived: monotonic seconds.
+        signature: the name of the one that is called.
+        rows: of the call.
+        names: of `inputs`, which are its arrays.
+    """
+
+    version: int
+    arrived: float
+    signature: str
+    rows: int
+    names: Sequence[str]
+    inputs: Sequence[Any]
+
+
 class Moments(NamedTuple):
-    """A run's course, monotonic seconds: it begins, its input is joined, the graph has run, the answers are
-    cut. Of a run that fails, what it has not come to has the last moment before it."""
+    """A run, which all that follow a call of it are told of by one and the same object.
+
+    Attributes:
+        started, joined, returned, ended: its course, monotonic seconds: it begins, its input is joined, the
+            graph has run, the answers are cut. Of a run that fails, what it has not come to has the last
+            moment before it.
+        number: its own in this process, from 1; 0: it has none.
+        calls, rows: that it had.
+    """
 
     started: float
     joined: float
     returned: float
     ended: float
+    number: int = 0
+    calls: int = 1
+    rows: int = 0
 
 
 class CallObserver(Protocol):
     """Follows one call, as a trace does; it goes with the request, and with the call that is made of it."""
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
-        """The call is about to be queued; in the thread that submits it.
-
-        Args:
-            version: number of the version that has taken it.
-            arrived: monotonic seconds.
-            names: of `inputs`, which are its arrays.
-        """
+    def queued(self, call: Queued) -> None:
+        """The call is about to be queued; in the thread that submits it."""
 
     def ran(self, moments: Moments) -> None:
         """The call was run, and is about to end, or a piece of it was; in the executor's thread, which this
@@ -57,9 +80,9 @@ class _Several:
     def __init__(self, observers: Sequence[CallObserver]) -> None:
         self._observers = observers
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+    def queued(self, call: Queued) -> None:
         for one in self._observers:
-            one.queued(version, arrived, names, inputs)
+            one.queued(call)
 
     def ran(self, moments: Moments) -> None:
         for one in self._observers:

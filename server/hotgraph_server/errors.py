@@ -98,10 +98,13 @@ class CallError(HotgraphError):
         status: what the caller gets as its gRPC status code.
         retry_after_ms: when another try makes sense, sent as ``grpc-retry-pushback-ms``; None where
             nothing is known.
+        about: whose call it was, for the log: a model as the caller names it, a version's number (0: it has
+            not come to one), a signature; None: not said.
     """
 
     status: grpc.StatusCode = grpc.StatusCode.INTERNAL
     retry_after_ms: int | None = None
+    about: tuple[str, int, str] | None = None
 
 
 class InvalidCall(CallError):

@@ -29,12 +29,13 @@ from hotgraph_server.observability.log_settings import Logs
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.request_log.placing import checked_folder, placed
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
-from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.observability.vitals import Vitals, VitalSigns
+from hotgraph_server.observability.watching import Watching
 from hotgraph_server.processes.member import Member
 from hotgraph_server.protocols import opening
 from hotgraph_server.protocols.one_of_several import without_changes
 from hotgraph_server.protocols.orca.trailers import ReportHeaders
+from hotgraph_server.protocols.submission import facts_of
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2.regions import Regions
@@ -79,7 +80,7 @@ class Server:
             member: what it is given as one of several processes, where it is; None: it has ports of its own.
 
         Raises:
-            SettingsError: a rule of access cannot be read, or the folder for callers' logs is none.
+            StartError: a rule of access, the folder for callers' logs or the packages for OTLP cannot be had.
         """
         self._gate = gate_of(settings.access)
         self._log_folder = checked_folder(settings.access.request_log_dir)
@@ -112,7 +113,7 @@ class Server:
         )
         self.state = State.LOADING
         self._request_logs = RequestLogs()
-        self._tracing = Tracing(settings.tracing, self.registry)
+        self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
         self._logs = Logs()
         self._reconfiguring = threading.Lock()  # repository and request logs shall be of one list of models
         self._make_model = make
@@ -159,7 +160,7 @@ class Server:
         services = opening.services(
             self._settings,
             opening.Backs(
-                *(self.registry, self.repository, self.control, self._request_logs, self._tracing),
+                *(self.registry, self.repository, self.control, self._request_logs, self._watching),
                 logs=self._logs,
                 regions=regions,
                 load=self._load.report,
@@ -174,6 +175,7 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
+        services[1] = self._watching.around_prediction(services[1])
         listen = self._settings.listen
         grpc = self._grpc = CallServer(
             listen,
@@ -185,6 +187,7 @@ class Server:
             self._http_port(),
             AllowedPeers(listen.tls_allow).refusal if listen.tls_allow else None,
             self._load_headers.over_grpc(),
+            self._watching.tell,
         )
         self._grpc.health.not_serving(service.name for service in services)
         if self._cache is not None:
@@ -198,7 +201,7 @@ class Server:
                 admit=self._gate.of_path if self._gate else None,
                 shared=member.health if member is not None else None,
             )
-            self._tracing.start()
+            self._watching.start()
             self._start_admin()
             if self.rest_address and member is None:
                 _LOG.info("REST port: http://%s/", self.rest_address)
@@ -290,7 +293,7 @@ class Server:
             self._rest.close(_LAST_JSON_S)
             self._rest = None
         self._request_logs.stop()
-        self._tracing.stop()
+        self._watching.stop()
         self._logs.restore()
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)
@@ -329,7 +332,7 @@ class Server:
         inference, prediction, of_models, *_ = services
         backs = Backs(
             *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
-            *(self._tracing.around_http, self._load_headers.over_http),
+            *(self._watching.tracing, self._load_headers.over_http),
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
@@ -339,7 +342,7 @@ class Server:
         return HttpPort(self._settings.rest, self._rest, self._member.rest if self._member else None)
 
     def _own_figures(self) -> OwnFigures:
-        lost = {"request_log": self._request_logs.lost, "trace": self._tracing.lost}
+        lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         grpc = self._grpc
         return OwnFigures(
             lost,

@@ -38,6 +38,7 @@ class Call:
         member_arrivals: of one that carries rows of several callers: when those besides the first came.
         taken_by: what took it in, and can cancel it; see models/admission.py.
         observer: follows it; None: it is not followed.
+        ran: when the run began and ended that it failed in, monotonic seconds; set then alone.
         waits_in: where the queue has put it last; the queue's own, and nothing to others. None: nowhere yet.
     """
 
@@ -57,12 +58,15 @@ class Call:
         "peer",
         "pieces",
         "queue_until",
+        "ran",
         "rows",
         "rows_done",
         "signature",
         "taken_by",
         "waits_in",
     )
+
+    ran: tuple[float, float]
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from hotgraph_server.access.gate import gate_of
 from hotgraph_server.commands import processes
 from hotgraph_server.model_control.discovery import offers_of
+from hotgraph_server.observability.otlp import opening as otlp
 from hotgraph_server.observability.request_log.placing import checked_folder
 from hotgraph_server.repository.layout import versions_in
 from hotgraph_server.settings import (
@@ -30,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 def check(settings: ServerSettings) -> None:
     """What can be known before TensorFlow is there. Raises StartError."""
     gate_of(settings.access)
+    otlp.check(settings.otlp)
     checked_folder(settings.access.request_log_dir)
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.
     for one in settings.models if settings.repository.exit_on_error else ():

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.log_set_up import limit_logging, set_up_logging
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
-from hotgraph_server.observability.log_settings import Limit
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name
 from hotgraph_server.settings import (
@@ -33,7 +32,9 @@ from hotgraph_server.settings import (
     InferenceSettings,
     ListenSettings,
     LoadReportSettings,
+    LoggingSettings,
     OpsSettings,
+    OtlpSettings,
     PredictionSettings,
     ProcessSettings,
     RepositorySettings,
@@ -45,6 +46,7 @@ from hotgraph_server.settings import (
     TraceSettings,
     build,
     in_present_words,
+    trace_config,
 )
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings.environment import NOTHING_SAID, FromEnvironment, read_environment
@@ -106,6 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE.toml", help="settings and models from a file; flags win over it"
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "--trace-config",
+        action="append",
+        metavar="[MODE,]KEY=VALUE",
+        help="traces as Triton's flag of this name sets them; MODE is triton or opentelemetry",
+    )
     add_flags(parser, *PER_SERVER, *PER_MODEL)
 
 
@@ -118,7 +126,8 @@ def run(arguments: argparse.Namespace) -> int:
     # First, because reading models' configurations has things to say.
     member: Member | None = arguments.member
     environment = read_environment(os.environ)
-    set_up_logging(arguments.verbose or environment.command_line.verbose, member)
+    verbose = arguments.verbose or environment.command_line.verbose
+    set_up_logging(verbose, member, build(LoggingSettings, {**environment.values, **vars(arguments)}))
     # Once, of several processes.
     for line in environment.remarks if member is None else ():
         _LOG.warning("%s", line)
@@ -127,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         return settings_from(vars(arguments), environment)
 
     settings = settings_now()
+    set_up_logging(verbose, member, settings.logging)
     if member is not None:
         settings = processes.in_process(settings)
     if GRPC_EXPERIMENTS in os.environ and member is None:
@@ -219,7 +229,8 @@ def settings_from(flags: Mapping[str, Any], environment: FromEnvironment = NOTHI
         Path(environment.command_line.config) if environment.command_line.config else None
     )
     file = read_settings_file(path) if path else FileSettings()
-    given = in_present_words(flags, *PER_SERVER, *PER_MODEL)
+    theirs = trace_config.settings_of(flags.get("trace_config") or ())
+    given = {**theirs, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
     named = flags["models"] or environment.command_line.models
     try:
         return _settings_of({**file.values, **environment.values, **given}, file.models, named, path)
@@ -276,6 +287,8 @@ def _settings_of(
         offered=ConfiguredModels(values, tables) if control.repository else None,
         inference=build(InferenceSettings, values),
         tracing=build(TraceSettings, values),
+        otlp=build(OtlpSettings, values),
+        logging=build(LoggingSettings, values),
         ops=build(OpsSettings, values),
         access=access,
         processes=build(ProcessSettings, values),
@@ -312,21 +325,3 @@ def _named_folder(argument: str) -> tuple[str, Path]:
 def _folder(text: str) -> Path:
     # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
     return Path(os.path.expanduser(local_path(text)))
-
-
-def set_up_logging(verbose: bool, member: Member | None = None) -> None:
-    """Our log goes to stderr, and says whose it is of several processes; of others' only warnings do."""
-    of = "" if member is None else f"[{member.index}] "
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format=f"%(asctime)s %(levelname).1s {of}%(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("hotgraph_server").setLevel(logging.DEBUG if verbose else logging.INFO)
-
-
-def limit_logging() -> None:
-    """From now on callers have a say in what is logged, and so it has an end."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Limit(handler))

@@ -12,10 +12,22 @@ from collections.abc import Callable
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
+Worded = Callable[[str], str]
+"""A line as it is written."""
+
+_worded: Worded = str
+
+
 def say(line: str) -> None:
     """A line on stderr, as far as somebody is there to read it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(line, file=sys.stderr, flush=True)
+        print(_worded(line), file=sys.stderr, flush=True)
+
+
+def say_as(worded: Worded) -> None:
+    """From now on what is said is worded so: as the log is, where programs read it."""
+    global _worded
+    _worded = worded
 
 
 class Stop:

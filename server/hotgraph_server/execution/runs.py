@@ -11,6 +11,7 @@ answered."""
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,9 @@ from hotgraph_server.tensors import Array
 from hotgraph_server.threads.progress import Steps
 
 _LOG = logging.getLogger(__name__)
+
+# Of runs that somebody follows.
+_NUMBERS = itertools.count(1)
 
 OUT_OF_MEMORY = 8
 """TensorFlow's RESOURCE_EXHAUSTED."""
@@ -229,6 +233,7 @@ class Runs:
         """End a call with the error of a run of so many rows."""
         self.count_ends(([call.arrived] if call.completion.begin() else []), call, rows, ran)
         error = ran.error
+        call.ran = ran.started, ran.ended
         self.failing.failed(call, error)
         told = error if isinstance(error, RunFailed) else InternalError()
         # First: a caller that has its error shall find it on the live page.
@@ -309,9 +314,14 @@ class Runs:
 
     def watched(self, calls: Sequence[Call], ran: Ran) -> Ran:
         """Tell the observers of these calls of the run that ends them."""
+        run: Moments | None = None
         for call in calls:
             if call.observer is not None:
-                call.observer.ran(Moments(ran.started, ran.joined, ran.returned, ran.ended))
+                if run is None:
+                    rows = sum([one.rows for one in calls])
+                    number = next(_NUMBERS)
+                    run = Moments(ran.started, ran.joined, ran.returned, ran.ended, number, len(calls), rows)
+                call.observer.ran(run)
         return ran
 
     def _is_filled_up(self, call: Call) -> bool:

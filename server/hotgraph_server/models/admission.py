@@ -24,6 +24,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.policies import queue_until
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.request import Request
+from hotgraph_server.call_observer import Queued
 from hotgraph_server.errors import NOT_RUN, CallError, Cancelled, DeadlineExceeded, InvalidCall
 from hotgraph_server.models.response_cache import VersionCache
 from hotgraph_server.models.write_gate import WriteGate
@@ -175,7 +176,7 @@ class Admission:
         if request.observer is not None:
             call.observer = request.observer
             names = [spec.alias for spec in signature.inputs]
-            request.observer.queued(self._number, arrived, names, request.inputs)
+            request.observer.queued(Queued(self._number, arrived, name, call.rows, names, request.inputs))
         if signature.writes:
             self.write_gate.submit(call)
         else:

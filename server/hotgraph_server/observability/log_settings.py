@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hotgraph_server.observability.logs.formats import JsonFormat, TextFormat
+
 DEFAULT = "default"
 ISO8601 = "ISO8601"
 FORMATS = (DEFAULT, ISO8601)
@@ -27,10 +29,10 @@ MAX_LINES = {logging.ERROR: 10, logging.WARNING: 10, logging.INFO: 1000}
 """So many lines of a kind are written in a while, by what they are at least. A guess: of models that come and
 go there may be hundreds, and each has a line of its own."""
 
-_TOLD = "tells_of_others"
-_MAX_QUOTED = 200
+BOUNDED_ELSEWHERE = "is_bounded_elsewhere"
+"""An entry's attribute: a rule of its own keeps its like few, or they are to be all there."""
 
-_LINE = "%(asctime)s %(levelname).1s %(message)s"
+_MAX_QUOTED = 200
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Logs:
             for handler, formatter in self._before[1]:
                 # Adding one that is there already does nothing.
                 handler.addFilter(self._switches)
-                handler.setFormatter(formatter if config.format == DEFAULT else _iso8601())
+                # JSON has its time in that form already.
+                is_own = config.format == DEFAULT or isinstance(formatter, JsonFormat)
+                handler.setFormatter(formatter if is_own else _iso8601())
 
     def restore(self) -> None:
         """Leave the log as it was before the first change: the process may go on without this server."""
@@ -121,7 +125,7 @@ class Limit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         most = MAX_LINES.get(_rank(record.levelno))
-        if most is None or getattr(record, _TOLD, False):
+        if most is None or getattr(record, BOUNDED_ELSEWHERE, False):
             return True
         key = (record.name, record.levelno, record.pathname, record.lineno)
         now = self._clock()
@@ -150,7 +154,7 @@ class Limit(logging.Filter):
             *(last.name, last.levelno, last.pathname, last.lineno),
             *("... %s more of these: %s", (f"{kind.others:,}", line), None),
         )
-        setattr(told, _TOLD, True)
+        setattr(told, BOUNDED_ELSEWHERE, True)
         self._handler.handle(told)
 
 
@@ -193,9 +197,7 @@ class _Switches(logging.Filter):
 
 
 def _iso8601() -> logging.Formatter:
-    made = logging.Formatter(_LINE, "%Y-%m-%dT%H:%M:%SZ")
-    made.converter = time.gmtime
-    return made
+    return TextFormat(date="%Y-%m-%dT%H:%M:%SZ", utc=True)
 
 
 def _level(config: LogConfig) -> int:

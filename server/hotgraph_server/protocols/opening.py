@@ -11,7 +11,7 @@ from hotgraph_server.observability.load.report import LoadReport
 from hotgraph_server.observability.log_settings import Logs
 from hotgraph_server.observability.metrics.tfs import counters
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
-from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.observability.watching import Watching
 from hotgraph_server.protocols.orca.service import service as load_service
 from hotgraph_server.protocols.tfs.prediction import service as prediction_service
 from hotgraph_server.protocols.tfs.status import Models, Reconfigure
@@ -34,7 +34,7 @@ class Backs:
         models: what became of them.
         control: which models are served, where callers may change that.
         request_logs: write calls down.
-        tracing: follows calls.
+        watching: follows calls.
         logs: the server's own, as far as callers may change it.
         regions: shared memory that clients may register; None: they may not.
         load: how much there is to do.
@@ -47,7 +47,7 @@ class Backs:
     models: Models
     control: Control
     request_logs: RequestLogs
-    tracing: Tracing
+    watching: Watching
     logs: Logs
     regions: Regions | None
     load: Callable[[], LoadReport]
@@ -66,10 +66,10 @@ def services(settings: ServerSettings, backs: Backs) -> list[Service]:
         is_starting=backs.is_starting,
         regions=backs.regions,
         server_name=settings.inference.server_name,
-        traced=backs.tracing.around,
+        traced=backs.watching.around,
         more=[
             model_control.methods(backs.control, backs.is_starting),
-            trace_settings.methods(backs.tracing, backs.registry),
+            trace_settings.methods(backs.watching.tracing, backs.registry),
             log_settings.methods(backs.logs),
         ],
     )

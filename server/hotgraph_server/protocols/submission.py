@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError
-from hotgraph_server.models.admission import cancel
+from hotgraph_server.models.admission import Left, Submitted, cancel
 from hotgraph_server.models.version import Version
 from hotgraph_server.tensors import Array
-from hotgraph_server.transport.service import Answered, Reply
+from hotgraph_server.transport.service import Answered, Failure, Reply
 
 About = TypeVar("About")
 
@@ -67,7 +67,44 @@ def submit(version: Version, request: Request, reply: Reply) -> None:
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    call = version.submit(request)
+    try:
+        call = version.submit(request)
+    except CallError as error:
+        error.about = version.name, version.number, request.signature.name
+        raise
     if call.deadline < reply.deadline:
         reply.expire_at(call.deadline)
-    reply.when_gone(functools.partial(cancel, call))
+    reply.when_gone(functools.partial(_leave, version, request.signature.name, call))
+
+
+def _leave(version: Version, signature: str, call: Submitted) -> Left:
+    return cancel(call)
+
+
+class Facts(NamedTuple):
+    """What is known of a call, for the log.
+
+    Attributes:
+        model, version, signature: that it is a call of; version 0: it did not get as far as one.
+        arrived: when it was taken; None: it was not.
+        ran: of its last run, if that failed: when it began and when it ended.
+    """
+
+    model: str = ""
+    version: int = 0
+    signature: str = ""
+    arrived: float | None = None
+    ran: tuple[float, float] | None = None
+
+
+def facts_of(failure: Failure) -> Facts:
+    """Of a call that has failed."""
+    leave = failure.leave
+    # What stands around a reply hands on what leaves the call as its own last argument.
+    while isinstance(leave, functools.partial):
+        if leave.func is _leave:
+            version, signature, call = leave.args
+            ran = getattr(call, "ran", None)
+            return Facts(version.name, version.number, signature, call.arrived, ran)
+        leave = leave.args[-1] if leave.args else None
+    return Facts(*(failure.error.about or ()))

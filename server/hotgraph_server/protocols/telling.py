@@ -32,6 +32,7 @@ class telling:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if isinstance(error, CallError):
+            error.about = error.about or (self._model, 0, "")
             # Callers call models what they like; what is counted by name is what there is.
             known = self._model if self._model in self._registry.table else ""
             errors = self._registry.last_errors

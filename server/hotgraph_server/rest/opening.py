@@ -10,8 +10,10 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.prometheus import OwnFigures
 from hotgraph_server.observability.metrics.tfs import MetricsPage
+from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.api import RestApi
+from hotgraph_server.rest.codes import http_code
 from hotgraph_server.rest.json.process_pool import JsonProcessPool
 from hotgraph_server.rest.openapi.api import OpenApi
 from hotgraph_server.rest.openapi.document import About
@@ -38,7 +40,7 @@ class Backs:
         may_write: may calls of the model of that name be written down?
         state: of the server.
         own: see observability/metrics/prometheus.py.
-        traced: makes of what runs models what may be traced.
+        tracing: follows what runs models; None: nothing does.
         load: see RestApi.
     """
 
@@ -51,7 +53,7 @@ class Backs:
     may_write: Callable[[str], bool]
     state: Callable[[], State]
     own: Callable[[], OwnFigures]
-    traced: Callable[[CallEndpoint], CallEndpoint] = lambda endpoint: endpoint
+    tracing: Tracing | None = None
     load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
 
 
@@ -76,16 +78,22 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
     )
     infer = HttpInfer(registry, pool, most_bytes, backs.regions)
     generate = HttpGenerate(registry, pool, most_bytes)
-    calls = {
-        What.INFER: backs.traced(infer.endpoint),
-        What.GENERATE: backs.traced(generate.endpoint),
-        What.GENERATE_STREAM: backs.traced(generate.stream_endpoint),
+    calls: dict[What, CallEndpoint] = {
+        What.INFER: infer.endpoint,
+        What.GENERATE: generate.endpoint,
+        What.GENERATE_STREAM: generate.stream_endpoint,
     }
+    tracing = backs.tracing
+    if tracing is not None:
+        calls = {
+            what: tracing.around_http(call, f"/v2/models/{{model}}/{what.value}", http_code)
+            for what, call in calls.items()
+        }
     page = MetricsPage(registry, lambda: state() is State.LIVE, backs.own)
     about = About(settings.inference.server_name, __version__, keys=admit is not None)
     return RestApi(
         rest,
-        TfsApi(methods, state, admit, most_bytes),
+        TfsApi(methods, state, admit, most_bytes, tracing),
         V2Http(backs.inference, calls, state, most_bytes, admit, pool),
         pool,
         page.text,

@@ -13,6 +13,7 @@ from hotgraph_server.settings.fields import build, fields_of, in_present_words, 
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
+from hotgraph_server.settings.log import LoggingSettings
 from hotgraph_server.settings.model import (
     TENSORFLOW,
     AllVersions,
@@ -24,6 +25,7 @@ from hotgraph_server.settings.model import (
     VersionPolicy,
     WarmupSettings,
 )
+from hotgraph_server.settings.otlp import OtlpSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
 from hotgraph_server.settings.queue_policy import QueuePolicy
@@ -53,9 +55,11 @@ __all__ = [
     "ListenSettings",
     "LoadReportSettings",
     "LogSettings",
+    "LoggingSettings",
     "ModelFactory",
     "ModelSettings",
     "OpsSettings",
+    "OtlpSettings",
     "PredictionSettings",
     "ProcessSettings",
     "QueuePolicy",

@@ -12,7 +12,9 @@ from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
+from hotgraph_server.settings.log import LoggingSettings
 from hotgraph_server.settings.model import ModelFactory, ModelSettings, WarmupSettings
+from hotgraph_server.settings.otlp import OtlpSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
 from hotgraph_server.settings.repository import RepositorySettings
@@ -74,6 +76,8 @@ class ServerSettings:
     offered: ModelFactory | None = None
     inference: InferenceSettings = dataclasses.field(default_factory=InferenceSettings)
     tracing: TraceSettings = dataclasses.field(default_factory=TraceSettings)
+    otlp: OtlpSettings = dataclasses.field(default_factory=OtlpSettings)
+    logging: LoggingSettings = dataclasses.field(default_factory=LoggingSettings)
     ops: OpsSettings = dataclasses.field(default_factory=OpsSettings)
     access: AccessSettings = dataclasses.field(default_factory=AccessSettings)
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
@@ -116,6 +120,8 @@ PER_SERVER: tuple[type, ...] = (
     ControlSettings,
     InferenceSettings,
     TraceSettings,
+    OtlpSettings,
+    LoggingSettings,
     OpsSettings,
     AccessSettings,
     ProcessSettings,

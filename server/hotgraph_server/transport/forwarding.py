@@ -36,3 +36,7 @@ class ForwardingReply:
     def expire_at(self, deadline: float) -> None:
         """See Reply."""
         self._reply.expire_at(deadline)
+
+    def header(self, name: str) -> str | None:
+        """See Reply."""
+        return self._reply.header(name)

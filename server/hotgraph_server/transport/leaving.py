@@ -46,8 +46,9 @@ class Leaving:
         """The server will wait no longer; None: because it ends."""
         self._break_off(error or Cancelled())
 
-    def _end_with(self, error: CallError) -> None:
-        """Nobody waits for an outcome; let the caller hear this, if it can hear anything."""
+    def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
+        """Nobody waits for an outcome; let the caller hear this, if it can hear anything. `leave`: by which
+        the one who worked on it was told."""
         raise NotImplementedError
 
     def _break_off(self, error: CallError, *, waits: bool = False) -> None:
@@ -56,11 +57,12 @@ class Leaving:
             return
         if waits and self._awaited:
             return
+        leave = self._leave
         left = self._left()
         if waits and left is True:
             self._awaited = True
             return
-        self._end_with(left if isinstance(left, CallError) else error)
+        self._end_with(left if isinstance(left, CallError) else error, leave)
 
     def _left(self) -> Left:
         """The caller waits for no answer any more: tell the one who works on it."""

@@ -27,7 +27,7 @@ from hotgraph_server.transport.listening import written
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.reflection import reflection_services
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.sockets.door import Allows
 from hotgraph_server.transport.sockets.server import SocketServer
 from hotgraph_server.transport.sockets.times import Times
@@ -92,6 +92,7 @@ class CallServer:
         http: HttpPort | None = None,
         allows: Allows | None = None,
         load: LoadTrailers | None = None,
+        tell: Tell | None = None,
     ) -> None:
         """
         Args:
@@ -103,6 +104,7 @@ class CallServer:
             http: the port for HTTP; None: there is none, and HTTP is spoken nowhere.
             allows: says whose calls are refused, by the names of their certificate; None: nobody's are.
             load: what answers of gRPC say of the server's load; None: nothing.
+            tell: is told of calls that fail; None: nobody is.
         """
         self._handed_over = handed_over
         self._inflight = inflight = inflight or Inflight(settings.max_inflight_mb << 20)
@@ -127,11 +129,11 @@ class CallServer:
                 self._certificates,
                 allows,
             )
-            self._sockets.load = load
+            self._sockets.load, self._sockets.tell = load, tell
             self._transports.append(self._sockets)
         if not settings.fast_lane:
             try:
-                self._transports.append(self._grpcio(settings, services, admit, allows, load))
+                self._transports.append(self._grpcio(settings, services, admit, allows, load, tell))
             except BaseException:
                 for transport in self._transports:
                     transport.stop(0)
@@ -152,10 +154,11 @@ class CallServer:
         admit: Admit | None,
         allows: Allows | None,
         load: LoadTrailers | None,
+        tell: Tell | None,
     ) -> GrpcioServer:
         certificates = self._certificates
         credentials = certificates.credentials() if certificates is not None else None
-        return GrpcioServer(settings, services, self._calls, admit, credentials, allows, load)
+        return GrpcioServer(settings, services, self._calls, admit, credentials, allows, load, tell)
 
     @property
     def certificate_expiries(self) -> Mapping[str, float]:

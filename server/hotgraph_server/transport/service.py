@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -72,6 +72,33 @@ class Reply(Protocol):
     def expire_at(self, deadline: float) -> None:
         """Let the call end at `deadline` (monotonic seconds) if its own does not come sooner. From the
         thread that the method was called in, before it returns."""
+
+    def header(self, name: str) -> str | None:
+        """What the caller's header of that name says, in lower case; None: there is none."""
+
+
+class Failure(NamedTuple):
+    """A call that has ended with an error, as the transport knows it.
+
+    Attributes:
+        method: ``/SERVICE/METHOD``; over HTTP ``VERB /PATH``.
+        peer: see Reply.
+        error: that its caller is told.
+        header: see Reply.
+        leave: what `Reply.when_gone` was given, and by which a protocol knows its call; None: the call has
+            not come so far.
+    """
+
+    method: str
+    peer: str
+    error: CallError
+    header: Callable[[str], str | None]
+    leave: Callable[[], Any] | None = None
+
+
+Tell = Callable[[Failure], None]
+"""Is told of each call that ends with an error, in the thread that tells its caller: it must neither wait nor
+raise."""
 
 
 Admit = Callable[[str, Callable[[str], str | None]], CallError | None]
@@ -167,7 +194,10 @@ class StreamOfCalls(OpenStream, Protocol):
         """See Reply."""
 
     def header(self, name: str) -> str | None:
-        """What the caller's header of that name says, in lower case; None: there is none."""
+        """See Reply."""
+
+    def failed(self, error: CallError, leave: Callable[[], Any] | None) -> None:
+        """A call of it has ended with an error; see Failure."""
 
     def take(self) -> CallError | None:
         """A message has come that a stop of the server shall wait for. Returns why it is refused, or None; if

@@ -13,11 +13,10 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.request import Request
-from hotgraph_server.call_observer import Moments
+from hotgraph_server.call_observer import Moments, Queued
 from hotgraph_server.errors import CallError, StartError
 from hotgraph_server.models.version import Version
 from hotgraph_server.signatures import Signature
@@ -39,7 +38,7 @@ class _Timed:
 
     seconds = 0.0
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+    def queued(self, call: Queued) -> None:
         pass
 
     def ran(self, moments: Moments) -> None:

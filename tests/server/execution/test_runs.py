@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
 from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.joining import Joining
-from hotgraph_server.call_observer import Moments
+from hotgraph_server.call_observer import Moments, Queued
 from hotgraph_server.errors import Cancelled, InternalError, RunFailed
 from hotgraph_server.execution.finisher import Finisher
 from hotgraph_server.execution.row_limits import TRY_MORE_AFTER
@@ -152,7 +151,7 @@ def test_observer_is_told_of_the_run_that_ends_its_call_and_not_of_one_that_only
     told: list[Moments] = []
 
     class Watching:
-        def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
+        def queued(self, call: Queued) -> None:
             raise AssertionError
 
         def ran(self, moments: Moments) -> None:
@@ -163,7 +162,29 @@ def test_observer_is_told_of_the_run_that_ends_its_call_and_not_of_one_that_only
     running.runs.run_alone(watched)
     assert not told
     ran = running.runs.execute([watched, unwatched])
-    assert told == [Moments(ran.started, ran.joined, ran.returned, ran.ended)]
+    (run,) = told
+    assert run[:4] == (ran.started, ran.joined, ran.returned, ran.ended)
+    assert (run.calls, run.rows) == (2, 2)
+
+
+def test_observers_of_one_run_are_told_of_one_object_and_of_another_run_of_another() -> None:
+    running = Running()
+    told: list[Moments] = []
+
+    class Watching:
+        def queued(self, call: Queued) -> None:
+            raise AssertionError
+
+        def ran(self, moments: Moments) -> None:
+            told.append(moments)
+
+    calls = calls_of(Caller(), Caller(), Caller())
+    for one in calls:
+        one.observer = Watching()
+    running.runs.execute(calls[:2])
+    running.runs.execute(calls[2:])
+    assert told[0] is told[1]
+    assert told[2].number == told[0].number + 1
 
 
 def test_limit_that_memory_has_set_takes_buckets_away_and_brings_them_back(

@@ -16,6 +16,7 @@ from hotgraph_server.batching.call import Call
 from hotgraph_server.batching.lane_key import lane_key
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.request import InSequence, QueueHints, Request
+from hotgraph_server.call_observer import Queued
 from hotgraph_server.errors import NOT_RUN, Cancelled, DeadlineExceeded, InvalidCall, NotReady, QueueFull
 from hotgraph_server.models.admission import Admission, SequenceAdmission, cancel, same_call
 from hotgraph_server.models.response_cache import ResponseCache
@@ -80,8 +81,9 @@ class Observer:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Any]) -> None:
-        self.seen.append((version, arrived, list(names), [array.tolist() for array in inputs]))
+    def queued(self, call: Queued) -> None:
+        inputs = [array.tolist() for array in call.inputs]
+        self.seen.append((call.version, call.arrived, call.signature, call.rows, list(call.names), inputs))
 
     def ran(self, moments: Any) -> None:
         raise AssertionError("nothing runs here")
@@ -180,7 +182,7 @@ def test_queue_that_is_full_is_heard_by_who_submits(of: Signature) -> None:
 def test_observer_is_told_what_is_queued_where_and_goes_with_the_call() -> None:
     door, observer = Door(), Observer()
     assert door.submit(rows(4), observer=observer).call.observer is observer
-    assert observer.seen == [(3, door.clock(), ["x"], [[[4.0, 4.0]]])]
+    assert observer.seen == [(3, door.clock(), "f", 1, ["x"], [[[4.0, 4.0]]])]
     assert door.submit().call.observer is None
 
 

@@ -105,6 +105,7 @@ class FakeReply:
         self.peer = "127.0.0.1:1"
         self.observer: ReplyObserver | None = None
         self.expires: float | None = None
+        self.headers: Mapping[str, str] = {}
         self.cancel: Callable[[], object] | None = None
         self._encode: Callable[[], Answered] | None = None
         self._finished = threading.Event()
@@ -124,6 +125,9 @@ class FakeReply:
 
     def expire_at(self, deadline: float) -> None:
         self.expires = deadline
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name)
 
     def answer(self) -> bytes:
         """What would have been sent; raises what would have been translated."""

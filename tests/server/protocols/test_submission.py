@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.submission import Answer, submit
+from hotgraph_server.protocols.submission import Answer, Facts, facts_of, submit
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.service import Failure
 
 from .fakes import FakeReply, RecordingVersion, float_signature, spec
 
@@ -102,3 +104,33 @@ def test_call_knows_the_connection_that_it_came_by() -> None:
     reply.peer = "10.0.0.1:7"
     submit_one(model, reply)
     assert [call.peer for call in model.calls] == ["10.0.0.1:7"]
+
+
+def failure(error: CallError, leave: Callable[[], object] | None) -> Failure:
+    return Failure("/a/B", "127.0.0.1:1", error, lambda _: None, leave)
+
+
+def test_call_that_was_taken_is_known_by_what_leaves_it_through_whatever_stands_around() -> None:
+    model, reply = version(), FakeReply()
+    submit_one(model, reply)
+    call = model.calls[0]
+    assert reply.cancel is not None
+    around = functools.partial(print, functools.partial(print, reply.cancel))
+    known = Facts("m", 1, "serving_default", call.arrived, None)
+    for leave in (reply.cancel, around):
+        assert facts_of(failure(InvalidCall("x"), leave)) == known
+    call.ran = 5.0, 6.0
+    assert facts_of(failure(InvalidCall("x"), reply.cancel)) == known._replace(ran=(5.0, 6.0))
+
+
+def test_call_that_was_refused_is_known_by_its_error() -> None:
+    model = version()
+    model.refusal = InvalidCall("no")
+    with pytest.raises(InvalidCall) as refused:
+        submit_one(model, FakeReply())
+    assert facts_of(failure(refused.value, None)) == Facts("m", 1, "serving_default")
+
+
+@pytest.mark.parametrize("leave", [None, print, functools.partial(print)])
+def test_of_a_call_that_came_nowhere_nothing_is_known(leave: Callable[[], object] | None) -> None:
+    assert facts_of(failure(InvalidCall("x"), leave)) == Facts()

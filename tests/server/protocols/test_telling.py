@@ -6,7 +6,7 @@ import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2
 
 from hotgraph_protos import open_inference as pb
-from hotgraph_server.errors import CallError, InvalidCall, QueueFull
+from hotgraph_server.errors import CallError, InvalidCall, NotFound, QueueFull
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import prediction
@@ -79,3 +79,15 @@ def test_what_a_version_refuses_is_the_versions_and_not_kept_twice() -> None:
     with pytest.raises(QueueFull):
         prediction.service(registry).hot["Predict"](message.SerializeToString(), FakeReply())
     assert told(registry) == []
+
+
+def test_error_knows_the_model_from_then_on_unless_more_is_known() -> None:
+    registry = Registry()
+    with pytest.raises(NotFound) as told, telling(registry, "m"):
+        raise NotFound("no")
+    assert told.value.about == ("m", 0, "")
+    more = NotFound("no")
+    more.about = ("m", 3, "f")
+    with pytest.raises(NotFound), telling(registry, "m"):
+        raise more
+    assert more.about == ("m", 3, "f")

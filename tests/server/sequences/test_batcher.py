@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.request import InSequence, Request
-from hotgraph_server.call_observer import Moments
+from hotgraph_server.call_observer import Moments, Queued
 from hotgraph_server.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -136,8 +136,8 @@ class Observer:
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
-        self.seen.append((version, arrived, *names))
+    def queued(self, call: Queued) -> None:
+        self.seen.append((call.version, call.arrived, *call.names))
 
     def ran(self, moments: Moments) -> None:
         self.seen.append("ran")

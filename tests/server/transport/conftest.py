@@ -14,7 +14,7 @@ from google.protobuf import wrappers_pb2
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.server import CallServer
-from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service
+from hotgraph_server.transport.service import Admit, PlainMethod, Reply, Service, Tell
 
 # Nothing in these tests takes long; a test that waits this long has failed.
 PATIENCE_S = 60.0
@@ -65,6 +65,10 @@ class Toys:
         self._open.remove(reply)
         reply.finish(lambda: answer)
 
+    def forget(self, reply: Reply) -> None:
+        """The test answers a held call by itself."""
+        self._open.remove(reply)
+
     def release_all(self) -> None:
         """Answer every call that is still held."""
         for reply in list(self._open):
@@ -104,14 +108,19 @@ def toys() -> Iterator[Toys]:
 @pytest.fixture
 def serve(transport: dict[str, Any], toys: Toys) -> Iterator[Serve]:
     """Starts servers: ``serve(*services, **listen_settings)``, of the toys if no service is given, with
-    `admit` at their door if that is, and with answers that say of the load what `load` does."""
+    `admit` at their door and `tell` told of failures if those are, and with answers that say of the load what
+    `load` does."""
     servers: list[CallServer] = []
 
     def start(
-        *services: Service, admit: Admit | None = None, load: LoadTrailers | None = None, **listen: Any
+        *services: Service,
+        admit: Admit | None = None,
+        load: LoadTrailers | None = None,
+        tell: Tell | None = None,
+        **listen: Any,
     ) -> CallServer:
         settings = ListenSettings(**{"port": 0, **transport, **listen})
-        server = CallServer(settings, services or [toys.service], admit, load=load)
+        server = CallServer(settings, services or [toys.service], admit, load=load, tell=tell)
         servers.append(server)
         server.start()
         return server

@@ -26,7 +26,16 @@ from hotgraph_server.errors import (
 from hotgraph_server.transport.http2.messages import MessageReader, unpacked
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.server import CallServer
-from hotgraph_server.transport.service import Left, OpenStream, Reply, Service, StreamingMethod, StreamOfCalls
+from hotgraph_server.transport.service import (
+    Failure,
+    Left,
+    OpenStream,
+    Reply,
+    Service,
+    StreamingMethod,
+    StreamOfCalls,
+    failing,
+)
 
 from .conftest import PATIENCE_S, Connect, Serve, Toys, hot, plain
 from .http2.conftest import Caller
@@ -35,6 +44,84 @@ from .http2.peer import prefixed
 CallByHand = Callable[[CallServer], Caller]
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class TestFailures:
+    """Who is told of calls that fail hears of each, with all that the transport knows."""
+
+    @pytest.fixture
+    def told(self) -> queue.SimpleQueue[tuple[str, str, str | None, bool]]:
+        return queue.SimpleQueue()
+
+    @pytest.fixture
+    def telling(
+        self, serve: Serve, connect: Connect, told: queue.SimpleQueue[tuple[str, str, str | None, bool]]
+    ) -> grpc.Channel:
+        def tell(failure: Failure) -> None:
+            assert failure.peer
+            status, trace = failure.error.status.name, failure.header("traceparent")
+            told.put((failure.method, status, trace, failure.leave is not None))
+
+        return connect(serve(tell=tell, admit=self.admit))
+
+    @staticmethod
+    def admit(path: str, _: Callable[[str], str | None]) -> CallError | None:
+        return AccessDenied("toys", closed=False) if path.endswith("/Closed") else None
+
+    @pytest.mark.parametrize(
+        ("method", "status"),
+        [
+            ("Fail", "INVALID_ARGUMENT"),
+            ("FailLater", "INVALID_ARGUMENT"),
+            ("PlainFail", "INVALID_ARGUMENT"),
+            ("Nothing", "UNIMPLEMENTED"),
+            ("Closed", "PERMISSION_DENIED"),
+        ],
+    )
+    def test_each_is_told_once_with_its_headers(
+        self,
+        telling: grpc.Channel,
+        toys: Toys,
+        told: queue.SimpleQueue[tuple[str, str, str | None, bool]],
+        transport: dict[str, Any],
+        method: str,
+        status: str,
+    ) -> None:
+        toys.error = InvalidCall("wrong")
+        with pytest.raises(grpc.RpcError):
+            hot(telling, method)(b"x", metadata=(("traceparent", "t"),), timeout=PATIENCE_S)
+        # That there is no such method grpc's own server says by itself.
+        if method != "Nothing" or transport["fast_lane"]:
+            assert told.get(timeout=PATIENCE_S) == (f"/test.Toys/{method}", status, "t", False)
+        assert hot(telling, "Echo")(b"x", timeout=PATIENCE_S) == b"x"
+        assert told.empty()
+
+    def test_call_that_is_worked_on_is_known_by_what_would_leave_it(
+        self,
+        telling: grpc.Channel,
+        toys: Toys,
+        told: queue.SimpleQueue[tuple[str, str, str | None, bool]],
+    ) -> None:
+        pending = hot(telling, "Hold").future(b"x", timeout=PATIENCE_S)
+        reply = toys.next_held()
+        reply.when_gone(lambda: None)
+        toys.forget(reply)
+        reply.finish(failing(InvalidCall("wrong")))
+        assert pending.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert told.get(timeout=PATIENCE_S) == ("/test.Toys/Hold", "INVALID_ARGUMENT", None, True)
+
+    def test_deadline_is_told_too(
+        self,
+        telling: grpc.Channel,
+        toys: Toys,
+        told: queue.SimpleQueue[tuple[str, str, str | None, bool]],
+    ) -> None:
+        pending = hot(telling, "Hold").future(b"x", timeout=PATIENCE_S)
+        reply = toys.next_held()
+        reply.when_gone(lambda: None)
+        reply.expire_at(time.monotonic())
+        assert pending.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert told.get(timeout=PATIENCE_S) == ("/test.Toys/Hold", "DEADLINE_EXCEEDED", None, True)
 
 
 class TestAdmission:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from hotgraph_protos.version import __version__
 from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import import_tensorflow
+from hotgraph_server.commands.log_set_up import set_up_logging
 from hotgraph_server.commands.reloading import Reloading
-from hotgraph_server.commands.serve import serve_until_stopped, set_up_logging
+from hotgraph_server.commands.serve import serve_until_stopped
 from hotgraph_server.commands.signals import Stop
 from hotgraph_server.commands.tensorflow_model_server.container import BASE_PATH, words_of
 from hotgraph_server.commands.tensorflow_model_server.flags import USAGE, Given, UsageError, help_text, parse

@@ -77,7 +77,7 @@ class OwnFigures(NamedTuple):
 
 def of_no_server() -> OwnFigures:
     """Where nothing is written to files, and no turns are taken."""
-    return OwnFigures({"request_log": 0, "trace": 0}, Turns(0, 0, 0.0))
+    return OwnFigures({"request_log": 0, "trace": 0, "span": 0, "call_line": 0}, Turns(0, 0, 0.0))
 
 
 def prometheus_registry(
@@ -138,7 +138,7 @@ class ServerCollector(Collector):
         own = self._own()
         lost = CounterMetricFamily(
             "hotgraph_lost_records",
-            "Calls and traces that could not be written to their file.",
+            "What was to be written down or sent of calls, and was lost.",
             labels=["kind"],
         )
         for kind, count in own.lost.items():

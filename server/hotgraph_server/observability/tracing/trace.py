@@ -21,14 +21,17 @@ A call that did not get far lacks the later ones.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from hotgraph_protos import tensors as wire
-from hotgraph_server.call_observer import Moments
+from hotgraph_server.call_observer import Moments, Queued
+from hotgraph_server.errors import CallError
 from hotgraph_server.observability.tracing.configs import TENSORS, TIMESTAMPS
 from hotgraph_server.observability.tracing.samplings import Drawn
+from hotgraph_server.observability.tracing.traceparent import SpanIdentity, trace_id_of
 from hotgraph_server.tensors import Array
+from hotgraph_server.transport.status import code_of
 
 _ORDER = (
     *("GRPC_WAITREAD_START", "GRPC_WAITREAD_END", "HTTP_RECV_START", "HTTP_RECV_END"),
@@ -39,26 +42,95 @@ _ORDER = (
 )
 
 
+MAX_RUNS = 128
+"""Of a call of many pieces, so many are kept; as many links as a span of OpenTelemetry's may have."""
+
+_MAX_TEXT = 300
+
+
+class Origin(NamedTuple):
+    """Where a call has come in.
+
+    Attributes:
+        method: ``/SERVICE/METHOD``; over HTTP the verb.
+        route: over HTTP the path with what varies in braces; over gRPC empty.
+        path: over HTTP, as sent.
+        peer: see Reply.
+        traceparent: what its caller's header says; empty: nothing.
+    """
+
+    method: str
+    route: str = ""
+    path: str = ""
+    peer: str = ""
+    traceparent: str = ""
+
+
+_NOWHERE = Origin("")
+_INTERNAL = (13, "INTERNAL")
+
+
 class Trace:
     """One call on its way, which it observes. Threads that take the call on take its trace with it, one after
     the other.
 
     Attributes:
-        drawn: why there is this trace.
+        drawn: why it goes into a file; None: it does not.
         number: its own, from 1.
         model: that the request names.
         version: number of the version that was called; 0 as long as none was.
+        origin: see there.
+        span: that its caller, or chance, has made of it; None: none.
+        signature: the names of the signatures that were called; empty as long as none was.
+        rows: of the call.
+        runs: that it was in, the first MAX_RUNS.
+        status: what its caller was told: number and name of a gRPC status code.
+        http_status: over HTTP, the same; 0 as long as there is no answer.
+        text: of its error, cut; callers have a say in it.
     """
 
-    def __init__(self, drawn: Drawn, number: int, model: str, request_id: str) -> None:
+    def __init__(
+        self,
+        drawn: Drawn | None,
+        number: int,
+        model: str,
+        request_id: str,
+        origin: Origin = _NOWHERE,
+        span: SpanIdentity | None = None,
+    ) -> None:
         self.drawn = drawn
         self.number = number
         self.model = model
         self.version = 0
+        self.origin = origin
+        self.span = span
+        self.signature = ""
+        self.rows = 0
+        self.runs: list[Moments] = []
+        self.status = (0, "OK")
+        self.http_status = 0
+        self.text = ""
         self._request_id = request_id
+        self._holds_tensors = drawn is not None and TENSORS in drawn.level
         self._moments: dict[str, int] = {}
         self._inputs: list[tuple[str, Array]] = []
         self._outputs: list[tuple[str, str, tuple[int, ...], bytes]] = []
+
+    @property
+    def request_id(self) -> str:
+        """What the request calls itself; empty: nothing."""
+        return self._request_id
+
+    @property
+    def trace_id(self) -> str:
+        """Of the trace that it belongs to, its caller's or its own, as hex; empty: of none."""
+        span = self.span
+        return trace_id_of(self.origin.traceparent) if span is None else f"{span.trace_id:032x}"
+
+    @property
+    def moments(self) -> Mapping[str, int]:
+        """By their names, nanoseconds of the monotonic clock."""
+        return self._moments
 
     @property
     def nbytes(self) -> int:
@@ -72,13 +144,16 @@ class Trace:
         for name in names:
             self._moments[name] = moment
 
-    def queued(self, version: int, arrived: float, names: Sequence[str], inputs: Sequence[Array]) -> None:
+    def queued(self, call: Queued) -> None:
         """See CallObserver."""
-        self.version = version
-        self._moments["QUEUE_START"] = _ns(arrived)
-        if TENSORS in self.drawn.level:
+        self.version = call.version
+        self.rows = call.rows
+        self.signature = f"{self.signature},{call.signature}" if self.signature else call.signature
+        self._moments["QUEUE_START"] = _ns(call.arrived)
+        if self._holds_tensors:
             # What they lie in may be used for something else once the call has ended.
-            self._inputs = [(name, array.copy()) for name, array in zip(names, inputs, strict=True)]
+            named = zip(call.names, call.inputs, strict=True)
+            self._inputs = [(name, array.copy()) for name, array in named]
 
     def ran(self, moments: Moments) -> None:
         """See CallObserver."""
@@ -86,6 +161,17 @@ class Trace:
         self._moments["COMPUTE_INPUT_END"] = _ns(moments.joined)
         self._moments["COMPUTE_OUTPUT_START"] = _ns(moments.returned)
         self._moments["COMPUTE_END"] = _ns(moments.ended)
+        if len(self.runs) < MAX_RUNS:
+            self.runs.append(moments)
+
+    def failed(self, error: BaseException) -> None:
+        """The call has ended so. What is not ours is told without its text, as its caller is told."""
+        if isinstance(error, CallError):
+            code = code_of(error)
+            self.status = code.value[0], code.name
+            self.text = str(error)[:_MAX_TEXT]
+        else:
+            self.status = _INTERNAL
 
     def named(self, request_id: str) -> None:
         """See ReplyObserver."""
@@ -93,7 +179,7 @@ class Trace:
 
     def answered(self, names: Sequence[str], arrays: Sequence[Array]) -> None:
         """See ReplyObserver."""
-        if TENSORS not in self.drawn.level:
+        if not self._holds_tensors:
             return
         for name, array in zip(names, arrays, strict=True):
             datatype = wire.datatype_of(array.dtype)
@@ -105,7 +191,7 @@ class Trace:
         """Its entries in the file, in their order."""
         about = {"id": self.number, "model_name": self.model, "model_version": self.version}
         yield {**about, "request_id": self._request_id} if self._request_id else about
-        if TIMESTAMPS in self.drawn.level:
+        if self.drawn is not None and TIMESTAMPS in self.drawn.level:
             yield {
                 "id": self.number,
                 "timestamps": [

@@ -1,17 +1,18 @@
 """Tracing: draws calls on their way in, and follows them to their end.
 
-A call is drawn before its message is read, by the model that it names; over HTTP its path does, and what it
-calls itself is known later. From there its trace goes with it: with the reply, through which the call ends,
-and as the reply's observer with the request and the call that are made of it, whose run the executor tells,
-and with the answer. What is followed are calls of a hot method, and of what runs models over HTTP.
+A call is drawn before its message is read, by the model that it names and by its caller's headers; over HTTP
+its path names the model, and what it calls itself is known later. From there its trace goes with it: with the
+reply, through which the call ends (followed.py), and as the reply's observer with the request and the call
+that are made of it, whose run the executor tells, and with the answer. What is followed are calls of hot
+methods, and of what runs models over HTTP.
 
-While nothing is traced a call costs one comparison more, and without a file to write traces to nothing at
-all: then the methods are left as they are.
+A trace is one, whoever wants it: Triton's file (samplings.py draws for it, of the Open Inference Protocol's
+calls), spans (sampling.py), the access log. Where nobody does, methods are left as they are; where somebody
+may, a call that is not drawn costs a comparison for a file, and what sampling.py says for spans.
 """
 
 from __future__ import annotations
 
-import collections
 import functools
 import itertools
 import threading
@@ -19,37 +20,42 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hotgraph_protos.open_inference import ModelInferRequest
+from hotgraph_server.errors import CallError
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.observability.tracing.configs import Change, TraceConfig, at_start
-from hotgraph_server.observability.tracing.samplings import Samplings
-from hotgraph_server.observability.tracing.trace import Trace
+from hotgraph_server.observability.tracing.followed import FollowedHttpReply, FollowedReply, Sink
+from hotgraph_server.observability.tracing.sampling import Sampler
+from hotgraph_server.observability.tracing.samplings import Drawn, Samplings
+from hotgraph_server.observability.tracing.trace import Origin, Trace
+from hotgraph_server.observability.tracing.traceparent import HEADER, SpanIdentity
 from hotgraph_server.observability.tracing.writer import TraceWriter
 from hotgraph_server.settings import TraceSettings
-from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.http import Endpoint, Request
 from hotgraph_server.transport.message_fields import MalformedMessage, Message, values_of
-from hotgraph_server.transport.service import Answered, HotMethod, Left, Reply
+from hotgraph_server.transport.service import HotMethod, Reply
 
 # For a disk that is slow at the end; what is left then is lost.
 _STOP_S = 5.0
 
 _MODEL = ModelInferRequest.MODEL_NAME_FIELD_NUMBER
 _ID = ModelInferRequest.ID_FIELD_NUMBER
-
-
-class _Names(NamedTuple):
-    """Of the moments that each way in has."""
-
-    received: tuple[str, ...]
-    sends: str
-    sent: str
-
-
-_OVER_GRPC = _Names(("GRPC_WAITREAD_START", "GRPC_WAITREAD_END"), "GRPC_SEND_START", "GRPC_SEND_END")
-_OVER_HTTP = _Names(("HTTP_RECV_START", "HTTP_RECV_END"), "HTTP_SEND_START", "HTTP_SEND_END")
+_MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 CallEndpoint = Callable[[Request, str, str], Endpoint]
 """What is done with a request of HTTP to run a model, by the model's name and a version."""
+
+Begin = Callable[[Message, Any], None]
+"""See Endpoint.begin."""
+
+HttpCode = Callable[[CallError], int]
+"""The status of HTTP that an error is."""
+
+
+class Spans(NamedTuple):
+    """Traces as spans: which calls, and where they go."""
+
+    sampler: Sampler
+    sink: Sink
 
 
 class Tracing:
@@ -58,18 +64,28 @@ class Tracing:
     Args:
         settings: see there.
         registry: of the versions whose calls are traced.
+        spans: None: no call becomes one.
+        access: gets every call; None: there is no such log.
 
     Attributes:
-        file: the name of the file that traces are written to; empty: there is none, and nothing is traced.
+        file: the name of the file that traces are written to; empty: there is none, and nothing is written.
     """
 
-    def __init__(self, settings: TraceSettings, registry: Registry) -> None:
+    def __init__(
+        self,
+        settings: TraceSettings,
+        registry: Registry,
+        spans: Spans | None = None,
+        access: Sink | None = None,
+    ) -> None:
         self.file = settings.trace_file
         self._registry = registry
         self._writer = TraceWriter(settings.trace_file) if settings.trace_file else None
+        self._spans = spans
+        self._access = access
         self._lock = threading.Lock()  # guards the samplings
         self._samplings = Samplings(at_start(settings))
-        self._on = self._samplings.any_active
+        self._on = self._writer is not None and self._samplings.any_active
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
@@ -101,139 +117,134 @@ class Tracing:
         """Say what is traced from now on, for one model or for all."""
         with self._lock:
             self._samplings.change(change, model)
-            self._on = self._samplings.any_active
+            self._on = self._writer is not None and self._samplings.any_active
 
-    def around(self, method: HotMethod) -> HotMethod:
-        """ModelInfer with every call looked at that could be traced."""
-        writer = self._writer
-        if writer is None:
-            return method
+    def around(self, method: HotMethod, path: str = _MODEL_INFER) -> HotMethod:
+        """A method of the Open Inference Protocol's that runs models, with every call looked at.
+
+        Args:
+            path: ``/SERVICE/METHOD``.
+        """
+        if self._writer is None:
+            return self.around_others(method, path, _model_of)
 
         def look(message: Message, reply: Reply) -> None:
-            if not self._on:
+            span = self._span(reply)
+            if span is None and not self._on and self._access is None:
                 method(message, reply)
                 return
-            view = memoryview(message)
-            trace = self._drawn(_text(view, _MODEL))
-            if trace is None:
+            model = _model_of(message)
+            drawn = self._drawn(model) if self._on else None
+            if drawn is None and span is None and self._access is None:
                 method(message, reply)
                 return
-            trace.named(_text(view, _ID))
-            _TracedReply(trace, reply, writer, _OVER_GRPC).follow(method, message)
+            self._follow(method, message, reply, path, model, drawn, span)
 
         return look
 
-    def around_http(self, endpoint: CallEndpoint) -> CallEndpoint:
-        """The same for what runs models over HTTP."""
-        writer = self._writer
-        if writer is None:
+    def around_others(
+        self, method: HotMethod, path: str, model_of: Callable[[Message], str | None]
+    ) -> HotMethod:
+        """A method whose calls go into no file.
+
+        Args:
+            path: ``/SERVICE/METHOD``.
+            model_of: the model that a message names.
+        """
+        if self._spans is None and self._access is None:
+            return method
+
+        def look(message: Message, reply: Reply) -> None:
+            span = self._span(reply)
+            if span is None and self._access is None:
+                method(message, reply)
+            else:
+                self._follow(method, message, reply, path, model_of(message) or "", None, span)
+
+        return look
+
+    def around_http(
+        self, endpoint: CallEndpoint, route: str = "", http_code: HttpCode = lambda _: 0
+    ) -> CallEndpoint:
+        """The same for what runs models over HTTP.
+
+        Args:
+            route: the path, with what varies in it in braces.
+            http_code: see there.
+        """
+        if self._writer is None and self._spans is None and self._access is None:
             return endpoint
 
         def look(request: Request, model: str, version: str) -> Endpoint:
             found = endpoint(request, model, version)
-            if not self._on:
+            if not self._on and self._spans is None and self._access is None:
                 return found
-            return found._replace(begin=functools.partial(self._begin, writer, model, found.begin))
+            begin = functools.partial(self._begin, model, route, http_code, True, found.begin)
+            return found._replace(begin=begin)
 
         return look
 
+    def around_begin(self, begin: Begin, model: str, route: str, http_code: HttpCode) -> Begin:
+        """The same for one request, whose call goes into no file."""
+        if self._spans is None and self._access is None:
+            return begin
+        return functools.partial(self._begin, model, route, http_code, False, begin)
+
     def _begin(
         self,
-        writer: TraceWriter,
         model: str,
-        begin: Callable[[Message, Any], None],
+        route: str,
+        http_code: HttpCode,
+        to_file: bool,
+        begin: Begin,
         body: Message,
         reply: Any,
     ) -> None:
-        trace = self._drawn(model)
-        if trace is None:
+        span = self._span(reply)
+        drawn = self._drawn(model) if to_file and self._on else None
+        if drawn is None and span is None and self._access is None:
             begin(body, reply)
-        else:
-            _TracedHttpReply(trace, reply, writer, _OVER_HTTP).follow(begin, body)
-
-    def _drawn(self, model: str) -> Trace | None:
-        with self._lock:
-            drawn = self._samplings.draw(model)
-        return None if drawn is None else Trace(drawn, next(self._numbers), model, "")
-
-
-class _TracedReply(ForwardingReply):
-    """A reply whose call is traced to its end."""
-
-    def __init__(self, trace: Trace, reply: Reply, writer: TraceWriter, names: _Names) -> None:
-        super().__init__(reply)
-        self._trace = trace
-        self._writer = writer
-        self._names = names
-        # Taken once, by the thread that ends the trace: the caller may leave while its answer is written.
-        self._to_end = collections.deque([None])
-
-    @property
-    def observer(self) -> Trace:
-        return self._trace
-
-    def follow(self, method: HotMethod, message: Message) -> None:
-        """Call the method."""
-        self._trace.now(*self._names.received, "REQUEST_START")
-        try:
-            method(message, self)
-        except BaseException:
-            self.end()
-            raise
-
-    def finish(self, encode: Callable[[], Answered]) -> None:
-        trace, names = self._trace, self._names
-        trace.now("INFER_RESPONSE_COMPLETE", "REQUEST_END")
-
-        def traced() -> Answered:
-            trace.now(names.sends)
-            try:
-                return encode()
-            finally:
-                trace.now(names.sent)
-                self.end()
-
-        self._reply.finish(traced)
-
-    def when_gone(self, cancel: Callable[[], Left]) -> None:
-        def left() -> Left:
-            told = cancel()
-            if told is not True:
-                self.end()
-            return told
-
-        self._reply.when_gone(left)
-
-    def end(self) -> None:
-        """The trace is complete; once."""
-        try:
-            self._to_end.pop()
-        except IndexError:
             return
-        self._writer.offer(self._trace)
+        request: Request = reply.request
+        origin = Origin(request.method, route, request.path, reply.peer, reply.header(HEADER) or "")
+        trace = Trace(drawn, next(self._numbers), model, "", origin, span)
+        FollowedHttpReply(trace, reply, self._sinks(trace), http_code).follow(begin, body)
+
+    def _follow(
+        self,
+        method: HotMethod,
+        message: Message,
+        reply: Reply,
+        path: str,
+        model: str,
+        drawn: Drawn | None,
+        span: SpanIdentity | None,
+    ) -> None:
+        request_id = _text(memoryview(message), _ID) if path.startswith("/inference.") else ""
+        origin = Origin(path, peer=reply.peer, traceparent=reply.header(HEADER) or "")
+        trace = Trace(drawn, next(self._numbers), model, request_id, origin, span)
+        FollowedReply(trace, reply, self._sinks(trace)).follow(method, message)
+
+    def _span(self, reply: Reply) -> SpanIdentity | None:
+        return None if self._spans is None else self._spans.sampler.drawn(reply.header)
+
+    def _sinks(self, trace: Trace) -> list[Sink]:
+        sinks: list[Sink] = []
+        if trace.drawn is not None and self._writer is not None:
+            sinks.append(self._writer)
+        if trace.span is not None and self._spans is not None:
+            sinks.append(self._spans.sink)
+        if self._access is not None:
+            sinks.append(self._access)
+        return sinks
+
+    def _drawn(self, model: str) -> Drawn | None:
+        with self._lock:
+            return self._samplings.draw(model)
 
 
-class _TracedHttpReply(_TracedReply):
-    """An HttpReply of a call that runs a model."""
-
-    @property
-    def request(self) -> Request:
-        """See HttpReply."""
-        request: Request = self._http.request
-        return request
-
-    @property
-    def json_bytes_out(self) -> int:
-        """See HttpReply."""
-        return int(self._http.json_bytes_out)
-
-    @json_bytes_out.setter
-    def json_bytes_out(self, nbytes: int) -> None:
-        self._http.json_bytes_out = nbytes
-
-    @property
-    def _http(self) -> Any:
-        return self._reply
+def _model_of(message: Message) -> str:
+    return _text(memoryview(message), _MODEL)
 
 
 def _text(view: memoryview, field: int) -> str:

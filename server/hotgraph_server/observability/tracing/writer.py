@@ -74,7 +74,9 @@ class TraceWriter(BudgetedWriter[Trace]):
 
     def write(self, item: Trace) -> None:
         """See BudgetedWriter."""
-        of, numbered = item.drawn.of, item.drawn.log_frequency > 0
+        drawn = item.drawn
+        assert drawn is not None, "not for a file"
+        of, numbered = drawn.of, drawn.log_frequency > 0
         try:
             file = self._numbered.get(of) if numbered else self._whole
             if file is None:
@@ -94,7 +96,7 @@ class TraceWriter(BudgetedWriter[Trace]):
         # A number is used up with the first trace under it.
         self._opened += file.traces == 1
         self._numbered[of] = file
-        if file.traces >= item.drawn.log_frequency:
+        if file.traces >= drawn.log_frequency:
             self._numbered.pop(of).close()
 
     def _tell_unwritten(self) -> None:

@@ -236,5 +236,6 @@ class OfRequest(CallError):
     def __init__(self, text: str, error: CallError, status: Any, request_id: str) -> None:
         self.status = status
         self.retry_after_ms = error.retry_after_ms
+        self.about = error.about
         self.request_id = request_id
         super().__init__(text)

@@ -31,7 +31,7 @@ def service(
     is_starting: Callable[[], bool] = lambda: False,
     server_name: str = "hotgraph",
     regions: Regions | None = None,
-    traced: Callable[[HotMethod], HotMethod] = lambda method: method,
+    traced: Callable[[HotMethod, str], HotMethod] = lambda method, _: method,
     more: Iterable[tables.Table] = (),
 ) -> Service:
     """The service over a registry.
@@ -42,7 +42,8 @@ def service(
         is_starting: does it take none yet, whatever is loaded?
         server_name: what ServerMetadata calls it.
         regions: shared memory that clients may register; None: they may not.
-        traced: makes of ModelInfer one whose calls may be traced; for calls in streams as well.
+        traced: makes of ModelInfer one whose calls may be followed, under that name; for calls in streams as
+            well.
         more: tables of methods that need more than the registry: model_control.py, trace_settings.py and
             their like, made by the server, which has what they need.
     """
@@ -51,7 +52,7 @@ def service(
         NAME,
         pb.DESCRIPTOR,
         [
-            {"ModelInfer": traced(infer)},
+            {"ModelInfer": traced(infer, "ModelInfer")},
             streaming.methods(registry, regions, traced),
             health.methods(registry, is_ready, is_starting),
             metadata.methods(registry, server_name, _extensions(regions)),

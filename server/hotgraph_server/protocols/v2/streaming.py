@@ -74,10 +74,10 @@ _FINAL = _final.SerializeToString()
 def methods(
     registry: Registry,
     regions: Regions | None = None,
-    traced: Callable[[HotMethod], HotMethod] = lambda method: method,
+    traced: Callable[[HotMethod, str], HotMethod] = lambda method, _: method,
 ) -> Mapping[str, StreamingMethod]:
     """ModelStreamInfer over a registry; without `regions` tensors may not lie in shared memory."""
-    infer = traced(Infer(registry, regions, streamed=True))
+    infer = traced(Infer(registry, regions, streamed=True), "ModelStreamInfer")
     opened = StreamingMethod(lambda stream: Conversation(infer, stream).receive, paced=True)
     return {"ModelStreamInfer": opened}
 
@@ -222,7 +222,10 @@ class _Part:
         deadline: the stream has one for all its calls, which the transport looks after.
     """
 
-    __slots__ = ("_cancel", "_encode", "_forget_alarm", "_go_on", "_gone", "_refusal", "_stream", "deadline")
+    __slots__ = (
+        *("_cancel", "_encode", "_forget_alarm", "_go_on", "_gone", "_left_by", "_refusal", "_stream"),
+        "deadline",
+    )
 
     observer: ReplyObserver | None = None
 
@@ -234,6 +237,7 @@ class _Part:
         self._gone = False
         self._encode: Callable[[], Answered] | None = None
         self._cancel: Callable[[], object] | None = None
+        self._left_by: Callable[[], object] | None = None  # for who is told of a failure
         self._forget_alarm: Callable[[], None] | None = None
 
     def start(self, infer: HotMethod, message: Message) -> None:
@@ -252,6 +256,10 @@ class _Part:
         """See Reply."""
         return self._stream.peer
 
+    def header(self, name: str) -> str | None:
+        """See Reply."""
+        return self._stream.header(name)
+
     @property
     def finished(self) -> bool:
         """Is there an answer?"""
@@ -266,7 +274,7 @@ class _Part:
 
     def when_gone(self, cancel: Callable[[], object]) -> None:
         """See Reply."""
-        self._cancel = cancel
+        self._cancel = self._left_by = cancel
         # Looked at after the note: if the end came between the two, one of the threads sees the other's.
         if self._gone:
             cancel()
@@ -293,11 +301,13 @@ class _Part:
     def answer(self) -> tuple[bytes, CallError | None]:
         """What is sent in answer, and what went wrong."""
         assert self._encode is not None
+        left_by, self._left_by = self._left_by, None
         try:
             answer = joined(self._encode())
         except Exception as error:
             failure = error if isinstance(error, CallError) else _unexpected(error)
             text, request_id = str(failure), failure.request_id if isinstance(failure, OfRequest) else ""
+            self._stream.failed(failure, left_by)
             forget_traceback(error)
             told = pb.ModelStreamInferResponse(error_message=text or type(failure).__name__)
             told.infer_response.id = request_id

@@ -10,6 +10,7 @@ from hotgraph_server.access.groups import Method
 from hotgraph_server.access.rules import Header
 from hotgraph_server.errors import LOADING, CallError, Draining, NotReady, Unauthenticated
 from hotgraph_server.models.status import State
+from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
@@ -30,11 +31,18 @@ class TfsApi:
         state: of the server.
         admit: None: every request may be made.
         most_bytes: of a body.
+        tracing: follows what runs models; None: nothing does.
     """
 
     def __init__(
-        self, methods: Methods, state: Callable[[], State], admit: Admit | None, most_bytes: int
+        self,
+        methods: Methods,
+        state: Callable[[], State],
+        admit: Admit | None,
+        most_bytes: int,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._methods = methods
         self._state = state
         self._admit = admit
@@ -57,7 +65,15 @@ class TfsApi:
         if state is not State.LIVE:
             raise Draining("this server")
         begin = self._methods.calls[target.what]
-        return Endpoint(lambda body, reply: begin(target, body, reply), self._most_bytes, limited=True)
+
+        def call(body: Message, reply: HttpReply) -> None:
+            begin(target, body, reply)
+
+        if self._tracing is None:
+            return Endpoint(call, self._most_bytes, limited=True)
+        route = f"/v1/models/{{model}}:{target.what.value}"
+        watched = self._tracing.around_begin(call, target.name, route, http_code)
+        return Endpoint(watched, self._most_bytes, limited=True)
 
     def error(self, request: Request, error: CallError) -> Content:
         """See transport.http.Api."""

@@ -152,7 +152,10 @@ class Methods:
             return
         outputs = signature.output_aliases
         answer = _Predicted(call, (call, outputs, request.rows, self.pool))
-        submit(version, Request(signature, inputs, outputs, answer, call.deadline, peer=call.peer), call)
+        request_of_call = Request(
+            *(signature, inputs, outputs, answer, call.deadline), peer=call.peer, observer=call.observer
+        )
+        submit(version, request_of_call, call)
 
     def _predict_by_message(
         self, version: Version, signature: Signature, inputs: Sequence[Array], rows: bool, reply: Reply

@@ -7,13 +7,12 @@ well, and refuse them with the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 
 from hotgraph_server.errors import CallError, QueueFull
-from hotgraph_server.transport.grpcio.handlers import abort
+from hotgraph_server.transport.grpcio.handlers import Ending
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.door import Allows
@@ -49,42 +48,49 @@ class HotGate(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Called by grpc in its serving thread for every call; must not wait."""
         handler = self._let_in(continuation, handler_call_details)
+        if self._allows is None or handler is None:
+            return handler
         # Who calls, grpc tells handlers alone.
-        return handler if self._allows is None or handler is None else _of_allowed(handler, self._allows)
+        return _of_allowed(handler, self._allows, Ending(handler_call_details.method, self._pools.tell))
 
     def _let_in(self, continuation: Any, handler_call_details: Any) -> Any:
         if self._admit is not None:
             headers = dict(handler_call_details.invocation_metadata or ())
             refusal = self._admit(handler_call_details.method, headers.get)
             if refusal is not None:
-                return _refusal(refusal, self._pools.refusals)
+                return self._refusal(refusal, handler_call_details.method)
         not_yet = self.not_yet
         if not_yet is not None and handler_call_details.method in self._late:
-            return _refusal(not_yet, self._pools.refusals)
+            return self._refusal(not_yet, handler_call_details.method)
         if handler_call_details.method not in self._hot:
             return continuation(handler_call_details)
         inside, limit = self._pools.hot.inside, self._pools.max_calls
         refusal = self._closed or (QueueFull("the server", inside, limit) if inside >= limit else None)
-        return _refusal(refusal, self._pools.refusals) if refusal else continuation(handler_call_details)
+        if refusal is None:
+            return continuation(handler_call_details)
+        return self._refusal(refusal, handler_call_details.method)
+
+    def _refusal(self, error: CallError, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+        end = Ending(path, self._pools.tell)
+
+        def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            end(context, error)
+
+        refuse.experimental_thread_pool = self._pools.refusals  # type: ignore[attr-defined]
+        # Whatever kind the method is of; and a message that never comes is not waited for.
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def _refusal(error: CallError, pool: ThreadPoolExecutor) -> grpc.RpcMethodHandler[Any, Any]:
-    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        abort(context, error)
-
-    refuse.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    # Whatever kind the method is of; and a message that never comes is not waited for.
-    return grpc.stream_stream_rpc_method_handler(refuse)
-
-
-def _of_allowed(handler: grpc.RpcMethodHandler[Any, Any], allows: Allows) -> grpc.RpcMethodHandler[Any, Any]:
+def _of_allowed(
+    handler: grpc.RpcMethodHandler[Any, Any], allows: Allows, end: Ending
+) -> grpc.RpcMethodHandler[Any, Any]:
     """The same for callers that `allows` knows; whatever it is that others are refused."""
     behaviour: Any = handler.unary_unary or handler.stream_stream  # there are no others: handlers.py
 
     def check(request: Any, context: grpc.ServicerContext) -> Any:
         refusal = allows(_names_of(context))
         if refusal is not None:
-            abort(context, refusal)
+            end(context, refusal)
         return behaviour(request, context)
 
     check.experimental_thread_pool = behaviour.experimental_thread_pool  # type: ignore[attr-defined]

@@ -3,13 +3,14 @@ of its own (pools.py), and gate.py says who comes so far."""
 
 from __future__ import annotations
 
+import functools
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
@@ -20,12 +21,14 @@ from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.load_trailers import LoadTrailers, Trailer
 from hotgraph_server.transport.service import (
     Answered,
+    Failure,
     HotMethod,
     Left,
     PlainMethod,
     Receiver,
     Service,
     StreamingMethod,
+    Tell,
     answer_plain,
     joined,
 )
@@ -40,22 +43,65 @@ def generic_handler(
     """All methods of a service, for ``grpc.Server.add_generic_rpc_handlers``. Answers of fewer than
     `least_bytes` are not compressed, whatever the server does with others; what they say of the server's load
     is `load`'s."""
+
+    def end(name: str) -> Ending:
+        return Ending(f"/{service.name}/{name}", pools.tell, load)
+
     handlers = {
-        name: _hot_handler(method, pools.hot, least_bytes, load) for name, method in service.hot.items()
+        name: _hot_handler(method, pools.hot, least_bytes, end(name)) for name, method in service.hot.items()
     }
     handlers |= {
-        name: _plain_handler(method, pools.plain(service.name), least_bytes, load)
+        name: _plain_handler(method, pools.plain(service.name), least_bytes, end(name))
         for name, method in service.plain.items()
     }
     handlers |= {
-        name: _stream_handler(method, pools, least_bytes, load) for name, method in service.streaming.items()
+        name: _stream_handler(method, pools, least_bytes, end(name))
+        for name, method in service.streaming.items()
     }
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
-def abort(context: grpc.ServicerContext, error: BaseException, load: LoadTrailers | None = None) -> NoReturn:
-    """End an RPC with an error's status; raises, as grpc wants it."""
-    failure = as_call_error(error)
+class Ending(NamedTuple):
+    """How calls of a method end with an error.
+
+    Attributes:
+        path: ``/SERVICE/METHOD``.
+        tell: is told of them; None: nobody is.
+        load: what the end of any call says of the server's load; None: nothing.
+    """
+
+    path: str
+    tell: Tell | None
+    load: LoadTrailers | None = None
+
+    def __call__(
+        self,
+        context: grpc.ServicerContext,
+        error: BaseException,
+        leave: Callable[[], Any] | None = None,
+    ) -> NoReturn:
+        """End an RPC with an error's status; raises, as grpc wants it."""
+        failure = as_call_error(error)
+        self.say(context, failure, leave)
+        _abort(context, error, failure, self.load)
+
+    def say(self, context: grpc.ServicerContext, error: CallError, leave: Callable[[], Any] | None) -> None:
+        """Tell of a call that has ended so."""
+        if self.tell is not None:
+            header = functools.partial(_header, context)
+            self.tell(Failure(self.path, context.peer(), error, header, leave))
+
+
+def _header(context: grpc.ServicerContext, name: str) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
+
+
+def _abort(
+    context: grpc.ServicerContext, error: BaseException, failure: CallError, load: LoadTrailers | None
+) -> NoReturn:
     code, details = code_of(failure), details_of(failure)
     trailers: tuple[Trailer, ...] = (*trailers_of(failure), *_load_of(context, load))
     forget_traceback(error)
@@ -107,13 +153,17 @@ class _WaitingReply:
         self._finished.acquire()
         self._encode: Callable[[], Answered] | None = None
         self._leave: Callable[[], Left] | None = None
+        self.left_by: Callable[[], Left] | None = None  # kept for who is told of a failure
+
+    def header(self, name: str) -> str | None:
+        return _header(self._context, name)
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         self._encode = encode
         self._finished.release()
 
     def when_gone(self, cancel: Callable[[], Left]) -> None:
-        self._leave = cancel
+        self._leave = self.left_by = cancel
 
         def gone() -> None:
             cancel()
@@ -148,17 +198,19 @@ def _as_it_is(answer: bytes, context: grpc.ServicerContext, least_bytes: int) ->
 
 
 def _hot_handler(
-    method: HotMethod, pool: ThreadPoolExecutor, least_bytes: int, load: LoadTrailers | None
+    method: HotMethod, pool: ThreadPoolExecutor, least_bytes: int, end: Ending
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
+        reply = _WaitingReply(context)
         try:
-            reply = _WaitingReply(context)
             method(message, reply)
             waited_for = reply.wait()
-            _say_load(context, load)
+            _say_load(context, end.load)
             return _as_it_is(waited_for, context, least_bytes)
         except Exception as error:
-            abort(context, error, load)
+            end(context, error, reply.left_by)
+        finally:
+            reply.left_by = None
 
     # grpc runs a handler in the pool that it names; without this it would share the plain one.
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
@@ -167,15 +219,15 @@ def _hot_handler(
 
 
 def _plain_handler(
-    method: PlainMethod, pool: ThreadPoolExecutor, least_bytes: int, load: LoadTrailers | None
+    method: PlainMethod, pool: ThreadPoolExecutor, least_bytes: int, end: Ending
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             answered = answer_plain(method, message)
-            _say_load(context, load)
+            _say_load(context, end.load)
             return _as_it_is(answered, context, least_bytes)
         except Exception as error:
-            abort(context, error, load)
+            end(context, error)
 
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
     return grpc.unary_unary_rpc_method_handler(answer)
@@ -184,9 +236,10 @@ def _plain_handler(
 class _Stream:
     """An OpenStream whose messages a thread of grpc's waits for."""
 
-    def __init__(self, context: grpc.ServicerContext, pools: Pools) -> None:
+    def __init__(self, context: grpc.ServicerContext, pools: Pools, end: Ending) -> None:
         self._context = context
         self._pools = pools
+        self._end = end
         # Messages, alarms to be noted, and what is to be done when the messages before it have been sent; at
         # the end None or an error.
         self._outgoing: queue.SimpleQueue[bytes | Alarm | Callable[[], None] | CallError | None]
@@ -207,10 +260,10 @@ class _Stream:
         return self._context.peer()
 
     def header(self, name: str) -> str | None:
-        for key, value in self._context.invocation_metadata() or ():
-            if key == name:
-                return value if isinstance(value, str) else value.decode("latin-1")
-        return None
+        return _header(self._context, name)
+
+    def failed(self, error: CallError, leave: Callable[[], Any] | None) -> None:
+        self._end.say(self._context, error, leave)
 
     def take(self) -> CallError | None:
         refusal = self._pools.refusal
@@ -284,10 +337,10 @@ class _Stream:
 
 
 def _stream_handler(
-    method: StreamingMethod, pools: Pools, least_bytes: int, load: LoadTrailers | None
+    method: StreamingMethod, pools: Pools, least_bytes: int, end: Ending
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        stream = _Stream(context, pools)
+        stream = _Stream(context, pools, end)
         # The thread that sends must not wait for a caller who has gone.
         if not context.add_callback(stream.end):
             return
@@ -299,9 +352,9 @@ def _stream_handler(
                 pools.streams.submit(stream.receive, requests, receiver)
             for message in stream.outgoing():
                 yield _as_it_is(message, context, least_bytes)
-            _say_load(context, load)
+            _say_load(context, end.load)
         except Exception as error:
-            abort(context, error, load)
+            end(context, error)
 
     answer.experimental_thread_pool = pools.streams  # type: ignore[attr-defined]
     return grpc.stream_stream_rpc_method_handler(answer)

@@ -21,6 +21,7 @@ from typing import Any
 
 from hotgraph_server.errors import CallError
 from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.service import Tell
 from hotgraph_server.transport.thread_pool import ThreadPool, stop
 
 # Threads that wait cost little, but each has a stack; beyond these, calls wait without a thread.
@@ -35,10 +36,12 @@ class Pools:
     """Made with the server; `stop` when the server has stopped.
 
     Attributes:
+        tell: is told of calls that fail; None: nobody is.
         refusal: what calls that streams bring from now on are refused with; None: they are taken.
     """
 
-    def __init__(self, max_calls: int, calls: OpenCalls) -> None:
+    def __init__(self, max_calls: int, calls: OpenCalls, tell: Tell | None = None) -> None:
+        self.tell = tell
         self.hot = _CountingPool(min(max_calls, _MAX_HOT_THREADS), "hot call", calls)
         self.refusals = ThreadPool(_REFUSING_THREADS, "refusal")
         self.streams = ThreadPool(_STREAM_THREADS, "stream")

@@ -18,7 +18,7 @@ from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.listening import clear, written
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.sockets.door import Allows
 
 _LOG = logging.getLogger(__name__)
@@ -63,8 +63,9 @@ class GrpcioServer:
         credentials: grpc.ServerCredentials | None = None,
         allows: Allows | None = None,
         load: LoadTrailers | None = None,
+        tell: Tell | None = None,
     ) -> None:
-        self._pools = Pools(settings.max_calls, calls)
+        self._pools = Pools(settings.max_calls, calls, tell)
         self._gate = HotGate(list(services), self._pools, admit, allows)
         self._server = grpc.server(
             self._pools.refusals, interceptors=[self._gate], options=_options(settings)

@@ -26,7 +26,7 @@ from hotgraph_server.transport.http import Content, Endpoint, HttpError, Request
 from hotgraph_server.transport.http1 import codings
 from hotgraph_server.transport.http1.incoming import LARGE_JSON_BYTES, Connected, Host, Http, Incoming
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import Answered, Left, failing
+from hotgraph_server.transport.service import Answered, Failure, Left, failing
 from hotgraph_server.transport.status import as_call_error
 
 _LOG = logging.getLogger(__name__)
@@ -215,16 +215,24 @@ class Exchange(Incoming):
             take_back()
         return super()._left()
 
-    def _end_with(self, error: CallError) -> None:
+    def header(self, name: str) -> str | None:
+        """See Reply."""
+        return self.request.headers.get(name)
+
+    def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
         if self.begun:
-            self._fail(error)
+            self._fail(error, leave)
         else:
             self.lose()
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, leave: Callable[[], Left] | None = None) -> None:
         known = as_call_error(error)
         if self.open:
             self._host.admission.failed("http", known)
+            tell = self._host.tell
+            if tell is not None:
+                method = f"{self.request.method} {self.request.path}"
+                tell(Failure(method, self.peer, known, self.header, leave or self._leave))
             try:
                 self._connection.answer(self, self._http.api.error(self.request, known), "")
             except Exception:

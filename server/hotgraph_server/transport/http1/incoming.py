@@ -31,7 +31,7 @@ from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.inflight import Inflight, TooMuchInside
 from hotgraph_server.transport.leaving import Leaving
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, failing
+from hotgraph_server.transport.service import LARGE_MESSAGE, Answered, Left, Tell, failing
 from hotgraph_server.transport.status import as_call_error
 
 # The JSON of as many bytes is read in a tenth of a millisecond, which a thread costs as well.
@@ -68,6 +68,7 @@ class Host(Protocol):
     inflight: Inflight
     arrived_at: float
     sends_at: float
+    tell: Tell | None
 
     def post(self, call: Any) -> None: ...
 
@@ -132,7 +133,7 @@ class Incoming(Leaving):
         """See Reply."""
         raise NotImplementedError
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, leave: Callable[[], Left] | None = None) -> None:
         """Answer with an error."""
         raise NotImplementedError
 

@@ -28,7 +28,7 @@ from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.leaving import Leaving
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import Left
+from hotgraph_server.transport.service import Failure, Left, Tell
 from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
 
 
@@ -44,6 +44,7 @@ class Host(Protocol):
         aside: has work done that may take long, in a thread that keeps no other call waiting.
         deflater: compresses answers; None: they are not compressed.
         load: what answers say of the server's load; None: nothing.
+        tell: is told of calls that fail; None: nobody is.
     """
 
     admission: Admission
@@ -54,6 +55,7 @@ class Host(Protocol):
     aside: Callable[[Callable[[], None]], object]
     deflater: Deflater | None
     load: LoadTrailers | None
+    tell: Tell | None
 
     def post(self, call: Call) -> None:
         """A call has something to send; any thread."""
@@ -94,13 +96,17 @@ class Call(Leaving, Stream):
         """Send what was noted."""
         raise NotImplementedError
 
-    def _end_with(self, error: CallError) -> None:
+    def header(self, name: str) -> str | None:
+        """See Reply and StreamOfCalls."""
+        return self.head.fields.get(name)
+
+    def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
         if self.unsent:
             # In the middle of a message a status would be taken for the message's end, and behind it, it
             # would wait for the same windows.
             self.connection.reset(self, Code.CANCEL)
         else:
-            self._fail(error)
+            self._fail(error, leave)
 
     def on_data(self, data: memoryview, ends: bool) -> None:
         if self._gone:
@@ -173,11 +179,14 @@ class Call(Leaving, Stream):
         trailer = load.for_call(self.head.fields) if load is not None else None
         return self.connection.headers.trailer(*trailer) if trailer is not None else b""
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, leave: Callable[[], Left] | None = None) -> None:
         """End with an error's status."""
         failure = as_call_error(error)
         if self.open:
             self.host.admission.failed("grpc", failure)
+            tell = self.host.tell
+            if tell is not None:
+                tell(Failure(self.head.path, self.peer, failure, self.header, leave or self._leave))
             headers, status = self.connection.headers, code_of(failure).value[0]
             if self._begun:
                 block = headers.trailers(status, details_of(failure), trailers_of(failure))

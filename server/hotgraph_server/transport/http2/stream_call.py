@@ -17,7 +17,7 @@ from hotgraph_server.transport.http2.header_blocks import Head
 from hotgraph_server.transport.http2.stream import Outgoing
 from hotgraph_server.transport.inflight import Held
 from hotgraph_server.transport.message_fields import Message
-from hotgraph_server.transport.service import StreamingMethod, joined
+from hotgraph_server.transport.service import Failure, StreamingMethod, joined
 from hotgraph_server.transport.status import as_call_error
 
 # Answers of a stream that may wait to be read when its caller asks for more.
@@ -90,9 +90,11 @@ class StreamCall(Call):
         self._outgoing.append(error)
         self.host.post(self)
 
-    def header(self, name: str) -> str | None:
+    def failed(self, error: CallError, leave: Callable[[], object] | None) -> None:
         """See StreamOfCalls."""
-        return self.head.fields.get(name)
+        tell = self.host.tell
+        if tell is not None:
+            tell(Failure(self.head.path, self.peer, error, self.header, leave))
 
     def take(self) -> CallError | None:
         """See StreamOfCalls."""

@@ -53,7 +53,7 @@ from hotgraph_server.transport.http2.header_blocks import MAX_HEADER_LIST_BYTES
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import Admit, Service
+from hotgraph_server.transport.service import Admit, Service, Tell
 from hotgraph_server.transport.sockets.acceptor import Acceptor
 from hotgraph_server.transport.sockets.door import Door
 from hotgraph_server.transport.sockets.handshakes import Handshakes
@@ -90,12 +90,14 @@ class SocketServer:
         max_connections: that may be open; the oldest makes way for one more. None: any number.
 
     Attributes:
-        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load: see Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load, tell: see
+            Host.
         connections: those that are open; `connections_lock` guards what belongs to them, see above.
     """
 
     deflater: Deflater | None = None
     load: LoadTrailers | None = None
+    tell: Tell | None = None
 
     def __init__(
         self,

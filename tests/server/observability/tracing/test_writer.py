@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotgraph_server.call_observer import Queued
 from hotgraph_server.errors import StartError
 from hotgraph_server.observability.tracing.samplings import Drawn
 from hotgraph_server.observability.tracing.trace import Trace
@@ -65,7 +66,7 @@ def test_models_with_words_of_their_own_have_files_of_their_own(tmp_path: Path) 
 def test_what_does_not_fit_is_lost_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     writer = TraceWriter(str(tmp_path / "t"), credits=2)
     large = trace(9)
-    large.queued(1, 0.0, ["x"], [np.zeros(200_000, np.uint8)])
+    large.queued(Queued(1, 0.0, "f", 1, ["x"], [np.zeros(200_000, np.uint8)]))
     assert not writer.offer(large), "it holds more credits than there are"
     assert writer.offer(trace(1))
     assert writer.offer(trace(2))

@@ -33,6 +33,7 @@ class FakeStream:
 
     Attributes:
         answers: what was sent.
+        told: its calls that failed, and by what they would have been left.
         ends: how it ended, if it did; more than one would be a bug.
         owed: calls that were taken and not let go of.
         held: may the caller send nothing?
@@ -45,6 +46,7 @@ class FakeStream:
         self.peer = "127.0.0.1:1"
         self.answers: list[pb.ModelStreamInferResponse] = []
         self.ends: list[CallError | None] = []
+        self.told: list[tuple[CallError, Callable[[], object] | None]] = []
         self.owed = 0
         self.held = False
         self.unread = 0
@@ -59,6 +61,9 @@ class FakeStream:
 
     def header(self, name: str) -> str | None:
         return self._headers.get(name)
+
+    def failed(self, error: CallError, leave: Callable[[], object] | None) -> None:
+        self.told.append((error, leave))
 
     def send(self, message: bytes) -> None:
         assert not self.ends

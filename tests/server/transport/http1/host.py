@@ -22,6 +22,7 @@ from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.service import Failure, Tell
 
 LIMIT = 2**20
 SHORT = b"GET /echo HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -179,6 +180,7 @@ class StillHost:
         threads: see Threads.
         connection: under test.
         sent: all that it has said.
+        told: requests that failed: their line and status, and whether one was at work for them.
         outputs: how often it has said that it has something to say.
     """
 
@@ -196,6 +198,8 @@ class StillHost:
         max_calls = settings.get("max_calls", 1000)
         self.admission = Admission((), lock, max_calls=max_calls, open_calls=self.open_calls)
         self.posted: deque[Exchange] = deque()
+        self.told: list[tuple[str, str, bool]] = []
+        self.tell: Tell | None = self._note
         self.expiring: list[Any] = []
         self.in_order: list[Any] = []
         self.http = Http(
@@ -218,6 +222,10 @@ class StillHost:
     @now.setter
     def now(self, now: float) -> None:
         self.arrived_at = self.sends_at = self._now = now
+
+    def _note(self, failure: Failure) -> None:
+        # Nothing of it is kept, as nobody may.
+        self.told.append((failure.method, failure.error.status.name, failure.leave is not None))
 
     def post(self, call: Any) -> None:
         self.posted.append(call)

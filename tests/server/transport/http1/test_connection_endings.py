@@ -65,6 +65,7 @@ class OneHost:
         self.admission: Any = Admitting()
         self.inflight = Inflight(1000)
         self.arrived_at = self.sends_at = 0.0
+        self.tell = None
         self.posted: list[Exchange] = []
         self.later: list[Any] = []
 

@@ -22,7 +22,7 @@ from hotgraph_server.transport.http2.unary_call import UnaryCall
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.open_calls import OpenCalls
-from hotgraph_server.transport.service import OpenStream, Reply, StreamingMethod
+from hotgraph_server.transport.service import Failure, OpenStream, Reply, StreamingMethod, Tell
 
 from .peer import Answer, Client, Feeder, taken_out
 
@@ -50,6 +50,7 @@ class StillHost:
         taken: unary calls inside.
         calls: all that came, by stream.
         seen: messages that the method got, with their replies or streams.
+        told: calls that failed: their method and status, and whether one was at work for them.
     """
 
     def __init__(self, kind: str = "hot", **settings: int) -> None:
@@ -72,6 +73,8 @@ class StillHost:
         self.opened: list[OpenStream] = []
         self.deflater: Deflater | None = None
         self.load: LoadTrailers | None = None
+        self.told: list[tuple[str, str, bool]] = []
+        self.tell: Tell | None = self._note
         self._kind = kind
         self.connection = Connection(self._open, 100, lambda: None, time.monotonic)
         self.client = Client({frames.INITIAL_WINDOW_SIZE: settings.get("window", 65_535)})
@@ -79,6 +82,10 @@ class StillHost:
         self.exchange()
 
     # What calls need of a server.
+
+    def _note(self, failure: Failure) -> None:
+        # Nothing of it is kept, as nobody may.
+        self.told.append((failure.method, failure.error.status.name, failure.leave is not None))
 
     def post(self, call: Call) -> None:
         self.posted.append(call)
