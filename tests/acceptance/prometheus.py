@@ -140,10 +140,8 @@ def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) ->
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text()
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1),
-        ):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1).close()
             return
         time.sleep(0.1)
     raise AssertionError(f"not ready within {_START_S:g} s:\n{log.read_text()}")

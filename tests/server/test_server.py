@@ -462,7 +462,7 @@ def test_new_list_of_models_is_followed_by_calls_health_metrics_and_the_page(
 
     reload(life.server.address, "n")
     assert (health(life.server.address, "m"), health(life.server.address, "")) == (NOT_SERVING, SERVING)
-    assert life.metric("hotgraph_version_state", model="m") == 0
+    assert life.metric("hotgraph_version_state", model="m", state="live") == 0
     assert '"name":"m"' not in life.get("/api/status")[1]
     with Client(life.server.address, timeout_s=HANG_S) as client, pytest.raises(HotgraphError, match="'m'"):
         client.predict("m", {"x": np.ones((1, 2), np.float32)})

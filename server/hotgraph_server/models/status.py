@@ -41,7 +41,7 @@ class ModelFigures:
 
     Attributes:
         name: of the model.
-        versions: whatever there is of it.
+        versions: without those that are closed, and of those that failed the ones that shall still be served.
         loads: of versions that went well, so far; `failed_loads`: that did not, each try counted.
     """
 

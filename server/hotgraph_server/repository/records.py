@@ -99,7 +99,14 @@ class Record:
 
     def figures(self) -> ModelFigures:
         """What became of it, for metrics."""
-        return ModelFigures(self.settings.name, self.statuses(), self.loads, self.failed_loads)
+        # A load that failed is nobody's concern once its files have gone, or the model is not served.
+        failures = {number for number in self.last if self.served}
+        versions = [
+            one
+            for one in self.statuses()
+            if one.state not in _ENDED or (one.state is State.FAILED and one.number in failures)
+        ]
+        return ModelFigures(self.settings.name, versions, self.loads, self.failed_loads)
 
     def take_on(self, settings: ModelSettings, *, again: bool = False) -> None:
         """Serve it as these settings say; `again`: look at its folder again, whatever was seen before."""

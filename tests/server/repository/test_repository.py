@@ -501,6 +501,18 @@ class TestFailedLoads:
         assert (figures.name, figures.loads, figures.failed_loads) == ("m", 1, 1)
         assert list(figures.versions) == failed.repository.statuses("m")
 
+    def test_for_metrics_what_nobody_wants_any_more_has_not_failed(self, failed: World) -> None:
+        failed.repository.configure([])
+        assert [one.state for one in failed.repository.figures()[0].versions] == [D]
+        failed.run()
+        (figures,) = failed.repository.figures()
+        assert (list(figures.versions), figures.failed_loads) == ([], 1)
+
+    def test_for_metrics_what_has_gone_from_disk_has_not_failed(self, failed: World) -> None:
+        failed.remove(2)
+        failed.poll_until_taken()
+        assert [one.state for one in failed.repository.figures()[0].versions] == [V]
+
     def test_it_is_tried_again_when_the_pause_is_over(self, failed: World) -> None:
         del failed.broken[2]
         failed.tick(3.74)

@@ -1,7 +1,7 @@
 """What became of models and their versions, and what their callers were told, in Prometheus' form; see
 prometheus.py.
 
-States are the repository's, which knows of versions that wait, that could not be loaded, and that have gone.
+States are the repository's, which knows of versions too that wait or could not be loaded.
 """
 
 from __future__ import annotations
