@@ -52,6 +52,8 @@ def _loud(document: Document) -> Iterator[list[object]]:
     steps = steps_of(document)
     void = [step for step in steps if step.get("void")]
     if said := judging.void_sentence(steps):
+        if (document.get("slo") or {}).get("rate_per_s"):
+            said += " What was asked was kept all the same: lag makes latencies longer and never shorter."
         shown = void if len(void) <= MAX_VOID + 1 else void[:MAX_VOID]
         items = [tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}") for step in shown]
         if len(shown) < len(void):

@@ -129,6 +129,26 @@ def test_what_only_lags_behind_is_told_in_figures() -> None:
     assert judge(document).sentence == "Kept up to 100 calls/s; at 200/s only 150/s were answered."
 
 
+def test_what_is_needed_must_be_confirmed_as_the_exit_status_asks(made: Make) -> None:
+    document = made("search")
+    document["slo"].update(need_per_s=100, confirmed=False)
+    assert judge(document).tone == "bad"
+
+
+def test_the_step_of_an_objective_is_found_though_chance_offered_more(made: Make) -> None:
+    document = made("search")
+    last = document["steps"][-1]
+    last["label"], last["offered_per_s"], last["void"] = "875/s", 875 * 1.02, True
+    assert judge(document).step is last
+
+
+def test_answers_that_came_too_late_for_the_run_are_answers(made: Make) -> None:
+    document = made("nothing_but_errors")
+    for step in document["steps"]:
+        step["latency_ms"] = {"p50": 60_000.0, "p99": 60_000.0}
+    assert not judge(document).sentence.startswith("None of")
+
+
 @pytest.mark.parametrize(
     ("best", "tone"),
     [
