@@ -26,6 +26,9 @@ from hotgraph_server.settings.file import read_settings_file
 from . import browser
 from .command import serve
 
+# Attempts may follow each other, on a machine that is busy otherwise.
+pytestmark = pytest.mark.timeout(1200)
+
 ATTEMPTS = 3
 WIDTH, LAYERS = 2048, 12
 MOST_ROWS = 16

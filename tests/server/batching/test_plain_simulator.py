@@ -60,3 +60,8 @@ def test_what_needs_more_decisions_is_not_called_plain(batch: BatchSettings) -> 
 
 def test_a_call_of_any_size_is_plain_where_none_share_runs() -> None:
     assert is_plain(BatchSettings(max_batch_rows=4), 100, joins=False)
+
+
+def test_who_comes_at_the_very_moment_at_which_a_run_ends_goes_with_the_next() -> None:
+    course = simulate_plainly([0.0, 0.5, 0.5], [1, 1, 1], lambda _: 0.5, BatchSettings())
+    assert course.batches == [1, 2]

@@ -103,6 +103,23 @@ def test_refusing_who_would_be_late_is_found_where_nothing_keeps_the_objective()
     assert found.best.predicted.goodput_per_s > 2 * found.default.predicted.goodput_per_s
 
 
+def test_buckets_are_kept_to_for_others_may_not_be_compiled() -> None:
+    sizes = (1, 2, 4, 8, 16, 32, 64, 128)
+    slow = curve(lambda rows: 0.010 + 0.0005 * rows, buckets=sizes)
+    found = search(problem(slow, rate=400.0))
+    limits = {dict(one.candidate.batch).get("max_batch_rows", 1) for one in found.tried}
+    assert len(limits) > 1
+    assert limits <= set(sizes)
+
+
+def test_nobody_who_waits_longer_than_the_deadline_is_given_one() -> None:
+    base = BatchSettings(max_wait_us=60_000)
+    found = search(problem(curve(flat), rate=40_000.0, base=base))
+    assert not found.default.predicted.holds
+    # Settings with both would be none, and asking for them an error.
+    assert {one.candidate.in_queue(base).default_timeout_ms for one in found.tried} <= {0, 50}
+
+
 def test_large_calls_are_tried_whole() -> None:
     traffic = dataclasses.replace(problem(curve(flat), rate=20.0).traffic, rows={1: 0.8, 100: 0.2})
     found = search(problem(curve(flat), rate=20.0, traffic=traffic))

@@ -56,3 +56,8 @@ def test_figures_have_three_digits_and_no_exponent() -> None:
         digits(value) for value in (0.01234, 1.234, 123.4, 999.9, 1000.0, 12345.6, -2000.0, float("inf"))
     ]
     assert shown == ["0.0123", "1.23", "123", "1,000", "1,000", "12,346", "-2,000", "inf"]
+
+
+def test_a_bound_of_the_mean_makes_no_single_answer_too_late() -> None:
+    assert slo_of("mean<5ms,p99<20ms").latency_s == 0.020
+    assert slo_of("mean<5ms").latency_s == math.inf

@@ -10,6 +10,7 @@ from hotgraph_server.tuning.document import lines, tune_of
 from hotgraph_server.tuning.prediction import Candidate
 from hotgraph_server.tuning.replicas import replicas
 from hotgraph_server.tuning.search import Found, Problem, search
+from hotgraph_server.tuning.slo import slo_of
 from hotgraph_server.tuning.verdict import Tuning, best_of, is_shown, to_confirm, trust_in, verdict_of, voided
 
 from .curves import curve, problem
@@ -186,3 +187,21 @@ def test_the_table_shows_the_same(asked: Problem, found: Found) -> None:
     without = "\n".join(lines(tuning(asked, found, {})))
     assert "measured" not in without
     assert "replicas" not in without
+
+
+def test_of_two_that_beat_the_defaults_the_second_has_to_beat_the_first(found: Found) -> None:
+    third = next(one for one in found.tried if one not in (found.best, found.default))
+    measured = {
+        found.default.candidate: turns(30, 31, 32, cores=1.0),
+        found.best.candidate: turns(10, 11, 12, cores=1.0),
+        third.candidate: turns(20, 21, 22, cores=1.0),
+    }
+    assert best_of(found, measured, slo_of("p99<50ms")) is found.best
+    measured[third.candidate] = turns(5, 6, 7, cores=1.0)
+    assert best_of(found, measured, slo_of("p99<50ms")) is third
+
+
+def test_trust_is_in_units_of_each_prediction(found: Found) -> None:
+    ms = found.best.predicted.p99_s * 1e3
+    trust = trust_in(found, {found.best.candidate: turns(ms, 2 * ms, 3 * ms, cores=1.0)})
+    assert (trust.low, trust.middle, trust.high) == pytest.approx((1.0, 2.0, 3.0))
