@@ -161,9 +161,7 @@ class Server:
             self._settings,
             opening.Backs(
                 *(self.registry, self.repository, self.control, self._request_logs, self._watching),
-                logs=self._logs,
-                regions=regions,
-                load=self._load.report,
+                *(self._logs, regions, self._load.report),
                 is_ready=lambda: self._is_ready() and self.control.is_ready(),
                 is_starting=lambda: self.state is State.LOADING,
                 reconfigure=self._reconfigure_for_a_caller,
@@ -209,13 +207,8 @@ class Server:
             self._vitals.start()
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
-            first_loads.load_models(
-                self.control,
-                self.repository,
-                self._settings.repository,
-                self._grpc.health.not_serving,
-                loading,
-            )
+            parts = (self.control, self.repository, self._settings.repository)
+            first_loads.load_models(*parts, self._grpc.health.not_serving, loading)
         except BaseException:
             self.stop(0)
             raise
@@ -343,14 +336,8 @@ class Server:
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, **self._watching.lost}
-        grpc = self._grpc
-        return OwnFigures(
-            lost,
-            self._leadership.turns,
-            grpc.certificate_expiries if grpc is not None else {},
-            grpc.figures() if grpc is not None else None,
-            self.repository.figures(),
-        )
+        doors = self._grpc.figures() if self._grpc is not None else None
+        return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

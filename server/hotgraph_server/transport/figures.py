@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hotgraph_server.transport.inflight import Inflight
@@ -25,6 +26,7 @@ class DoorFigures(NamedTuple):
         held_bytes: of the messages of calls that are inside; at most `max_held_bytes`.
         errors: answers so far that were an error, by protocol (grpc, http) and the name of gRPC's status.
         faults: of these, the ones for which a bug of ours is to blame.
+        certificate_expiries: until when TLS's certificates are valid, seconds since 1970, by whose they are.
     """
 
     connections: int
@@ -35,10 +37,15 @@ class DoorFigures(NamedTuple):
     max_held_bytes: int
     errors: Mapping[tuple[str, str], int]
     faults: int
+    certificate_expiries: Mapping[str, float] = MappingProxyType({})
 
 
 def door_figures(
-    transports: Iterable[object], calls: OpenCalls, inflight: Inflight, max_calls: int
+    transports: Iterable[object],
+    calls: OpenCalls,
+    inflight: Inflight,
+    max_calls: int,
+    certificate_expiries: Mapping[str, float],
 ) -> DoorFigures:
     """What these transports have and have done together."""
     sockets = [one for one in transports if isinstance(one, SocketServer)]
@@ -55,4 +62,5 @@ def door_figures(
         max_held_bytes=inflight.limit,
         errors=errors,
         faults=sum(one.admission.faults for one in sockets),
+        certificate_expiries=certificate_expiries,
     )

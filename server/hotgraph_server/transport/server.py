@@ -179,7 +179,8 @@ class CallServer:
 
     def figures(self) -> DoorFigures:
         """What has come in so far, and what of it is inside; any thread."""
-        return door_figures(self._transports, self._calls, self._inflight, self._max_calls)
+        expiries = self.certificate_expiries
+        return door_figures(self._transports, self._calls, self._inflight, self._max_calls, expiries)
 
     def leave(self, timeout_s: float) -> None:
         """Ask all callers to go elsewhere, where others answer in place of this server, and answer what comes

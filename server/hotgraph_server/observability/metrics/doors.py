@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -45,3 +45,16 @@ def door_metrics(now: DoorFigures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "hotgraph_faults", "Error answers for which a bug of the server is to blame.", value=now.faults
     )
+    if now.certificate_expiries:
+        yield _expiries(now.certificate_expiries)
+
+
+def _expiries(expiries: Mapping[str, float]) -> Metric:
+    metric = GaugeMetricFamily(
+        "hotgraph_tls_certificate_expires_seconds",
+        "Until when the certificate in use is valid, seconds since 1970.",
+        labels=("certificate",),
+    )
+    for whose, moment in expiries.items():
+        metric.add_metric((whose,), moment)
+    return metric

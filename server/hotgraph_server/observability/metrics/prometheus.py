@@ -11,7 +11,6 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
-from types import MappingProxyType
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -63,14 +62,12 @@ class OwnFigures(NamedTuple):
     Attributes:
         lost: how much of what is written to files was lost so far, by what it is.
         turns: who took turns at the sockets so far.
-        certificate_expiries: until when TLS's certificates are valid, seconds since 1970, by whose they are.
         doors: of the ports for calls; None: there are none yet, or none any more.
         models: what the repository knows of each model.
     """
 
     lost: Mapping[str, int]
     turns: Turns
-    certificate_expiries: Mapping[str, float] = MappingProxyType({})
     doors: DoorFigures | None = None
     models: Sequence[ModelFigures] = ()
 
@@ -155,8 +152,6 @@ class ServerCollector(Collector):
             "What it costs to hand a call to another thread, as measured of late.",
             value=own.turns.hand_over_s,
         )
-        if own.certificate_expiries:
-            yield _expiries(own.certificate_expiries)
         yield from processor_metrics(process_figures())
         yield from door_metrics(own.doors or NO_DOORS)
         yield from model_metrics(self._models, own.models)
@@ -198,14 +193,3 @@ def _figures(version: Version) -> dict[str, Figures]:
     """Of every signature that can be called, those without a call so far included."""
     found = version.statistics.by_signature()
     return {name: found.get(name) or Figures() for name in sorted({*version.signatures, *found})}
-
-
-def _expiries(expiries: Mapping[str, float]) -> Metric:
-    metric = GaugeMetricFamily(
-        "hotgraph_tls_certificate_expires_seconds",
-        "Until when the certificate in use is valid, seconds since 1970.",
-        labels=("certificate",),
-    )
-    for whose, moment in expiries.items():
-        metric.add_metric((whose,), moment)
-    return metric

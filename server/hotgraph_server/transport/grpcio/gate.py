@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from hotgraph_server.errors import CallError, QueueFull
-from hotgraph_server.transport.grpcio.handlers import Ending
+from hotgraph_server.transport.grpcio.ending import Ending
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.service import Admit, Service
 from hotgraph_server.transport.sockets.door import Allows

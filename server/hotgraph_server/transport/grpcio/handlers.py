@@ -3,36 +3,34 @@ of its own (pools.py), and gate.py says who comes so far."""
 
 from __future__ import annotations
 
-import functools
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import grpc
 
 from hotgraph_server.call_observer import ReplyObserver
-from hotgraph_server.errors import CallError, DeadlineExceeded, forget_traceback
+from hotgraph_server.errors import CallError, DeadlineExceeded
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
+from hotgraph_server.transport.grpcio.ending import Ending, header_of
 from hotgraph_server.transport.grpcio.pools import Pools
-from hotgraph_server.transport.load_trailers import LoadTrailers, Trailer
+from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.service import (
     Answered,
-    Failure,
     HotMethod,
     Left,
     PlainMethod,
     Receiver,
     Service,
     StreamingMethod,
-    Tell,
     answer_plain,
     joined,
 )
-from hotgraph_server.transport.status import as_call_error, code_of, details_of, trailers_of
+from hotgraph_server.transport.status import as_call_error
 
 _FOR_EVER_S = 10.0 * 365 * 86400
 
@@ -61,76 +59,6 @@ def generic_handler(
     return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
-class Ending(NamedTuple):
-    """How calls of a method end with an error.
-
-    Attributes:
-        path: ``/SERVICE/METHOD``.
-        tell: is told of them; None: nobody is.
-        load: what the end of any call says of the server's load; None: nothing.
-    """
-
-    path: str
-    tell: Tell | None
-    load: LoadTrailers | None = None
-
-    def __call__(
-        self,
-        context: grpc.ServicerContext,
-        error: BaseException,
-        leave: Callable[[], Any] | None = None,
-    ) -> NoReturn:
-        """End an RPC with an error's status; raises, as grpc wants it."""
-        failure = as_call_error(error)
-        self.say(context, failure, leave)
-        _abort(context, error, failure, self.load)
-
-    def say(self, context: grpc.ServicerContext, error: CallError, leave: Callable[[], Any] | None) -> None:
-        """Tell of a call that has ended so."""
-        if self.tell is not None:
-            header = functools.partial(_header, context)
-            self.tell(Failure(self.path, context.peer(), error, header, leave))
-
-
-def _header(context: grpc.ServicerContext, name: str) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == name:
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return None
-
-
-def _abort(
-    context: grpc.ServicerContext, error: BaseException, failure: CallError, load: LoadTrailers | None
-) -> NoReturn:
-    code, details = code_of(failure), details_of(failure)
-    trailers: tuple[Trailer, ...] = (*trailers_of(failure), *_load_of(context, load))
-    forget_traceback(error)
-    forget_traceback(failure)
-    # What abort raises holds this frame.
-    del error, failure
-    context.set_trailing_metadata(trailers)
-    context.abort(code, details)
-
-
-def _load_of(context: grpc.ServicerContext, load: LoadTrailers | None) -> tuple[Trailer, ...]:
-    """What the end of a call says of the server's load."""
-    if load is None:
-        return ()
-    # Not at once: most calls do not ask, and to look at all that they say takes time.
-    headers = {
-        key: value if isinstance(value, str) else value.decode("latin-1")
-        for key, value in context.invocation_metadata() or ()
-        if key == load.header
-    }
-    trailer = load.for_call(headers)
-    return () if trailer is None else (trailer,)
-
-
-def _say_load(context: grpc.ServicerContext, load: LoadTrailers | None) -> None:
-    if trailers := _load_of(context, load):
-        context.set_trailing_metadata(trailers)
-
-
 def monotonic_deadline(remaining_s: float | None) -> float:
     """When that much time has passed, on the monotonic clock; grpc says "no deadline" by None or by a
     time that outlasts everything, and we by infinity."""
@@ -156,7 +84,7 @@ class _WaitingReply:
         self.left_by: Callable[[], Left] | None = None  # kept for who is told of a failure
 
     def header(self, name: str) -> str | None:
-        return _header(self._context, name)
+        return header_of(self._context, name)
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         self._encode = encode
@@ -205,7 +133,7 @@ def _hot_handler(
         try:
             method(message, reply)
             waited_for = reply.wait()
-            _say_load(context, end.load)
+            end.well(context)
             return _as_it_is(waited_for, context, least_bytes)
         except Exception as error:
             end(context, error, reply.left_by)
@@ -224,7 +152,7 @@ def _plain_handler(
     def answer(message: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             answered = answer_plain(method, message)
-            _say_load(context, end.load)
+            end.well(context)
             return _as_it_is(answered, context, least_bytes)
         except Exception as error:
             end(context, error)
@@ -260,7 +188,7 @@ class _Stream:
         return self._context.peer()
 
     def header(self, name: str) -> str | None:
-        return _header(self._context, name)
+        return header_of(self._context, name)
 
     def failed(self, error: CallError, leave: Callable[[], Any] | None) -> None:
         self._end.say(self._context, error, leave)
@@ -352,7 +280,7 @@ def _stream_handler(
                 pools.streams.submit(stream.receive, requests, receiver)
             for message in stream.outgoing():
                 yield _as_it_is(message, context, least_bytes)
-            _say_load(context, end.load)
+            end.well(context)
         except Exception as error:
             end(context, error)
 

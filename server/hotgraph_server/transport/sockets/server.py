@@ -90,8 +90,7 @@ class SocketServer:
         max_connections: that may be open; the oldest makes way for one more. None: any number.
 
     Attributes:
-        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load, tell: see
-            Host.
+        admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load, tell: a Host's.
         connections: those that are open; `connections_lock` guards what belongs to them, see above.
     """
 
@@ -119,9 +118,8 @@ class SocketServer:
         max_connections: int | None = None,
     ) -> None:
         self.max_message_bytes = max_message_bytes
-        self.inflight = inflight
+        self.inflight, self.aside = inflight, aside
         self.arrived_at = self.sends_at = time.monotonic()
-        self.aside = aside
         self.connections_lock = threading.Lock()  # guards what follows; see above
         self.admission = Admission(
             services,
@@ -133,22 +131,18 @@ class SocketServer:
         )
         # Each call is an entry in some tables, so a peer may have many; hot ones alone are refused.
         speaking = Speaking(self, max_calls + _SPARE_STREAMS, max_header_bytes, http)
-        self._selector = selectors.DefaultSelector()
+        self._selector, self._delay_selector = selectors.DefaultSelector(), selectors.DefaultSelector()
         self.connections = OpenConnections(
-            self._selector,
-            self.connections_lock,
-            times or Times(),
+            *(self._selector, self.connections_lock, times or Times()),
             speaking.http2,
             speaking.http1,
-            self.expire_later,
-            max_connections,
+            *(self.expire_later, max_connections),
         )
         self._ending_at: float | None = None  # when the server ends, whatever is left
         self._port_closed = False
         self._coalescer = coalescer or ReceiveCoalescer()
         self._leadership = leadership or Leadership()
-        self._delays = False  # the serving thread lets arrivals lie
-        self._gives_way = False
+        self._delays = self._gives_way = False  # are arrivals let lie; go others first?
         self._giving_way = contextlib.ExitStack()
         # Thread-safe by themselves.
         self._outbox: deque[Call | Exchange] = deque()
@@ -157,11 +151,9 @@ class SocketServer:
         # Of the leader alone, which is the serving thread or an executor (threads/leadership.py).
         self._due_at = math.inf  # when to look though no socket has anything, monotonic seconds
         self._delayed_since: float | None = None
-        self._handshakes: Handshakes | None = None
-        if any(door.tls is not None for door in doors):
-            self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s)
+        tls = any(door.tls is not None for door in doors)
+        self._handshakes = Handshakes(self.wake, self.connections.times.handshake_s) if tls else None
         self._acceptor = Acceptor(doors, self._selector, self._handshakes)
-        self._delay_selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self, refusal: CallError | None = None) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_server.models.status import State
+from hotgraph_server.observability.metrics.doors import NO_DOORS
 from hotgraph_server.observability.metrics.prometheus import (
     OwnFigures,
     of_no_server,
@@ -101,7 +102,8 @@ def test_figures_of_the_server_itself_are_shown(scraped: Scraped) -> None:
 
 
 def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> None:
-    own = OwnFigures({}, Turns(0, 0, 0.0), {"server": 1_900_000_000.5, "client_ca": 2e9})
+    doors = NO_DOORS._replace(certificate_expiries={"server": 1_900_000_000.5, "client_ca": 2e9})
+    own = OwnFigures({}, Turns(0, 0, 0.0), doors)
     text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     assert 'hotgraph_tls_certificate_expires_seconds{certificate="server"} 1.9000000005e+09' in text
     assert 'hotgraph_tls_certificate_expires_seconds{certificate="client_ca"} 2e+09' in text
@@ -109,7 +111,7 @@ def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> 
 
 
 def families_shown(scraped: Scraped) -> set[str]:
-    own = of_no_server()._replace(certificate_expiries={"server": 2e9})
+    own = of_no_server()._replace(doors=NO_DOORS._replace(certificate_expiries={"server": 2e9}))
     text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}
 
