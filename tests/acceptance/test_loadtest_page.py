@@ -9,9 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from hotgraph_server.commands.builtin import digits_model
 
 from .command import serve
 from .test_admin_port import free_port
@@ -22,7 +25,10 @@ PAGE = ROOT / "docs" / "loadtest.md"
 SHOWN = [one.command for one in shown(PAGE.read_text())]
 RUN_S = 200.0
 
-SHORT = "--duration 0.3 --warm-up 0"
+SHORT = {
+    "hotgraph loadtest ": "--duration 0.3 --warm-up 0",
+    "hotgraph tune ": "--seconds 1.5 --turn-seconds 0.5 --max-rows 8",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,8 @@ def ports() -> Iterator[dict[str, str]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the lines are run one after another, with the files that they speak of as the reader's own."""
     made = tmp_path_factory.mktemp("page")
+    # The page's own folder of a model.
+    (made / "flowers").symlink_to(digits_model())
     np.save(made / "images.npy", np.random.default_rng(1).random((20, 784), np.float32))
     write_log(made / "requests.tfrecord")
     return made
@@ -70,10 +78,16 @@ def shortened(line: str) -> str:
     """A line that takes seconds and finds the scenarios; how long those take their settings say."""
     line = re.sub(r"DURATION=\d+", "DURATION=0.3", line.strip())
     line = line.replace("scripts/loadtest/", f"{ROOT}/scripts/loadtest/")
-    return f"{line} {SHORT}" if re.match(r"hotgraph loadtest ", line) else line
+    return " ".join([line, *(more for start, more in SHORT.items() if line.startswith(start))])
 
 
-@pytest.mark.parametrize("line", SHOWN, ids=[re.sub(r"\W+", "-", line)[:70] for line in SHOWN])
+def _param(line: str) -> Any:
+    # Loads a model several times.
+    marks = [pytest.mark.slow] if line.startswith("hotgraph tune") else []
+    return pytest.param(line, id=re.sub(r"\W+", "-", line)[:70], marks=marks)
+
+
+@pytest.mark.parametrize("line", map(_param, SHOWN))
 def test_line_of_the_page_runs(line: str, ports: dict[str, str], folder: Path) -> None:
     commands = Path(sys.executable).parent
     done = subprocess.run(

@@ -1,13 +1,14 @@
 """`hotgraph loadtest`: calls at a rate that is asked for, from the shell.
 
-Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C ends the load that is
-on, and what was found by then is shown and written; a second one leaves at once.
+Figures go to stdout (a table, or JSON with --json -), everything else to stderr. Ctrl-C, or SIGTERM, ends the
+load that is on, and what was found by then is shown and written; a second one leaves at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import shlex
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, Any, cast
 from .. import protocol
 from ..access_flags import key_of, tls_of
 from . import flags
+from .document import VERSION
 from .options import Options, read_options
+from .table import one_line
 from .target import destinations
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from .inputs.options import InputOptions
     from .session import Session, Target
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _DONE, _FAILED, _WRONG_USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
@@ -46,16 +50,22 @@ def run(arguments: argparse.Namespace) -> int:
         ModuleNotFoundError: a package of the extra `loadtest` is not installed.
     """
     try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written", _INTERRUPTED)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
         options = read_options(arguments)
         baseline = _baseline(arguments.baseline)
         _check_places(arguments)
         target, inputs = _target(arguments), _inputs(arguments)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         return _fail(error, _WRONG_USAGE)
-    try:
-        return _put_on(arguments, options, target, inputs, baseline)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", _INTERRUPTED)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, _WRONG_USAGE)
+    return _put_on(arguments, options, target, inputs, baseline)
 
 
 def _put_on(
@@ -65,6 +75,8 @@ def _put_on(
     inputs: InputOptions,
     baseline: Document | None,
 ) -> int:
+    # It is for the processes that send: what they would miss is said once, and before they start.
+    importlib.import_module("hotgraph_client.loadtest.sending.worker")
     from .dialects.description import TargetError
     from .inputs.items import InputError
     from .session import NoAnswer, Session
@@ -85,9 +97,9 @@ def _put_on(
     document = session.document(steps, slo)
     try:
         _write(document, baseline, arguments)
+        _show(document, baseline, sys.stderr if arguments.json == "-" else sys.stdout)
     except OSError as error:
         return _fail(error, _FAILED)
-    _show(document, baseline, sys.stderr if arguments.json == "-" else sys.stdout)
     if stopped and options.live_port is None:
         return _INTERRUPTED
     why = _why_failed(document)
@@ -128,25 +140,28 @@ def _load_live(session: Session, port: int, progress: Any) -> tuple[tuple[list[S
 
 @contextmanager
 def _interrupting(stop: Callable[[], None], note: Callable[[str], None]) -> Iterator[None]:
-    """The first Ctrl-C calls `stop`, another one is KeyboardInterrupt."""
+    """The first Ctrl-C, or SIGTERM (a pipeline's time limit), calls `stop`; another one is
+    KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in _ENDING:
+            signal.signal(each, signal.default_int_handler)
         # Of a thread's own: this one may be in the middle of what `stop` would wait for.
         threading.Thread(target=end, name="loadtest-interrupt", daemon=True).start()
 
     def end() -> None:
-        note("ending, for Ctrl-C; another one leaves at once")
+        note("ending, as was asked for (Ctrl-C, SIGTERM); another one leaves at once")
         stop()
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {each: signal.signal(each, handle) for each in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _target(arguments: argparse.Namespace) -> Target:
@@ -189,11 +204,32 @@ def _baseline(file: Path | None) -> Document | None:
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except OSError as error:
+        raise ValueError(f"--baseline {file}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "hotgraph_loadtest" not in found:
         raise ValueError(f"--baseline {file}: expected what an earlier --json wrote")
+    if found["hotgraph_loadtest"] != VERSION:
+        raise ValueError(
+            f"--baseline {file}: it is of form {found['hotgraph_loadtest']!s:.20}, and {VERSION} can be read"
+        )
+    _check_shown(file, found)
     return cast("Document", found)
+
+
+def _check_shown(file: Path, found: Any) -> None:
+    """Whoever has changed such a file by hand hears of it before minutes of load, and not after them."""
+    from . import table
+    from .report import page
+
+    try:
+        table.table(found.get("steps", []), found.get("steps", []))
+        page(found, found)
+    except Exception as error:
+        # of any kind: what is missing or of another type is found wherever it is used
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"--baseline {file}: it is not as --json wrote it ({why})") from None
 
 
 def _check_places(arguments: argparse.Namespace) -> None:
@@ -231,6 +267,9 @@ def _show(document: Document, baseline: Document | None, stream: Any) -> None:
 
 
 def _print(text: str, stream: Any) -> None:
+    if stream is None:
+        # started with stdout closed: nobody wants to read
+        return
     try:
         stream.write(text)
         stream.flush()
@@ -247,7 +286,9 @@ def _why_failed(document: Document) -> str:
     steps, slo = document.get("steps", []), document.get("slo")
     if slo is not None and not table.is_enough(slo):
         return table.promise_line(slo)
-    if steps and not any(step["achieved_per_s"] for step in steps):
+    if steps and not any(step["calls"] or step["void"] for step in steps):
+        return "no call was due: give a longer --duration, or a higher --rate"
+    if steps and not any(step["latency_ms"] for step in steps):
         return f"no call was answered: {'; '.join(table.remarks(document)) or 'nothing came back'}"
     wrong = sum(step["wrong"] for step in steps)
     if wrong:
@@ -257,5 +298,5 @@ def _why_failed(document: Document) -> str:
 
 
 def _fail(error: object, status: int) -> int:
-    print("hotgraph loadtest:", " ".join(str(error).split()), file=sys.stderr)
+    print("hotgraph loadtest:", one_line(str(error)), file=sys.stderr)
     return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .document import Slo, Step, Tried
 from .plan import Open, Sweep
 from .runner import Runner
-from .slo import Condition, Found, Search, Trial, Verdict, broken, search
+from .slo import Condition, Found, Search, Verdict, broken, search
 from .steps import figures_of, step_of
 
 CONFIRMING = 2.0
@@ -51,12 +51,13 @@ def _search(
 ) -> Found:
     trial = next(searching)
     while True:
-        step = _put_on(runner, trial)
+        run = runner.once(Open(trial.rate), factor=CONFIRMING if trial.confirming else 1.0)
         # of a run that was cut short nothing can be said
-        if runner.stopped or step is None:
+        if runner.stopped:
             held = [one["rate_per_s"] for one in tried if one["held"]]
             return Found(max(held, default=0.0), False, "it was stopped before its end")
-        verdict = _verdict(step, promise)
+        step = step_of(run.load, [run])
+        verdict = _verdict(step, promise, could_send=not run.ended.fault)
         steps.append(step)
         tried.append({"rate_per_s": trial.rate, "held": bool(verdict.held), "why": verdict.why})
         try:
@@ -66,13 +67,12 @@ def _search(
             return found
 
 
-def _put_on(runner: Runner, trial: Trial) -> Step | None:
-    run = runner.once(Open(trial.rate), factor=CONFIRMING if trial.confirming else 1.0)
-    return step_of(run.load, [run]) if run.measured else None
-
-
-def _verdict(step: Step, promise: tuple[Condition, ...]) -> Verdict:
-    if step["void"]:
-        return Verdict(None, step["void_why"])
+def _verdict(step: Step, promise: tuple[Condition, ...], *, could_send: bool) -> Verdict:
+    """A sender that was late has made latencies longer and not shorter, for they count from when calls were
+    due: what is kept in spite of that is kept."""
     why = broken(promise, figures_of(step))
+    if step["void"] and (why or not could_send):
+        return Verdict(None, step["void_why"])
+    if not step["calls"]:
+        return Verdict(None, "no call was due: give a longer --duration")
     return Verdict(not why, why)

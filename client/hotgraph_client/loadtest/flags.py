@@ -52,6 +52,9 @@ exit status: 0 done; 1 it failed, or the rate that --need asks for was not reach
 no call was answered; 2 wrong usage; 130 interrupted. Results go to stdout, progress and faults to stderr.
 """
 
+MAX_RATE = 1e6
+"""Calls a second: more than any machine sends, and a run of them would never end."""
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
@@ -252,11 +255,11 @@ def rates(text: str) -> Sweep | tuple[float, ...]:
     """The type of --rate."""
     match = _RANGE.fullmatch(text)
     if match is not None:
-        low, high = _positive(match[1]), _positive(match[2])
+        low, high = _rate(match[1]), _rate(match[2])
         if low >= high:
             raise argparse.ArgumentTypeError(f"'{text}' is no range: the lower rate comes first")
         return Sweep(low, high)
-    return tuple(_positive(one) for one in text.split(","))
+    return tuple(_rate(one) for one in text.split(","))
 
 
 def callers(text: str) -> tuple[int, ...]:
@@ -264,9 +267,18 @@ def callers(text: str) -> tuple[int, ...]:
     return tuple(_count(1, 100_000)(one) for one in text.split(","))
 
 
+def _rate(text: str) -> float:
+    value = _positive(text)
+    if value > MAX_RATE:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is more than the {MAX_RATE:.0f} calls a second that can be asked for"
+        )
+    return value
+
+
 def _positive(text: str) -> float:
     if not re.fullmatch(_NUMBER, text.strip()) or not 0 < float(text) < 1e9:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number, written as in 500 or 0.5")
     return float(text)
 
 

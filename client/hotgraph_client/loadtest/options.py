@@ -119,3 +119,7 @@ def _check_companions(arguments: argparse.Namespace) -> None:
     for text, is_wrong in wrong.items():
         if is_wrong:
             raise ValueError(text)
+    if arguments.metrics is not None and not arguments.metrics.startswith(("http://", "https://")):
+        raise ValueError(
+            f"--metrics {arguments.metrics}: expected a URL, such as http://127.0.0.1:8501/metrics"
+        )

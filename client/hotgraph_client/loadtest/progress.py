@@ -138,14 +138,18 @@ class Drawn:
     def _table(self) -> Any:
         from rich.table import Table
 
-        drawn = Table(box=None, header_style="bold", padding=(0, 1))
-        for column, heading in enumerate(table.HEADINGS):
-            drawn.add_column(heading, justify="left" if column == 0 else "right", no_wrap=True)
+        rows: list[tuple[list[str], str | None]] = []
         for step in self._steps[-_SHOWN_STEPS:]:
             bad = step["void"] or step["wrong"] or step["errors"]
-            drawn.add_row(*table.cells(step), style="yellow" if bad else None)
+            rows.append((table.cells(step), "yellow" if bad else None))
         if self._label:
-            drawn.add_row(*self._current(), style="cyan")
+            rows.append((self._current(), "cyan"))
+        columns = table.columns_within(self._console.width, [cells for cells, _ in rows])
+        drawn = Table(box=None, header_style="bold", padding=(0, 1))
+        for column in columns:
+            drawn.add_column(table.HEADINGS[column], justify="left" if column == 0 else "right", no_wrap=True)
+        for cells, style in rows:
+            drawn.add_row(*(cells[column] for column in columns), style=style)
         return drawn
 
     def _current(self) -> list[str]:

@@ -153,7 +153,8 @@ class Runner:
             if self.stopped:
                 break
             run = self.once(load, place=number, of=len(loads) * repeats)
-            if run.measured:
+            # where it was stopped in its warm-up there is nothing to tell
+            if run.measured or not self.stopped:
                 runs[place].append(run)
         return [step_of(load, found) for load, found in zip(loads, runs, strict=True) if found]
 
@@ -225,7 +226,7 @@ class Runner:
         elif load.has_moments:
             assert calls.moments is not None
             arrivals, order, warm_up_s = Arrivals("trace", moments=calls.moments), calls.order, 0.0
-            seconds = float(calls.moments[-1]) + 1e-3 if len(calls.moments) else 0.0
+            seconds = _whole_s(calls.moments)
         else:
             arrivals = Arrivals("uniform" if timing.arrivals == "uniform" else "poisson", rate=load.rate)
         return Assignment(
@@ -243,3 +244,11 @@ class Runner:
             seed=timing.seed + 1000 * self._begun,
             keep_answers=calls.keep_answers,
         )
+
+
+def _whole_s(moments: NDArray[np.float64]) -> float:
+    """Of a trace: to its last call, and as long again as there is between two."""
+    if not len(moments):
+        return 0.0
+    last = float(moments[-1])
+    return last + last / max(len(moments) - 1, 1) if last else 1.0

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Protocol
 
 from ..client import Client
@@ -66,7 +66,7 @@ class PrometheusPage:
         try:
             with urllib.request.urlopen(self.name, timeout=_TIMEOUT_S) as answer:
                 text = answer.read(_MAX_TEXT_BYTES).decode("utf-8", "replace")
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError, HTTPException):
             return None
         return of_prometheus(text, *self._about)
 

@@ -6,6 +6,7 @@ This is where the parts meet; each is told in its own module. Needs the extra's 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -93,8 +94,10 @@ class Session:
         self.dialect: Dialect = open_dialect(
             target.destinations[0], target.model, target.version, target.signature, protocol
         )
+        if options.replay is not None and not options.replay.exists():
+            raise InputError(f"--replay {options.replay}: there is no such file or folder")
         described = open_inputs(self.dialect.description, inputs)
-        self.notes = described.notes
+        self.notes = (*described.notes, *self._of_metrics())
         self._source = described.source
         self._payloads = payloads_of(self.dialect, described, inputs.max_bytes)
         self._check = inputs.check
@@ -220,9 +223,10 @@ class Session:
         note("probe: a short closed loop finds out what the server can do")
         run = runner.once(Closed(PROBE_CALLERS), seconds=PROBE_S)
         step = step_of(run.load, [run])
-        if not step["achieved_per_s"] and not runner.stopped:
+        if not step["latency_ms"] and not runner.stopped:
             raise NoAnswer(step)
-        return step["achieved_per_s"]
+        # of a server that needs longer than the probe for a call: as many as it has at once
+        return step["achieved_per_s"] or 1e3 * PROBE_CALLERS / step["latency_ms"].get("p50", math.inf)
 
     def _calls_of(self) -> Calls:
         payloads = self._payloads
@@ -233,25 +237,45 @@ class Session:
         if not self._is_timed:
             return calls
         moments, order = (_moments(self._options.trace), None) if self._options.trace else trace_of(payloads)
-        return replace(calls, moments=moments / self._options.speed, order=order)
+        moments = moments / self._options.speed
+        if len(moments) and moments[-1] > UNENDING_S:
+            raise InputError(
+                f"{self._source}: it goes on for {moments[-1] / 86400:.3g} days: are its times right?"
+                " give a part of it, or a --speed"
+            )
+        return replace(calls, moments=moments, order=order)
 
     @property
     def _is_timed(self) -> bool:
         return self._options.replay is not None or self._options.trace is not None
 
-    def _server_source(self, stack: ExitStack) -> Source | None:
-        target, description = self._target, self.dialect.description
-        if target.metrics is not None:
-            return PrometheusPage(
-                target.metrics, description.model, description.version, description.signature
+    def _of_metrics(self) -> Iterator[str]:
+        """Said before the load, for the report will not have what nobody tells."""
+        page = self._metrics_page()
+        if page is not None and page.read() is None:
+            yield (
+                f"--metrics {page.name} says nothing of '{self.dialect.description.model}': the server's"
+                " figures will be missing (hotgraph has them at http://HOST:ADMIN-PORT/metrics)"
             )
+
+    def _metrics_page(self) -> PrometheusPage | None:
+        about = self.dialect.description
+        if self._target.metrics is None:
+            return None
+        return PrometheusPage(self._target.metrics, about.model, about.version, about.signature)
+
+    def _server_source(self, stack: ExitStack) -> Source | None:
+        page = self._metrics_page()
+        if page is not None:
+            return page
+        target = self._target
         first = target.text.split(",")[0].strip()
         try:
             tls = None if first.startswith("https://") and target.tls is None else target.tls
             client = stack.enter_context(Client(first, retries=0, tls=tls, key=target.key))
         except (ValueError, HotgraphError):
             return None
-        return Statistics(client, description.model, target.version)
+        return Statistics(client, self.dialect.description.model, target.version)
 
 
 class NoAnswer(Exception):
@@ -262,7 +286,8 @@ class NoAnswer(Exception):
             f"{count} x {status} {step['error_texts'].get(status, '')}".rstrip()
             for status, count in step["errors"].items()
         )
-        super().__init__(f"no call was answered: {errors or 'nothing came back'}")
+        why = step["void_why"] if step["void"] else ""
+        super().__init__(f"no call was answered: {errors or why or 'nothing came back'}")
 
 
 def _moments(trace: Path) -> NDArray[np.float64]:

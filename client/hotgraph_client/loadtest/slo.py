@@ -8,8 +8,9 @@ The search goes: from a rate to start with, twice as much until one does not hol
 then the middle of what held and what did not, until they are 3 % apart. Short runs err, so longer ones have
 the last word: at the highest rate that held, then a step of 3 % up for as long as that holds as well, or down
 until one holds, three steps at most. Each rate is a run, of which there are `max_runs` at most. A run that is
-void has no verdict: it is made once more, and if it is void again the search ends, because the generator is
-the limit and not the server.
+void has no verdict (unless it kept the promise all the same: see finding.py): it is made once more, and if it
+is void again the search ends, because the generator is the limit and not the server; what held until then is
+confirmed.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ def _condition(text: str) -> Condition:
     if match is None:
         raise ValueError(f"'{text}' is no condition: {_EXAMPLE}")
     figure, sign, unit, limit = match["figure"], match["sign"], match["unit"], float(match["limit"])
+    if not limit:
+        _refuse_nothing(text, sign)
     if figure in _SHARES:
         if unit != "%" or limit > 100:
             raise ValueError(f"'{text}': {figure} are a share of the calls, such as 0.1%")
@@ -124,6 +127,12 @@ def _condition(text: str) -> Condition:
     if unit == "%" or sign[0] == ">":
         raise ValueError(f"'{text}': a latency is bounded from above by a time: {_EXAMPLE}")
     return Condition(text, figure, sign, limit * _TIMES[unit])
+
+
+def _refuse_nothing(text: str, sign: str) -> None:
+    """A limit of 0, below which nothing lies: `errors<=0%` can be kept, `errors<0%` and `p99<=0ms` cannot."""
+    if sign == "<":
+        raise ValueError(f"'{text}': nothing is below 0; for none at all say <=0%, as in errors<=0%")
 
 
 def broken(promise: tuple[Condition, ...], figures: Figures) -> str:
@@ -255,7 +264,16 @@ def _search(bracket: _Bracket, within: float, runs: _Runs) -> Search:
             bracket.narrow(rate, (yield from runs.held(Trial(rate))))
         return (yield from _confirmed(bracket, 1 + within, runs))
     except _NoVerdict as error:
-        return Found(bracket.low, False, str(error))
+        return Found(bracket.low, (yield from _stands(bracket.low, runs)), str(error))
+
+
+def _stands(rate: float, runs: _Runs) -> Generator[Trial, Verdict, bool]:
+    """Whether the best so far holds in a longer run as well, where nothing better can be found out."""
+    if not rate or not runs.left:
+        return False
+    runs.left -= 1
+    verdict = yield Trial(rate, confirming=True)
+    return bool(verdict.held)
 
 
 def _confirmed(bracket: _Bracket, step: float, runs: _Runs) -> Search:

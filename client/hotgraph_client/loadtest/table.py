@@ -12,6 +12,18 @@ HEADINGS = (
     *("load", "offered/s", "achieved/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"),
     *("errors", "wrong", "lag ms", "rows/run", "wait ms"),
 )
+# In this order, where there is no room for all.
+_MISSED_BEST = (
+    "p99.9 ms",
+    "p90 ms",
+    "max ms",
+    "wait ms",
+    "rows/run",
+    "wrong",
+    "offered/s",
+    "lag ms",
+    "p50 ms",
+)
 _LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -49,11 +61,23 @@ def table(steps: Sequence[Step], baseline: Sequence[Step] = ()) -> list[str]:
     ]
 
 
+def columns_within(width: int, rows: Sequence[Sequence[str]], gap: int = 2) -> list[int]:
+    """Which columns a terminal of so many characters has room for; what can be missed best goes first."""
+    kept = list(range(len(HEADINGS)))
+    widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in kept]
+    for heading in _MISSED_BEST:
+        if sum(widths[column] + gap for column in kept) <= width:
+            break
+        kept.remove(HEADINGS.index(heading))
+    return kept
+
+
 def remarks(document: Document) -> list[str]:
-    """What must be known beside the figures: void steps, errors by their texts, wrong answers, the server's
-    memory, closed loops."""
+    """What must be known beside the figures: the spread of repeats, void steps, errors by their texts, wrong
+    answers, the server's memory, closed loops."""
     steps = document.get("steps", [])
-    found = [
+    found = [_spread(step) for step in steps if step.get("spread")]
+    found += [
         f"{step['label']}: {'void' if step['void'] else 'note'}: {step['void_why']}"
         for step in steps
         if step["void_why"]
@@ -75,7 +99,12 @@ def remarks(document: Document) -> list[str]:
             "a closed loop: callers that wait send less, so these latencies leave out what others would have "
             "waited; use --rate to see how long calls take"
         )
-    return found
+    return [one_line(text) for text in found]
+
+
+def one_line(text: str) -> str:
+    """What others have said, as a line that does nothing to the terminal which shows it."""
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
 def promise_line(slo: Slo) -> str:
@@ -137,6 +166,19 @@ def _change(step: Step, before: Step | None) -> str:
     if now is None or not then:
         return "-"
     return f"{number(then)} ({100 * (now / then - 1):+.0f} %)"
+
+
+def _spread(step: Step) -> str:
+    parts = (
+        f"{name} {number(of['median'])}{unit} ({number(of['least'])} to {number(of['greatest'])})"
+        for key, name, unit in (
+            ("p50_ms", "p50", " ms"),
+            ("p99_ms", "p99", " ms"),
+            ("achieved_per_s", "achieved", "/s"),
+        )
+        if (of := step["spread"].get(key))
+    )
+    return f"{step['label']}: median of {step['repeats']} runs (least to greatest): {', '.join(parts)}"
 
 
 def _error_texts(steps: Sequence[Step]) -> dict[str, str]:

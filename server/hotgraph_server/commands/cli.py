@@ -54,6 +54,7 @@ first steps:
   hotgraph COMMAND --help          all about one command, with examples
 """
 _FAILED = 1
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int:
@@ -76,6 +77,9 @@ def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int
         module = importlib.import_module(_COMMANDS[command][0]) if command else None
     except ModuleNotFoundError as error:
         return _fail(str(command), _not_installed(str(command), error))
+    except KeyboardInterrupt:
+        # Before there is anybody to end in good order: importing takes a second.
+        return _INTERRUPTED
     run_words = getattr(module, "run_words", None)
     if run_words is not None:
         return _run(str(command), lambda: run_words(words[1:], member))

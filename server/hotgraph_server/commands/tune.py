@@ -14,6 +14,7 @@ import platform
 import shlex
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from hotgraph_server.tuning.replicas import replicas
 from hotgraph_server.tuning.search import Problem, search
 from hotgraph_server.tuning.slo import slo_of
 from hotgraph_server.tuning.traffic import rows_of
-from hotgraph_server.tuning.verdict import Tuning, best_of, to_confirm, verdict_of
+from hotgraph_server.tuning.verdict import Tuning, best_of, is_shown, to_confirm, verdict_of, voided
 
 DESCRIPTION = """\
 Find the settings that serve a model best at a given load, and how many replicas a load takes.
@@ -65,13 +66,17 @@ reading the result:
   cores     processors that are busy at this load, the graph's and the front's together
   in time   calls a second that are answered within --slo's latency
   *         on the Pareto front: no other settings have less of p99 and cores and more in time
-  from, to  of replicas: the predicted p99 times what real loads had of their predictions, least and greatest
+  void      the load generator was late itself, so its figures say nothing of the server
+  from, to  of replicas: the predicted p99 times what real loads had of their predictions, from the least to
+            the greatest; replicas that hold do so even at the greatest
 
 What it does not know: the network between clients and server, other models on the machine, answers that are
 kept (--response-cache), calls in sequences. Measure on the machine that will serve, with nothing else on it.
 """
 
 _TURNS = 3
+# Of a comment.
+_WIDTH = 100
 # Imported when asked for: the client's extra need not be installed.
 _REPORT = "hotgraph_client.loadtest.report"
 # Of the documents of load tests.
@@ -168,7 +173,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.replicas_for:
         whole = problem.under(traffic.at(arguments.replicas_for))
         found_replicas = replicas(whole, [tuning.best, *tuning.found.tried], tuning.trust)
-        tuning = dataclasses.replace(tuning, replicas=tuple(found_replicas))
+        tuning = dataclasses.replace(
+            tuning, replicas=tuple(found_replicas), replicas_for=arguments.replicas_for
+        )
     about = {
         "hotgraph_loadtest": _DOCUMENT,
         "started": started.isoformat(timespec="seconds"),
@@ -188,6 +195,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise StartError("--rate is needed, or a --log that has times")
     if arguments.max_rows < 1 or arguments.confirm < 0:
         raise StartError("--max-rows must be 1 or more, and --confirm 0 or more")
+    if arguments.log and not Path(arguments.log).is_file():
+        raise StartError(f"--log {arguments.log}: no such file")
+    for file in filter(None, (arguments.write, arguments.html, arguments.json)):
+        if file != "-" and not Path(file).absolute().parent.is_dir():
+            raise StartError(f"{file}: there is no such folder to write it to")
     if arguments.html is not None and not _is_installed(_REPORT):
         raise StartError(
             "--html needs what draws the reports of load tests: pip install 'hotgraph[loadtest]'"
@@ -223,7 +235,7 @@ def _confirmed(
     """Search, and load the best of what was found."""
     found = search(problem, _say)
     measured: dict[Candidate, Measured] = {}
-    not_confirmed = ""
+    not_confirmed, notes = "", [*measurements.notes]
     chosen = to_confirm(found, arguments.confirm)
     if not arguments.confirm:
         not_confirmed = "predicted alone, as --confirm 0 wants it"
@@ -240,8 +252,7 @@ def _confirmed(
             turns=_TURNS,
             say=_say,
         )
-        void = {why for turns in measured.values() for why in turns.void}
-        not_confirmed = "" if any(turns.counted for turns in measured.values()) else "; ".join(sorted(void))
+        notes += voided(measured)
     best = best_of(found, measured, problem.slo)
     return Tuning(
         model.settings.name,
@@ -253,16 +264,16 @@ def _confirmed(
         not_confirmed,
         best,
         verdict_of(found, measured, best, problem.slo),
-        notes=tuple(measurements.notes),
+        notes=tuple(notes),
     )
 
 
 def _tell(arguments: argparse.Namespace, model: steps.Model, tuning: Tuning, about: dict[str, Any]) -> None:
     """Print and write what was asked for. Raises StartError: a file cannot be written."""
     labelled = [
-        {**step, "label": candidate.label}
+        {**step, "label": f"{candidate.label}, turn {turn}"}
         for candidate, turns in tuning.measured.items()
-        for step in turns.steps
+        for turn, step in enumerate(turns.steps, 1)
     ]
     whole = {**about, "steps": labelled, "tune": document.tune_of(tuning)}
     to_stdout = arguments.json == "-"
@@ -284,9 +295,12 @@ def _tell(arguments: argparse.Namespace, model: steps.Model, tuning: Tuning, abo
 def _write(file: Path, model: steps.Model, tuning: Tuning) -> str:
     """Write the settings, where there are any to be written; returns what to say of it."""
     best, settings = tuning.best.candidate, model.settings
+    if tuning.measured and not is_shown(tuning.found, tuning.measured):
+        return f"{file} is not written: no real load has shown what is better; --confirm 0 takes predictions"
     if best.is_default:
         return f"{file} is not written: the settings of today are as good"
-    comments = [f"hotgraph tune at {tuning.rate_per_s:g} calls/s, {tuning.slo.text}", tuning.verdict]
+    comments = [f"hotgraph tune at {tuning.rate_per_s:g} calls/s, {tuning.slo.text}"]
+    comments += textwrap.wrap(tuning.verdict, _WIDTH)
     values = best.values(settings.batch)
     if file.suffix == written.PBTXT:
         file.write_text(written.pbtxt(own_config(settings.path), values, comments))
@@ -307,7 +321,10 @@ def _say(text: str) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0.0 < value < math.inf:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
     return value

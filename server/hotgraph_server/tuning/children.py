@@ -26,6 +26,8 @@ _SERVING = "serving on "
 _START_S = 600.0
 _LOOK_S = 0.05
 _END_S = 30.0
+# Of a load, not counted: the server is warm, the connections are not.
+_WARM_UP_S = 2.0
 
 _ABOUT = ("machine", "protocol", "version", "signature", "input", "load")
 
@@ -124,12 +126,16 @@ class LoadTestCommand:
         self._replay = replay
         self.about: dict[str, Any] = {}
 
-    def run(self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float]) -> Step:
+    def run(
+        self, address: str, model: str, rate: float, seconds: float, rows: Mapping[int, float], seed: int
+    ) -> Step:
         """
         Raises:
             StartError: it cannot be had, or does not come to an end.
         """
-        words = [address, model, "--duration", f"{seconds:g}", "--json", "-"]
+        warm_up_s = min(seconds / 4, _WARM_UP_S)
+        words = [address, model, "--duration", f"{seconds:g}", "--warm-up", f"{warm_up_s:g}"]
+        words += ["--seed", str(seed), "--json", "-"]
         if self._replay is not None:
             log, speed = self._replay
             words += ["--replay", log, "--speed", f"{speed:g}"]

@@ -9,11 +9,11 @@ that the same report draws both:
                      "predicted": {"p50_ms", "p99_ms", "goodput_per_s", "duty", "rows_per_run", "cores",
                                    "holds"},
                      "measured": null | {"p50_ms", "p99_ms", "achieved_per_s", "errors_share", "cores",
-                                         "turns": [ms]}}],
-     "best", "verdict", "trust": {"low", "middle", "high", "confirmed"}, "notes",
-     "replicas": [{"replicas", "size", "predicted_p99_ms", "low_ms", "high_ms", "holds"}]}
+                                         "holds", "turns": [ms]}}],
+     "best", "verdict", "trust": {"low", "middle", "high", "confirmed"}, "notes", "replicas_for",
+     "replicas": [{"replicas", "size", "predicted_p99_ms", "low_ms", "high_ms", "holds", "kept"}]}
 
-Times that nobody knows are null.
+Times that nobody knows are null, and so is `replicas_for` where nobody asked.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from typing import Any
 
 from hotgraph_server.tuning.confirmation import Measured
 from hotgraph_server.tuning.costs import Costs
+from hotgraph_server.tuning.replicas import AT_BEST, LIKELY, NO
 from hotgraph_server.tuning.search import Tried
+from hotgraph_server.tuning.slo import Slo, digits
 from hotgraph_server.tuning.verdict import Tuning
+
+_WIDE = 3.0
 
 
 def tune_of(tuning: Tuning) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def tune_of(tuning: Tuning) -> dict[str, Any]:
             "confirmed": trust.confirmed,
         },
         "notes": [*([tuning.not_confirmed] if tuning.not_confirmed else []), *tuning.notes],
+        "replicas_for": tuning.replicas_for,
         "replicas": [
             {
                 "replicas": one.count,
@@ -58,6 +63,7 @@ def tune_of(tuning: Tuning) -> dict[str, Any]:
                 "low_ms": _ms(one.low_s),
                 "high_ms": _ms(one.high_s),
                 "holds": one.holds,
+                "kept": one.kept,
             }
             for one in tuning.replicas
         ],
@@ -65,8 +71,8 @@ def tune_of(tuning: Tuning) -> dict[str, Any]:
 
 
 def plan_of(costs: Costs) -> str:
-    """How runs of a variant go, in words."""
-    return f"{costs.plan} ({costs.variant})"
+    """A variant, and how its runs go, in words."""
+    return f"{costs.variant} ({costs.plan})"
 
 
 def _candidate(tuning: Tuning, one: Tried) -> dict[str, Any]:
@@ -85,11 +91,11 @@ def _candidate(tuning: Tuning, one: Tried) -> dict[str, Any]:
             "cores": predicted.cores,
             "holds": predicted.holds,
         },
-        "measured": _measured(tuning.measured.get(one.candidate)),
+        "measured": _measured(tuning.measured.get(one.candidate), tuning.slo),
     }
 
 
-def _measured(measured: Measured | None) -> dict[str, Any] | None:
+def _measured(measured: Measured | None, slo: Slo) -> dict[str, Any] | None:
     if measured is None or not measured.counted:
         return None
     return {
@@ -98,6 +104,7 @@ def _measured(measured: Measured | None) -> dict[str, Any] | None:
         "achieved_per_s": measured.middle(lambda turn: turn.achieved_per_s),
         "errors_share": measured.middle(lambda turn: turn.errors),
         "cores": _known(measured.middle(lambda turn: turn.cores)),
+        "holds": not measured.broken(slo),
         "turns": [None if turn is None else _ms(turn.p99_s) for turn in measured.turns],
     }
 
@@ -116,6 +123,7 @@ def lines(tuning: Tuning) -> Iterator[str]:
     yield ""
     yield "what a run takes, ms"
     yield from _indented(_costs(tuning.costs))
+    yield from (f"  {plan}: {', '.join(ways)}" for plan, ways in _plans(tuning.costs).items())
     alone = tuning.costs[0].alone_because
     if alone:
         yield f"  each call runs alone: {alone}"
@@ -136,13 +144,22 @@ def _costs(costs: Sequence[Costs]) -> list[list[str]]:
     sizes = sorted({point.rows for one in costs for point in one.points})
     table = [["rows", *map(str, sizes)]]
     for one in costs:
-        medians = {point.rows: f"{point.median_s * 1e3:.3g}" for point in one.points}
-        table.append([plan_of(one), *(medians.get(rows, "") for rows in sizes)])
+        medians = {point.rows: digits(point.median_s * 1e3) for point in one.points}
+        table.append([str(one.variant), *(medians.get(rows, "") for rows in sizes)])
     return table
 
 
+def _plans(costs: Sequence[Costs]) -> dict[str, list[str]]:
+    plans: dict[str, list[str]] = {}
+    for one in costs:
+        plans.setdefault(one.plan, []).append(str(one.variant))
+    return plans
+
+
 def _settings(tuning: Tuning) -> list[list[str]]:
-    head = ["", "p50 ms", "p99 ms", "in time/s", "cores", "rows/run", "holds", "measured p50", "p99", "cores"]
+    head = ["", "p50 ms", "p99 ms", "in time/s", "cores", "rows/run", "holds"]
+    if tuning.measured:
+        head += ["measured p50", "p99", "cores", "holds"]
     shown = dict.fromkeys([tuning.best, tuning.found.default, *tuning.found.front])
     shown |= dict.fromkeys(one for one in tuning.found.tried if one.candidate in tuning.measured)
     return [head, *(_row(tuning, one) for one in shown)]
@@ -160,33 +177,45 @@ def _row(tuning: Tuning, one: Tried) -> list[str]:
         f"{predicted.rows_per_run:.1f}",
         "yes" if predicted.holds else "no",
     ]
+    if not tuning.measured:
+        return row
     if measured is None:
-        return [*row, "", "", ""]
+        return [*row, "", "", "", ""]
     if not measured.counted:
-        return [*row, "void", "", ""]
-    found = (measured.latency("p50") * 1e3, measured.latency("p99") * 1e3)
-    return [*row, *map(_number, found), _number(measured.middle(lambda turn: turn.cores))]
+        return [*row, "void", "", "", ""]
+    cores = measured.middle(lambda turn: turn.cores)
+    return [
+        *row,
+        _number(measured.latency("p50") * 1e3),
+        _number(measured.latency("p99") * 1e3),
+        "-" if math.isnan(cores) else f"{cores:.2f}",
+        "no" if measured.broken(tuning.slo) else "yes",
+    ]
 
 
 def _replicas(tuning: Tuning) -> Iterator[str]:
     trust = tuning.trust
-    yield "replicas, each call going to one of them by chance"
+    yield f"replicas for {tuning.replicas_for:g} calls/s, each call going to one of them by chance"
     table = [["", "replicas", "p99 ms", "from", "to", "holds"]]
     for one in tuning.replicas:
         times = map(_number, (one.p99_s * 1e3, one.low_s * 1e3, one.high_s * 1e3))
-        table.append([one.size, str(one.count), *times, "yes" if one.holds else "no"])
+        table.append([one.size, str(one.count), *times, one.kept])
     yield from _indented(table)
-    if trust.confirmed:
-        yield (
-            f"  from-to: a real load had {trust.low:.2f} to {trust.high:.2f} times the p99 predicted,"
-            " and replicas hold if they do at the upper end"
-        )
-    else:
+    if not trust.confirmed:
         yield "  predicted alone: without a confirmation nobody knows by how much it is off"
+        return
+    yield (
+        f"  from, to: real loads had {trust.low:.2f} to {trust.high:.2f} times the p99 predicted,"
+        f" {trust.middle:.2f} in the middle"
+    )
+    if {LIKELY, AT_BEST, NO} & {one.kept for one in tuning.replicas}:
+        yield f"  holds: yes at the upper end of that; {LIKELY} in the middle; {AT_BEST} at the lower end"
+    if trust.high > _WIDE * trust.low:
+        yield "  that is far apart: was anything else running? On a quiet machine the answer is a better one"
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
+    return digits(value) if math.isfinite(value) else "-"
 
 
 def _indented(table: Sequence[Sequence[str]]) -> Iterator[str]:

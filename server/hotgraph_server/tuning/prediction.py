@@ -134,7 +134,8 @@ class Predicted:
         cores: processors that are busy, of all processes.
         rows_per_run: the mean.
         most_rows: of a run.
-        broken: why the objective does not hold; empty: it does.
+        overload: why no queue could keep up for long, though it may for a short trace; empty: it could.
+        broken: why the objective does not hold, an overload among the reasons; empty: it does.
     """
 
     latency_s: Mapping[str, float]
@@ -145,6 +146,7 @@ class Predicted:
     cores: float
     rows_per_run: float
     most_rows: int
+    overload: str
     broken: str
 
     @property
@@ -225,6 +227,7 @@ def predict(
         cores=min(sum(run.cpu_s for run in runs) / seconds + front, cores) * candidate.processes,
         rows_per_run=sum(batches) / len(batches),
         most_rows=max(batches),
+        overload=overload,
         broken=overload or slo.broken(found, errors),
     )
 

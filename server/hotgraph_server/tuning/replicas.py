@@ -5,7 +5,8 @@ calls like the whole load's, n times as rarely. Two replicas of a size need less
 the same tail, and one that knows better (least requests) needs fewer still: the answer is on the safe side.
 
 How far the prediction is to be believed, a confirmation says: what was measured, in units of what was
-predicted, for each settings that were tried under a real load. Replicas hold if they do so at the upper end.
+predicted, for each settings that were tried under a real load. Replicas hold if they do so at the upper end;
+how many would do in the middle, and at the lower end, is the error bar of their number.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ from dataclasses import dataclass
 
 from hotgraph_server.tuning.prediction import Candidate, Predicted
 from hotgraph_server.tuning.search import Problem, Tried
+from hotgraph_server.tuning.slo import Slo
 
 _CALLS, _SEEDS = 8000, (21, 22, 23)
 # Of the best settings so many are tried for each size.
 _OPTIONS = 4
+_ENDS = 8
+
+YES, LIKELY, AT_BEST, NO = "yes", "likely", "at best", "no"
+"""Does the objective hold: at the upper end of what real loads had of their predictions, in the middle, at
+the lower end, or not even there?"""
+_RANK = {kept: rank for rank, kept in enumerate((YES, LIKELY, AT_BEST, NO))}
+
 MOST = 4096
 """Replicas that are thought of."""
 
@@ -40,10 +49,12 @@ class Trust:
 
 
 def trust_of(ratios: Sequence[float]) -> Trust:
-    """From measured / predicted, one for each measurement."""
+    """From measured / predicted, one for each measurement. Of many, an eighth at either end is left out: a
+    moment in which the machine did something else would be the answer otherwise."""
     if not ratios:
         return Trust()
-    ordered = sorted(ratios)
+    ends = len(ratios) // _ENDS
+    ordered = sorted(ratios)[ends : len(ratios) - ends]
     return Trust(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1], confirmed=True)
 
 
@@ -58,7 +69,7 @@ class Replicas:
         cores: of each.
         predicted: of one.
         low_s, p99_s, high_s: the 99th percentile, as the confirmation lets it be expected.
-        holds: does the objective, at the upper end?
+        kept: YES, LIKELY, AT_BEST or NO.
     """
 
     count: int
@@ -69,11 +80,17 @@ class Replicas:
     low_s: float
     p99_s: float
     high_s: float
-    holds: bool
+    kept: str
+
+    @property
+    def holds(self) -> bool:
+        """Does the objective, at the upper end?"""
+        return self.kept == YES
 
 
 def replicas(problem: Problem, tried: Iterable[Tried], trust: Trust) -> Iterator[Replicas]:
-    """For each size: one fewer than hold, and the fewest that hold; only the most thought of where none do.
+    """For each size: the fewest with which the objective holds at best, likely, and surely, ascending; where
+    these are one number, one fewer before it; only the most thought of where none holds even at best.
 
     Args:
         problem: with the whole load; its place says of which size a server can be at most.
@@ -102,26 +119,24 @@ def _of_size(
             known[count] = min(each, key=_order)
         return known[count]
 
-    least = fewest(lambda count: best_of(count).holds)
-    if least is None:
-        yield best_of(MOST)
-        return
-    if least > 1:
-        yield best_of(least - 1)
-    yield best_of(least)
+    def at_least(kept: str) -> int | None:
+        return fewest(lambda count: _RANK[best_of(count).kept] <= _RANK[kept])
+
+    found = sorted({count for kept in (AT_BEST, LIKELY, YES) if (count := at_least(kept)) is not None})
+    if len(found) == 1 and found[0] > 1:
+        found.insert(0, found[0] - 1)
+    yield from map(best_of, found or [MOST])
 
 
 def _order(one: Replicas) -> tuple[float, ...]:
     """Of those that are alike, the one that changes least."""
     tail = math.log(one.high_s) if 0.0 < one.high_s < math.inf else math.inf
-    return not one.holds, round(tail, 1), len(one.candidate.settings)
+    return _RANK[one.kept], round(tail, 1), len(one.candidate.settings)
 
 
 def _replicas(problem: Problem, candidate: Candidate, count: int, cores: int, trust: Trust) -> Replicas:
     predicted = problem.predict(candidate, _CALLS, _SEEDS, 1.0 / count)
     p99_s = predicted.p99_s
-    at_worst = {name: value * trust.high for name, value in predicted.latency_s.items()}
-    holds = predicted.holds and not problem.slo.broken(at_worst, predicted.errors)
     size = f"{cores} core{'s' if cores > 1 else ''}"
     return Replicas(
         count,
@@ -132,8 +147,18 @@ def _replicas(problem: Problem, candidate: Candidate, count: int, cores: int, tr
         p99_s * trust.low,
         p99_s * trust.middle,
         p99_s * trust.high,
-        holds,
+        _kept(problem.slo, predicted, trust),
     )
+
+
+def _kept(slo: Slo, predicted: Predicted, trust: Trust) -> str:
+    if predicted.overload:
+        return NO
+    for kept, ratio in ((YES, trust.high), (LIKELY, trust.middle), (AT_BEST, trust.low)):
+        scaled = {name: value * ratio for name, value in predicted.latency_s.items()}
+        if not slo.broken(scaled, predicted.errors):
+            return kept
+    return NO
 
 
 def fewest(holds: Callable[[int], bool], most: int = MOST) -> int | None:

@@ -39,7 +39,7 @@ _COARSE_CALLS, _COARSE_SEEDS = 2000, (1,)
 # A wait takes the whole queue to be simulated.
 _COMPANY_CALLS = 1000
 _FINE_CALLS, _FINE_SEEDS = 3000, (11, 12, 13, 14, 15)
-_WAITS_US = (250, 500, 1000, 2000, 4000, 8000, 16000)
+_WAITS_US = (0, 250, 500, 1000, 2000, 4000, 8000, 16000)
 # What goes on from a round beside so many of the front, and whose neighbours are looked at.
 _KEPT, _OF_FRONT, _WITH_NEIGHBOURS = 5, 5, 3
 
@@ -155,7 +155,7 @@ def search(problem: Problem, say: Say = lambda _: None) -> Found:
     coarse = problem.all_of(_grid(problem), _COARSE_CALLS, _COARSE_SEEDS)
     say(f"{len(coarse)} settings tried, coarsely")
     kept = _to_go_on(coarse)
-    more = [one for tried in kept for one in _with_company(problem, tried)]
+    more = [one for tried in kept for one in with_company(problem, tried)]
     coarse += problem.all_of(more, _COMPANY_CALLS, _COARSE_SEEDS)
     if not any(tried.predicted.holds for tried in coarse):
         coarse += problem.all_of(_refusing(problem, _to_go_on(coarse)), _COMPANY_CALLS, _COARSE_SEEDS)
@@ -263,7 +263,7 @@ def _limits(problem: Problem) -> list[int]:
     return [*(1 << power for power in range(count)), problem.most_rows]
 
 
-def _with_company(problem: Problem, tried: Tried) -> Iterable[Candidate]:
+def with_company(problem: Problem, tried: Tried) -> Iterable[Candidate]:
     """The same with waits, as long as half of the objective allows, and with large calls whole."""
     candidate = tried.candidate
     if not problem.costs[candidate.variant].joins:

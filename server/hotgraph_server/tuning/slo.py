@@ -84,7 +84,7 @@ class Slo:
         for one in self.conditions:
             value = latency_s[one.what] if one.is_latency else shares[one.what]
             if not one.is_met(value):
-                shown = f"{value * 1e3:.3g} ms" if one.is_latency else f"{value:.2%}"
+                shown = f"{digits(value * 1e3)} ms" if one.is_latency else f"{value:.2%}"
                 return f"{one.what} is {shown}, not {one.text.removeprefix(one.what).strip()}"
         return f"{errors:.1%} of the calls are not answered" if not errors <= MOST_ERRORS else ""
 
@@ -111,3 +111,8 @@ def _condition(part: str, text: str) -> Condition:
 def share_of(percentile: str) -> float:
     """0.99 of `p99`."""
     return float(percentile[1:]) / 100
+
+
+def digits(value: float) -> str:
+    """Three of them, for people: 0.123, 12.3, 12,345."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < math.inf else f"{value:.3g}"

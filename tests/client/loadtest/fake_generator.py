@@ -41,6 +41,7 @@ class Fate:
     cpu_share: float = 0.1
     answers: list[Answer] = field(default_factory=list)
     fault: str = ""
+    none_due: bool = False
 
 
 class FakeGenerator:
@@ -68,6 +69,8 @@ class FakeGenerator:
         self.was_stopped.clear()
         whole = _together(assignments)
         fate = self._fate(whole)
+        if fate.none_due:
+            return Ended(seconds=whole.seconds, fault=fate.fault)
         intervals = []
         for second in range(-math.ceil(whole.warm_up_s), math.ceil(whole.seconds)):
             intervals.append(_interval(second, _due(whole), fate))

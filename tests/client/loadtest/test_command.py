@@ -314,6 +314,10 @@ def test_target_that_does_not_answer_fails_in_one_line(
         ("--rate", "1", "--rows", "x"),
         ("--rate", "1", "--baseline", "absent.json"),
         ("--rate", "1", "--baseline", "other.json"),
+        ("--rate", "1", "--baseline", "deep.json"),
+        ("--rate", "1", "--baseline", "later.json"),
+        ("--rate", "1", "--baseline", "changed.json"),
+        ("--rate", "1", "--metrics", "somewhere"),
         ("--rate", "1", "--json", "absent/out.json"),
         ("--rate", "1", "--html", "."),
         ("--rate", "1", "--key-file", "absent"),
@@ -326,21 +330,26 @@ def test_what_makes_no_sense_is_wrong_usage(
     loadtest: Bench, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     Path("other.json").write_text("[]")
+    Path("deep.json").write_text("[" * 100_000)
+    Path("later.json").write_text('{"hotgraph_loadtest": 2}')
+    Path("changed.json").write_text('{"hotgraph_loadtest": 1, "steps": [{"label": 7}]}')
     assert loadtest(*words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hotgraph loadtest: ")
     assert not loadtest.generators or not loadtest.generators[0].runs
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_shows_and_writes_what_there_is(
-    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], sent: signal.Signals
 ) -> None:
     def interrupt(generator: FakeGenerator, second: int) -> None:
         if second == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), sent)
             assert generator.was_stopped.wait(10)
 
     loadtest.on_second = interrupt
+    threads = threading.active_count()
     assert (
         loadtest("--rate", "100,200", "--duration", "60", "--json", "out.json", "--html", "out.html") == 130
     )
@@ -351,7 +360,19 @@ def test_interrupt_shows_and_writes_what_there_is(
     assert "100/s" in out
     assert "Ctrl-C" in err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert threading.active_count() < 20
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert threading.active_count() <= threads
+
+
+def test_interrupt_before_there_is_a_load_is_one_line(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "read_options", interrupted)
+    assert loadtest("--rate", "1") == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_live_goes_on_until_its_page_stops_it(loadtest: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -371,13 +392,81 @@ def test_closed_pipe_is_no_error(loadtest: Bench, monkeypatch: pytest.MonkeyPatc
         assert loadtest("--rate", "100", "--json", "-") == 0
 
 
+def test_stdout_that_cannot_be_written_fails_in_one_line(
+    loadtest: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full:
+        def write(self, text: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert loadtest("--rate", "100") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("hotgraph loadtest: ")
+    monkeypatch.setattr(sys, "stdout", None)
+    assert loadtest("--rate", "100", "--json", "out.json") == 0
+    assert written()["steps"]
+
+
+def test_replay_of_a_file_that_is_not_there_names_its_own_flag(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert loadtest("--replay", "absent") == 2
+    assert "--replay absent" in capsys.readouterr().err
+
+
+def test_metrics_that_say_nothing_are_told_of_before_the_load(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert loadtest("--rate", "100", "--metrics", "http://127.0.0.1:1/metrics") == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert "http://127.0.0.1:1/metrics says nothing of 'm'" in first
+
+
+@pytest.mark.parametrize("flag", ["--tls-ca", "--key-file", "--baseline"])
+def test_file_that_is_not_there_is_named_as_people_do(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert loadtest("--rate", "1", flag, "absent") == 2
+    err = capsys.readouterr().err
+    assert "absent: No such file" in err
+    assert "Errno" not in err
+
+
+def test_calls_that_were_due_too_rarely_are_told_of(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loadtest.fate = lambda _: Fate(none_due=True)
+    assert loadtest("--rate", "0.1", "--duration", "1", "--html", "out.html") == 1
+    out, err = capsys.readouterr()
+    assert "longer --duration" in err.splitlines()[-1]
+    assert "0.1/s" in out
+
+
+def test_process_that_cannot_send_is_the_reason_that_is_given(
+    loadtest: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loadtest.fate = lambda _: Fate(none_due=True, fault="it fell over")
+    for words in (["--rate", "10", "--html", "out.html"], []):
+        assert loadtest(*words) == 1
+        assert "it fell over" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_answers_that_come_after_the_end_are_answers(loadtest: Bench) -> None:
+    loadtest.fate = lambda _: Fate(latency_ms=lambda _: 60_000.0)
+    assert loadtest("--rate", "10", "--json", "out.json") == 0
+    assert written()["steps"][0]["achieved_per_s"] == 0
+    assert loadtest("--json", "out.json") == 0
+
+
 WITHOUT_EXTRA = """
 import sys
 from importlib.abc import MetaPathFinder
 
+ABSENT = sys.argv.pop(1).split(",")
+
 class Absent(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in ("hdrh", "rich", "ngh2", "httptools", "PIL", "google_crc32c"):
+        if name.partition(".")[0] in ABSENT:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
@@ -386,9 +475,15 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def without_extra(*words: str) -> subprocess.CompletedProcess[str]:
+EXTRA = "hdrh,rich,ngh2,httptools,PIL,google_crc32c"
+
+
+def without_extra(*words: str, absent: str = EXTRA) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRA, "loadtest", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", WITHOUT_EXTRA, absent, "loadtest", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -399,8 +494,9 @@ def test_help_needs_none_of_the_extras_packages() -> None:
     assert len(found.stderr) == 0
 
 
-def test_without_the_extra_one_line_says_how_to_get_it() -> None:
-    found = without_extra("127.0.0.1:1", "m", "--rate", "5")
+@pytest.mark.parametrize("absent", [EXTRA, "ngh2", "httptools"])
+def test_without_the_extra_one_line_says_how_to_get_it(absent: str) -> None:
+    found = without_extra("127.0.0.1:1", "m", "--rate", "5", absent=absent)
     assert found.returncode == 1
     (line,) = found.stderr.splitlines()
     assert "pip install 'hotgraph[loadtest]'" in line

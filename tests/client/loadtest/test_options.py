@@ -61,7 +61,14 @@ def test_flags_become_options(words: str, field: str, value: Any) -> None:
     "words",
     [
         *("--rate 0", "--rate -1", "--rate x", "--rate 1,", "--rate 2..1", "--rate 1..", "--rate nan"),
-        *("--rate inf", "--rate 1e3", "--concurrency 0", "--concurrency 1.5", "--concurrency 1,x"),
+        *(
+            "--rate inf",
+            "--rate 1e3",
+            "--rate 1000001",
+            "--concurrency 0",
+            "--concurrency 1.5",
+            "--concurrency 1,x",
+        ),
         *("--rate 1 --concurrency 1", "--rate 1 --replay x", "--rate 1 --trace x", "--replay x --trace x"),
         *("--steps 1", "--duration 0", "--warm-up -1"),
         *("--repeat 0", "--processes 0", "--processes some", "--deadline-ms 0", "--live 65536", "--speed 0"),
@@ -89,6 +96,7 @@ def test_what_a_flag_cannot_mean_is_wrong_usage(words: str, capsys: pytest.Captu
         ("--slo p99<1ms --rate 1..2 --steps 4", "--steps"),
         ("--slo p99<1ms --live", "--slo"),
         ("--slo nothing", "condition"),
+        ("--metrics somewhere", "expected a URL"),
         ("--live --rate 1..2", "range"),
         ("--live --rate 1,2", "one --rate"),
         ("--live --repeat 2", "--repeat"),
@@ -109,7 +117,7 @@ def test_rates_are_positive_or_refused(text: str) -> None:
         return
     given_rates = (found.low, found.high) if isinstance(found, Sweep) else found
     assert given_rates
-    assert all(0 < rate < 1e9 for rate in given_rates)
+    assert all(0 < rate <= flags.MAX_RATE for rate in given_rates)
 
 
 def test_repeats_go_round_all_steps() -> None:

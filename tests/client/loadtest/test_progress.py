@@ -170,3 +170,32 @@ def test_what_a_search_found_is_a_sentence(
 def test_sparkline_has_a_character_for_each_value(values: list[float | None]) -> None:
     drawn = table.sparkline(values)
     assert len(drawn) == (len(values) if any(values) else 0)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_no_cell_is_cut_in_a_narrow_terminal(width: int) -> None:
+    stream = io.StringIO()
+    drawn = Drawn(stream, force_terminal=True, width=width, color_system=None)
+    with drawn:
+        drawn.began(Open(10.0), 1, 2, 20.0)
+        drawn.ended(step(Open(12345.0), latency_ms=123.0))
+    text = stream.getvalue()
+    assert "…" not in text
+    assert "12345/s" in text
+    assert "p99 ms" in text
+
+
+def test_remarks_tell_median_and_spread_of_repeats() -> None:
+    repeated = step()
+    repeated["repeats"] = 3
+    repeated["spread"] = {"p99_ms": {"median": 7.0, "least": 5.0, "greatest": 12.0}}
+    (line,) = table.remarks({"steps": [repeated, step()]})
+    assert line == "10/s: median of 3 runs (least to greatest): p99 7 ms (5 to 12)"
+
+
+def test_texts_of_a_server_do_nothing_to_the_terminal() -> None:
+    failed = step(UNAVAILABLE=1)
+    failed["error_texts"] = {"UNAVAILABLE": "\x1b]0;title\x07 no\nway \u202e"}
+    (line,) = table.remarks({"steps": [failed]})
+    assert line.isprintable()
+    assert line.endswith("?]0;title? no way ?")

@@ -187,7 +187,7 @@ def test_replay_sends_what_the_log_says_when_it_says() -> None:
     assert whole.order is order
     assert whole.weights is None
     assert whole.warm_up_s == 0
-    assert 3.2 < whole.seconds < 3.3
+    assert whole.seconds == pytest.approx(3.2 + 1.6)
 
 
 def test_trace_says_when_and_the_mix_says_what() -> None:
@@ -291,11 +291,24 @@ def test_search_keeps_to_the_range_and_gives_up_on_a_generator_that_cannot() -> 
     runner, _, _ = runner_of(lambda _: Fate())
     _, slo = find(runner, conditions("p99<20ms"), "p99<20ms", 100.0, within=Sweep(50.0, 300.0))
     assert (slo["rate_per_s"], slo["confirmed"]) == (300.0, True)
-    runner, _, _ = runner_of(lambda whole: Fate(lag_ms=9.0 if whole.arrivals.rate > 300 else 0.1))
+    runner, _, _ = runner_of(
+        lambda whole: Fate(latency_ms=lambda _: 30.0, lag_ms=9.0) if whole.arrivals.rate > 300 else Fate()
+    )
     found, slo = find(runner, conditions("p99<20ms"), "p99<20ms", 100.0)
-    assert (slo["rate_per_s"], slo["confirmed"]) == (200.0, False)
+    assert (slo["rate_per_s"], slo["confirmed"]) == (200.0, True)
     assert "generator is the limit" in slo["why"]
-    assert [step["void"] for step in found] == [False, False, True, True]
+    assert [step["void"] for step in found] == [False, False, True, True, False]
+
+
+def test_promise_that_is_kept_in_spite_of_a_late_sender_is_kept() -> None:
+    runner, _, _ = runner_of(lambda _: Fate(lag_ms=9.0))
+    found, slo = find(runner, conditions("p99<20ms"), "p99<20ms", 100.0, within=Sweep(50.0, 200.0))
+    assert all(step["void"] for step in found)
+    assert (slo["rate_per_s"], slo["confirmed"]) == (200.0, True)
+    runner, _, _ = runner_of(lambda _: Fate(fault="it fell over"))
+    _, slo = find(runner, conditions("p99<20ms"), "p99<20ms", 100.0)
+    assert (slo["rate_per_s"], slo["confirmed"]) == (0.0, False)
+    assert "it fell over" in slo["why"]
 
 
 def test_search_that_is_stopped_says_what_held_so_far() -> None:
@@ -313,3 +326,13 @@ def test_wrong_answers_break_a_promise_about_them() -> None:
     figures = steps.figures_of(step)
     assert figures.wrong == 0.1
     assert figures.goodput == 0.9
+
+
+@pytest.mark.parametrize(
+    ("moments", "seconds"), [([0.0], 1.0), ([0.0, 0.0], 1.0), ([0.0, 1.0, 2.0], 3.0), ([4.0], 8.0)]
+)
+def test_trace_lasts_as_long_as_its_last_call_needs_a_neighbour(moments: list[float], seconds: float) -> None:
+    calls = Calls((HERE,), (PAYLOAD,), good, moments=np.array(moments))
+    runner, generator, _ = runner_of(lambda _: Fate(), calls=calls)
+    runner.steps([Open(0.0, trace=True)])
+    assert generator.runs[0][0].seconds == pytest.approx(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 from collections.abc import Iterable
 
@@ -238,3 +239,19 @@ def test_page_of_metrics_is_a_url_and_may_be_away() -> None:
     with pytest.raises(ValueError, match="--metrics"):
         PrometheusPage("file:///etc/passwd", "m")
     assert PrometheusPage("http://127.0.0.1:1/metrics", "m").read() is None
+
+
+def test_page_that_is_no_http_is_a_second_that_is_missing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"no HTTP at all\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = listening.getsockname()[1]
+        assert PrometheusPage(f"http://127.0.0.1:{port}/metrics", "m").read() is None
+        thread.join(10)

@@ -73,7 +73,7 @@ def test_any_text_is_a_promise_or_a_value_error(text: str) -> None:
 @given(
     st.sampled_from(["p50", "p99", "p99.9", "mean", "max"]),
     st.sampled_from(["us", "ms", "s"]),
-    st.integers(0, 10**6),
+    st.integers(1, 10**6),
 )
 def test_limits_are_what_was_written(figure: str, unit: str, limit: int) -> None:
     (one,) = conditions(f"{figure}<{limit}{unit}")
@@ -197,11 +197,15 @@ def test_rate_that_is_confirmed_stays_so_where_the_next_is_void() -> None:
 
 def test_void_run_is_made_again_and_has_no_verdict() -> None:
     verdicts = iter(
-        [Verdict(None, "late"), Verdict(True), Verdict(False), Verdict(None, "lag"), Verdict(None, "lag")]
+        [
+            *(Verdict(None, "late"), Verdict(True), Verdict(False)),
+            *(Verdict(None, "lag"), Verdict(None, "lag"), Verdict(True)),
+        ]
     )
     found, trials = play(lambda _: next(verdicts), 100.0)
-    assert [one.rate for one in trials] == [100.0, 100.0, 200.0, 150.0, 150.0]
-    assert (found.rate, found.confirmed) == (100.0, False)
+    assert [one.rate for one in trials] == [100.0, 100.0, 200.0, 150.0, 150.0, 100.0]
+    assert [one.confirming for one in trials] == [False] * 5 + [True]
+    assert (found.rate, found.confirmed) == (100.0, True)
     assert "generator is the limit" in found.why
     assert "lag" in found.why
 
@@ -227,3 +231,10 @@ def test_bounds_that_contradict_each_other_are_refused() -> None:
     for bounds in ({"least": 200.0}, {"most": 50.0}, {"least": 0.0}):
         with pytest.raises(ValueError, match="100/s"):
             search(100.0, **bounds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["p99<0ms", "errors<0%"])
+def test_limit_that_nothing_can_keep_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="nothing is below 0"):
+        conditions(text)
+    assert conditions("errors<=0%")

@@ -98,8 +98,11 @@ def test_call_without_an_answer_is_silent() -> None:
         return b"abc"
 
     with serving(answer) as address:
-        threading.Timer(2.0, release.set).start()
-        (ended,) = call(address, ASKED, Arrivals("uniform", rate=50.0), seconds=0.01, deadline_s=0.05, seed=1)
+        try:
+            load = Arrivals("uniform", rate=50.0)
+            (ended,) = call(address, ASKED, load, seconds=0.01, deadline_s=0.05, seed=1)
+        finally:
+            release.set()
     # Unless the server says first that its time is over, as grpcio's does.
     assert ended.outcome in (Outcome.SILENT, Outcome.EXPIRED)
 

@@ -58,8 +58,9 @@ def answered(step: Any) -> int:
 
 
 def test_steady_load_is_put_on_three_times(server: tuple[str, int], tmp_path: Path) -> None:
-    (step,) = document("steady", server, tmp_path, RATE="40")["steps"]
-    assert step["repeats"] == 3
+    found = document("steady", server, tmp_path, RATE="40")
+    (step,) = found["steps"]
+    assert found["load"]["repeats"] == 3
     assert step["kind"] == "open"
     assert answered(step) > 0
     assert set(step["spread"]) >= {"p50_ms", "p99_ms"}

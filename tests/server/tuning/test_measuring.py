@@ -31,7 +31,7 @@ class Counting:
     def __call__(self, x: Array, y: Array) -> Mapping[str, Array]:
         self.sizes.append(len(x))
         if len(x) > self.most:
-            raise RunFailed("too many", 3)
+            raise RunFailed(3, "too many")
         return add_and_subtract(x, y)
 
 

@@ -10,7 +10,7 @@ from hotgraph_server.settings import BatchSettings
 from hotgraph_server.tuning.costs import TODAY, Costs, Variant, variant_of
 from hotgraph_server.tuning.prediction import Candidate, Place, Predicted, predict, through_front
 from hotgraph_server.tuning.slo import slo_of
-from hotgraph_server.tuning.traffic import poisson_traffic
+from hotgraph_server.tuning.traffic import Trace, logged_traffic, poisson_traffic
 
 from .curves import FREE, curve
 
@@ -51,6 +51,36 @@ def test_mean_latency_and_duty_are_those_of_md1(rho: float) -> None:
     assert found.duty == pytest.approx(rho, rel=0.03)
     assert found.cores == pytest.approx(rho, rel=0.03)
     assert found.goodput_per_s == pytest.approx(rho / D_S)
+
+
+def test_each_process_has_its_part_of_the_processors_and_no_more() -> None:
+    """Runs that keep two processors busy take twice as long on the one that each of two processes has."""
+    wide = curve(lambda _: D_S, cpu=2.0, threads=2)
+    place = dataclasses.replace(FREE, cores=2)
+    one = predicted(1.0, wide, place=place)
+    two = predicted(1.0, wide, Candidate(TODAY, processes=2), place=place)
+    assert one.latency_s["p50"] == pytest.approx(D_S)
+    assert two.latency_s["p50"] == pytest.approx(2 * D_S)
+
+
+def test_calls_that_find_the_front_asleep_cost_it_more_than_those_of_a_crowd() -> None:
+    place = Place(4, front_s=0.0001, waking_s=0.0001, path_s=0.0)
+    free = curve(lambda _: 1e-7, cpu=0.0)
+    assert predicted(1.0, free, place=place).cores == pytest.approx(0.0002, rel=0.05)
+    # Of M/D/1 half find nobody at half of capacity.
+    assert predicted(5000.0, free, place=place).cores == pytest.approx(0.5 + 0.25, rel=0.05)
+
+
+def test_what_comes_while_the_queue_is_still_empty_is_left_out() -> None:
+    moments = np.concatenate([np.zeros(5), np.arange(1, 96)])
+    traffic = logged_traffic(Trace(moments, np.ones(100, np.int64)))
+    costs, slo = curve(lambda _: D_S), slo_of("max<1s")
+    found = predict(Candidate(TODAY), costs, ALONE, traffic, FREE, slo, calls=100, seeds=(1,))
+    assert found.latency_s["max"] == pytest.approx(D_S)
+
+
+def test_one_of_four_servers_answers_a_quarter_of_the_calls() -> None:
+    assert predicted(80.0, share=0.25).goodput_per_s == pytest.approx(20.0)
 
 
 def test_two_processes_share_the_load_and_each_has_half_of_the_processors() -> None:

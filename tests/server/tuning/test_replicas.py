@@ -80,12 +80,25 @@ def test_what_real_loads_had_of_their_predictions_is_the_error_bar_and_its_upper
     trust = trust_of([1.2, 0.9, 1.5])
     assert trust == Trust(0.9, 1.2, 1.5, confirmed=True)
     *_, plain = asked(3000.0, "p99<16ms")
-    *_, careful = asked(3000.0, "p99<16ms", trust)
-    assert careful.count > plain.count
+    at_best, likely, careful = asked(3000.0, "p99<16ms", trust)
+    assert [one.kept for one in (at_best, likely, careful)] == ["at best", "likely", "yes"]
+    assert at_best.count < plain.count < likely.count < careful.count
+    assert at_best.low_s < 0.016 <= at_best.p99_s
+    assert likely.p99_s < 0.016 <= likely.high_s
     assert careful.high_s < 0.016
     assert careful.low_s == pytest.approx(careful.predicted.p99_s * 0.9)
     assert careful.p99_s == pytest.approx(careful.predicted.p99_s * 1.2)
     assert trust_of([]) == Trust()
+
+
+def test_where_no_number_holds_surely_those_that_may_are_said() -> None:
+    found = asked(100.0, "p99<16ms", Trust(0.9, 1.2, 9.0, confirmed=True))
+    assert [one.kept for one in found] == ["at best", "likely"]
+
+
+def test_of_many_ratios_a_moment_of_the_machine_is_left_out() -> None:
+    assert trust_of([1.1] * 6 + [40.0]).high == 40.0
+    assert trust_of([0.1, *[1.1] * 6, 40.0]) == Trust(1.1, 1.1, 1.1, confirmed=True)
 
 
 @given(st.integers(1, MOST))

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.settings import BatchSettings
+from hotgraph_server.tuning.costs import TODAY
 from hotgraph_server.tuning.prediction import Candidate, Predicted
-from hotgraph_server.tuning.search import Found, Tried, better, chosen, clearly_less, pareto, search
+from hotgraph_server.tuning.search import (
+    Found,
+    Tried,
+    better,
+    chosen,
+    clearly_less,
+    pareto,
+    search,
+    with_company,
+)
+from hotgraph_server.tuning.traffic import poisson_traffic
 
 from .curves import curve, problem
 
@@ -117,9 +128,46 @@ def test_settings_of_today_that_differ_from_ours_are_the_default() -> None:
         one.candidate.in_queue(base)
 
 
+def test_waiting_that_was_set_is_tried_without() -> None:
+    base = BatchSettings(max_wait_us=3000)
+    tried = Tried(Candidate(TODAY), predicted())
+    waits = {
+        dict(one.batch)["max_wait_us"]
+        for one in with_company(problem(curve(flat), rate=50.0, base=base), tried)
+    }
+    assert 0 in waits
+    assert 3000 not in waits
+
+
+def test_nobody_waits_longer_than_half_of_the_objective() -> None:
+    tried = Tried(Candidate(TODAY), predicted())
+    asked = problem(curve(flat), rate=50.0, slo="p99<5ms")
+    waits = {dict(one.batch)["max_wait_us"] for one in with_company(asked, tried)}
+    assert waits == {250, 500, 1000, 2000}
+
+
+def test_large_calls_are_tried_whole_where_they_are_larger_than_runs() -> None:
+    def splits(limit: int) -> set[bool]:
+        asked = problem(curve(flat), rate=50.0, traffic=poisson_traffic(50.0, {16: 1.0}))
+        tried = Tried(Candidate(TODAY).with_batch(max_batch_rows=limit), predicted())
+        return {dict(one.batch)["split"] for one in with_company(asked, tried) if "split" in dict(one.batch)}
+
+    assert splits(8) == {not BatchSettings().split}
+    assert splits(16) == set()
+
+
 def predicted(p99: float = 0.010, cores: float = 1.0, goodput: float = 100.0, broken: str = "") -> Predicted:
     return Predicted(
-        {"p50": p99 / 2, "p99": p99}, (p99, p99 * 1.01, p99 * 0.99), goodput, 0.0, 0.5, cores, 1.0, 4, broken
+        {"p50": p99 / 2, "p99": p99},
+        (p99, p99 * 1.01, p99 * 0.99),
+        goodput,
+        0.0,
+        0.5,
+        cores,
+        1.0,
+        4,
+        "",
+        broken,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.tuning.slo import share_of, slo_of
+from hotgraph_server.tuning.slo import digits, share_of, slo_of
 from hotgraph_server.tuning.traffic import Senseless
 
 
@@ -49,3 +49,10 @@ def test_any_text_is_an_objective_or_senseless(text: str) -> None:
 
 def test_share_of_a_percentile() -> None:
     assert share_of("p99.9") == pytest.approx(0.999)
+
+
+def test_figures_have_three_digits_and_no_exponent() -> None:
+    shown = [
+        digits(value) for value in (0.01234, 1.234, 123.4, 999.9, 1000.0, 12345.6, -2000.0, float("inf"))
+    ]
+    assert shown == ["0.0123", "1.23", "123", "1,000", "1,000", "12,346", "-2,000", "inf"]

@@ -181,24 +181,25 @@ def test_a_load_is_the_documented_command_and_its_json() -> None:
         "print(json.dumps(d)); sys.exit(1)"
     )
     load = LoadTestCommand(["--signature", "s"], python(code))
-    step = load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 9.0, 4: 1.0})
+    step = load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 9.0, 4: 1.0}, 7)
     assert step == {**STEP, "warm_up_s": 0.5}
     words = load.about["machine"]["words"][1:]
     assert " ".join(words) == (
-        "127.0.0.1:1 m --duration 2.5 --json - --rate 300 --rows 1:9,4:1 --signature s"
+        "127.0.0.1:1 m --duration 2.5 --warm-up 0.625 --seed 7 --json -"
+        " --rate 300 --rows 1:9,4:1 --signature s"
     )
 
 
 def test_a_log_is_replayed() -> None:
     code = f"import sys, json; print(json.dumps({{'machine': sys.argv, 'steps': [{STEP}]}}))"
     load = LoadTestCommand((), python(code), ("calls.tfrecord", 2.5))
-    load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 1.0})
+    load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 1.0}, 1)
     assert load.about["machine"][-4:] == ["--replay", "calls.tfrecord", "--speed", "2.5"]
 
 
 def test_a_load_that_cannot_be_sent_is_told_of_in_its_own_words() -> None:
     load = LoadTestCommand(command=python("import sys; sys.exit('hotgraph loadtest: cannot connect')"))
     with pytest.raises(StartError, match="cannot connect"):
-        load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 1.0})
+        load.run("127.0.0.1:1", "m", 300.0, 2.5, {1: 1.0}, 1)
     assert not load.is_there()
     assert LoadTestCommand(command=python("pass")).is_there()

@@ -39,7 +39,7 @@ def test_one_of_several_servers_gets_its_share_of_a_random_load() -> None:
 
 
 def logged() -> Trace:
-    return Trace(np.arange(1000) * 0.01 + 5.0, np.arange(1000) % 2 + 1)
+    return Trace(np.arange(1000, dtype=np.float64) * 0.01 + 5.0, np.arange(1000) % 2 + 1)
 
 
 def test_a_log_is_replayed_at_its_own_pace_or_another() -> None:

@@ -273,8 +273,9 @@ def _silent(address: str, wanted: _Wanted) -> TargetError:
 
 def _advice(error: HotgraphError, *, http: bool) -> str:
     if isinstance(error, Unreachable):
-        other = "http://HOST:PORT is for HTTP" if not http else "HOST:PORT without http:// is for gRPC"
-        return f"; is the server up? {other}"
+        if http:
+            return "; is the server up? https:// is for TLS, HOST:PORT without http:// for gRPC"
+        return "; is the server up? --tls is for TLS, http://HOST:PORT for HTTP"
     if isinstance(error, TooLate):
         return "; is the server up, and is this its port?"
     if isinstance(error, AccessDenied):

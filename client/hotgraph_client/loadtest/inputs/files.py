@@ -11,6 +11,8 @@ from hotgraph_protos.tensors import Array
 
 from .items import InputError
 
+_PICKLED = "it has objects of Python, which are not loaded; save strings with dtype U or S"
+
 
 def read_npy(path: Path) -> Array:
     """The array of a .npy file.
@@ -49,5 +51,12 @@ def _load(path: Path) -> Array | Mapping[str, Array]:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except Exception as error:
         # of any kind: a header is an expression of Python, and numpy passes on what its parser and zlib raise
-        why = "strings can be saved as dtype U or S" if "pickle" in str(error) else error
+        why = _PICKLED if "pickle" in str(error) and _is_numpys(path) else error
+        if "pickle" in str(why):
+            why = "it does not begin as one"
         raise InputError(f"{path} is no plain numpy file: {why}") from None
+
+
+def _is_numpys(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6).startswith((b"\x93NUMPY", b"PK"))

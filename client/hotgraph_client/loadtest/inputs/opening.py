@@ -118,7 +118,13 @@ def _parts(name: str | None, path: Path, description: Description, read: Read) -
     files = images.image_files(path)
     if not files:
         raise InputError(f"--data {path}: expected {_KINDS}")
-    tensor = _target(name, path, description, tuple(filter(images.is_image_input, description.inputs)))
+    taking = tuple(filter(images.is_image_input, description.inputs))
+    if name is None and not taking:
+        raise InputError(
+            f"--data {path}: no input of '{description.model}' takes images (BYTES, or rank 4); the inputs"
+            f" are {listed(description.inputs)}: give arrays (.npy)"
+        )
+    tensor = _target(name, path, description, taking)
     read_files = images.read_images(files, tensor, read.scale, read.shapes.get(tensor.name))
     return [{tensor.name: array} for array in _bounded(read_files, path, read)]
 
@@ -212,6 +218,9 @@ def _check_complete(inputs: Part, description: Description, where: str) -> None:
 
 def _noted(found: InputSet, description: Description) -> InputSet:
     most, rows = description.max_batch_rows, max(item.rows for item in found.items)
+    if not rows:
+        note = f"{found.source}: its calls have no rows, and give the model nothing to do"
+        return replace(found, notes=(*found.notes, note))
     if most is None or rows <= most:
         return found
     note = f"calls of {rows} rows: the server says that it takes {most}; --rows makes smaller ones"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-MAX_RATE = 1e6
+from ..flags import MAX_RATE
 
 
 class Changeable(Protocol):

@@ -28,7 +28,9 @@ def page(document: Document, baseline: Document | None = None) -> str:
         baseline: another one, which this one is held against.
     """
     best = judge(document).step
-    curve = throughput_latency(document, baseline)
+    # Those that confirm a tuning are all at one rate.
+    at_one_rate = document.get("tune") and not document.get("slo")
+    curve = None if at_one_rate else throughput_latency(document, baseline)
     lines = distributions(document)
     errors = errors_by_step(document)
     seconds = charts_over_time(document)

@@ -12,6 +12,8 @@ from .judging import Judgement, percentile, steps_of
 from .markup import Markup, join, tag
 from .tune_section import Tile, tune_tiles
 
+_LONG = 14
+
 MAX_VOID = 3
 """Steps whose reasons stand at the top; the table of the sender has all."""
 
@@ -50,6 +52,8 @@ def _loud(document: Document) -> Iterator[list[object]]:
     steps = steps_of(document)
     void = [step for step in steps if step.get("void")]
     if said := judging.void_sentence(steps):
+        if (document.get("slo") or {}).get("rate_per_s"):
+            said += " What was asked was kept all the same: lag makes latencies longer and never shorter."
         shown = void if len(void) <= MAX_VOID + 1 else void[:MAX_VOID]
         items = [tag("li", f"{label(step)}: {step.get('void_why') or 'why is not told'}") for step in shown]
         if len(shown) < len(void):
@@ -82,7 +86,14 @@ def _against(document: Document, baseline: Document | None) -> Iterator[Markup]:
 def _tiles(document: Document, judgement: Judgement) -> Iterator[Markup]:
     tiles = tune_tiles(document["tune"]) if document.get("tune") else _step_tiles(document, judgement)
     made = [
-        tag("div", tag("dt", name), tag("dd", value, tag("small", more) if more else ""), class_="tile")
+        tag(
+            "div",
+            tag("dt", name),
+            tag(
+                "dd", value, tag("small", more) if more else "", class_="words" if len(value) > _LONG else ""
+            ),
+            class_="tile",
+        )
         for name, value, more in tiles
     ]
     if made:

@@ -13,6 +13,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from . import statuses
 from .calls import Call, Ended, Reply, WireError
 
+# With the longest piece that is read at once.
+_MAX_HEAD_BYTES = 2**21
+
 
 class HttpRequest:
     """A request as its bytes.
@@ -52,6 +55,8 @@ class HttpConversation:
         self._in_body = False
         self._sized = False
         self._whole = False
+        # Since the last answer: headers, and what came in one piece with them.
+        self._head_bytes = 0
 
     @property
     def calls(self) -> list[Call]:
@@ -113,6 +118,10 @@ class HttpConversation:
         """
         if self._call is None:
             raise WireError("the server sends what nobody asked for")
+        if not self._in_body:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                raise WireError(f"the headers of an answer are more than {_MAX_HEAD_BYTES >> 10} KiB")
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -144,6 +153,7 @@ class HttpConversation:
     def _reset(self) -> None:
         self._headers, self._parts, self._status = [], [], 0
         self._in_body = self._sized = self._whole = False
+        self._head_bytes = 0
 
     # What the parser tells of; its names.
 

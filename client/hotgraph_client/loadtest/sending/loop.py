@@ -99,6 +99,9 @@ class Loop:
                 now = clock()
             if now >= self._end and schedule.next_due == math.inf and not self._open:
                 break
+            if now >= self._end + self._limit_s and schedule.next_due != math.inf:
+                # far more than this process can send; its lag says so
+                schedule.stop()
             wait_s = min(schedule.next_due, self._next_round) - now - _EARLY_S
             connections.turn(wait_s if wait_s > 0 else 0.0)
         self._measure(clock())

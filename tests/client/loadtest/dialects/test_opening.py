@@ -191,7 +191,7 @@ def nobody() -> Iterator[int]:
 
 
 def test_who_is_not_there_is_told_in_one_line(nobody: int) -> None:
-    for http, advice in ((False, "http://HOST:PORT is for HTTP"), (True, "without http:// is for gRPC")):
+    for http, advice in ((False, "http://HOST:PORT for HTTP"), (True, "without http:// for gRPC")):
         destination = Destination("127.0.0.1", nobody, f"127.0.0.1:{nobody}", http=http)
         with pytest.raises(TargetError, match=f"at 127.0.0.1:{nobody}.*{advice}") as raised:
             open_dialect(destination, "m")

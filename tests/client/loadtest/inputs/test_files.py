@@ -38,7 +38,7 @@ def test_one_is_not_taken_for_the_other(tmp_path: Path) -> None:
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(InputError, match="strings can be saved as dtype U or S"):
+    with pytest.raises(InputError, match="save strings with dtype U or S"):
         read_npy(tmp_path / "x.npy")
 
 
@@ -69,3 +69,13 @@ def test_whatever_a_file_holds_there_is_one_kind_of_error(
         for read in (read_npy, read_npz):
             with contextlib.suppress(InputError):
                 read(file)
+
+
+def test_error_says_what_kind_of_file_it_is_not(tmp_path: Path) -> None:
+    pickled, text = tmp_path / "pickled.npy", tmp_path / "text.npy"
+    np.save(pickled, np.array([{}], object), allow_pickle=True)
+    text.write_text("hello")
+    with pytest.raises(InputError, match="objects of Python"):
+        read_npy(pickled)
+    with pytest.raises(InputError, match="does not begin as one"):
+        read_npy(text)

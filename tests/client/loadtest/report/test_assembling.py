@@ -75,6 +75,10 @@ def test_the_policy_is_of_what_stands_in_the_page(made: Make) -> None:
     assert policy.count("unsafe") == policy.count("style-src-attr 'unsafe-inline'") == 1
 
 
+def test_loads_that_confirm_a_tuning_are_no_curve(made: Make) -> None:
+    assert "curve" not in sections(page(made("tuned")))
+
+
 def test_sections_stand_in_their_order(made: Make) -> None:
     assert sections(page({**made("search"), "tune": made("tuned")["tune"]}, made("baseline"))) == [
         *("summary", "tuning", "curve", "distribution", "errors"),
@@ -174,3 +178,12 @@ def test_the_step_that_confirmed_is_told_at_the_top(made: Make) -> None:
     top = page(made("search")).partition("</section>")[0]
     assert "<dd>875/s</dd>" in top
     assert "at 875/s, to confirm" in top
+
+
+def test_void_steps_of_a_promise_that_was_kept_do_not_contradict_it(made: Make) -> None:
+    document = made("search")
+    for step in document["steps"]:
+        step["void"], step["void_why"] = True, "late"
+    assert "kept all the same" in page(document)
+    document["slo"]["rate_per_s"] = 0.0
+    assert "kept all the same" not in page(document)

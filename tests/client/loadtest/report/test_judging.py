@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hotgraph_client.loadtest.document import Document, Step
@@ -125,3 +127,40 @@ def test_what_only_lags_behind_is_told_in_figures() -> None:
     document = documents.document(*(documents.open_step(rate, seconds=4) for rate in (100, 200)))
     document["steps"][1]["achieved_per_s"] = 150.0
     assert judge(document).sentence == "Kept up to 100 calls/s; at 200/s only 150/s were answered."
+
+
+def test_what_is_needed_must_be_confirmed_as_the_exit_status_asks(made: Make) -> None:
+    document = made("search")
+    document["slo"].update(need_per_s=100, confirmed=False)
+    assert judge(document).tone == "bad"
+
+
+def test_the_step_of_an_objective_is_found_though_chance_offered_more(made: Make) -> None:
+    document = made("search")
+    last = document["steps"][-1]
+    last["label"], last["offered_per_s"], last["void"] = "875/s", 875 * 1.02, True
+    assert judge(document).step is last
+
+
+def test_answers_that_came_too_late_for_the_run_are_answers(made: Make) -> None:
+    document = made("nothing_but_errors")
+    for step in document["steps"]:
+        step["latency_ms"] = {"p50": 60_000.0, "p99": 60_000.0}
+    assert not judge(document).sentence.startswith("None of")
+
+
+@pytest.mark.parametrize(
+    ("best", "tone"),
+    [
+        ({"measured": {"holds": True}, "predicted": {"holds": True}}, "good"),
+        ({"measured": {"holds": True}, "predicted": {"holds": False}}, "good"),
+        ({"measured": {"holds": False}, "predicted": {"holds": True}}, "bad"),
+        ({"measured": None, "predicted": {"holds": False}}, "bad"),
+        ({"measured": None, "predicted": {"holds": True}}, "mixed"),
+        ({"measured": {"holds": True}, "predicted": {"holds": True}, "default": True}, "mixed"),
+    ],
+)
+def test_a_tuning_is_as_good_as_a_real_load_shows(best: dict[str, Any], tone: str) -> None:
+    tune = {"verdict": "the verdict", "best": "a", "candidates": [{"label": "a", **best}]}
+    found = judge({"tune": tune})
+    assert (found.sentence, found.tone) == ("The verdict", tone)

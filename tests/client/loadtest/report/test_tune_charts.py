@@ -64,6 +64,61 @@ def test_the_best_stands_first_and_the_table_stays_short(made: Make) -> None:
     assert texts.index("A best") < texts.index("defaults")
 
 
+def test_a_name_that_is_its_settings_is_not_said_twice(made: Make) -> None:
+    tune = made("tuned")["tune"]
+    best = next(one for one in tune["candidates"] if one["label"] == "A")
+    assert dict((name, more) for name, _, more in tune_tiles(tune))["Best settings"].startswith(
+        "max_batch_size"
+    )
+    for one in tune["candidates"]:
+        one["label"] = "" if one is best else one["label"]
+        one["settings"] = {"max_batch_rows": 8} if one is best else {}
+    best["label"] = tune["best"] = "max_batch_rows=8"
+    assert ("Best settings", "max_batch_rows=8", "") in tune_tiles(tune)
+    section = tuning(tune, [])
+    assert section is not None
+    assert "Settings</th>" not in section.body
+
+
+def test_processors_are_shown_where_they_are_known(made: Make) -> None:
+    tune = made("tuned")["tune"]
+    assert "Processors busy" not in {name for name, _, _ in tune_tiles(tune)}
+    section = tuning(tune, [])
+    assert section is not None
+    assert "Cores" not in section.body
+    for one in tune["candidates"]:
+        one["predicted"]["cores"] = 1.5 if one["default"] else 0.75
+    assert ("Processors busy", "0.750", "predicted; 1.50 with the defaults") in tune_tiles(tune)
+    section = tuning(tune, [])
+    assert section is not None
+    assert "Cores predicted" in section.body
+    assert "Cores measured" not in section.body
+    next(one for one in tune["candidates"] if one["label"] == "A")["measured"]["cores"] = 0.5
+    assert ("Processors busy", "0.500", "measured; 1.50 with the defaults") in tune_tiles(tune)
+
+
+def test_replicas_say_how_sure_it_is_and_from_what(made: Make) -> None:
+    tune = made("tuned")["tune"]
+    for one, kept in zip(tune["replicas"], ("no", "at best", "likely", "yes"), strict=False):
+        one |= {"kept": kept, "holds": kept == "yes"}
+    tune |= {"replicas_for": 3000, "trust": {"low": 0.9, "middle": 1, "high": 1.3, "confirmed": True}}
+    section = tuning(tune, [])
+    assert section is not None
+    for said in (
+        "How many replicas for 3,000/s",
+        "does not hold<",
+        "holds at best<",
+        "likely holds<",
+        "real loads had 0.900 to 1.30 times the p99",
+    ):
+        assert said in section.body
+    tune["trust"]["confirmed"] = False
+    section = tuning(tune, [])
+    assert section is not None
+    assert "real loads had" not in section.body
+    assert "Predicted alone" in section.body
+
+
 def test_a_document_without_tuning_has_none_of_it() -> None:
     assert tuning(None, []) is None
     assert charts_of(None) == []

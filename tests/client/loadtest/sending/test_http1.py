@@ -161,3 +161,12 @@ def test_garbage_raises_one_error_or_is_waited_out(garbage: bytes) -> None:
     except WireError:
         return
     assert [call] == [*conversation.calls, *(one for one, _ in ended)]
+
+
+def test_headers_without_an_end_are_refused() -> None:
+    conversation, _, ended = asking()
+    conversation.receive(b"HTTP/1.1 200 OK\r\nx: ", ended)
+    for _ in range(20):
+        conversation.receive(b"a" * 100_000, ended)
+    with pytest.raises(WireError, match="headers"):
+        conversation.receive(b"a" * 100_000, ended)

@@ -221,3 +221,11 @@ def test_measurement_goes_on_to_its_end_where_calls_are_few() -> None:
     world.run(Arrivals("uniform", rate=0.0))
     assert world.now == pytest.approx(BEGIN + 4.0, abs=0.05)
     assert world.loop.seconds == pytest.approx(4.0, abs=0.05)
+
+
+def test_load_that_is_hopelessly_too_much_ends_when_patience_does() -> None:
+    world = World(lambda sent: sent + 0.001, cost_s=0.01)
+    total = world.run(uniform(10_000.0), seconds=1.0, patience_s=2.0)
+    assert world.now == pytest.approx(BEGIN + 3.0, abs=0.3)
+    assert max(total[0].lag_us) > 2_000_000
+    assert total[0].due == total[0].answered == pytest.approx(300, rel=0.1)

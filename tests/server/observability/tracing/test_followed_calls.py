@@ -265,7 +265,11 @@ def test_what_is_logged_meanwhile_knows_the_trace(followed: Followed) -> None:
 
     def method(_: object, given: Any) -> None:
         seen.append(TRACE_ID.get())
-        given.finish(lambda: seen.append(TRACE_ID.get()) or b"")
+        given.finish(encode)
+
+    def encode() -> bytes:
+        seen.append(TRACE_ID.get())
+        return b""
 
     one = reply(SAMPLED)
     followed.tracing().around_others(method, "/a/B", lambda _: "m")(b"", one)

@@ -472,6 +472,9 @@ class Unheard:
     def expire_at(self, deadline: float) -> None:
         pass
 
+    def header(self, name: str) -> str | None:
+        return None
+
 
 def scene_registry(version: RecordingVersion) -> Registry:
     registry = Registry()
