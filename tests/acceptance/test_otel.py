@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -44,13 +45,13 @@ def parent() -> Parent:
 class Running:
     """The server with its built-in model."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, rest: str) -> None:
         self.serving = serving
         self.channel = grpc.insecure_channel(serving.address)
-        self.rest = serving.rest
+        self.rest = rest
 
     def unary(self, path: str, message: Any, *headers: tuple[str, str]) -> Any:
-        call = self.channel.unary_unary(path, lambda one: one.SerializeToString(), bytes)
+        call: Any = self.channel.unary_unary(path, lambda one: one.SerializeToString(), bytes)
         return call(message, metadata=headers, timeout=30)
 
     def infer(self, *headers: tuple[str, str], model: str = "digits", request_id: str = "") -> Any:
@@ -69,24 +70,20 @@ class Running:
             connection.close()
 
 
-class _Serving(Serving):
-    rest = ""
-
-
 @contextmanager
 def running(*flags: str, **environ: str) -> Iterator[Running]:
-    command = arguments("--port", "0", "--rest-port", str(free_port()), *flags)
+    port = free_port()
+    command = arguments("--port", "0", "--rest-port", str(port), *flags)
     settings = {"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "200", **environ}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **settings})
-    serving = _Serving(process)
-    serving.rest = f"127.0.0.1:{command[command.index('--rest-port', 6) + 1]}"
+    serving = Serving(process)
     try:
         if "json" in flags:
             said = json.loads(serving.wait_for_text("serving on "))
             serving.address = said["message"].removeprefix("serving on ")
         else:
             serving.until_it_serves()
-        server = Running(serving)
+        server = Running(serving, f"127.0.0.1:{port}")
         try:
             yield server
         finally:
@@ -112,6 +109,10 @@ def server(collector: Collector) -> Iterator[Running]:
     flags = ("--otlp-endpoint", collector.url, "--otlp-sampling", "0")
     with running(*flags, OTEL_RESOURCE_ATTRIBUTES="zone=attic", OTEL_SERVICE_NAME="numbers") as one:
         yield one
+
+
+def has_id(wanted: bytes, span: Any) -> bool:
+    return bool(span.span_id == wanted)
 
 
 def of_trace(collector: Collector, trace: str, count: int = 5) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def test_calls_of_one_batch_link_to_its_one_span(server: Running, collector: Col
         (link,) = of_trace(collector, one.trace)["run"].links
         links[one.trace] = link.span_id
     for batch in set(links.values()):
-        (span,) = collector.wait_for(lambda span, batch=batch: span.span_id == batch)
+        (span,) = collector.wait_for(functools.partial(has_id, batch))
         said = attributes_of(span)
         assert span.name == "batch digits"
         assert not span.parent_span_id

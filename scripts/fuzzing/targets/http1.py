@@ -20,6 +20,7 @@ from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.http2.admission import Admission
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.open_calls import OpenCalls
+from hotgraph_server.transport.service import Tell
 
 _MAX_BYTES = 1000
 _GET = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -85,6 +86,7 @@ class _Host:
         self.open_calls = OpenCalls()
         self.admission = Admission((), lock, max_calls=4, open_calls=self.open_calls)
         self.arrived_at = self.sends_at = time.monotonic()
+        self.tell: Tell | None = None
         self.posted: deque[Any] = deque()
 
     def post(self, call: Any) -> None:

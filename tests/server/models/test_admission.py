@@ -182,7 +182,7 @@ def test_queue_that_is_full_is_heard_by_who_submits(of: Signature) -> None:
 def test_observer_is_told_what_is_queued_where_and_goes_with_the_call() -> None:
     door, observer = Door(), Observer()
     assert door.submit(rows(4), observer=observer).call.observer is observer
-    assert observer.seen == [(3, door.clock(), "f", 1, ["x"], [[[4.0, 4.0]]])]
+    assert observer.seen == [(3, door.clock(), "serving_default", 1, ["x"], [[[4.0, 4.0]]])]
     assert door.submit().call.observer is None
 
 

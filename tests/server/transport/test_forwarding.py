@@ -27,6 +27,9 @@ class Noting:
     def expire_at(self, deadline: float) -> None:
         self.asked.append(deadline)
 
+    def header(self, name: str) -> str | None:
+        return f"its {name}"
+
 
 def test_everything_is_handed_on() -> None:
     inner = Noting()
@@ -36,3 +39,4 @@ def test_everything_is_handed_on() -> None:
     reply.expire_at(3.0)
     reply.finish(lambda: b"answer")
     assert inner.asked == [True, 3.0, b"answer"]
+    assert reply.header("traceparent") == "its traceparent"

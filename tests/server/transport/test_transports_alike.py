@@ -110,18 +110,21 @@ class TestFailures:
         assert pending.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert told.get(timeout=PATIENCE_S) == ("/test.Toys/Hold", "INVALID_ARGUMENT", None, True)
 
-    def test_deadline_is_told_too(
-        self,
-        telling: grpc.Channel,
-        toys: Toys,
-        told: queue.SimpleQueue[tuple[str, str, str | None, bool]],
-    ) -> None:
-        pending = hot(telling, "Hold").future(b"x", timeout=PATIENCE_S)
-        reply = toys.next_held()
-        reply.when_gone(lambda: None)
-        reply.expire_at(time.monotonic())
-        assert pending.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert told.get(timeout=PATIENCE_S) == ("/test.Toys/Hold", "DEADLINE_EXCEEDED", None, True)
+    def test_deadline_is_told_too(self, serve: Serve, connect: Connect) -> None:
+        told: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
+
+        def wait(_: bytes, reply: Reply) -> None:
+            reply.when_gone(lambda: None)
+            reply.expire_at(time.monotonic())
+
+        def tell(failure: Failure) -> None:
+            told.put((failure.error.status.name, failure.leave is not None))
+
+        waiting = Service("test.Toys", wrappers_pb2.DESCRIPTOR, hot={"Wait": wait})
+        with pytest.raises(grpc.RpcError) as ended:
+            hot(connect(serve(waiting, tell=tell)), "Wait")(b"x", timeout=PATIENCE_S)
+        assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert told.get(timeout=PATIENCE_S) == ("DEADLINE_EXCEEDED", True)
 
 
 class TestAdmission:

@@ -59,6 +59,9 @@ class Answered:
     def expire_at(self, deadline: float) -> None:
         self.left.append(deadline)
 
+    def header(self, name: str) -> str | None:
+        return None
+
 
 def request(name: str) -> bytes:
     message = predict_pb2.PredictRequest()

@@ -204,6 +204,12 @@ def test_error_is_told_in_its_place_with_the_id_and_the_stream_goes_on() -> None
     assert told[3] == "[request id: b] out of range"
     assert [told[0], told[4]] == ["", ""]
     assert scene.stream.ends == []
+    # Who is told of failures hears of each; by what leaves a call it is known, if there was one.
+    assert [(str(error), leave is not None) for error, leave in scene.stream.told] == [
+        (told[1], False),
+        (told[2], False),
+        (told[3], True),
+    ]
 
 
 def test_stream_ends_well_when_all_is_said_and_answered() -> None:
@@ -471,6 +477,9 @@ class Unheard:
 
     def expire_at(self, deadline: float) -> None:
         pass
+
+    def header(self, name: str) -> str | None:
+        return None
 
 
 def scene_registry(version: RecordingVersion) -> Registry:

@@ -12,6 +12,7 @@ from hotgraph_server.transport.http1.exchange import Exchange
 from hotgraph_server.transport.http1.incoming import Http
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import Tell
 
 BODY_S = 1.0
 
@@ -65,7 +66,7 @@ class OneHost:
         self.admission: Any = Admitting()
         self.inflight = Inflight(1000)
         self.arrived_at = self.sends_at = 0.0
-        self.tell = None
+        self.tell: Tell | None = None
         self.posted: list[Exchange] = []
         self.later: list[Any] = []
 

@@ -85,6 +85,16 @@ class TestEncoding:
         assert host.admission.faults == (status == "INTERNAL")
         host.assert_nothing_is_left()
 
+    @pytest.mark.parametrize("is_worked_on", [False, True])
+    def test_who_is_told_of_failures_hears_of_each_once(self, host: StillHost, is_worked_on: bool) -> None:
+        reply = held(host)
+        if is_worked_on:
+            reply.when_gone(lambda: None)
+        reply.finish(raising(QueueFull("it", 1, 1)))
+        host.settle()
+        assert host.answer().status == 503
+        assert host.told == [("POST /hold", "RESOURCE_EXHAUSTED", is_worked_on)]
+
     def test_where_there_is_too_much_to_encode_the_call_is_refused(self, host: StillHost) -> None:
         host.api.apart_place.full = QueueFull("JSON", 3, 3)
         finish(held(host), b"well", VERY_LARGE + 1)
