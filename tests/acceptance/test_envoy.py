@@ -24,18 +24,22 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import trustme
 import yaml
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferResult, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from hotgraph_protos import open_inference as oip
 
 from ..saved_models import SavedModels
+from .certificates import Mounted, Pems, issued, spiffe
 from .command import Serving, arguments, starting
 from .envoy import CONFIG, Change, Envoy, binary, clusters, envoy, hosts, protocol
 from .foreign_packages import NotToBeHad
 from .http_server import free_port
 from .triton_tensors import tensor
+from .unequal_servers import shares, unequal_servers
 
 FLOAT = np.float32
 RATE = 150
@@ -315,6 +319,7 @@ def test_messages_of_50_mb_go_both_ways(pair: Pair, proxy: Envoy) -> None:
     np.testing.assert_array_equal(found, x + 1)
 
 
+SERVING = health_pb2.HealthCheckResponse.SERVING
 STEADY = ("--rate", str(RATE), "--duration", str(SECONDS), "--connections", "4")
 
 
@@ -470,3 +475,140 @@ def test_rest_comes_through_the_same_port(proxy: Envoy) -> None:
     assert outputs == {"doubled": [2, 4], "same": [1, 2]}
     with urllib.request.urlopen(f"{base}/v1/models", timeout=20) as answer:
         assert answer.status == 200
+
+
+def _tries_once(made: dict[str, Any]) -> None:
+    (host,) = hosts(made)
+    del host["routes"][-1]["route"]["retry_policy"]
+
+
+def watching(channel: grpc.Channel, name: str) -> Any:
+    """What health says of that name, as it changes, on one stream."""
+    return health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=name), timeout=60)
+
+
+def test_connections_that_grow_old_lose_no_call_and_no_stream(start: Start, tmp_path: Path) -> None:
+    """They live for half a second, and Envoy tries nothing twice. A stream without a word stays through it."""
+    ages = ("--max-connection-age-s", "0.5", "--max-connection-idle-s", "0.5")
+    with start(1, *ages) as (server,), envoy([server.address], tmp_path, _tries_once) as proxy:
+        with (
+            grpc.insecure_channel(proxy.address) as channel,
+            InferenceServerClient(server.address) as control,
+        ):
+            silent = watching(channel, "unknown_rank")
+            assert next(silent).status == SERVING
+            with loading(proxy, "pass_through", tmp_path, *STEADY) as result:
+                pass
+            control.unload_model("unknown_rank")
+            assert next(silent).status != SERVING
+            silent.cancel()
+        assert proxy.stat("cluster.grpc.upstream_cx_total") >= SECONDS
+    assert result.step["errors"] == {}, result.step["error_texts"]
+    assert result.step["calls"] > RATE * SECONDS / 2
+
+
+def _shows(pems: Pems, authority: Path, folder: Path, health_port: int) -> Change:
+    """The cluster speaks TLS and shows this certificate; health is asked in the clear, on its own port."""
+    chain, key = folder / "envoy.crt", folder / "envoy.key"
+    chain.write_bytes(pems.chain)
+    key.write_bytes(pems.key)
+
+    def change(made: dict[str, Any]) -> None:
+        cluster = clusters(made)["grpc"]
+        cluster["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": "localhost",
+                "common_tls_context": {
+                    "tls_certificates": [
+                        {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+                    ],
+                    "validation_context": {
+                        "trusted_ca": {"filename": str(authority)},
+                        "match_typed_subject_alt_names": [
+                            {"san_type": "DNS", "matcher": {"exact": "localhost"}}
+                        ],
+                    },
+                },
+            },
+        }
+        raw = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+        clear = {
+            "name": "envoy.transport_sockets.raw_buffer",
+            "typed_config": {"@type": f"type.googleapis.com/{raw}"},
+        }
+        cluster["transport_socket_matches"] = [
+            {"name": "clear", "match": {"in_the_clear": True}, "transport_socket": clear}
+        ]
+        (check,) = cluster["health_checks"]
+        check["transport_socket_match_criteria"] = {"in_the_clear": True}
+        check["grpc_health_check"] = {"service_name": "readiness"}
+        (locality,) = cluster["load_assignment"]["endpoints"]
+        for one in locality["lb_endpoints"]:
+            one["endpoint"]["health_check_config"] = {"port_value": health_port}
+        # of REST nothing is said here
+        made["static_resources"]["clusters"].remove(clusters(made)["rest"])
+        (host,) = hosts(made)
+        del host["routes"][0]
+
+    return change
+
+
+def test_mutual_tls_with_health_in_the_clear_and_names_that_are_allowed(start: Start, tmp_path: Path) -> None:
+    """And a certificate that is renewed under load, as Kubernetes does it: no call fails."""
+    authority, ca = trustme.CA(), tmp_path / "ca.crt"
+    ca.write_bytes(authority.cert_pem.bytes())
+    (tmp_path / "secret").mkdir()
+    mounted = Mounted(tmp_path / "secret")
+    mounted.swap(issued(authority, days=10), authority)
+    web, health = "spiffe://cluster.local/ns/default/sa/web", free_port()
+    flags = (
+        *mounted.flags,
+        "--tls-allow",
+        web,
+        "--health-port",
+        str(health),
+        "--max-connection-age-s",
+        "0.5",
+    )
+    with start(1, *flags) as (server,):
+        shows = partial(_shows, authority=ca, folder=tmp_path, health_port=health)
+        with envoy([server.address], tmp_path, shows(spiffe(authority, web))) as proxy:
+            with loading(proxy, "pass_through", tmp_path, *STEADY) as result:
+                mounted.swap(issued(authority, days=20), authority)
+            assert result.step["errors"] == {}, result.step["error_texts"]
+        with envoy([server.address], tmp_path, shows(spiffe(authority, web + "/evil"))) as proxy:
+            assert status_of(proxy.address) == "PERMISSION_DENIED"
+
+
+def _weighs(made: dict[str, Any]) -> None:
+    """By what the servers' answers say of their load (ORCA)."""
+    cluster = clusters(made)["grpc"]
+    del cluster["lb_policy"]
+    policy = "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3"
+    cluster["load_balancing_policy"] = {
+        "policies": [
+            {
+                "typed_extension_config": {
+                    "name": "envoy.load_balancing_policies.client_side_weighted_round_robin",
+                    "typed_config": {
+                        "@type": f"type.googleapis.com/{policy}.ClientSideWeightedRoundRobin",
+                        "blackout_period": "1s",
+                        "weight_update_period": "0.5s",
+                    },
+                }
+            }
+        ]
+    }
+
+
+def test_calls_go_to_the_server_that_has_less_to_do(tmp_path: Path) -> None:
+    """One of two is nine times as slow, and says so in the trailers of its answers."""
+    with (
+        unequal_servers(tmp_path, "--load-reports", "always") as servers,
+        envoy(servers, tmp_path, _weighs) as proxy,
+        grpc.insecure_channel(proxy.address) as channel,
+    ):
+        found = shares(channel, until_s=6.0, warm_up_s=2.0)
+    assert found.ratio >= 4, found
