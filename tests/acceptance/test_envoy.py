@@ -488,7 +488,7 @@ def watching(channel: grpc.Channel, name: str) -> Any:
 
 
 def test_connections_that_grow_old_lose_no_call_and_no_stream(start: Start, tmp_path: Path) -> None:
-    """They live for half a second, and Envoy tries nothing twice. A stream without a word stays through it."""
+    """They live for half a second, and nothing is tried twice; a stream without a word stays through it."""
     ages = ("--max-connection-age-s", "0.5", "--max-connection-idle-s", "0.5")
     with start(1, *ages) as (server,), envoy([server.address], tmp_path, _tries_once) as proxy:
         with (
