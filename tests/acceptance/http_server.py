@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 
 PATIENCE_S = 60.0
@@ -187,12 +188,6 @@ def raw(port: int, data: bytes) -> bytes:
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
-
-
-def free_port() -> int:
-    """One that nobody listened on a moment ago: 0 stands for no port at all."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def infer_path(model: str, version: str = "") -> str:

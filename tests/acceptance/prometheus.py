@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..ports import free_port
 from .foreign_packages import CACHE, NotToBeHad
-from .test_admin_port import free_port
 
 _PROGRAMS = ("prometheus", "promtool")
 _DOWNLOAD_S = 120.0

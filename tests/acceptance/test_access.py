@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from hotgraph_server.access.groups import Group
 from hotgraph_server.access.keys import hashed, new_key
 from hotgraph_server.commands import cli
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, serve, tensorflow_model_server
 from .triton_tensors import tensor
@@ -53,11 +53,6 @@ RULES = {
 
 def rules(keys: dict[Group, str]) -> str:
     return "".join(f'[groups.{group.value}]\nkeys = ["{hashed(key)}"]\n' for group, key in keys.items())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def sent(key: str) -> dict[str, str]:

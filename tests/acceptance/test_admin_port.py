@@ -16,16 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import arguments, serve
 from .triton_tensors import strings, tensor
 
 HeldRun = Callable[[str], AbstractContextManager[None]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:

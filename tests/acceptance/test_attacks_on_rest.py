@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from ..ports import free_port
 from .command import Serving, arguments, serve, starting
 
 PREDICT = "/v1/models/digits:predict"
@@ -88,11 +89,6 @@ class Attacked:
         told = f"{len(waited)} calls beside the attack, the slowest {slowest[0]:.2f} s: {slowest[1]}"
         assert {status for _, status in waited} == {200}, told
         assert slowest[0] < PATIENCE_S, told
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

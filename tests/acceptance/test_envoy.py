@@ -32,12 +32,12 @@ from tritonclient.utils import InferenceServerException
 
 from hotgraph_protos import open_inference as oip
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .certificates import Mounted, Pems, issued, spiffe
 from .command import Serving, arguments, starting
 from .envoy import CONFIG, Change, Envoy, binary, clusters, envoy, hosts, protocol
 from .foreign_packages import NotToBeHad
-from .http_server import free_port
 from .triton_tensors import tensor
 from .unequal_servers import shares, unequal_servers
 

@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hotgraph_protos import health as pb
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import serve, tensorflow_model_server
-from .test_admin_port import free_port
 from .test_http_doors import Certificates
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

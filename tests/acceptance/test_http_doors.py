@@ -21,9 +21,10 @@ from tritonclient.utils import InferenceServerException
 
 from hotgraph_server.access.keys import hashed, new_key
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import serve
-from .http_server import PATIENCE_S, Answer, HttpServer, ask, ask_on, free_port, infer_path, raw, two
+from .http_server import PATIENCE_S, Answer, HttpServer, ask, ask_on, infer_path, raw, two
 
 BODY = {"inputs": two()}
 INFER = infer_path("simple")

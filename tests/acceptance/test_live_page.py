@@ -17,10 +17,10 @@ from hotgraph_client import Client
 from hotgraph_client.errors import HotgraphError
 from hotgraph_server.commands.builtin import digits_model
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from . import browser
 from .command import serve
-from .test_admin_port import free_port
 from .triton_tensors import strings
 
 pytestmark = [

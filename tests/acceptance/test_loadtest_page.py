@@ -16,8 +16,8 @@ import pytest
 
 from hotgraph_server.commands.builtin import digits_model
 
+from ..ports import free_port
 from .command import serve
-from .test_admin_port import free_port
 from .test_rest_page import shown
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def _param(line: str) -> Any:
     return pytest.param(line, id=re.sub(r"\W+", "-", line)[:70], marks=marks)
 
 
-@pytest.mark.parametrize("line", map(_param, SHOWN))
+@pytest.mark.parametrize("line", list(map(_param, SHOWN)))
 def test_line_of_the_page_runs(line: str, ports: dict[str, str], folder: Path) -> None:
     commands = Path(sys.executable).parent
     done = subprocess.run(

@@ -26,13 +26,13 @@ import yaml
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, arguments, starting
 from .foreign_packages import NotToBeHad, downloaded
 from .gpu_page import gpu_page
 from .grafana_dashboard import DASHBOARD, OBSERVABILITY, Panel, dashboard, filled, metrics_in, panels
 from .prometheus import Prometheus, programs, running
-from .test_admin_port import free_port
 from .test_sequences import OLDEST
 from .triton_tensors import strings, tensor
 

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 from tensorflow_serving.apis import predict_pb2
 from tritonclient.grpc import service_pb2
 
+from ..ports import free_port
 from .command import Serving, arguments, starting
 from .otlp_collector import Collector, attributes_of, collecting
 
@@ -90,12 +90,6 @@ def running(*flags: str, **environ: str) -> Iterator[Running]:
             server.channel.close()
     finally:
         serving.close()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from tritonclient.grpc import InferenceServerClient
 from bench import perf_analyzer
 from bench.environment import CACHE, Cache, CannotSetUp
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import serve
-from .test_admin_port import free_port
 from .test_sequences import DIRECT, OLDEST, configured
 
 CALLS = 200

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, service_pb2, service_pb2_grpc
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, arguments, serve, starting, tensorflow_model_server
-from .test_admin_port import free_port
 from .triton_tensors import tensor
 
 FLOAT = np.float32

@@ -23,6 +23,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, arguments, serve, starting, tensorflow_arguments
 from .triton_tensors import tensor
@@ -39,11 +40,6 @@ def can_unshare(how: str, then: str) -> bool:
         return subprocess.run(["unshare", how, "sh", "-c", then], capture_output=True).returncode == 0
     except FileNotFoundError:
         return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def get(url: str, body: Any = None) -> tuple[int, str]:

@@ -19,6 +19,7 @@ import pytest
 import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from ..ports import free_port
 from . import handshake_storm
 from .certificates import Mounted, Pems, issued, spiffe
 from .command import serve
@@ -42,11 +43,6 @@ def mounted(tmp_path: Path, authority: trustme.CA) -> Mounted:
     mounted = Mounted(tmp_path)
     mounted.swap(issued(authority, days=10), authority)
     return mounted
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def channel(address: str, authority: trustme.CA, shown: Pems | None) -> grpc.Channel:

@@ -8,7 +8,6 @@ import functools
 import json
 import queue
 import shutil
-import socket
 import struct
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferRequestedOutput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import serve
 from .triton_tensors import tensor
@@ -130,13 +130,6 @@ def served(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) 
     ):
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         yield Served(client, stub, channel, serving.address, f"127.0.0.1:{port}")
-
-
-def free_port() -> int:
-    """One that nobody listened on a moment ago: 0 stands for no admin port at all."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def refused(code: str, text: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from tritonclient.grpc import (
 )
 from tritonclient.utils import InferenceServerException
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 
 
@@ -86,13 +86,6 @@ def served(
     traces = tmp_path_factory.mktemp("traces") / "t.json"
     with serving(request.param == "fast lane", saved_models["tf1_softmax"], traces) as served:
         yield served
-
-
-def free_port() -> int:
-    """One that nobody listened on a moment ago: 0 stands for no admin port at all."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def refused(code: str, text: str) -> Any:

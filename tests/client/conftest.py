@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from hotgraph_client import AsyncClient, Client
 
+from ..ports import free_port
 from .fake_http_server import FakeHttpServer
 from .fake_inference_server import FakeModel, FakeServer
 
@@ -83,12 +83,6 @@ def fake_models() -> dict[str, FakeModel]:
         # answers with what it was sent, whatever that is
         "echo": FakeModel(lambda arrays: arrays, [("x", "FP32", [-1])], [("x", "FP32", [-1])]),
     }
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(params=[FakeServer, FakeHttpServer], ids=["gRPC", "HTTP"])

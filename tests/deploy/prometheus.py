@@ -18,7 +18,7 @@ import yaml
 from bench.environment import Cache, program_of_package
 
 from ..acceptance.foreign_packages import CACHE
-from ..acceptance.test_admin_port import free_port
+from ..ports import free_port
 
 _PATIENCE_S = 60.0
 

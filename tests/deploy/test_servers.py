@@ -23,8 +23,8 @@ from bench.environment import CannotSetUp
 from hotgraph_server.commands.builtin import digits_model
 
 from ..acceptance.command import starting
-from ..acceptance.test_admin_port import free_port
 from ..acceptance.triton_tensors import tensor
+from ..ports import free_port
 from .manifests import documents, one
 from .pods import PODS, Pod
 from .prometheus import Prometheus, prometheus

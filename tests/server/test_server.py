@@ -39,14 +39,10 @@ from hotgraph_server.settings import (
 )
 from hotgraph_server.transport.server import CallServer
 
+from ..ports import free_port
 from .fakes import HANG_S, FakeGraph, signature
 
 V2 = "/inference.GRPCInferenceService"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 class Life:

@@ -17,7 +17,7 @@ import pytest
 from hotgraph_client import ModelMetadata, TensorMetadata
 
 from ...acceptance.command import serve
-from ...acceptance.test_admin_port import free_port
+from ...ports import free_port
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "scripts" / "loadtest" / "locustfile.py"

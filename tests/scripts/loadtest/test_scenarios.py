@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ...acceptance.command import serve
-from ...acceptance.test_admin_port import free_port
+from ...ports import free_port
 
 FOLDER = Path(__file__).parents[3] / "scripts" / "loadtest"
 NAMES = ("steady", "ramp", "burst", "overload", "soak")

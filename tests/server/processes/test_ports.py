@@ -10,7 +10,7 @@ from hotgraph_server.errors import StartError
 from hotgraph_server.processes.ports import Ports
 from hotgraph_server.settings import ListenSettings, RestSettings
 
-from .test_supervisor import free_port
+from ...ports import free_port
 
 
 def test_rest_port_is_bound_once_for_all() -> None:

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ...acceptance.command import Serving
+from ...ports import free_port
 from ..fakes import until
 
 PATIENCE_S = 60.0
@@ -79,12 +79,6 @@ class Toys(Serving):
                 _, index, pid = call(channel).split()
                 found[int(index)] = int(pid)
         return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def connect(address: str, **options: object) -> grpc.Channel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from hotgraph_server.tensors import STRING
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import CallServer, HttpPort
 
+from ...ports import free_port
 from ..fakes import HANG_S, FakeGraph
 
 FLOAT32 = np.dtype(np.float32)
@@ -47,11 +47,6 @@ REGRESS = Signature(
     (TensorSpec("outputs", "o:0", FLOAT32, (None,)),),
     method_name="tensorflow/serving/regress",
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True)
