@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient as GrpcClient
 
+from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import serve
 from .http_server import (
@@ -26,7 +27,6 @@ from .http_server import (
     HttpServer,
     ask,
     ask_on,
-    free_port,
     infer_path,
     tensor,
     two,

@@ -54,7 +54,8 @@ def call(destination: Destination, payload: Payload) -> Answer:
         finally:
             connection.close()
     with grpc.insecure_channel(destination.authority) as channel:
-        return Answer(0, (), channel.unary_unary(payload.path)(payload.body, timeout=PATIENCE_S), 1)
+        call: Any = channel.unary_unary(payload.path)
+        return Answer(0, (), call(payload.body, timeout=PATIENCE_S), 1)
 
 
 def outputs(destination: Destination, dialect: Dialect, inputs: Mapping[str, Array]) -> dict[str, Array]:

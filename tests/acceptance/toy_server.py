@@ -121,7 +121,8 @@ class _Connection:
         elif kind == _HEADERS:
             assert not flags & (_PADDED | _PRIORITY) or flags & _PRIORITY, "padding is not read"
             block = payload[5:] if flags & _PRIORITY else payload
-            self.paths[stream] = str(dict(self.decoder.decode(block))[":path"])
+            headers: Any = dict(self.decoder.decode(block))
+            self.paths[stream] = str(headers[":path"])
         elif kind == _DATA and payload:
             size = struct.pack(">I", len(payload))
             self.send(_frame(_WINDOW_UPDATE, 0, 0, size) + _frame(_WINDOW_UPDATE, 0, stream, size))

@@ -39,8 +39,8 @@ def test_version_says_whose_they_are() -> None:
 def test_errors_that_differ_in_numbers_are_one_with_the_last_words() -> None:
     errors = LastErrors()
     errors.add("INTERNAL", "rare")
-    for late in range(10_000):
-        errors.add("RESOURCE_EXHAUSTED", f"the answer would come {late} ms past the deadline")
+    for ms in range(10_000):
+        errors.add("RESOURCE_EXHAUSTED", f"the answer would come {ms} ms past the deadline")
     late, rare = errors.latest()
     assert (late.text, late.times) == ("the answer would come 9999 ms past the deadline", 10_000)
     assert (rare.text, rare.times) == ("rare", 1)

@@ -221,7 +221,7 @@ def test_who_does_not_know_the_token_is_told_nothing(live: Live) -> None:
     ],
 )
 def test_other_sites_are_refused_even_with_the_token(live: Live, headers: dict[str, str]) -> None:
-    sent = {name: value.format(host=live.host) for name, value in headers.items()}
+    sent: dict[str, Any] = {name: value.format(host=live.host) for name, value in headers.items()}
     assert live.change({"rate": 7}, **sent)[0] == 403
     assert live.ask("GET", f"{live.path}state", **sent)[0] == 403
     assert not live.senders.rates

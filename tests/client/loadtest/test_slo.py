@@ -36,7 +36,8 @@ def figures(**of: float) -> Figures:
 )
 def test_condition_is_read_with_its_unit(text: str, figure: str, limit: float) -> None:
     (one,) = conditions(text)
-    assert (one.figure, one.limit) == (figure, pytest.approx(limit))
+    assert one.figure == figure
+    assert one.limit == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(

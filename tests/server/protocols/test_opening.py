@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.status import State
 from hotgraph_server.observability.load.report import LoadReport
 from hotgraph_server.observability.log_settings import Logs
+from hotgraph_server.observability.metrics.prometheus import of_no_server
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
-from hotgraph_server.observability.tracing.tracing import Tracing
+from hotgraph_server.observability.watching import Watching
 from hotgraph_server.protocols.opening import Backs, services
-from hotgraph_server.settings import LoadReportSettings, ServerSettings, TraceSettings
+from hotgraph_server.settings import LoadReportSettings, ServerSettings
 
 REPORTS = "xds.service.orca.v3.OpenRcaService"
 
 
 def names(**settings: Any) -> list[str]:
     registry, nobody = Registry(), SimpleNamespace()
+    settings_ = ServerSettings((), **settings)
     backs = Backs(
         registry,
         models=nobody,
         control=nobody,
         request_logs=RequestLogs(),
-        tracing=Tracing(TraceSettings(), registry),
+        watching=Watching(
+            settings_, registry, cast("Any", SimpleNamespace), lambda: State.LIVE, of_no_server
+        ),
         logs=Logs(),
         regions=None,
         load=LoadReport,
@@ -34,7 +39,7 @@ def names(**settings: Any) -> list[str]:
         reconfigure=lambda models: None,
         make_model=None,
     )
-    return [one.name for one in services(ServerSettings((), **settings), backs)]
+    return [one.name for one in services(settings_, backs)]
 
 
 @pytest.mark.parametrize("to_whom", ["asked", "always"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ from hotgraph_protos.tensors import Array
 from .samples import COMPLEX, SAMPLES, assert_same
 
 ALL = {**SAMPLES, **COMPLEX}
+
+
+def of_datatype(number: int, **fields: Any) -> tfs.TensorProto:
+    """One of that datatype, which need not be one."""
+    made: Any = tfs.TensorProto
+    proto: tfs.TensorProto = made(dtype=number, **fields)
+    return proto
 
 
 @pytest.mark.parametrize("datatype", ALL)
@@ -49,11 +57,11 @@ def test_every_datatype_goes_there_and_back(datatype: str) -> None:
 def test_typed_fields_are_read_and_their_last_value_goes_on(
     datatype: str, field: str, values: list[object]
 ) -> None:
-    right = {"FP16": [1.0, -2.0], "BF16": [1.0, -2.0]}.get(datatype, values)
+    right: Any = {"FP16": [1.0, -2.0], "BF16": [1.0, -2.0]}.get(datatype, values)
     if datatype.startswith("COMPLEX"):
         right = [1 + 2j, 3 + 4j]
     for size, expected in ((2, right), (1, right[:1]), (4, [*right, right[-1], right[-1]])):
-        proto = tfs.TensorProto(dtype=number_of(datatype), **{field: values})
+        proto = of_datatype(number_of(datatype), **{field: values})
         proto.tensor_shape.dim.add(size=size)
         found = array_of(proto)
         assert found.dtype == ALL[datatype].dtype
@@ -62,7 +70,7 @@ def test_typed_fields_are_read_and_their_last_value_goes_on(
 
 @pytest.mark.parametrize("datatype", ALL)
 def test_a_tensor_without_values_is_all_zeros(datatype: str) -> None:
-    proto = tfs.TensorProto(dtype=number_of(datatype))
+    proto = of_datatype(number_of(datatype))
     proto.tensor_shape.dim.add(size=3)
     assert array_of(proto).tolist() == [b"" if datatype == "BYTES" else 0] * 3
     proto.tensor_shape.dim[0].size = 0
@@ -71,7 +79,7 @@ def test_a_tensor_without_values_is_all_zeros(datatype: str) -> None:
 
 def test_scalars_keep_their_shape() -> None:
     proto = tfs.TensorProto()
-    fill(proto, np.float32(2.5).reshape(()))
+    fill(proto, np.array(2.5, np.float32))
     assert proto.HasField("tensor_shape")
     assert array_of(proto).shape == ()
 
@@ -94,16 +102,16 @@ def test_strings_of_one_piece_are_read() -> None:
     ("proto", "why"),
     [
         (tfs.TensorProto(), "DT_INVALID"),
-        (tfs.TensorProto(dtype=20), "DT_RESOURCE"),
-        (tfs.TensorProto(dtype=1, tensor_shape={"unknown_rank": True}), "no tensor's"),
-        (tfs.TensorProto(dtype=1, tensor_shape={"dim": [{"size": -1}]}), "no tensor's"),
-        (tfs.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 2**30}] * 3}), "too large"),
-        (tfs.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 40}), "40 dimensions"),
+        (of_datatype(20), "DT_RESOURCE"),
+        (of_datatype(1, tensor_shape={"unknown_rank": True}), "no tensor's"),
+        (of_datatype(1, tensor_shape={"dim": [{"size": -1}]}), "no tensor's"),
+        (of_datatype(1, tensor_shape={"dim": [{"size": 2**30}] * 3}), "too large"),
+        (of_datatype(1, tensor_shape={"dim": [{"size": 1}] * 40}), "40 dimensions"),
         (
-            tfs.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 2**31 - 1}]}, float_val=[1]),
+            of_datatype(1, tensor_shape={"dim": [{"size": 2**31 - 1}]}, float_val=[1]),
             "too many to fill",
         ),
-        (tfs.TensorProto(dtype=1, tensor_content=b"abc"), "expected 4 bytes, got 3"),
+        (of_datatype(1, tensor_content=b"abc"), "expected 4 bytes, got 3"),
     ],
 )
 def test_impossible_tensors_are_refused(proto: tfs.TensorProto, why: str) -> None:
@@ -125,7 +133,7 @@ def test_arrays_that_tensorflow_has_no_datatype_for_are_refused() -> None:
 def test_whatever_a_message_says_there_is_one_kind_of_error(
     dtype: int, sizes: list[int], content: bytes, values: list[int]
 ) -> None:
-    proto = tfs.TensorProto(dtype=dtype, tensor_content=content, int_val=values, half_val=values)
+    proto = of_datatype(dtype, tensor_content=content, int_val=values, half_val=values)
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
     try:

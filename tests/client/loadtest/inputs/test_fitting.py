@@ -63,7 +63,7 @@ def test_a_change_of_values_is_refused_and_names_the_file(array: Any, datatype: 
 
 def test_a_row_without_rows_becomes_one() -> None:
     assert fitted(np.zeros((4, 3), np.float32), tensor("FP32", -1, 4, 3), "f").shape == (1, 4, 3)
-    assert fitted(np.float32(1), tensor("FP32", -1), "f").shape == ()
+    assert fitted(np.array(1, np.float32), tensor("FP32", -1), "f").shape == ()
     # what fits as it is stays so
     assert fitted(np.zeros((4, 3), np.float32), tensor("FP32", -1, 3), "f").shape == (4, 3)
 

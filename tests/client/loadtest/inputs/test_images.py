@@ -48,14 +48,16 @@ def test_text_inputs_take_the_files_bytes(folder: Path) -> None:
 )
 def test_pixels_are_scaled_where_floats_are_taken(folder: Path, scale: Scale, red: list[float]) -> None:
     first, second = read(folder, "FP32", -1, 2, 4, 3, scale=scale)
-    assert (first.dtype, first.shape, second.shape) == (np.float32, (1, 2, 4, 3), (1, 2, 4, 3))
+    assert first.dtype == np.float32
+    assert first.shape == second.shape == (1, 2, 4, 3)
     np.testing.assert_allclose(first[0, 1, 3], red, atol=1e-6)
     np.testing.assert_allclose(second[0, 0, 0], [red[2]] * 3, atol=0.02 * max(map(abs, red)))
 
 
 def test_pixels_stay_whole_where_whole_numbers_are_taken(folder: Path) -> None:
     first, _ = read(folder, "UINT8", -1, -1, -1, 3)
-    assert (first.dtype, first.shape) == (np.uint8, (1, 2, 4, 3))
+    assert first.dtype == np.uint8
+    assert first.shape == (1, 2, 4, 3)
     assert first[0, 0, 0].tolist() == [255, 0, 51]
     with pytest.raises(InputError, match="cannot become INT8"):
         read(folder, "INT8", -1, 2, 4, 3)

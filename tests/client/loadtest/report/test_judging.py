@@ -131,7 +131,7 @@ def test_what_only_lags_behind_is_told_in_figures() -> None:
 
 def test_what_is_needed_must_be_confirmed_as_the_exit_status_asks(made: Make) -> None:
     document = made("search")
-    document["slo"].update(need_per_s=100, confirmed=False)
+    document["slo"]["need_per_s"], document["slo"]["confirmed"] = 100, False
     assert judge(document).tone == "bad"
 
 

@@ -72,7 +72,7 @@ def test_share_is_of_all_processes() -> None:
 def test_busy_python_is_the_fronts_limit() -> None:
     counts = Counts(calls=20_000, runs=2000, rows=20_000, ran_s=1.5)
     # The executor's thread has itself done what its runs took.
-    busy = {"cpu_s": 6.0, "python_cpu_s": 6.0, "executors_cpu_s": 1.6}
+    busy: dict[str, Any] = {"cpu_s": 6.0, "python_cpu_s": 6.0, "executors_cpu_s": 1.6}
     server, versions = of({M: counts, OTHER: Counts()}, **busy)
     assert "takes 90 % of a processor, and the interpreter" in server[0].text
     assert "processes" in server[0].advice
