@@ -30,7 +30,7 @@ WITHIN_S = 30.0
 class Looked:
     """A live version, whose vital signs are looked at when the test says so."""
 
-    def __init__(self, **health: Any) -> None:
+    def __init__(self, liveness_s: float = WITHIN_S, **health: Any) -> None:
         self.clock = FakeClock()
         self.graph = FakeGraph()
         self.leadership = Leadership()
@@ -45,7 +45,7 @@ class Looked:
         self.health = Health()
         signs = VitalSigns(models, self.leadership, LoadMeter(models, self.clock))
         self.vitals = Vitals(
-            HealthSettings(liveness_s=WITHIN_S, **health), "127.0.0.1", self.health, signs, clock=self.clock
+            HealthSettings(liveness_s=liveness_s, **health), "127.0.0.1", self.health, signs, clock=self.clock
         )
 
     def is_live(self, after_s: float = 0.0) -> bool:
@@ -92,6 +92,26 @@ def test_run_may_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
     looked.graph.let_all_go()
     until(lambda: looked.version.in_run_for_s == 0)
     assert looked.is_live()
+    looked.version.stop(HANG_S)
+
+
+@pytest.mark.parametrize("health", [{"liveness_s": 1.0}, {"liveness_run_s": 1.0}, {"liveness_run_s": 60.0}])
+def test_server_that_was_stopped_for_a_while_is_live_when_it_goes_on(health: dict[str, float]) -> None:
+    """As by SIGSTOP, or with its whole machine, in the middle of a run."""
+    looked = Looked(**health)
+    looked.graph.shut()
+    looked.queue.put(call())
+    looked.graph.wait_until_held()
+    turns = _Turns(looked.leadership)
+    assert looked.is_live()
+    turns.until_it_waits()
+    turns.hang()
+    assert looked.is_live()
+    looked.clock.now += 3600.0
+    looked.vitals.look()
+    assert looked.is_live()
+    turns.end()
+    looked.graph.let_all_go()
     looked.version.stop(HANG_S)
 
 

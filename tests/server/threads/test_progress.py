@@ -74,6 +74,23 @@ def test_process_that_stood_still_has_no_thread_that_hangs() -> None:
     assert progress.look(1e6 + 31.0, [sign(5)])
 
 
+def test_process_that_stood_still_has_no_run_that_is_too_long() -> None:
+    """Even where its owner has said how long runs may be."""
+    progress = Progress(WITHIN_S, step_s=60.0, look_s=5.0)
+    progress.look(0.0, [sign(5)])
+    assert not progress.look(1e6, [sign(5, long_since=1.0)])
+    assert not progress.look(2e6, [sign(5, long_since=1.0)])
+    for look in range(1, 11):
+        assert not progress.look(2e6 + 5.0 * look, [sign(5, long_since=1.0)])
+    assert progress.look(2e6 + 51.0, [sign(5, long_since=1.0)])
+
+
+def test_each_long_run_has_its_own_time() -> None:
+    progress = Progress(WITHIN_S, step_s=60.0)
+    for step in range(10):
+        assert not progress.look(50.0 * (step + 1), [sign(step, long_since=50.0 * step)])
+
+
 def test_thread_that_is_not_asked_about_is_forgotten() -> None:
     """A version went, and another came by its name: it has its whole time."""
     progress = Progress(WITHIN_S)
