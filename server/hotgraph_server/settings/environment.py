@@ -134,8 +134,8 @@ def _of_services(found: Mapping[str, str]) -> str:
     first = min(found, key=lambda name: (len(name), name))
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return (
-        f"passed over: {first[:_SHOWN]}={found[first][:_SHOWN]}{more}, which Kubernetes sets for a Service, not"
-        " for us; enableServiceLinks: false leaves them away"
+        f"passed over: {first[:_SHOWN]}={found[first][:_SHOWN]}{more}, which Kubernetes sets for a Service,"
+        " not for us; enableServiceLinks: false leaves them away"
     )
 
 
