@@ -55,6 +55,7 @@ class Sign(NamedTuple):
         steps: that it has done so far, in a number that never falls.
         has_work: there is something that it should do now.
         long_since: see Steps.
+        may_hold_s: so long it may let work lie, for more to come, seconds.
     """
 
     thread: str
@@ -62,6 +63,7 @@ class Sign(NamedTuple):
     steps: int
     has_work: bool
     long_since: float | None = None
+    may_hold_s: float = 0.0
 
 
 class _Seen(NamedTuple):
@@ -120,7 +122,7 @@ class Progress:
             seen[sign.thread] = _Seen(sign.steps, idle_s, sign.long_since, long_s)
             if not sign.alive:
                 hanging.append(f"thread {sign.thread!r} has ended")
-            elif idle_s > self._within_s:
+            elif idle_s > self._within_s + sign.may_hold_s:
                 hanging.append(f"thread {sign.thread!r} has done nothing for {idle_s:.0f} s")
             elif long_s > self._step_s:
                 hanging.append(f"thread {sign.thread!r} is in one run for {long_s:.0f} s")

@@ -18,7 +18,7 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import title_of
 from hotgraph_server.observability.load.meter import LoadMeter
 from hotgraph_server.observability.vitals import Vitals, VitalSigns
-from hotgraph_server.settings import HealthSettings, ModelSettings
+from hotgraph_server.settings import BatchSettings, HealthSettings, ModelSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.health import LIVENESS, Health
 
@@ -30,11 +30,11 @@ WITHIN_S = 30.0
 class Looked:
     """A live version, whose vital signs are looked at when the test says so."""
 
-    def __init__(self, liveness_s: float = WITHIN_S, **health: Any) -> None:
+    def __init__(self, liveness_s: float = WITHIN_S, max_wait_us: int = 0, **health: Any) -> None:
         self.clock = FakeClock()
         self.graph = FakeGraph()
         self.leadership = Leadership()
-        settings = ModelSettings("m", Path("unused"))
+        settings = ModelSettings("m", Path("unused"), BatchSettings(max_wait_us=max_wait_us))
         engine = Engine(
             title_of("m", 1), settings, 1, self.graph.open, self.clock, leadership=self.leadership
         )
@@ -78,6 +78,15 @@ def test_server_with_a_long_queue_behind_a_long_run_is_live(looked: Looked) -> N
         looked.queue.put(call())
     looked.graph.wait_until_held()
     assert all(looked.is_live(after_s) for after_s in (0.0, WITHIN_S + 1, 1e6))
+
+
+def test_call_that_waits_for_company_is_no_lack_of_progress() -> None:
+    looked = Looked(liveness_s=1.0, max_wait_us=10_000_000)
+    looked.queue.put(call())
+    assert looked.is_live(after_s=5.0)
+    assert looked.version.waiting == 1
+    looked.clock.now += 10.0
+    looked.version.stop(HANG_S)
 
 
 def test_run_may_have_an_end(caplog: pytest.LogCaptureFixture) -> None:

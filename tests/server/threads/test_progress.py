@@ -37,6 +37,14 @@ def test_thread_with_nothing_to_do_may_do_nothing_for_ever() -> None:
     assert progress.look(1e6 + 31.0, [sign(5)])
 
 
+def test_thread_that_waits_for_more_has_that_time_beside() -> None:
+    progress = Progress(1.0)
+    holding = sign(5)._replace(may_hold_s=10.0)
+    progress.look(0.0, [holding])
+    assert not progress.look(11.0, [holding])
+    assert progress.look(12.0, [holding])
+
+
 def test_long_run_of_a_graph_is_no_lack_of_progress() -> None:
     progress = Progress(WITHIN_S)
     progress.look(0.0, [sign(5)])
