@@ -80,12 +80,10 @@ def test_server_with_a_long_queue_behind_a_long_run_is_live(looked: Looked) -> N
     assert all(looked.is_live(after_s) for after_s in (0.0, WITHIN_S + 1, 1e6))
 
 
-def test_call_that_waits_for_company_is_no_lack_of_progress() -> None:
-    looked = Looked(liveness_s=1.0, max_wait_us=10_000_000)
-    looked.queue.put(call())
-    assert looked.is_live(after_s=5.0)
-    assert looked.version.waiting == 1
-    looked.clock.now += 10.0
+def test_time_that_a_call_may_wait_for_company_is_known_to_the_looks() -> None:
+    """They give it beside the time in which something has to be done (threads/progress.py)."""
+    looked = Looked(max_wait_us=10_000_000)
+    assert [sign.may_hold_s for sign in looked.version.signs()] == [10.0]
     looked.version.stop(HANG_S)
 
 
