@@ -87,7 +87,7 @@ def address_here(environment: Mapping[str, str]) -> str:
     for name in ("HOTGRAPH_PORT", "HOTGRAPH_HEALTH_PORT"):
         # Not what Kubernetes has under that name, tcp://10.0.0.1:8500.
         text = environment.get(name, "").strip()
-        port = text if text.isascii() and text.isdecimal() and int(text) else port
+        port = text if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) else port
     host = environment.get("HOTGRAPH_HOST", "").strip()
     host = usual_host if host in _ANYWHERE else host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -82,6 +82,7 @@ def test_arguments_that_make_no_sense_are_status_2(
         ({"HOTGRAPH_PORT": "tcp://10.0.0.1:8500", "HOTGRAPH_HOST": "10.0.0.7"}, "10.0.0.7:8500"),
         ({"HOTGRAPH_HOST": "fd00::1", "HOTGRAPH_PORT": " 9000 "}, "[fd00::1]:9000"),
         ({"HOTGRAPH_HOST": "::"}, "127.0.0.1:8500"),
+        ({"HOTGRAPH_PORT": "9" * 100_000}, "127.0.0.1:8500"),
     ],
 )
 def test_without_an_address_it_asks_whom_the_environment_has_set_up(

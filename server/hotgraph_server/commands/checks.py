@@ -24,6 +24,7 @@ from hotgraph_server.settings import (
     key_of,
 )
 from hotgraph_server.threads import memory_limit
+from hotgraph_server.transport import tls
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 def check(settings: ServerSettings) -> None:
     """What can be known before TensorFlow is there. Raises StartError."""
     gate_of(settings.access)
+    tls.check(settings.listen)
     otlp.check(settings.otlp)
     checked_folder(settings.access.request_log_dir)
     # A mistyped folder shall not cost the seconds that TensorFlow takes to import.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hotgraph_server.commands import checks
+from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.serve import settings_from
 from hotgraph_server.errors import StartError
 from hotgraph_server.settings import PER_MODEL, PER_SERVER
@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not lines:
         try:
             settings = settings_from({"config": path, "models": []}, environment)
+            processes.count(settings)
             if arguments.files:
                 checks.check(settings)
         except StartError as error:

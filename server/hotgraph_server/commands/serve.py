@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     member: Member | None = arguments.member
     environment = read_environment(os.environ)
     verbose = arguments.verbose or environment.command_line.verbose
-    set_up_logging(verbose, member, build(LoggingSettings, {**environment.values, **vars(arguments)}))
+    set_up_logging(verbose, member, _logging_before_the_file(vars(arguments), environment))
     # Once, of several processes.
     for line in environment.remarks if member is None else ():
         _LOG.warning("%s", line)
@@ -214,6 +214,13 @@ def serve_until_stopped(
         # A run that does not end, for callers who have gone: an orderly exit would wait for it for ever.
         os._exit(status)
     return status
+
+
+def _logging_before_the_file(flags: Mapping[str, Any], environment: FromEnvironment) -> LoggingSettings:
+    try:
+        return build(LoggingSettings, {**environment.values, **flags})
+    except SettingsError as error:
+        raise SettingsError(environment.explained(str(error), but_not=flags)) from error
 
 
 def settings_from(flags: Mapping[str, Any], environment: FromEnvironment = NOTHING_SAID) -> ServerSettings:

@@ -158,8 +158,9 @@ class Executor:
         # The last first: a step that ends in between shall not be taken for one that has not begun.
         long_since, in_hand = steps.long_since, steps.in_hand
         has_work = in_hand or len(self._queue) > 0
+        alive, may_hold_s = self._thread.is_alive(), self._settings.max_wait_us / 1e6
         return [
-            Sign(self._thread.name, self._thread.is_alive(), steps.count, has_work, long_since),
+            Sign(self._thread.name, alive, steps.count, has_work, long_since, may_hold_s),
             *self._finisher.signs(),
         ]
 

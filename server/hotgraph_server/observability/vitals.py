@@ -90,7 +90,9 @@ class Vitals:
         self._signs = signs
         self._health = health
         self._clock = clock
-        self._progress = Progress(settings.liveness_s, settings.liveness_run_s or math.inf, _LATE_S)
+        within_s, run_s = settings.liveness_s, settings.liveness_run_s or math.inf
+        # One look that comes late is no reason, however short these times are.
+        self._progress = Progress(within_s, run_s, min(_LATE_S, within_s / 2, run_s / 2))
         self._hanging: list[str] = []
         self._thread = PeriodicThread("vitals", self.look, clock)
         self._port: HealthPort | None = None

@@ -39,6 +39,8 @@ class CommandLine:
     verbose: bool = setting(False, "log more")
 
 
+# Of what others have written: a name of the environment may have 100 KB.
+_SHOWN = 200
 # The client's key, which commands that call a server read.
 _ELSEWHERE = frozenset({f"{PREFIX}KEY"})
 # NAME_SERVICE_HOST, NAME_SERVICE_PORT, NAME_SERVICE_PORT_GRPC, NAME_PORT_8500_TCP, and its _ADDR.
@@ -132,8 +134,8 @@ def _of_services(found: Mapping[str, str]) -> str:
     first = min(found, key=lambda name: (len(name), name))
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return (
-        f"passed over: {first}={found[first]}{more}, which Kubernetes sets for a Service, not for us;"
-        " enableServiceLinks: false leaves them away"
+        f"passed over: {first[:_SHOWN]}={found[first][:_SHOWN]}{more}, which Kubernetes sets for a Service,"
+        " not for us; enableServiceLinks: false leaves them away"
     )
 
 
@@ -142,4 +144,4 @@ def _unknown(name: str) -> str:
     elsewhere = (one.removeprefix(PREFIX) for one in _ELSEWHERE)
     meant = nearest(name.removeprefix(PREFIX), (*_SETTINGS, *_COMMAND_LINE, *elsewhere))
     advice = "" if meant is None else f"; did you mean {PREFIX}{meant.upper()}?"
-    return f"the environment's {name} is no setting{advice}"
+    return f"the environment's {name[:_SHOWN]} is no setting{advice}"

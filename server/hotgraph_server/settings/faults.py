@@ -36,9 +36,10 @@ def faults_of(owner: type, values: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def keys_in(text: str, keys: list[str]) -> list[str]:
-    """Those of the keys of settings that a fault's text names, in its order."""
+    """Those of the keys of settings that a fault's text names, as flags too, in its order."""
     places = {
-        key: re.search(rf"(?<![\w-]){re.escape(key).replace('_', '[-_]')}(?![\w-])", text) for key in keys
+        key: re.search(rf"(?<![\w-])(?:--)?{re.escape(key).replace('_', '[-_]')}(?![\w-])", text)
+        for key in keys
     }
     found = {key: place.start() for key, place in places.items() if place is not None}
     return sorted(found, key=found.__getitem__)

@@ -91,6 +91,8 @@ def _integer(text: str, *, signed: bool = False) -> int:
 
 def _number(text: str) -> float:
     try:
+        if "_" in text or not text.isascii():
+            raise ValueError
         return float(text)
     except ValueError:
         raise ValueError("a number") from None

@@ -55,6 +55,7 @@ class Sign(NamedTuple):
         steps: that it has done so far, in a number that never falls.
         has_work: there is something that it should do now.
         long_since: see Steps.
+        may_hold_s: so long it may let work lie, for more to come, seconds.
     """
 
     thread: str
@@ -62,6 +63,25 @@ class Sign(NamedTuple):
     steps: int
     has_work: bool
     long_since: float | None = None
+    may_hold_s: float = 0.0
+
+
+class _Seen(NamedTuple):
+    """What is kept of a thread.
+
+    Attributes:
+        steps, long_since: as they were seen.
+        idle_s: for so long it has done nothing though there is something to do, seconds.
+        long_s: for so long it has been in its long step, seconds.
+    """
+
+    steps: int = -1
+    idle_s: float = 0.0
+    long_since: float | None = None
+    long_s: float = 0.0
+
+
+_UNSEEN = _Seen()
 
 
 class Progress:
@@ -78,8 +98,7 @@ class Progress:
         self._step_s = step_s
         self._look_s = look_s
         self._looked_at = math.inf
-        # By name: the steps that were seen last, and for how long the thread has done nothing since, seconds.
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._seen: dict[str, _Seen] = {}  # by name, at the last look
 
     def look(self, now: float, signs: Iterable[Sign]) -> list[str]:
         """What hangs, and since when, in words; empty: everything gets on.
@@ -91,17 +110,21 @@ class Progress:
         passed_s = min(max(now - self._looked_at, 0.0), self._look_s)
         self._looked_at = now
         hanging: list[str] = []
-        seen: dict[str, tuple[int, float]] = {}
+        seen: dict[str, _Seen] = {}
         for sign in signs:
-            steps, idle_s = self._seen.get(sign.thread, (-1, 0.0))
-            gets_on = sign.steps != steps or not sign.has_work or sign.long_since is not None
-            idle_s = 0.0 if gets_on else idle_s + passed_s
-            seen[sign.thread] = sign.steps, idle_s
+            before = self._seen.get(sign.thread, _UNSEEN)
+            gets_on = sign.steps != before.steps or not sign.has_work or sign.long_since is not None
+            idle_s = 0.0 if gets_on else before.idle_s + passed_s
+            long_s = 0.0
+            if sign.long_since is not None:
+                goes_on = sign.long_since == before.long_since
+                long_s = before.long_s + passed_s if goes_on else min(now - sign.long_since, self._look_s)
+            seen[sign.thread] = _Seen(sign.steps, idle_s, sign.long_since, long_s)
             if not sign.alive:
                 hanging.append(f"thread {sign.thread!r} has ended")
-            elif idle_s > self._within_s:
+            elif idle_s > self._within_s + sign.may_hold_s:
                 hanging.append(f"thread {sign.thread!r} has done nothing for {idle_s:.0f} s")
-            elif sign.long_since is not None and now - sign.long_since > self._step_s:
-                hanging.append(f"thread {sign.thread!r} is in one run for {now - sign.long_since:.0f} s")
+            elif long_s > self._step_s:
+                hanging.append(f"thread {sign.thread!r} is in one run for {long_s:.0f} s")
         self._seen = seen
         return hanging

@@ -5,8 +5,9 @@ cannot), and has to hear it when the port for calls is busy, drains, or hangs. S
 table of health alone (health.py). It answers from the start on, while models load, and goes on to the end of
 a drain.
 
-What callers can make it keep: MAX_CONNECTIONS connections, the oldest of which makes way for one more;
-messages of 16 KiB, and 4 MiB of them in all. Its methods answer in its thread, from a table.
+What callers can make it keep: MAX_CONNECTIONS connections, of which the oldest of the address that has the
+most makes way for one more; messages of 16 KiB, and 64 KiB of them on each connection, whatever the others
+hold: so no probe fails for what somebody else does here. Its methods answer in its thread, from a table.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from hotgraph_server.errors import CallError
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.health import LIST
-from hotgraph_server.transport.inflight import Inflight
+from hotgraph_server.transport.inflight import InflightOfEach
 from hotgraph_server.transport.listening import listen, written
 from hotgraph_server.transport.open_calls import OpenCalls
 from hotgraph_server.transport.service import Admit, Service
@@ -32,10 +33,10 @@ MAX_CONNECTIONS = 64
 Shared = Sequence[socket.socket]
 """Sockets that listen for several processes."""
 
-_MAX_CALLS = 64
+_MAX_CALLS = 1  # of hot methods, of which there are none
 _MAX_MESSAGE_BYTES = 16 << 10
-_MAX_HEADER_BYTES = 16 << 10
-_MAX_INFLIGHT_BYTES = 4 << 20
+_MAX_HEADER_BYTES = 8 << 10
+_MAX_HELD_BYTES = 64 << 10  # of each connection
 _STOP_S = 5.0
 
 
@@ -74,7 +75,7 @@ class HealthPort:
             [health],
             max_calls=_MAX_CALLS,
             max_message_bytes=_MAX_MESSAGE_BYTES,
-            inflight=Inflight(_MAX_INFLIGHT_BYTES),
+            inflight=InflightOfEach(_MAX_HELD_BYTES),
             max_header_bytes=_MAX_HEADER_BYTES,
             aside=_at_once,
             open_calls=OpenCalls(),

@@ -107,3 +107,22 @@ class Inflight:
                 self._nbytes -= call.held_bytes
                 connection.held_bytes -= call.held_bytes
                 call.held_bytes = _OVER
+
+
+class InflightOfEach(Inflight):
+    """The same for a port of few connections: each may hold so much, whatever the others do. So nobody is
+    refused for what somebody else has sent, or does not read."""
+
+    def take(self, call: Holder, connection: Holder, nbytes: int) -> None:
+        """See Inflight."""
+        with self._lock:
+            if call.held_bytes == _OVER or not nbytes:
+                return
+            held = connection.held_bytes + nbytes
+            if held > self.limit:
+                raise TooMuchInside(
+                    f"the calls of this connection would hold {held} bytes of messages, and may {self.limit}"
+                )
+            self._nbytes += nbytes
+            call.held_bytes += nbytes
+            connection.held_bytes += nbytes

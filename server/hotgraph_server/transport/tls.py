@@ -43,12 +43,18 @@ def read_pems(settings: ListenSettings) -> Pems:
     """What the settings stand for now.
 
     Raises:
-        SettingsError: a file cannot be read; the text has its flag and its name.
+        SettingsError: a file cannot be read, or has nothing in it; the text has its flag and its name.
     """
     key = _read(settings.tls_key, "tls-key")
     chain = _read(settings.tls_cert, "tls-cert")
     authorities = _read(settings.tls_client_ca, "tls-client-ca") if settings.tls_client_ca else b""
     return Pems(chain, key, authorities)
+
+
+def check(settings: ListenSettings) -> None:
+    """Raises StartError: there is to be TLS, and its files cannot be read or used."""
+    if settings.tls_cert:
+        context_of(read_pems(settings))
 
 
 def context_of(pems: Pems, protocols: Sequence[str] = ("h2",)) -> ssl.SSLContext:
@@ -89,9 +95,13 @@ def _read(setting: str, flag: str) -> bytes:
     if _PEM in setting:
         return setting.encode()
     try:
-        return Path(setting).read_bytes()
+        content = Path(setting).read_bytes()
     except OSError as error:
         raise SettingsError(f"--{flag} {setting}: {error.strerror or error}") from error
+    if not content.strip():
+        # It is being written. Of authorities, nothing would ask callers for no certificate at all.
+        raise SettingsError(f"--{flag} {setting}: the file is empty")
+    return content
 
 
 @contextmanager

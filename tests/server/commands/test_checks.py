@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
+import trustme
 
 from hotgraph_server.commands import checks
+from hotgraph_server.errors import StartError
 from hotgraph_server.settings import ListenSettings, ResponseCacheSettings, ServerSettings
 from hotgraph_server.threads import memory_limit
+
+
+def test_certificate_that_cannot_be_used_ends_a_start_and_a_check_of_files(tmp_path: Path) -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    cert, key = tmp_path / "crt", tmp_path / "key"
+    leaf.cert_chain_pems[0].write_to_path(cert)
+    leaf.private_key_pem.write_to_path(key)
+    settings = ServerSettings((), ListenSettings(tls_cert=str(cert), tls_key=str(key)))
+    checks.check(settings)
+    key.write_bytes(trustme.CA().issue_cert("localhost").private_key_pem.bytes())
+    with pytest.raises(StartError, match="the certificate and key do not fit"):
+        checks.check(settings)
+    key.unlink()
+    with pytest.raises(StartError, match=r"--tls-key .*: No such file"):
+        checks.check(settings)
 
 
 def of(inflight_mb: int, cache_mb: int = 0) -> ServerSettings:

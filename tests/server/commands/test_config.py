@@ -111,6 +111,21 @@ def test_folders_are_looked_for_when_asked(check: Check) -> None:
     assert "/gone/flowers" in lines[0]
 
 
+def test_files_of_tls_are_looked_for_when_asked(check: Check) -> None:
+    content = "port = 1\ntls_cert = '/gone/crt'\ntls_key = '/gone/key'\n"
+    assert check(content)[0] == 0
+    status, lines = check(content, "--files")
+    assert status == 1
+    assert lines[0].startswith("FILE:3: --tls-key /gone/key: No such file")
+
+
+def test_what_several_processes_exclude_is_wrong(check: Check) -> None:
+    assert check("processes = 1\nfast_lane = false\n")[0] == 0
+    status, lines = check("processes = 2\nfast_lane = false\n")
+    assert status == 1
+    assert lines[0].startswith("FILE:1: --processes 2 excludes no-fast-lane")
+
+
 def test_environment_is_checked_too_when_asked(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOTGRAPH_DRAIN_S", "soon")
     monkeypatch.setenv("HOTGRAPH_ADMIN_PROT", "1")

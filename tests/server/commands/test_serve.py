@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.cli import main
 from hotgraph_server.commands.serve import add_arguments, settings_from
 from hotgraph_server.commands.signals import say
 from hotgraph_server.errors import LoadError, SettingsError
@@ -187,6 +188,15 @@ class TestEnvironment:
             settings_from(flags, read_environment({"HOTGRAPH_PORT": "70000"}))
         with pytest.raises(SettingsError, match=r"^HOTGRAPH_PORT must be an integer of 0 or more, got 'x'$"):
             settings_from(flags, read_environment({"HOTGRAPH_PORT": "x"}))
+
+    def test_what_is_wrong_with_the_log_itself_names_its_variable(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is needed before the file is read."""
+        monkeypatch.setenv("HOTGRAPH_LOG_FORMAT", "xml")
+        assert main(["serve"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("got 'xml' (HOTGRAPH_LOG_FORMAT is 'xml')")
 
     def test_rest_port_of_the_environment_is_one_that_was_asked_for(
         self, parser: argparse.ArgumentParser

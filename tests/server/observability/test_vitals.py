@@ -18,7 +18,7 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import title_of
 from hotgraph_server.observability.load.meter import LoadMeter
 from hotgraph_server.observability.vitals import Vitals, VitalSigns
-from hotgraph_server.settings import HealthSettings, ModelSettings
+from hotgraph_server.settings import BatchSettings, HealthSettings, ModelSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.transport.health import LIVENESS, Health
 
@@ -30,11 +30,11 @@ WITHIN_S = 30.0
 class Looked:
     """A live version, whose vital signs are looked at when the test says so."""
 
-    def __init__(self, **health: Any) -> None:
+    def __init__(self, liveness_s: float = WITHIN_S, max_wait_us: int = 0, **health: Any) -> None:
         self.clock = FakeClock()
         self.graph = FakeGraph()
         self.leadership = Leadership()
-        settings = ModelSettings("m", Path("unused"))
+        settings = ModelSettings("m", Path("unused"), BatchSettings(max_wait_us=max_wait_us))
         engine = Engine(
             title_of("m", 1), settings, 1, self.graph.open, self.clock, leadership=self.leadership
         )
@@ -45,7 +45,7 @@ class Looked:
         self.health = Health()
         signs = VitalSigns(models, self.leadership, LoadMeter(models, self.clock))
         self.vitals = Vitals(
-            HealthSettings(liveness_s=WITHIN_S, **health), "127.0.0.1", self.health, signs, clock=self.clock
+            HealthSettings(liveness_s=liveness_s, **health), "127.0.0.1", self.health, signs, clock=self.clock
         )
 
     def is_live(self, after_s: float = 0.0) -> bool:
@@ -80,6 +80,13 @@ def test_server_with_a_long_queue_behind_a_long_run_is_live(looked: Looked) -> N
     assert all(looked.is_live(after_s) for after_s in (0.0, WITHIN_S + 1, 1e6))
 
 
+def test_time_that_a_call_may_wait_for_company_is_known_to_the_looks() -> None:
+    """They give it beside the time in which something has to be done (threads/progress.py)."""
+    looked = Looked(max_wait_us=10_000_000)
+    assert [sign.may_hold_s for sign in looked.version.signs()] == [10.0]
+    looked.version.stop(HANG_S)
+
+
 def test_run_may_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
     looked = Looked(liveness_run_s=60.0)
     looked.graph.shut()
@@ -92,6 +99,26 @@ def test_run_may_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
     looked.graph.let_all_go()
     until(lambda: looked.version.in_run_for_s == 0)
     assert looked.is_live()
+    looked.version.stop(HANG_S)
+
+
+@pytest.mark.parametrize("health", [{"liveness_s": 1.0}, {"liveness_run_s": 1.0}, {"liveness_run_s": 60.0}])
+def test_server_that_was_stopped_for_a_while_is_live_when_it_goes_on(health: dict[str, float]) -> None:
+    """As by SIGSTOP, or with its whole machine, in the middle of a run."""
+    looked = Looked(**health)
+    looked.graph.shut()
+    looked.queue.put(call())
+    looked.graph.wait_until_held()
+    turns = _Turns(looked.leadership)
+    assert looked.is_live()
+    turns.until_it_waits()
+    turns.hang()
+    assert looked.is_live()
+    looked.clock.now += 3600.0
+    looked.vitals.look()
+    assert looked.is_live()
+    turns.end()
+    looked.graph.let_all_go()
     looked.version.stop(HANG_S)
 
 

@@ -210,6 +210,31 @@ def test_error_about_what_a_flag_says_does_not_name_the_variable() -> None:
     assert found.explained("rest-port must be something") == "rest-port must be something"
 
 
+@pytest.mark.parametrize("text", ["1_0", "\N{ARABIC-INDIC DIGIT ONE}", "0x10", "", " ", "1,5"])
+def test_number_is_written_in_digits(text: str) -> None:
+    assert "drain_s" not in read_environment({"HOTGRAPH_DRAIN_S": text}).values
+
+
+def test_giant_variables_are_told_of_in_a_line() -> None:
+    giant = 100_000
+    found = read_environment(
+        {
+            f"HOTGRAPH_{'A' * giant}": "1",
+            f"HOTGRAPH_{'B' * giant}_SERVICE_HOST": "1",
+            "HOTGRAPH_PORT": f"tcp://{'1' * giant}:8500",
+            "HOTGRAPH_ADMIN_PORT": "9" * giant,
+            "HOTGRAPH_DRAIN_S": "9" * giant,
+            "HOTGRAPH_PAD": "{" * giant,
+            "HOTGRAPH_QUEUE_POLICY": "{" * giant,
+            "HOTGRAPH_REPOSITORY": "'" + "x" * giant,
+            "HOTGRAPH_ROW_BUCKETS": "1," * giant + "x",
+        }
+    )
+    assert len(found.remarks) == 2
+    assert len(found.faults) == 5
+    assert max(map(len, (*found.remarks, *found.faults))) < 1000
+
+
 @given(st.dictionaries(st.from_regex(r"HOTGRAPH_[A-Z0-9_]{0,20}", fullmatch=True), st.text(max_size=20)))
 def test_no_environment_stops_the_reading(environment: dict[str, str]) -> None:
     found = read_environment(environment)

@@ -37,6 +37,14 @@ def test_thread_with_nothing_to_do_may_do_nothing_for_ever() -> None:
     assert progress.look(1e6 + 31.0, [sign(5)])
 
 
+def test_thread_that_waits_for_more_has_that_time_beside() -> None:
+    progress = Progress(1.0)
+    holding = sign(5)._replace(may_hold_s=10.0)
+    progress.look(0.0, [holding])
+    assert not progress.look(11.0, [holding])
+    assert progress.look(12.0, [holding])
+
+
 def test_long_run_of_a_graph_is_no_lack_of_progress() -> None:
     progress = Progress(WITHIN_S)
     progress.look(0.0, [sign(5)])
@@ -72,6 +80,23 @@ def test_process_that_stood_still_has_no_thread_that_hangs() -> None:
     for look in range(1, 6):
         assert not progress.look(1e6 + 5.0 * look, [sign(5)])
     assert progress.look(1e6 + 31.0, [sign(5)])
+
+
+def test_process_that_stood_still_has_no_run_that_is_too_long() -> None:
+    """Even where its owner has said how long runs may be."""
+    progress = Progress(WITHIN_S, step_s=60.0, look_s=5.0)
+    progress.look(0.0, [sign(5)])
+    assert not progress.look(1e6, [sign(5, long_since=1.0)])
+    assert not progress.look(2e6, [sign(5, long_since=1.0)])
+    for look in range(1, 11):
+        assert not progress.look(2e6 + 5.0 * look, [sign(5, long_since=1.0)])
+    assert progress.look(2e6 + 51.0, [sign(5, long_since=1.0)])
+
+
+def test_each_long_run_has_its_own_time() -> None:
+    progress = Progress(WITHIN_S, step_s=60.0)
+    for step in range(10):
+        assert not progress.look(50.0 * (step + 1), [sign(step, long_since=50.0 * step)])
 
 
 def test_thread_that_is_not_asked_about_is_forgotten() -> None:

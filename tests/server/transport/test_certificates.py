@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from hotgraph_server.access.peers import AllowedPeers
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.settings import ListenSettings
 from hotgraph_server.transport import certificates
 from hotgraph_server.transport.certificates import CLIENT_CA, SERVER, Certificates
@@ -223,6 +223,27 @@ class TestLooking:
             folder.swap(crt=first.chain, key=first.key)
             ours.look()
         assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 2
+
+    @pytest.mark.parametrize("nothing", [b"", b" \n", b"# no certificate\n"])
+    def test_authorities_of_which_none_is_left_let_nobody_in(
+        self, folder: Folder, authority: trustme.CA, nothing: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A file that is being written is empty for a moment; without authorities TLS asks for nothing."""
+        one = issued(authority)
+        files = {"crt": one.chain, "key": one.key, "ca": authority.cert_pem.bytes()}
+        folder.swap(**files)
+        settings = folder.settings(tls_client_ca=folder.path("ca"))
+        ours = Certificates(settings)
+        context = ours.context(["h2"])
+        before = context()
+        folder.swap(**{**files, "ca": nothing})
+        for _ in range(3):
+            ours.look()
+            assert context() is before
+        assert before.verify_mode is ssl.CERT_REQUIRED
+        assert len(caplog.records) == 1
+        with pytest.raises(StartError):
+            Certificates(settings)
 
     def test_files_that_are_wrong_at_the_start_end_it(self, folder: Folder, authority: trustme.CA) -> None:
         folder.swap(crt=issued(authority).chain)

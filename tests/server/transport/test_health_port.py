@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,19 +10,25 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from h2.exceptions import StreamClosedError
+from h2.settings import SettingCodes as Setting
 
 from hotgraph_protos import health as pb
 from hotgraph_server.errors import AccessDenied, CallError, StartError
 from hotgraph_server.transport import health_port
 from hotgraph_server.transport.health import LIST, Health
 from hotgraph_server.transport.health_port import HealthPort
+from hotgraph_server.transport.http2 import frames
 from hotgraph_server.transport.service import Admit
 
 from ..fakes import until
 from .conftest import PATIENCE_S
+from .http2.conftest import Caller
+from .http2.peer import REQUEST, greeting
 from .test_health import NOT_SERVING, SERVING, check, next_status, watch
 
 Open = Callable[..., HealthPort]
+CHECK = "/grpc.health.v1.Health/Check"
 
 
 @pytest.fixture
@@ -181,17 +188,66 @@ def test_oldest_connection_makes_way_for_one_more(
         for _ in range(3):
             with grpc.insecure_channel(port.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
                 assert check(channel, "liveness") == SERVING
-        for sock in silent[:6]:
+        for sock in silent[:5]:
             assert sock.recv(1) == b""
     finally:
         for sock in silent:
             sock.close()
 
 
+def test_whoever_crowds_in_loses_connections_of_his_own(
+    open_port: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand connections of one address put no probe out that came before them from another."""
+    monkeypatch.setattr(health_port, "MAX_CONNECTIONS", 4)
+    address = _address(open_port())
+    try:
+        probe = socket.create_connection(address, PATIENCE_S, ("127.0.0.2", 0))
+    except OSError:
+        pytest.skip("this system has one address of its own only")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(probe)
+        probe.sendall(greeting())
+        for _ in range(20):
+            crowd = stack.enter_context(socket.create_connection(address, PATIENCE_S))
+            crowd.sendall(greeting())
+            assert crowd.recv(100)
+        probe.sendall(frames.frame(frames.PING, 0, 0, b"are you?"))
+        heard = b""
+        while b"are you?" not in heard:
+            piece = probe.recv(4096)
+            assert piece, "it had to go"
+            heard += piece
+
+
+def test_who_holds_messages_back_or_reads_no_answer_keeps_no_probe_from_its_own(
+    open_port: Open, health: Health
+) -> None:
+    health.serving(f"model {number:0100}" for number in range(200))
+    port = open_port()
+    held = (16 << 10).to_bytes(5, "big") + bytes((16 << 10) - 1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            caller = Caller(_address(port)[1])
+            stack.callback(caller.close)
+            caller.client.h2.update_settings({Setting.INITIAL_WINDOW_SIZE: 0})
+            caller.ping()
+            for number in range(60):
+                path, message = (LIST, bytes(5)) if number % 2 else (CHECK, held)
+                headers = {**dict(REQUEST), ":path": path}
+                stream = caller.client.request(headers=list(headers.items()))
+                with contextlib.suppress(StreamClosedError):
+                    caller.send(stream, message, end=bool(number % 2))
+            caller.ping()
+        with grpc.insecure_channel(port.address) as channel:
+            for name in ("liveness", "readiness"):
+                assert check(channel, name) == SERVING
+
+
 def test_message_that_is_no_name_is_refused_and_the_next_caller_answered(channel: grpc.Channel) -> None:
     for message in (b"\xff" * 8, bytes(64 << 10)):
         with pytest.raises(grpc.RpcError):
-            raw(channel, "/grpc.health.v1.Health/Check", message)
+            raw(channel, CHECK, message)
     assert check(channel, "liveness") == SERVING
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hotgraph_server.transport.inflight import Inflight, TooMuchInside
+from hotgraph_server.transport.inflight import Inflight, InflightOfEach, TooMuchInside
 
 
 class Holding:
@@ -78,3 +78,17 @@ def test_sums_are_those_of_the_calls(steps: list[tuple[int, str, int]]) -> None:
         assert budget.nbytes == sum(held) <= 200 + 4 * ANSWER
         assert [one.held_bytes for one in connections] == [held[0] + held[2], held[1] + held[3]]
         assert max(held[0] + held[2], held[1] + held[3]) <= 100 + 2 * ANSWER
+
+
+def test_where_each_has_its_own_nobody_is_refused_for_what_others_hold() -> None:
+    budget, connection, call = InflightOfEach(10), Holding(), Holding()
+    for _ in range(100):
+        budget.take(Holding(), Holding(), 10)
+    budget.take(call, connection, 10)
+    assert budget.nbytes == 1010
+    with pytest.raises(TooMuchInside, match="would hold 11 bytes of messages, and may 10"):
+        budget.take(Holding(), connection, 1)
+    budget.end(call, connection)
+    budget.take(call, connection, 10)
+    budget.take(Holding(), connection, 10)
+    assert (budget.nbytes, connection.held_bytes) == (1010, 10)

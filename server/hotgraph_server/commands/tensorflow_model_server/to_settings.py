@@ -44,18 +44,20 @@ from hotgraph_server.settings import (
 )
 from hotgraph_server.settings.fields import Count
 from hotgraph_server.settings.local_paths import local_path
+from hotgraph_server.transport import tls
 
 
 def check(given: Given) -> None:
     """Do the flags go together, and can the files that they name be read?
 
     Raises:
-        SettingsError: they do not, or cannot; the text names them.
+        StartError: they do not, or cannot; the text names them.
     """
     _check_flags(given)
-    access = server_settings(given, []).access
-    gate_of(access)
-    checked_folder(access.request_log_dir)
+    settings = server_settings(given, [])
+    gate_of(settings.access)
+    tls.check(settings.listen)
+    checked_folder(settings.access.request_log_dir)
     model_factory(given)
     if path := given.text("model_config_file"):
         text_proto.read(Path(path), ModelServerConfig)

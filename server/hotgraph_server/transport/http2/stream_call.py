@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -130,12 +131,12 @@ class StreamCall(Call):
     def hold(self) -> None:
         """See StreamOfCalls."""
         self._holds = True
-        self.host.post(self)
+        self._in_a_turn(self._let_in)
 
     def go_on(self) -> None:
         """See StreamOfCalls."""
         self._holds = False
-        self.host.post(self)
+        self._in_a_turn(self._let_in)
 
     def call_at(self, moment: float, act: Callable[[], None]) -> Callable[[], None]:
         """See StreamOfCalls."""
@@ -144,11 +145,6 @@ class StreamCall(Call):
         return alarm.take_back
 
     def deliver(self) -> None:
-        if self._inflated:
-            self._take_inflated()
-        if self.held is not self._holds:
-            self.held = self._holds
-            self.connection.let_in(self)
         deflated, self._deflated = self._deflated, None
         if deflated is not None:
             self._deflating = 0
@@ -252,7 +248,17 @@ class StreamCall(Call):
             except Exception as error:
                 inflated = error
         self._inflated.append(inflated)
-        self.host.post(self)
+        self._in_a_turn(self._take_inflated)
+
+    def _in_a_turn(self, act: Callable[[], None]) -> None:
+        """Do something in whichever thread serves, and not in the one that happens to send next: that one
+        may hold a lock of its own (see OpenStream), which what is done may take."""
+        self.host.expire_later(Alarm(-math.inf, act))
+
+    def _let_in(self) -> None:
+        if self.held is not self._holds:
+            self.held = self._holds
+            self.connection.let_in(self)
 
     def _take_inflated(self) -> None:
         inflated = self._inflated.popleft()

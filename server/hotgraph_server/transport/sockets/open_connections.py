@@ -18,7 +18,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.errors import CallError
@@ -41,7 +41,8 @@ class OpenConnections:
         lock: the server's connections_lock.
         http2, http1: see SocketIO.
         expire_later: notes an alarm.
-        most: that may be open; the oldest makes way for one more. None: any number.
+        most: that may be open; then the oldest of the address that has the most of them makes way for one
+            more. None: any number.
 
     Attributes:
         sockets: those that are open.
@@ -64,9 +65,7 @@ class OpenConnections:
     ) -> None:
         self.sockets: set[SocketIO] = set()
         self._most = most
-        self._by_age: deque[SocketIO] = (
-            deque()
-        )  # where there is a most: those that were added, the oldest first
+        self._by_age: dict[SocketIO, None] = {}  # where there is a most: the same, the oldest first
         self.dirty: list[SocketIO] = []
         self.changed: list[SocketIO] = []
         self._gone: list[SocketIO] = []  # for the selector to forget
@@ -116,7 +115,7 @@ class OpenConnections:
             return None
         if self._most is not None:
             self._make_way(self._most)
-            self._by_age.append(one)
+            self._by_age[one] = None
         self.sockets.add(one)
         self.accepted += 1
         self._selector.register(sock, one.registered, one)
@@ -125,13 +124,11 @@ class OpenConnections:
         return one
 
     def _make_way(self, most: int) -> None:
-        """For one more, where there are as many as may be."""
-        by_age = self._by_age
-        while len(self.sockets) >= most:
-            self._drop(by_age.popleft())
-        if len(by_age) > 2 * most:
-            # Of those that have gone in between.
-            self._by_age = deque(one for one in by_age if one in self.sockets)
+        """For one more, where there are as many as may be: whoever makes many shall lose his own."""
+        while len(self._by_age) >= most:
+            hosts = Counter(map(_host_of, self._by_age))
+            crowd = max(hosts.values())
+            self._drop(next(one for one in self._by_age if hosts[_host_of(one)] == crowd))
 
     def attend(self, ready: Sequence[SocketIO]) -> bool:
         """Every connection that has something is served once, as far as there is time. Returns whether there
@@ -318,6 +315,7 @@ class OpenConnections:
         assert self._lock.locked()
         if one in self.sockets:
             self.sockets.discard(one)
+            self._by_age.pop(one, None)
             self._gone.append(one)
             self._round.forget(one)
             for alarm in (one.ends, one.ages):
@@ -326,3 +324,7 @@ class OpenConnections:
                     alarm.take_back()
             # So that the serving thread is woken, whichever thread this is.
             self.changed.append(one)
+
+
+def _host_of(one: SocketIO) -> str:
+    return one.connection.peer.rpartition(":")[0]

@@ -87,7 +87,7 @@ class SocketServer:
         coalescer, times: see ReceiveCoalescer and Times.
         leadership: takes turns here; to the end of its scope sending is postponed. None: its own.
         name: of the thread that serves.
-        max_connections: that may be open; the oldest makes way for one more. None: any number.
+        max_connections: see OpenConnections.
 
     Attributes:
         admission, inflight, arrived_at, sends_at, max_message_bytes, aside, deflater, load, tell: a Host's.

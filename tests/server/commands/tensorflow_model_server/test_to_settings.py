@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from hotgraph_server.commands.tensorflow_model_server import to_settings
 from hotgraph_server.commands.tensorflow_model_server.flag_table import FLAGS
 from hotgraph_server.commands.tensorflow_model_server.flags import parse
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.settings import (
     AdminSettings,
     AllVersions,
@@ -30,7 +31,6 @@ from hotgraph_server.settings import (
 )
 
 PEM = "-----BEGIN X-----\\nAA==\\n-----END X-----\\n"
-PEM_READ = PEM.replace("\\n", "\n")
 
 
 def translated(*words: str) -> ServerSettings:
@@ -194,14 +194,29 @@ def test_what_has_no_meaning_in_the_batching_file_is_said(tmp_path: Path) -> Non
 
 
 def test_tls_file_is_read(tmp_path: Path) -> None:
-    texts = f'server_key: "{PEM}" server_cert: "{PEM}"'
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    key, cert, ca = (
+        one.bytes().decode() for one in (leaf.private_key_pem, leaf.cert_chain_pems[0], authority.cert_pem)
+    )
+
+    def field(name: str, text: str) -> str:
+        return f'{name}: "{text}" '.replace("\n", "\\n")
+
+    texts = field("server_key", key) + field("server_cert", cert)
     listen = translated(f"--ssl_config_file={write(tmp_path, texts)}").listen
-    assert (listen.tls_key, listen.tls_cert, listen.tls_client_ca) == (PEM_READ, PEM_READ, "")
-    verified = f'{texts} custom_ca: "{PEM}" client_verify: true'
-    assert translated(f"--ssl_config_file={write(tmp_path, verified)}").listen.tls_client_ca == PEM_READ
+    assert (listen.tls_key, listen.tls_cert, listen.tls_client_ca) == (key, cert, "")
+    verified = texts + field("custom_ca", ca) + "client_verify: true"
+    assert translated(f"--ssl_config_file={write(tmp_path, verified)}").listen.tls_client_ca == ca
     # as gRPC has it: without client_verify nobody is asked for a certificate
-    unverified = f'{texts} custom_ca: "{PEM}"'
+    unverified = texts + field("custom_ca", ca)
     assert translated(f"--ssl_config_file={write(tmp_path, unverified)}").listen.tls_client_ca == ""
+
+
+def test_certificate_that_cannot_be_used_ends_a_start_before_tensorflow_is_there(tmp_path: Path) -> None:
+    file = write(tmp_path, f'server_key: "{PEM}" server_cert: "{PEM}"')
+    with pytest.raises(StartError, match="the certificate and key do not fit"):
+        translated(f"--ssl_config_file={file}")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -50,6 +51,7 @@ class StillHost:
         taken: unary calls inside.
         calls: all that came, by stream.
         seen: messages that the method got, with their replies or streams.
+        turns: what is to be done by whoever serves, at once.
         told: calls that failed: their method and status, and whether one was at work for them.
     """
 
@@ -65,6 +67,7 @@ class StillHost:
         max_calls = settings.get("max_calls", 1000)
         self.admission = Admission((), lock, max_calls=max_calls, open_calls=open_calls)
         self.posted: deque[Call] = deque()
+        self.turns: deque[Alarm] = deque()
         self.expiring: list[Call | Alarm] = []
         self.arrived_at = self.sends_at = time.monotonic()
         self.calls: dict[int, Call] = {}
@@ -91,7 +94,10 @@ class StillHost:
         self.posted.append(call)
 
     def expire_later(self, call: Call | Alarm) -> None:
-        self.expiring.append(call)
+        if isinstance(call, Alarm) and call.deadline == -math.inf:
+            self.turns.append(call)
+        else:
+            self.expiring.append(call)
 
     @property
     def taken(self) -> int:
@@ -143,8 +149,11 @@ class StillHost:
                 return
 
     def deliver(self) -> None:
-        while self.posted:
-            self.posted.popleft().deliver()
+        while self.turns or self.posted:
+            if self.turns:
+                self.turns.popleft().expire()
+            else:
+                self.posted.popleft().deliver()
         self.exchange()
 
     def answer(self, number: int) -> Answer:

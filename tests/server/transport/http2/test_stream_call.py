@@ -219,6 +219,20 @@ class TestCompressedStreams:
         assert [message for message, _ in host.seen] == [b"A", b"plain", b"B", b"C", None]
         assert host.inflight.nbytes == 0
 
+    def test_who_sends_something_hands_no_message_of_others_over(self) -> None:
+        """Health tells watchers of a change while it holds the lock that a new watcher's message takes; who
+        sends delivers what others have as well."""
+        host = StillHost("streaming")
+        host.request(prefixed(gzip.compress(b"A"), flag=1), end=False, more=self.GZIP)
+        host.decoders.run()
+        (stream,) = host.opened
+        stream.send(b"news")
+        while host.posted:
+            host.posted.popleft().deliver()
+        assert host.seen == []
+        host.deliver()
+        assert [message for message, _ in host.seen] == [b"A"]
+
     def test_plain_stream_is_never_handed_to_other_threads(self) -> None:
         host = StillHost("streaming")
         host.request(prefixed(b"a"), prefixed(b"b"), more=self.GZIP)
