@@ -1,15 +1,18 @@
 """The processes that a tuning starts: one that measures, servers that are confirmed, and who loads them.
 
-Each is started here, waited for here and ended here by its own id, whatever happens in between. The load
-comes from a process that has no TensorFlow, by its documented command and JSON, so nothing here needs the
-client. Nothing of a child is read but its lines: a server's stderr goes to a file, which cannot fill up.
+Each is started here, waited for here and ended here by its own id, whatever happens in between; and the
+system ends it where this process is killed. The load comes from a process that has no TensorFlow, by its
+documented command and JSON, so nothing here needs the client. Nothing of a child is read but its lines: a
+server's stderr goes to a file, which cannot fill up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +33,10 @@ _END_S = 30.0
 _WARM_UP_S = 2.0
 
 _ABOUT = ("machine", "protocol", "version", "signature", "input", "load")
+
+_PR_SET_PDEATHSIG = 1
+# Looked up here, for between fork and exec as little may be done as possible.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 MEASURING = (sys.executable, "-m", "hotgraph_server.commands.measuring")
 SERVING = (
@@ -170,7 +177,9 @@ class LoadTestCommand:
 
 @contextlib.contextmanager
 def _running(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, **streams)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, text=True, preexec_fn=_end_with_us, **streams
+    )
     try:
         yield process
     finally:
@@ -182,6 +191,12 @@ def _running(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Pope
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _end_with_us() -> None:
+    """In a child, before it becomes what it is to be: it is ended when who has begun it is gone."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _family(pid: int) -> list[int]:
