@@ -103,7 +103,7 @@ def test_run_may_have_an_end(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("health", [{"liveness_s": 1.0}, {"liveness_run_s": 1.0}, {"liveness_run_s": 60.0}])
-def test_server_that_was_stopped_for_a_while_is_live_when_it_goes_on(health: dict[str, float]) -> None:
+def test_server_that_was_stopped_for_a_while_is_live_when_it_goes_on(health: dict[str, Any]) -> None:
     """As by SIGSTOP, or with its whole machine, in the middle of a run."""
     looked = Looked(**health)
     looked.graph.shut()
