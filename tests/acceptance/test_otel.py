@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import http.client
+import itertools
 import json
 import os
 import secrets
 import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,6 +19,7 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis import predict_pb2
 from tritonclient.grpc import service_pb2
 
@@ -25,6 +29,7 @@ from .otlp_collector import Collector, attributes_of, collecting, useless
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+PATIENCE_S = 60.0
 HOSTILE = (
     *(
         "",
@@ -276,6 +281,37 @@ def test_metrics_come_by_otlp_too(server: Running, collector: Collector) -> None
     assert calls.is_monotonic
     assert any(attributes_of(point).get("model") == "digits" for point in calls.data_points)
     assert collector.metrics["hotgraph_ready"].gauge.data_points[0].as_double == 1.0
+
+
+def test_metrics_that_come_by_otlp_are_those_of_the_page() -> None:
+    port = free_port()
+    with (
+        collecting() as collector,
+        running("--otlp-endpoint", collector.url, "--admin-port", str(port)) as server,
+    ):
+        for _ in range(7):
+            server.infer()
+        until = time.monotonic() + PATIENCE_S
+        while counted(collector, "hotgraph_calls") != 7:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+            page = list(text_string_to_metric_families(answer.read().decode()))
+    # Triton's are on the page alone; what has no figure yet is not sent.
+    shown = {one.name for one in page if one.samples and not one.name.startswith("nv_")}
+    assert set(collector.metrics) == shown
+    (took,) = collector.metrics["hotgraph_call_duration_seconds"].histogram.data_points
+    samples = [
+        sample for one in page if one.name == "hotgraph_call_duration_seconds" for sample in one.samples
+    ]
+    buckets = [sample.value for sample in samples if sample.name.endswith("_bucket")]
+    assert list(itertools.accumulate(took.bucket_counts)) == buckets
+    assert took.sum == next(sample.value for sample in samples if sample.name.endswith("_sum"))
+
+
+def counted(collector: Collector, name: str) -> float:
+    found = collector.metrics.get(name)
+    return 0.0 if found is None else sum(point.as_double for point in found.sum.data_points)
 
 
 def test_collector_that_is_down_costs_no_call_and_is_said_once() -> None:
