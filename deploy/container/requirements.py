@@ -16,7 +16,9 @@ LARGE = "tensorflow>"
 def main() -> None:
     """Write both files."""
     project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    extras = project["optional-dependencies"]
+    # Whoever wants spans says where they go (HOTGRAPH_OTLP_ENDPOINT), and needs no image of their own for it.
+    wanted = [*project["dependencies"], *extras["server"], *extras["otel"]]
     tensorflow = [one for one in wanted if one.startswith(LARGE)]
     if len(tensorflow) != 1:
         sys.exit(f"{sys.argv[1]}: one requirement should begin with {LARGE}, found {tensorflow}")

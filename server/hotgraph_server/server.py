@@ -46,16 +46,17 @@ from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
 from hotgraph_server.threads.leadership import Leadership
+from hotgraph_server.threads.time_left import TimeLeft
 from hotgraph_server.transport.inflight import Inflight
 from hotgraph_server.transport.server import CallServer, HttpPort
 from hotgraph_server.transport.service import Service
 
 _LOG = logging.getLogger(__name__)
 
-# For executors to end their last run once the calls are gone; a run cannot be interrupted.
+# After calls and connections (a second more), for what they leave: processes for JSON, records, lines, spans.
+_LAST_WORDS_S = 4.0
+# Then for executors to end their last run, which cannot be interrupted; and as much for loads.
 _LAST_RUN_S = 5.0
-# For processes that read JSON to end.
-_LAST_JSON_S = 5.0
 
 
 class Server:
@@ -281,12 +282,12 @@ class Server:
         # Who waits for a model to be loaded holds up the end no longer than a call.
         self.control.wind_down()
         self.repository.wind_down()
-        answered = self._grpc.stop(limit_s)
+        answered, left = self._grpc.stop(limit_s), TimeLeft(_LAST_WORDS_S)
         if self._rest is not None:
-            self._rest.close(_LAST_JSON_S)
+            self._rest.close(left.seconds())
             self._rest = None
-        self._request_logs.stop()
-        self._watching.stop()
+        self._request_logs.stop(left.seconds())
+        self._watching.stop(left)
         self._logs.restore()
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)

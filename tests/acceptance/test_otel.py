@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import http.client
+import itertools
 import json
 import os
 import secrets
 import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,15 +19,31 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis import predict_pb2
 from tritonclient.grpc import service_pb2
 
 from ..ports import free_port
 from .command import Serving, arguments, starting
-from .otlp_collector import Collector, attributes_of, collecting
+from .otlp_collector import Collector, attributes_of, collecting, useless
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+PATIENCE_S = 60.0
+HOSTILE = (
+    *(
+        "",
+        "00",
+        "-" * 55,
+        "0" * 55,
+        "x" * 8000,
+        f"ff-{'1' * 32}-{'2' * 16}-01",
+        f"00-{'0' * 32}-{'2' * 16}-01",
+    ),
+    *(f"00-{'1' * 32}-{'0' * 16}-01", f"00-{'A' * 32}-{'2' * 16}-01", f"00-{'1' * 31}-{'2' * 16}-01"),
+    f"00-{'1' * 32}-{'2' * 16}-01-more",
+)
+"""Headers that name no parent."""
 PHASES = ["answer", "door", "queue", "run"]
 
 
@@ -264,6 +283,37 @@ def test_metrics_come_by_otlp_too(server: Running, collector: Collector) -> None
     assert collector.metrics["hotgraph_ready"].gauge.data_points[0].as_double == 1.0
 
 
+def test_metrics_that_come_by_otlp_are_those_of_the_page() -> None:
+    port = free_port()
+    with (
+        collecting() as collector,
+        running("--otlp-endpoint", collector.url, "--admin-port", str(port)) as server,
+    ):
+        for _ in range(7):
+            server.infer()
+        until = time.monotonic() + PATIENCE_S
+        while counted(collector, "hotgraph_calls") != 7:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+            page = list(text_string_to_metric_families(answer.read().decode()))
+    # Triton's are on the page alone; what has no figure yet is not sent.
+    shown = {one.name for one in page if one.samples and not one.name.startswith("nv_")}
+    assert set(collector.metrics) == shown
+    (took,) = collector.metrics["hotgraph_call_duration_seconds"].histogram.data_points
+    samples = [
+        sample for one in page if one.name == "hotgraph_call_duration_seconds" for sample in one.samples
+    ]
+    buckets = [sample.value for sample in samples if sample.name.endswith("_bucket")]
+    assert list(itertools.accumulate(took.bucket_counts)) == buckets
+    assert took.sum == next(sample.value for sample in samples if sample.name.endswith("_sum"))
+
+
+def counted(collector: Collector, name: str) -> float:
+    found = collector.metrics.get(name)
+    return 0.0 if found is None else sum(point.as_double for point in found.sum.data_points)
+
+
 def test_collector_that_is_down_costs_no_call_and_is_said_once() -> None:
     port = free_port()
     flags = ("--otlp-endpoint", f"http://127.0.0.1:{port}", "--otlp-sampling", "1", "--no-otlp-metrics")
@@ -285,6 +335,57 @@ def test_collector_that_is_down_costs_no_call_and_is_said_once() -> None:
         said = [line for line in server.serving.lines if "cannot be reached" in line]
         assert len(said) == 1
         assert f"http://127.0.0.1:{port}/v1/traces" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "then"), [(b"", b""), (b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b"x")]
+)
+def test_collector_that_never_ends_an_answer_holds_up_neither_calls_nor_the_end(
+    said: bytes, then: bytes
+) -> None:
+    few = {"OTEL_BSP_MAX_QUEUE_SIZE": "8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
+    # The exporter alone would wait for ten minutes.
+    settings = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600", **few}
+    with (
+        useless(said, then) as url,
+        running("--otlp-endpoint", url, "--otlp-sampling", "1", **settings) as server,
+    ):
+        for _ in range(30):
+            server.infer()
+        server.serving.process.terminate()
+        # All steps of the end together: docs/operations.md.
+        assert server.serving.process.wait(15) == 0
+        server.serving.wait_for_text("the spans are not all sent")
+
+
+def test_collector_that_fails_costs_no_call_and_is_said_once() -> None:
+    failing = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    with useless(failing) as url:
+        with running("--otlp-endpoint", url, "--otlp-sampling", "1", "--no-otlp-metrics") as server:
+            server.infer()
+            line = server.serving.wait_for_text("cannot be reached")
+            assert "500" in line
+            for _ in range(20):
+                server.infer()
+            server.serving.process.terminate()
+            assert server.serving.process.wait(15) == 0
+            server.serving.wait_for_text("stopped")
+        assert len([one for one in server.serving.lines if "cannot be reached" in one]) == 1
+
+
+def test_hostile_headers_of_traces_change_no_answer_and_write_no_line(
+    server: Running, collector: Collector
+) -> None:
+    mine, lines = parent(), len(server.serving.lines)
+    for header in HOSTILE:
+        server.infer(("traceparent", header))
+    for state in ("a", "A=1", "a=1,a=2", "x" * 4000, ",".join(f"k{one}=1" for one in range(33))):
+        server.infer(("traceparent", mine.header()), ("tracestate", state))
+    spans = collector.wait_for(
+        lambda span: span.trace_id.hex() == mine.trace and span.name == INFER[1:], count=5
+    )
+    assert [span.trace_state for span in spans] == [""] * 5
+    assert server.serving.lines[lines:] == []
 
 
 def test_tritons_flag_sends_spans() -> None:

@@ -19,7 +19,7 @@ DEFAULT_GRACE_S = 30
 """Kubernetes' own, of pods that do not say."""
 
 END_S = 15
-"""After the calls' last second: three waits of at most 5 s, for JSON, executors and loads (server.py)."""
+"""After the calls: waits of 5 s for what they leave behind, for runs and for loads (server.py)."""
 
 
 @dataclass(frozen=True)

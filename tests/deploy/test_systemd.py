@@ -14,6 +14,7 @@ from hotgraph_server.commands import config, serve
 from hotgraph_server.settings import ListenSettings
 
 from .image import ROOT
+from .pods import END_S
 
 UNIT = ROOT / "deploy" / "systemd" / "hotgraph.service"
 PROGRAM = "/opt/hotgraph/bin/hotgraph"
@@ -94,7 +95,7 @@ def test_commands_of_the_unit_are_read_by_their_parsers() -> None:
 
 
 def test_stop_waits_longer_than_a_drain() -> None:
-    assert int(only("TimeoutStopSec")) >= 2 * ListenSettings().drain_s
+    assert int(only("TimeoutStopSec")) > ListenSettings().drain_s + END_S
 
 
 def test_memory_may_be_made_executable() -> None:

@@ -10,6 +10,7 @@ from hotgraph_server.commands import signals
 from hotgraph_server.observability.log_settings import Limit
 from hotgraph_server.observability.logs import levels
 from hotgraph_server.observability.logs.formats import JsonFormat, TextFormat
+from hotgraph_server.observability.logs.patient_stream import PatientHandler, PatientStream
 from hotgraph_server.settings import LoggingSettings
 from hotgraph_server.settings.log import JSON
 
@@ -30,7 +31,7 @@ def set_up_logging(
         formatter = TextFormat("" if member is None else f"[{member.index}] ")
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = PatientHandler(PatientStream(sys.stderr))
         handler.setFormatter(formatter)
         root.addHandler(handler)
     for one in root.handlers:

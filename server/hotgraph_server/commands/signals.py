@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from hotgraph_server.observability.logs.patient_stream import PatientStream
+
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -21,7 +23,7 @@ _worded: Worded = str
 def say(line: str) -> None:
     """A line on stderr, as far as somebody is there to read it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(_worded(line), file=sys.stderr, flush=True)
+        PatientStream(sys.stderr).write(_worded(line) + "\n")
 
 
 def say_as(worded: Worded) -> None:

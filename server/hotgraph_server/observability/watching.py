@@ -15,6 +15,7 @@ from hotgraph_server.observability.otlp.opening import Otlp
 from hotgraph_server.observability.request_log import records
 from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.settings import ServerSettings
+from hotgraph_server.threads.time_left import TimeLeft
 from hotgraph_server.transport.service import Failure, HotMethod, Service
 
 
@@ -64,11 +65,12 @@ class Watching:
         self._call_log.start()
         self._otlp.start()
 
-    def stop(self) -> None:
-        """Write and send what waits, and end; once no more calls come."""
-        self.tracing.stop()
-        self._otlp.stop()
-        self._call_log.stop_writing()
+    def stop(self, left: TimeLeft) -> None:
+        """Write and send what waits, and end; once no more calls come. What depends on another machine is the
+        last, so that it takes no time from the others."""
+        self.tracing.stop(left.seconds())
+        self._call_log.stop_writing(left.seconds())
+        self._otlp.stop(left)
 
     def around(self, method: HotMethod, name: str) -> HotMethod:
         """A method of the Open Inference Protocol's that runs models, with every call looked at."""

@@ -15,10 +15,17 @@ from typing import NamedTuple, Protocol
 
 from hotgraph_server.observability.log_settings import BOUNDED_ELSEWHERE, WHILE_S
 from hotgraph_server.observability.logs.bound import Bound
-from hotgraph_server.observability.logs.calls import MAX_TEXT, FailedCall, said_of_any, said_of_failed
+from hotgraph_server.observability.logs.calls import (
+    MAX_NAME,
+    MAX_PATH,
+    MAX_TEXT,
+    FailedCall,
+    said_of_any,
+    said_of_failed,
+)
 from hotgraph_server.observability.logs.formats import FIELDS
 from hotgraph_server.observability.tracing.trace import Trace
-from hotgraph_server.observability.tracing.traceparent import HEADER
+from hotgraph_server.observability.tracing.traceparent import HEADER, trace_id_of
 from hotgraph_server.threads.budgeted_writer import BudgetedWriter
 from hotgraph_server.transport.service import Failure
 from hotgraph_server.transport.status import code_of
@@ -78,10 +85,10 @@ class CallLog(BudgetedWriter[Trace | FailedCall | _Others]):
         self._lock = threading.Lock()  # guards the bound
         self._bound = Bound(failed_a_second) if failed_a_second else None
 
-    def stop_writing(self) -> None:
-        """Write what waits, and end; once no more calls come."""
+    def stop_writing(self, timeout_s: float = _STOP_S) -> None:
+        """Write what waits, and end, within so many seconds; once no more calls come."""
         self._tell_others()
-        self.stop(_STOP_S)
+        self.stop(timeout_s)
 
     def offer(self, trace: Trace) -> bool:
         """Have a line of the access log written; see tracing.followed.Sink."""
@@ -107,15 +114,16 @@ class CallLog(BudgetedWriter[Trace | FailedCall | _Others]):
             started, ended = facts.ran or (now, now)
             waited_s = started - facts.arrived
             ran_s = ended - started if facts.ran else -1.0
+        # What waits is counted in lines: none holds more than a line says, and what tells that it was cut.
         return FailedCall(
-            failure.method,
-            failure.peer,
+            failure.method[: MAX_PATH + 1],
+            failure.peer[: MAX_NAME + 1],
             status,
             str(failure.error)[: MAX_TEXT + 1],
-            failure.header(HEADER) or "",
-            facts.model,
+            trace_id_of(failure.header(HEADER) or ""),
+            facts.model[: MAX_NAME + 1],
             facts.version,
-            facts.signature,
+            facts.signature[: MAX_NAME + 1],
             waited_s,
             ran_s,
         )

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from hotgraph_server.observability.tracing.trace import Trace
-from hotgraph_server.observability.tracing.traceparent import trace_id_of
 
 MAX_TEXT = 300
 """Characters of an error's text."""
 
-_MAX_NAME = 100
-_MAX_PATH = 200
+MAX_NAME = 100
+MAX_PATH = 200
+"""Characters of names, and of methods and paths."""
 
 
 class FailedCall(NamedTuple):
@@ -27,7 +27,7 @@ class FailedCall(NamedTuple):
         method: ``/SERVICE/METHOD``; over HTTP ``VERB /PATH``.
         status: name of a gRPC status code.
         text: what its caller was told.
-        traceparent: what its caller's header says; empty: nothing.
+        trace_id: that its caller's header names, as hex; empty: it names none.
         model, version, signature: whose it is; empty and 0: it did not get as far.
         wait_s, run_s: in the queue and in its last run; negative: it was in none.
     """
@@ -36,7 +36,7 @@ class FailedCall(NamedTuple):
     peer: str
     status: str
     text: str
-    traceparent: str
+    trace_id: str
     model: str
     version: int
     signature: str
@@ -48,14 +48,14 @@ def said_of_failed(call: FailedCall) -> Mapping[str, Any]:
     """The fields of its line."""
     return _without_nothing(
         status=call.status,
-        method=_cut(call.method, _MAX_PATH),
-        model=_cut(call.model, _MAX_NAME),
+        method=_cut(call.method, MAX_PATH),
+        model=_cut(call.model, MAX_NAME),
         version=call.version,
-        signature=_cut(call.signature, _MAX_NAME),
-        peer=_cut(call.peer, _MAX_NAME),
+        signature=_cut(call.signature, MAX_NAME),
+        peer=_cut(call.peer, MAX_NAME),
         wait_ms=_ms(call.wait_s),
         run_ms=_ms(call.run_s),
-        trace_id=trace_id_of(call.traceparent),
+        trace_id=call.trace_id,
         error=_cut(call.text, MAX_TEXT),
     )
 
@@ -69,13 +69,13 @@ def said_of_any(trace: Trace) -> Mapping[str, Any]:
     return _without_nothing(
         status=trace.status[1],
         http_status=trace.http_status,
-        method=_cut(f"{origin.method} {origin.path}" if origin.path else origin.method, _MAX_PATH),
-        model=_cut(trace.model, _MAX_NAME),
+        method=_cut(f"{origin.method} {origin.path}" if origin.path else origin.method, MAX_PATH),
+        model=_cut(trace.model, MAX_NAME),
         version=trace.version,
-        signature=_cut(trace.signature, _MAX_NAME),
+        signature=_cut(trace.signature, MAX_NAME),
         rows=trace.rows,
-        peer=_cut(origin.peer, _MAX_NAME),
-        request_id=_cut(trace.request_id, _MAX_NAME),
+        peer=_cut(origin.peer, MAX_NAME),
+        request_id=_cut(trace.request_id, MAX_NAME),
         total_ms=_ms_between(min(moments.values(), default=None), max(moments.values(), default=None)),
         wait_ms=_ms_between(queued, begun),
         run_ms=_ms_between(begun, ended),

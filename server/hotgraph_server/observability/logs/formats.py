@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any
 from hotgraph_server.observability.logs.context import TRACE_ID
 
 MAX_MESSAGE = 8192
-"""Characters of a message; TensorFlow's can hold a whole graph's trace."""
+"""Characters of a message, or of a traceback; TensorFlow's can hold a whole graph's trace."""
 
 FIELDS = "fields"
 """An entry's attribute: what it says besides, by names; plain values. An entry without it says which
@@ -61,7 +62,7 @@ class TextFormat(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
-        lines = super().formatException(ei).splitlines()
+        lines = _middle_cut(super().formatException(ei)).splitlines()
         return "\n".join(_INDENT + escaped(line) for line in lines)
 
 
@@ -86,9 +87,9 @@ class JsonFormat(logging.Formatter):
             "message": _cut(record.getMessage()),
             **self._fixed,
         }
-        entry |= _fields_of(record)
+        entry |= {name: _as_json(value) for name, value in _fields_of(record).items()}
         if record.exc_info:
-            entry["exception"] = _cut(self.formatException(record.exc_info))
+            entry["exception"] = _middle_cut(self.formatException(record.exc_info))
         # What is not ASCII is escaped, and with it everything that could end a line.
         return json.dumps(entry, separators=(",", ":"), default=str)
 
@@ -103,6 +104,17 @@ def _fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + _CUT_MARK
+
+
+def _as_json(value: Any) -> Any:
+    # JSON has no word for what is not finite.
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+
+
+def _middle_cut(text: str) -> str:
+    """Of a traceback the end tells the most, and where it begins the rest."""
+    half = MAX_MESSAGE // 2
+    return text if len(text) <= MAX_MESSAGE else f"{text[:half]}\n{_CUT_MARK} ...\n{text[-half:]}"
 
 
 def _said_besides(fields: Mapping[str, Any]) -> str:

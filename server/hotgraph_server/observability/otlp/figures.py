@@ -43,12 +43,17 @@ def metrics_data(families: Iterable[Family], resource: Resource, since_ns: int, 
         now_ns: when the figures were read, epoch.
     """
     metrics = [
-        Metric(family.name, family.documentation, _unit(family.name), data)
+        Metric(_name(family), family.documentation, _unit(family.name), data)
         for family in families
         if (data := _data(family, since_ns, now_ns)) is not None
     ]
     scope = ScopeMetrics(_SCOPE, metrics, "")
     return MetricsData([ResourceMetrics(resource, [scope], "")])
+
+
+def _name(family: Family) -> str:
+    # Nobody puts this ending back.
+    return f"{family.name}_info" if family.type == "info" else family.name
 
 
 def _unit(name: str) -> str:

@@ -15,11 +15,9 @@ from hotgraph_server.observability.tracing.followed import Sink
 from hotgraph_server.observability.tracing.sampling import Sampler
 from hotgraph_server.observability.tracing.tracing import Spans
 from hotgraph_server.settings import OtlpSettings
+from hotgraph_server.threads.time_left import TimeLeft
 
 _LOG = logging.getLogger(__name__)
-
-# For a collector that is slow at the end; what is left then is lost.
-_STOP_S = 5.0
 
 _NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _MISSING = "sending to an OpenTelemetry collector needs: pip install 'hotgraph[otel]'"
@@ -96,12 +94,16 @@ class Otlp:
         if self._metric_export is not None:
             self._metric_export.start()
 
-    def stop(self) -> None:
-        """Send what waits, and end; once no more calls come."""
-        if self._span_export is not None:
-            self._span_export.stop(_STOP_S)
+    def stop(self, left: TimeLeft) -> None:
+        """Send what waits, and end; once no more calls come. What a slow collector has not taken by then is
+        lost."""
         if self._metric_export is not None:
-            self._metric_export.stop(_STOP_S)
+            # First, so that both may hang at the same time.
+            self._metric_export.give_up()
+        if self._span_export is not None:
+            self._span_export.stop(left.seconds())
+        if self._metric_export is not None:
+            self._metric_export.stop(left.seconds())
 
 
 def _is_there(package: str) -> bool:

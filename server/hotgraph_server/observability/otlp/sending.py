@@ -69,15 +69,20 @@ class MetricExport:
         self._exporter = metric_exporter.OTLPMetricExporter(endpoint=url)
         self._reach = Reach("metrics", "exports", url, logging.getLogger(metric_exporter.__name__))
         self._since_ns = time.time_ns()
+        self._given_up = False
         self._thread = PeriodicThread("metrics", self._tick)
 
     def start(self) -> None:
         """Begin to send, now."""
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """Send no more; what is under way is given up."""
+    def give_up(self) -> None:
+        """Send no more, and try nothing again that is under way; returns at once."""
+        self._given_up = True
         self._exporter.shutdown()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread; behind `give_up`."""
         self._thread.stop(timeout_s)
 
     def _tick(self) -> float:
@@ -85,6 +90,6 @@ class MetricExport:
         data = metrics_data(self._read(), self._resource, self._since_ns, time.time_ns())
         if self._exporter.export(data) is MetricExportResult.SUCCESS:
             self._reach.arrived()
-        else:
+        elif not self._given_up:
             self._reach.failed(1)
         return due

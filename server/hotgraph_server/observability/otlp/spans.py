@@ -139,11 +139,11 @@ class SpanMaker:
     ) -> ReadableSpan:
         start, end = between
         return ReadableSpan(
-            name,
+            _text(name),
             context=context,
             parent=parent,
             resource=self._resource,
-            attributes=attributes,
+            attributes={key: _sent(value) for key, value in attributes.items()},
             links=links,
             kind=kind,
             status=status or Status(_UNSET),
@@ -152,6 +152,15 @@ class SpanMaker:
             end_time=max(start, end),
             instrumentation_scope=_SCOPE,
         )
+
+
+def _sent(value: Value) -> Value:
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    """As protobuf takes it. JSON can bring half of a character, with which no span of the export would go."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _context(trace_id: int, span_id: int, state: TraceState | None) -> SpanContext:
@@ -176,7 +185,7 @@ def _name(trace: Trace) -> str:
 def _status(trace: Trace) -> Status:
     _, code = trace.status
     is_own = trace.http_status >= 500 if trace.origin.route else code in _OWN_FAULTS
-    return Status(_ERROR, trace.text or code) if is_own else Status(_UNSET)
+    return Status(_ERROR, _text(trace.text or code)) if is_own else Status(_UNSET)
 
 
 def _of_model(trace: Trace) -> dict[str, Value]:

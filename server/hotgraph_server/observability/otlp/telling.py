@@ -48,6 +48,8 @@ class Reach:
         if self._lost:
             _LOG.warning("%s arrive again; those of %d %s were lost", self._what, self._lost, self._unit)
             self._lost = 0
+        # The next time it may be for another reason.
+        self._heard.last = ""
 
 
 class _Hearing(logging.Handler):

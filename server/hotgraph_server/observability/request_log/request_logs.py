@@ -54,12 +54,12 @@ class RequestLogs:
         self._logs = logs
         self._highest_rate = max((log.sampling_rate for log in logs.values()), default=0.0)
 
-    def stop(self) -> None:
-        """Write what waits, and end; once no more calls come."""
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """Write what waits, and end, within so many seconds; once no more calls come."""
         self._highest_rate = 0.0
         if self._running:
             self._running = False
-            self._writer.stop(_STOP_S)
+            self._writer.stop(timeout_s)
 
     @property
     def lost(self) -> int:

@@ -46,6 +46,8 @@ MAX_RUNS = 128
 """Of a call of many pieces, so many are kept; as many links as a span of OpenTelemetry's may have."""
 
 _MAX_TEXT = 300
+_MAX_NAME = 1024
+_MAX_PATH = 2048
 
 
 class Origin(NamedTuple):
@@ -56,14 +58,21 @@ class Origin(NamedTuple):
         route: over HTTP the path with what varies in braces; over gRPC empty.
         path: over HTTP, as sent.
         peer: see Reply.
-        traceparent: what its caller's header says; empty: nothing.
+        trace_id: that its caller's header names, as hex; empty: it names none.
     """
 
     method: str
     route: str = ""
     path: str = ""
     peer: str = ""
-    traceparent: str = ""
+    trace_id: str = ""
+
+    @classmethod
+    def of(
+        cls, method: str, peer: str, traceparent: str | None, *, route: str = "", path: str = ""
+    ) -> Origin:
+        """What a caller sends, kept as far as it is of use: a header may have kilobytes."""
+        return cls(method, route, path[:_MAX_PATH], peer, trace_id_of(traceparent or ""))
 
 
 _NOWHERE = Origin("")
@@ -77,7 +86,7 @@ class Trace:
     Attributes:
         drawn: why it goes into a file; None: it does not.
         number: its own, from 1.
-        model: that the request names.
+        model: that the request names, cut.
         version: number of the version that was called; 0 as long as none was.
         origin: see there.
         span: that its caller, or chance, has made of it; None: none.
@@ -100,7 +109,8 @@ class Trace:
     ) -> None:
         self.drawn = drawn
         self.number = number
-        self.model = model
+        # What waits to be written or sent is counted in calls; so none may hold as much as its caller likes.
+        self.model = model[:_MAX_NAME]
         self.version = 0
         self.origin = origin
         self.span = span
@@ -110,7 +120,7 @@ class Trace:
         self.status = (0, "OK")
         self.http_status = 0
         self.text = ""
-        self._request_id = request_id
+        self._request_id = request_id[:_MAX_NAME]
         self._holds_tensors = drawn is not None and TENSORS in drawn.level
         self._moments: dict[str, int] = {}
         self._inputs: list[tuple[str, Array]] = []
@@ -118,14 +128,14 @@ class Trace:
 
     @property
     def request_id(self) -> str:
-        """What the request calls itself; empty: nothing."""
+        """What the request calls itself, cut; empty: nothing."""
         return self._request_id
 
     @property
     def trace_id(self) -> str:
         """Of the trace that it belongs to, its caller's or its own, as hex; empty: of none."""
         span = self.span
-        return trace_id_of(self.origin.traceparent) if span is None else f"{span.trace_id:032x}"
+        return self.origin.trace_id if span is None else f"{span.trace_id:032x}"
 
     @property
     def moments(self) -> Mapping[str, int]:
@@ -175,7 +185,7 @@ class Trace:
 
     def named(self, request_id: str) -> None:
         """See ReplyObserver."""
-        self._request_id = request_id
+        self._request_id = request_id[:_MAX_NAME]
 
     def answered(self, names: Sequence[str], arrays: Sequence[Array]) -> None:
         """See ReplyObserver."""

@@ -16,8 +16,10 @@ STATE_HEADER = "tracestate"
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _LENGTH = 55
 _NOT_SAMPLED = frozenset("02468ace")
-# A list of at most 32 members; this many characters are what everybody has to be able to pass on.
-_MAX_STATE = 512
+# This many characters are what everybody has to be able to pass on, and so many members a list may have.
+_MAX_STATE, _MAX_MEMBERS = 512, 32
+_KEY = r"[a-z][_0-9a-z*/-]{0,255}|[a-z0-9][_0-9a-z*/-]{0,240}@[a-z][_0-9a-z*/-]{0,13}"
+_MEMBER = re.compile(rf"({_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 
 
 class Parent(NamedTuple):
@@ -67,10 +69,15 @@ def parse(text: str) -> Parent | None:
 
 
 def passed_on(tracestate: str | None) -> str:
-    """A caller's tracestate as far as it is passed on: not at all, if it is longer than has to be."""
-    if not tracestate or len(tracestate) > _MAX_STATE or not tracestate.isascii():
+    """A caller's tracestate as far as it is passed on: not at all, if it is longer than has to be or breaks a
+    rule."""
+    if not tracestate or len(tracestate) > _MAX_STATE:
         return ""
-    return tracestate
+    # Empty members are allowed.
+    members = [text for one in tracestate.split(",") if (text := one.strip(" \t"))]
+    found = [match[1] for one in members if (match := _MEMBER.fullmatch(one))]
+    is_list = len(found) == len(members) == len(set(found)) <= _MAX_MEMBERS
+    return tracestate if is_list and found else ""
 
 
 def trace_id_of(text: str) -> str:

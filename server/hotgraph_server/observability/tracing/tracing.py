@@ -97,11 +97,11 @@ class Tracing:
         if self._writer is not None:
             self._writer.start()
 
-    def stop(self) -> None:
-        """Write what waits, and end; once no more calls come."""
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """Write what waits, and end, within so many seconds; once no more calls come."""
         self._on = False
         if self._writer is not None:
-            self._writer.stop(_STOP_S)
+            self._writer.stop(timeout_s)
 
     @property
     def lost(self) -> int:
@@ -206,7 +206,8 @@ class Tracing:
             begin(body, reply)
             return
         request: Request = reply.request
-        origin = Origin(request.method, route, request.path, reply.peer, reply.header(HEADER) or "")
+        said = reply.header(HEADER)
+        origin = Origin.of(request.method, reply.peer, said, route=route, path=request.path)
         trace = Trace(drawn, next(self._numbers), model, "", origin, span)
         FollowedHttpReply(trace, reply, self._sinks(trace), http_code).follow(begin, body)
 
@@ -221,7 +222,7 @@ class Tracing:
         span: SpanIdentity | None,
     ) -> None:
         request_id = _text(memoryview(message), _ID) if path.startswith("/inference.") else ""
-        origin = Origin(path, peer=reply.peer, traceparent=reply.header(HEADER) or "")
+        origin = Origin.of(path, reply.peer, reply.header(HEADER))
         trace = Trace(drawn, next(self._numbers), model, request_id, origin, span)
         FollowedReply(trace, reply, self._sinks(trace)).follow(method, message)
 

@@ -23,6 +23,7 @@ from ..otlp.traces import HTTP, IDENTITY, RUN, trace_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PATIENCE_S = 30.0
+LONG = "x" * 100_000
 
 
 class Facts(NamedTuple):
@@ -179,12 +180,33 @@ def test_what_waits_has_an_edge_and_the_rest_is_counted(write: Callable[..., Wri
     assert written.log.lost == 904
 
 
+def test_line_that_waits_holds_no_more_than_it_says(
+    write: Callable[..., Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, waiting = write(Facts(LONG, 3, LONG)), list[FailedCall]()
+    monkeypatch.setattr(written.log, "_offer", lambda call, _: waiting.append(call))
+    written.log.tell(Failure(LONG, LONG, InvalidCall(LONG), {"traceparent": LONG}.get))
+    (call,) = waiting
+    assert sum(len(one) for one in call if isinstance(one, str)) < 1000
+    # And says that it was cut.
+    said = said_of_failed(call)
+    assert all(said[name].endswith("...") for name in ("method", "model", "signature", "peer", "error"))
+
+
+def test_trace_that_waits_holds_no_more_than_a_few_kilobytes() -> None:
+    origin = Origin.of("POST", "10.0.0.1:5", LONG, route="/r", path=LONG)
+    trace = Trace(None, 1, LONG, LONG, origin)
+    trace.named(LONG)
+    texts = [trace.model, trace.request_id, trace.origin.path, trace.origin.trace_id]
+    assert sum(map(len, texts)) < 5000
+
+
 @given(st.text(), st.text(max_size=1000), st.text(max_size=1000))
 def test_what_callers_say_is_cut(path: str, name: str, text: str) -> None:
     trace = Trace(None, 1, name * 20, name * 20, Origin("POST", "/r", path * 100, name * 20), None)
     trace.failed(InvalidCall(text * 20))
     failed = FailedCall(
-        path * 100, name * 20, "INTERNAL", text * 20, text, name * 20, 1, name * 20, -1.0, -1.0
+        path * 100, name * 20, "INTERNAL", text * 20, TRACE, name * 20, 1, name * 20, -1.0, -1.0
     )
     for fields in (said_of_any(trace), said_of_failed(failed)):
         assert all(len(value) <= MAX_TEXT + 3 for value in fields.values() if isinstance(value, str))

@@ -96,6 +96,33 @@ def test_traceback_is_a_string_in_json() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextFormat(), JsonFormat()])
+def test_traceback_has_an_end_and_it_is_its_own(formatter: logging.Formatter) -> None:
+    # Not where it is raised, which the traceback quotes.
+    message = "x\n" * MAX_MESSAGE + "at last"
+    try:
+        raise ValueError(message)
+    except ValueError:
+        line = formatter.format(record("x", exc_info=sys.exc_info()))
+    assert len(line) < 8 * MAX_MESSAGE
+    assert "Traceback" in line
+    assert "at last" in line
+
+
+@given(st.binary(), st.floats(), st.text(st.characters(exclude_categories=()), max_size=50))
+def test_any_bytes_are_valid_json_on_one_line(data: bytes, number: float, text: str) -> None:
+    said = data.decode("utf-8", "surrogateescape") + data.decode("latin-1") + text
+    line = JsonFormat().format(record(said, fields={"model": said, "number": number}))
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    # Two halves that stand side by side are one character to who reads it.
+    assert json.loads(line, parse_constant=refuse)["model"] == json.loads(json.dumps(said))
+
+
+@pytest.mark.parametrize("formatter", [TextFormat(), JsonFormat()])
 def test_message_has_an_end(formatter: logging.Formatter) -> None:
     line = formatter.format(record("x" * 2 * MAX_MESSAGE))
     assert len(line) < MAX_MESSAGE + 300

@@ -43,8 +43,9 @@ def test_counter_is_a_growing_sum_under_its_name_without_the_ending() -> None:
 
 def test_gauge_and_info_are_gauges() -> None:
     assert isinstance(one(GaugeMetricFamily("g", "G.", value=3.0)).data, Gauge)
-    info: Any = one(InfoMetricFamily("b", "B.", value={"version": "1"})).data
-    assert info.data_points[0].attributes == {"version": "1"}
+    info = one(InfoMetricFamily("b", "B.", value={"version": "1"}))
+    points: Any = info.data.data_points
+    assert (info.name, points[0].attributes) == ("b_info", {"version": "1"})
 
 
 def test_buckets_hold_what_is_in_them_and_not_what_is_below() -> None:

@@ -24,3 +24,13 @@ def test_exporters_words_are_the_reason_and_go_no_further(caplog: pytest.LogCapt
         "spans arrive again; those of 7 calls were lost",
     ]
     theirs.handlers.clear()
+
+
+def test_reason_of_another_time_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    theirs = logging.getLogger("test.exporter")
+    reach = Reach("spans", "calls", "http://there", theirs)
+    theirs.warning("Transient error refused")
+    reach.arrived()
+    reach.failed(1)
+    assert "cannot be reached: unknown" in caplog.text
+    theirs.handlers.clear()

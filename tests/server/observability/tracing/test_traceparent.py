@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.trace import TraceState
 
 from hotgraph_server.observability.tracing.traceparent import (
     Parent,
@@ -63,7 +64,24 @@ def test_no_text_is_too_odd_to_be_looked_at(text: str) -> None:
     assert passed_on(text) in ("", text)
 
 
+TOO_MANY = ",".join(f"k{number}=1" for number in range(33))
+
+
+@pytest.mark.parametrize(
+    "state", ["a", "=1", "A=1", "a=1,a=2", "a=\x1b[31m", "a=\u00e9", "a=1,b", ",", "a=1 =2", TOO_MANY]
+)
+def test_state_that_breaks_a_rule_is_dropped(state: str) -> None:
+    assert passed_on(state) == ""
+
+
+@given(st.text("ab1=,@ \t;\x1b", max_size=30))
+def test_opentelemetry_takes_what_is_passed_on(state: str) -> None:
+    if said := passed_on(state):
+        assert len(TraceState.from_header([said])) == len([one for one in said.split(",") if one.strip()])
+
+
 def test_state_that_is_longer_than_everybody_passes_on_is_dropped() -> None:
     assert passed_on("a=1,b=2") == "a=1,b=2"
+    assert passed_on("a=1, ,1t@vendor=x y\t") == "a=1, ,1t@vendor=x y\t"
     assert passed_on("a=" + "1" * 511) == ""
     assert passed_on(None) == ""
