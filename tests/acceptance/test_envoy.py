@@ -601,6 +601,7 @@ def _weighs(made: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_calls_go_to_the_server_that_has_less_to_do(tmp_path: Path) -> None:
     """One of two is nine times as slow, and says so in the trailers of its answers."""
     with (

@@ -34,7 +34,7 @@ SHORT = {
 @pytest.fixture(scope="module")
 def ports() -> Iterator[dict[str, str]]:
     """The ports of the page, and those of a server that is started as it says."""
-    (flags,) = re.findall(r"`hotgraph serve (.*?)`", PAGE.read_text())
+    (flags,) = re.findall(r"`hotgraph serve (--port .*?)`", PAGE.read_text())
     found = {number: str(free_port()) for number in re.findall(r"\d+", flags)}
     assert set(found) == {"8500", "8502", "8501"}
     with serve(*shlex.split(ported(flags, found))):
@@ -82,8 +82,9 @@ def shortened(line: str) -> str:
 
 
 def _param(line: str) -> Any:
-    # Loads a model several times.
-    marks = [pytest.mark.slow] if line.startswith("hotgraph tune") else []
+    # A tuning loads a model several times; of the two searches one will do.
+    is_slow = line.startswith("hotgraph tune") or ("--slo" in line and "--need" not in line)
+    marks = [pytest.mark.slow] if is_slow else []
     return pytest.param(line, id=re.sub(r"\W+", "-", line)[:70], marks=marks)
 
 

@@ -22,8 +22,8 @@ class OtlpSettings:
     )
     otlp_sampling: float | None = setting(
         None,
-        "of calls without a traceparent so many become spans, 0 to 1; of others their callers decide "
-        "(default: as OTEL_TRACES_SAMPLER says, or 0.001)",
+        "of calls without a traceparent so many become spans, 0 to 1; 0: none; of others their callers "
+        "decide (default: as OTEL_TRACES_SAMPLER says, or 0.001)",
         kind=float,
         metavar="SHARE",
     )
