@@ -63,12 +63,13 @@ class Written:
 @pytest.fixture
 def write(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Written]]:
     caplog.set_level(logging.INFO, "hotgraph_server")
+    others = set(threading.enumerate())
 
     def made(facts: Facts = Facts(), a_second: int = 10) -> Written:  # noqa: B008
         return Written(caplog, facts, a_second)
 
     yield made
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - others:
         if thread.name == "call log":
             thread.join(PATIENCE_S)
 
