@@ -9,7 +9,6 @@ server's stderr goes to a file, which cannot fill up.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -18,10 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import StartError
+from hotgraph_server.threads.parent_death import end_with_parent
 from hotgraph_server.tuning import jobs
 from hotgraph_server.tuning.confirmation import Step
 
@@ -33,10 +34,6 @@ _END_S = 30.0
 _WARM_UP_S = 2.0
 
 _ABOUT = ("machine", "protocol", "version", "signature", "input", "load")
-
-_PR_SET_PDEATHSIG = 1
-# Looked up here, for between fork and exec as little may be done as possible.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 MEASURING = (sys.executable, "-m", "hotgraph_server.commands.measuring")
 SERVING = (
@@ -178,7 +175,11 @@ class LoadTestCommand:
 @contextlib.contextmanager
 def _running(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, text=True, preexec_fn=_end_with_us, **streams
+        command,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=partial(end_with_parent, signal.SIGTERM),
+        **streams,
     )
     try:
         yield process
@@ -191,12 +192,6 @@ def _running(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Pope
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _end_with_us() -> None:
-    """In a child, before it becomes what it is to be: it is ended when who has begun it is gone."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _family(pid: int) -> list[int]:

@@ -11,7 +11,6 @@ as one text and their lengths, and are made again some thousands at a time.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import multiprocessing
 import os
@@ -27,12 +26,12 @@ from typing import Any
 import numpy as np
 
 from hotgraph_server.errors import DeadlineExceeded, NotReady, OverLimit
+from hotgraph_server.threads.parent_death import end_with_parent
 
 # Below this, bytes may be copied.
 _WORTH_NO_COPY_BYTES = 64 * 1024
 # Half a millisecond.
 _STRINGS_AT_A_TIME = 4096
-_PR_SET_PDEATHSIG = 1
 
 Function = Callable[..., Any]
 
@@ -177,7 +176,7 @@ def _answer(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) 
 
 def _end_with(server: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
         if os.getppid() != server:
             # It had gone before that was said.
             os._exit(0)
