@@ -34,7 +34,7 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
+    "asyncio": ("observability.admin.server", "processes", "program.serving", "transport.accepting"),
     "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
     "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
@@ -54,7 +54,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "socket": ("observability.admin.server", "processes", "transport"),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
-    "tensorflow": ("commands", "graph", "observability.request_log", "protocols.tfs"),
+    "tensorflow": ("commands", "graph", "observability.request_log", "program.exporting", "protocols.tfs"),
     "tensorflow_serving": ("commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
 }
 """What comes from outside, and which parts of the server may know of it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("commands",),
+    ("program",),
     ("server",),
     ("rest", "model_control", "processes", "tuning"),
     ("protocols", "repository"),

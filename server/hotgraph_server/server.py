@@ -315,11 +315,12 @@ class Server:
         pages = Pages(self.registry, self.repository.models, lambda: self.state, own=self._own_figures)
         if self._member is not None:
             self._member.pages_by(pages.answer)
-        elif port := self._settings.admin.admin_port:
-            self._admin = open_admin(self._settings.listen.host, port, pages.answer, self._gate)
+        elif (admin := self._settings.admin).has_port:
+            host = self._settings.listen.host
+            self._admin = open_admin(host, admin.admin_port, pages.answer, self._gate)
 
     def _rest_api(self, services: Sequence[Service], regions: Regions | None) -> RestApi | None:
-        if not self._settings.rest.rest_port:
+        if not self._settings.rest.has_port:
             return None
         names, may_write = self.repository.models, self._request_logs.may_write
         state, own = lambda: self.state, self._own_figures

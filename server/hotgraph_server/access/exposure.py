@@ -48,11 +48,11 @@ def _reachable(settings: ServerSettings) -> Iterator[Group]:
     """The groups that change something, or tell what is not for callers, and can be had from elsewhere."""
     if is_loopback(settings.listen.host):
         return
-    admin, rest = settings.admin.admin_port, settings.rest
+    admin, rest = settings.admin.has_port, settings.rest
     ports = {
-        Group.CONTROL: not settings.listen.socket_only or bool(rest.rest_port),
-        Group.STATE: bool(admin),
-        Group.ADMIN: bool(admin) or bool(rest.rest_port and rest.prometheus),
+        Group.CONTROL: not settings.listen.socket_only or rest.has_port,
+        Group.STATE: admin,
+        Group.ADMIN: admin or (rest.has_port and rest.prometheus),
     }
     yield from (group for group in CHANGING if ports[group])
 

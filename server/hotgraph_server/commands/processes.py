@@ -83,7 +83,7 @@ def supervise(
         renew()
 
     def admin(supervisor: Supervisor) -> Callable[[], None]:
-        if not settings.admin.admin_port:
+        if not settings.admin.has_port:
             return lambda: None
         pages = SharedPages(supervisor)
         port = open_admin(settings.listen.host, settings.admin.admin_port, pages.answer, gate)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,39 +18,22 @@ from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
-from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder, model
+from hotgraph_server.model_control.model_factory import model
+from hotgraph_server.program.composing import folder_of, server_settings
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name
 from hotgraph_server.settings import (
     PER_MODEL,
     PER_SERVER,
-    AccessSettings,
-    AdminSettings,
-    ControlSettings,
-    HealthSettings,
-    InferenceSettings,
-    ListenSettings,
-    LoadReportSettings,
     LoggingSettings,
-    OpsSettings,
-    OtlpSettings,
-    PredictionSettings,
-    ProcessSettings,
-    RepositorySettings,
-    ResponseCacheSettings,
-    RestSettings,
     ServerSettings,
     SessionSettings,
-    SharedMemorySettings,
-    TraceSettings,
     build,
     in_present_words,
     trace_config,
 )
-from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings.environment import NOTHING_SAID, FromEnvironment, read_environment
 from hotgraph_server.settings.file import FileSettings, read_settings_file
-from hotgraph_server.settings.local_paths import local_path
 
 if TYPE_CHECKING:
     from hotgraph_server.processes.member import Member
@@ -240,74 +222,11 @@ def settings_from(flags: Mapping[str, Any], environment: FromEnvironment = NOTHI
     given = {**theirs, **in_present_words(flags, *PER_SERVER, *PER_MODEL)}
     named = flags["models"] or environment.command_line.models
     try:
-        return _settings_of({**file.values, **environment.values, **given}, file.models, named, path)
+        values = {**file.values, **environment.values, **given}
+        built_in = model(_BUILT_IN_NAME, digits_model(), values)
+        return server_settings(values, file.models, list(map(_named_folder, named)), path, built_in)
     except SettingsError as error:
         raise SettingsError(environment.explained(str(error), but_not=given)) from error
-
-
-def _settings_of(
-    values: Mapping[str, Any],
-    of_models: Mapping[str, Mapping[str, Any]],
-    named: Sequence[str],
-    path: Path | None,
-) -> ServerSettings:
-    """The settings of these values.
-
-    Args:
-        of_models: those of single models.
-        named: models, as the command line has them.
-        path: of the file, for errors.
-    """
-    control = build(ControlSettings, values)
-    control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
-    tables = {name: table for name, table in of_models.items() if "path" not in table}
-    if tables and not control.repository:
-        raise SettingsError(f'{path}: [models.{min(tables)}] needs path = "DIR", or a repository')
-    models = [
-        in_folder(name, _folder(table["path"]), values, table)
-        for name, table in of_models.items()
-        if "path" in table
-    ]
-    models += [in_folder(*_named_folder(argument), values) for argument in named]
-    if not models and not control.repository:
-        models = [model(_BUILT_IN_NAME, digits_model(), values)]
-    repository = build(RepositorySettings, values)
-    if control.model_control == POLL and not repository.poll_s:
-        repository = dataclasses.replace(repository, poll_s=_POLL_S)
-    listen, access, rest = (
-        build(ListenSettings, values),
-        build(AccessSettings, values),
-        build(RestSettings, values),
-    )
-    if "rest_port" not in values and _has_locks_that_rest_lacks(listen, access):
-        rest = dataclasses.replace(rest, rest_port=0)
-    return ServerSettings(
-        tuple(models),
-        listen,
-        build(AdminSettings, values),
-        rest,
-        repository,
-        build(PredictionSettings, values),
-        build(SharedMemorySettings, values),
-        build(ResponseCacheSettings, values),
-        control=control,
-        offered=ConfiguredModels(values, tables) if control.repository else None,
-        inference=build(InferenceSettings, values),
-        tracing=build(TraceSettings, values),
-        otlp=build(OtlpSettings, values),
-        logging=build(LoggingSettings, values),
-        ops=build(OpsSettings, values),
-        access=access,
-        processes=build(ProcessSettings, values),
-        health=build(HealthSettings, values),
-        load_reports=build(LoadReportSettings, values),
-    )
-
-
-def _has_locks_that_rest_lacks(listen: ListenSettings, access: AccessSettings) -> bool:
-    """Who has locked gRPC's door by what HTTP's does not have shall not find that one open, unasked."""
-    restricted = access.grpc_restricted_protocol and not access.http_restricted_api
-    return bool(listen.socket_only or restricted)
 
 
 def sessions_of(settings: ServerSettings) -> list[SessionSettings]:
@@ -325,10 +244,5 @@ def _named_folder(argument: str) -> tuple[str, Path]:
         name, folder = "", argument
     if not folder:
         raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
-    path = _folder(folder)
+    path = folder_of(folder)
     return name or default_name(path), path
-
-
-def _folder(text: str) -> Path:
-    # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
-    return Path(os.path.expanduser(local_path(text)))

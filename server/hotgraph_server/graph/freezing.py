@@ -20,6 +20,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
+from tensorflow.python.util import deprecation
 
 from hotgraph_server.graph.large_constants import ValuesApart, add_constants
 from hotgraph_server.graph.lifting import constant_bytes, is_in_function
@@ -148,9 +149,11 @@ def add_frozen(
     read_variables_first(graph_def)
     try:
         values = ValuesApart(session, keep)
-        frozen = convert_to_constants.convert_variables_to_constants_from_session_graph(
-            values, graph_def, keep, variable_names_denylist=nodes or None
-        )
+        # It warns of a function of its own, at its first use.
+        with deprecation.silence():
+            frozen = convert_to_constants.convert_variables_to_constants_from_session_graph(
+                values, graph_def, keep, variable_names_denylist=nodes or None
+            )
         name_what_is_shared(frozen)
         # What looks rows up in a variable has been changed in functions that the converter has left alone.
         rename_functions(frozen, FROZEN)

@@ -38,7 +38,7 @@ class Ports:
                 listening, port = listen(settings.host, settings.port)
                 self.grpc += listening
                 self.address = f"{written(settings.host)}:{port}"
-            if rest.rest_port:
+            if rest.has_port:
                 self.rest, port = listen(settings.host, rest.rest_port, "rest-port")
                 self.rest_address = f"{written(settings.host)}:{port}"
             if health_port:

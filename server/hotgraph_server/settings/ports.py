@@ -126,6 +126,14 @@ class AdminSettings:
     """Where the admin port is, on the same address as calls; owned by admin/."""
 
     admin_port: int = setting(8501, "HTTP port for /metrics, /healthz, /readyz and the live page; 0: none")
+    admin_on_free_port: bool = setting(
+        False, "where admin-port is 0: on a port that is free, which the log names", flag=False
+    )
+
+    @property
+    def has_port(self) -> bool:
+        """Is there one?"""
+        return bool(self.admin_port) or self.admin_on_free_port
 
     def __post_init__(self) -> None:
         check(0 <= self.admin_port <= 65535, f"admin-port must be 0 to 65535, got {self.admin_port}")
@@ -139,6 +147,9 @@ class RestSettings:
         8502,
         "HTTP port for TensorFlow Serving's REST API (/v1) and the Open Inference Protocol (/v2); 0: none, as"
         " where it is not given and a Unix socket alone or restricted protocols guard calls over gRPC",
+    )
+    rest_on_free_port: bool = setting(
+        False, "where rest-port is 0: on a port that is free, which the log names", flag=False
     )
     rest_timeout_ms: int = setting(
         30_000,
@@ -171,6 +182,11 @@ class RestSettings:
     prometheus_path: str = setting(
         "/monitoring/prometheus/metrics", "where the REST port shows them", flag=False, metavar="PATH"
     )
+
+    @property
+    def has_port(self) -> bool:
+        """Is there one?"""
+        return bool(self.rest_port) or self.rest_on_free_port
 
     def __post_init__(self) -> None:
         check(0 <= self.rest_port <= 65535, f"rest-port must be 0 to 65535, got {self.rest_port}")
