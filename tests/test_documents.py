@@ -37,6 +37,25 @@ def test_every_module_that_starts_threads_is_on_the_page() -> None:
     assert not {module for module in THREADS if f"{module.replace('.', '/')}.py" not in text}
 
 
+def links(page: Path) -> set[Path]:
+    """The files that a page leads to."""
+    found = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    return {(page.parent / link).resolve() for link in found}
+
+
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    assert not {link.relative_to(ROOT).as_posix() for link in links(page) if not link.exists()}
+
+
+def test_index_has_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    assert not {page.name for page in (ROOT / "docs").rglob("*.md")} - {page.name for page in links(index)}
+
+
 def test_paths_are_found_in_prose_code_and_tables() -> None:
     text = "See `batching/queue.py`, [that](docs/rest.md) | errors.py | `scripts/bench/run --short`, a.b"
     assert paths(text) == {"batching/queue.py", "docs/rest.md", "errors.py", "scripts/bench/run"}

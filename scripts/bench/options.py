@@ -66,7 +66,7 @@ variants, which take part when they are asked for, called with the Open Inferenc
 
 examples:
   scripts/bench/run --quick                          the marks that a change of the server moves (12 minutes)
-  scripts/bench/run --quick --publish                and the README's section from them
+  scripts/bench/run --quick --publish                and the README's words from them
   scripts/bench/run --short                          a check that all works, no measurement (5 minutes
                                                      once everything is installed)
   scripts/bench/run --marks                          what the README tells (some 30 minutes): leave the
@@ -78,7 +78,7 @@ examples:
   scripts/bench/profile                              where the microseconds of a call go
   scripts/bench/memory                               does the server's memory grow?
   scripts/bench/micro                                the small figures that comments in the code cite
-  scripts/bench/report --readme                      write the README's section from what was measured
+  scripts/bench/report --readme                      write the README's words from what was measured
 
 The results folder gets report.md, results.json (each run's figures, settings, versions, the machine's facts),
 marks.json and plot-MODEL.svg. Debian packages that are needed: nghttp2-client; for the echo g++ pkg-config
@@ -110,7 +110,7 @@ class Options:
         perf_analyzer: have it look, too.
         marks: exactly what the marks need, and memory and start-up with it.
         quick: what a change of the server moves, and overload with it.
-        publish: write the README's section from it.
+        publish: write the README's words from it.
         out: folder for the results.
         cache: folder for what is installed and built.
     """
@@ -206,7 +206,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
     add(
         "--publish",
         action="store_true",
-        help="write the README's section from it, as scripts/bench/report --take does",
+        help="write the README's words from it, as scripts/bench/report --take does",
     )
     add("--short", action="store_true", help="small defaults for all of these: does everything work?")
     add("--perf-analyzer", action="store_true", help="a second opinion from NVIDIA's perf_analyzer 2.51")

@@ -1,4 +1,4 @@
-"""Results as text, and as the README's section. Started by scripts/bench/report."""
+"""Results as text, as a page, and as the README's headline. Started by scripts/bench/report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bench.readme import Measured
 PERFORMANCE = ROOT / readme.FOLDER
 WHOLE = PERFORMANCE / readme.WHOLE
 README = ROOT / "README.md"
+FIGURES = ROOT / readme.FIGURES
 _MODULES = {"results.json": "bench.plot", "overload.json": "bench.plot_overload"}
 _AS_IS = ("swap.json", "memory.json")
 """What has no picture; as `readme.section` takes it."""
@@ -22,15 +23,15 @@ _AS_IS = ("swap.json", "memory.json")
 DESCRIPTION = """\
 Without an option: print the report of what scripts/bench/run measured.
 
-The README's performance section is made from results.json, overload.json, swap.json and memory.json
-in docs/performance, which are committed beside the pictures; a test fails where the section and these
-files differ. After a measurement:
+The README's words on performance, and docs/performance/figures.md, are made from results.json, overload.json,
+swap.json and memory.json in docs/performance, which are committed beside the pictures; a test fails where
+they and these files differ. After a measurement:
 
   scripts/bench/run --marks && scripts/bench/overload &&
   scripts/bench/swap --json .bench/results/swap.json &&
   scripts/bench/memory --large --json .bench/results/memory.json && scripts/bench/report --take
 
-Or, in twelve minutes: scripts/bench/run --quick --publish. What a quick run leaves out stays in the section,
+Or, in twelve minutes: scripts/bench/run --quick --publish. What a quick run leaves out stays on the page,
 under the date and revision of the last whole run, which moves to docs/performance/whole; the next whole run
 takes its place again."""
 
@@ -43,11 +44,11 @@ def main() -> int:
         description=DESCRIPTION,
     )
     add = parser.add_argument
-    add("--readme", action="store_true", help="write the README's section from docs/performance")
+    add("--readme", action="store_true", help="write the README's words and figures.md from docs/performance")
     add(
         "--take",
         action="store_true",
-        help="put what was measured into docs/performance, draw it, and write the README's section",
+        help="put what was measured into docs/performance, draw it, and do the same",
     )
     add(
         "--from",
@@ -74,22 +75,30 @@ def main() -> int:
 
 
 def _write_readme() -> None:
-    README.write_text(readme.replaced(README.read_text(), made_section()))
-    print("README.md: written", file=sys.stderr)
+    for file, text in ((README, made_headline()), (FIGURES, made_section())):
+        file.write_text(readme.replaced(file.read_text(), text))
+    print(f"README.md and {readme.FIGURES}: written", file=sys.stderr)
     page = (PERFORMANCE / "README.md").read_text()
     for each in missed():
         if each not in page:
             print(f"docs/performance/README.md has no word about what was missed: {each}", file=sys.stderr)
 
 
+def made_headline() -> str:
+    """What the README says, from the files in docs/performance."""
+    run = measured(PERFORMANCE, readme.FOLDER)
+    assert run is not None
+    return readme.headline(run)
+
+
 def made_section() -> str:
-    """The README's section, from the files in docs/performance."""
+    """The page, from the same files, beside which it lies."""
     swap, memory = (
         json.loads(file.read_text()) if file.exists() else None for file in map(PERFORMANCE.joinpath, _AS_IS)
     )
-    run = measured(PERFORMANCE, readme.FOLDER)
+    run = measured(PERFORMANCE, ".")
     assert run is not None
-    return readme.section(run, swap, memory, measured(WHOLE, f"{readme.FOLDER}/{readme.WHOLE}"))
+    return readme.section(run, swap, memory, measured(WHOLE, readme.WHOLE))
 
 
 def missed() -> list[str]:
@@ -114,7 +123,7 @@ def measured(folder: Path, called: str) -> Measured | None:
 
 
 def take(cache: Cache, source: Path) -> None:
-    """Put what was measured into docs/performance, draw it, and write the README's section."""
+    """Put what was measured into docs/performance, draw it, and write what is made of it."""
     PERFORMANCE.mkdir(parents=True, exist_ok=True)
     _make_way(source)
     for name, module in _MODULES.items():

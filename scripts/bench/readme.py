@@ -1,4 +1,5 @@
-"""The performance section of the README, from the results that lie in docs/performance. Pure."""
+"""What the README says of performance, and the page behind it (docs/performance/figures.md), from the results
+that lie in docs/performance. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +23,8 @@ END = "<!-- end of performance -->"
 FOLDER = "docs/performance"
 WHOLE = "whole"
 """The folder in it that keeps the last whole run where a quick one came later."""
+FIGURES = f"{FOLDER}/figures.md"
+_BESIDE = "hotgraph / Triton,"
 _LINE = 105
 _FEWEST = 3
 """Rounds that make a measurement."""
@@ -37,20 +40,34 @@ class Measured:
 
 
 class NoPlace(Exception):
-    """The README has no markers between which the section goes, or not in this order."""
+    """A page has no markers between which a section goes, or not in this order."""
 
 
-def replaced(readme: str, text: str) -> str:
-    """The README with this section in place of the one that it has.
+def replaced(page: str, text: str) -> str:
+    """A page with this section in place of the one that it has.
 
     Raises:
         NoPlace: see there.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise NoPlace(f"there is no section between {BEGIN!r} and {END!r}")
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def headline(run: Measured) -> str:
+    """What the README itself says: how hotgraph does beside Triton, and a picture."""
+    results = run.results
+    beside = [each for each in judged(results) if each.measure.partition(": ")[2].startswith(_BESIDE)]
+    page = f"[{FIGURES}]({FIGURES})"
+    text = (
+        f"{_introduction_of(results)} Shown are the median over {results.rounds} rounds and, in parentheses, "
+        "the least and the greatest; read ratios, not figures. All of it, with the marks that are missed: "
+        f"{page}."
+    )
+    picture = f"![softmax: throughput and latency against calls in flight]({run.folder}/plot-softmax.svg)"
+    return "\n\n".join([_wrapped(text), marks_table(beside), picture])
 
 
 def section(
@@ -59,14 +76,14 @@ def section(
     large_models: Mapping[str, Any] | None = None,
     whole: Measured | None = None,
 ) -> str:
-    """Heading and all. Pictures are named after the models.
+    """The page. Pictures are named after the models.
 
     Args:
         whole: an earlier run, from which comes, under its own date, what `run` did not measure.
     """
     results, overload = run.results, run.overload
     parts = [
-        "## Performance",
+        "## The last run",
         _introduction(results, overload is not None, whole is not None),
         marks_table(judged(results)),
         _calls(run, "softmax"),
@@ -88,6 +105,17 @@ def _wrapped(text: str) -> str:
     return "\n".join(
         line if line.startswith(("|", "-", "#", "!", "<")) else textwrap.fill(line, _LINE)
         for line in text.split("\n")
+    )
+
+
+def _introduction_of(results: Results) -> str:
+    """By what it was measured, when and where."""
+    machine, versions = results.machine, results.versions
+    kind = f"{machine.get('cores', '?')} cores of {machine.get('processor', 'a processor')}"
+    how = "`scripts/bench/run --quick`" if results.quick else "`scripts/bench/run --marks`"
+    return (
+        f"Beside a real Triton, one right after the other in every round of {how} ({results.started[:10]}, "
+        f"{kind}, TensorFlow {versions.get('tensorflow', '?')})."
     )
 
 
@@ -282,7 +310,8 @@ def _settings(run: Measured, whole: Measured | None) -> str:
             "### Who took part, and how",
             "",
             f"{NOT_TO_BE_HAD} {results.load[0].upper()}{results.load[1:]}. The machine: {facts}; "
-            f"revision {results.revision or 'unknown'}. All figures: [{FOLDER}]({FOLDER}).",
+            f"revision {results.revision or 'unknown'}. All figures: `results.json` and its neighbours, "
+            "beside this page.",
             "",
             "<details><summary>Settings of each</summary>",
             "",

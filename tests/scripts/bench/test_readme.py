@@ -1,8 +1,9 @@
-"""The README's performance section: made from the committed results, and only from them."""
+"""What the README and its page say of performance is made from the committed results, and only from them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,15 +60,28 @@ def overload() -> Overload:
     )
 
 
-def test_section_of_the_readme_is_what_the_committed_results_make() -> None:
-    text = publish.README.read_text()
-    assert readme.replaced(text, publish.made_section()) == text, "run scripts/bench/report --readme"
+def test_readme_and_page_are_what_the_committed_results_make() -> None:
+    for file, made in ((publish.README, publish.made_headline()), (publish.FIGURES, publish.made_section())):
+        text = file.read_text()
+        assert readme.replaced(text, made) == text, "run scripts/bench/report --readme"
 
 
-def test_every_picture_of_the_section_is_committed() -> None:
-    for line in publish.made_section().splitlines():
-        if line.startswith("!["):
-            assert (ROOT / line.rpartition("(")[2].removesuffix(")")).exists()
+def test_headline_has_the_marks_beside_triton_met_or_not(results: Results) -> None:
+    text = readme.headline(Measured(results, None))
+    assert "| softmax, 128 in flight: hotgraph / Triton, calls/s | at least 1.5 | 1 | **no** |" in text
+    assert "echo" not in text
+    assert "](docs/performance/figures.md)" in text
+    assert "](docs/performance/plot-softmax.svg)" in text
+
+
+@pytest.mark.parametrize(
+    ("made", "folder"), [(publish.made_section, publish.PERFORMANCE), (publish.made_headline, ROOT)]
+)
+def test_every_picture_is_committed(made: Callable[[], str], folder: Path) -> None:
+    pictures = [line for line in made().splitlines() if line.startswith("![")]
+    assert pictures
+    for line in pictures:
+        assert (folder / line.rpartition("(")[2].removesuffix(")")).exists()
 
 
 def test_marks_that_were_missed_say_so(results: Results) -> None:
@@ -148,7 +162,9 @@ def performance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "docs" / "performance"
     folder.mkdir(parents=True)
     (folder / "README.md").write_text("")
-    (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
+    for file in (tmp_path / "README.md", folder / "figures.md"):
+        file.write_text(f"{readme.BEGIN}{readme.END}")
+    monkeypatch.setattr(publish, "FIGURES", folder / "figures.md")
     monkeypatch.setattr(publish, "PERFORMANCE", folder)
     monkeypatch.setattr(publish, "WHOLE", folder / "whole")
     monkeypatch.setattr(publish, "README", tmp_path / "README.md")
@@ -174,12 +190,12 @@ def test_whole_run_moves_aside_for_quick_ones_until_the_next(
     assert publish.measured(performance, "") == Measured(dataclasses.replace(results, quick=True), None, "")
     assert publish.measured(performance / "whole", "") == Measured(results, overload, "")
     assert (performance / "whole" / "plot-softmax.svg").exists()
-    assert "### From the last whole run" in publish.README.read_text()
+    assert "### From the last whole run" in publish.FIGURES.read_text()
 
     publish.take(cache, whole)
     assert publish.measured(performance, "") == Measured(results, overload, "")
     assert not (performance / "whole").exists()
-    assert "whole run" not in publish.README.read_text()
+    assert "whole run" not in publish.FIGURES.read_text()
 
 
 def test_missed_mark_without_a_word_about_it_is_told(
