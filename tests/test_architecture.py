@@ -55,7 +55,9 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
     "tensorflow": ("commands", "graph", "observability.request_log", "program.exporting", "protocols.tfs"),
-    "tensorflow_serving": ("commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
+    "tensorflow_serving": (
+        *("commands.doctor", "commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
+    ),
 }
 """What comes from outside, and which parts of the server may know of it."""
 

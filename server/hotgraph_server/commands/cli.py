@@ -33,6 +33,10 @@ _COMMANDS = {
         "show what a SavedModel takes and gives, and how to call it",
     ),
     "config": ("hotgraph_server.commands.config", "tell all that is wrong with a settings file"),
+    "doctor": (
+        "hotgraph_server.commands.doctor.command",
+        "tell what becomes of a deployment of TensorFlow Serving's or Triton's",
+    ),
     "tune": (
         "hotgraph_server.commands.tune",
         "find the settings that serve a model best, and how many replicas a load takes",
