@@ -139,7 +139,10 @@ def _wrong_in_model(name: str, table: Mapping[str, Any]) -> list[Wrong]:
     wrongs = []
     if not isinstance(table.get(_PATH, ""), str):
         wrongs.append(Wrong((*path, _PATH), f'{where} needs path = "DIR", got {table[_PATH]!r}'))
-    settings = {key: value for key, value in table.items() if key != _PATH}
+    for key in table.keys() & (_OF_SERVER.keys() - _OF_MODEL.keys()):
+        wrongs.append(Wrong((*path, key), f"{where}: {key} is for the whole server, not for one model"))
+    bad = {wrong.path[-1] for wrong in wrongs}
+    settings = {key: value for key, value in table.items() if key != _PATH and key not in bad}
     return wrongs + wrong_in(path, settings, _OF_MODEL, f"{where}: ")
 
 

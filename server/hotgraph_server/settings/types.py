@@ -17,6 +17,9 @@ else:
     import tomli as tomllib
 
 
+_FEW = 12
+
+
 @dataclass(frozen=True)
 class Wrong:
     """One thing that is wrong.
@@ -44,7 +47,7 @@ def wrong_in(
     for key, value in values.items():
         here = (*path, key)
         if key not in known:
-            near = did_you_mean(key, known) or f"; known are {', '.join(sorted(known))}"
+            near = did_you_mean(key, known) or _all_of(known)
             found.append(Wrong(here, f"{under}unknown key {key!r}{near}"))
             continue
         kind, of = known[key].metadata["kind"], known[key].metadata["of"]
@@ -56,6 +59,13 @@ def wrong_in(
             got = "what is not shown" if known[key].metadata["secret"] else repr(value)
             found.append(Wrong(here, f"{under}{key} must be {_KINDS[kind]}, got {got}"))
     return found
+
+
+def _all_of(known: Mapping[str, Field[Any]]) -> str:
+    """What there is, where a reader can take it in."""
+    if len(known) > _FEW:
+        return f"; docs/settings.md has the {len(known)} that there are"
+    return f"; known are {', '.join(sorted(known))}"
 
 
 def wrong_in_tables(path: tuple[str, ...], value: object, of: type, name: str = "") -> list[Wrong]:

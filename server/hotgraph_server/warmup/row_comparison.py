@@ -143,6 +143,8 @@ class RowComparison:
             same = alike_by_row(whole, np.concatenate(parts), usual)
             for number, row in enumerate(rows):
                 if not same[number] and not self._is_excused(row, answers, number):
+                    if self._varies(row, index):
+                        return f"output {spec.alias!r} differs from run to run for the same row, alone too"
                     return f"output {spec.alias!r} of a row changes with its neighbours"
             telling = [
                 part
@@ -152,6 +154,15 @@ class RowComparison:
             if whole.size and any(not alike(telling[0], part) for part in telling[1:]):
                 self._shown.add(spec.alias)
         return None
+
+    def _varies(self, row: Lone, index: int) -> bool:
+        """Is an output another one when the row is run again, by itself? Random numbers do that, and then its
+        neighbours are not to blame."""
+        assert not isinstance(row.outcome, RunFailed)
+        try:
+            return not alike(self._run(row.inputs)[index], row.outcome[index])
+        except RunFailed:
+            return False
 
     def _is_excused(self, row: Lone, answers: Sequence[Array], number: int) -> bool:
         """May rounding be why a row is answered otherwise?"""

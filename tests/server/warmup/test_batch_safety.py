@@ -90,6 +90,12 @@ def test_rows_that_only_influence_their_equals_are_found() -> None:
     assert "changes with its neighbours" in (verdict(how_often) or "")
 
 
+def test_random_answers_are_not_said_to_be_the_neighbours_doing() -> None:
+    random = np.random.default_rng(1)
+    reason = verdict(lambda x: x * random.standard_normal(x.shape)) or ""
+    assert "differs from run to run for the same row, alone too" in reason
+
+
 PROVEN = Judgement(Verdict.PROVEN, {"y": OutputJudgement(Verdict.PROVEN)}, "")
 
 

@@ -163,6 +163,17 @@ def test_graph_with_random_answers_runs_as_saved() -> None:
     assert "differ from run to run" in plan.reason
 
 
+def test_graph_whose_answers_are_random_for_some_inputs_only_is_told_so_and_no_form_is_blamed() -> None:
+    random = np.random.default_rng(1)
+
+    def answer(_: Plan, inputs: Sequence[Array]) -> list[Array]:
+        return [inputs[0] * (random.standard_normal() if inputs[0].max() > 2 else 2)]
+
+    plan = Search({FROZEN: FAST}, answer).plan()
+    assert plan == AS_SAVED
+    assert plan.reason == "its answers to the same input differ from run to run"
+
+
 def test_input_that_the_graph_refuses_is_the_callers_affair() -> None:
     def answer(_: Plan, inputs: Sequence[Array]) -> list[Array]:
         raise RunFailed(3, "no such id")
