@@ -71,6 +71,8 @@ class Version:
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         generated: the kind of generated input that a signature takes; not there: none is known.
         contract, sequences, default_signature, load_s: as given.
+        loaded_at_call: is its model loaded when it is called? Then who has found the version, and comes when
+            it takes no calls any more, waits for the next one. Said before callers find it.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Version:
         self.sequences = sequences
         self.default_signature = default_signature
         self.load_s = load_s
+        self.loaded_at_call = False
         self._batch = settings.batch
         self._engine = engine
         self._kept = kept

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, NotLoaded
 from hotgraph_server.models.registry import Registry
 
 
@@ -31,7 +31,8 @@ class telling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if isinstance(error, CallError):
+        # A call whose model is loaded for it has not failed.
+        if isinstance(error, CallError) and not isinstance(error, NotLoaded):
             error.about = error.about or (self._model, 0, "")
             # Callers call models what they like; what is counted by name is what there is.
             known = self._model if self._model in self._registry.table else ""
