@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,7 +38,7 @@ from hotgraph_server.protocols.submission import facts_of
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.repository.layout import look_at
+from hotgraph_server.repository.footprints import Footprints
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
@@ -67,6 +66,7 @@ class Server:
     Attributes:
         registry: which versions are live.
         repository: which versions there are, and what becomes of them.
+        footprints: what they take in memory, and would take.
         control: which models are served, where that may change.
         state: loading, live (calls are answered), draining, closed.
     """
@@ -88,11 +88,12 @@ class Server:
         self.registry = Registry()
         self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
+        self.footprints = Footprints()
         # What has ended may leave files behind that are not needed any more.
         self.repository = Repository(
             settings.repository,
             self._publish,
-            load=functools.partial(
+            load=self.footprints.measuring(
                 load_version,
                 brings_of=records_in,
                 logged_of=logged_in,
@@ -100,7 +101,7 @@ class Server:
                 leadership=self._leadership,
                 is_shared=member is not None,
             ),
-            look=look_at,
+            give_back=self.footprints.give_back,
             ended=lambda: self.control.wake(),
         )
         self.control = ModelControl(

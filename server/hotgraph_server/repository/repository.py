@@ -37,6 +37,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hotgraph_server.errors import StartError
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.status import ModelFigures, State, VersionStatus
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
@@ -69,7 +70,7 @@ class Repository:
         publish: told a model's live versions and its labels whenever they change; called under the lock.
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
-        give_back: frees memory after a version has closed.
+        give_back: frees memory after a version has closed, which is told what it had taken.
         ended: told when a version has closed or could not be loaded; must not wait.
         spawn: runs a function in a thread of that name.
         clock: monotonic seconds.
@@ -82,7 +83,7 @@ class Repository:
         *,
         load: LoadVersion = load_version,
         look: LookAt = look_at,
-        give_back: Callable[[], None] = memory.give_back,
+        give_back: Callable[[MemoryUsage], None] = lambda _: memory.give_back(),
         ended: Callable[[], None] = lambda: None,
         spawn: Spawn | None = None,
         clock: Callable[[], float] = time.monotonic,
