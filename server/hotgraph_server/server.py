@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import threading
@@ -31,6 +32,7 @@ from hotgraph_server.observability.request_log.placing import checked_folder, pl
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.vitals import Vitals, VitalSigns
 from hotgraph_server.observability.watching import Watching
+from hotgraph_server.on_demand.opening import Demand
 from hotgraph_server.processes.member import Member
 from hotgraph_server.protocols import opening
 from hotgraph_server.protocols.one_of_several import without_changes
@@ -39,7 +41,7 @@ from hotgraph_server.protocols.submission import facts_of
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.repository.layout import look_at
+from hotgraph_server.repository.footprints import Footprints
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
@@ -67,6 +69,7 @@ class Server:
     Attributes:
         registry: which versions are live.
         repository: which versions there are, and what becomes of them.
+        footprints: what they take in memory, and would take.
         control: which models are served, where that may change.
         state: loading, live (calls are answered), draining, closed.
     """
@@ -88,11 +91,16 @@ class Server:
         self.registry = Registry()
         self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
-        # What has ended may leave files behind that are not needed any more.
+        self.footprints = Footprints()
+        self._demand = Demand(settings, self.registry, self.footprints.estimate, self._show_health)
+        repository = settings.repository
+        if self._demand.coordinator is not None:
+            # Who comes to a version that is gone waits for the next one: there is nothing to be open for.
+            repository = dataclasses.replace(repository, unload_grace_s=0.0)
         self.repository = Repository(
-            settings.repository,
+            repository,
             self._publish,
-            load=functools.partial(
+            load=self.footprints.measuring(
                 load_version,
                 brings_of=records_in,
                 logged_of=logged_in,
@@ -100,8 +108,9 @@ class Server:
                 leadership=self._leadership,
                 is_shared=member is not None,
             ),
-            look=look_at,
-            ended=lambda: self.control.wake(),
+            give_back=self.footprints.give_back,
+            ended=self._version_ended,
+            room=self._demand.coordinator,
         )
         self.control = ModelControl(
             settings.control,
@@ -111,6 +120,7 @@ class Server:
             self.reconfigure,
             poll_s=settings.repository.poll_s,
             exit_on_error=settings.repository.exit_on_error,
+            demand=self._demand.coordinator,
         )
         self.state = State.LOADING
         self._request_logs = RequestLogs()
@@ -167,6 +177,8 @@ class Server:
                 is_starting=lambda: self.state is State.LOADING,
                 reconfigure=self._reconfigure_for_a_caller,
                 make_model=self._make_model,
+                waiting=self._demand.around,
+                waiting_service=self._demand.around_service,
             ),
         )
         if member is not None:
@@ -174,7 +186,8 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
-        services[1] = self._watching.around_prediction(services[1])
+        prediction = self._demand.around_service(services[1], ("GetModelMetadata",))
+        services[1] = self._watching.around_prediction(prediction)
         listen = self._settings.listen
         grpc = self._grpc = CallServer(
             listen,
@@ -208,6 +221,7 @@ class Server:
             self._vitals.start()
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
+            self._demand.start(self.repository)
             parts = (self.control, self.repository, self._settings.repository)
             first_loads.load_models(*parts, self._grpc.health.not_serving, loading)
         except BaseException:
@@ -234,6 +248,7 @@ class Server:
         """
         with self._reconfiguring:
             self.repository.configure(models, again)
+            self._demand.know(models)
             self._request_logs.configure(models)
 
     def renew_access(self) -> None:
@@ -281,6 +296,7 @@ class Server:
             self._vitals.stop_looking()
         # Who waits for a model to be loaded holds up the end no longer than a call.
         self.control.wind_down()
+        self._demand.wind_down()
         self.repository.wind_down()
         answered, left = self._grpc.stop(limit_s), TimeLeft(_LAST_WORDS_S)
         if self._rest is not None:
@@ -289,6 +305,7 @@ class Server:
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
+        self._demand.stop(_LAST_RUN_S)
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)
         if self._cache is not None:
@@ -326,7 +343,7 @@ class Server:
         inference, prediction, of_models, *_ = services
         backs = Backs(
             *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
-            *(self._watching.tracing, self._load_headers.over_http),
+            *(self._watching.tracing, self._load_headers.over_http, self._demand.around),
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
@@ -340,10 +357,20 @@ class Server:
         doors = self._grpc.figures() if self._grpc is not None else None
         return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
 
+    def _version_ended(self) -> None:
+        # What has ended may leave files behind that are not needed any more.
+        self.control.wake()
+        self._demand.wake()
+
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""
-        self.registry.replace(name, versions, labels)
+        replace = functools.partial(self.registry.replace, name, versions, labels)
+        self._demand.publish(name, versions, replace)
+        self._show_health(name)
+
+    def _show_health(self, name: str) -> None:
         # Before the start is over, nothing is healthy.
         if self._grpc is not None and self.state is State.LIVE:
+            answers = name in self.registry.table or self._demand.expects(name)
             health = self._grpc.health
-            (health.serving if versions else health.not_serving)([name])
+            (health.serving if answers else health.not_serving)([name])

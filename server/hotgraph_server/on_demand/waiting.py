@@ -28,6 +28,7 @@ class Waiter:
         expires: when it waits no longer, monotonic seconds.
         go_on: called when the model is live.
         fail: called with why it does not go on.
+        left: it does not wait any more, or never will.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Waiter:
     expires: float
     go_on: Callable[[], None]
     fail: Callable[[CallError], None]
+    left: bool = False
 
 
 class Waiting:
@@ -54,11 +56,14 @@ class Waiting:
         return self._count
 
     def add(self, waiter: Waiter) -> None:
-        """
+        """Let one wait, unless it has left before.
+
         Raises:
             QueueFull: too many wait.
         """
         with self._lock:
+            if waiter.left:
+                return
             if self._count >= self.most:
                 raise QueueFull(_WHAT, self._count, self.most)
             self._by_model.setdefault(waiter.model, {})[waiter] = None
@@ -67,6 +72,7 @@ class Waiting:
     def leave(self, waiter: Waiter) -> bool:
         """One waits no longer. Returns whether it was still here."""
         with self._lock:
+            waiter.left = True
             waiters = self._by_model.get(waiter.model, {})
             if waiter not in waiters:
                 return False

@@ -35,6 +35,8 @@ class telling:
         if isinstance(error, CallError) and not isinstance(error, NotLoaded):
             error.about = error.about or (self._model, 0, "")
             # Callers call models what they like; what is counted by name is what there is.
-            known = self._model if self._model in self._registry.table else ""
-            errors = self._registry.last_errors
-            errors.add(error.status.name, str(error), model=self._model, counted_for=known)
+            registry = self._registry
+            known = self._model in registry.table or self._model in registry.loaded_at_call
+            registry.last_errors.add(
+                error.status.name, str(error), model=self._model, counted_for=self._model if known else ""
+            )

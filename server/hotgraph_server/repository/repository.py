@@ -36,6 +36,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from hotgraph_server.errors import StartError
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
@@ -70,7 +71,7 @@ class Repository(Reports):
         publish: told a model's live versions and its labels whenever they change; called under the lock.
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
-        give_back: frees memory after a version has closed.
+        give_back: frees memory after a version has closed, which is told what it had taken.
         ended: told when a version has closed or could not be loaded; must not wait.
         spawn: runs a function in a thread of that name.
         clock: monotonic seconds.
@@ -84,7 +85,7 @@ class Repository(Reports):
         *,
         load: LoadVersion = load_version,
         look: LookAt = look_at,
-        give_back: Callable[[], None] = memory.give_back,
+        give_back: Callable[[MemoryUsage], None] = lambda _: memory.give_back(),
         ended: Callable[[], None] = lambda: None,
         spawn: Spawn | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -144,6 +145,10 @@ class Repository(Reports):
         """Let such a model go: what it has taken is answered. It stays known. Returns at once, and no new
         call finds it."""
         self._want(name, live=False)
+
+    def reconsider(self) -> None:
+        """What the Room has refused may be admitted now; returns at once."""
+        self._watcher.wake()
 
     def when_settled(
         self,
