@@ -319,7 +319,7 @@ class NotReady(CallError):
 
 
 class NotLoaded(NotReady):
-    """The model is loaded when it is called. No caller hears of this where calls wait for that (on_demand/)."""
+    """The model is loaded when it is called. No caller hears of this where calls wait for that."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -327,7 +327,7 @@ class NotLoaded(NotReady):
 
 
 class LoadFails(NotReady):
-    """The model could not be loaded when it was called; before `again_in_s` are over it is not tried again."""
+    """The model could not be loaded when it was called. It is tried again after `again_in_s` seconds."""
 
     def __init__(self, model: str, why: str, again_in_s: float) -> None:
         self.model = model
@@ -349,7 +349,8 @@ class TooLargeForMemory(CallError):
         self.pinned_bytes = pinned_bytes
         pinned = f", of which pinned models hold {_mib(pinned_bytes)}" if pinned_bytes else ""
         super().__init__(
-            f"model '{model}' needs {_mib(needs_bytes)} of memory, and memory-mb is {_mib(limit_bytes)}{pinned}"
+            f"model '{model}' needs {_mib(needs_bytes)} of memory, and all models may have"
+            f" {_mib(limit_bytes)} (memory-mb){pinned}"
         )
 
 

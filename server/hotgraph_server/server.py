@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import threading
@@ -15,8 +14,8 @@ from hotgraph_server.access.peers import AllowedPeers
 from hotgraph_server.access.rules import Rules
 from hotgraph_server.errors import LOADING, CallError, NotReady
 from hotgraph_server.model_control import first_loads
-from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ConfiguredModels
+from hotgraph_server.model_control.opening import open_models
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
@@ -32,18 +31,12 @@ from hotgraph_server.observability.request_log.placing import checked_folder, pl
 from hotgraph_server.observability.request_log.request_logs import RequestLogs
 from hotgraph_server.observability.vitals import Vitals, VitalSigns
 from hotgraph_server.observability.watching import Watching
-from hotgraph_server.on_demand.opening import Demand
 from hotgraph_server.processes.member import Member
 from hotgraph_server.protocols import opening
 from hotgraph_server.protocols.one_of_several import without_changes
 from hotgraph_server.protocols.orca.trailers import ReportHeaders
 from hotgraph_server.protocols.submission import facts_of
-from hotgraph_server.protocols.tfs.logged_records import logged_in
-from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.repository.footprints import Footprints
-from hotgraph_server.repository.loader import load_version
-from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
@@ -91,37 +84,15 @@ class Server:
         self.registry = Registry()
         self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
-        self.footprints = Footprints()
-        self._demand = Demand(settings, self.registry, self.footprints.estimate, self._show_health)
-        repository = settings.repository
-        if self._demand.coordinator is not None:
-            # Who comes to a version that is gone waits for the next one: there is nothing to be open for.
-            repository = dataclasses.replace(repository, unload_grace_s=0.0)
-        self.repository = Repository(
-            repository,
-            self._publish,
-            load=self.footprints.measuring(
-                load_version,
-                brings_of=records_in,
-                logged_of=logged_in,
-                cache=self._cache,
-                leadership=self._leadership,
-                is_shared=member is not None,
-            ),
-            give_back=self.footprints.give_back,
-            ended=self._version_ended,
-            room=self._demand.coordinator,
+        self._models = open_models(
+            *(settings, self.registry, self._publish, self.reconfigure, self._show_health),
+            *(self._cache, self._leadership),
+            is_shared=member is not None,
         )
-        self.control = ModelControl(
-            settings.control,
-            settings.models,
-            settings.offered or ConfiguredModels(),
-            self.repository,
-            self.reconfigure,
-            poll_s=settings.repository.poll_s,
-            exit_on_error=settings.repository.exit_on_error,
-            demand=self._demand.coordinator,
-        )
+        self._demand = self._models.demand
+        self.footprints = self._models.footprints
+        self.repository = self._models.repository
+        self.control = self._models.control
         self.state = State.LOADING
         self._request_logs = RequestLogs()
         self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
@@ -295,9 +266,7 @@ class Server:
         if self._vitals is not None:
             self._vitals.stop_looking()
         # Who waits for a model to be loaded holds up the end no longer than a call.
-        self.control.wind_down()
-        self._demand.wind_down()
-        self.repository.wind_down()
+        self._models.wind_down()
         answered, left = self._grpc.stop(limit_s), TimeLeft(_LAST_WORDS_S)
         if self._rest is not None:
             self._rest.close(left.seconds())
@@ -305,9 +274,7 @@ class Server:
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
-        self._demand.stop(_LAST_RUN_S)
-        ended = self.repository.stop(_LAST_RUN_S)
-        self.control.stop(_LAST_RUN_S)
+        ended = self._models.stop(_LAST_RUN_S)
         if self._cache is not None:
             self._cache.stop()
         self.state = State.CLOSED
@@ -356,11 +323,6 @@ class Server:
         lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         doors = self._grpc.figures() if self._grpc is not None else None
         return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
-
-    def _version_ended(self) -> None:
-        # What has ended may leave files behind that are not needed any more.
-        self.control.wake()
-        self._demand.wake()
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

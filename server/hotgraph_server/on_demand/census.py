@@ -1,4 +1,4 @@
-"""What each model holds, and whether it may go: from what the repository says, and from the versions themselves.
+"""What each model holds, and whether it may go: from what the repository says, and the versions themselves.
 
 Any thread may have the repository's rows; the census is one thread's.
 """
@@ -22,7 +22,7 @@ from hotgraph_server.settings import ModelSettings
 _LOG = logging.getLogger(__name__)
 
 Estimate = Callable[[ModelSettings, Path], MemoryUsage]
-"""What a version will take, by its model's settings and its folder, before it is loaded; looks at the disk."""
+"""What a version will take, by its model's settings and its folder; looks at the disk."""
 
 _PHASES = {State.LOADING: Phase.COMING, State.LIVE: Phase.LIVE, State.DRAINING: Phase.LEAVING}
 

@@ -182,8 +182,8 @@ class OnDemand:
             failed(error)
 
     def unload(self, name: str, tell: Tell) -> None:
-        """Give a model up now, pinned or not; it stays known. Returns at once. `tell` is told when no new call
-        finds it."""
+        """Give a model up now, pinned or not; it stays known. Returns at once. `tell` is told when no call
+        finds it any more."""
 
         def job() -> None:
             assert self._models is not None

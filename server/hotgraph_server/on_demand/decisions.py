@@ -10,15 +10,16 @@ The rules.
   large one would never come, because small ones always fit in before it.
 * What has to go for it is chosen by `order` among those that may go, and only if enough of them do: nothing
   is given up in vain. Of those chosen the ones go that are still needed when the last has been chosen.
-* Nobody goes that is pinned, has calls inside, or has been live for less long than its load took (`kept`). The
-  latter damps thrash: where more is called than there is room for, each model still answers at least as long
-  as it loads, and not all of the machine's time goes into loads.
+* Nobody goes that is pinned, has calls inside, or has been live for less long than its load took (`kept`).
+  The latter damps thrash: where more is called than there is room for, each model still answers at least as
+  long as it loads, and not all of the machine's time goes into loads.
 * What turns out to be larger than it was thought is made room for as soon as others may go, at nobody's call.
 """
 
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -100,8 +101,8 @@ def next_steps(
         slots: so many may be loaded at a time.
         now: monotonic seconds.
     """
-    held = sum(one.nbytes for one in residents)
-    leaving = sum(one.nbytes for one in residents if one.phase is Phase.LEAVING)
+    held = float(sum(one.nbytes for one in residents))
+    leaving: float = sum(one.nbytes for one in residents if one.phase is Phase.LEAVING)
     free_slots = slots - len({one.name for one in residents if one.phase is Phase.COMING})
     wished = {wish.name for wish in wishes}
     begin, gone, look_at = list[str](), list[str](), math.inf
@@ -129,8 +130,7 @@ def next_steps(
             room = make_room(short - leaving, lambda one: one.name not in wished, in_part=False)
             if not room and wish.begun:
                 # A new version that does not fit beside the one before it: that goes first.
-                name = wish.name
-                room = make_room(short - leaving, lambda one: one.name == name, in_part=True)
+                room = make_room(short - leaving, functools.partial(_is, wish.name), in_part=True)
             if not room:
                 look_at = min(look_at, _next_chance(residents, now))
                 break
@@ -158,6 +158,10 @@ def expected_s(own_s: float, ahead_s: Sequence[float], slots: int) -> float:
     """
     # The last of those ahead begins when so much of the work has been done, at the earliest.
     return own_s + (sum(ahead_s) / slots if len(ahead_s) >= slots else 0.0)
+
+
+def _is(name: str, one: Resident) -> bool:
+    return one.name == name
 
 
 def _enough(short: float, choice: Sequence[Resident], order: Order) -> list[Resident]:

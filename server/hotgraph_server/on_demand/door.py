@@ -95,9 +95,7 @@ class WaitingDoor:
             return
         raise NotReady(f"model '{model}' is loaded and given up all the time")
 
-    def _again(
-        self, method: HotMethod, message: Any, reply: Reply, arrived: float, expires: float
-    ) -> None:
+    def _again(self, method: HotMethod, message: Any, reply: Reply, arrived: float, expires: float) -> None:
         """The model is live: call it. In a thread where nobody hears what is raised."""
         try:
             try:

@@ -67,7 +67,8 @@ class Learnt:
         """A load of a model has failed."""
         before = self._failures.get(name)
         count = before.count + 1 if before else 1
-        pause_s = min(self._longest_pause_s, self._longest_pause_s * _FIRST_OF_PAUSES * 2.0 ** min(count - 1, 10))
+        growing = self._longest_pause_s * _FIRST_OF_PAUSES * 2.0 ** min(count - 1, 10)
+        pause_s = min(self._longest_pause_s, growing)
         failure = Failure(why, count, now + pause_s)
         self._failures = {**self._failures, name: failure}
         return failure

@@ -23,8 +23,8 @@ class ControlSettings:
     model_control: str = setting(
         NONE,
         "none: all models of the repositories are loaded at start; poll: and followed, every --poll-s"
-        " seconds (15 if not said); explicit: none but --load-model, and then by RPC alone; auto: each when it is"
-        " first called, within --memory-mb (docs/many-models.md)",
+        " seconds (15 if not said); explicit: none but --load-model, and then by RPC alone; auto: each when"
+        " it is called, within --memory-mb (docs/many-models.md)",
         choices=MODEL_CONTROL,
     )
     load_model: tuple[str, ...] = setting(

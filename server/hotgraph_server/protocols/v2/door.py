@@ -219,7 +219,7 @@ def treated_outputs(
 
 def with_id(error: CallError, request_id: str) -> CallError:
     """An error as this protocol's clients expect it: a run that failed is INTERNAL, and the text begins
-    with the request's id if it has one. That a model is not loaded is no client's business: the call waits."""
+    with the request's id if it has one. That a model is not loaded is not for clients: their calls wait."""
     if isinstance(error, NotLoaded):
         return error
     prefix = f"[request id: {request_id}] " if request_id else ""

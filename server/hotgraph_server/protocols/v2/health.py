@@ -19,8 +19,8 @@ def methods(
     none yet, whatever is loaded.
 
     A server lives as long as it can say so. A model or a version that is not known is not ready, which is no
-    error; only a version that is no number is one (INVALID_ARGUMENT). A model that is loaded when it is called
-    is ready, because a call is answered, unless it could not be loaded the last time.
+    error; only a version that is no number is one (INVALID_ARGUMENT). A model that is loaded when it is
+    called is ready, because a call is answered, unless it could not be loaded the last time.
     """
 
     def server_live(_: pb.ServerLiveRequest) -> pb.ServerLiveResponse:

@@ -16,6 +16,7 @@ from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
 from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import HotMethod
 
 Admit = Callable[[Method, Header], CallError | None]
 """Why a request may not be made; None: it may."""
