@@ -322,7 +322,8 @@ class Server:
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         doors = self._grpc.figures() if self._grpc is not None else None
-        return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
+        models, demand = self.repository.figures(), self._demand.figures()
+        return OwnFigures(lost, self._leadership.turns, doors, models, demand)
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""

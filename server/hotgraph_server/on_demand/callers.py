@@ -20,8 +20,8 @@ from hotgraph_server.errors import (
     Refused,
     TooLargeForMemory,
 )
+from hotgraph_server.models.demand_figures import Waits
 from hotgraph_server.on_demand.decisions import expected_s
-from hotgraph_server.on_demand.figures import Waits
 from hotgraph_server.on_demand.learnt import Learnt
 from hotgraph_server.on_demand.waiting import Waiter, Waiting
 from hotgraph_server.settings import ModelSettings, OnDemandSettings

@@ -34,6 +34,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from hotgraph_server.errors import CallError, LoadFailed, LoadFails, NotFound, TooLargeForMemory
+from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, Unavailable
 from hotgraph_server.models.version import Version
@@ -41,7 +42,6 @@ from hotgraph_server.on_demand.ages import Ages
 from hotgraph_server.on_demand.callers import Callers
 from hotgraph_server.on_demand.census import Census, Estimate, held_bytes
 from hotgraph_server.on_demand.decisions import Resident, Steps, Wish, next_steps, room_for
-from hotgraph_server.on_demand.figures import DemandFigures
 from hotgraph_server.on_demand.learnt import Learnt
 from hotgraph_server.on_demand.thrash import Thrash
 from hotgraph_server.on_demand.waiting import Waiter

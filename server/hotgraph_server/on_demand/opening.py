@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.on_demand.census import Estimate
 from hotgraph_server.on_demand.coordinator import Models, OnDemand
 from hotgraph_server.on_demand.door import WaitingDoor
-from hotgraph_server.on_demand.figures import DemandFigures
 from hotgraph_server.settings import ModelSettings, ServerSettings
 from hotgraph_server.settings.control import AUTO
 from hotgraph_server.transport.service import HotMethod, Service

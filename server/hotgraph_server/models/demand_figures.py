@@ -1,4 +1,4 @@
-"""What is shown of models that come and go, in metrics; see coordinator.py."""
+"""What is shown, in metrics, of models that are loaded when they are called (on_demand/)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ class Waits:
 
     @property
     def count(self) -> int:
+        """How many there were."""
         return sum(self.counts)
 
     def add(self, seconds: float) -> None:
+        """One has waited so long."""
         self.counts[bisect_left(WAIT_BOUNDS_S, seconds)] += 1
         self.total_s += seconds
