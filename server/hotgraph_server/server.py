@@ -195,6 +195,7 @@ class Server:
             self._demand.start(self.repository)
             parts = (self.control, self.repository, self._settings.repository)
             first_loads.load_models(*parts, self._grpc.health.not_serving, loading)
+            self._demand.check_pinned()
         except BaseException:
             self.stop(0)
             raise

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hotgraph_server.errors import (
     CallError,
+    DeadlineExceeded,
     Draining,
     LoadFails,
     LoadTooLong,
@@ -158,7 +159,8 @@ class Callers:
         taken = self._waiting.take(name)
         with self._lock:
             for waiter in taken:
-                self.waits.add(max(now - waiter.arrived, 0.0))
+                if waiter.is_call:
+                    self.waits.add(max(now - waiter.arrived, 0.0))
         return taken
 
     def refuse(self, name: str, error: Callable[[], CallError]) -> None:
@@ -175,12 +177,7 @@ class Callers:
         """Tell those who have waited as long as calls may. Returns when the next one has, monotonic
         seconds."""
         expired = self._waiting.take_expired(now)
-        self._tell(
-            [
-                (one, LoadTooLong(one.model, self._load_s(one.model), one.expires - one.arrived))
-                for one in expired
-            ]
-        )
+        self._tell([(one, self._too_late(one)) for one in expired])
         return self._waiting.next_expiry()
 
     def unknown(self) -> list[str]:
@@ -194,6 +191,13 @@ class Callers:
     def has(self, name: str) -> bool:
         """Does anybody wait for it?"""
         return self._waiting.has(name)
+
+    def known_too_large(self) -> list[TooLargeForMemory]:
+        """Of the models that always stay."""
+        with self._lock:
+            known = self.known
+            found = [(name, error) for name, (error, _) in self._too_large.items() if name in known]
+        return [error for name, error in found if known[name].residency.pin]
 
     def wind_down(self) -> None:
         """Refuse who waits and who comes: the server stops."""
@@ -256,6 +260,12 @@ class Callers:
                 return left_s if wish.begun is not None else expected_s(left_s, ahead, self._slots)
             ahead.append(left_s)
         return expected_s(self._load_s(name), ahead, self._slots)
+
+    def _too_late(self, waiter: Waiter) -> CallError:
+        if waiter.has_deadline:
+            # The transport is about to say the same.
+            return DeadlineExceeded()
+        return LoadTooLong(waiter.model, self._load_s(waiter.model), waiter.expires - waiter.arrived)
 
     def _load_s(self, name: str) -> float:
         wish = self._wishes.get(name)

@@ -66,13 +66,13 @@ class Census:
             usage = self._estimate(settings, held.folder)
             nbytes = usage.total_bytes
             if usage.basis is Basis.ESTIMATED:
-                files = sum(size for _, size, _ in tree_of(held.folder).files)
-                least += files
+                least += sum(size for _, size, _ in tree_of(held.folder).files)
+                nbytes = int(min(nbytes, room))
             else:
                 least += nbytes
             self._learnt.holds(held.model, held.number, nbytes)
             needs += nbytes
-        return (needs if needs <= room or least > room else int(room)), least
+        return int(min(needs, max(room, least))), least
 
     def residents(
         self, holding: Holding, settings: ModelSettings | None, kept: float, *, busy: bool

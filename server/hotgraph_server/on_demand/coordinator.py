@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from hotgraph_server.errors import CallError, LoadFailed, LoadFails, NotFound, TooLargeForMemory
+from hotgraph_server.errors import CallError, LoadFailed, LoadFails, NotFound, StartError, TooLargeForMemory
 from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State, Unavailable
@@ -173,7 +173,7 @@ class OnDemand:
         def failed(error: CallError) -> None:
             tell(LoadFailed(name, str(error)))
 
-        waiter = Waiter(name, now, math.inf, functools.partial(tell, None), failed)
+        waiter = Waiter(name, now, math.inf, functools.partial(tell, None), failed, is_call=False)
         try:
             if not self.callers.wait(waiter):
                 # As it is, or by other settings or from other files, if it is being loaded by those.
@@ -193,6 +193,14 @@ class OnDemand:
 
         self._jobs.append(job)
         self._thread.wake()
+
+    def check_pinned(self) -> None:
+        """
+        Raises:
+            StartError: there is no room for all models that always stay.
+        """
+        for error in self.callers.known_too_large():
+            raise StartError(f"{error}; it is pinned")
 
     def figures(self) -> DemandFigures:
         """For metrics."""
@@ -243,6 +251,7 @@ class OnDemand:
             return math.inf
         now = self._clock()
         holdings = {holding.name: holding for holding in models.holdings()}
+        self._kept = {name: until for name, until in self._kept.items() if name in holdings}
         for holding in holdings.values():
             self._hear(holding, now)
         for name in self.callers.unknown():
@@ -372,18 +381,22 @@ class OnDemand:
                 models.give_up(name)
                 continue
             was_known = all(self._learnt.bytes_of(name, one.number) is not None for one in waiting)
-            needs, least = self._census.needs(waiting, settings, self._limit)
+            needs = self._needs(name, waiting, residents)
+            if needs is None:
+                if name not in self._kept:
+                    models.give_up(name)
+                continue
             if not was_known:
                 models.reconsider()
-            if self._fits(name, least, residents):
-                wishes.append(Wish(name, needs, begun=True))
+            wishes.append(Wish(name, needs, begun=True))
         begun = {wish.name for wish in wishes}
         for name, wish in wished.items():
             holding_of = holdings.get(name)
             if name in begun or name not in self.callers.known:
                 continue
             if holding_of is None or not holding_of.called:
-                wish.nbytes = self._sized(name, wish.nbytes, residents)
+                if wish.nbytes is None:
+                    wish.nbytes = self._needs(name, models.to_load(name), residents)
                 if wish.nbytes is not None:
                     wishes.append(Wish(name, wish.nbytes))
             elif any(one.state is State.LOADING for one in holding_of.versions):
@@ -393,26 +406,18 @@ class OnDemand:
                 wishes.append(Wish(name, wish.nbytes or 0, begun=True))
         return wishes
 
-    def _sized(self, name: str, nbytes: int | None, residents: Sequence[Resident]) -> int | None:
-        """What a model needs, as far as that can be told; None: it cannot be loaded, and who waits knows."""
-        assert self._models is not None
-        if nbytes is not None:
-            return nbytes
-        room = room_for(self._limit, residents)
-        needs, least = self._census.needs(self._models.to_load(name), self.callers.known[name], room)
-        return needs if self._fits(name, least, residents) else None
-
-    def _fits(self, name: str, least: int, residents: Sequence[Resident]) -> bool:
-        """Is there room for a model that needs at least so much, if all goes that may? If not, those who wait
-        are told."""
+    def _needs(self, name: str, versions: Sequence[Held], residents: Sequence[Resident]) -> int | None:
+        """What a model needs, as far as that can be told; None: it cannot be loaded here, and who waits is
+        told."""
         others = [one for one in residents if one.name != name]
-        if least <= room_for(self._limit, others):
-            return True
+        room = room_for(self._limit, others)
+        needs, least = self._census.needs(versions, self.callers.known[name], room)
+        if least <= room:
+            return needs
         pinned = sum(one.nbytes for one in others if one.pinned)
-        error = TooLargeForMemory(name, least, int(self._limit), pinned)
         self.callers.unwish(name)
-        self.callers.too_large(name, error)
-        return False
+        self.callers.too_large(name, TooLargeForMemory(name, least, int(self._limit), pinned))
+        return None
 
     def _take(self, steps: Steps, holdings: Mapping[str, Holding], now: float) -> None:
         assert self._models is not None

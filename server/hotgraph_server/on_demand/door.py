@@ -82,6 +82,7 @@ class WaitingDoor:
                 expires,
                 functools.partial(self._again, method, message, reply, arrived, expires),
                 lambda error: reply.finish(self._told(model, error)),
+                has_deadline=expires >= reply.deadline,
             )
             # First: as soon as it waits, another thread may let it go on, and say itself how it is left.
             reply.when_gone(functools.partial(self._left, waiter))

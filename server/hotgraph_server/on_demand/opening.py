@@ -80,6 +80,10 @@ class Demand:
         if self.coordinator is not None:
             self.coordinator.start(models)
 
+    def check_pinned(self) -> None:
+        if self.coordinator is not None:
+            self.coordinator.check_pinned()
+
     def wind_down(self) -> None:
         if self.coordinator is not None:
             self.coordinator.wind_down()

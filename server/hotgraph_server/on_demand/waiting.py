@@ -26,6 +26,8 @@ class Waiter:
         model: that it waits for.
         arrived: monotonic seconds.
         expires: when it waits no longer, monotonic seconds.
+        is_call: of a client; False: somebody has asked for the model itself.
+        has_deadline: is that its caller's own deadline?
         go_on: called when the model is live.
         fail: called with why it does not go on.
         left: it does not wait any more, or never will.
@@ -36,6 +38,8 @@ class Waiter:
     expires: float
     go_on: Callable[[], None]
     fail: Callable[[CallError], None]
+    is_call: bool = True
+    has_deadline: bool = False
     left: bool = False
 
 

@@ -42,7 +42,7 @@ def test_even_the_dearest_goes_when_it_is_not_called_any_more() -> None:
     ages = Ages()
     ages.called("dear", 10.0, GIB)
     gone = []
-    for turn in range(30):
+    for _ in range(30):
         ages.called("a", 1.0, GIB)
         ages.called("b", 1.0, GIB)
         first = ages.least_first(["dear", "a", "b"])[0]
