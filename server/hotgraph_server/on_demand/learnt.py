@@ -1,4 +1,4 @@
-"""What was learnt of models by loading them: what they hold, how long that takes, and that it fails. No clock.
+"""What was learnt of models by loading them: what they hold, how long that takes, and that it fails.
 
 Any thread may ask, and tell. Tables are swapped and not changed, or changed by one entry, so readers need no
 lock; those who change them have one, so that no change is lost.
