@@ -19,7 +19,7 @@ def in_use(device: str) -> int | None:
     To be asked once a session has been made: who asks first makes the allocators of all devices, and by other
     rules than a session's.
     """
-    _take_no_more_than_needed()
+    grow_as_needed()
     try:
         return int(tf.config.experimental.get_memory_info(device.removeprefix("/device:"))["current"])
     except (ValueError, RuntimeError, tf.errors.OpError):
@@ -28,7 +28,7 @@ def in_use(device: str) -> int | None:
 
 
 @functools.cache
-def _take_no_more_than_needed() -> None:
+def grow_as_needed() -> None:
     """Who is asked makes devices of its own, which else take all of a GPU's memory with the first tensor."""
     for gpu in tf.config.list_physical_devices("GPU"):
         # RuntimeError: somebody has used them already, and then it is settled.

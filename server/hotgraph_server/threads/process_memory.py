@@ -43,7 +43,7 @@ class _MallInfo2(ctypes.Structure):
 
 def allocated() -> Allocated | None:
     """Now, in a millisecond at most; None: the C library does not tell (glibc does, since 2.33)."""
-    ask = _mallinfo2()
+    ask = mallinfo2()
     if ask is None:
         return None
     told = ask()
@@ -62,13 +62,15 @@ def in_status(text: str) -> int | None:
     """The same, in what ``/proc/PID/status`` says; None: it does not."""
     fields = [line.split() for line in text.splitlines() if line.startswith(_OWN)]
     sizes = [field[1] for field in fields if len(field) > 1]
-    if not sizes or not all(size.isascii() and size.isdecimal() for size in sizes):
+    # No system has memory of more digits, and of very many Python makes no number.
+    if not sizes or not all(size.isascii() and size.isdecimal() and len(size) < 20 for size in sizes):
         return None
     return sum(map(int, sizes)) << 10
 
 
 @functools.cache
-def _mallinfo2() -> Callable[[], _MallInfo2] | None:
+def mallinfo2() -> Callable[[], _MallInfo2] | None:
+    """The function of the C library; None: it has none."""
     try:
         found = ctypes.CDLL(None).mallinfo2
     except (AttributeError, OSError):

@@ -54,9 +54,9 @@ def test_gpus_are_told_to_grow_before_they_are_asked(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     monkeypatch.setattr(asking, "set_memory_growth", lambda gpu, wanted: told.append((gpu, wanted)))
     monkeypatch.setattr(asking, "get_memory_info", ask)
-    device_memory._take_no_more_than_needed.cache_clear()
+    device_memory.grow_as_needed.cache_clear()
     try:
         assert [in_use("/device:GPU:0"), in_use("/device:GPU:0")] == [5, 5]
     finally:
-        device_memory._take_no_more_than_needed.cache_clear()
+        device_memory.grow_as_needed.cache_clear()
     assert told == [("a GPU", True), "GPU:0", "GPU:0"]

@@ -182,7 +182,7 @@ def test_version_on_a_device_is_measured_there(process: Process) -> None:
 class Held:
     """A load in a thread of its own, which the test lets end."""
 
-    def __init__(self, process: Process, folder: Path, **what: int) -> None:
+    def __init__(self, process: Process, folder: Path, held: int, tensors: int = 0) -> None:
         self._begun, self._go_on = threading.Event(), threading.Event()
         self.version: Version | None = None
 
@@ -191,7 +191,7 @@ class Held:
             assert self._go_on.wait(HANG_S)
 
         def run() -> None:
-            self.version = process.load(folder, during=hold, **what)
+            self.version = process.load(folder, during=hold, held=held, tensors=tensors)
 
         self._thread = threading.Thread(target=run)
         self._thread.start()

@@ -24,7 +24,13 @@ def test_pages_of_files_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "VmRSS:\t5 kB\n", "RssAnon:\n", "RssAnon:\t-5 kB\n", "RssAnon:\t\u0665 kB\n"]
+    "text",
+    [
+        "",
+        "VmRSS:\t5 kB\n",
+        "RssAnon:\n",
+        *(f"RssAnon:\t{size} kB\n" for size in ("-5", "\u0665", "9" * 5000)),
+    ],
 )
 def test_what_does_not_tell_is_unknown(text: str) -> None:
     assert in_status(text) is None
@@ -51,7 +57,7 @@ def test_c_library_counts_a_large_piece_once_and_its_end() -> None:
 
 
 def test_c_library_that_does_not_tell_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_memory, "_mallinfo2", lambda: None)
+    monkeypatch.setattr(process_memory, "mallinfo2", lambda: None)
     assert allocated() is None
 
 
