@@ -74,6 +74,8 @@ class Version:
         tensor_bytes: of its variables and constants, at least.
         memory: what it takes; whoever loads it says so, and may know better a little later.
         contract, sequences, default_signature, load_s: as given.
+        loaded_at_call: is its model loaded when it is called? Then who has found the version, and comes when
+            it takes no calls any more, waits for the next one. Said before callers find it.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Version:
         self.sequences = sequences
         self.default_signature = default_signature
         self.load_s = load_s
+        self.loaded_at_call = False
         self._batch = settings.batch
         self._engine = engine
         self._kept = kept
