@@ -1,21 +1,22 @@
 """What versions take in memory: measured while each is loaded, and estimated before.
 
-* **Measured**: what the process's own memory grows by over the load and the warm-up of a version, with what
-  is garbage and what the C library keeps for later given back at both ends (growth.py says what becomes of
-  loads that overlap). The first load of a process includes what TensorFlow makes once, so there it is too
-  much. On a device with memory of its own, what TensorFlow's allocator says of that, the same way. Never
-  less than its tensors, which a load that found memory to be used again may seem to have.
+* **Measured**: what the process takes more over the load and the warm-up of a version, by what TensorFlow's
+  allocator and the C library count, garbage collected at both ends (growth.py says what becomes of loads that
+  overlap). The first load of a process includes what TensorFlow makes once, so there it is too much; that is
+  put right when it is loaded again. On a device with memory of its own, what TensorFlow's allocator says of
+  that, the same way. Never less than its tensors.
 * **Estimated**, before a load: what the same files took when they were loaded before; else the size of the
   files times what is known of the same model, or of files of about that size; else by a guess that is rather
   too large: who makes room by it evicts one too many, which costs a load and not the process.
 
 Any thread may call it. One lock guards what is remembered. Readings that begin and end a measurement are
-taken under it, for no load may begin in between; each is a garbage collection and a trim, of milliseconds.
+taken under it, for no load may begin in between; each is a garbage collection, of milliseconds.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import threading
 from collections import OrderedDict
@@ -28,7 +29,7 @@ from hotgraph_server.graph import device_memory
 from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
-from hotgraph_server.repository.growth import Growth
+from hotgraph_server.repository.growth import Growth, Reading
 from hotgraph_server.repository.tree import tree_of
 from hotgraph_server.settings import ModelSettings, SessionSettings
 from hotgraph_server.threads import process_memory
@@ -38,10 +39,11 @@ LoadVersion = Callable[[ModelSettings, int, Path], Version]
 REMEMBERED = 10_000
 """Folders whose figures are kept; the ones that were measured longest ago go first."""
 
-# Measured with matrices: 60 MB of files take 66 to 107 MB, and 10 MB take 34, for constants are held several
+# Measured with matrices: 60 MB of files take 65 to 86 MB, and 10 MB take 42, for constants are held several
 # times where a graph is small enough to be frozen (graph/freezing.py).
-_GUESS_BYTES = 2**24
+_GUESS_BYTES = 2**25
 _GUESS_FACTOR = 1.5
+_PROCESSOR = "/device:CPU:0"
 # What files of quite another size take says little.
 _LIKE = 2.0
 
@@ -63,26 +65,38 @@ class _Loaded:
     known: _Known
 
 
+def of_process() -> Reading:
+    """What the process holds now, but for TensorFlow's tensors."""
+    allocated = process_memory.allocated()
+    if allocated is None:
+        return Reading(resident=process_memory.resident_bytes())
+    return Reading(divided=allocated.divided, mapped=allocated.mapped)
+
+
 class Footprints:
     """Of the versions of a server.
 
     Args:
-        own_bytes: memory that the process holds; None where that is not known.
-        device_bytes: memory in use on a device, by its name in full; None where that is not known. Not asked
-            before a version is loaded there.
-        free: what is garbage, so that it is not counted.
+        of_process: what the process holds, but for TensorFlow's tensors.
+        tensors_on: bytes of tensors on a device, by its name in full; None where that is not known. Not asked
+            before a version is loaded.
+        collect: frees what is garbage, so that it is not counted.
+        free: the same, and lets the system have it.
     """
 
     def __init__(
         self,
-        own_bytes: Callable[[], int | None] = process_memory.own_bytes,
-        device_bytes: Callable[[str], int | None] = device_memory.in_use,
+        of_process: Callable[[], Reading] = of_process,
+        tensors_on: Callable[[str], int | None] = device_memory.in_use,
+        collect: Callable[[], object] = gc.collect,
         free: Callable[[], None] = memory.give_back,
     ) -> None:
-        self._own_bytes = own_bytes
-        self._device_bytes = device_bytes
+        self._of_process = of_process
+        self._tensors_on = tensors_on
+        self._collect = collect
         self._free = free
         self._lock = threading.Lock()  # guards what follows
+        self._has_loaded = False
         # By the device; that of the process itself is "".
         self._growths = {"": Growth()}
         self._loaded: dict[Hashable, _Loaded] = {}
@@ -145,6 +159,7 @@ class Footprints:
         # Until more is known. Nobody finds the version before this has returned.
         version.memory = _at_least(known.usage, version.tensor_bytes)
         with self._lock:
+            self._has_loaded = True
             self._loaded[key] = _Loaded(version, folder, known)
             for place in places:
                 self._growths[place].ended(key, version.tensor_bytes)
@@ -155,13 +170,8 @@ class Footprints:
 
     def _begin(self, place: str, key: Hashable) -> None:
         assert self._lock.locked()
-        growth = self._growths.get(place)
-        if growth is None:
-            # To ask TensorFlow before there is a session makes an allocator by other rules than a session's.
-            growth = self._growths[place] = Growth()
-            growth.begin(key, 0)
-        else:
-            growth.begin(key, self._reading(place) if growth.is_idle else None)
+        growth = self._growths.setdefault(place, Growth())
+        growth.begin(key, self._reading(place) if growth.is_idle else None)
 
     def _tell_parts(self, place: str) -> None:
         """Tell versions what they take there, and remember it, where nothing is being loaded any more."""
@@ -182,10 +192,12 @@ class Footprints:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    def _reading(self, place: str) -> int | None:
+    def _reading(self, place: str) -> Reading:
         assert self._lock.locked()
-        self._free()
-        return self._device_bytes(place) if place else self._own_bytes()
+        self._collect()
+        # Before there is a session nothing is there, and to ask would be of consequence.
+        tensors = self._tensors_on(place or _PROCESSOR) if self._has_loaded else 0
+        return Reading(tensors) if place else replace(self._of_process(), tensors=tensors)
 
 
 def _estimated(session: SessionSettings, file_bytes: int, alike: Sequence[_Known]) -> MemoryUsage:

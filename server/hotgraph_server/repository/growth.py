@@ -18,6 +18,41 @@ from hotgraph_server.models.memory_usage import Basis
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Of what a process or a device holds, in bytes; None: nobody tells.
+
+    Attributes:
+        tensors: by TensorFlow's allocator.
+        divided, mapped: by the C library; see threads/process_memory.py.
+        resident: of no file.
+    """
+
+    tensors: int | None = None
+    divided: int | None = None
+    mapped: int | None = None
+    resident: int | None = None
+
+    def since(self, before: Reading) -> int | None:
+        """What was taken in between; below 0: given back; None: that cannot be told.
+
+        Where TensorFlow counts its tensors itself, the large ones lie in regions that it has had mapped, so
+        what was mapped says nothing. Small ones are counted twice.
+        """
+        divided = _difference(self.divided, before.divided)
+        tensors = _difference(self.tensors, before.tensors)
+        if tensors is not None:
+            return tensors + (divided or 0)
+        mapped = _difference(self.mapped, before.mapped)
+        if divided is not None and mapped is not None:
+            return divided + mapped
+        return _difference(self.resident, before.resident)
+
+
+def _difference(now: int | None, before: int | None) -> int | None:
+    return None if now is None or before is None else now - before
+
+
+@dataclass(frozen=True)
 class Part:
     """What one load took.
 
@@ -34,7 +69,7 @@ class Part:
 class Growth:
     """Of one place. The caller keeps threads apart."""
 
-    _before: int | None = None
+    _before: Reading | None = None
     _given_back: int = 0
     _under_way: set[Hashable] = field(default_factory=set)
     _ended: dict[Hashable, int] = field(default_factory=dict)
@@ -44,12 +79,12 @@ class Growth:
         """Is nothing being loaded? Only then readings mean something."""
         return not self._under_way
 
-    def begin(self, load: Hashable, now: int | None) -> None:
+    def begin(self, load: Hashable, now: Reading | None) -> None:
         """A load begins.
 
         Args:
             load: which.
-            now: bytes that are in use, where nothing was being loaded; None: that is not known.
+            now: taken where nothing was being loaded; otherwise it is not looked at.
         """
         if self.is_idle:
             self._before, self._given_back = now, 0
@@ -71,17 +106,14 @@ class Growth:
         self._under_way.discard(load)
         self._ended[load] = tensor_bytes
 
-    def parts(self, now: int | None) -> Mapping[Hashable, Part]:
+    def parts(self, now: Reading) -> Mapping[Hashable, Part]:
         """What each load took that has ended since `begin` found nothing being loaded; empty: that cannot be
-        said.
-
-        Args:
-            now: bytes that are in use; None: that is not known.
-        """
+        said."""
         assert self.is_idle, "loads are under way"
-        if self._before is None or now is None:
+        taken = None if self._before is None else now.since(self._before)
+        if taken is None:
             return {}
-        grown = max(now - self._before + self._given_back, 0)
+        grown = max(taken + self._given_back, 0)
         # One more each, for one without tensors has a part too, if it was the only one.
         whole = sum(self._ended.values()) + len(self._ended)
         basis = Basis.MEASURED if len(self._ended) == 1 else Basis.SHARED
