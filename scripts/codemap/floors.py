@@ -13,6 +13,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("program",),
     ("server",),
     ("rest", "model_control", "processes", "tuning"),
+    ("on_demand",),
     ("protocols", "repository"),
     ("observability", "model_config"),
     ("models",),

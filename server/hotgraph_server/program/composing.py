@@ -20,6 +20,7 @@ from hotgraph_server.settings import (
     LoadReportSettings,
     LoggingSettings,
     ModelSettings,
+    OnDemandSettings,
     OpsSettings,
     OtlpSettings,
     PredictionSettings,
@@ -101,6 +102,7 @@ def server_settings(
         processes=build(ProcessSettings, values),
         health=build(HealthSettings, values),
         load_reports=build(LoadReportSettings, values),
+        on_demand=build(OnDemandSettings, values),
     )
 
 
