@@ -9,7 +9,8 @@ from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.on_demand.census import Estimate
-from hotgraph_server.on_demand.coordinator import Models, OnDemand
+from hotgraph_server.on_demand.coordinator import OnDemand
+from hotgraph_server.on_demand.decider import Models
 from hotgraph_server.on_demand.door import WaitingDoor
 from hotgraph_server.settings import ModelSettings, ServerSettings
 from hotgraph_server.settings.control import AUTO
@@ -78,7 +79,8 @@ class Demand:
 
     def start(self, models: Models) -> None:
         if self.coordinator is not None:
-            self.coordinator.start(models)
+            self.coordinator.over(models)
+            self.coordinator.start()
 
     def check_pinned(self) -> None:
         if self.coordinator is not None:

@@ -101,7 +101,7 @@ class FakeModels:
 
     def holdings(self) -> list[Holding]:
         return [
-            Holding(name, name in self.called, self._outcome(name), self._held(name))
+            Holding(name, name in self.called, self._outcome(name), self.held(name))
             for name in self.sizes
             if name in self.called or name in self.states
         ]
@@ -157,7 +157,7 @@ class FakeModels:
         """Of all that is in memory, on its way in or out."""
         return sum(self.measured.get(name, self.sizes[name]) for name in self.states)
 
-    def _held(self, name: str) -> list[Held]:
+    def held(self, name: str) -> list[Held]:
         if name not in self.states:
             return []
         state = self.states[name]
@@ -204,8 +204,7 @@ class World:
         }
         self.demand.know(list(self.settings.values()))
         self.models.publish = self.demand.published
-        # `start` without the thread.
-        self.demand._models = self.models
+        self.demand.over(self.models)
         self.ended: dict[str, str] = {}
         self.waiters: dict[str, Waiter] = {}
 
@@ -241,7 +240,7 @@ class World:
             self.tick()
             until(lambda model=model: f"first {model}" in self.ended)  # type: ignore[misc]
             self.clock.now += 10.0
-            until(lambda: not self.demand._handing_out)
+            until(lambda: not self.demand.handing_out.models)
 
     def _end(self, name: str, how: str) -> None:
         assert name not in self.ended, "a call ends once"

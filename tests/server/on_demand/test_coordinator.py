@@ -93,7 +93,7 @@ def test_a_model_that_was_just_loaded_is_kept_as_long_as_its_load_took() -> None
     world.models.live("a")
     world.tick()
     until(lambda: world.ended)
-    until(lambda: not world.demand._handing_out)
+    until(lambda: not world.demand.handing_out.models)
     world.call("b")
     world.clock.now += 3.9
     world.tick()
@@ -368,14 +368,14 @@ def test_what_measures_larger_than_it_was_thought_makes_room_for_itself() -> Non
 def test_a_version_is_admitted_if_it_fits_beside_all_that_is_in_memory() -> None:
     world = World({"a": 40, "b": 70})
     world.load("a")
-    (held,) = world.models._held("a")
+    (held,) = world.models.held("a")
     unknown = Held("b", 7, State.WAITING, world.settings["b"].path)
     assert not world.demand.admits([], unknown)
-    world.demand._learnt.holds("b", 7, 60 * MB)
+    world.demand.learnt.holds("b", 7, 60 * MB)
     assert world.demand.admits([held], unknown)
-    world.demand._learnt.holds("b", 7, 61 * MB)
+    world.demand.learnt.holds("b", 7, 61 * MB)
     assert not world.demand.admits([held], unknown)
-    world.demand._learnt.holds("b", 7, 101 * MB)
+    world.demand.learnt.holds("b", 7, 101 * MB)
     assert world.demand.admits([], unknown)
 
 
@@ -406,7 +406,7 @@ def test_thrash_is_said_once_with_the_size_of_the_working_set(caplog: pytest.Log
             world.tick()
             world.models.live(model)
             world.tick()
-            until(lambda: not world.demand._handing_out)
+            until(lambda: not world.demand.handing_out.models)
             world.clock.now += 5.0
     assert [line.message for line in caplog.records] == [
         "models are loaded again that were given up within the minute: the 2 models that were called in it"
@@ -484,7 +484,7 @@ def test_whatever_happens_the_limit_holds_and_each_call_ends_once(
         world.clock.now += 0.2
         world.tick()
         step(0)
-        until(lambda: not world.demand._handing_out)
+        until(lambda: not world.demand.handing_out.models)
     world.clock.now += 100.0
     world.tick()
     assert set(waits) - left <= world.ended.keys()

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.models.demand_figures import WAIT_BOUNDS_S, DemandFigures
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.doors import NO_DOORS
 from hotgraph_server.observability.metrics.prometheus import (
@@ -25,6 +26,7 @@ from hotgraph_server.threads.leadership import Turns
 from ...fakes import HANG_S
 from .scraped import Scraped
 
+NO_DEMAND = DemandFigures(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * (len(WAIT_BOUNDS_S) + 1), 0.0, 0.0)
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 
@@ -112,7 +114,8 @@ def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> 
 
 
 def families_shown(scraped: Scraped) -> set[str]:
-    own = of_no_server()._replace(doors=NO_DOORS._replace(certificate_expiries={"server": 2e9}))
+    doors = NO_DOORS._replace(certificate_expiries={"server": 2e9})
+    own = of_no_server()._replace(doors=doors, demand=NO_DEMAND)
     text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}
 
