@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.conversion import converted
 from hotgraph_server.commands.log_set_up import limit_logging, set_up_logging
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
@@ -28,6 +29,7 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     ControlSettings,
+    ConversionSettings,
     HealthSettings,
     InferenceSettings,
     ListenSettings,
@@ -51,7 +53,7 @@ from hotgraph_server.settings import (
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings.environment import NOTHING_SAID, FromEnvironment, read_environment
 from hotgraph_server.settings.file import FileSettings, read_settings_file
-from hotgraph_server.settings.local_paths import local_path
+from hotgraph_server.settings.local_paths import local_path, remote_fault
 
 if TYPE_CHECKING:
     from hotgraph_server.processes.member import Member
@@ -61,7 +63,8 @@ DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
 TensorFlow Serving, on one port; and over HTTP on another.
 
-A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
+A DIR is one SavedModel, or a folder of numbered versions of which the highest is served; or a .keras, .h5 or
+frozen .pb file, of which a SavedModel is made first (once: it is kept). A repository is a
 folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
 answers: handwritten digits, 784 pixels in, 10 probabilities out.
 """
@@ -69,6 +72,7 @@ EXAMPLES = """\
 examples:
   hotgraph serve                                the built-in digits on 127.0.0.1:8500
   hotgraph serve ~/models/flowers               one model, called "flowers"
+  hotgraph serve model.keras                    a file of Keras's, called "model"
   hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
   hotgraph serve DIR --host 0.0.0.0             for other machines to call
   hotgraph serve DIR --processes auto           several processes, on a large machine
@@ -133,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         _LOG.warning("%s", line)
 
     def settings_now() -> ServerSettings:
-        return settings_from(vars(arguments), environment)
+        return converted(settings_from(vars(arguments), environment))
 
     settings = settings_now()
     set_up_logging(verbose, member, settings.logging)
@@ -301,6 +305,7 @@ def _settings_of(
         processes=build(ProcessSettings, values),
         health=build(HealthSettings, values),
         load_reports=build(LoadReportSettings, values),
+        conversion=build(ConversionSettings, values),
     )
 
 
@@ -330,5 +335,7 @@ def _named_folder(argument: str) -> tuple[str, Path]:
 
 
 def _folder(text: str) -> Path:
+    if (fault := remote_fault(text)) is not None:
+        raise SettingsError(fault)
     # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
     return Path(os.path.expanduser(local_path(text)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
+from hotgraph_server.settings.conversion import ConversionSettings
 from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
@@ -83,6 +84,7 @@ class ServerSettings:
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
     health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
+    conversion: ConversionSettings = dataclasses.field(default_factory=ConversionSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -127,6 +129,7 @@ PER_SERVER: tuple[type, ...] = (
     ProcessSettings,
     HealthSettings,
     LoadReportSettings,
+    ConversionSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,
