@@ -13,7 +13,7 @@ from typing import Any
 from hotgraph_server.conversion.folders import saved_model_folder, with_folders
 from hotgraph_server.errors import LoadError, SettingsError
 from hotgraph_server.repository.layout import default_name
-from hotgraph_server.settings import ConversionSettings, OpsSettings, ServerSettings, build
+from hotgraph_server.settings import ConversionSettings, ModelSettings, OpsSettings, ServerSettings, build
 from hotgraph_server.settings.local_paths import local_path, remote_fault
 
 _LOG = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def converted(settings: ServerSettings) -> ServerSettings:
     Raises:
         LoadError: of one none can be made, and the server shall end over that.
     """
-    models = []
+    models: list[ModelSettings] = []
     for one in settings.models:
         try:
             models += with_folders([one], settings.conversion, settings.ops, _LOG.info)

@@ -17,11 +17,12 @@ from hotgraph_server.repository.model_files import about_a_file, is_model_file
 from hotgraph_server.settings import OpsSettings, build
 
 DESCRIPTION = """\
-Make a SavedModel: of a .keras or .h5 file, with the Keras that wrote it; of a frozen graph (.pb, .pbtxt); or of a
-SavedModel without signatures, as TensorFlow Hub has them. It is done in a process of its own, without a GPU.
+Make a SavedModel: of a .keras or .h5 file, with the Keras that wrote it; of a frozen graph (.pb, .pbtxt); or
+of a SavedModel without signatures, as TensorFlow Hub has them. It is done in a process of its own, without a
+GPU.
 
-hotgraph serve takes such files as they are, and keeps what it makes of them. This command is for what has to be
-said besides, and for the machine that has Keras where the one that serves has not.
+hotgraph serve takes such files as they are, and keeps what it makes of them. This command is for what has to
+be said besides, and for the machine that has Keras where the one that serves has not.
 """
 EXAMPLES = """\
 examples:

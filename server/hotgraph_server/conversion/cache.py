@@ -1,8 +1,8 @@
 """SavedModels that were made of files, kept in the user's cache by what is in these.
 
-A folder of this user's alone, for what lies in it is run. An entry appears whole, by being renamed, and is never
-changed; a process that has taken one holds a lock on it as long as it lives, and when there are too many or they
-are too large, the ones that nobody holds go, the longest unused first.
+A folder of this user's alone, for what lies in it is run. An entry appears whole, by being renamed, and is
+never changed; a process that has taken one holds a lock on it as long as it lives, and when there are too
+many or they are too large, the ones that nobody holds go, the longest unused first.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Cache:
         except OSError as error:
             raise LoadError(
                 str(self.folder),
-                f"cannot be made: {error.strerror}; XDG_CACHE_HOME names another place, --no-conversion-cache none",
+                f"cannot be made: {error.strerror}; XDG_CACHE_HOME names another place,"
+                f" --no-conversion-cache none",
             ) from error
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
             raise LoadError(

@@ -1,7 +1,7 @@
 """The process that converts one file, ends, and leaves a SavedModel and an answer behind.
 
-It takes its limits upon itself before it reads anything: memory, size of files, and no GPU, which the server may
-need. What it and all that it imports say goes to a file that its starter may look into.
+It takes its limits upon itself before it reads anything: memory, size of files, and no GPU, which the server
+may need. What it and all that it imports say goes to a file that its starter may look into.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from hotgraph_server.conversion.request import Answer, Refused, Request
 
-# What a process with TensorFlow in it takes, and what a model takes while it is written again: in memory once or
-# twice as variables, as arrays and as bytes.
+# What a process with TensorFlow in it takes, and what a model takes while it is written again: as variables, as
+# arrays and as bytes, once or twice.
 _OWN_BYTES = 6 << 30
 _TIMES = 8
 

@@ -1,7 +1,7 @@
 """A SavedModel without signatures, as TensorFlow Hub has them, into one with a signature.
 
-What it holds are functions as they were called when it was saved. One of these calls becomes the signature: the
-one that is asked for by its inputs, or the one that says least of their sizes, and does not train.
+What it holds are functions as they were called when it was saved. One of these calls becomes the signature:
+the one that is asked for by its inputs, or the one that says least of their sizes, and does not train.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _function(loaded: Any, name: str) -> tuple[Any, str]:
 
 def _functions(loaded: Any) -> dict[str, Any]:
     found = {}
-    if getattr(loaded, "__call__", None) is not None and hasattr(loaded.__call__, "concrete_functions"):
+    if callable(loaded) and hasattr(loaded.__call__, "concrete_functions"):
         found[_CALL] = loaded.__call__
     for name, value in vars(loaded).items():
         if not name.startswith("_") and getattr(value, "concrete_functions", None):
@@ -92,7 +92,8 @@ def _calls(function: Any) -> list[_Saved]:
     found = []
     for concrete in function.concrete_functions:
         arguments = concrete.structured_input_signature
-        specs, names = [], []
+        specs: list[Any] = []
+        names: list[str] = []
         for path, leaf in nest.flatten_with_tuple_paths(arguments):
             if isinstance(leaf, tf.TensorSpec):
                 specs.append(leaf)
@@ -139,7 +140,7 @@ def _as_wanted(name: str, calls: Sequence[_Saved], wanted: Sequence[InputSpec]) 
 
 
 def _fits(theirs: Any, ours: Any) -> bool:
-    """May a function that was saved for such tensors be called with ours? What is free here has to be there."""
+    """May a function that was saved for such tensors be called with ours? What is free here is there, too."""
     if theirs.dtype != ours.dtype or theirs.shape.rank is None:
         return bool(theirs.dtype == ours.dtype)
     sizes = list(zip(theirs.shape.as_list(), ours.shape.as_list(), strict=False))

@@ -1,4 +1,5 @@
-"""A model's file of Keras's into a SavedModel, with the Keras that wrote it: 3, or tf_keras for what is older.
+"""A model's file of Keras's into a SavedModel, with the Keras that wrote it: 3, or tf_keras for what is
+older.
 
 What Keras 3 writes is what ``model.export(DIR)`` writes, and what tf_keras writes is what ``model.save(DIR)``
 always has: clients find the names that they know from there. Inputs keep the names that the model gives them.
@@ -18,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from hotgraph_server.conversion.input_specs import InputSpec, input_specs
-from hotgraph_server.conversion.keras_look import KerasFile, code_in, has_input_layer, look
+from hotgraph_server.conversion.keras_look import KerasFile, code_in, has_input_layer, look, names_registered
 from hotgraph_server.conversion.request import Answer, Refused, Request
 from hotgraph_server.errors import first_line
 
@@ -45,7 +46,7 @@ def export(request: Request) -> Answer:
     # Whichever the user's own programs have: it is the one whose models are SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     keras = _tf_keras(found) if found.is_old else importlib.import_module("keras")
-    classes = _classes_of(keras, request.modules)
+    classes = _classes_of(keras, request.modules, found)
     try:
         model = _loaded(keras, path, classes, request.allow_lambda)
     except Exception as error:
@@ -73,7 +74,8 @@ def _tf_keras(found: KerasFile) -> ModuleType:
     wrote = f"Keras {found.version}" if found.version else "an old Keras"
     release = ".".join(importlib.metadata.version("tensorflow").split(".")[:2])
     raise Refused(
-        f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is not installed:"
+        f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is"
+        f" not installed:"
         f" pip install 'tf_keras=={release}.*'"
     )
 
@@ -87,7 +89,7 @@ def _loaded(keras: Any, path: Path, classes: dict[str, Any], allow_lambda: bool)
     return load(str(path), **options)
 
 
-def _classes_of(keras: Any, modules: Sequence[str]) -> dict[str, Any]:
+def _classes_of(keras: Any, modules: Sequence[str], file: KerasFile) -> dict[str, Any]:
     """What the modules that were imported make themselves and Keras could ask for, by name."""
     found: dict[str, Any] = {}
     kinds = (keras.layers.Layer, keras.Model, keras.initializers.Initializer, keras.regularizers.Regularizer)
@@ -96,6 +98,11 @@ def _classes_of(keras: Any, modules: Sequence[str]) -> dict[str, Any]:
             is_class = inspect.isclass(value) and issubclass(value, kinds)
             if (is_class or inspect.isfunction(value)) and value.__module__ == name:
                 found[key] = value
+    # What is registered under a package's name in one program, and defined alone in the module.
+    for registered in names_registered(file.config):
+        name = registered.rpartition(">")[2]
+        if name in found:
+            found[registered] = found[name]
     return found
 
 
@@ -172,7 +179,8 @@ def _save_old(model: Any, target: str, specs: Sequence[InputSpec]) -> None:
 
 def _never_called(model: Any) -> str:
     return (
-        f"its model ({type(model).__name__}) does not know the shape of its inputs, because it was never called"
+        f"its model ({type(model).__name__}) does not know the shape of its inputs, because it"
+        f" was never called"
         " before it was saved: hotgraph export FILE DIR --input-spec 'x=float32[?,4]' tells it, or call the"
         " model once, or give it a keras.Input, and save it again"
     )
@@ -184,7 +192,7 @@ def _why_not_loaded(error: Exception, found: KerasFile, request: Request) -> str
     if unknown is not None:
         package = re.search(r"'registered_name': '([\w.]{1,100})>", text)
         of = f" (of {package[1]})" if package and package[1] != "Custom" else ""
-        tried = f"; {', '.join(request.modules)} do not have it" if request.modules else ""
+        tried = f"; {', '.join(request.modules)} brought none" if request.modules else ""
         return (
             f"its class {unknown[1]!r}{of} is not Keras's own: --import MODULE, where MODULE defines it"
             f" (with @keras.saving.register_keras_serializable()){tried}; or call model.export(DIR) where the"
@@ -192,7 +200,8 @@ def _why_not_loaded(error: Exception, found: KerasFile, request: Request) -> str
         )
     if re.search(r"unsafe|safe_mode|arbitrary code", text) and not request.allow_lambda:
         return (
-            f"it brings Python code of its own, which Keras refuses to run: {_short(text)}; --allow-lambda allows"
+            f"it brings Python code of its own, which Keras refuses to run: {_short(text)};"
+            f" --allow-lambda allows"
             " it, of a file whose maker you trust"
         )
     wrote = f" (written by Keras {found.version})" if found.version else ""
@@ -203,10 +212,10 @@ def _why_not_exported(error: Exception) -> str:
     text = str(error)
     layer = _IN_LAYER.search(text)
     at = f" at its layer {layer[1]!r}" if layer else ""
+    why = _short(text) or type(error).__name__
     return (
-        f"Keras reads it, but cannot make a graph of it{at}: {_short(text) or type(error).__name__}; what a layer's"
-        " call() does must be TensorFlow's or keras.ops' alone. A tf.Module with a tf.function of your own, saved"
-        " with tf.saved_model.save(module, DIR, signatures=...), can be served"
+        f"Keras reads it, but cannot make a graph of it{at}: {why}; what a layer's call() does must be"
+        " TensorFlow's or keras.ops' alone. A tf.Module with a tf.function of your own, saved with tf.saved_model.save(module, DIR, signatures=...), can be served"
     )
 
 

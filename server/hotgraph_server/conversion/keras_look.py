@@ -1,7 +1,7 @@
 """What is in a model's file of Keras's, before any Keras reads it: which version wrote it, and its layers.
 
-Read with zipfile and h5py in the process that converts, nothing of it is taken apart but two small JSON texts,
-and these are bounded: a zip can say of itself what it likes.
+Read with zipfile and h5py in the process that converts, nothing of it is taken apart but two small JSON
+texts, and these are bounded: a zip can say of itself what it likes.
 """
 
 from __future__ import annotations
@@ -71,6 +71,12 @@ def has_input_layer(config: Any) -> bool:
     return any(item.get("class_name") == "InputLayer" for item in _items(config)) or any(
         "batch_input_shape" in item for item in _items(config)
     )
+
+
+def names_registered(config: Any) -> set[str]:
+    """The names under which its classes are registered, such as "Custom>Scale"."""
+    names = (item.get("registered_name") for item in _items(config))
+    return {name for name in names if isinstance(name, str) and ">" in name}
 
 
 def _items(config: Any) -> Iterator[dict[str, Any]]:

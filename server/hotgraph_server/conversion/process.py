@@ -1,4 +1,5 @@
-"""Starts the process that converts, waits for it, and ends it when that takes too long or nobody waits any more."""
+"""Starts the process that converts, waits for it, and ends it when that takes too long or nobody waits any
+more."""
 
 from __future__ import annotations
 

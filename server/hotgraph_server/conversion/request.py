@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
 
 
 class Refused(Exception):
@@ -42,12 +43,11 @@ class Request:
 
     @classmethod
     def from_json(cls, text: str) -> Request:
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in json.loads(text).items()
-            }
-        )
+        given = json.loads(text)
+        values: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)

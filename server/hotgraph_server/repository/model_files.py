@@ -1,5 +1,5 @@
-"""Which files are models that a SavedModel can be made of, by their names; and what is said of all others, and of
-folders that hold no SavedModel. Looks at names and first bytes, never loads."""
+"""Which files are models that a SavedModel can be made of, by their names; and what is said of all others,
+and of folders that hold no SavedModel. Looks at names and first bytes, never loads."""
 
 from __future__ import annotations
 
@@ -32,13 +32,19 @@ def about_a_file(path: Path) -> str:
     if is_model_file(path):
         return f"is no SavedModel, but one can be made of it: hotgraph export {shown} DIR"
     if suffix == ".tflite" or suffix == ".lite":
-        return "is a model of TensorFlow Lite's, which has no way back: serve what it was made of, the SavedModel or the .keras file"
+        return (
+            "is a model of TensorFlow Lite's, which has no way back: serve what it was made"
+            " of, the SavedModel or the .keras file"
+        )
     if suffix == ".onnx":
         return (
             f"is an ONNX model; pip install onnx2tf, and: onnx2tf -i {shown} -o DIR makes a SavedModel of it"
         )
     if suffix in _PYTORCH:
-        return "holds weights of PyTorch's, and no graph: torch.onnx.export writes an ONNX model, and onnx2tf makes a SavedModel of that"
+        return (
+            "holds weights of PyTorch's, and no graph: torch.onnx.export writes an ONNX"
+            " model, and onnx2tf makes a SavedModel of that"
+        )
     if suffix in _ARCHIVES:
         return f"is an archive: {_ARCHIVES[suffix]} {shown}, and give the folder that it holds"
     if suffix in (".ckpt", ".index", ".meta") or ".data-" in name or name == "checkpoint":
@@ -53,7 +59,8 @@ def about_a_folder(path: Path) -> str | None:
     if models:
         shown = ", ".join(models[:_MANY]) + (", ..." if len(models) > _MANY else "")
         return (
-            f"is a folder of models ({shown}): hotgraph serve --repository {shlex.quote(str(path))} serves them"
+            f"is a folder of models ({shown}): hotgraph serve --repository"
+            f" {shlex.quote(str(path))} serves them"
             f" all, hotgraph serve {shlex.quote(str(path / models[0]))} the first"
         )
     files = [name for name in sorted(names) if is_model_file(path / name)]
@@ -67,7 +74,10 @@ def about_a_folder(path: Path) -> str | None:
     if files:
         return f"holds no SavedModel, but {files[0]}: hotgraph serve {shlex.quote(str(path / files[0]))}"
     if "variables" in names or "assets" in names:
-        return "holds variables or assets, but neither saved_model.pb nor saved_model.pbtxt: was it copied whole?"
+        return (
+            "holds variables or assets, but neither saved_model.pb nor saved_model.pbtxt:"
+            " was it copied whole?"
+        )
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
         return _CHECKPOINT
     if "model.json" in names:

@@ -14,7 +14,8 @@ class ConversionSettings:
 
     allow_lambda: bool = setting(
         False,
-        "run the Python code that Lambda layers bring along in a .keras or .h5 file; off: such files are refused",
+        "run the Python code that Lambda layers bring along in a .keras or .h5 file; off: such"
+        " files are refused",
     )
     conversion_cache: bool = setting(
         True,

@@ -27,8 +27,8 @@ def local_path(text: str) -> str:
 
 
 def remote_fault(text: str) -> str | None:
-    """What to say of a place that is not on this machine's disks, with the command that fetches what is there;
-    None: it is a path, or a ``file://`` URI."""
+    """What to say of a place that is not on this machine's disks, with the command that fetches what is
+    there; None: it is a path, or a ``file://`` URI."""
     found = _REMOTE.match(text)
     if found is None or local_path(text) != text:
         return None
