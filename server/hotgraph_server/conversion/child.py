@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hotgraph_server.conversion.request import Answer, Refused, Request
 
-# What a process with TensorFlow in it takes, and what a model takes while it is written again: as variables, as
+# What a process with TensorFlow takes, and what a model takes while it is written again: as variables, as
 # arrays and as bytes, once or twice.
 _OWN_BYTES = 6 << 30
 _TIMES = 8

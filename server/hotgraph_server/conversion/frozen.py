@@ -38,9 +38,8 @@ def export(request: Request) -> Answer:
     variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
     if variables:
         raise Refused(
-            f"is a graph that is not frozen: {variables[0]!r} is a variable, whose value lies in"
-            f" a checkpoint. Load"
-            " both in Python, and save with tf.saved_model.save, or freeze it first"
+            f"is a graph that is not frozen: {variables[0]!r} is a variable, whose value lies in a"
+            " checkpoint. Load both in Python, and save with tf.saved_model.save, or freeze it first"
         )
     with tf.Graph().as_default() as graph:
         try:

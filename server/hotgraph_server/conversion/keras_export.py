@@ -40,8 +40,8 @@ def export(request: Request) -> Answer:
     layer = code_in(found.config)
     if layer is not None and not request.allow_lambda:
         raise Refused(
-            f"its layer {layer!r} brings Python code of its own, a lambda, which would be run: --allow-lambda"
-            " allows that, of a file whose maker you trust"
+            f"its layer {layer!r} brings Python code of its own, a lambda, which would be run:"
+            " --allow-lambda allows that, of a file whose maker you trust"
         )
     # Whichever the user's own programs have: it is the one whose models are SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -74,9 +74,8 @@ def _tf_keras(found: KerasFile) -> ModuleType:
     wrote = f"Keras {found.version}" if found.version else "an old Keras"
     release = ".".join(importlib.metadata.version("tensorflow").split(".")[:2])
     raise Refused(
-        f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is"
-        f" not installed:"
-        f" pip install 'tf_keras=={release}.*'"
+        f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is not"
+        f" installed: pip install 'tf_keras=={release}.*'"
     )
 
 
@@ -179,10 +178,9 @@ def _save_old(model: Any, target: str, specs: Sequence[InputSpec]) -> None:
 
 def _never_called(model: Any) -> str:
     return (
-        f"its model ({type(model).__name__}) does not know the shape of its inputs, because it"
-        f" was never called"
-        " before it was saved: hotgraph export FILE DIR --input-spec 'x=float32[?,4]' tells it, or call the"
-        " model once, or give it a keras.Input, and save it again"
+        f"its model ({type(model).__name__}) does not know the shape of its inputs, because it was never"
+        " called before it was saved: hotgraph export FILE DIR --input-spec 'x=float32[?,4]' tells it, or"
+        " call the model once, or give it a keras.Input, and save it again"
     )
 
 
@@ -195,14 +193,13 @@ def _why_not_loaded(error: Exception, found: KerasFile, request: Request) -> str
         tried = f"; {', '.join(request.modules)} brought none" if request.modules else ""
         return (
             f"its class {unknown[1]!r}{of} is not Keras's own: --import MODULE, where MODULE defines it"
-            f" (with @keras.saving.register_keras_serializable()){tried}; or call model.export(DIR) where the"
-            " model is made"
+            f" (with @keras.saving.register_keras_serializable()){tried}; or call model.export(DIR) where"
+            " the model is made"
         )
     if re.search(r"unsafe|safe_mode|arbitrary code", text) and not request.allow_lambda:
         return (
-            f"it brings Python code of its own, which Keras refuses to run: {_short(text)};"
-            f" --allow-lambda allows"
-            " it, of a file whose maker you trust"
+            f"it brings Python code of its own, which Keras refuses to run: {_short(text)}; --allow-lambda"
+            " allows it, of a file whose maker you trust"
         )
     wrote = f" (written by Keras {found.version})" if found.version else ""
     return f"Keras cannot read it{wrote}: {_short(text) or type(error).__name__}"
@@ -215,7 +212,8 @@ def _why_not_exported(error: Exception) -> str:
     why = _short(text) or type(error).__name__
     return (
         f"Keras reads it, but cannot make a graph of it{at}: {why}; what a layer's call() does must be"
-        " TensorFlow's or keras.ops' alone. A tf.Module with a tf.function of your own, saved with tf.saved_model.save(module, DIR, signatures=...), can be served"
+        " TensorFlow's or keras.ops' alone. A tf.Module with a tf.function of your own, saved with"
+        " tf.saved_model.save(module, DIR, signatures=...), can be served"
     )
 
 

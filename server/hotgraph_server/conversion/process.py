@@ -24,8 +24,8 @@ Say = Callable[[str], None]
 
 # Without the folder that it is started in among those that modules come from, whatever files lie there.
 _PROGRAM = (
-    "import sys; sys.path[:] = [one for one in sys.path if one];"
-    "from hotgraph_server.conversion.child import main; sys.exit(main(sys.argv[1:]))"
+    "import sys; sys.path[:] = [one for one in sys.path if one];from hotgraph_server.conversion.child"
+    " import main; sys.exit(main(sys.argv[1:]))"
 )
 _EVERY_S = 10.0
 _ANSWER_BYTES = 1 << 20

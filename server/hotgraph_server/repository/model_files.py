@@ -33,8 +33,8 @@ def about_a_file(path: Path) -> str:
         return f"is no SavedModel, but one can be made of it: hotgraph export {shown} DIR"
     if suffix == ".tflite" or suffix == ".lite":
         return (
-            "is a model of TensorFlow Lite's, which has no way back: serve what it was made"
-            " of, the SavedModel or the .keras file"
+            "is a model of TensorFlow Lite's, which has no way back: serve what it was made of, the"
+            " SavedModel or the .keras file"
         )
     if suffix == ".onnx":
         return (
@@ -42,8 +42,8 @@ def about_a_file(path: Path) -> str:
         )
     if suffix in _PYTORCH:
         return (
-            "holds weights of PyTorch's, and no graph: torch.onnx.export writes an ONNX"
-            " model, and onnx2tf makes a SavedModel of that"
+            "holds weights of PyTorch's, and no graph: torch.onnx.export writes an ONNX model, and onnx2tf"
+            " makes a SavedModel of that"
         )
     if suffix in _ARCHIVES:
         return f"is an archive: {_ARCHIVES[suffix]} {shown}, and give the folder that it holds"
@@ -59,15 +59,14 @@ def about_a_folder(path: Path) -> str | None:
     if models:
         shown = ", ".join(models[:_MANY]) + (", ..." if len(models) > _MANY else "")
         return (
-            f"is a folder of models ({shown}): hotgraph serve --repository"
-            f" {shlex.quote(str(path))} serves them"
-            f" all, hotgraph serve {shlex.quote(str(path / models[0]))} the first"
+            f"is a folder of models ({shown}): hotgraph serve --repository {shlex.quote(str(path))} serves"
+            f" them all, hotgraph serve {shlex.quote(str(path / models[0]))} the first"
         )
     files = [name for name in sorted(names) if is_model_file(path / name)]
     if {"model.safetensors", "pytorch_model.bin"} & names or {"tf_model.h5", "config.json"} <= names:
         return (
-            "is a model of Transformers' without a graph: model.save_pretrained(DIR, saved_model=True) of its"
-            " TensorFlow class writes one, in DIR/saved_model/1"
+            "is a model of Transformers' without a graph: model.save_pretrained(DIR, saved_model=True) of"
+            " its TensorFlow class writes one, in DIR/saved_model/1"
         )
     if {"config.json", "metadata.json"} <= names:
         return "is a .keras file that was unpacked; give the file itself, or zip these files into one again"
@@ -75,8 +74,8 @@ def about_a_folder(path: Path) -> str | None:
         return f"holds no SavedModel, but {files[0]}: hotgraph serve {shlex.quote(str(path / files[0]))}"
     if "variables" in names or "assets" in names:
         return (
-            "holds variables or assets, but neither saved_model.pb nor saved_model.pbtxt:"
-            " was it copied whole?"
+            "holds variables or assets, but neither saved_model.pb nor saved_model.pbtxt: was it copied"
+            " whole?"
         )
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
         return _CHECKPOINT

@@ -23,8 +23,8 @@ class ImageReader:
         shape = spec.shape.as_list() if spec.shape.rank is not None else [None] * 4
         if len(shape) != 4:
             raise StartError(
-                f"--decode-image: input {name!r} is {spec.dtype.name}{shape}, and no batch of"
-                f" pictures (4 dimensions)"
+                f"--decode-image: input {name!r} is {spec.dtype.name}{shape}, and no batch of pictures (4"
+                " dimensions)"
             )
         # Where colours come first, as models that came from PyTorch have them.
         self._first = shape[1] in _CHANNELS and shape[3] not in _CHANNELS
@@ -76,9 +76,8 @@ class ImageReader:
             raise StartError(f"--decode-image: input {name!r} takes {self._dtype.name}, and no pictures")
         if scale is None:
             raise StartError(
-                f"--scale says what values input {name!r} was trained with: 0..1, -1..1,"
-                f" imagenet, caffe, or none"
-                " (0 to 255: of models that scale themselves)"
+                f"--scale says what values input {name!r} was trained with: 0..1, -1..1, imagenet, caffe, or"
+                " none (0 to 255: of models that scale themselves)"
             )
         if self._channels == 1 and (scale.is_bgr or len(scale.factors) > 1):
             raise StartError(f"--scale: input {name!r} has one channel, and this scale is for three")

@@ -30,8 +30,8 @@ class Labeller:
         shape = spec.shape.as_list() if spec.shape.rank is not None else [None, None]
         if len(shape) != 2 or not spec.dtype.is_floating:
             raise StartError(
-                f"--top: output {self._output!r} is {spec.dtype.name}{shape}, and no scores of"
-                f" classes (rows, classes)"
+                f"--top: output {self._output!r} is {spec.dtype.name}{shape}, and no scores of classes"
+                " (rows, classes)"
             )
         count, labels = shape[1], len(wish.labels)
         # Of two classes a model may tell the one score that says it all.

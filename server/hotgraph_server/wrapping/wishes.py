@@ -98,8 +98,8 @@ def unknown_in(words: Sequence[str], wanted: str) -> int:
     if wanted:
         raise StartError(f"--unknown {wanted!r}: the vocabulary has no such line")
     raise StartError(
-        f"the vocabulary has no word for those that it lacks ({', '.join(UNKNOWN)}): --unknown"
-        f" WORD says which it is"
+        f"the vocabulary has no word for those that it lacks ({', '.join(UNKNOWN)}): --unknown WORD says"
+        " which it is"
     )
 
 
