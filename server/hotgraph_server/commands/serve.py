@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hotgraph_server.commands import checks, processes
 from hotgraph_server.commands.bootstrap import GRPC_EXPERIMENTS, import_tensorflow
 from hotgraph_server.commands.builtin import digits_model
-from hotgraph_server.commands.conversion import converted
+from hotgraph_server.commands.conversion import converted, given_path
 from hotgraph_server.commands.log_set_up import limit_logging, set_up_logging
 from hotgraph_server.commands.reloading import Reloading
 from hotgraph_server.commands.setting_flags import add_flags
@@ -53,7 +53,6 @@ from hotgraph_server.settings import (
 from hotgraph_server.settings.control import POLL
 from hotgraph_server.settings.environment import NOTHING_SAID, FromEnvironment, read_environment
 from hotgraph_server.settings.file import FileSettings, read_settings_file
-from hotgraph_server.settings.local_paths import local_path, remote_fault
 
 if TYPE_CHECKING:
     from hotgraph_server.processes.member import Member
@@ -263,12 +262,13 @@ def _settings_of(
         path: of the file, for errors.
     """
     control = build(ControlSettings, values)
-    control = dataclasses.replace(control, repository=tuple(str(_folder(one)) for one in control.repository))
+    repositories = tuple(str(given_path(one)) for one in control.repository)
+    control = dataclasses.replace(control, repository=repositories)
     tables = {name: table for name, table in of_models.items() if "path" not in table}
     if tables and not control.repository:
         raise SettingsError(f'{path}: [models.{min(tables)}] needs path = "DIR", or a repository')
     models = [
-        in_folder(name, _folder(table["path"]), values, table)
+        in_folder(name, given_path(table["path"]), values, table)
         for name, table in of_models.items()
         if "path" in table
     ]
@@ -330,12 +330,5 @@ def _named_folder(argument: str) -> tuple[str, Path]:
         name, folder = "", argument
     if not folder:
         raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
-    path = _folder(folder)
+    path = given_path(folder)
     return name or default_name(path), path
-
-
-def _folder(text: str) -> Path:
-    if (fault := remote_fault(text)) is not None:
-        raise SettingsError(fault)
-    # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
-    return Path(os.path.expanduser(local_path(text)))

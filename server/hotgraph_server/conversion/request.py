@@ -73,8 +73,13 @@ class Answer:
         Raises:
             ValueError: it is none.
         """
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("no answer of a conversion") from error
         if not isinstance(values, dict) or not {"made_by", "remarks", "error"} >= values.keys():
             raise ValueError("no answer of a conversion")
         remarks = values.get("remarks", ())
+        if not isinstance(remarks, (list, tuple)):
+            raise ValueError("no answer of a conversion")
         return cls(str(values.get("made_by", "")), tuple(map(str, remarks)), str(values.get("error", "")))

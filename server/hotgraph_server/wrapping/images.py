@@ -125,37 +125,57 @@ def _scaled(pictures: Any, scale: Scale) -> Any:
 def _refuse_large(row: Any, most: int) -> Any:
     """An op that fails where a picture says in its head that it has more pixels.
 
-    A picture of some kilobytes may claim to be gigabytes large, and is made so large before anybody can
-    look. A format that is not known here is left to the decoder, which knows no other.
+    A picture of some kilobytes may claim to be gigabytes large, and is made so large before anybody can look.
+    JPEG XL says its size at no fixed place, and is refused.
     """
     import tensorflow as tf
 
     head = tf.strings.substr(tf.strings.join([row, tf.constant(b"\0" * _HEAD)]), 0, _HEAD)
     byte = tf.cast(tf.ensure_shape(tf.io.decode_raw(head, tf.uint8), [_HEAD]), tf.int64)
-    big = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
-    small = big[::-1]
-
-    def begins(*values: int) -> Any:
-        return tf.reduce_all(tf.equal(byte[: len(values)], tf.constant(values, tf.int64)))
-
-    def product(first: int, second: int, weights: Any) -> Any:
-        count = 4 if weights is not None else 2
-        by = weights if weights is not None else small[:2]
-        return tf.reduce_sum(byte[first : first + count] * by) * tf.reduce_sum(
-            byte[second : second + count] * by
-        )
-
-    def of_jpeg() -> Any:
-        return tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(row)[:2], tf.int64))
-
-    def of_others() -> Any:
-        # Products of two numbers of 32 bits that wrap round are below zero.
-        pixels = tf.where(begins(0x89, 0x50, 0x4E, 0x47), product(16, 20, big), tf.zeros([], tf.int64))
-        pixels = tf.where(begins(0x47, 0x49, 0x46, 0x38), product(6, 8, None), pixels)
-        return tf.where(begins(0x42, 0x4D), product(18, 22, small), pixels)
-
-    pixels = tf.cond(begins(0xFF, 0xD8, 0xFF), of_jpeg, of_others)
+    is_jpeg = _begins(byte, b"\xff\xd8\xff")
+    pixels = tf.cond(
+        is_jpeg,
+        lambda: tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(row)[:2], tf.int64)),
+        lambda: _pixels(byte),
+    )
     return tf.debugging.Assert(
+        # Products of two numbers of 32 bits that have wrapped round are below zero.
         tf.logical_and(pixels >= 0, pixels <= most),
         [f"a picture has more pixels than the {most} that are allowed:", pixels],
     )
+
+
+def _pixels(byte: Any) -> Any:
+    """Of a picture by its first bytes; 0: these are none that are known, and a decoder's to refuse."""
+    import tensorflow as tf
+
+    def number(first: int, count: int, *, big: bool = False) -> Any:
+        weights = [256**index for index in range(count)]
+        if big:
+            weights.reverse()
+        return tf.reduce_sum(byte[first : first + count] * tf.constant(weights, tf.int64))
+
+    def low_14(first: int) -> Any:
+        return tf.math.floormod(number(first, 2), 1 << 14)
+
+    # A height of 14 bits that lies across four bytes, from the seventh bit of the second on.
+    lossless_height = tf.math.floormod(tf.math.floordiv(number(21, 4), 1 << 14), 1 << 14)
+    pixels = tf.zeros([], tf.int64)
+    for starts, at, product in (
+        (b"\x89PNG", 0, number(16, 4, big=True) * number(20, 4, big=True)),
+        (b"GIF8", 0, number(6, 2) * number(8, 2)),
+        (b"BM", 0, number(18, 4) * number(22, 4)),
+        (b"VP8 ", 12, low_14(26) * low_14(28)),
+        (b"VP8L", 12, (low_14(21) + 1) * (lossless_height + 1)),
+        (b"VP8X", 12, (number(24, 3) + 1) * (number(27, 3) + 1)),
+        (b"\xff\x0a", 0, tf.constant(-1, tf.int64)),
+        (b"JXL ", 4, tf.constant(-1, tf.int64)),
+    ):
+        pixels = tf.where(_begins(byte[at:], starts), product, pixels)
+    return pixels
+
+
+def _begins(byte: Any, start: bytes) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_all(tf.equal(byte[: len(start)], tf.constant(list(start), tf.int64)))
