@@ -29,7 +29,7 @@ examples:
   hotgraph export model.keras flowers/1           then: hotgraph serve flowers
   hotgraph export model.keras DIR --import layers with classes of your own, from layers.py
   hotgraph export model.h5 DIR --input-spec 'x=float32[?,4]'
-      a model that was never called, and so does not know the shape of its inputs
+      a model that does not say what it takes, or other names and shapes than it says
   hotgraph export frozen.pb DIR --inputs image:0 --outputs scores:0,boxes:0
       placeholders go in and what nobody reads comes out, unless it is said otherwise
   hotgraph export hub_module DIR --function encode --input-spec 'text=string[?]'

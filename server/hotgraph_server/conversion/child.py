@@ -10,6 +10,7 @@ import importlib
 import os
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from hotgraph_server.conversion.request import Answer, Refused, Request
@@ -59,8 +60,11 @@ def _converted(request: Request) -> Answer:
     _bring(request)
     source = Path(request.source)
     if source.is_dir():
-        from hotgraph_server.conversion import functions
+        from hotgraph_server.conversion import frozen, functions
 
+        # As some have named it, for a server that takes no other name.
+        if frozen.is_graph(source / "saved_model.pb"):
+            return frozen.export(replace(request, source=str(source / "saved_model.pb")))
         return functions.export(request)
     if source.suffix in (".pb", ".pbtxt"):
         from hotgraph_server.conversion import frozen

@@ -54,6 +54,26 @@ def export(request: Request) -> Answer:
     return Answer(f"TensorFlow {tf.__version__}", remarks)
 
 
+def is_graph(path: Path) -> bool:
+    """Is it a GraphDef, and no SavedModel?"""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework import graph_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        content = path.read_bytes()
+        if saved_model_pb2.SavedModel.FromString(content).meta_graphs:
+            return False
+    except OSError:
+        return False
+    except DecodeError:
+        pass
+    try:
+        return bool(graph_pb2.GraphDef.FromString(content).node)
+    except DecodeError:
+        return False
+
+
 def _read(path: Path) -> Any:
     from google.protobuf import text_format
     from google.protobuf.message import DecodeError

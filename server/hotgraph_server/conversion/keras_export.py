@@ -28,6 +28,10 @@ _NO_CLASS = re.compile(
 )
 _IN_LAYER = re.compile(r"calling (?:layer )?\"?([\w./]{1,200}?)(?:\.call\(\)|\"? \(type (\w{1,200})\))")
 
+_SAYS_NOTHING = (
+    "its model does not say what it takes: hotgraph export FILE DIR --input-spec 'x=float32[?,4]' says it"
+)
+
 
 def export(request: Request) -> Answer:
     """Write the SavedModel.
@@ -51,12 +55,12 @@ def export(request: Request) -> Answer:
         model = _loaded(keras, path, classes, request.allow_lambda)
     except Exception as error:
         raise Refused(_why_not_loaded(error, found, request)) from error
-    specs = input_specs(request.specs) or _freed(model, found)
+    specs = input_specs(request.specs)
     try:
         if found.is_old:
-            _save_old(model, request.target, specs)
+            _save_old(model, request.target, specs or _freed(model, found))
         else:
-            _export_new(keras, model, request.target, specs)
+            _export_new(keras, model, request.target, specs or _of_own_class(model))
     except Refused:
         raise
     except Exception as error:
@@ -106,31 +110,32 @@ def _classes_of(keras: Any, modules: Sequence[str], file: KerasFile) -> dict[str
 
 
 def _freed(model: Any, found: KerasFile) -> list[InputSpec]:
-    """The inputs with a free batch dimension, of a model that says no shape of its own: what is known of it
-    then is the shape of the first batch that it met. Empty: as the model has them."""
+    """The inputs with a free batch dimension, of an old model that says no shape of its own: what is known of
+    it then is the shape of the first batch that it met. Empty: as it has them."""
     if has_input_layer(found.config):
         return []
-    try:
-        tensors = list(model.inputs or ())
-    except (AttributeError, ValueError):
-        tensors = []
+    return [
+        InputSpec(tensor.name.partition(":")[0], tensor.dtype.name, (None, *tuple(tensor.shape)[1:]))
+        for tensor in model.inputs or ()
+    ]
+
+
+def _of_own_class(model: Any) -> list[InputSpec]:
+    """The input of a model of Keras 3 that is a class of its own: the shape of the first batch that it met, but
+    for the batch's size. Empty: it is no such model, or has several inputs; then Keras knows more, or nobody."""
+    is_graph = getattr(model, "_functional", None) is not None or hasattr(model, "_nodes_by_depth")
     shapes = getattr(model, "_build_shapes_dict", None) or {}
-    if not tensors and len(shapes) == 1:
-        (shape,) = shapes.values()
-        if (
-            isinstance(shape, (tuple, list))
-            and shape
-            and all(size is None or isinstance(size, int) for size in shape)
-        ):
-            return [InputSpec("", str(getattr(model, "input_dtype", None) or "float32"), (None, *shape[1:]))]
-    specs = []
-    for tensor in tensors:
-        dtype = getattr(tensor.dtype, "name", None) or str(tensor.dtype)
-        specs.append(InputSpec(tensor.name.partition(":")[0], dtype, (None, *tuple(tensor.shape)[1:])))
-    return specs
+    if is_graph or len(shapes) != 1:
+        return []
+    (shape,) = shapes.values()
+    sizes = isinstance(shape, (tuple, list)) and all(size is None or isinstance(size, int) for size in shape)
+    dtype = getattr(model, "input_dtype", None) or "float32"
+    return [InputSpec("", str(dtype), (None, *shape[1:]))] if sizes and shape else []
 
 
 def _export_new(keras: Any, model: Any, target: str, specs: Sequence[InputSpec]) -> None:
+    if not model.built:
+        raise Refused(_never_called(model))
     options: dict[str, Any] = {}
     if specs:
         names = [
@@ -142,17 +147,17 @@ def _export_new(keras: Any, model: Any, target: str, specs: Sequence[InputSpec])
             for spec, name in zip(specs, names, strict=True)
         ]
         options["input_signature"] = [made if len(made) > 1 else made[0]]
-    if not model.built and not specs:
-        raise Refused(_never_called(model))
     model.export(target, format="tf_saved_model", verbose=False, **options)
 
 
 def _save_old(model: Any, target: str, specs: Sequence[InputSpec]) -> None:
     import tensorflow as tf
 
+    if not model.built:
+        raise Refused(_never_called(model))
     if not specs:
-        if not model.built or not model.inputs:
-            raise Refused(_never_called(model))
+        if not model.inputs:
+            raise Refused(_SAYS_NOTHING)
         model.save(target, save_format="tf", include_optimizer=False)
         return
     names = [spec.name or f"input_{index + 1}" for index, spec in enumerate(specs)]
@@ -178,9 +183,8 @@ def _save_old(model: Any, target: str, specs: Sequence[InputSpec]) -> None:
 
 def _never_called(model: Any) -> str:
     return (
-        f"its model ({type(model).__name__}) does not know the shape of its inputs, because it was never"
-        " called before it was saved: hotgraph export FILE DIR --input-spec 'x=float32[?,4]' tells it, or"
-        " call the model once, or give it a keras.Input, and save it again"
+        f"its model ({type(model).__name__}) was saved before it was ever called, and so has no weights"
+        " and knows no shape of its inputs: train it, or call it once, or give it a keras.Input, and save it again"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hotgraph_server.conversion import process
 from hotgraph_server.conversion.process import convert
 from hotgraph_server.conversion.request import Request
 from hotgraph_server.errors import LoadError
+
+from ..fakes import until
 
 _MAKES = """
 import json, pathlib, sys
@@ -70,20 +73,34 @@ def test_process_that_gives_no_answer_is_told(
     assert why in refused(request_)
 
 
-def test_file_that_takes_for_ever_ends_at_the_limit_with_all_that_it_started(
+def test_file_that_takes_for_ever_ends_at_the_limit(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_PROGRAM", "import time; time.sleep(600)")
+    assert "took more than 0.2 s (conversion_timeout_s)" in refused(request_, timeout_s=0.2)
+
+
+def test_what_the_process_has_started_ends_with_it(
     request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     child = tmp_path / "child"
     program = (
-        "import subprocess, sys, time;"
+        "import os, subprocess, sys, time;"
         "one = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
-        f"open({str(child)!r}, 'w').write(str(one.pid)); time.sleep(600)"
+        f"open({f'{child}.part'!r}, 'w').write(str(one.pid)); os.rename({f'{child}.part'!r}, {str(child)!r});"
+        "time.sleep(600)"
     )
+
+    def until_there(*_: object) -> None:
+        until(child.exists)
+        raise subprocess.TimeoutExpired("it", 1)
+
     monkeypatch.setattr(process, "_PROGRAM", program)
-    assert "took more than 3 s (conversion_timeout_s)" in refused(request_, timeout_s=3.0)
+    monkeypatch.setattr(process, "_wait", until_there)
+    assert "took more than" in refused(request_)
     status = Path(f"/proc/{child.read_text()}/status")
     # Gone, or nobody has asked yet how it ended.
-    assert not status.exists() or "\nState:\tZ" in status.read_text()
+    until(lambda: not status.exists() or "\nState:\tZ" in status.read_text())
 
 
 def test_who_waits_is_told_while_it_takes_long(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:

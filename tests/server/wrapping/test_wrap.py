@@ -149,7 +149,8 @@ def test_models_of_integers_of_one_channel_and_of_channels_first_get_theirs(made
     grey = made.wrapped(pictures_model(made, 6, 8, 1), ZERO_ONE, None)
     assert answers(grey, content)["y"].shape == (1, 6, 8, 1)
     first = made.wrapped(pictures_model(made, 3, 6, 8), ZERO_ONE, None)
-    assert np.array_equal(np.moveaxis(answers(first, content)["y"][0], 0, 2) * 255, np.asarray(picture()))
+    found = np.moveaxis(answers(first, content)["y"][0], 0, 2)
+    assert found * 255 == pytest.approx(np.asarray(picture()), abs=1e-3)
 
 
 def huge_png() -> bytes:
@@ -172,12 +173,17 @@ def test_picture_that_claims_too_many_pixels_is_refused_before_it_is_decoded(mad
         answers(loaded, huge_png())
 
 
-@pytest.mark.parametrize("lossless", [True, False])
-@pytest.mark.parametrize("kind", FORMATS)
-def test_limit_of_pixels_holds_for_every_format(made: Made, kind: str, lossless: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *((kind, {}) for kind in FORMATS),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"lossless": True, "exif": b"Exif\0\0II*\0"}),
+    ],
+)
+def test_limit_of_pixels_holds_for_every_format(made: Made, kind: str, options: dict[str, Any]) -> None:
     import tensorflow as tf
 
-    options = {"lossless": True, "exif": b"Exif\0\0II*\0"} if kind == "WEBP" and lossless else {}
     content = encoded(picture(), kind, **options)
     model = pictures_model(made, 4, 4, 3)
     just = made.wrapped(model, ImageWish(None, scale_of("0..1"), max_pixels=48), None)
