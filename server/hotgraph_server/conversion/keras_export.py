@@ -121,8 +121,8 @@ def _freed(model: Any, found: KerasFile) -> list[InputSpec]:
 
 
 def _of_own_class(model: Any) -> list[InputSpec]:
-    """The input of a model of Keras 3 that is a class of its own: the shape of the first batch that it met, but
-    for the batch's size. Empty: it is no such model, or has several inputs; then Keras knows more, or nobody."""
+    """The input of a model of Keras 3 that is a class of its own: the shape of the first batch that it met,
+    but for the batch's size. Empty: it is none, or has several inputs; then Keras knows more, or nobody."""
     is_graph = getattr(model, "_functional", None) is not None or hasattr(model, "_nodes_by_depth")
     shapes = getattr(model, "_build_shapes_dict", None) or {}
     if is_graph or len(shapes) != 1:
@@ -184,7 +184,8 @@ def _save_old(model: Any, target: str, specs: Sequence[InputSpec]) -> None:
 def _never_called(model: Any) -> str:
     return (
         f"its model ({type(model).__name__}) was saved before it was ever called, and so has no weights"
-        " and knows no shape of its inputs: train it, or call it once, or give it a keras.Input, and save it again"
+        " and knows no shape of its inputs: train it, or call it once, or give it a keras.Input, and save it"
+        " again"
     )
 
 

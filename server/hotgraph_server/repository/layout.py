@@ -16,7 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
-from hotgraph_server.repository.model_files import about_a_file, about_a_folder, is_model_file
+from hotgraph_server.repository.model_files import (
+    about_a_file,
+    about_a_folder,
+    has_models_ending,
+    is_model_file,
+)
 from hotgraph_server.repository.tree import Files, Tree, tree_of
 from hotgraph_server.settings import AllVersions, FolderSettings, Latest, Specific, VersionPolicy
 
@@ -185,7 +190,8 @@ def _folders(directory: Path, rules: FolderSettings) -> tuple[dict[int, Path], t
             else:
                 folders[number] = child
     except FileNotFoundError as error:
-        raise LoadError(str(directory), "no such folder") from error
+        kind = "file" if has_models_ending(directory) else "folder"
+        raise LoadError(str(directory), f"no such {kind}") from error
     except NotADirectoryError as error:
         raise LoadError(str(directory), about_a_file(directory)) from error
     except OSError as error:

@@ -21,7 +21,12 @@ _LOOK_INTO = 50
 
 def is_model_file(path: Path) -> bool:
     """Is it a file that `hotgraph export` makes a SavedModel of?"""
-    return path.suffix.lower() in (*KERAS, *GRAPHS) and path.name not in _SAVED_MODEL and path.is_file()
+    return has_models_ending(path) and path.is_file()
+
+
+def has_models_ending(path: Path) -> bool:
+    """Does its name say so?"""
+    return path.suffix.lower() in (*KERAS, *GRAPHS) and path.name not in _SAVED_MODEL
 
 
 def about_a_file(path: Path) -> str:
