@@ -12,7 +12,7 @@ import numpy as np
 def keras() -> Any:
     """Keras 3, whose own warnings are no concern here."""
     warnings.simplefilter("ignore")
-    import keras
+    import keras  # type: ignore[import-untyped]
 
     return keras
 
@@ -80,16 +80,16 @@ def hub_module(folder: Path) -> None:
     """Functions without signatures, called in several ways before they were saved."""
     import tensorflow as tf
 
-    class Module(tf.Module):
+    class Module(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.factor = tf.Variable(2.0)
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def __call__(self, x: Any, training: bool = False) -> Any:
             return x * (self.factor + 100.0 if training else self.factor)
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def parts(self, inputs: Any) -> Any:
             return {"sum": inputs["a"] + inputs["b"], "same": inputs["a"]}
 

@@ -167,10 +167,8 @@ def test_what_cannot_be_served_is_one_line(command: str, file: str, why: str) ->
 def test_page_runs_as_it_stands(workshop: Path) -> None:
     """All but what serves, in one folder and in the order of the page."""
     for line in lines():
-        if (
-            line.startswith("hotgraph serve")
-            or Path(shlex.split(line)[3] if "wrap" in line else "x").exists()
-        ):
+        # The test before has run that, unless this one is alone.
+        if line.startswith("hotgraph serve") or ("--decode-image" in line and Path("flowers").exists()):
             continue
         ran = subprocess.run(["bash", "-ec", line], capture_output=True, text=True, timeout=300)
         assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"

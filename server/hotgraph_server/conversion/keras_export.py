@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from hotgraph_server.conversion.input_specs import InputSpec, input_specs
-from hotgraph_server.conversion.keras_look import KerasFile, code_in, has_input_layer, look, names_registered
+from hotgraph_server.conversion.keras_look import KerasFile, code_in, look, names_registered
 from hotgraph_server.conversion.request import Answer, Refused, Request
 from hotgraph_server.errors import first_line
 
@@ -58,7 +58,7 @@ def export(request: Request) -> Answer:
     specs = input_specs(request.specs)
     try:
         if found.is_old:
-            _save_old(model, request.target, specs or _freed(model, found))
+            _save_old(model, request.target, specs or _freed(model))
         else:
             _export_new(keras, model, request.target, specs or _of_own_class(model))
     except Refused:
@@ -109,14 +109,15 @@ def _classes_of(keras: Any, modules: Sequence[str], file: KerasFile) -> dict[str
     return found
 
 
-def _freed(model: Any, found: KerasFile) -> list[InputSpec]:
-    """The inputs with a free batch dimension, of an old model that says no shape of its own: what is known of
-    it then is the shape of the first batch that it met. Empty: as it has them."""
-    if has_input_layer(found.config):
+def _freed(model: Any) -> list[InputSpec]:
+    """The inputs of an old model with a free batch dimension, as Keras 3 gives them itself: its size is most
+    often that of the first batch that the model met. Empty: it is free, or there is state for each row."""
+    tensors = list(model.inputs or ())
+    if getattr(model, "stateful", False) or all(tensor.shape[0] is None for tensor in tensors):
         return []
     return [
         InputSpec(tensor.name.partition(":")[0], tensor.dtype.name, (None, *tuple(tensor.shape)[1:]))
-        for tensor in model.inputs or ()
+        for tensor in tensors
     ]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 
 from hotgraph_server.conversion.request import Refused
 
@@ -64,13 +64,6 @@ def code_in(config: Any) -> str | None:
         if item.get("function_type") == "lambda":
             return str(item.get("name") or "lambda")[:100]
     return None
-
-
-def has_input_layer(config: Any) -> bool:
-    """Does it say itself what shape its inputs have?"""
-    return any(item.get("class_name") == "InputLayer" for item in _items(config)) or any(
-        "batch_input_shape" in item for item in _items(config)
-    )
 
 
 def names_registered(config: Any) -> set[str]:

@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def folder(path: Path, *, ops: OpsSettings = _OPS, **settings: bool) -> Path:
-    return saved_model_folder(path, ConversionSettings(**settings), ops, lambda _: None)  # type: ignore[arg-type]
+    return saved_model_folder(path, ConversionSettings(**settings), ops, lambda _: None)
 
 
 def test_whatever_is_no_models_file_is_left_as_it_is(tmp_path: Path, conversions: Conversions) -> None:
@@ -105,8 +105,12 @@ def test_without_the_cache_it_is_this_processs_alone(
     assert folder(file, conversion_cache=False) == made
 
 
+def rewrite(file: Path) -> None:
+    file.write_bytes(b"half a model")
+
+
 def test_file_that_changes_meanwhile_is_told(file: Path, conversions: Conversions) -> None:
-    conversions.meanwhile = lambda: file.write_bytes(b"half a model") and None
+    conversions.meanwhile = lambda: rewrite(file)
     with pytest.raises(LoadError, match="has changed while"):
         folder(file)
     conversions.meanwhile = lambda: None

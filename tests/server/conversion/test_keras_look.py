@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.conversion import keras_look
-from hotgraph_server.conversion.keras_look import code_in, has_input_layer, look, names_registered
+from hotgraph_server.conversion.keras_look import code_in, look, names_registered
 from hotgraph_server.conversion.request import Refused
 
 _CONFIG = {
@@ -114,12 +114,6 @@ def test_any_bytes_are_refused(
 )
 def test_layer_that_brings_code_is_found_wherever_it_is(config: Any, layer: str | None) -> None:
     assert code_in(config) == layer
-
-
-def test_model_says_its_shape_by_an_input_layer() -> None:
-    assert not has_input_layer(_CONFIG)
-    assert has_input_layer({"layers": [{"class_name": "InputLayer"}]})
-    assert has_input_layer({"layers": [{"config": {"batch_input_shape": [None, 4]}}]})
 
 
 def test_registered_names_are_those_with_a_package() -> None:

@@ -38,7 +38,7 @@ class Made:
         tf.saved_model.save(module, str(folder), signatures=module.f.get_concrete_function())
         return folder
 
-    def wrapped(self, model: Path, *wishes: Any, **more: str) -> Any:
+    def wrapped(self, model: Path, *wishes: Any, **more: Any) -> Any:
         import tensorflow as tf
 
         target = self._folder / f"{model.name}-wrapped"
