@@ -50,11 +50,21 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
     "selectors": ("transport.sockets",),
-    "subprocess": ("processes.child", "tuning.children"),
+    "subprocess": ("conversion.process", "processes.child", "tuning.children"),
     "socket": ("observability.admin.server", "processes", "transport"),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
-    "tensorflow": ("commands", "graph", "observability.request_log", "program.exporting", "protocols.tfs"),
+    "tensorflow": (
+        *(
+            "commands",
+            "conversion",
+            "graph",
+            "observability.request_log",
+            "program.exporting",
+            "protocols.tfs",
+        ),
+        "wrapping",
+    ),
     "tensorflow_serving": (
         *("commands.doctor", "commands.tensorflow_model_server", "protocols.tfs", "rest.tfs.methods"),
     ),
@@ -69,6 +79,7 @@ PURE = (
     *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
+    *("conversion.input_specs", "conversion.request", "wrapping.wishes"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),

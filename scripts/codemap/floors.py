@@ -12,7 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("program",),
     ("server",),
-    ("rest", "model_control", "processes", "tuning"),
+    ("rest", "model_control", "processes", "tuning", "conversion", "wrapping"),
     ("on_demand",),
     ("protocols", "repository"),
     ("observability", "model_config"),

@@ -32,6 +32,14 @@ _COMMANDS = {
         "hotgraph_server.commands.inspect",
         "show what a SavedModel takes and gives, and how to call it",
     ),
+    "export": (
+        "hotgraph_server.commands.export",
+        "make a SavedModel of a .keras or .h5 file, a frozen graph, or a module without signatures",
+    ),
+    "wrap": (
+        "hotgraph_server.commands.wrap",
+        "put decoding, scaling, vocabulary and labels around a model: a picture in, names out",
+    ),
     "config": ("hotgraph_server.commands.config", "tell all that is wrong with a settings file"),
     "doctor": (
         "hotgraph_server.commands.doctor.command",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,13 +13,14 @@ from urllib.parse import quote
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.commands.bootstrap import import_tensorflow
+from hotgraph_server.commands.conversion import model_path
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.model_config import config_file, translation
 from hotgraph_server.model_config.shown import shown
 from hotgraph_server.model_control.model_factory import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.row_independence.verdict import Judgement, Verdict
-from hotgraph_server.settings import ModelSettings, OpsSettings, build
+from hotgraph_server.settings import ConversionSettings, ModelSettings, OpsSettings, build
 from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.signatures import Signature, TensorSpec
 from hotgraph_server.tensors import STRING, tensorflow_name
@@ -36,6 +36,7 @@ config.pbtxt of Triton's, show too what it promises to clients, and what of it h
 EXAMPLES = """\
 examples:
   hotgraph inspect ~/models/flowers        a SavedModel, or a folder of numbered versions
+  hotgraph inspect model.keras             a file of Keras's, of which a SavedModel is made first
   hotgraph inspect DIR --name flowers      with the name that it will be served under
   hotgraph inspect DIR --config FILE.toml  with the settings that hotgraph serve will have
   hotgraph inspect DIR --explain           which op lets rows of a batch influence each other
@@ -50,7 +51,11 @@ _MOST_VALUES = 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
-    parser.add_argument("directory", metavar="DIR", help="a SavedModel, or a folder of versions")
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        help="a SavedModel, or a folder of versions, or a .keras, .h5 or frozen .pb file",
+    )
     parser.add_argument("--name", help="what the model is called in the code shown (default: DIR's name)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings, as hotgraph serve takes them"
@@ -61,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="say too what the structure of the graph proves: that rows of a batch cannot influence"
         " each other, or the first op in which they meet",
     )
-    add_flags(parser, OpsSettings)
+    add_flags(parser, OpsSettings, ConversionSettings)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: the model cannot be served, and why.
     """
-    directory = Path(os.path.expanduser(arguments.directory))
     given = read_settings_file(arguments.config) if arguments.config is not None else FileSettings()
-    settings, remarks = _settings(directory, arguments.name, given)
+    named, directory = model_path(arguments.directory, {**given.values, **vars(arguments)})
+    settings, remarks = _settings(directory, arguments.name or named, given)
     found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session], build(OpsSettings, {**given.values, **vars(arguments)}))
     from hotgraph_server.protocols.tfs.warmup_records import records_in

@@ -19,7 +19,8 @@ from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.commands.signals import Stop, say
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_control.model_factory import model
-from hotgraph_server.program.composing import folder_of, server_settings
+from hotgraph_server.program.composing import server_settings
+from hotgraph_server.program.converting import converted, given_path
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.layout import default_name
 from hotgraph_server.settings import (
@@ -43,7 +44,8 @@ DESCRIPTION = """\
 Serve SavedModels over gRPC, to clients of the Open Inference Protocol (Triton, KServe) and of
 TensorFlow Serving, on one port; and over HTTP on another.
 
-A DIR is one SavedModel, or a folder of numbered versions of which the highest is served. A repository is a
+A DIR is one SavedModel, or a folder of numbered versions of which the highest is served; or a .keras, .h5 or
+frozen .pb file, of which a SavedModel is made first (once: it is kept). A repository is a
 folder of such, each with a config.pbtxt of Triton's or without. Without any of them the built-in model
 answers: handwritten digits, 784 pixels in, 10 probabilities out.
 """
@@ -51,6 +53,7 @@ EXAMPLES = """\
 examples:
   hotgraph serve                                the built-in digits on 127.0.0.1:8500
   hotgraph serve ~/models/flowers               one model, called "flowers"
+  hotgraph serve model.keras                    a file of Keras's, called "model"
   hotgraph serve a=DIR b=DIR2 --port 0          two models, a free port (the log says which)
   hotgraph serve DIR --host 0.0.0.0             for other machines to call
   hotgraph serve DIR --processes auto           several processes, on a large machine
@@ -117,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         _LOG.warning("%s", line)
 
     def settings_now() -> ServerSettings:
-        return settings_from(vars(arguments), environment)
+        return converted(settings_from(vars(arguments), environment))
 
     settings = settings_now()
     set_up_logging(verbose, member, settings.logging)
@@ -246,5 +249,5 @@ def _named_folder(argument: str) -> tuple[str, Path]:
         name, folder = "", argument
     if not folder:
         raise SettingsError(f"{argument!r} names no folder; a model is NAME=DIR or DIR")
-    path = folder_of(folder)
+    path = given_path(folder)
     return name or default_name(path), path

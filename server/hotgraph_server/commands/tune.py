@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import json
 import math
-import os
 import platform
 import shlex
 import signal
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from hotgraph_protos.version import __version__
+from hotgraph_server.commands.conversion import model_path
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.errors import StartError
 from hotgraph_server.model_control.model_factory import in_folder, own_config
 from hotgraph_server.repository.layout import default_name, versions_in
-from hotgraph_server.settings import OpsSettings, build, fields_of, key_of
+from hotgraph_server.settings import ConversionSettings, OpsSettings, build, fields_of, key_of
 from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.threads import processors
 from hotgraph_server.tuning import document, steps, variants, written
@@ -86,7 +86,9 @@ _DOCUMENT = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
-    parser.add_argument("directory", metavar="DIR", help="a SavedModel, or a folder of versions")
+    parser.add_argument(
+        "directory", metavar="DIR", help="a SavedModel, or a folder of versions, or a .keras file"
+    )
     load = parser.add_argument_group("load").add_argument
     load("--rate", type=_positive, metavar="R", help="calls a second; with --log: its calls at that pace")
     load("--slo", required=True, metavar="'p99<20ms'", help="what is to be kept, as hotgraph loadtest has it")
@@ -130,7 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="its settings of today, as hotgraph serve takes them"
     )
-    add_flags(parser, OpsSettings)
+    add_flags(parser, OpsSettings, ConversionSettings)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -210,10 +212,11 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _model(arguments: argparse.Namespace) -> steps.Model:
     """The model as it is set today. Raises StartError."""
-    directory = Path(os.path.expanduser(arguments.directory)).absolute()
     given = read_settings_file(arguments.config) if arguments.config is not None else FileSettings()
+    named, directory = model_path(arguments.directory, {**given.values, **vars(arguments)})
+    directory = directory.absolute()
     config = own_config(directory)
-    name = arguments.name or (config.name if config is not None else "") or default_name(directory)
+    name = arguments.name or named or (config.name if config is not None else "") or default_name(directory)
     settings = in_folder(name, directory, given.values, given.models.get(name))
     versions_in(directory, settings.folder)
     ops = build(OpsSettings, {**given.values, **vars(arguments)})

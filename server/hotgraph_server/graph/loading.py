@@ -176,5 +176,11 @@ def _read(directory: Path, tag: str) -> tuple[Any, list[str]]:
     holding = [tags for tags in tag_sets if tag in tags] if tag else tag_sets
     if len(holding) == 1:
         return saved_model, holding[0]
+    if not tag_sets:
+        raise LoadError(
+            str(directory),
+            f"no graph is tagged {wanted[0]!r}: its saved_model.pb is empty, or no SavedModel; of a frozen"
+            f" graph one can be made: hotgraph export {directory} DIR",
+        )
     how_many = "more than one graph is" if holding and tag else "no graph is"
     raise LoadError(str(directory), f"{how_many} tagged {wanted[0]!r}; there are {tag_sets}")

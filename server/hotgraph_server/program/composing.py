@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.model_control.model_factory import ConfiguredModels, in_folder
+from hotgraph_server.program.converting import given_path
 from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     ControlSettings,
+    ConversionSettings,
     HealthSettings,
     InferenceSettings,
     ListenSettings,
@@ -34,7 +35,6 @@ from hotgraph_server.settings import (
     build,
 )
 from hotgraph_server.settings.control import POLL
-from hotgraph_server.settings.local_paths import local_path
 
 # Of model-control poll, where poll-s is not given; as Triton has it.
 _POLL_S = 15.0
@@ -59,13 +59,13 @@ def server_settings(
         SettingsError: a value or a model that cannot be.
     """
     control = build(ControlSettings, values)
-    repositories = tuple(str(folder_of(one)) for one in control.repository)
+    repositories = tuple(str(given_path(one)) for one in control.repository)
     control = dataclasses.replace(control, repository=repositories)
     tables = {name: table for name, table in of_models.items() if "path" not in table}
     if tables and not control.repository:
         raise SettingsError(f'{file}: [models.{min(tables)}] needs path = "DIR", or a repository')
     models = [
-        in_folder(name, folder_of(table["path"]), values, table)
+        in_folder(name, given_path(table["path"]), values, table)
         for name, table in of_models.items()
         if "path" in table
     ]
@@ -103,6 +103,7 @@ def server_settings(
         health=build(HealthSettings, values),
         load_reports=build(LoadReportSettings, values),
         on_demand=build(OnDemandSettings, values),
+        conversion=build(ConversionSettings, values),
     )
 
 
@@ -110,13 +111,3 @@ def _has_locks_that_rest_lacks(listen: ListenSettings, access: AccessSettings) -
     """Who has locked gRPC's door by what HTTP's does not have shall not find that one open, unasked."""
     restricted = access.grpc_restricted_protocol and not access.http_restricted_api
     return bool(listen.socket_only or restricted)
-
-
-def folder_of(text: str) -> Path:
-    """A folder as people write it: `~` is their home, and file:// is left out.
-
-    Raises:
-        SettingsError: it lies elsewhere.
-    """
-    # Not Path.expanduser, which raises for the home of nobody: as it is, it is a folder that is not there.
-    return Path(os.path.expanduser(local_path(text)))

@@ -13,7 +13,8 @@ from hotgraph_server import server as whole
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.graph import other_ops
 from hotgraph_server.program import exporting
-from hotgraph_server.program.composing import folder_of, server_settings
+from hotgraph_server.program.composing import server_settings
+from hotgraph_server.program.converting import converted, given_path
 from hotgraph_server.repository.layout import default_name, versions_in
 from hotgraph_server.settings import PER_MODEL, PER_SERVER, ServerSettings, fields_of, key_of
 from hotgraph_server.settings.file import FileSettings, read_settings_file
@@ -104,7 +105,7 @@ class Server:
         if self._server is not None:
             raise RuntimeError("the server has been started already")
         with contextlib.ExitStack() as stack:
-            settings = self._settings(self._folders(stack))
+            settings = converted(self._settings(self._folders(stack)))
             if not settings.models and not settings.control.repository:
                 raise SettingsError("no model is given; pass a folder, a model, or repository=[DIR]")
             for one in settings.models:
@@ -171,7 +172,7 @@ class Server:
         folders = {}
         for name, model in self._models.items():
             if isinstance(model, (str, Path)):
-                folders[name] = folder_of(str(model))
+                folders[name] = given_path(str(model))
                 continue
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hotgraph-")))
             folders[name] = place / "1"
@@ -221,7 +222,7 @@ def _by_name(models: Model | Mapping[str, Model] | None, name: str | None) -> di
             raise SettingsError(f"name={name!r} needs a model")
         return {}
     if isinstance(models, (str, Path)):
-        return {name or default_name(folder_of(str(models))): models}
+        return {name or default_name(given_path(str(models))): models}
     return {name or exporting.name_of(models): models}
 
 

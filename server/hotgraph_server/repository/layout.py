@@ -16,6 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError
+from hotgraph_server.repository.model_files import (
+    about_a_file,
+    about_a_folder,
+    has_models_ending,
+    is_model_file,
+)
 from hotgraph_server.repository.tree import Files, Tree, tree_of
 from hotgraph_server.settings import AllVersions, FolderSettings, Latest, Specific, VersionPolicy
 
@@ -146,7 +152,10 @@ def look_at(directory: Path, rules: FolderSettings = _USUAL, interest: Interest 
 
 
 def default_name(directory: Path) -> str:
-    """What a model is called when its owner names it not: its folder's name; a version folder's parent."""
+    """What a model is called when its owner names it not: its folder's name; a version folder's parent; its
+    file's name, without the ending."""
+    if is_model_file(directory):
+        return directory.stem
     resolved = directory.resolve()
     return resolved.parent.name if _number(resolved.name) is not None else resolved.name
 
@@ -181,9 +190,10 @@ def _folders(directory: Path, rules: FolderSettings) -> tuple[dict[int, Path], t
             else:
                 folders[number] = child
     except FileNotFoundError as error:
-        raise LoadError(str(directory), "no such folder") from error
+        kind = "file" if has_models_ending(directory) else "folder"
+        raise LoadError(str(directory), f"no such {kind}") from error
     except NotADirectoryError as error:
-        raise LoadError(str(directory), "is a file; give the folder that holds saved_model.pb") from error
+        raise LoadError(str(directory), about_a_file(directory)) from error
     except OSError as error:
         raise LoadError(str(directory), error.strerror or str(error)) from error
     return folders, tuple(warnings)
@@ -278,6 +288,8 @@ def _nothing(directory: Path, found: Mapping[int, Found]) -> LoadError:
     for one in found.values():
         if one.unreadable:
             return LoadError(str(one.folder), str(one.missing))
+    known = None if found else about_a_folder(directory)
     return LoadError(
-        str(directory), "no SavedModel here: no saved_model.pb, and no numbered folder that holds one"
+        str(directory),
+        known or "no SavedModel here: no saved_model.pb, and no numbered folder that holds one",
     )

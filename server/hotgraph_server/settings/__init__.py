@@ -9,6 +9,7 @@ files or the environment.
 from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
+from hotgraph_server.settings.conversion import ConversionSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
@@ -49,6 +50,7 @@ __all__ = [
     "BatchSettings",
     "CacheSettings",
     "ControlSettings",
+    "ConversionSettings",
     "FolderSettings",
     "HealthSettings",
     "InferenceSettings",

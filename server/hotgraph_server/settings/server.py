@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import AUTO, ControlSettings
+from hotgraph_server.settings.conversion import ConversionSettings
 from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
@@ -85,6 +86,7 @@ class ServerSettings:
     health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
     on_demand: OnDemandSettings = dataclasses.field(default_factory=OnDemandSettings)
+    conversion: ConversionSettings = dataclasses.field(default_factory=ConversionSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -134,6 +136,7 @@ PER_SERVER: tuple[type, ...] = (
     HealthSettings,
     LoadReportSettings,
     OnDemandSettings,
+    ConversionSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

@@ -46,7 +46,7 @@ from hotgraph_server.settings import (
 )
 from hotgraph_server.settings.control import AUTO, NONE
 from hotgraph_server.settings.fields import Count
-from hotgraph_server.settings.local_paths import local_path
+from hotgraph_server.settings.local_paths import local_path, remote_fault
 from hotgraph_server.transport import tls
 
 
@@ -64,6 +64,8 @@ def check(given: Given) -> None:
     model_factory(given)
     if path := given.text("model_config_file"):
         text_proto.read(Path(path), ModelServerConfig)
+    elif fault := remote_fault(given.text("model_base_path")):
+        raise SettingsError(f"--model_base_path: {fault}")
     elif not Path(local_path(given.text("model_base_path"))).is_absolute():
         raise SettingsError(f"--model_base_path must be absolute, got {given.text('model_base_path')!r}")
 

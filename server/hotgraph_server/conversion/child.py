@@ -1,0 +1,94 @@
+"""The process that converts one file, ends, and leaves a SavedModel and an answer behind.
+
+It takes its limits upon itself before it reads anything: memory, size of files, and no GPU, which the server
+may need. What it and all that it imports say goes to a file that its starter may look into.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from hotgraph_server.conversion.request import Answer, Refused, Request
+
+# What a process with TensorFlow takes, and what a model takes while it is written again: as variables, as
+# arrays and as bytes, once or twice.
+_OWN_BYTES = 6 << 30
+_TIMES = 8
+
+
+def main(words: list[str]) -> int:
+    """
+    Args:
+        words: a request as JSON, and the file for the answer.
+    """
+    request, end = Request.from_json(words[0]), Path(words[1])
+    _limit_itself(request)
+    try:
+        answer = _converted(request)
+    except Refused as error:
+        answer = Answer(error=str(error))
+    except MemoryError:
+        answer = Answer(error="converting it takes more memory than a file of its size should")
+    except ImportError as error:
+        answer = Answer(error=f"converting it needs what is not installed: {error}")
+    end.write_text(answer.to_json())
+    return 0
+
+
+def _limit_itself(request: Request) -> None:
+    source = Path(request.source)
+    size = source.stat().st_size if source.is_file() else sum(one.stat().st_size for one in source.rglob("*"))
+    for kind, limit in (
+        (resource.RLIMIT_DATA, _OWN_BYTES + _TIMES * size),
+        (resource.RLIMIT_FSIZE, _OWN_BYTES + _TIMES * size),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, most = resource.getrlimit(kind)
+        if most == resource.RLIM_INFINITY or most > limit:
+            resource.setrlimit(kind, (limit, limit))
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.nice(5)
+
+
+def _converted(request: Request) -> Answer:
+    _bring(request)
+    source = Path(request.source)
+    if source.is_dir():
+        from hotgraph_server.conversion import frozen, functions
+
+        # As some have named it, for a server that takes no other name.
+        if frozen.is_graph(source / "saved_model.pb"):
+            return frozen.export(replace(request, source=str(source / "saved_model.pb")))
+        return functions.export(request)
+    if source.suffix in (".pb", ".pbtxt"):
+        from hotgraph_server.conversion import frozen
+
+        return frozen.export(request)
+    from hotgraph_server.conversion import keras_export
+
+    return keras_export.export(request)
+
+
+def _bring(request: Request) -> None:
+    if not (request.modules or request.libraries):
+        return
+    # Where programs of one's own lie, behind all that is installed.
+    sys.path.append(os.getcwd())
+    for module in request.modules:
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise Refused(f"--import {module}: {error or type(error).__name__}") from error
+    for library in request.libraries:
+        import tensorflow as tf
+
+        try:
+            tf.load_op_library(library)
+        except Exception as error:
+            raise Refused(f"--load-op-library {library}: {error}") from error
