@@ -196,7 +196,7 @@ def _by_metadata(metadata: ModelMetadata, model: ServedModel) -> list[Shown]:
     default = metadata.properties.get("default_signature", "")
     if default or not metadata.signatures:
         return [Shown(model, default, metadata.inputs, metadata.outputs)]
-    first, *rest = metadata.signatures.items()
+    first, *rest = sorted(metadata.signatures.items())
     others = ServedModel("", (ServedVersion(" ", ""),))
     return [Shown(model, first[0], first[1]), *(Shown(others, name, inputs) for name, inputs in rest)]
 

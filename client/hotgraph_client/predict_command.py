@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from hotgraph_protos.tensors import Array
 
 from . import models_command
@@ -26,7 +28,7 @@ from .images import SCALES
 from .predicting import answers, fitting, labels
 from .predicting.fitting import Fitting
 from .predicting.reading import Given, read_input
-from .signatures import inputs_of
+from .signatures import did_you_mean, inputs_of, listed
 
 DESCRIPTION = """\
 Run a model once and show the answer. Without MODEL: list what is served.
@@ -164,17 +166,18 @@ def run(arguments: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return _fail(error, 2)
     with client:
+        inputs: dict[str, Any] = {}
         try:
             inputs = _inputs(client, given, arguments)
         except HotgraphError as error:
-            return _fail(f"{error}{_advice(error)}", 1)
+            return _fail(f"{error}{_advice(error, client, inputs, arguments)}", 1)
         except ValueError as error:
             return _fail(error, 2)
         try:
             answer = _answer(client, inputs, arguments, asks_for_classes=arguments.top and named is None)
             _show(answer, arguments, named)
         except HotgraphError as error:
-            return _fail(f"{error}{_advice(error)}", 1)
+            return _fail(f"{error}{_advice(error, client, inputs, arguments)}", 1)
         except BrokenPipeError:
             # whoever read the answer has left, which is no fault of the call
             raise
@@ -269,7 +272,10 @@ def _list(arguments: argparse.Namespace) -> int:
         return _fail(
             "say which MODEL: HOST:PORT MODEL --input ...; without --input it lists what is served", 2
         )
-    return models_command.show(arguments, (), in_json=False, command="predict")
+    status = models_command.show(arguments, (), in_json=False, command="predict")
+    if status == 0:
+        _say(f"call one: hotgraph predict {arguments.address} MODEL --input VALUE (--help shows values)")
+    return status
 
 
 def _name_and_file(text: str) -> tuple[str, Path | None]:
@@ -283,13 +289,49 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _advice(error: HotgraphError) -> str:
+def _advice(
+    error: HotgraphError, client: Client, inputs: Mapping[str, Any], arguments: argparse.Namespace
+) -> str:
+    """What to do next; asks the server what there is, where a name is not."""
     if isinstance(error, Busy):
         when = "in a moment" if error.pushback_ms is None else f"in {error.pushback_ms} ms"
         return f"; the server is busy: try again {when}"
     if isinstance(error, InvalidCall) and error.code is None and ".astype(" in error.details:
         return "; or give --cast"
-    return next((f"; {advice}" for kind, advice in _NEXT if isinstance(error, kind)), "")
+    try:
+        found = ""
+        if isinstance(error, NotFound):
+            found = _what_there_is(client, arguments, of_signatures=error.code is None)
+        elif isinstance(error, InvalidCall) and error.code is grpc.StatusCode.INVALID_ARGUMENT:
+            found = _what_it_takes(client, inputs, arguments)
+    except HotgraphError:
+        # it is the first error that is told
+        found = ""
+    return found or next((f"; {advice}" for kind, advice in _NEXT if isinstance(error, kind)), "")
+
+
+def _what_there_is(client: Client, arguments: argparse.Namespace, *, of_signatures: bool) -> str:
+    if of_signatures:
+        return "; say which with --signature NAME"
+    served = {model.name: model for model in client.models()}
+    if arguments.model not in served:
+        return f"; it serves {', '.join(served) or 'nothing'}{did_you_mean(arguments.model, served)}"
+    versions = ", ".join(f"{one.version} ({one.state})" for one in served[arguments.model].versions)
+    return f"; check --version and --signature: its versions are {versions}"
+
+
+def _what_it_takes(client: Client, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> str:
+    """The names that there are, where others were given."""
+    metadata = client.metadata(arguments.model, arguments.version)
+    tensors = inputs_of(metadata, arguments.signature, arguments.model)
+    if tensors is not None and set(inputs) != {tensor.name for tensor in tensors}:
+        return f"; the inputs of '{arguments.model}': {listed(tensors)}"
+    names = [tensor.name for tensor in metadata.outputs]
+    wanted = [_name_and_file(text)[0] for text in arguments.outputs or ()]
+    strange = next((name for name in wanted if name not in names), None)
+    if names and strange is not None and not arguments.signature:
+        return f"; the outputs: {listed(metadata.outputs)}{did_you_mean(strange, names)}"
+    return ""
 
 
 def _say(line: str) -> None:

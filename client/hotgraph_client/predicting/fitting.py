@@ -16,7 +16,7 @@ from hotgraph_protos.tensors import BYTES, Array, dtype_of
 
 from ..descriptions import TensorMetadata
 from ..errors import InvalidCall
-from ..images import Scale, as_bytes, as_pixels, is_image_input, layout_of
+from ..images import ImageError, Scale, as_bytes, as_pixels, is_image_input, layout_of
 from ..signatures import listed, not_an_input
 from .documents import signature_of, take_apart, with_bytes
 from .reading import KINDS, Given, Json, Raw, Zeros
@@ -201,7 +201,10 @@ def _from_file(file: Raw, tensor: TensorMetadata, where: str, fitting: Fitting, 
         return as_bytes(file.data, tensor, where)
     if not file.is_image:
         raise ValueError(f"{where}: the input {tensor} takes numbers: give {KINDS}")
-    layout = layout_of(tensor)
+    try:
+        layout = layout_of(tensor)
+    except ImageError as error:
+        raise ValueError(f"{where}: {error}") from None
     scale = fitting.scale or "0..1"
     pixels = as_pixels(file.data, tensor, layout, scale, where)
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}[layout.channels]

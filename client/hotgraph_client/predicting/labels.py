@@ -57,12 +57,18 @@ def askable(outputs: Sequence[TensorMetadata]) -> list[str]:
 
 
 def best_of(array: Array, count: int, labels: Sequence[str] | None, name: str) -> Best | None:
-    """The `count` largest values of each row along the last dimension; None: it has no classes.
+    """The `count` largest values of each row along the last dimension; None: it has no classes, which are
+    numbers of rank 1 or 2.
 
     Raises:
         ValueError: there are not as many labels as classes.
     """
-    if array.dtype == object or array.ndim == 0 or array.shape[-1] < 2 or array.dtype.kind not in "fiub":
+    if (
+        array.dtype == object
+        or array.ndim not in (1, 2)
+        or array.shape[-1] < 2
+        or array.dtype.kind not in "fiub"
+    ):
         return None
     classes = array.shape[-1]
     if labels is not None and len(labels) != classes:
