@@ -150,11 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         given = [read_input(text, sys.stdin.buffer.read) for text in arguments.inputs]
         fitting.check_names(given)
-        named = (
-            labels.read_labels(arguments.labels.read_text("utf-8"), str(arguments.labels))
-            if (arguments.labels is not None)
-            else None
-        )
+        named = None if arguments.labels is None else labels.read_labels(arguments.labels)
         if arguments.top is None and named is not None:
             raise ValueError("--labels go with --top N")
         client = Client(

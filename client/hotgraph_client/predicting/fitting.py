@@ -112,16 +112,19 @@ def check_names(given: Sequence[Given]) -> None:
             raise ValueError(f"--input {one.where} has no name, but there are several: use NAME=VALUE")
         if one.name is not None and isinstance(one.value, Mapping):
             _of_npz(one)
-        if isinstance(one.value, Json) and (one.name is not None or not isinstance(one.value.value, dict)):
-            _check_bytes(one.value.value)
+        if isinstance(one.value, Json):
+            _check_bytes(one)
     named = [one.name for one in given if one.name is not None and not isinstance(one.value, Raw)]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"input '{twice}' is given twice")
 
 
-def _check_bytes(value: Any) -> None:
-    if not (isinstance(value, list) and value and isinstance(value[0], dict) and set(value[0]) != {"b64"}):
+def _check_bytes(one: Given) -> None:
+    """Raises ValueError: what can be nothing but the value of one input is none."""
+    value = one.value.value if isinstance(one.value, Json) else None
+    first = value[0] if isinstance(value, list) and value else value
+    if one.name is not None or not isinstance(first, dict) or set(first) == {"b64"}:
         with_bytes(value)
 
 

@@ -1,4 +1,4 @@
-"""The best classes of an answer, with their names. Pure.
+"""The best classes of an answer, with their names. Pure, but for `read_labels`.
 
 Names are a file's, one a line, or the server's: where it knows the protocol's classification extension, it is
 asked for the best classes itself, and sends ``value:index:label`` for each.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,21 @@ class Best(NamedTuple):
     rows: list[list[dict[str, Any]]]
 
 
-def read_labels(text: str, where: str) -> list[str]:
+def read_labels(path: Path) -> list[str]:
+    """The names of classes that a file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: there are none in it.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text: {error}") from None
+    return labels_of(text, str(path))
+
+
+def labels_of(text: str, where: str) -> list[str]:
     """Names of classes: a line for each; or JSON, a list or an object by index, whose last texts are taken.
 
     Raises:
