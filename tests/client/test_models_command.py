@@ -13,6 +13,8 @@ from hotgraph_client import models_command
 from hotgraph_client.descriptions import ServedModel, ServedVersion, TensorMetadata
 
 from .fake_inference_server import FakeModel, FakeServer
+from .loadtest.dialects.canned_servers import over_grpc, over_http
+from .loadtest.dialects.test_opening import serving_answers
 
 Models = Callable[..., int]
 
@@ -142,3 +144,27 @@ def test_scalar_is_shown_without_dimensions() -> None:
         ServedModel("m", (ServedVersion("1", "READY"),)), "s", (), (TensorMetadata("n", "INT32", ()),)
     )
     assert models_command.table([shown])[1].split() == ["m", "1", "READY", "s:", "none", "n", "(INT32", "[])"]
+
+
+def test_tensorflow_serving_keeps_no_list_and_describes_what_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for server in (over_grpc(serving_answers()), over_http(serving_json())):
+        with server as destination:
+            scheme = "http://" if destination.http else ""
+            address = f"{scheme}{destination.host}:{destination.port}"
+            parser = argparse.ArgumentParser()
+            models_command.add_arguments(parser)
+            assert models_command.run(parser.parse_args([address])) == 1
+            assert f"hotgraph models {address} MODEL" in capsys.readouterr().err
+            assert models_command.run(parser.parse_args([address, "m"])) == 0
+            row = capsys.readouterr().out.splitlines()[1]
+            assert row.split() == ["m", "5", "-", "x", "(FP32", "[-1])", "x", "(FP32", "[-1])"]
+
+
+def serving_json() -> dict[str, tuple[int, object]]:
+    tensor = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}]}}
+    signature = {"serving_default": {"inputs": {"x": tensor}, "outputs": {"x": tensor}}}
+    spec = {"name": "m", "version": "5"}
+    answer = {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signature}}}
+    return {"/v1/models/m/metadata": (200, answer)}

@@ -175,8 +175,9 @@ def _needs_ml_dtypes(spec: TensorSpec) -> bool:
 
 def _example(one: Sent) -> str:
     if one.spec.dtype == STRING:
+        if _is_plain(one.text):
+            return f"np.full({one.shape}, b{json.dumps(one.text.decode())}, object)"
         encoded = base64.b64encode(one.text).decode()
-        text = f"b{json.dumps(one.text.decode())}" if _is_plain(one.text) else f'base64.b64decode("{encoded}")'
-        return f"np.full({one.shape}, {text}, object)"
+        return f'np.full({one.shape}, base64.b64decode("{encoded}"), object)'
     dtype = "ml_dtypes.bfloat16" if _needs_ml_dtypes(one.spec) else f"np.{one.spec.dtype.name}"
     return f"np.zeros({one.shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"
