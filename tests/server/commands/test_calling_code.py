@@ -29,7 +29,6 @@ def models() -> Iterator[Models]:
 
 def command(models: Models, signature: Signature) -> tuple[dict[str, str], list[str]]:
     """The values of the line for a shell by input, and all lines."""
-    signature = Signature("serving_default", (tensor,), (tensor,))
     version = models.add("m", 1, FakeGraph((signature, identity)))
     lines = list(calling(version, version.signatures[signature.name]))
     words = shlex.split(lines[-1])
@@ -96,6 +95,7 @@ def test_free_dimensions_and_texts_are_those_that_the_graph_was_tried_with() -> 
 
 def test_name_that_a_shell_would_read_is_quoted(models: Models) -> None:
     tensor = TensorSpec("a b", "x:0", np.dtype(np.float32), (None,))
-    version = models.add("m", 1, FakeGraph((signature, lambda **given: given)))
+    signature = Signature("serving_default", (tensor,), (tensor,))
+    version = models.add("m", 1, FakeGraph((signature, lambda x: {"a b": x})))
     line = list(calling(version, version.signatures["serving_default"]))[-1]
     assert shlex.split(line)[-1] == "a b=[0]"
