@@ -96,7 +96,7 @@ PURE = (
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
 CLIENT_PURE = (
-    *("arrays", "descriptions", "errors", "images", "prediction", "protocol", "signatures"),
+    *("arrays", "descriptions", "errors", "images", "next_steps", "prediction", "protocol", "signatures"),
     *("predicting.answers", "predicting.documents", "predicting.fitting", "predicting.labels"),
     *("predicting.reading", "predicting.tables"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),

@@ -15,6 +15,7 @@ from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
 from .client import Client
 from .descriptions import ModelMetadata, ServedModel, ServedVersion, TensorMetadata
 from .errors import AccessDenied, HotgraphError, InvalidCall, NotFound, TooLate, Unreachable
+from .next_steps import next_step
 from .signatures import did_you_mean
 
 DESCRIPTION = """\
@@ -32,11 +33,6 @@ Servers of the Open Inference Protocol that know a repository index (hotgraph, T
 TensorFlow Serving keeps no list: there, name the models.
 """
 
-_NEXT: tuple[tuple[type[HotgraphError], str], ...] = (
-    (Unreachable, "check HOST:PORT and whether the server is up (hotgraph serve prints 'serving on ...')"),
-    (TooLate, "allow more time with --timeout-s"),
-    (AccessDenied, "check --key-file or HOTGRAPH_KEY, and --tls-ca, --tls-cert and --tls-key"),
-)
 # Lines of what a server says of a model, as one line of a table.
 _MOST_REASON = 100
 
@@ -107,8 +103,8 @@ def show(arguments: argparse.Namespace, names: Sequence[str], *, in_json: bool, 
         try:
             found = _found(client, arguments, names)
         except HotgraphError as error:
-            advice = next((f"; {advice}" for kind, advice in _NEXT if isinstance(error, kind)), "")
-            return _fail(command, f"{error}{advice}", 1)
+            told = "" if "hotgraph models" in error.details else next_step(error)
+            return _fail(command, f"{error}{told}", 1)
         except ValueError as error:
             return _fail(command, error, 1)
     if in_json:

@@ -15,16 +15,9 @@ from hotgraph_protos.tensors import Array
 from . import models_command
 from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
 from .client import Client
-from .errors import (
-    AccessDenied,
-    Busy,
-    HotgraphError,
-    InvalidCall,
-    NotFound,
-    TooLate,
-    Unreachable,
-)
+from .errors import HotgraphError, InvalidCall, NotFound
 from .images import SCALES
+from .next_steps import next_step
 from .predicting import answers, fitting, labels
 from .predicting.fitting import Fitting
 from .predicting.reading import Given, read_input
@@ -63,13 +56,8 @@ The answer is one JSON object, output by output; long arrays are shortened unles
 not text look like {"b64": "..."}, on the way in too.
 """
 
-# what a person at the shell can do next
-_NEXT: tuple[tuple[type[HotgraphError], str], ...] = (
-    (Unreachable, "check HOST:PORT and whether the server is up (hotgraph serve prints 'serving on ...')"),
-    (TooLate, "allow more time with --timeout-s"),
-    (NotFound, "check MODEL, --version and --signature"),
-    (AccessDenied, "check --key-file or HOTGRAPH_KEY, and --tls-ca, --tls-cert and --tls-key"),
-)
+# Of files that --save does not write.
+_ENDINGS = (".npy", ".png", ".csv", ".json", ".txt", ".jpg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         named = None if arguments.labels is None else labels.read_labels(arguments.labels)
         if arguments.top is None and named is not None:
             raise ValueError("--labels go with --top N")
+        _check_place(arguments.save)
         client = Client(
             arguments.address,
             timeout_s=arguments.timeout_s,
@@ -274,6 +263,14 @@ def _list(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _check_place(save: Path | None) -> None:
+    # a folder of that name would be a surprise
+    if save is not None and save.suffix in _ENDINGS and not save.is_dir():
+        raise ValueError(
+            f"--save {save}: expected FILE.npz, or a directory; --output NAME=FILE writes .npy and .png"
+        )
+
+
 def _name_and_file(text: str) -> tuple[str, Path | None]:
     name, equals, file = text.partition("=")
     return (name, Path(file)) if equals else (text, None)
@@ -289,9 +286,6 @@ def _advice(
     error: HotgraphError, client: Client, inputs: Mapping[str, Any], arguments: argparse.Namespace
 ) -> str:
     """What to do next; asks the server what there is, where a name is not."""
-    if isinstance(error, Busy):
-        when = "in a moment" if error.pushback_ms is None else f"in {error.pushback_ms} ms"
-        return f"; the server is busy: try again {when}"
     if isinstance(error, InvalidCall) and error.code is None and ".astype(" in error.details:
         return "; or give --cast"
     try:
@@ -302,8 +296,8 @@ def _advice(
             found = _what_it_takes(client, inputs, arguments)
     except HotgraphError:
         # it is the first error that is told
-        found = ""
-    return found or next((f"; {advice}" for kind, advice in _NEXT if isinstance(error, kind)), "")
+        found = "; check MODEL, --version and --signature, and that the server speaks v2"
+    return found or next_step(error)
 
 
 def _what_there_is(client: Client, arguments: argparse.Namespace, *, of_signatures: bool) -> str:

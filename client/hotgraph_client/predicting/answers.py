@@ -124,6 +124,11 @@ def save_output(name: str, array: Array, where: Path, scale: Scale | None) -> tu
         return _written({path: bytes(one) for path, one in _numbered(where, list(array.ravel()))}), ""
     if where.suffix.lower() != ".png":
         raise ValueError(f"output '{name}' is an array: it becomes .npy or .png, and {where} ends in neither")
+    if array.ndim < 3:
+        raise ValueError(
+            f"output '{name}': an array of shape {list(array.shape)} is no image; .npy takes any"
+            " (NAME=out.npy)"
+        )
     images = list(array) if array.ndim == 4 or (array.ndim == 3 and not _is_one(array)) else [array]
     floats = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     chosen = scale or (scale_of(array) if floats else "0..255")

@@ -100,9 +100,7 @@ def _request(value: Mapping[str, Any], tensors: Sequence[TensorMetadata], model:
     if _INSTANCES in value:
         rows = value[_INSTANCES]
         if not isinstance(rows, list):
-            raise ValueError(
-                f'"instances" is a list, with an element for each row; got a {type(rows).__name__}'
-            )
+            raise ValueError(f'"instances" is a list, with an element for each row; got {_kind(rows)}')
         if rows and all(isinstance(row, dict) and not _is_bytes(row) for row in rows):
             return Document(_columns(rows, tensors, model))
         return Document(None, rows)
@@ -150,6 +148,10 @@ def _columns(
                 f" {', '.join(rows[0]) or 'nothing'}: rows need the same inputs"
             )
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", str: "a text", type(None): "null"}.get(type(value), "a single value")
 
 
 def _is_row(row: Any, names: set[str]) -> bool:

@@ -155,6 +155,10 @@ def _by_name(
         chosen = [tensor for tensor in tensors if one.name in (None, tensor.name)]
         if one.name is not None and not chosen:
             raise not_an_input(one.name, tensors, model)
+        if one.name in value.names and len(value.names) > 1:
+            raise ValueError(
+                f"{one.where}: give it without '{one.name}=', and each column becomes the input of its name"
+            )
         arrays, note = inputs_of_table(value, chosen, one.where)
         notes.append(note)
         return arrays

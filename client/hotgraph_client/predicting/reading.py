@@ -80,7 +80,7 @@ def read_input(text: str, stdin: Callable[[], bytes]) -> Given:
     """
     name, equals, rest = text.partition("=")
     # a path may contain "=", and a string in inline JSON too
-    if not equals or Path(text).is_file() or _STARTS_INLINE.match(text):
+    if not equals or _is(Path(text).is_file) or _STARTS_INLINE.match(text):
         return Given(_where(text), None, _read(text, stdin))
     return Given(_where(rest), name, _read(rest, stdin))
 
@@ -95,13 +95,15 @@ def _read(text: str, stdin: Callable[[], bytes]) -> Json | Raw | Zeros | Table |
     if text == _STDIN:
         return _sniffed(stdin())
     path = Path(text)
-    if not _is_file(path):
+    if not _is(path.is_file):
         zeros = _ZEROS.fullmatch(text)
         if zeros is not None:
             sizes = zeros["sizes"]
             return Zeros(None if sizes is None else tuple(int(size[:11]) for size in re.split("[x,]", sizes)))
         if _STARTS_INLINE.match(text):
             return Json(_parse(text, f"'{text}'"))
+        if _is(path.is_dir):
+            raise ValueError(f"{text} is a folder: give a file ({KINDS})")
         if path.suffix.lower() in (".npy", ".npz", ".json", *_TABLES) or is_image_file(path):
             raise ValueError(f"{text}: No such file or directory")
         raise ValueError(
@@ -121,9 +123,9 @@ def _read(text: str, stdin: Callable[[], bytes]) -> Json | Raw | Zeros | Table |
     return Raw(data, is_image_file(path) or data.startswith(_IMAGES))
 
 
-def _is_file(path: Path) -> bool:
+def _is(there: Callable[[], bool]) -> bool:
     try:
-        return path.is_file()
+        return there()
     except (OSError, ValueError):
         # JSON is long, and may hold what no path does
         return False

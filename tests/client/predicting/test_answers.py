@@ -73,7 +73,7 @@ def test_best_classes_are_a_row_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "count"),
-    [((2, 3), 1), ((2, 3, 3), 1), ((3, 8, 9), 1), ((5, 8, 9), 5), ((1, 8, 9, 1), 1), ((4, 8, 9, 3), 4)],
+    [((2, 3, 3), 1), ((3, 8, 9), 1), ((5, 8, 9), 5), ((1, 8, 9, 1), 1), ((4, 8, 9, 3), 4)],
 )
 def test_image_outputs_are_one_file_or_one_for_each_row(
     tmp_path: Path, shape: tuple[int, ...], count: int
@@ -96,8 +96,9 @@ def test_encoded_pictures_are_written_as_they_are(tmp_path: Path) -> None:
     ("array", "file", "why"),
     [
         (np.zeros((2, 7, 7, 2), np.float32), "y.png", r"shape \[7, 7, 2\] is no image"),
-        (np.full((2, 2), 300), "y.png", "beyond 0 to 255"),
+        (np.full((2, 2, 1), 300), "y.png", "beyond 0 to 255"),
         (np.zeros(3), "y.png", "is no image"),
+        (np.zeros((2, 2)), "y.png", r"shape \[2, 2\] is no image"),
         (np.zeros((2, 2)), "y.jpg", "becomes .npy or .png"),
     ],
 )

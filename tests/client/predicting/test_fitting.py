@@ -20,6 +20,7 @@ from hotgraph_client.predicting.fitting import (
     signature_in,
 )
 from hotgraph_client.predicting.reading import Given, Json, Raw, Zeros
+from hotgraph_client.predicting.tables import Table
 
 FLOATS = TensorMetadata("x", "FP32", (-1, 4))
 TEXT = TensorMetadata("text", "BYTES", (-1,))
@@ -121,6 +122,12 @@ def test_pictures_of_two_sizes_are_no_rows_of_one_call() -> None:
     files = [Given("a", None, picture()), Given("b", None, Raw(written.getvalue(), True))]
     with pytest.raises(ValueError, match=r"b: shape .* is not that of the files before it"):
         fitted(files, [free], "m", Fitting())
+
+
+def test_table_with_other_columns_too_has_no_name() -> None:
+    table = Table(("text", "stars"), ((2, ("a", "5")),), True)
+    with pytest.raises(ValueError, match="it: give it without 'text='"):
+        fit(table, TEXT, name="text")
 
 
 def test_named_arrays_are_sent_without_asking() -> None:

@@ -112,6 +112,15 @@ def test_what_is_neither_is_told_in_one_line(text: str, stdin: bytes, why: str) 
 def test_long_json_is_no_file_name() -> None:
     assert isinstance(read(f"[{'1, ' * 5000}1]").value, Json)
     assert isinstance(read('["\\u0000"]').value, Json)
+    assert isinstance(read(f'["{"=" * 500}"]').value, Json)
+    with pytest.raises(ValueError, match="neither a file nor JSON"):
+        read(f"x={'y' * 500}")
+
+
+def test_folder_is_told_as_such(folder: Path) -> None:
+    (folder / "images").mkdir()
+    with pytest.raises(ValueError, match="images is a folder: give a file"):
+        read("x=images")
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=40).map(lambda data: npy()[:70] + data))

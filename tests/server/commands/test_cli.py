@@ -70,7 +70,7 @@ def test_version_is_the_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "tensorflow-model-server", "inspect", "predict", "health", "config"]
+    "command", ["serve", "tensorflow-model-server", "inspect", "models", "predict", "health", "config"]
 )
 def test_help_of_a_command_has_examples_and_does_not_wait_for_tensorflow(command: str) -> None:
     status, out, error = hotgraph(command, "--help", gone=["tensorflow", "tensorflow_serving"])
