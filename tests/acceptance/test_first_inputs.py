@@ -24,10 +24,12 @@ from hotgraph_client import Client
 from hotgraph_server.commands import cli
 
 from ..ports import free_port
+from ..saved_models import BUILDERS, SavedModels
 from .command import serve
+from .conftest import UNFIT
 
 PAGE = Path(__file__).parents[2] / "docs" / "predict.md"
-MODELS = ("flowers", "iris", "sentiment", "people", "two", "decoder")
+MODELS = ("flowers", "iris", "sentiment", "people", "two", "decoder", "named")
 
 
 class Place(NamedTuple):
@@ -96,6 +98,18 @@ def build(folder: Path) -> None:
     save("decoder", module.decode, module)
 
 
+def name_classes(folder: Path) -> None:
+    """`named` is `iris` with a config.pbtxt of Triton's, which names its classes."""
+    named = folder / "named"
+    shutil.copytree(folder / "iris", named / "1" / "model.savedmodel")
+    (named / "labels.txt").write_text("a\nb\nc\nd\n")
+    (named / "config.pbtxt").write_text(
+        'name: "named"\nplatform: "tensorflow_savedmodel"\nmax_batch_size: 8\n'
+        'input { name: "x" data_type: TYPE_FP32 dims: 4 }\n'
+        'output { name: "scores" data_type: TYPE_FP32 dims: 4 label_filename: "labels.txt" }\n'
+    )
+
+
 def photograph(width: int, height: int) -> Image.Image:
     """What a camera may give: soft colours with noise, which a JPEG does not hold exactly."""
     y, x = np.mgrid[0:height, 0:width]
@@ -124,6 +138,7 @@ def write_files(folder: Path) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("first-inputs")
     build(folder)
+    name_classes(folder)
     write_files(folder)
     models = [os.fspath(folder / name) for name in MODELS]
     rest_port = free_port()
@@ -248,22 +263,26 @@ def test_calls_that_inspect_prints_run_as_they_stand(
         assert '"outputs"' in finished.stdout
 
 
-def test_names_of_a_model_come_from_the_server(place: Place, tmp_path: Path) -> None:
-    repository = tmp_path / "repository" / "named"
-    (repository / "1").mkdir(parents=True)
-    shutil.copytree(place.folder / "iris", repository / "1" / "model.savedmodel")
-    (repository / "labels.txt").write_text("a\nb\nc\nd\n")
-    (repository / "config.pbtxt").write_text(
-        'platform: "tensorflow_savedmodel"\nmax_batch_size: 8\n'
-        'input { name: "x" data_type: TYPE_FP32 dims: 4 }\n'
-        'output { name: "scores" data_type: TYPE_FP32 dims: 4 label_filename: "labels.txt" }\n'
-    )
-    with serve("--repository", os.fspath(repository.parent), "--port", "0") as serving:
-        finished = shell(
-            f"hotgraph predict {serving.address} named --input '[[1, 2, 3, 4]]' --top 2", tmp_path
-        )
-    assert finished.returncode == 0, finished.stderr
-    assert (
-        '[{"label": "d", "index": 3, "value": 10.0}, {"label": "c", "index": 2, "value": 6.0}]'
-        in finished.stdout
-    )
+# Inputs that not every value fits: tf.Examples, parts of sparse and ragged tensors, numbers as text.
+ODD = ("example_scores", "tf1_composites", "every_dtype")
+OTHERS = tuple(name for name in BUILDERS if name not in (*ODD, *UNFIT))
+
+
+@pytest.mark.parametrize("names", [ODD, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["odd", "others"])
+def test_calls_of_any_model_that_inspect_prints_are_answered(
+    saved_models: SavedModels, names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve(*(f"{name}={saved_models[name]}" for name in names), "--port", "0") as serving:
+        for name in names:
+            _, report, _ = run(f"hotgraph inspect {saved_models[name]} --name {name}", capsys)
+            command = report.splitlines()[-1].strip().replace("127.0.0.1:8500", serving.address)
+            status, _, error = run(command, capsys)
+            assert status == 0, f"{command}\n{error}"
+
+
+def test_names_of_a_model_come_from_the_server(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"hotgraph predict {place.grpc} named --input '[[1, 2, 3, 4]]' --top 2"
+    status, out, error = run(line, capsys)
+    assert status == 0, error
+    best = '[{"label": "d", "index": 3, "value": 10.0}, {"label": "c", "index": 2, "value": 6.0}]'
+    assert best in out

@@ -161,8 +161,13 @@ _PICTURE = _picture()
 def _element(one: Sent) -> Any:
     """A value of the input in JSON."""
     if one.spec.dtype != STRING:
-        return False if one.spec.dtype.kind == "b" else 0
+        return False if one.spec.dtype.kind == "b" else int(_has_ones(one.spec))
     return one.text.decode() if _is_plain(one.text) else {"b64": base64.b64encode(one.text).decode()}
+
+
+def _has_ones(spec: TensorSpec) -> bool:
+    """Is it the shape of a sparse tensor, in which its values have to lie?"""
+    return spec.part is not None and spec.part.role == "dense_shape"
 
 
 def _is_plain(text: bytes) -> bool:
@@ -180,4 +185,5 @@ def _example(one: Sent) -> str:
         encoded = base64.b64encode(one.text).decode()
         return f'np.full({one.shape}, base64.b64decode("{encoded}"), object)'
     dtype = "ml_dtypes.bfloat16" if _needs_ml_dtypes(one.spec) else f"np.{one.spec.dtype.name}"
-    return f"np.zeros({one.shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"
+    made = "ones" if _has_ones(one.spec) else "zeros"
+    return f"np.{made}({one.shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"
