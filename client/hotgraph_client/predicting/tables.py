@@ -76,7 +76,7 @@ def inputs_of_table(
     """
     by_name = {tensor.name: tensor for tensor in tensors}
     count = f"{len(table.rows)} row{'s' if len(table.rows) != 1 else ''}"
-    header = "" if table.has_header else " (no header: its first line is numbers)"
+    header = f"header: {_some(table.names)}" if table.has_header else "no header: its first line is numbers"
     if table.has_header and any(name in by_name for name in table.names):
         for name in table.names:
             if name not in by_name:
@@ -97,52 +97,54 @@ def inputs_of_table(
     else:
         if len(tensor.shape) != 2 or tensor.shape[1] not in (-1, len(table.names)):
             raise ValueError(
-                f"{where}: {len(table.names)} columns ({_some(table.names)}) do not fill the input {tensor}"
+                f"{where}: {len(table.names)} columns ({_some(table.names)}) do not fill the input {tensor}: it"
+                f" takes {tensor.shape[1] if len(tensor.shape) == 2 else 'no table'}"
             )
-        array = from_python(
-            [
-                [_cell(table, row, index, tensor, where) for index in range(len(table.names))]
-                for row in table.rows
-            ],
-            tensor.datatype,
-        )
+        array = _array(table, range(len(table.names)), tensor, where)
     columns = f"{len(table.names)} column{'s' if len(table.names) != 1 else ''}"
-    return {tensor.name: array}, f"{where}: {count} of {columns} as the input '{tensor.name}'{header}"
+    return {tensor.name: array}, f"{where}: {count} of {columns} as the input '{tensor.name}' ({header})"
 
 
 def _column(table: Table, index: int, tensor: TensorMetadata, where: str) -> Array:
     rank = len(tensor.shape)
     if rank not in (1, 2) or (rank == 2 and tensor.shape[1] not in (-1, 1)):
         raise ValueError(f"{where}: one column does not fill the input {tensor}")
-    cells = [_cell(table, row, index, tensor, where) for row in table.rows]
-    array = from_python(cells, tensor.datatype)
-    return array if rank == 1 else array.reshape(-1, 1)
+    return _array(table, [index], tensor, where).reshape((-1,) if rank == 1 else (-1, 1))
 
 
-def _cell(
-    table: Table, row: tuple[int, tuple[str, ...]], index: int, tensor: TensorMetadata, where: str
-) -> Any:
-    line, cells = row
-    cell = cells[index]
-    if tensor.datatype == BYTES:
-        return cell
+def _array(table: Table, columns: Sequence[int], tensor: TensorMetadata, where: str) -> Array:
+    """Columns as an array of the input's type, [rows, columns].
+
+    Raises:
+        ValueError: a cell is none; the text says which.
+    """
     try:
-        value: Any
-        if tensor.datatype == "BOOL":
-            value = _TRUTH[cell.lower()]
-        elif "INT" in tensor.datatype:
-            value = int(cell)
-        else:
-            value = float(cell)
-        from_python(value, tensor.datatype)
+        rows = [[_value(cells[index], tensor.datatype) for index in columns] for _, cells in table.rows]
+        return from_python(rows, tensor.datatype)
+    except (ValueError, KeyError) as error:
+        for line, cells in table.rows:
+            for index in columns:
+                _check_cell(cells[index], tensor, f"{where}, line {line}, column '{table.names[index]}'")
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _value(cell: str, datatype: str) -> Any:
+    if datatype == BYTES:
+        return cell
+    if datatype == "BOOL":
+        return _TRUTH[cell.lower()]
+    return int(cell) if "INT" in datatype else float(cell)
+
+
+def _check_cell(cell: str, tensor: TensorMetadata, where: str) -> None:
+    try:
+        from_python(_value(cell, tensor.datatype), tensor.datatype)
     except (ValueError, KeyError) as error:
         why = f": {error}" if "range" in str(error) else ""
         shown = f"'{cell[:40]}'" if cell else "an empty cell (a missing number is written nan)"
         raise ValueError(
-            f"{where}, line {line}, column '{table.names[index]}': {shown} is no {tensor.datatype}, which"
-            f" '{tensor.name}' takes{why}"
+            f"{where}: {shown} is no {tensor.datatype}, which '{tensor.name}' takes{why}"
         ) from None
-    return value
 
 
 def _is_number(cell: str) -> bool:

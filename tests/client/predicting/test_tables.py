@@ -53,6 +53,9 @@ def test_note_says_what_became_what_and_that_there_was_no_header() -> None:
     assert inputs_of_table(read_table("1,2", "t.csv"), FEATURES, "t.csv")[1] == (
         "t.csv: 1 row of 2 columns as the input 'x' (no header: its first line is numbers)"
     )
+    assert inputs_of_table(read_table("a,b\n1,2", "t.csv"), FEATURES, "t.csv")[1] == (
+        "t.csv: 1 row of 2 columns as the input 'x' (header: a, b)"
+    )
     assert inputs_of_table(read_table("age\n1\n2", "t.csv"), PEOPLE, "t.csv")[1] == (
         "t.csv: 2 rows, each column as the input of its name (age)"
     )
@@ -65,7 +68,7 @@ def test_note_says_what_became_what_and_that_there_was_no_header() -> None:
         ("a,b\n", FEATURES, "has a header and no rows"),
         ("a,b\n1,2,3\n", FEATURES, "line 2: 3 cells, and there are 2 columns"),
         ("a,a\n1,2\n", FEATURES, "two columns have the same name"),
-        ("a,b,c\n1,2,3\n", FEATURES, r"3 columns \(a, b, c\) do not fill the input x"),
+        ("a,b,c\n1,2,3\n", FEATURES, r"3 columns \(a, b, c\) do not fill the input x .*: it takes 2"),
         ("a,b\n1,abc\n", FEATURES, "line 2, column 'b': 'abc' is no FP32, which 'x' takes"),
         ("a,b\n1,\n", FEATURES, "an empty cell .a missing number is written nan. is no FP32"),
         ("age,nmae\n1,x\n", PEOPLE, "column 'nmae' is no input; .*did you mean 'name'"),
