@@ -66,7 +66,7 @@ def _way_out(found: type, datatype: str) -> str:
     if issubclass(found, _REALS) and datatype == "BOOL":
         return ": send True or False"
     if issubclass(found, _REALS):
-        return ", whose fraction would be lost: round it first"
+        return ": send whole numbers, such as 1 for 1.0"
     return ""
 
 

@@ -293,7 +293,7 @@ def _advice(
         if isinstance(error, NotFound):
             found = _what_there_is(client, arguments, of_signatures=error.code is None)
         elif isinstance(error, InvalidCall) and error.code is grpc.StatusCode.INVALID_ARGUMENT:
-            found = _what_it_takes(client, inputs, arguments)
+            found = _what_it_takes(client, inputs, arguments, error.details)
     except HotgraphError:
         # it is the first error that is told
         found = "; check MODEL, --version and --signature, and that the server speaks v2"
@@ -310,10 +310,14 @@ def _what_there_is(client: Client, arguments: argparse.Namespace, *, of_signatur
     return f"; check --version and --signature: its versions are {versions}"
 
 
-def _what_it_takes(client: Client, inputs: Mapping[str, Any], arguments: argparse.Namespace) -> str:
+def _what_it_takes(
+    client: Client, inputs: Mapping[str, Any], arguments: argparse.Namespace, said: str
+) -> str:
     """The names that there are, where others were given."""
     metadata = client.metadata(arguments.model, arguments.version)
     tensors = inputs_of(metadata, arguments.signature, arguments.model)
+    if "the inputs of" in said:
+        return ""
     if tensors is not None and set(inputs) != {tensor.name for tensor in tensors}:
         return f"; the inputs of '{arguments.model}': {listed(tensors)}"
     names = [tensor.name for tensor in metadata.outputs]

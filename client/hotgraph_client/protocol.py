@@ -200,6 +200,11 @@ def infer_request(
     for name in (outputs,) if isinstance(outputs, str) else outputs or ():
         output = request.outputs.add(name=name)
         asked = outputs[name] if isinstance(outputs, Mapping) else {}
+        if not isinstance(asked, Mapping):
+            raise InvalidCall(
+                f"output '{name}': its parameters are a dict, such as {{'classification': 5}}, got {asked!r}",
+                model=model,
+            )
         for key, parameter in asked.items():
             output.parameters[key].CopyFrom(_parameter(key, parameter, model))
     for key, parameter in (parameters or {}).items():

@@ -394,6 +394,33 @@ def test_outputs_may_have_parameters_of_the_protocol(connect: Connect, server: F
     assert (output.name, output.parameters["classification"].int64_param) == ("sum", 3)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "way_out"),
+    [
+        ({"z": np.ones((1, 2), np.float32)}, r"refused; the inputs of 'double': x \(FP32 \[-1, 2\]\)"),
+        ({}, r"refused; the inputs of 'double': x"),
+        ({"x": np.ones(2, np.float32)}, r"'x' lacks the dimension of rows: for one row send \[x\]"),
+        ([1, 2], r"'x' lacks the dimension of rows"),
+        ([[1, 2]], r"^refused \(INVALID_ARGUMENT"),
+    ],
+)
+def test_refused_inputs_are_told_with_what_they_have_to_be(
+    connect: Connect, server: FakeServer, inputs: Any, way_out: str
+) -> None:
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, details="refused")
+    with pytest.raises(InvalidCall, match=way_out) as caught:
+        connect(server.address).predict("double", inputs)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.address == server.address
+
+
+def test_parameters_of_an_output_are_a_dict(connect: Connect, server: FakeServer) -> None:
+    wrong: Any = {"y": 5}
+    with pytest.raises(InvalidCall, match="its parameters are a dict"):
+        connect(server.address).predict("double", [[1, 2]], outputs=wrong)
+    assert server.calls("ModelInfer") == []
+
+
 def test_statistics_come_in_seconds(connect: Connect, server: FakeServer) -> None:
     server.statistics = [
         oip.ModelStatistics(

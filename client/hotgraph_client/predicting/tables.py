@@ -97,8 +97,8 @@ def inputs_of_table(
     else:
         if len(tensor.shape) != 2 or tensor.shape[1] not in (-1, len(table.names)):
             raise ValueError(
-                f"{where}: {len(table.names)} columns ({_some(table.names)}) do not fill the input {tensor}: it"
-                f" takes {tensor.shape[1] if len(tensor.shape) == 2 else 'no table'}"
+                f"{where}: {len(table.names)} columns ({_some(table.names)}) do not fill the input {tensor}:"
+                f" it takes {tensor.shape[1] if len(tensor.shape) == 2 else 'no table'}"
             )
         array = _array(table, range(len(table.names)), tensor, where)
     columns = f"{len(table.names)} column{'s' if len(table.names) != 1 else ''}"
