@@ -6,8 +6,8 @@ or the error is thrown in, and the last answer is returned. So both clients do t
 A call needs one step, and two where names or datatypes have to be looked up first, which is remembered. One
 that is refused is looked at once more: the model may take another dtype than the array's, which can perhaps
 be had without loss, or it may have been replaced since its metadata were read. It is sent again if by what
-the server says now it would be another request, and an error says how to cast where a cast would lose, what the
-inputs are called, and that a value lacks its rows.
+the server says now it would be another request, and an error says how to cast where a cast would lose, what
+the inputs are called, and that a value lacks its rows.
 """
 
 from __future__ import annotations
