@@ -109,7 +109,9 @@ PURE = (
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
 CLIENT_PURE = (
-    *("arrays", "descriptions", "errors", "prediction", "protocol"),
+    *("arrays", "descriptions", "errors", "images", "next_steps", "prediction", "protocol", "signatures"),
+    *("predicting.answers", "predicting.documents", "predicting.fitting", "predicting.labels"),
+    *("predicting.reading", "predicting.tables"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
     *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
     *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),

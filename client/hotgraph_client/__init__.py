@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         BatchStatistics,
         ModelMetadata,
         ModelStatistics,
+        ServedModel,
+        ServedVersion,
         ServerMetadata,
         TensorMetadata,
         Timing,
@@ -45,6 +47,8 @@ __all__ = [
     "ModelMetadata",
     "ModelStatistics",
     "NotFound",
+    "ServedModel",
+    "ServedVersion",
     "ServerFault",
     "ServerMetadata",
     "TensorMetadata",
@@ -60,7 +64,7 @@ _HOMES = {
     "client": ("Client",),
     "descriptions": (
         *("BatchStatistics", "ModelMetadata", "ModelStatistics"),
-        *("ServerMetadata", "TensorMetadata", "Timing"),
+        *("ServedModel", "ServedVersion", "ServerMetadata", "TensorMetadata", "Timing"),
     ),
     "errors": (
         *("AccessDenied", "Busy", "Cancelled", "HotgraphError", "InvalidCall"),

@@ -17,7 +17,9 @@ from .channel import DEFAULT_ADDRESS, ChannelOption, plan_route
 from .descriptions import (
     ModelMetadata,
     ModelStatistics,
+    ServedModel,
     ServerMetadata,
+    read_index,
     read_model_metadata,
     read_server_metadata,
     read_statistics,
@@ -26,7 +28,7 @@ from .errors import HotgraphError, InvalidCall, NotFound, Unreachable
 from .grpc_transport import AsyncGrpcTransport
 from .http.asynchronous import AsyncHttpTransport
 from .http.route import is_url, plan_http_route
-from .protocol import Method, Parameter, Request, Response
+from .protocol import Method, Outputs, Parameter, Request, Response
 from .tls import Tls
 
 
@@ -71,7 +73,7 @@ class AsyncClient:
         *,
         version: int | str | None = ...,
         signature: str | None = ...,
-        outputs: str | Sequence[str] | None = ...,
+        outputs: Outputs | None = ...,
         timeout_s: float | None = ...,
         parameters: Mapping[str, Parameter] | None = ...,
         request_id: str | None = ...,
@@ -85,7 +87,7 @@ class AsyncClient:
         *,
         version: int | str | None = ...,
         signature: str | None = ...,
-        outputs: str | Sequence[str] | None = ...,
+        outputs: Outputs | None = ...,
         timeout_s: float | None = ...,
         parameters: Mapping[str, Parameter] | None = ...,
         request_id: str | None = ...,
@@ -98,7 +100,7 @@ class AsyncClient:
         *,
         version: int | str | None = None,
         signature: str | None = None,
-        outputs: str | Sequence[str] | None = None,
+        outputs: Outputs | None = None,
         timeout_s: float | None = None,
         parameters: Mapping[str, Parameter] | None = None,
         request_id: str | None = None,
@@ -126,6 +128,14 @@ class AsyncClient:
         """Inputs and outputs of a model's default signature, its versions, and what other signatures take."""
         request = protocol.MODEL_METADATA.request(name=model, version=protocol.version_text(version))
         return read_model_metadata(await self._call(protocol.MODEL_METADATA, request, timeout_s, model))
+
+    async def models(self, *, timeout_s: float | None = None) -> tuple[ServedModel, ...]:
+        """What is served; as `Client.models`."""
+        request = protocol.REPOSITORY_INDEX.request()
+        try:
+            return read_index(await self._call(protocol.REPOSITORY_INDEX, request, timeout_s))
+        except (InvalidCall, NotFound) as error:
+            raise protocol.unlisted(error) from None
 
     async def server_metadata(self, *, timeout_s: float | None = None) -> ServerMetadata:
         """Name and version of the server, and the protocol extensions that it knows."""

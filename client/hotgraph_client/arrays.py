@@ -42,8 +42,7 @@ def from_python(value: Any, datatype: str) -> Array:
     allowed = _BOOLS if datatype == "BOOL" else _INTEGERS if dtype.kind in "iu" else _REALS
     for found in types:
         if not issubclass(found, allowed) or (datatype != "BOOL" and issubclass(found, _BOOLS)):
-            hint = ", or lists of unequal length" if issubclass(found, (list, tuple)) else ""
-            raise ValueError(f"{datatype} cannot hold a {found.__name__}{hint}")
+            raise ValueError(f"{datatype} cannot hold a {found.__name__}{_way_out(found, datatype)}")
     if dtype.kind in "iu" and elements.size:
         limits = np.iinfo(dtype)
         for extreme in (elements.min(), elements.max()):
@@ -52,6 +51,23 @@ def from_python(value: Any, datatype: str) -> Array:
     if dtype.kind in "biu":
         return elements.astype(dtype)
     return _rounded(elements, dtype, datatype)
+
+
+def _way_out(found: type, datatype: str) -> str:
+    """What one may have meant by an element that a datatype cannot hold."""
+    if issubclass(found, (list, tuple)):
+        return ": lists of unequal length make no array"
+    if issubclass(found, (str, bytes)):
+        return ": numbers stand without quotes"
+    if issubclass(found, _BOOLS):
+        return ": send 1 or 0"
+    if found is type(None):
+        return ": send float('nan') for what is missing" if "FP" in datatype or datatype == "BF16" else ""
+    if issubclass(found, _REALS) and datatype == "BOOL":
+        return ": send True or False"
+    if issubclass(found, _REALS):
+        return ": send whole numbers, such as 1 for 1.0"
+    return ""
 
 
 def converted(array: Array, datatype: str) -> Array | None:

@@ -16,7 +16,9 @@ from .channel import DEFAULT_ADDRESS, ChannelOption, plan_route
 from .descriptions import (
     ModelMetadata,
     ModelStatistics,
+    ServedModel,
     ServerMetadata,
+    read_index,
     read_model_metadata,
     read_server_metadata,
     read_statistics,
@@ -25,7 +27,7 @@ from .errors import HotgraphError, InvalidCall, NotFound, Unreachable
 from .grpc_transport import GrpcTransport
 from .http.blocking import HttpTransport
 from .http.route import is_url, plan_http_route
-from .protocol import Method, Parameter, Request, Response
+from .protocol import Method, Outputs, Parameter, Request, Response
 from .tls import Tls
 
 
@@ -89,7 +91,7 @@ class Client:
         *,
         version: int | str | None = ...,
         signature: str | None = ...,
-        outputs: str | Sequence[str] | None = ...,
+        outputs: Outputs | None = ...,
         timeout_s: float | None = ...,
         parameters: Mapping[str, Parameter] | None = ...,
         request_id: str | None = ...,
@@ -103,7 +105,7 @@ class Client:
         *,
         version: int | str | None = ...,
         signature: str | None = ...,
-        outputs: str | Sequence[str] | None = ...,
+        outputs: Outputs | None = ...,
         timeout_s: float | None = ...,
         parameters: Mapping[str, Parameter] | None = ...,
         request_id: str | None = ...,
@@ -116,7 +118,7 @@ class Client:
         *,
         version: int | str | None = None,
         signature: str | None = None,
-        outputs: str | Sequence[str] | None = None,
+        outputs: Outputs | None = None,
         timeout_s: float | None = None,
         parameters: Mapping[str, Parameter] | None = None,
         request_id: str | None = None,
@@ -133,7 +135,8 @@ class Client:
             version: None for the server's choice, usually the highest.
             signature: None for the model's default. Of others most servers but hotgraph's say nothing: there
                 they take a dict of numpy arrays.
-            outputs: names of the wanted ones; None for all.
+            outputs: names of the wanted ones, or a dict of name to the protocol's parameters of each, such as
+                {"scores": {"classification": 5}}; None for all.
             timeout_s: seconds for all of it; None for the client's own.
             parameters: request parameters of the protocol.
             request_id: any text, for the server's log.
@@ -163,6 +166,19 @@ class Client:
         """Inputs and outputs of a model's default signature, its versions, and what other signatures take."""
         request = protocol.MODEL_METADATA.request(name=model, version=protocol.version_text(version))
         return read_model_metadata(self._call(protocol.MODEL_METADATA, request, timeout_s, model))
+
+    def models(self, *, timeout_s: float | None = None) -> tuple[ServedModel, ...]:
+        """What the server has: its models in order, each with its versions and their states.
+
+        Raises:
+            InvalidCall: the server keeps no list, as TensorFlow Serving does not; `metadata` asks for a model
+                by its name.
+        """
+        request = protocol.REPOSITORY_INDEX.request()
+        try:
+            return read_index(self._call(protocol.REPOSITORY_INDEX, request, timeout_s))
+        except (InvalidCall, NotFound) as error:
+            raise protocol.unlisted(error) from None
 
     def server_metadata(self, *, timeout_s: float | None = None) -> ServerMetadata:
         """Name and version of the server, and the protocol extensions that it knows."""

@@ -43,6 +43,34 @@ class ModelMetadata:
 
 
 @dataclass(frozen=True)
+class ServedVersion:
+    """One version of a model, as its server lists it.
+
+    Attributes:
+        version: empty where the server does not say.
+        state: in the server's word: READY, LOADING, UNLOADING or UNAVAILABLE; empty: not told.
+        reason: why it is not ready, if it says so.
+    """
+
+    version: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that a server has, with its versions in the server's order."""
+
+    name: str
+    versions: tuple[ServedVersion, ...]
+
+    @property
+    def is_ready(self) -> bool:
+        """Does one of its versions answer calls?"""
+        return any(version.state == "READY" for version in self.versions)
+
+
+@dataclass(frozen=True)
 class ServerMetadata:
     """Name and version of the server, and the protocol extensions that it knows."""
 
@@ -130,6 +158,14 @@ def read_model_metadata(response: oip.ModelMetadataResponse) -> ModelMetadata:
 def read_server_metadata(response: oip.ServerMetadataResponse) -> ServerMetadata:
     """The wire's form as ours."""
     return ServerMetadata(response.name, response.version, tuple(response.extensions))
+
+
+def read_index(response: oip.RepositoryIndexResponse) -> tuple[ServedModel, ...]:
+    """The wire's form, a row for each version, as ours; models in the order of their first rows."""
+    versions: dict[str, list[ServedVersion]] = {}
+    for row in response.models:
+        versions.setdefault(row.name, []).append(ServedVersion(row.version, row.state, row.reason))
+    return tuple(ServedModel(name, tuple(found)) for name, found in versions.items())
 
 
 def read_statistics(response: oip.ModelStatisticsResponse) -> tuple[ModelStatistics, ...]:

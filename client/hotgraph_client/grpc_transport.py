@@ -33,7 +33,7 @@ class GrpcTransport:
                 request_serializer=method.request.SerializeToString,
                 response_deserializer=method.response.FromString,
             )
-            for method in protocol.METHODS
+            for method in (*protocol.METHODS, *protocol.EXTENSIONS)
         }
 
     def call(self, method: Method[Any, Any], message: Any, timeout_s: float, model: str) -> Any:
@@ -112,7 +112,7 @@ class AsyncGrpcTransport:
                     request_serializer=method.request.SerializeToString,
                     response_deserializer=method.response.FromString,
                 )
-                for method in protocol.METHODS
+                for method in (*protocol.METHODS, *protocol.EXTENSIONS)
             }
         return self._calls
 

@@ -6,12 +6,13 @@ or the error is thrown in, and the last answer is returned. So both clients do t
 A call needs one step, and two where names or datatypes have to be looked up first, which is remembered. One
 that is refused is looked at once more: the model may take another dtype than the array's, which can perhaps
 be had without loss, or it may have been replaced since its metadata were read. It is sent again if by what
-the server says now it would be another request, and an error says how to cast where a cast would lose.
+the server says now it would be another request, and an error says how to cast where a cast would lose, what
+the inputs are called, and that a value lacks its rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import grpc
@@ -20,9 +21,10 @@ from google.protobuf.message import Message
 from hotgraph_protos import open_inference as oip
 
 from .arrays import has_dtype
-from .descriptions import ModelMetadata, read_model_metadata
+from .descriptions import ModelMetadata, TensorMetadata, read_model_metadata
 from .errors import HotgraphError, InvalidCall, NotFound
 from .protocol import MODEL_INFER, MODEL_METADATA, InferRequest, Method, infer_request, version_text
+from .signatures import inputs_of, listed
 
 Known = MutableMapping[tuple[str, str], ModelMetadata]
 """What is known of models, by name and version as the wire has them."""
@@ -60,7 +62,7 @@ def steps(
         # the model may have been replaced by one with other inputs: ask again next time
         known.pop(key, None)
         if asked or not _may_want_another(error, metadata):
-            raise
+            raise _told(error, request, metadata, named.get("signature")) from None
         refusal = error
     try:
         metadata = known[key] = read_model_metadata((yield asking))
@@ -68,7 +70,7 @@ def steps(
         raise refusal from None
     again = infer_request(model, inputs, metadata=metadata, version=version, **named)
     if request is not None and _tensors(again) == _tensors(request):
-        raise refusal
+        raise _told(refusal, request, metadata, named.get("signature")) from None
     return (yield MODEL_INFER, again)  # type: ignore[no-any-return]
 
 
@@ -78,6 +80,42 @@ def _may_want_another(error: HotgraphError, metadata: ModelMetadata | None) -> b
         # found out here, by the metadata if there are any
         return metadata is not None
     return error.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def _told(
+    refusal: HotgraphError,
+    request: InferRequest | None,
+    metadata: ModelMetadata | None,
+    signature: str | None,
+) -> HotgraphError:
+    """A server's refusal of inputs, with what they have to be where that is plain to see."""
+    if refusal.code is not grpc.StatusCode.INVALID_ARGUMENT or request is None or metadata is None:
+        return refusal
+    try:
+        known = inputs_of(metadata, signature, refusal.model)
+    except NotFound:
+        return refusal
+    way_out = "" if known is None else _way_out(request, known, refusal.model)
+    if not way_out:
+        return refusal
+    return InvalidCall(
+        f"{refusal.details.rstrip('.')}; {way_out}",
+        code=refusal.code,
+        address=refusal.address,
+        model=refusal.model,
+    )
+
+
+def _way_out(request: InferRequest, known: Sequence[TensorMetadata], model: str) -> str:
+    sent = {tensor.name: tuple(tensor.shape) for tensor in request.message.inputs}
+    if sent.keys() - {tensor.name for tensor in known} or (known and not sent):
+        return f"the inputs of '{model}': {listed(known)}"
+    for tensor in known:
+        shape, stated = sent.get(tensor.name), tensor.shape
+        if shape is not None and len(shape) == len(stated) - 1 and stated[0] == -1:
+            way_out = "for one row send [x], or x[np.newaxis] of an array"
+            return f"'{tensor.name}' lacks the dimension of rows: {way_out}"
+    return ""
 
 
 def _tensors(request: InferRequest) -> list[tuple[str, str]]:

@@ -21,15 +21,17 @@ from hotgraph_protos.tensors import BYTES, Array, datatype_of, decode_raw, dtype
 
 from .arrays import converted, from_contents, from_python, has_dtype
 from .descriptions import ModelMetadata, TensorMetadata
-from .errors import InvalidCall, NotFound, ServerFault, TooLate, Unreachable
+from .errors import HotgraphError, InvalidCall, NotFound, ServerFault, TooLate, Unreachable
+from .signatures import inputs_of, listed, not_an_input, undescribed
 
 Parameter = bool | int | float | str
+Outputs = str | Sequence[str] | Mapping[str, Mapping[str, Parameter]]
+"""A name, names, or parameters of the protocol by name."""
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
 # protobuf's own limit on one message, less some room for names and shapes
 _MAX_CONTENTS_BYTES = 2**31 - 2**20
-_DEFAULT_SIGNATURE = "serving_default"
 _NUMERIC = {"BOOL", "FP16", "BF16", "FP32", "FP64"} | {
     f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
@@ -62,6 +64,7 @@ SERVER_METADATA = Method("ServerMetadata", oip.ServerMetadataRequest, oip.Server
 MODEL_METADATA = Method("ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse)
 MODEL_INFER = Method("ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
 MODEL_STATISTICS = Method("ModelStatistics", oip.ModelStatisticsRequest, oip.ModelStatisticsResponse)
+REPOSITORY_INDEX = Method("RepositoryIndex", oip.RepositoryIndexRequest, oip.RepositoryIndexResponse)
 METHODS: tuple[Method[Any, Any], ...] = (
     SERVER_LIVE,
     SERVER_READY,
@@ -71,6 +74,8 @@ METHODS: tuple[Method[Any, Any], ...] = (
     MODEL_INFER,
     MODEL_STATISTICS,
 )
+EXTENSIONS: tuple[Method[Any, Any], ...] = (REPOSITORY_INDEX,)
+"""Methods that Triton has added to the protocol, and not every server of it knows."""
 
 
 class InferRequest(NamedTuple):
@@ -157,7 +162,7 @@ def infer_request(
     metadata: ModelMetadata | None,
     version: int | str | None = None,
     signature: str | None = None,
-    outputs: str | Sequence[str] | None = None,
+    outputs: Outputs | None = None,
     parameters: Mapping[str, Parameter] | None = None,
     request_id: str | None = None,
 ) -> InferRequest:
@@ -193,7 +198,15 @@ def infer_request(
         request.inputs.add(name=name, datatype=datatype or "", shape=array.shape)
         contents.append(raw)
     for name in (outputs,) if isinstance(outputs, str) else outputs or ():
-        request.outputs.add(name=name)
+        output = request.outputs.add(name=name)
+        asked = outputs[name] if isinstance(outputs, Mapping) else {}
+        if not isinstance(asked, Mapping):
+            raise InvalidCall(
+                f"output '{name}': its parameters are a dict, such as {{'classification': 5}}, got {asked!r}",
+                model=model,
+            )
+        for key, parameter in asked.items():
+            output.parameters[key].CopyFrom(_parameter(key, parameter, model))
     for key, parameter in (parameters or {}).items():
         request.parameters[key].CopyFrom(_parameter(key, parameter, model))
     if signature:
@@ -245,40 +258,24 @@ def never_ready(model: str, timeout_s: float, last_answer: str, address: str) ->
     )
 
 
+def unlisted(error: HotgraphError) -> HotgraphError:
+    """What to raise where a server does not list its models: with the way out, if it has no such method."""
+    if error.code not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND):
+        return error
+    return InvalidCall(
+        "the server does not list its models: it knows no repository index (TensorFlow Serving has none, and"
+        " of v2 servers not all do); ask for a model by its name",
+        code=error.code,
+        address=error.address,
+    )
+
+
 def _check_size(contents_bytes: int, model: str) -> None:
     if contents_bytes > _MAX_CONTENTS_BYTES:
         raise InvalidCall(
             f"the inputs take {contents_bytes} bytes and one call holds 2 GiB: send fewer rows at once",
             model=model,
         )
-
-
-def inputs_of(
-    metadata: ModelMetadata, signature: str | None, model: str
-) -> tuple[TensorMetadata, ...] | None:
-    """What a signature takes; None where the server does not describe it.
-
-    Args:
-        signature: None for the default one.
-
-    Raises:
-        NotFound: there is no such signature.
-    """
-    default = metadata.properties.get("default_signature")
-    if not signature or signature == default:
-        # A server that has anything to say of signatures, and no default one to name, has none.
-        if default is not None or "signatures" not in metadata.properties:
-            return metadata.inputs
-        if not metadata.signatures:
-            raise NotFound(f"'{model}' has no signature that can be called", model=model)
-        found = ", ".join(sorted(metadata.signatures))
-        raise NotFound(f"'{model}' has no default signature: choose one of {found}", model=model)
-    if signature in metadata.signatures:
-        return metadata.signatures[signature]
-    if metadata.signatures:
-        found = ", ".join(sorted(metadata.signatures))
-        raise NotFound(f"'{model}' has no signature '{signature}'; there are {found}", model=model)
-    return metadata.inputs if signature == _DEFAULT_SIGNATURE else None
 
 
 def _named(inputs: Any, model: str, known: tuple[TensorMetadata, ...] | None) -> Mapping[str, Any]:
@@ -288,10 +285,10 @@ def _named(inputs: Any, model: str, known: tuple[TensorMetadata, ...] | None) ->
                 raise InvalidCall(f"input names are strings, got {name!r}", model=model)
         return inputs
     if known is None:
-        raise _undescribed(model)
+        raise undescribed(model)
     if len(known) != 1:
         raise InvalidCall(
-            f"a single array fits only a model with one input; the inputs of '{model}': {_listed(known)}",
+            f"a single array fits only a model with one input; the inputs of '{model}': {listed(known)}",
             model=model,
         )
     return {known[0].name: inputs}
@@ -303,9 +300,9 @@ def _array(value: Any, name: str, model: str, known: tuple[TensorMetadata, ...] 
         array = np.asarray(value)
         return array if stated is None else _recast(array, stated, model)
     if known is None:
-        raise _undescribed(model)
+        raise undescribed(model)
     if stated is None:
-        raise InvalidCall(f"no input '{name}'; the inputs of '{model}': {_listed(known)}", model=model)
+        raise not_an_input(name, known, model)
     try:
         return from_python(value, stated.datatype)
     except ValueError as error:
@@ -326,18 +323,6 @@ def _recast(array: Array, stated: TensorMetadata, model: str) -> Array:
             model=model,
         )
     return recast
-
-
-def _undescribed(model: str) -> InvalidCall:
-    return InvalidCall(
-        f"the server of '{model}' describes its default signature only, so names and datatypes of another "
-        "cannot be looked up: give a dict of input name to numpy array",
-        model=model,
-    )
-
-
-def _listed(tensors: Sequence[TensorMetadata]) -> str:
-    return ", ".join(map(str, tensors)) or "none"
 
 
 def _parameter(key: str, value: Parameter, model: str) -> oip.InferParameter:

@@ -54,6 +54,7 @@ PATHS: dict[str, list[tuple[str, str, Any]]] = {
     "POST": [
         (r"/v2/models/(?P<model_name>[^/]+)(/versions/(?P<model_version>[^/]+))?/infer", "ModelInfer",
          oip.ModelInferRequest),
+        (r"/v2/repository/index", "RepositoryIndex", oip.RepositoryIndexRequest),
     ],
 }  # fmt: skip
 
@@ -198,7 +199,11 @@ class FakeHttpServer(FakeServer):
             respond(handler, 503, {}, b'{"ready":false}')
         else:
             message = json_format.MessageToDict(response, preserving_proto_field_name=True)
-            respond(handler, 200, {}, json.dumps(with_whole_numbers(message)).encode())
+            said: Any = with_whole_numbers(message)
+            if method == "RepositoryIndex":
+                # the only answer that is a list
+                said = said.get("models", [])
+            respond(handler, 200, {}, json.dumps(said).encode())
 
 
 def respond(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -241,7 +246,9 @@ def read_inputs(request: oip.ModelInferRequest, headers: dict[str, str], body: b
         tail = tail[size:]
     assert not tail
     for output in said.get("outputs", []):
-        request.outputs.add(name=output["name"])
+        asked = request.outputs.add(name=output["name"])
+        if "classification" in output["parameters"]:
+            asked.parameters["classification"].int64_param = output["parameters"]["classification"]
 
 
 def wants_binary(body: bytes, headers: dict[str, str]) -> bool:

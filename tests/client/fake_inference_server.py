@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from hotgraph_client.protocol import METHODS
+from hotgraph_client.protocol import EXTENSIONS, METHODS
 from hotgraph_protos import open_inference as oip
 from hotgraph_protos.tensors import Array, datatype_of, decode_raw, encode_raw
 
@@ -48,6 +48,8 @@ class FakeServer:
     Attributes:
         models: by name.
         failures: the next calls of a method end so, first in first out.
+        index: rows of the repository index, as (name, version, state, reason); empty: each model is ready.
+        extensions: of the protocol, that it says it knows.
         raw_answer: what ModelInfer answers, whatever it was asked; None for the model's own answer.
         ready: the answers of ServerReady and ModelReady in turn, then True for ever.
         requests: all that came, as (method, message).
@@ -64,6 +66,8 @@ class FakeServer:
     headers: list[dict[str, Any]] = field(default_factory=list)
     time_left_s: list[float | None] = field(default_factory=list)
     statistics: list[oip.ModelStatistics] = field(default_factory=list)
+    index: list[tuple[str, str, str, str]] = field(default_factory=list)
+    extensions: list[str] = field(default_factory=lambda: ["statistics"])
     arrived: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
 
@@ -87,7 +91,7 @@ class FakeServer:
                 request_deserializer=method.request.FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
-            for method in METHODS
+            for method in (*METHODS, *EXTENSIONS)
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         address = f"127.0.0.1:{self.port}"
@@ -138,12 +142,20 @@ class FakeServer:
             "ServerReady": lambda _: oip.ServerReadyResponse(ready=self._is_ready()),
             "ModelReady": lambda _: oip.ModelReadyResponse(ready=self._is_ready()),
             "ServerMetadata": lambda _: oip.ServerMetadataResponse(
-                name="fake", version="1", extensions=["statistics"]
+                name="fake", version="1", extensions=self.extensions
             ),
             "ModelMetadata": self._metadata,
             "ModelInfer": self._infer,
             "ModelStatistics": lambda _: oip.ModelStatisticsResponse(model_stats=self.statistics),
+            "RepositoryIndex": lambda _: self._index(),
         }
+
+    def _index(self) -> oip.RepositoryIndexResponse:
+        rows = self.index or [(name, "1", "READY", "") for name in self.models]
+        response = oip.RepositoryIndexResponse()
+        for name, version, state, reason in rows:
+            response.models.add(name=name, version=version, state=state, reason=reason)
+        return response
 
     def _is_ready(self) -> bool:
         return self.ready.pop(0) if self.ready else True

@@ -1,22 +1,24 @@
-"""predict_command.py and predict_values.py: the command against a server in this process."""
+"""predict_command.py: the command against a server in this process."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
-import ml_dtypes
 import numpy as np
 import pytest
 import trustme
+from PIL import Image
 
-from hotgraph_client import predict_command, predict_values
-from hotgraph_protos.tensors import Array
+from hotgraph_client import predict_command
+from hotgraph_protos.tensors import decode_raw
 
 from .fake_inference_server import FakeModel, FakeServer
 
@@ -128,28 +130,6 @@ def test_version_signature_and_timeout_reach_the_server(predict: Predict, server
         assert 400 < (server.time_left_s[0] or 0) < 510
 
 
-def test_long_arrays_are_shortened_unless_full() -> None:
-    answer: dict[str, Array] = {"y": np.arange(24).reshape(2, 12)}
-    assert json.loads(predict_values.to_json(answer, full=False))["y"][0] == [*range(10), "... 2 more"]
-    assert json.loads(predict_values.to_json(answer, full=True))["y"][1] == list(range(12, 24))
-
-
-@pytest.mark.parametrize(
-    ("array", "text"),
-    [
-        (np.float32(0.1), "0.1"),
-        (np.array([0.1, np.inf], np.float16), "[0.1, Infinity]"),
-        (np.array([0.5, 3], ml_dtypes.bfloat16), "[0.5, 3.0]"),
-        (np.array([True, False]), "[true, false]"),
-        (np.array([2**64 - 1], np.uint64), "[18446744073709551615]"),
-        (np.empty((0, 3)), "[]"),
-        (np.array("é".encode(), object), '"é"'),
-    ],
-)
-def test_elements_are_printed_as_short_as_they_are_exact(array: Array, text: str) -> None:
-    assert predict_values.to_json({"y": np.asarray(array)}, full=True) == '{\n  "y": ' + text + "\n}"
-
-
 def test_saved_directory_has_one_file_per_output(
     predict: Predict, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,40 +139,17 @@ def test_saved_directory_has_one_file_per_output(
     assert capsys.readouterr().out == ""
 
 
-def test_saved_npz_has_all_outputs_whatever_their_names(tmp_path: Path) -> None:
-    answer = {
-        "file": np.array([1]),
-        "scores/0": np.array([b"a", b"bc"], object),
-        "half": np.array([1.5], ml_dtypes.bfloat16),
-    }
-    (path,) = predict_values.save(answer, tmp_path / "answer.npz")
-    with np.load(path, allow_pickle=False) as saved:
-        assert saved["file"].tolist() == [1]
-        assert saved["scores/0"].tolist() == [b"a", b"bc"]
-        assert saved["half"].dtype == np.float32
-
-
-def test_name_from_the_server_does_not_lead_out_of_the_directory(tmp_path: Path) -> None:
-    paths = predict_values.save({"../../up": np.ones(1), "/root": np.ones(1)}, tmp_path / "in")
-    assert {path.parent for path in paths} == {tmp_path / "in"}
-    with pytest.raises(ValueError, match="share a file"):
-        predict_values.save({"a/b": np.ones(1), "a_b": np.ones(1)}, tmp_path / "in")
-
-
-def test_strings_that_files_would_cut_are_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="zero byte"):
-        predict_values.save({"y": np.array([b"a\0"], object)}, tmp_path / "answer.npz")
-
-
 @pytest.mark.parametrize(
     ("words", "why"),
     [
         ("--input x=missing.npy", "missing.npy: No such file"),
+        ("--input missing.jpg", "missing.jpg: No such file"),
         ("--input x=word", "neither a file nor JSON"),
         ("--input x=[1", "is not JSON"),
-        ("--input x=picture.png", "picture.png: expected a file that ends in .npy"),
-        ("--input x=picture.png", "base64 -w0 picture.png"),
-        ("--input x=table.csv", "numpy.save('x.npy', numpy.loadtxt('table.csv', delimiter=',', ndmin=2))"),
+        ("--input x=ragged.csv", "ragged.csv, line 2: 1 cells, and there are 2 columns"),
+        ("--input [1] --labels broken.json", "broken.json is no text"),
+        ("--input [1] --top 2 --labels odd.json", "expected labels as"),
+        ("--input [1] --labels names.txt", "--labels go with --top"),
         ("--input broken.npy", "broken.npy"),
         ("--input broken.npz", "broken.npz"),
         ("--input broken.json", "broken.json is not JSON"),
@@ -201,7 +158,7 @@ def test_strings_that_files_would_cut_are_not_saved(tmp_path: Path) -> None:
         ("--input x=several.npz", "holds 2 arrays"),
         ("--input [1] --input x=[1]", "has no name"),
         ("--input x=[1] --input x=[2]", "given twice"),
-        ("--input '{\"x\": 1}'", "JSON object can only be"),
+        ("--input 'x={\"x\": 1}'", "JSON object can only be"),
         ('--input \'{"b64": "!"}\'', "b64"),
         ("--input [1] --tls-key key.pem", "No such file"),
         ("--input [1] --tls-ca broken.json", "PEM"),
@@ -210,8 +167,11 @@ def test_strings_that_files_would_cut_are_not_saved(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense_are_one_line_and_status_2(
     predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str], words: str, why: str
 ) -> None:
-    for name in ("broken.npy", "broken.npz", "broken.json", "picture.png", "table.csv"):
+    for name in ("broken.npy", "broken.npz", "broken.json"):
         Path(name).write_bytes(b"\x93NUMPY not really")
+    Path("ragged.csv").write_text("a,b\n1\n")
+    Path("names.txt").write_text("cat\n")
+    Path("odd.json").write_text("{}")
     np.save("objects.npy", np.array([{}], object), allow_pickle=True)
     np.savez("objects.npz", x=np.array([{}], object))
     np.savez("several.npz", a=np.ones(1), b=np.ones(1))
@@ -234,7 +194,7 @@ def test_timeout_that_is_no_time_is_a_usage_error(timeout: str, capsys: pytest.C
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        (grpc.StatusCode.NOT_FOUND, "check MODEL, --version and --signature"),
+        (grpc.StatusCode.NOT_FOUND, "its versions are 1 (READY)"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "--timeout-s"),
         (grpc.StatusCode.PERMISSION_DENIED, "--tls-ca"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "try again in 40 ms"),
@@ -324,7 +284,7 @@ def test_signature_that_is_not_there_is_told_which_there_are(
     assert predict("echo", *words.split()) == 1
     error = capsys.readouterr().err
     assert said in error
-    assert "check MODEL, --version and --signature" in error
+    assert "say which with --signature NAME" in error
 
 
 def test_file_that_would_lose_something_is_told_how_to_cast(
@@ -333,7 +293,13 @@ def test_file_that_would_lose_something_is_told_how_to_cast(
     np.save("x.npy", np.array([[0.1, 0.2]]))
     server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT)
     assert predict("double", "--input", "x=x.npy") == 1
-    assert "send x.astype(np.float32) if that is meant" in capsys.readouterr().err
+    assert "send x.astype(np.float32) if that is meant (for model 'double'); or give --cast" in (
+        capsys.readouterr().err
+    )
+    assert predict("double", "--input", "x=x.npy", "--cast") == 0
+    told = capsys.readouterr()
+    assert "x.npy: float64 rounded to FP32" in told.err
+    assert json.loads(told.out) == {"y": [[0.2, 0.4]]}
 
 
 def test_tls_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -380,3 +346,207 @@ def test_key_file_that_holds_no_key_fails_in_one_line(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "words" not in told
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"a": [5, 6], "b": [2, 3]},
+        {"inputs": {"a": [5, 6], "b": [2, 3]}},
+        {"instances": [{"a": 5, "b": 2}, {"a": 6, "b": 3}]},
+        [{"a": 5, "b": 2}, {"a": 6, "b": 3}],
+        {
+            "inputs": [
+                {"name": "a", "datatype": "INT64", "shape": [2], "data": [5, 6]},
+                {"name": "b", "datatype": "INT64", "shape": [2], "data": [2, 3]},
+            ]
+        },
+    ],
+    ids=["by name", "columns", "rows", "records", "v2"],
+)
+def test_one_json_value_brings_all_inputs(
+    predict: Predict, capsys: pytest.CaptureFixture[str], request_: Any
+) -> None:
+    assert predict("sum_and_difference", "--input", json.dumps(request_)) == 0
+    assert json.loads(capsys.readouterr().out) == {"sum": [7, 9], "difference": [3, 3]}
+
+
+def test_standard_input_is_read_by_what_it_holds(
+    predict: Predict, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = io.BytesIO()
+    np.save(array, np.array([[1, 2]], np.float32))
+    for data in (b'{"instances": [[1, 2]]}', b"[[1, 2]]", b"p,q\n1,2\n", b"1,2\n", array.getvalue()):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert predict("double", "--input", "-") == 0
+        assert json.loads(capsys.readouterr().out) == {"y": [[2, 4]]}, data
+
+
+def test_signature_of_a_request_is_the_calls(predict: Predict, server: FakeServer) -> None:
+    server.models["echo"].properties = SIGNATURES
+    assert predict("echo", "--input", '{"signature_name": "second", "instances": [1]}') == 0
+    (call,) = server.calls("ModelInfer")
+    assert call.parameters["signature_name"].string_param == "second"
+    assert (
+        predict("echo", "--input", '{"signature_name": "second", "inputs": [1]}', "--signature", "first") == 2
+    )
+
+
+def test_table_becomes_inputs_and_says_so(predict: Predict, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text("b,a\n1,10\n2,20\n")
+    assert predict("sum_and_difference", "--input", "t.csv", "--output", "sum") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"sum": [11, 22]}
+    assert told.err == "hotgraph predict: t.csv: 2 rows, each column as the input of its name (b, a)\n"
+
+
+def pixels_model(server: FakeServer) -> None:
+    server.models["pixels"] = FakeModel(
+        lambda arrays: {"mean": arrays["image"].mean((1, 2)), "image": arrays["image"]},
+        [("image", "FP32", [-1, 4, 6, 3])],
+        [("mean", "FP32", [-1, 3]), ("image", "FP32", [-1, 4, 6, 3])],
+    )
+
+
+def test_picture_is_decoded_resized_and_scaled_which_is_told(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels_model(server)
+    Image.new("RGB", (12, 10), (255, 0, 51)).save("red.png")
+    assert predict("pixels", "--input", "red.png", "--output", "mean") == 0
+    told = capsys.readouterr()
+    np.testing.assert_allclose(json.loads(told.out)["mean"], [[1, 0, 0.2]], atol=1e-6)
+    assert (
+        "red.png: decoded as RGB, resized from 12x10 to 6x4, pixels scaled to 0..1 as FP32 (--scale"
+        in told.err
+    )
+    assert predict("pixels", "--input", "red.png", "--output", "mean", "--scale", "0..255") == 0
+    told = capsys.readouterr()
+    np.testing.assert_allclose(json.loads(told.out)["mean"], [[255, 0, 51]], atol=1e-3)
+    assert "scaled to 0..255 as FP32\n" in told.err
+
+
+def test_several_pictures_are_rows(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels_model(server)
+    for name, colour in (("red.png", (255, 0, 0)), ("blue.png", (0, 0, 255))):
+        Image.new("RGB", (6, 4), colour).save(name)
+    assert predict("pixels", "--input", "red.png", "--input", "blue.png", "--output", "mean") == 0
+    told = capsys.readouterr()
+    np.testing.assert_allclose(json.loads(told.out)["mean"], [[1, 0, 0], [0, 0, 1]], atol=1e-6)
+    assert "2 files as 2 rows of 'image'" in told.err
+
+
+def test_model_that_decodes_gets_the_files_bytes(predict: Predict, server: FakeServer) -> None:
+    Image.new("RGB", (6, 4)).save("a.jpg")
+    assert predict("shout", "--input", "a.jpg") == 0
+    sent = decode_raw("BYTES", [1], server.calls("ModelInfer")[0].raw_input_contents[0])
+    assert sent[0] == Path("a.jpg").read_bytes()
+
+
+def test_picture_for_an_input_that_takes_none_is_status_2(
+    predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("cat.jpg").write_text("x")
+    assert predict("double", "--input", "cat.jpg") == 2
+    assert "cat.jpg: images cannot become the input x (FP32 [-1, 2])" in capsys.readouterr().err
+
+
+def test_output_becomes_a_picture(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels_model(server)
+    Image.new("RGB", (6, 4), (255, 0, 51)).save("red.png")
+    assert predict("pixels", "--input", "red.png", "--output", "image=out/large.png") == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "saved out/large.png (values 0 to 1 taken as 0..1)" in told.err
+    with Image.open("out/large.png") as image:
+        assert (image.size, image.getpixel((5, 3))) == ((6, 4), (255, 0, 51))
+    assert predict("pixels", "--input", "red.png", "--output", "image=x.npy", "--output", "mean") == 0
+    assert np.load("x.npy").shape == (1, 4, 6, 3)
+    assert list(json.loads(capsys.readouterr().out)) == ["mean"]
+
+
+def test_best_classes_have_the_files_names(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.models["scores"] = FakeModel(
+        lambda arrays: {"scores": arrays["x"]}, [("x", "FP32", [-1, 3])], [("scores", "FP32", [-1, 3])]
+    )
+    Path("names.txt").write_text("cat\ndog\nbird\n")
+    words = ("scores", "--input", "[0.1, 0.2, 0.7]", "--top", "2")
+    assert predict(*words, "--labels", "names.txt") == 0
+    (best,) = json.loads(capsys.readouterr().out)["scores"]
+    assert best == [
+        {"label": "bird", "index": 2, "value": 0.7},
+        {"label": "dog", "index": 1, "value": 0.2},
+    ]
+    Path("names.txt").write_text("cat\ndog\n")
+    assert predict(*words, "--labels", "names.txt") == 1
+    assert "there are 2 labels, and output 'scores' has 3 classes" in capsys.readouterr().err
+    assert predict(*words) == 0
+    assert json.loads(capsys.readouterr().out)["scores"][0][0] == {"index": 2, "value": 0.7}
+
+
+def test_best_classes_have_the_servers_names_where_it_tells_them(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.extensions = ["classification"]
+    server.models["scores"] = FakeModel(
+        lambda arrays: {"scores": np.array([[b"0.700000:2:bird", b"0.200000:1:dog: big"]], object)},
+        [("x", "FP32", [-1, 3])],
+        [("scores", "FP32", [-1, 3])],
+    )
+    assert predict("scores", "--input", "[0.1, 0.2, 0.7]", "--top", "2") == 0
+    (output,) = server.calls("ModelInfer")[0].outputs
+    assert output.parameters["classification"].int64_param == 2
+    assert json.loads(capsys.readouterr().out)["scores"] == [
+        [{"label": "bird", "index": 2, "value": 0.7}, {"label": "dog: big", "index": 1, "value": 0.2}]
+    ]
+
+
+def test_without_a_model_it_lists_what_is_served(
+    predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict() == 0
+    told = capsys.readouterr()
+    assert "double" in told.out
+    assert "x (FP32 [-1, 2])" in told.out
+    assert "call one: hotgraph predict" in told.err
+    assert predict("--input", "[1]") == 2
+    assert "say which MODEL" in capsys.readouterr().err
+
+
+def test_unknown_model_is_told_with_those_that_there_are(
+    predict: Predict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict("doubel", "--input", "[1]") == 1
+    error = capsys.readouterr().err
+    assert "it serves double, sum_and_difference, extremes, shout, echo; did you mean 'double'?" in error
+    assert error.count("\n") == 1
+
+
+def test_refused_call_is_told_with_the_names_that_there_are(
+    predict: Predict, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, times=2)
+    assert predict("sum_and_difference", "--input", "a=[1]") == 1
+    assert "; the inputs of 'sum_and_difference': a (INT64 [-1]), b (INT64 [-1])" in capsys.readouterr().err
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, times=2)
+    assert predict("double", "--input", "[1, 2]", "--output", "yy") == 1
+    assert "; the outputs: y (FP32 [-1, 2])" in capsys.readouterr().err
+
+
+def test_without_pillow_one_line_says_what_to_install(
+    predict: Predict,
+    server: FakeServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels_model(server)
+    Image.new("RGB", (6, 4)).save("a.png")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert predict("pixels", "--input", "a.png") == 2
+    assert "images need the package pillow: pip install 'hotgraph[images]'" in capsys.readouterr().err

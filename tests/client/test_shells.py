@@ -352,6 +352,75 @@ def test_metadata_of_model_and_server(connect: Connect, server: FakeServer) -> N
     assert (about.name, about.version, about.extensions) == ("fake", "1", ("statistics",))
 
 
+def test_models_are_grouped_by_name_with_the_states_of_their_versions(
+    connect: Connect, server: FakeServer
+) -> None:
+    server.index = [
+        ("a", "2", "READY", ""),
+        ("b", "", "UNAVAILABLE", "no such op"),
+        ("a", "1", "UNLOADING", ""),
+    ]
+    first, second = connect(server.address).models()
+    assert (first.name, first.is_ready) == ("a", True)
+    assert [(one.version, one.state) for one in first.versions] == [("2", "READY"), ("1", "UNLOADING")]
+    assert (second.name, second.is_ready) == ("b", False)
+    assert second.versions[0].reason == "no such op"
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND])
+def test_server_that_keeps_no_list_is_told_with_the_way_out(
+    connect: Connect, server: FakeServer, code: grpc.StatusCode
+) -> None:
+    server.fail("RepositoryIndex", code)
+    with pytest.raises(InvalidCall, match=r"does not list its models.*ask for a model by its name"):
+        connect(server.address).models()
+
+
+def test_list_that_is_refused_for_another_reason_is_told_as_that(
+    connect: Connect, server: FakeServer
+) -> None:
+    server.fail("RepositoryIndex", grpc.StatusCode.INVALID_ARGUMENT, details="no such repository")
+    with pytest.raises(InvalidCall, match="no such repository"):
+        connect(server.address).models()
+
+
+def test_outputs_may_have_parameters_of_the_protocol(connect: Connect, server: FakeServer) -> None:
+    inputs = {"a": np.array([1]), "b": np.array([2])}
+    answer = connect(server.address).predict(
+        "sum_and_difference", inputs, outputs={"sum": {"classification": 3}}
+    )
+    assert list(answer) == ["sum"]
+    (output,) = server.calls("ModelInfer")[0].outputs
+    assert (output.name, output.parameters["classification"].int64_param) == ("sum", 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "way_out"),
+    [
+        ({"z": np.ones((1, 2), np.float32)}, r"refused; the inputs of 'double': x \(FP32 \[-1, 2\]\)"),
+        ({}, r"refused; the inputs of 'double': x"),
+        ({"x": np.ones(2, np.float32)}, r"'x' lacks the dimension of rows: for one row send \[x\]"),
+        ([1, 2], r"'x' lacks the dimension of rows"),
+        ([[1, 2]], r"^refused \(INVALID_ARGUMENT"),
+    ],
+)
+def test_refused_inputs_are_told_with_what_they_have_to_be(
+    connect: Connect, server: FakeServer, inputs: Any, way_out: str
+) -> None:
+    server.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, details="refused")
+    with pytest.raises(InvalidCall, match=way_out) as caught:
+        connect(server.address).predict("double", inputs)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.address == server.address
+
+
+def test_parameters_of_an_output_are_a_dict(connect: Connect, server: FakeServer) -> None:
+    wrong: Any = {"y": 5}
+    with pytest.raises(InvalidCall, match="its parameters are a dict"):
+        connect(server.address).predict("double", [[1, 2]], outputs=wrong)
+    assert server.calls("ModelInfer") == []
+
+
 def test_statistics_come_in_seconds(connect: Connect, server: FakeServer) -> None:
     server.statistics = [
         oip.ModelStatistics(

@@ -92,7 +92,8 @@ def read_response(
             return method.response(**{ready: _says_ready(body, ready)})
         if method.name == "ModelInfer":
             return _infer_answer(headers, body, model)
-        return json_format.ParseDict(_object(body), method.response(), ignore_unknown_fields=True)
+        said = {"models": _index(body)} if method.name == "RepositoryIndex" else _object(body)
+        return json_format.ParseDict(said, method.response(), ignore_unknown_fields=True)
     except (ValueError, json_format.ParseError) as error:
         raise ServerFault(
             f"the server's answer makes no sense: {error}", address=address, model=model
@@ -136,14 +137,23 @@ def _pushback_ms(headers: Mapping[str, str]) -> str | None:
     return f"{seconds}000" if seconds.isascii() and seconds.isdecimal() and len(seconds) < 7 else None
 
 
+def _index(body: bytes) -> list[Any]:
+    # the only answer of the protocol that is no object
+    return _list(_json(body), "the index")
+
+
 def _object(text: bytes | memoryview) -> dict[str, Any]:
-    try:
-        value = json.loads(bytes(text))
-    except RecursionError:
-        raise ValueError("its JSON lies too deep") from None
+    value = _json(text)
     if not isinstance(value, dict):
         raise ValueError(f"expected an object of JSON, got a {type(value).__name__}")
     return value
+
+
+def _json(text: bytes | memoryview) -> Any:
+    try:
+        return json.loads(bytes(text))
+    except RecursionError:
+        raise ValueError("its JSON lies too deep") from None
 
 
 def _infer_answer(headers: Mapping[str, str], body: bytes, model: str) -> InferAnswer:

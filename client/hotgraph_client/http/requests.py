@@ -8,6 +8,7 @@ Answers are asked for in the same form.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -59,6 +60,10 @@ def http_request(method: Method[Any, Any], message: Any) -> HttpRequest:
             return HttpRequest("GET", _metadata(message.name, message.version))
         case "ModelStatistics":
             return HttpRequest("GET", f"{_model(message.name, message.version)}/stats")
+        case "RepositoryIndex":
+            return HttpRequest(
+                "POST", "/v2/repository/index", (("content-type", "application/json"),), (b"{}",)
+            )
         case "ModelInfer":
             return _infer(message)
     raise AssertionError(f"{method.name} has no form in REST")
@@ -77,7 +82,7 @@ def _metadata(name: str, version: str) -> str:
 def _infer(request: InferRequest) -> HttpRequest:
     message, contents = request
     body: dict[str, Any] = {"id": message.id} if message.id else {}
-    parameters = {key: _value(parameter) for key, parameter in sorted(message.parameters.items())}
+    parameters = _values(message.parameters)
     if not message.outputs:
         # where outputs are listed, Triton heeds what each of them says and this not at all
         parameters.setdefault("binary_data_output", True)
@@ -94,7 +99,11 @@ def _infer(request: InferRequest) -> HttpRequest:
     ]
     if message.outputs:
         body["outputs"] = [
-            {"name": output.name, "parameters": {"binary_data": True}} for output in message.outputs
+            {
+                "name": output.name,
+                "parameters": {**_values(output.parameters), "binary_data": True},
+            }
+            for output in message.outputs
         ]
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     path = f"{_model(message.model_name, message.model_version)}/infer"
@@ -102,6 +111,10 @@ def _infer(request: InferRequest) -> HttpRequest:
         return HttpRequest("POST", path, (("content-type", "application/json"),), (text,))
     headers = (("content-type", "application/octet-stream"), (HEADER_LENGTH, str(len(text))))
     return HttpRequest("POST", path, headers, (text, *(raw for raw in contents if raw)))
+
+
+def _values(parameters: Mapping[str, Message]) -> dict[str, Any]:
+    return {key: _value(parameter) for key, parameter in sorted(parameters.items())}
 
 
 def _value(parameter: Message) -> bool | int | float | str:

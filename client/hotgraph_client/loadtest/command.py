@@ -98,6 +98,9 @@ def _put_on(
     try:
         _write(document, baseline, arguments)
         _show(document, baseline, sys.stderr if arguments.json == "-" else sys.stdout)
+    except BrokenPipeError:
+        # whoever read it has left, which is no fault of the load
+        raise
     except OSError as error:
         return _fail(error, _FAILED)
     if stopped and options.live_port is None:

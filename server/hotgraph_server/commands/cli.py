@@ -10,9 +10,10 @@ import argparse
 import importlib
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.commands.bootstrap import prepare_grpc
@@ -55,7 +56,11 @@ _COMMANDS = {
         "hotgraph_client.loadtest.command",
         "send calls to a model at a rate, and tell what became of them",
     ),
-    "predict": ("hotgraph_client.predict_command", "call a model on a server, with arrays from files"),
+    "models": ("hotgraph_client.models_command", "list what a server serves, what it takes and gives"),
+    "predict": (
+        "hotgraph_client.predict_command",
+        "call a model on a server, with images, tables, arrays or JSON",
+    ),
     "health": ("hotgraph_client.health_command", "ask a server whether it, or one of its models, is ready"),
 }
 _DESCRIPTION = """\
@@ -70,6 +75,8 @@ first steps:
 """
 _FAILED = 1
 _INTERRUPTED = 130
+# As a shell says it of a program that SIGPIPE has ended.
+_UNREAD = 141
 
 
 def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int:
@@ -83,6 +90,43 @@ def main(argv: Sequence[str] | None = None, member: Member | None = None) -> int
     if sys.stderr is None:
         # Started with stderr closed; argparse, logging and TensorFlow all want one.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        try:
+            return _main(argv, member)
+        finally:
+            # Here and not when the interpreter ends, which tells of a failure by a traceback's last line.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read what is printed has read enough (`hotgraph inspect DIR | head -1`): no fault, no text.
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+        if not unread:
+            # A connection's, and not of what is printed.
+            raise
+        for stream in unread:
+            _leave(stream)
+        return _UNREAD
+
+
+def _is_unread(stream: IO[str] | None) -> bool:
+    """Is it a pipe that nobody will read any more?"""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno() if stream is not None else -1, select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        # Without a file: somebody has put it in a stream's place.
+        return False
+
+
+def _leave(stream: IO[str]) -> None:
+    """What is still to be printed goes nowhere, and fails nowhere when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _main(argv: Sequence[str] | None, member: Member | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     command = words[0] if words and words[0] in _COMMANDS else None
     if command in ("serve", "tensorflow-model-server"):

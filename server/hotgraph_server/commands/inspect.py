@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from hotgraph_protos import tensors as wire
 from hotgraph_server.commands.bootstrap import import_tensorflow
+from hotgraph_server.commands.calling_code import calling
 from hotgraph_server.commands.conversion import model_path
 from hotgraph_server.commands.setting_flags import add_flags
 from hotgraph_server.model_config import config_file, translation
@@ -23,7 +20,7 @@ from hotgraph_server.row_independence.verdict import Judgement, Verdict
 from hotgraph_server.settings import ConversionSettings, ModelSettings, OpsSettings, build
 from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.signatures import Signature, TensorSpec
-from hotgraph_server.tensors import STRING, tensorflow_name
+from hotgraph_server.tensors import tensorflow_name
 
 if TYPE_CHECKING:
     from hotgraph_server.models.version import Version
@@ -41,11 +38,6 @@ examples:
   hotgraph inspect DIR --config FILE.toml  with the settings that hotgraph serve will have
   hotgraph inspect DIR --explain           which op lets rows of a batch influence each other
 """
-
-_ADDRESS = "127.0.0.1:8500"
-_HTTP_ADDRESS = "http://127.0.0.1:8502"
-# A line of JSON with more values nobody reads, or types.
-_MOST_VALUES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +143,7 @@ def report(
     example = version.default_signature or next(iter(version.signatures.values()), None)
     if example is not None:
         yield ""
-        yield from _code(version, example)
+        yield from calling(version, example)
 
 
 def _signature(version: Version, signature: Signature) -> Iterator[str]:
@@ -212,67 +204,3 @@ def _shape(spec: TensorSpec) -> str:
     if spec.shape is None:
         return "any shape"
     return "[" + ", ".join("?" if size is None else str(size) for size in spec.shape) + "]"
-
-
-def _code(version: Version, signature: Signature) -> Iterator[str]:
-    chooses = signature is not version.default_signature
-    yield f"to call it (started with: hotgraph serve {version.name}=DIR)"
-    yield ""
-    sent = _sent(version, signature)
-    if any(_needs_ml_dtypes(spec) for spec, _ in sent):
-        yield "  import ml_dtypes"
-    yield "  import numpy as np"
-    yield "  from hotgraph_client import Client"
-    yield ""
-    yield f'  with Client("{_ADDRESS}") as client:  # or, over HTTP, "{_HTTP_ADDRESS}"'
-    inputs = ", ".join(f'"{spec.alias}": {_example(spec, shape)}' for spec, shape in sent)
-    choice = f', signature="{signature.name}"' if chooses else ""
-    yield f'      answer = client.predict("{version.name}", {{{inputs}}}{choice})'
-    yield f'      print(answer["{signature.outputs[0].alias}"])'
-    yield ""
-    yield from _curl(version.name, signature.name if chooses else "", sent)
-    flags = "".join(f" --input {spec.alias}={spec.alias.replace('/', '_')}.npy" for spec, _ in sent)
-    choice = f" --signature {signature.name}" if chooses else ""
-    yield f"  hotgraph predict {_ADDRESS} {version.name}{flags}{choice}"
-
-
-def _curl(model: str, chosen: str, sent: Sequence[tuple[TensorSpec, list[int]]]) -> Iterator[str]:
-    """A call over HTTP in JSON; where that would be long, where there is one to be tried."""
-    tensors = []
-    for spec, shape in sent:
-        datatype, count = wire.datatype_of(spec.dtype), math.prod(shape)
-        if datatype is None or count > _MOST_VALUES:
-            yield f"  in a browser, to be tried: {_HTTP_ADDRESS}/docs"
-            return
-        value = {"BOOL": False, "BYTES": "text"}.get(datatype, 0)
-        tensors.append({"name": spec.alias, "datatype": datatype, "shape": shape, "data": [value] * count})
-    body: dict[str, Any] = {"inputs": tensors}
-    if chosen:
-        body["parameters"] = {"signature_name": chosen}
-    url = f"{_HTTP_ADDRESS}/v2/models/{quote(model, safe='')}/infer"
-    yield f"  curl -d {shlex.quote(json.dumps(body))} {url}"
-
-
-def _sent(version: Version, signature: Signature) -> list[tuple[TensorSpec, list[int]]]:
-    """The inputs that clients send, each with the least shape that it may have for them."""
-    contract = version.contract
-    if contract.signature != signature.name or contract.config is None:
-        return [
-            (spec, [1 if size is None else size for size in spec.shape or ()]) for spec in signature.inputs
-        ]
-    rows = [1] if contract.batched else []
-    return [
-        (signature.inputs_by_alias[alias], rows + [max(size, 1) for size in promised.dims or ()])
-        for alias, promised in contract.inputs.items()
-    ]
-
-
-def _needs_ml_dtypes(spec: TensorSpec) -> bool:
-    return spec.dtype.name == "bfloat16"
-
-
-def _example(spec: TensorSpec, shape: list[int]) -> str:
-    if spec.dtype == STRING:
-        return f'np.full({shape}, b"text", object)'
-    dtype = "ml_dtypes.bfloat16" if _needs_ml_dtypes(spec) else f"np.{spec.dtype.name}"
-    return f"np.zeros({shape}, {dtype if dtype != 'np.bool' else 'np.bool_'})"

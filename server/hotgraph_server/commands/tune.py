@@ -291,6 +291,9 @@ def _tell(arguments: argparse.Namespace, model: steps.Model, tuning: Tuning, abo
             arguments.html.write_text(page(whole))
         if arguments.write is not None:
             _say(_write(arguments.write, model, tuning))
+    except BrokenPipeError:
+        # whoever read it has left: no fault, see cli.py
+        raise
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}") from error
 

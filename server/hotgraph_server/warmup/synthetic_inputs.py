@@ -7,6 +7,7 @@ graph takes. The same signature always gets the same inputs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -68,6 +69,17 @@ def described(signature: Signature, kind: Kind) -> str:
         parts.append(f"numbers below {kind.below} as text" if kind.numerals else "words")
     parts += [content.name for content in dict.fromkeys(signature.contents.values())]
     return ", ".join(parts)
+
+
+def size_in(words: str) -> int:
+    """The size of free dimensions that `described` has put into words; 1: it has put none."""
+    found = re.search(r"free dimensions of (\d+)", words)
+    return 1 if found is None else int(found[1])
+
+
+def has_numerals_in(words: str) -> bool:
+    """Do these words of `described` say that texts hold numbers?"""
+    return " as text" in words
 
 
 def sizes(signature: Signature, rows: int) -> list[int]:

@@ -125,6 +125,18 @@ def test_success_that_is_no_json_is_the_servers_fault(body: bytes) -> None:
             read(method, body)
 
 
+def test_index_is_the_answer_that_is_a_list() -> None:
+    rows = [{"name": "a", "version": "1", "state": "READY"}, {"name": "b", "reason": "no such op"}]
+    found = read(protocol.REPOSITORY_INDEX, json.dumps(rows).encode())
+    assert [(one.name, one.version, one.state, one.reason) for one in found.models] == [
+        ("a", "1", "READY", ""),
+        ("b", "", "", "no such op"),
+    ]
+    for body in (b'{"models": []}', b"[1]", b'[{"name": 1}]', b"nothing"):
+        with pytest.raises(ServerFault):
+            read(protocol.REPOSITORY_INDEX, body)
+
+
 def test_compressed_answer_that_nobody_asked_for_is_told() -> None:
     with pytest.raises(ServerFault, match="compressed"):
         read(protocol.MODEL_INFER, b"\x1f\x8b", headers={"content-encoding": "gzip"})
@@ -135,7 +147,7 @@ def test_whatever_comes_is_a_message_or_one_of_our_errors(
     body: bytes, length: str | None, status: int
 ) -> None:
     headers = {} if length is None else {"inference-header-content-length": length, "retry-after": length}
-    for method in protocol.METHODS:
+    for method in (*protocol.METHODS, *protocol.EXTENSIONS):
         # any other error would come out
         with contextlib.suppress(HotgraphError):
             read(method, body, status, headers)

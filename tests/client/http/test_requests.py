@@ -45,8 +45,24 @@ def test_questions_are_paths(method: Method[Any, Any], fields: dict[str, str], p
     assert http_request(method, method.request(**fields)) == HttpRequest("GET", path)
 
 
+def test_index_is_asked_for_with_a_body() -> None:
+    request = http_request(protocol.REPOSITORY_INDEX, protocol.REPOSITORY_INDEX.request())
+    assert (request.verb, request.path, request.body) == ("POST", "/v2/repository/index", (b"{}",))
+
+
+def test_parameters_of_outputs_stand_beside_the_binary_form() -> None:
+    message = infer_request(
+        "m", {"a": np.ones(1)}, metadata=None, outputs={"y": {"classification": 2}, "z": {}}
+    )
+    text, *_ = http_request(protocol.MODEL_INFER, message).body
+    assert json.loads(bytes(text))["outputs"] == [
+        {"name": "y", "parameters": {"classification": 2, "binary_data": True}},
+        {"name": "z", "parameters": {"binary_data": True}},
+    ]
+
+
 def test_every_method_has_a_form() -> None:
-    for method in protocol.METHODS:
+    for method in (*protocol.METHODS, *protocol.EXTENSIONS):
         message = method.request()
         asked = InferRequest(message, []) if method is protocol.MODEL_INFER else message
         assert http_request(method, asked).path.startswith("/v2")

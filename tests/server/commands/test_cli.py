@@ -70,7 +70,7 @@ def test_version_is_the_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "tensorflow-model-server", "inspect", "predict", "health", "config"]
+    "command", ["serve", "tensorflow-model-server", "inspect", "models", "predict", "health", "config"]
 )
 def test_help_of_a_command_has_examples_and_does_not_wait_for_tensorflow(command: str) -> None:
     status, out, error = hotgraph(command, "--help", gone=["tensorflow", "tensorflow_serving"])
@@ -173,3 +173,38 @@ def test_module_is_the_command_too() -> None:
         check=True,
     )
     assert finished.stdout == f"hotgraph {__version__}\n"
+
+
+def into_closed_pipe(*words: str, also_stderr: bool = False) -> tuple[int, str]:
+    """Exit status and stderr of a call whose stdout nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-c", CALL.format(words=list(words))],
+            stdout=writing,
+            stderr=writing if also_stderr else subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            timeout=100,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    return finished.returncode, (finished.stderr or b"").decode()
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["predict", "--help"], ["auth", "new"], ["config", "check", "FILE"]]
+)
+def test_output_that_nobody_reads_is_no_fault_and_says_nothing(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("port = 8600\n")
+    words = [str(tmp_path / "settings.toml") if word == "FILE" else word for word in words]
+    status, error = into_closed_pipe(*words)
+    assert error == ""
+    assert status in (0, 141)
+    assert into_closed_pipe(*words, also_stderr=True)[0] in (0, 141)
+
+
+def test_output_that_nobody_reads_has_the_status_that_a_shell_gives(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("port = 8600\n")
+    assert into_closed_pipe("config", "check", str(tmp_path / "settings.toml")) == (141, "")

@@ -145,7 +145,7 @@ def test_code_names_the_signature_only_where_there_is_no_default(models: Models)
 
 def test_command_line_names_every_input(models: Models) -> None:
     text = lines(models, FakeGraph((float_signature(), add_and_subtract)))
-    assert text[-1] == "  hotgraph predict 127.0.0.1:8500 m --input x=x.npy --input y=y.npy"
+    assert text[-1] == "  hotgraph predict 127.0.0.1:8500 m --input 'x=[[0, 0]]' --input 'y=[[0, 0]]'"
 
 
 def test_curl_sends_what_the_signature_takes(models: Models) -> None:

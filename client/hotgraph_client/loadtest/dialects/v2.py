@@ -18,6 +18,7 @@ from ...errors import HotgraphError, NotFound
 from ...http.answers import read_response
 from ...http.requests import http_request
 from ...protocol import MODEL_INFER, InferRequest
+from ...signatures import inputs_of
 from ..load import Answer, Payload
 from .description import V2_GRPC, V2_HTTP, Description, TargetError
 
@@ -46,7 +47,7 @@ def describe(
         TargetError: there is no such signature, or the server does not describe it.
     """
     try:
-        inputs = protocol.inputs_of(metadata, signature or None, model)
+        inputs = inputs_of(metadata, signature or None, model)
     except NotFound as error:
         raise TargetError(f"{error.details}: say which with --signature") from None
     if inputs is None:

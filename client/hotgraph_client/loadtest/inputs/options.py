@@ -6,14 +6,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from ...images import SCALES, Scale
 from .items import InputError
 
 MEBIBYTE = 2**20
-
-Scale = Literal["0..1", "-1..1", "0..255"]
-SCALES: tuple[Scale, ...] = get_args(Scale)
 
 FIRST: Literal["first"] = "first"
 NONE: Literal["none"] = "none"

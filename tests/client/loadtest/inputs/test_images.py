@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hotgraph_client.descriptions import TensorMetadata
-from hotgraph_client.loadtest.inputs.images import image_files, layout_of, read_images
+from hotgraph_client.images import Scale, layout_of
+from hotgraph_client.loadtest.inputs.images import image_files, read_images
 from hotgraph_client.loadtest.inputs.items import InputError
-from hotgraph_client.loadtest.inputs.options import Scale
 from hotgraph_protos.tensors import Array
 
 
