@@ -66,7 +66,7 @@ def _converted(request: Request) -> Answer:
         if frozen.is_graph(source / "saved_model.pb"):
             return frozen.export(replace(request, source=str(source / "saved_model.pb")))
         return functions.export(request)
-    if source.suffix in (".pb", ".pbtxt"):
+    if source.suffix.lower() in (".pb", ".pbtxt"):
         from hotgraph_server.conversion import frozen
 
         return frozen.export(request)

@@ -52,7 +52,7 @@ def export(request: Request) -> Answer:
     keras = _tf_keras(found) if found.is_old else importlib.import_module("keras")
     classes = _classes_of(keras, request.modules, found)
     try:
-        model = _loaded(keras, path, classes, request.allow_lambda)
+        model = _loaded(keras, _with_ending(path, found, request), classes, request.allow_lambda)
     except Exception as error:
         raise Refused(_why_not_loaded(error, found, request)) from error
     specs = input_specs(request.specs)
@@ -81,6 +81,15 @@ def _tf_keras(found: KerasFile) -> ModuleType:
         f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is not"
         f" installed: pip install 'tf_keras=={release}.*'"
     )
+
+
+def _with_ending(path: Path, found: KerasFile, request: Request) -> Path:
+    """The file under a name that ends as its format does, for by that Keras tells formats apart."""
+    if path.suffix == found.ending:
+        return path
+    link = Path(request.target).parent / f"source{found.ending}"
+    link.symlink_to(path)
+    return link
 
 
 def _loaded(keras: Any, path: Path, classes: dict[str, Any], allow_lambda: bool) -> Any:

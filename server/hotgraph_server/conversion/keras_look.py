@@ -29,10 +29,12 @@ class KerasFile(NamedTuple):
     Attributes:
         version: of the Keras that wrote it; empty: it does not say.
         config: of the model.
+        ending: that its format should have, whatever its name says.
     """
 
     version: str
     config: Any
+    ending: str = ".keras"
 
     @property
     def is_old(self) -> bool:
@@ -113,7 +115,7 @@ def _in_hdf5(path: Path) -> KerasFile:
             version = file.attrs.get("keras_version")
             if config is None:
                 raise Refused(_why_without_config(file))
-            return _file(_text(version), _json(_text(config).encode()))
+            return _file(_text(version), _json(_text(config).encode()))._replace(ending=".h5")
     except (OSError, RuntimeError, KeyError) as error:
         raise Refused(f"is an HDF5 file that cannot be read: {error}") from None
 

@@ -49,6 +49,13 @@ def test_trained_model_answers_as_it_did(tmp_path: Path, ending: str) -> None:
     assert answer.numpy() == pytest.approx(model.predict(rows, verbose=0), abs=1e-6)
 
 
+@pytest.mark.parametrize(("ending", "name"), [("h5", "m.keras"), ("keras", "m.h5"), ("h5", "M.H5")])
+def test_format_is_that_of_the_bytes_whatever_the_name(tmp_path: Path, ending: str, name: str) -> None:
+    models.trained().save(tmp_path / f"saved.{ending}")
+    (tmp_path / f"saved.{ending}").rename(tmp_path / name)
+    assert list(exported(tmp_path / name).structured_input_signature[1]) == ["measures"]
+
+
 def test_vocabulary_goes_along(tmp_path: Path) -> None:
     import tensorflow as tf
 

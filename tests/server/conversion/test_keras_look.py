@@ -53,7 +53,7 @@ def test_who_wrote_a_file_is_found_in_both_formats(tmp_path: Path, version: str,
 def test_format_is_told_by_bytes_and_not_by_the_ending(tmp_path: Path) -> None:
     """Keras 2 has written HDF5 into whatever it was told to."""
     file = hdf5(tmp_path / "m.keras", keras_version="2.4.0", model_config=json.dumps(_CONFIG))
-    assert look(file).is_old
+    assert (look(file).is_old, look(file).ending) == (True, ".h5")
 
 
 def test_file_that_does_not_say_who_wrote_it_is_an_old_one(tmp_path: Path) -> None:
