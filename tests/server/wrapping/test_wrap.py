@@ -18,6 +18,8 @@ from hotgraph_server.row_independence.verdict import Input, Verdict, judge
 from hotgraph_server.wrapping.wishes import ImageWish, LabelWish, TextWish, scale_of
 from hotgraph_server.wrapping.wrap import RAW, wrap
 
+from ...saved_models import SavedModels
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 LABELS = ("cat", "dog", "bird")
 ZERO_ONE = ImageWish(None, scale_of("0..1"))
@@ -252,6 +254,24 @@ def test_softmax_makes_probabilities_and_one_score_speaks_for_two_classes(made: 
     assert sum(named(loaded, [[3.0, 1.0]])["scores"][0]) == pytest.approx(1)
     loaded = made.wrapped(scores_model(made, 1), None, LabelWish(("bad", "good")))
     assert named(loaded, [[0.25], [0.75]])["labels"] == [[b"bad", b"good"], [b"good", b"bad"]]
+
+
+def test_model_of_tensorflow_1_is_wrapped_as_well(saved_models: SavedModels, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    wish = LabelWish(top=2, output="probabilities")
+    wrap(saved_models["tf1_softmax"], tmp_path / "wrapped", None, wish)
+    signatures = tf.saved_model.load(str(tmp_path / "wrapped")).signatures
+    ((name, spec),) = signatures[RAW].structured_input_signature[1].items()
+    rows = tf.random.uniform([3, *spec.shape[1:]])
+    found = signatures["serving_default"](**{name: rows})
+    best = signatures[RAW](**{name: rows})["digit"].numpy()
+    assert found["classes"].numpy()[:, 0].tolist() == found["digit"].numpy().tolist() == best.tolist()
+
+
+def test_tables_of_tensorflow_1_are_told(saved_models: SavedModels, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="of TensorFlow 1 and has tables"):
+        wrap(saved_models["tf1_vocabulary"], tmp_path / "wrapped", None, LabelWish(top=2))
 
 
 def test_model_as_it_was_is_there_too(made: Made) -> None:
