@@ -49,7 +49,7 @@ def export(request: Request) -> Answer:
         )
     # Whichever the user's own programs have: it is the one whose models are SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    keras = _tf_keras(found) if found.is_old else importlib.import_module("keras")
+    keras = old_keras(found) if found.is_old else importlib.import_module("keras")
     classes = _classes_of(keras, request.modules, found)
     try:
         model = _loaded(keras, _with_ending(path, found, request), classes, request.allow_lambda)
@@ -68,7 +68,12 @@ def export(request: Request) -> Answer:
     return Answer(f"{'tf_keras' if found.is_old else 'Keras'} {keras.__version__}")
 
 
-def _tf_keras(found: KerasFile) -> ModuleType:
+def old_keras(found: KerasFile) -> ModuleType:
+    """tf_keras.
+
+    Raises:
+        Refused: it is not installed; the text says how it is.
+    """
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     try:
         return importlib.import_module("tf_keras")

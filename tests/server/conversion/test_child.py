@@ -7,21 +7,14 @@ from pathlib import Path
 import pytest
 
 from hotgraph_server.conversion import child
-from hotgraph_server.conversion.request import Answer, Refused, Request
+from hotgraph_server.conversion.request import Answer, Request
 
 from ... import model_files
 
 
-@pytest.fixture(autouse=True)
-def _no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # They would be this process's.
-    monkeypatch.setattr(child, "_limit_itself", lambda request: None)
-
-
 def converted(tmp_path: Path, source: Path, **more: tuple[str, ...]) -> Answer:
-    request = Request(str(source), str(tmp_path / "made"), **more)  # type: ignore[arg-type]
-    assert child.main([request.to_json(), str(tmp_path / "answer")]) == 0
-    return Answer.from_json((tmp_path / "answer").read_text())
+    """Without the limits, which would be this process's."""
+    return child.answer_to(Request(str(source), str(tmp_path / "made"), **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "GRAPH.PB", "folder/saved_model.pb"])
@@ -54,5 +47,5 @@ def test_module_is_found_in_the_folder_that_one_is_in(
 
 
 def test_library_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"--load-op-library /nowhere\.so: "):
-        child._bring(Request("", "", libraries=("/nowhere.so",)))
+    found = converted(tmp_path, tmp_path, libraries=("/nowhere.so",))
+    assert found.error.startswith("--load-op-library /nowhere.so: ")

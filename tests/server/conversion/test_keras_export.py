@@ -177,4 +177,4 @@ def test_old_file_without_tf_keras_is_told_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tf_keras", None)
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
     with pytest.raises(Refused, match=r"written by Keras 2\.15\.0.* pip install 'tf_keras==2\.\d+\.\*'"):
-        keras_export._tf_keras(KerasFile("2.15.0", {}))
+        keras_export.old_keras(KerasFile("2.15.0", {}))

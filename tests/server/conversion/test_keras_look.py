@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotgraph_server.conversion import keras_look
 from hotgraph_server.conversion.keras_look import code_in, look, names_registered
 from hotgraph_server.conversion.request import Refused
 
@@ -81,13 +80,10 @@ def test_zip_that_is_no_model_is_refused(tmp_path: Path, members: dict[str, Any]
         look(zipped(tmp_path / "m.keras", members))
 
 
-def test_text_that_unpacks_to_more_than_the_limit_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keras_look, "_MOST_BYTES", 1000)
+def test_text_that_unpacks_to_more_than_the_limit_is_not_read(tmp_path: Path) -> None:
     file = zipped(tmp_path / "m.keras", {"config.json": b" " * 1001})
     with pytest.raises(Refused, match=r"config\.json is larger"):
-        look(file)
+        look(file, most_bytes=1000)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"PK\x05\x06", b"\x89HDF\r\n\x1a\n"]))

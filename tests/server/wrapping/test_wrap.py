@@ -29,21 +29,21 @@ class Made:
     """SavedModels of plain functions, by what they take."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def __call__(self, function: Callable[..., Any], *specs: Any) -> Path:
         import tensorflow as tf
 
         module = tf.Module()
         module.f = tf.function(function, input_signature=specs)
-        folder = self._folder / f"model{len(list(self._folder.iterdir()))}"
+        folder = self.folder / f"model{len(list(self.folder.iterdir()))}"
         tf.saved_model.save(module, str(folder), signatures=module.f.get_concrete_function())
         return folder
 
     def wrapped(self, model: Path, *wishes: Any, **more: Any) -> Any:
         import tensorflow as tf
 
-        target = self._folder / f"{model.name}-wrapped"
+        target = self.folder / f"{model.name}-wrapped"
         wrap(model, target, *wishes, **more)
         return tf.saved_model.load(str(target))
 
@@ -297,7 +297,7 @@ def test_model_as_it_was_is_there_too(made: Made) -> None:
 def test_what_cannot_be_put_in_front_is_told(made: Made, shape: Any, wish: Any, why: str) -> None:
     with pytest.raises(StartError, match=why):
         made.wrapped(pictures_model(made, *shape), wish, None)
-    assert [one.name for one in made._folder.iterdir()] == ["model0"]
+    assert [one.name for one in made.folder.iterdir()] == ["model0"]
 
 
 @pytest.mark.parametrize(
