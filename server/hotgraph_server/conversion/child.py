@@ -17,35 +17,41 @@ from hotgraph_server.conversion.request import Answer, Refused, Request
 
 # What a process with TensorFlow takes, and what a model takes while it is written again: as variables, as
 # arrays and as bytes, once or twice.
-_OWN_BYTES = 6 << 30
+OWN_BYTES = 6 << 30
 _TIMES = 8
 
 
-def main(words: list[str]) -> int:
-    """
+def main(words: list[str], own_bytes: int = OWN_BYTES) -> int:
+    """Convert, and write the answer.
+
     Args:
         words: a request as JSON, and the file for the answer.
+        own_bytes: of memory, beside what the model takes.
     """
     request, end = Request.from_json(words[0]), Path(words[1])
-    _limit_itself(request)
-    try:
-        answer = _converted(request)
-    except Refused as error:
-        answer = Answer(error=str(error))
-    except MemoryError:
-        answer = Answer(error="converting it takes more memory than a file of its size should")
-    except ImportError as error:
-        answer = Answer(error=f"converting it needs what is not installed: {error}")
-    end.write_text(answer.to_json())
+    _limit_itself(request, own_bytes)
+    end.write_text(answer_to(request).to_json())
     return 0
 
 
-def _limit_itself(request: Request) -> None:
+def answer_to(request: Request) -> Answer:
+    """What becomes of a request."""
+    try:
+        return _converted(request)
+    except Refused as error:
+        return Answer(error=str(error))
+    except MemoryError:
+        return Answer(error="converting it takes more memory than a file of its size should")
+    except ImportError as error:
+        return Answer(error=f"converting it needs what is not installed: {error}")
+
+
+def _limit_itself(request: Request, own_bytes: int) -> None:
     source = Path(request.source)
     size = source.stat().st_size if source.is_file() else sum(one.stat().st_size for one in source.rglob("*"))
     for kind, limit in (
-        (resource.RLIMIT_DATA, _OWN_BYTES + _TIMES * size),
-        (resource.RLIMIT_FSIZE, _OWN_BYTES + _TIMES * size),
+        (resource.RLIMIT_DATA, own_bytes + _TIMES * size),
+        (resource.RLIMIT_FSIZE, own_bytes + _TIMES * size),
         (resource.RLIMIT_CORE, 0),
     ):
         _, most = resource.getrlimit(kind)
@@ -66,7 +72,7 @@ def _converted(request: Request) -> Answer:
         if frozen.is_graph(source / "saved_model.pb"):
             return frozen.export(replace(request, source=str(source / "saved_model.pb")))
         return functions.export(request)
-    if source.suffix in (".pb", ".pbtxt"):
+    if source.suffix.lower() in (".pb", ".pbtxt"):
         from hotgraph_server.conversion import frozen
 
         return frozen.export(request)

@@ -82,7 +82,7 @@ def _read(path: Path) -> Any:
 
     content = path.read_bytes()
     graph_def = graph_pb2.GraphDef()
-    if path.suffix == ".pbtxt":
+    if path.suffix.lower() == ".pbtxt":
         try:
             return text_format.Parse(content.decode(), graph_def)
         except (text_format.ParseError, UnicodeDecodeError) as error:

@@ -49,10 +49,10 @@ def export(request: Request) -> Answer:
         )
     # Whichever the user's own programs have: it is the one whose models are SavedModels.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    keras = _tf_keras(found) if found.is_old else importlib.import_module("keras")
+    keras = old_keras(found) if found.is_old else importlib.import_module("keras")
     classes = _classes_of(keras, request.modules, found)
     try:
-        model = _loaded(keras, path, classes, request.allow_lambda)
+        model = _loaded(keras, _with_ending(path, found, request), classes, request.allow_lambda)
     except Exception as error:
         raise Refused(_why_not_loaded(error, found, request)) from error
     specs = input_specs(request.specs)
@@ -68,7 +68,12 @@ def export(request: Request) -> Answer:
     return Answer(f"{'tf_keras' if found.is_old else 'Keras'} {keras.__version__}")
 
 
-def _tf_keras(found: KerasFile) -> ModuleType:
+def old_keras(found: KerasFile) -> ModuleType:
+    """tf_keras.
+
+    Raises:
+        Refused: it is not installed; the text says how it is.
+    """
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     try:
         return importlib.import_module("tf_keras")
@@ -81,6 +86,15 @@ def _tf_keras(found: KerasFile) -> ModuleType:
         f"was written by {wrote}, and what is older than Keras 3 is read with tf_keras, which is not"
         f" installed: pip install 'tf_keras=={release}.*'"
     )
+
+
+def _with_ending(path: Path, found: KerasFile, request: Request) -> Path:
+    """The file under a name that ends as its format does, for by that Keras tells formats apart."""
+    if path.suffix == found.ending:
+        return path
+    link = Path(request.target).parent / f"source{found.ending}"
+    link.symlink_to(path)
+    return link
 
 
 def _loaded(keras: Any, path: Path, classes: dict[str, Any], allow_lambda: bool) -> Any:

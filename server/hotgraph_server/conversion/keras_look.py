@@ -18,7 +18,9 @@ import h5py  # type: ignore[import-untyped]
 
 from hotgraph_server.conversion.request import Refused
 
-_MOST_BYTES = 64 << 20
+MOST_BYTES = 64 << 20
+"""Of a configuration."""
+
 _CODE = ("Lambda", "__lambda__")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -29,10 +31,12 @@ class KerasFile(NamedTuple):
     Attributes:
         version: of the Keras that wrote it; empty: it does not say.
         config: of the model.
+        ending: that its format should have, whatever its name says.
     """
 
     version: str
     config: Any
+    ending: str = ".keras"
 
     @property
     def is_old(self) -> bool:
@@ -40,8 +44,11 @@ class KerasFile(NamedTuple):
         return not self.version or int(self.version.partition(".")[0]) < 3
 
 
-def look(path: Path) -> KerasFile:
+def look(path: Path, most_bytes: int = MOST_BYTES) -> KerasFile:
     """
+    Args:
+        most_bytes: of a configuration.
+
     Raises:
         Refused: it is no model; the text says what it is, as far as can be told.
     """
@@ -51,7 +58,7 @@ def look(path: Path) -> KerasFile:
         return _in_hdf5(path)
     if not zipfile.is_zipfile(path):
         raise Refused("is no file of Keras's (neither a zip nor HDF5); was it copied whole?")
-    return _in_zip(path)
+    return _in_zip(path, most_bytes)
 
 
 def code_in(config: Any) -> str | None:
@@ -84,25 +91,27 @@ def _items(config: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(item)
 
 
-def _in_zip(path: Path) -> KerasFile:
+def _in_zip(path: Path, most_bytes: int) -> KerasFile:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             if "config.json" not in names:
                 what = "weights of PyTorch's" if any(name.endswith("data.pkl") for name in names) else "a zip"
                 raise Refused(f"is {what}, and no .keras file: it holds no config.json")
-            metadata = _json(_member(archive, "metadata.json")) if "metadata.json" in names else {}
+            metadata = (
+                _json(_member(archive, "metadata.json", most_bytes)) if "metadata.json" in names else {}
+            )
             version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-            return _file(version, _json(_member(archive, "config.json")))
+            return _file(version, _json(_member(archive, "config.json", most_bytes)))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise Refused(f"is a zip that cannot be read: {error}") from None
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
     with archive.open(name) as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise Refused(f"its {name} is larger than {_MOST_BYTES >> 20} MiB")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise Refused(f"its {name} is larger than {most_bytes >> 20} MiB")
     return content
 
 
@@ -113,7 +122,7 @@ def _in_hdf5(path: Path) -> KerasFile:
             version = file.attrs.get("keras_version")
             if config is None:
                 raise Refused(_why_without_config(file))
-            return _file(_text(version), _json(_text(config).encode()))
+            return _file(_text(version), _json(_text(config).encode()))._replace(ending=".h5")
     except (OSError, RuntimeError, KeyError) as error:
         raise Refused(f"is an HDF5 file that cannot be read: {error}") from None
 

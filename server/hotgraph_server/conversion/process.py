@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from hotgraph_server.conversion.request import Answer, Request
 from hotgraph_server.errors import LoadError
@@ -23,21 +24,26 @@ Say = Callable[[str], None]
 """Takes a line for whoever waits."""
 
 # Without the folder that it is started in among those that modules come from, whatever files lie there.
-_PROGRAM = (
+PROGRAM = (
     "import sys; sys.path[:] = [one for one in sys.path if one];from hotgraph_server.conversion.child"
     " import main; sys.exit(main(sys.argv[1:]))"
 )
-_EVERY_S = 10.0
+EVERY_S = 10.0
+"""So often who waits is told that it goes on."""
 _ANSWER_BYTES = 1 << 20
 _TAIL_BYTES = 4096
 
 
-def convert(request: Request, timeout_s: float, say: Say) -> Answer:
+def convert(
+    request: Request, timeout_s: float, say: Say, *, program: str = PROGRAM, every_s: float = EVERY_S
+) -> Answer:
     """Make a SavedModel in `request.target`, which appears there whole or not at all.
 
     Args:
         timeout_s: 0: it may take as long as it needs.
-        say: is told when it begins, every ten seconds, and when it is done.
+        say: is told when it begins, now and again, and when it is done.
+        program: that converts, for Python.
+        every_s: so often it is told that it goes on.
 
     Raises:
         LoadError: it cannot be made; the text says why and what to do.
@@ -48,7 +54,11 @@ def convert(request: Request, timeout_s: float, say: Say) -> Answer:
     try:
         say(f"{name}: making a SavedModel of it, in a process of its own")
         started = time.monotonic()
-        answer = _answer_of(replace(request, target=str(work / "model")), work, timeout_s, name, say)
+
+        waiting = _Waiting(
+            timeout_s, every_s, lambda waited_s: say(f"{name}: still at it after {waited_s:.0f} s")
+        )
+        answer = _answer_of(replace(request, target=str(work / "model")), work, waiting, program)
         if answer.error:
             raise LoadError(request.source, answer.error)
         (work / "model").replace(target)
@@ -62,11 +72,19 @@ def convert(request: Request, timeout_s: float, say: Say) -> Answer:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _answer_of(request: Request, work: Path, timeout_s: float, name: str, say: Say) -> Answer:
+class _Waiting(NamedTuple):
+    """How long for, and who is told how often."""
+
+    timeout_s: float
+    every_s: float
+    tell: Callable[[float], None]
+
+
+def _answer_of(request: Request, work: Path, waiting: _Waiting, program: str) -> Answer:
     end, noise = work / "answer.json", work / "noise"
     with noise.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, request.to_json(), str(end)],
+            [sys.executable, "-c", program, request.to_json(), str(end)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -75,10 +93,11 @@ def _answer_of(request: Request, work: Path, timeout_s: float, name: str, say: S
             preexec_fn=partial(end_with_parent, signal.SIGKILL),
         )
     try:
-        _wait(process, timeout_s, lambda waited_s: say(f"{name}: still at it after {waited_s:.0f} s"))
+        _wait(process, waiting)
     except subprocess.TimeoutExpired:
         raise LoadError(
-            request.source, f"making a SavedModel of it took more than {timeout_s:g} s (conversion_timeout_s)"
+            request.source,
+            f"making a SavedModel of it took more than {waiting.timeout_s:g} s (conversion_timeout_s)",
         ) from None
     finally:
         _end(process)
@@ -89,19 +108,18 @@ def _answer_of(request: Request, work: Path, timeout_s: float, name: str, say: S
         raise LoadError(request.source, _without_an_answer(process.returncode, noise)) from None
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, tell: Callable[[float], None]) -> None:
+def _wait(process: subprocess.Popen[bytes], waiting: _Waiting) -> None:
     """Raises subprocess.TimeoutExpired."""
     started = time.monotonic()
     while True:
-        waited_s = time.monotonic() - started
-        left_s = timeout_s - waited_s if timeout_s else _EVERY_S
+        left_s = waiting.timeout_s - (time.monotonic() - started) if waiting.timeout_s else waiting.every_s
         try:
-            process.wait(min(max(left_s, 0.0), _EVERY_S))
+            process.wait(min(max(left_s, 0.0), waiting.every_s))
             return
         except subprocess.TimeoutExpired:
-            if timeout_s and left_s <= _EVERY_S:
+            if waiting.timeout_s and left_s <= waiting.every_s:
                 raise
-            tell(time.monotonic() - started)
+            waiting.tell(time.monotonic() - started)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import LoadError, StartError, first_line
+from hotgraph_server.wrapping import tensorflow_1
 from hotgraph_server.wrapping.images import ImageReader
 from hotgraph_server.wrapping.labels import Labeller
 from hotgraph_server.wrapping.texts import TextReader
@@ -43,15 +44,16 @@ def wrap(
     """
     import tensorflow as tf
 
-    try:
-        loaded = tf.saved_model.load(str(folder))
-    except Exception as error:
-        raise LoadError(str(folder), f"TensorFlow cannot load it: {first_line(str(error))}") from error
-    name, function = _signature(folder, dict(getattr(loaded, "signatures", None) or {}), signature)
-    module = tf.Module()
-    module.model = loaded
     work = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent))
     try:
+        loaded = _loaded(folder)
+        name, function = _signature(folder, loaded, signature)
+        if tensorflow_1.is_one(folder):
+            tensorflow_1.write_frozen(folder, name, work / "frozen")
+            loaded = _loaded(work / "frozen")
+            name, function = _signature(folder, loaded, "")
+        module = tf.Module()
+        module.model = loaded
         wrapped = _wrapped(function, module, before, after, input_name)
         # Keras 3 has the default a second time, as "serve".
         left_out = (name, _DEFAULT, "serve") if name == _DEFAULT else (name, _DEFAULT)
@@ -72,7 +74,17 @@ def wrap(
     return inputs + outputs
 
 
-def _signature(folder: Path, signatures: Mapping[str, Any], wanted: str) -> tuple[str, Any]:
+def _loaded(folder: Path) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:
+        raise LoadError(str(folder), f"TensorFlow cannot load it: {first_line(str(error))}") from error
+
+
+def _signature(folder: Path, loaded: Any, wanted: str) -> tuple[str, Any]:
+    signatures = dict(getattr(loaded, "signatures", None) or {})
     name = wanted or (_DEFAULT if _DEFAULT in signatures or len(signatures) != 1 else next(iter(signatures)))
     if name not in signatures:
         there = ", ".join(sorted(signatures))

@@ -33,7 +33,6 @@ class Conversions:
 def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conversions:
     made = Conversions()
     monkeypatch.setattr(folders, "convert", made)
-    monkeypatch.setattr(folders, "_caches", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return made
 

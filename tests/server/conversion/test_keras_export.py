@@ -49,6 +49,13 @@ def test_trained_model_answers_as_it_did(tmp_path: Path, ending: str) -> None:
     assert answer.numpy() == pytest.approx(model.predict(rows, verbose=0), abs=1e-6)
 
 
+@pytest.mark.parametrize(("ending", "name"), [("h5", "m.keras"), ("keras", "m.h5"), ("h5", "M.H5")])
+def test_format_is_that_of_the_bytes_whatever_the_name(tmp_path: Path, ending: str, name: str) -> None:
+    models.trained().save(tmp_path / f"saved.{ending}")
+    (tmp_path / f"saved.{ending}").rename(tmp_path / name)
+    assert list(exported(tmp_path / name).structured_input_signature[1]) == ["measures"]
+
+
 def test_vocabulary_goes_along(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -170,4 +177,4 @@ def test_old_file_without_tf_keras_is_told_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tf_keras", None)
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
     with pytest.raises(Refused, match=r"written by Keras 2\.15\.0.* pip install 'tf_keras==2\.\d+\.\*'"):
-        keras_export._tf_keras(KerasFile("2.15.0", {}))
+        keras_export.old_keras(KerasFile("2.15.0", {}))

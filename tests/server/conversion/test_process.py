@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from hotgraph_server.conversion import process
-from hotgraph_server.conversion.process import convert
+from hotgraph_server.conversion.process import PROGRAM, convert
 from hotgraph_server.conversion.request import Request
 from hotgraph_server.errors import LoadError
 
@@ -33,18 +31,17 @@ def request_(tmp_path: Path) -> Request:
     return Request(str(tmp_path / "m.keras"), str(tmp_path / "out" / "made"))
 
 
-def refused(request: Request, timeout_s: float = 60.0) -> str:
+def refused(request: Request, program: str = PROGRAM, timeout_s: float = 60.0) -> str:
     with pytest.raises(LoadError) as caught:
-        convert(request, timeout_s, lambda _: None)
+        convert(request, timeout_s, lambda _: None, program=program)
     # Nothing is left, whatever happened.
     assert list(Path(request.target).parent.iterdir()) == []
     return str(caught.value)
 
 
-def test_what_is_made_appears_whole_and_is_told(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_PROGRAM", _MAKES)
+def test_what_is_made_appears_whole_and_is_told(request_: Request) -> None:
     said: list[str] = []
-    convert(request_, 60.0, said.append)
+    convert(request_, 60.0, said.append, program=_MAKES)
     target = Path(request_.target)
     assert [one.name for one in target.iterdir()] == ["saved_model.pb"]
     assert list(target.parent.iterdir()) == [target]
@@ -66,22 +63,19 @@ def test_what_is_made_appears_whole_and_is_told(request_: Request, monkeypatch: 
         ("import sys; open(sys.argv[2], 'w').write('[' * 3000000)", "broke: status 0"),
     ],
 )
-def test_process_that_gives_no_answer_is_told(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, program: str, why: str
-) -> None:
-    monkeypatch.setattr(process, "_PROGRAM", program)
-    assert why in refused(request_)
+def test_process_that_gives_no_answer_is_told(request_: Request, program: str, why: str) -> None:
+    assert why in refused(request_, program)
 
 
 def test_file_that_takes_for_ever_ends_at_the_limit(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
+    request_: Request,
 ) -> None:
-    monkeypatch.setattr(process, "_PROGRAM", "import time; time.sleep(600)")
-    assert "took more than 0.2 s (conversion_timeout_s)" in refused(request_, timeout_s=0.2)
+    why = refused(request_, "import time; time.sleep(600)", timeout_s=0.2)
+    assert "took more than 0.2 s (conversion_timeout_s)" in why
 
 
-def test_what_the_process_has_started_ends_with_it(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_when_nobody_waits_any_more_it_ends_with_all_that_it_started(
+    request_: Request, tmp_path: Path
 ) -> None:
     child = tmp_path / "child"
     program = (
@@ -91,23 +85,21 @@ def test_what_the_process_has_started_ends_with_it(
         "time.sleep(600)"
     )
 
-    def until_there(*_: object) -> None:
-        until(child.exists)
-        raise subprocess.TimeoutExpired("it", 1)
+    def interrupt(line: str) -> None:
+        if child.exists():
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(process, "_PROGRAM", program)
-    monkeypatch.setattr(process, "_wait", until_there)
-    assert "took more than" in refused(request_)
+    with pytest.raises(KeyboardInterrupt):
+        convert(request_, 0.0, interrupt, program=program, every_s=0.05)
+    assert list(Path(request_.target).parent.iterdir()) == []
     status = Path(f"/proc/{child.read_text()}/status")
     # Gone, or nobody has asked yet how it ended.
     until(lambda: not status.exists() or "\nState:\tZ" in status.read_text())
 
 
-def test_who_waits_is_told_while_it_takes_long(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_EVERY_S", 0.05)
-    monkeypatch.setattr(process, "_PROGRAM", f"import time; time.sleep(1)\n{_MAKES}")
+def test_who_waits_is_told_while_it_takes_long(request_: Request) -> None:
     said: list[str] = []
-    convert(request_, 0.0, said.append)
+    convert(request_, 0.0, said.append, program=f"import time; time.sleep(1)\n{_MAKES}", every_s=0.05)
     assert any("still at it" in line for line in said)
 
 
@@ -120,13 +112,12 @@ def test_program_is_not_taken_from_the_folder_that_one_is_in(
     assert "is no file of Keras's" in refused(request_)
 
 
-def test_file_that_asks_for_all_memory_ends_alone(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_asks_for_all_memory_ends_alone(request_: Request) -> None:
     program = (
-        "import sys; from hotgraph_server.conversion import child; child._OWN_BYTES = 1 << 30;"
-        "child._converted = lambda request: b'x' * (8 << 30); sys.exit(child.main(sys.argv[1:]))"
+        "import sys; from hotgraph_server.conversion import child, keras_export;"
+        "keras_export.export = lambda request: b'x' * (8 << 30); sys.exit(child.main(sys.argv[1:], 1 << 30))"
     )
-    monkeypatch.setattr(process, "_PROGRAM", program)
-    assert "takes more memory than a file of its size should" in refused(request_)
+    assert "takes more memory than a file of its size should" in refused(request_, program)
 
 
 def test_lambda_is_refused_before_keras_is_imported(request_: Request) -> None:

@@ -18,6 +18,8 @@ from hotgraph_server.row_independence.verdict import Input, Verdict, judge
 from hotgraph_server.wrapping.wishes import ImageWish, LabelWish, TextWish, scale_of
 from hotgraph_server.wrapping.wrap import RAW, wrap
 
+from ...saved_models import SavedModels
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 LABELS = ("cat", "dog", "bird")
 ZERO_ONE = ImageWish(None, scale_of("0..1"))
@@ -27,21 +29,21 @@ class Made:
     """SavedModels of plain functions, by what they take."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def __call__(self, function: Callable[..., Any], *specs: Any) -> Path:
         import tensorflow as tf
 
         module = tf.Module()
         module.f = tf.function(function, input_signature=specs)
-        folder = self._folder / f"model{len(list(self._folder.iterdir()))}"
+        folder = self.folder / f"model{len(list(self.folder.iterdir()))}"
         tf.saved_model.save(module, str(folder), signatures=module.f.get_concrete_function())
         return folder
 
     def wrapped(self, model: Path, *wishes: Any, **more: Any) -> Any:
         import tensorflow as tf
 
-        target = self._folder / f"{model.name}-wrapped"
+        target = self.folder / f"{model.name}-wrapped"
         wrap(model, target, *wishes, **more)
         return tf.saved_model.load(str(target))
 
@@ -254,6 +256,24 @@ def test_softmax_makes_probabilities_and_one_score_speaks_for_two_classes(made: 
     assert named(loaded, [[0.25], [0.75]])["labels"] == [[b"bad", b"good"], [b"good", b"bad"]]
 
 
+def test_model_of_tensorflow_1_is_wrapped_as_well(saved_models: SavedModels, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    wish = LabelWish(top=2, output="probabilities")
+    wrap(saved_models["tf1_softmax"], tmp_path / "wrapped", None, wish)
+    signatures = tf.saved_model.load(str(tmp_path / "wrapped")).signatures
+    ((name, spec),) = signatures[RAW].structured_input_signature[1].items()
+    rows = tf.random.uniform([3, *spec.shape[1:]])
+    found = signatures["serving_default"](**{name: rows})
+    best = signatures[RAW](**{name: rows})["digit"].numpy()
+    assert found["classes"].numpy()[:, 0].tolist() == found["digit"].numpy().tolist() == best.tolist()
+
+
+def test_tables_of_tensorflow_1_are_told(saved_models: SavedModels, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="of TensorFlow 1 and has tables"):
+        wrap(saved_models["tf1_vocabulary"], tmp_path / "wrapped", None, LabelWish(top=2))
+
+
 def test_model_as_it_was_is_there_too(made: Made) -> None:
     loaded = made.wrapped(pictures_model(made, 6, 8, 3), ZERO_ONE, None)
     assert set(loaded.signatures) == {"serving_default", RAW}
@@ -277,7 +297,7 @@ def test_model_as_it_was_is_there_too(made: Made) -> None:
 def test_what_cannot_be_put_in_front_is_told(made: Made, shape: Any, wish: Any, why: str) -> None:
     with pytest.raises(StartError, match=why):
         made.wrapped(pictures_model(made, *shape), wish, None)
-    assert [one.name for one in made._folder.iterdir()] == ["model0"]
+    assert [one.name for one in made.folder.iterdir()] == ["model0"]
 
 
 @pytest.mark.parametrize(
