@@ -9,7 +9,7 @@
   too large: who makes room by it evicts one too many, which costs a load and not the process.
 
 Any thread may call it. One lock guards what is remembered. Readings that begin and end a measurement are
-taken under it, for no load may begin in between; each is a garbage collection, of milliseconds.
+taken under it, for no load may begin in between; that takes milliseconds.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Footprints:
         prepare: called once before that, with the settings of the first session.
         tensors_on: bytes of tensors on a device, by its name in full; None where that is not known.
         collect: frees what is garbage, so that it is not counted.
-        free: the same, and lets the system have it.
+        free: the same, and lets the system have what is free.
     """
 
     def __init__(
@@ -160,6 +160,8 @@ class Footprints:
                 for place in places:
                     self._growths[place].failed(key)
             raise
+        # A load leaves garbage and free pieces of several times the size of what stays.
+        self._free()
         # Until more is known. Nobody finds the version before this has returned.
         version.memory = _at_least(known.usage, version.tensor_bytes)
         with self._lock:
@@ -182,6 +184,9 @@ class Footprints:
     def _begin(self, place: str, key: Hashable) -> None:
         assert self._lock.locked()
         growth = self._growths.setdefault(place, Growth())
+        if growth.is_idle:
+            # What is garbage now must not seem to have been freed by this load.
+            self._collect()
         growth.begin(key, self._reading(place) if growth.is_idle else None)
 
     def _tell_parts(self, place: str) -> None:
@@ -205,7 +210,6 @@ class Footprints:
 
     def _reading(self, place: str) -> Reading:
         assert self._lock.locked()
-        self._collect()
         tensors = self._tensors_on(place or _PROCESSOR) if self._is_prepared else None
         return Reading(tensors) if place else replace(self._of_process(), tensors=tensors)
 
