@@ -208,9 +208,7 @@ def lives(lines: Iterable[str]) -> Mapping[str, list[tuple[float, float]]]:
 
 def found_live(calls: Iterable[Called], when: Mapping[str, list[tuple[float, float]]]) -> list[Called]:
     """Those that were sent while their model was live."""
-    return [
-        one for one in calls if any(begins <= one.at < ends for begins, ends in when.get(one.model, ()))
-    ]
+    return [one for one in calls if any(begins <= one.at < ends for begins, ends in when.get(one.model, ()))]
 
 
 def quantile_s(calls: Sequence[Called], share: float) -> float:

@@ -45,6 +45,7 @@ REMEMBERED = 10_000
 _GUESS_BYTES = 2**25
 _GUESS_FACTOR = 1.5
 _PROCESSOR = "/device:CPU:0"
+_KEPT_WITHIN_LIMIT = 2**20
 # What files of quite another size take says little.
 _LIKE = 2.0
 
@@ -64,6 +65,18 @@ class _Loaded:
     version: Version
     folder: Path
     known: _Known
+
+
+def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_BY_ITSELF) -> None:
+    """Have it counted what this process holds; see process_memory.divide_large_pieces and
+    device_memory.prepare."""
+    process_memory.divide_large_pieces(kept_bytes)
+    device_memory.prepare(session)
+
+
+def prepare_within_limit(session: SessionSettings) -> None:
+    """The same where memory is to go back to the system as soon as it is free."""
+    prepare_for(session, kept_bytes=_KEPT_WITHIN_LIMIT)
 
 
 def of_process() -> Reading:
@@ -88,7 +101,7 @@ class Footprints:
     def __init__(
         self,
         of_process: Callable[[], Reading] = of_process,
-        prepare: Callable[[SessionSettings], None] = device_memory.prepare,
+        prepare: Callable[[SessionSettings], None] = prepare_for,
         tensors_on: Callable[[str], int | None] = device_memory.in_use,
         collect: Callable[[], object] = gc.collect,
         free: Callable[[], None] = memory.give_back,
