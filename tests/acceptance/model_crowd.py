@@ -111,7 +111,7 @@ def call(address: str, trace: Sequence[str], rate: float, timeout_s: float = 60.
 
 async def _call(address: str, trace: Sequence[str], rate: float, timeout_s: float) -> list[Called]:
     async with grpc.aio.insecure_channel(address) as channel:
-        infer = channel.unary_unary(_INFER, response_deserializer=pb.ModelInferResponse.FromString)
+        infer: Any = channel.unary_unary(_INFER, response_deserializer=pb.ModelInferResponse.FromString)
         await channel.channel_ready()
         began, epoch = time.monotonic(), time.time()
 
