@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("commands",),
     ("server",),
-    ("rest", "model_control", "processes", "tuning"),
+    ("rest", "model_control", "processes", "tuning", "fleet"),
     ("protocols", "repository"),
     ("observability", "model_config"),
     ("models",),
