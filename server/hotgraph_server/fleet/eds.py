@@ -4,8 +4,8 @@
                                 -> target()   -> text of endpoints.txt    clients of gRPC
 
 Only replicas that are ready are among them: one that drains is gone from here before it takes nothing new.
-What is written says nothing but what callers need, in one order: the same fleet gives the same text, and a file
-is written anew only where something has changed.
+What is written says only what callers need, in one order: the same fleet gives the same text, and files
+are written anew only where something has changed.
 
 Each endpoint says which models it has, as metadata `envoy.lb`, by which Envoy makes a subset of the endpoints
 for each model (envoy.py), and which a server reads that has not got the model it is asked for.
