@@ -67,7 +67,7 @@ PURE = (
     *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
-    *("fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
+    *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from hotgraph_server.fleet import eds
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
 
+READY = ReplicaState.READY
 LIVE, LOADING = ModelSeen(versions=(1,)), ModelSeen()
 
 
-def replica(
-    name: str, address: str, state: ReplicaState = ReplicaState.READY, **models: ModelSeen
-) -> ReplicaSeen:
+def replica(name: str, address: str, state: ReplicaState = READY, **models: ModelSeen) -> ReplicaSeen:
     return ReplicaSeen(name, state, address=address, models=models)
 
 
@@ -48,7 +47,9 @@ def test_each_endpoint_says_which_models_are_live_there() -> None:
 
 @given(st.permutations(range(5)))
 def test_the_order_of_replicas_does_not_change_the_text(order: list[int]) -> None:
-    replicas = [replica(f"r{i}", f"10.0.0.{i + 1}:8500", **{f"m{i}": LIVE}) for i in range(5)]
+    replicas = [
+        ReplicaSeen(f"r{i}", READY, address=f"10.0.0.{i + 1}:8500", models={f"m{i}": LIVE}) for i in range(5)
+    ]
     shuffled = eds.endpoints(replicas[i] for i in order)
     assert eds.document(shuffled) == eds.document(eds.endpoints(replicas))
     assert eds.target(shuffled) == eds.target(eds.endpoints(replicas))

@@ -9,6 +9,7 @@ from pathlib import Path
 # Action: its module and its line in the help.
 _ACTIONS = {
     "plan": ("hotgraph_server.commands.fleet.plan", "say which models go where, and why; also on paper"),
+    "envoy": ("hotgraph_server.commands.fleet.envoy", "write the configuration of an Envoy before the fleet"),
 }
 DESCRIPTION = """\
 Servers on several machines as one service. fleet.toml says how many there may be and which models they have;
