@@ -97,7 +97,7 @@ PURE = (
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
 CLIENT_PURE = (
-    *("arrays", "descriptions", "errors", "prediction", "protocol"),
+    *("arrays", "descriptions", "errors", "model_header", "prediction", "protocol"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
     *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
     *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),
