@@ -61,10 +61,16 @@ class Forwarder:
         peers: who has which model, now.
         knows: is a model of that name here?
         max_calls, max_bytes: that may be under way.
+        links: the ways to peers; None: its own.
     """
 
     def __init__(
-        self, peers: Callable[[], Peers], knows: Callable[[str], bool], max_calls: int, max_bytes: int
+        self,
+        peers: Callable[[], Peers],
+        knows: Callable[[str], bool],
+        max_calls: int,
+        max_bytes: int,
+        links: Links | None = None,
     ) -> None:
         self._peers = peers
         self._knows = knows
@@ -74,7 +80,7 @@ class Forwarder:
         self._seconds = 0.0
         self._calls = self._held_bytes = 0
         # Of the loop's thread.
-        self._links = Links()
+        self._links = links or Links()
         self._under_way: Counter[str] = Counter()
         self._down: dict[str, float] = {}  # until when
         self._turn = 0

@@ -31,7 +31,7 @@ _OPTIONS = [
     # A machine that is gone ends the calls that it had.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    # Servers of one process do not share connections with each other or with clients.
+    # A peer's connection is not shared with others in this process: each ends by itself.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 _PUSHBACK = "grpc-retry-pushback-ms"
