@@ -2,25 +2,26 @@
 
     around          a service, of whose calls those are sent on that are about a model which is not here
     elsewhere       the same for requests of HTTP
-      _begin        is there room? Then the call is the loop's          the thread that brings it; does not wait
+      _begin        is there room? Then the call is the loop's          the thread that brings it
         _sent_on    peer by peer until one is connected; its answer     the loop
           finish    once                                                the loop
 
-What is sent on: unary calls about one model (messages.py), and requests of HTTP about one, as bytes; with the
-caller's metadata (headers.py), what is left of its deadline, and a mark. Streams are not: their calls may belong
-together, and their server keeps what they share. Where to: to servers that the peers file names (peers.py), and
-nowhere else, whatever a caller says.
+What is sent on: unary calls about one model (messages.py), and requests of HTTP about one, as bytes; with
+the caller's metadata (headers.py), what is left of its deadline, and a mark. Streams are not: their calls may
+belong together, and their server keeps what they share. Where to: to servers that the peers file names
+(peers.py), and nowhere else, whatever a caller says.
 
 Guarantees
     * A call is sent to one server. Another is asked only where no connection could be had: nothing was sent.
     * What has come with the mark is answered here, so that no call goes from server to server for ever.
-    * The answer, or the error with its status, text and pushback, is the peer's. What the peer says of its load
-      stays with it: a balancer would take it for this server's. Where none can be reached it is UNAVAILABLE.
+    * The answer, or the error with its status, text and pushback, is the peer's. What the peer says of its
+      load is left out: a balancer would take it for this server's.
+    * Where no peer can be reached it is UNAVAILABLE, so that callers and proxies try elsewhere.
     * A caller that leaves, or whose deadline comes, ends the call at the peer too.
     * So many calls, and so much of their messages, are under way at a time; more are refused
       (RESOURCE_EXHAUSTED).
-    * A call ends in one way: its task ends. It is cancelled when its caller has gone, and then finishes nothing:
-      the transport has told the caller.
+    * A call ends in one way: its task ends. It is cancelled when its caller has gone, and then finishes
+      nothing: the transport has told the caller.
 """
 
 from __future__ import annotations
