@@ -35,7 +35,9 @@ from hotgraph_server.fleet import eds
 from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, arguments, starting
-from .fleet_envoy import endpoints
+from .envoy import binary
+from .fleet_envoy import endpoints, fleet_envoy, spec
+from .foreign_packages import NotToBeHad
 from .triton_tensors import tensor
 
 MARK = (("x-hotgraph-forwarded", "1"),)
@@ -260,3 +262,31 @@ def test_streams_are_not_sent_on_and_say_that_the_model_is_not_here(channel: grp
     request = service_pb2.ModelInferRequest(model_name="b")
     (answer,) = stub.ModelStreamInfer(iter([request]), timeout=TIMEOUT_S)
     assert "'b' is not found" in answer.error_message
+
+
+def test_behind_envoy_a_call_that_says_its_model_goes_there_and_any_other_is_sent_on(pair: Pair) -> None:
+    try:
+        binary()
+    except NotToBeHad as error:
+        pytest.skip(f"Envoy cannot be had here: {error}")
+
+    def forwarded() -> float:
+        return pair.forwarded("a") + pair.forwarded("b")
+
+    with fleet_envoy(spec(pair.peers.parent)) as proxy:
+        for cluster in ("grpc", "rest"):
+            proxy.wait_for_healthy(pair.a, pair.b, cluster=cluster)
+        before = forwarded()
+        with Client(proxy.address) as client:
+            for _ in range(10):
+                client.predict("b", {"x": np.ones((1, 2), np.float32)})
+        for _ in range(5):
+            assert rest(proxy.address, "/v2/models/b/infer", V2_BODY)[0] == 200
+            assert rest(proxy.address, "/v1/models/b:predict", {"instances": [[1, 1]]})[0] == 200
+        assert forwarded() == before
+        assert proxy.calls()[pair.b] == 10
+        with InferenceServerClient(proxy.address) as silent:
+            # Envoy chooses by chance: so many calls all went right by a chance of one to a billion.
+            for _ in range(30):
+                silent.infer("b", [tensor("x", np.ones((1, 2), np.float32))])
+        assert forwarded() > before
