@@ -35,7 +35,7 @@ def program() -> Path:
 
 
 class _SaysWhoItIs(grpc.GenericRpcHandler):
-    """`Echo` answers what it is told, all others who it is; `Refuse` refuses at the one that the call names."""
+    """`Echo` answers what it is told, all others who it is; `Refuse` refuses where the call says so."""
 
     def __init__(self, name: str, metadata: list[dict[str, Any]]) -> None:
         self._name, self._metadata = name, metadata
