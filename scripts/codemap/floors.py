@@ -12,6 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("server",),
     ("rest", "model_control", "processes", "tuning", "fleet"),
+    ("on_demand",),
     ("protocols", "repository"),
     ("observability", "model_config"),
     ("models", "forwarding"),

@@ -32,8 +32,12 @@
         │   ├── QueueSizeExceeded UNAVAILABLE           too many wait for a queue policy
         │   ├── QueueTimedOut     UNAVAILABLE           it has waited too long for a queue policy
         │   ├── WouldBeLate       RESOURCE_EXHAUSTED    the answer would come past the deadline
+        │   ├── LoadTooLong       RESOURCE_EXHAUSTED    its model is not loaded, and would not be in time
         │   └── StreamFull        RESOURCE_EXHAUSTED    a stream's caller sends far more than it is answered
         ├── NotReady              UNAVAILABLE           ours: the version is loading or leaving
+        │   ├── NotLoaded         UNAVAILABLE           the model is loaded when it is called: the call waits
+        │   └── LoadFails         UNAVAILABLE           ours: the model could not be loaded a moment ago
+        ├── TooLargeForMemory     FAILED_PRECONDITION   ours: the model needs more memory than there shall be
         ├── Draining              UNAVAILABLE           ours: this server is going, another may answer
         ├── NotDurable            INTERNAL              ours: a write has happened, a crash may undo it
         ├── RunFailed             TensorFlow's own      the graph refused the input, or broke
@@ -253,6 +257,26 @@ class WouldBeLate(Refused):
         super().__init__(f"{what} is busy: the answer would come {self.retry_after_ms} ms past the deadline")
 
 
+class LoadTooLong(Refused):
+    """The model has to be loaded first, and that takes longer than the call can wait. It is loaded all the
+    same: another try later finds it.
+
+    Args:
+        expected_s: until it is loaded, by what is known; seconds.
+        left_s: for as long the call could wait.
+    """
+
+    def __init__(self, model: str, expected_s: float, left_s: float) -> None:
+        self.model = model
+        self.expected_s = expected_s
+        self.left_s = left_s
+        self.retry_after_ms = max(1, math.ceil(expected_s * 1000))
+        super().__init__(
+            f"model '{model}' is not loaded; that takes about {expected_s:.1f} s, and the call can wait for"
+            f" {left_s:.1f} s"
+        )
+
+
 class StreamFull(Refused):
     """A caller sends far more calls than it can get answers to."""
 
@@ -292,6 +316,42 @@ class NotReady(CallError):
     """The version is known, and does not answer now."""
 
     status = grpc.StatusCode.UNAVAILABLE
+
+
+class NotLoaded(NotReady):
+    """The model is loaded when it is called. No caller hears of this where calls wait for that."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"model '{model}' is not loaded")
+
+
+class LoadFails(NotReady):
+    """The model could not be loaded when it was called. It is tried again after `again_in_s` seconds."""
+
+    def __init__(self, model: str, why: str, again_in_s: float) -> None:
+        self.model = model
+        self.why = why
+        self.retry_after_ms = max(1, math.ceil(again_in_s * 1000))
+        super().__init__(f"model '{model}' cannot be loaded: {why}; not tried again for {again_in_s:.1f} s")
+
+
+class TooLargeForMemory(CallError):
+    """The model needs more memory than all models together may have, or than those leave that always stay.
+    It is no use to try again."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+    def __init__(self, model: str, needs_bytes: int, limit_bytes: int, pinned_bytes: int = 0) -> None:
+        self.model = model
+        self.needs_bytes = needs_bytes
+        self.limit_bytes = limit_bytes
+        self.pinned_bytes = pinned_bytes
+        pinned = f", of which pinned models hold {_mib(pinned_bytes)}" if pinned_bytes else ""
+        super().__init__(
+            f"model '{model}' needs {_mib(needs_bytes)} of memory, and all models may have"
+            f" {_mib(limit_bytes)} (memory-mb){pinned}"
+        )
 
 
 LOADING = "the models are loading"
@@ -431,6 +491,10 @@ class InternalError(CallError):
 
     def __init__(self) -> None:
         super().__init__("internal error; the server's log has the details")
+
+
+def _mib(nbytes: int) -> str:
+    return f"{math.ceil(nbytes / 2**20)} MiB"
 
 
 def first_line(error: BaseException | str) -> str:

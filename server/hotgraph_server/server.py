@@ -15,8 +15,8 @@ from hotgraph_server.access.rules import Rules
 from hotgraph_server.errors import LOADING, CallError, NotReady
 from hotgraph_server.forwarding.opening import Forwarding
 from hotgraph_server.model_control import first_loads
-from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ConfiguredModels
+from hotgraph_server.model_control.opening import open_models
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
@@ -37,12 +37,7 @@ from hotgraph_server.protocols import opening
 from hotgraph_server.protocols.one_of_several import without_changes
 from hotgraph_server.protocols.orca.trailers import ReportHeaders
 from hotgraph_server.protocols.submission import facts_of
-from hotgraph_server.protocols.tfs.logged_records import logged_in
-from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.protocols.v2.regions import Regions
-from hotgraph_server.repository.layout import look_at
-from hotgraph_server.repository.loader import load_version
-from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
 from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
@@ -68,6 +63,7 @@ class Server:
     Attributes:
         registry: which versions are live.
         repository: which versions there are, and what becomes of them.
+        footprints: what they take in memory, and would take.
         control: which models are served, where that may change.
         state: loading, live (calls are answered), draining, closed.
     """
@@ -89,32 +85,17 @@ class Server:
         self.registry = Registry()
         self._leadership = Leadership(auto=settings.listen.lead == "auto")
         self._cache = ResponseCache(settings.cache.cache_mb << 20) if settings.cache.cache_mb else None
-        # What has ended may leave files behind that are not needed any more.
-        self.repository = Repository(
-            settings.repository,
-            self._publish,
-            load=functools.partial(
-                load_version,
-                brings_of=records_in,
-                logged_of=logged_in,
-                cache=self._cache,
-                leadership=self._leadership,
-                is_shared=member is not None,
-            ),
-            look=look_at,
-            ended=lambda: self.control.wake(),
+        self._models = open_models(
+            *(settings, self.registry, self._publish, self.reconfigure, self._show_health),
+            *(self._cache, self._leadership),
+            is_shared=member is not None,
         )
-        self.control = ModelControl(
-            settings.control,
-            settings.models,
-            settings.offered or ConfiguredModels(),
-            self.repository,
-            self.reconfigure,
-            poll_s=settings.repository.poll_s,
-            exit_on_error=settings.repository.exit_on_error,
-        )
+        self._demand = self._models.demand
+        self.footprints = self._models.footprints
+        self.repository = self._models.repository
+        self.control = self._models.control
         self.state = State.LOADING
-        self._forwarding = Forwarding(settings, lambda name: name in self.registry.table)
+        self._forwarding = Forwarding(settings, self._answers_for)
         self._request_logs = RequestLogs()
         self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
         self._logs = Logs()
@@ -169,6 +150,8 @@ class Server:
                 is_starting=lambda: self.state is State.LOADING,
                 reconfigure=self._reconfigure_for_a_caller,
                 make_model=self._make_model,
+                waiting=self._demand.around,
+                waiting_service=self._demand.around_service,
             ),
         )
         if member is not None:
@@ -176,7 +159,8 @@ class Server:
         # The ports come first: that one is in use shall be known before a minute of loading, and who asks
         # meanwhile whether this process lives shall hear that it does.
         self._rest = self._rest_api(services, regions)
-        services[1] = self._watching.around_prediction(services[1])
+        prediction = self._demand.around_service(services[1], ("GetModelMetadata",))
+        services[1] = self._watching.around_prediction(prediction)
         listen = self._settings.listen
         grpc = self._grpc = CallServer(
             listen,
@@ -210,8 +194,10 @@ class Server:
             self._vitals.start()
             if member is not None:
                 member.answering(grpc.health.of_all, self.renew_access, grpc.shed)
+            self._demand.start(self.repository)
             parts = (self.control, self.repository, self._settings.repository)
             first_loads.load_models(*parts, self._grpc.health.not_serving, loading)
+            self._demand.check_pinned()
         except BaseException:
             self.stop(0)
             raise
@@ -237,6 +223,7 @@ class Server:
         """
         with self._reconfiguring:
             self.repository.configure(models, again)
+            self._demand.know(models)
             self._request_logs.configure(models)
 
     def renew_access(self) -> None:
@@ -283,8 +270,7 @@ class Server:
         if self._vitals is not None:
             self._vitals.stop_looking()
         # Who waits for a model to be loaded holds up the end no longer than a call.
-        self.control.wind_down()
-        self.repository.wind_down()
+        self._models.wind_down()
         answered, left = self._grpc.stop(limit_s), TimeLeft(_LAST_WORDS_S)
         if self._rest is not None:
             self._rest.close(left.seconds())
@@ -293,8 +279,7 @@ class Server:
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
-        ended = self.repository.stop(_LAST_RUN_S)
-        self.control.stop(_LAST_RUN_S)
+        ended = self._models.stop(_LAST_RUN_S)
         if self._cache is not None:
             self._cache.stop()
         self.state = State.CLOSED
@@ -327,7 +312,8 @@ class Server:
         inference, prediction, of_models, *_ = services
         backs = Backs(
             *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
-            *(self._watching.tracing, self._load_headers.over_http, self._forwarding.elsewhere),
+            *(self._watching.tracing, self._load_headers.over_http, self._demand.around),
+            self._forwarding.elsewhere,
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
@@ -338,13 +324,22 @@ class Server:
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         doors = self._grpc.figures() if self._grpc is not None else None
-        known, forwarded = self.repository.figures(), self._forwarding.figures()
-        return OwnFigures(lost, self._leadership.turns, doors, known, forwarded)
+        models, demand = self.repository.figures(), self._demand.figures()
+        turns, forwarded = self._leadership.turns, self._forwarding.figures()
+        return OwnFigures(lost, turns, doors, models, demand, forwarded)
 
     def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
         """Show a model's live versions; called whenever they change."""
-        self.registry.replace(name, versions, labels)
+        replace = functools.partial(self.registry.replace, name, versions, labels)
+        self._demand.publish(name, versions, replace)
+        self._show_health(name)
+
+    def _answers_for(self, name: str) -> bool:
+        """Is a model of that name here, or loaded when it is called?"""
+        return name in self.registry.table or self._demand.expects(name)
+
+    def _show_health(self, name: str) -> None:
         # Before the start is over, nothing is healthy.
         if self._grpc is not None and self.state is State.LIVE:
             health = self._grpc.health
-            (health.serving if versions else health.not_serving)([name])
+            (health.serving if self._answers_for(name) else health.not_serving)([name])

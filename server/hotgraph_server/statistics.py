@@ -298,6 +298,13 @@ class Statistics:
                 events={event: sum(one.events[event] for one in every) for event in Event},
             )
 
+    def activity(self) -> tuple[int, int]:
+        """How many calls have got an outcome so far, from a run or from the cache, and when the last run was:
+        ms since the epoch, by the wall clock."""
+        with self._lock:
+            every = self._by_signature.values()
+            return sum(one.answered + one.failed + one.cache_hits for one in every), self._last_run_ms
+
     def by_signature(self) -> dict[str, Figures]:
         """A copy of the figures of each signature that has been called."""
         with self._lock:

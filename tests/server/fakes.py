@@ -178,6 +178,7 @@ class FakeGraph:
         self.signature_defs: Mapping[str, Any] = {}
         self.variables: tuple[str, ...] = ()
         self.proofs: Mapping[str, Judgement] = {}
+        self.tensor_bytes = 0
         self.compute = compute
         self.runs: list[list[Array]] = []
         self.closed = 0

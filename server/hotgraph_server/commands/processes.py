@@ -19,7 +19,7 @@ from hotgraph_server.processes import shares
 from hotgraph_server.processes.pages import SharedPages
 from hotgraph_server.processes.supervisor import Supervisor
 from hotgraph_server.settings import ServerSettings
-from hotgraph_server.settings.control import EXPLICIT
+from hotgraph_server.settings.control import AUTO, EXPLICIT
 from hotgraph_server.threads import processors
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ def count(settings: ServerSettings) -> int:
         "model-control explicit: a request to load would reach one process alone": (
             settings.control.model_control == EXPLICIT
         ),
+        "model-control auto: each process would load models of its own, and a caller who comes to another one"
+        " would wait again": settings.control.model_control == AUTO,
         "prometheus on the REST port, where each scrape would see another process; see --admin-port": (
             settings.rest.prometheus
         ),

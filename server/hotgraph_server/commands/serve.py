@@ -34,6 +34,7 @@ from hotgraph_server.settings import (
     ListenSettings,
     LoadReportSettings,
     LoggingSettings,
+    OnDemandSettings,
     OpsSettings,
     OtlpSettings,
     PredictionSettings,
@@ -74,6 +75,8 @@ examples:
   hotgraph serve DIR --host 0.0.0.0             for other machines to call
   hotgraph serve DIR --processes auto           several processes, on a large machine
   hotgraph serve --repository ~/models          every model of a repository
+  hotgraph serve --repository ~/models --model-control auto --memory-mb 4096
+                                                each model when it is called, in 4 GiB
   hotgraph serve --config server.toml           everything from a file:
       port = 8500
       [models.flowers]
@@ -302,6 +305,7 @@ def _settings_of(
         processes=build(ProcessSettings, values),
         health=build(HealthSettings, values),
         load_reports=build(LoadReportSettings, values),
+        on_demand=build(OnDemandSettings, values),
         forwarding=build(ForwardingSettings, values),
     )
 

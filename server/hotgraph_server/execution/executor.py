@@ -52,6 +52,7 @@ class OpenGraph(StatefulGraph, prepare.Runnable, Protocol):
     """What graph.Graph is to the executor."""
 
     signature_defs: Mapping[str, Any]
+    tensor_bytes: int
 
     def settle(
         self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]
@@ -75,6 +76,7 @@ class Opened:
         snapshotter: of the values that its signatures write; None: none are taken.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         generated: the kind of generated input that a signature takes; not there: none is known.
+        tensor_bytes: of the graph's variables and constants, at least.
     """
 
     signatures: Mapping[str, Signature]
@@ -89,6 +91,7 @@ class Opened:
     snapshotter: Snapshotter | None = None
     trust: Mapping[str, Trust] = field(default_factory=dict)
     generated: Mapping[str, Kind] = field(default_factory=dict)
+    tensor_bytes: int = 0
 
 
 class Executor:
@@ -266,6 +269,7 @@ class Executor:
                 snapshotter=state.snapshotter,
                 trust=trust,
                 generated=generated,
+                tensor_bytes=graph.tensor_bytes,
             )
         )
         return graph, runner, state

@@ -69,7 +69,7 @@ def too_large_to_copy(
     readers: Counter[str] = Counter()
     for signature in signatures:
         nodes = needed(graph_def, _ends([signature]), _fed([signature]))
-        read = {variable_name(node): _variable_bytes(node) for node in nodes if _is_constant(node, written)}
+        read = {variable_name(node): variable_bytes(node) for node in nodes if _is_constant(node, written)}
         sizes |= read
         readers.update(read.keys())
     copied = {name: size * readers[name] for name, size in sizes.items()}
@@ -99,7 +99,7 @@ def why_not_frozen(
     """
     signatures = list(signatures)
     nodes = needed(graph_def, _ends(signatures), _fed(signatures))
-    frozen = sum(_variable_bytes(node) for node in nodes if _is_constant(node, variables))
+    frozen = sum(variable_bytes(node) for node in nodes if _is_constant(node, variables))
     size = frozen + sum(node.ByteSize() for node in nodes)
     if size > MAX_FROZEN_BYTES:
         return f"with its variables it is {_mb(size)}, and a graph can have {_mb(MAX_FROZEN_BYTES)}"
@@ -127,7 +127,7 @@ def copied_bytes(graph_def: Any, signature: Signature, variables: Collection[str
     size = sum(constant_bytes(node) for node in nodes)
     size += sum(constant_bytes(node) for body in functions_of(graph_def, nodes) for node in body.node_def)
     if variables is not None:
-        size += sum(_variable_bytes(node) for node in nodes if _is_constant(node, variables))
+        size += sum(variable_bytes(node) for node in nodes if _is_constant(node, variables))
     return size
 
 
@@ -197,8 +197,9 @@ def _is_constant(node: Any, variables: Collection[str]) -> bool:
     return node.op in VARIABLES and variable_name(node) not in variables
 
 
-def _variable_bytes(node: Any) -> int:
-    """At least; what has a free dimension is as large as whatever was assigned to it."""
+def variable_bytes(node: Any) -> int:
+    """Of the variable that a node makes, at least: what has a free dimension is as large as whatever was
+    assigned to it."""
     dtype = dtype_of(node.attr["dtype"].type)
     sizes: list[int] = [max(dimension.size, 1) for dimension in node.attr["shape"].shape.dim]
     return prod(sizes) * (dtype.itemsize if dtype is not None else 1)

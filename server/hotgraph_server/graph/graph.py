@@ -28,6 +28,7 @@ from hotgraph_server.graph.freezing import REFERENCE_VARIABLES
 from hotgraph_server.graph.loading import open_session
 from hotgraph_server.graph.proofs import proofs_of
 from hotgraph_server.graph.refusals import run_failed, run_failed_unreadably
+from hotgraph_server.graph.tensor_sizes import tensor_bytes
 from hotgraph_server.graph.variables import Variables
 from hotgraph_server.row_independence.verdict import Judgement
 from hotgraph_server.settings import SessionSettings
@@ -60,6 +61,7 @@ class Graph:
         signature_defs: all that are meant for callers, as saved (SignatureDef messages), for clients that ask
             for the metadata.
         variables: the names of the variables that signatures write, and that can be read and written whole.
+        tensor_bytes: of its variables and constants, at least.
         callables: what is prepared to be run.
         session: TensorFlow's own, to be looked at in the thread that made it.
     """
@@ -86,6 +88,7 @@ class Graph:
         self.signature_defs: Mapping[str, Any] = copy.deepcopy(signature_defs_of(meta_graph))
         self.signatures, self.unusable = signatures_of(meta_graph, assets)
         graph_def = meta_graph.graph_def
+        self.tensor_bytes = tensor_bytes(graph_def)
         self.proofs: Mapping[str, Judgement] = proofs_of(graph_def, self.signatures)
         self._forms = Forms(session, graph_def, self.signatures, settings, row_buckets, clock)
         written = frozenset[str]().union(*[signature.variables for signature in self.signatures.values()])

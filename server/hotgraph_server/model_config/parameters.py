@@ -6,6 +6,7 @@ no words for:
     parameters { key: "HOTGRAPH_BATCHING" value { string_value: "always" } }
     parameters { key: "HOTGRAPH_ROW_BUCKETS" value { string_value: "1, 2, 4, 8" } }
     parameters { key: "HOTGRAPH_PAD" value { string_value: "ids.1 = 0, mask.1 = 0" } }
+    parameters { key: "HOTGRAPH_PIN" value { string_value: "true" } }
 
 Settings that are a whole server's, or name a file, cannot be set so: a configuration may come with a request.
 All other parameters are the client's and the owner's business: they are shown, and mean nothing here.
@@ -19,6 +20,7 @@ from hotgraph_protos.model_config import ModelConfig
 from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import (
     BatchSettings,
+    ResidencySettings,
     SessionSettings,
     WarmupSettings,
     fields_of,
@@ -42,7 +44,7 @@ _HOW_IT_RUNS = ("plan", "plan_budget_s", "xla")
 _SETTABLE = {
     setting.name: setting
     for setting in (
-        *fields_of(BatchSettings, WarmupSettings),
+        *fields_of(BatchSettings, WarmupSettings, ResidencySettings),
         *(_OF_SESSIONS[name] for name in _HOW_IT_RUNS),
     )
     # What is a table of settings itself has fields of its own too.

@@ -4,7 +4,8 @@ What it promises.
 
 * none: what is offered at start is served from then on, until `renew` looks again. poll: what is offered
   later is taken up, what is gone is unloaded, and a model whose configuration or files change is loaded
-  again. explicit: `load` and `unload` decide.
+  again. explicit: `load` and `unload` decide. auto: what is offered is known, and followed as under poll if
+  there is a `poll_s`; on_demand/ decides what of it is loaded when, and is told of `load` and `unload`.
 * A load that fails changes nothing: what was live goes on by its old settings. Under explicit control the
   model is not tried again until it is asked for again.
 * One model that cannot be served does not hold up the others, whatever is wrong with it.
@@ -31,11 +32,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hotgraph_server.errors import CallError, ControlOff, Draining, InternalError, InvalidCall
 from hotgraph_server.model_control import safe_paths
-from hotgraph_server.model_control.jobs import Callback, Configure, Jobs, Models
+from hotgraph_server.model_control.jobs import Callback, Configure, Demand, Jobs, Models
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow
 from hotgraph_server.settings import ControlSettings, ModelFactory, ModelSettings
-from hotgraph_server.settings.control import EXPLICIT, POLL
+from hotgraph_server.settings.control import AUTO, EXPLICIT, POLL
 from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
@@ -52,10 +53,11 @@ class ModelControl:
         make: see Translation.
         models: what becomes of them.
         configure: see there.
-        poll_s: between looks, seconds; under poll only.
+        poll_s: between looks, seconds; under poll and auto only.
         exit_on_error: a model that cannot be served at start ends the start.
         uploads: where files of requests go.
         clock: monotonic seconds.
+        demand: loads models when they are called, under auto; None: all that are served are loaded.
     """
 
     def __init__(
@@ -70,15 +72,19 @@ class ModelControl:
         exit_on_error: bool = True,
         uploads: Uploads | None = None,
         clock: Callable[[], float] = time.monotonic,
+        demand: Demand | None = None,
     ) -> None:
         self._settings = settings
         self._models = models
-        self._poll_s = poll_s if settings.model_control == POLL else 0.0
-        self._explicit = settings.model_control == EXPLICIT
+        self._poll_s = poll_s if settings.model_control in (POLL, AUTO) else 0.0
+        self._by_request = settings.model_control in (EXPLICIT, AUTO)
+        self._demand = demand
         self._uploads = uploads or Uploads()
         self._clock = clock
         self._jobs = Jobs(
-            settings, fixed, make, models, configure, self._uploads, self._put, exit_on_error=exit_on_error
+            *(settings, fixed, make, models, configure, self._uploads, self._put),
+            exit_on_error=exit_on_error,
+            demand=demand,
         )
         self._watcher = PeriodicThread("model control", self.tick, clock, _TICK_FAILED)
         self._winding_down = False
@@ -103,6 +109,13 @@ class ModelControl:
         self._check_explicit()
         safe_paths.model_name(name)
         settings = self._settings
+        if self._demand is not None:
+            if config is not None or files:
+                raise InvalidCall(
+                    f"failed to load '{name}', under model-control auto it is loaded as its repository has it"
+                )
+            self._put(functools.partial(self._jobs.load_known, name, self._demand, tell), tell)
+            return
         found = safe_paths.uploads(
             files, most_files=settings.max_load_files, most_bytes=settings.max_load_mb * 2**20
         )
@@ -151,9 +164,10 @@ class ModelControl:
         """Is every model of the repositories that shall be served ready? Always, if settings are not strict.
 
         One that could not be loaded is not, until it is unloaded or loads; one that goes on by an older
-        version is.
+        version is. Models that are loaded when they are called have no say: one that cannot be is no reason
+        to take the server away from the others' callers.
         """
-        if not self._settings.strict_readiness:
+        if not self._settings.strict_readiness or self._demand is not None:
             return True
         return self._jobs.is_ready()
 
@@ -221,5 +235,5 @@ class ModelControl:
                 tell(InternalError())
 
     def _check_explicit(self) -> None:
-        if not self._explicit:
+        if not self._by_request:
             raise ControlOff()

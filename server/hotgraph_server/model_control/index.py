@@ -9,7 +9,7 @@ from typing import Protocol
 from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.models.status import IndexRow, State, VersionStatus
 
-_REASONS = {State.CLOSED: "unloaded"}
+_REASONS = {State.CLOSED: "unloaded", State.KNOWN: "known, loaded at its first call"}
 _NOT_YET = {State.FAILED, State.WAITING, State.LOADING}
 
 

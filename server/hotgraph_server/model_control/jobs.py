@@ -39,6 +39,14 @@ class Models(index.Models, Protocol):
     ) -> Callable[[], None]: ...
 
 
+class Demand(Protocol):
+    """What on_demand.coordinator.OnDemand is to this."""
+
+    def load(self, name: str, tell: Callback) -> None: ...
+
+    def unload(self, name: str, tell: Callback) -> None: ...
+
+
 Configure = Callable[[Sequence[ModelSettings], Collection[str]], None]
 """Takes all models to be served, and the names of those to be looked at again; raises ConfigError."""
 
@@ -57,6 +65,7 @@ class Jobs:
         put: Callable[[Callable[[], None], Callback], None],
         *,
         exit_on_error: bool,
+        demand: Demand | None = None,
     ) -> None:
         self._settings = settings
         self._fixed = {model.name: model for model in fixed}
@@ -66,6 +75,7 @@ class Jobs:
         self._uploads = uploads
         self._put = put
         self._exit_on_error = exit_on_error
+        self._demand = demand
         self._explicit = settings.model_control == EXPLICIT
         self._offers = Discovery()
         self._warned: Mapping[str, str] = {}
@@ -188,8 +198,24 @@ class Jobs:
         else:
             tell(None if name in self._served else LoadFailed(name, "it was unloaded meanwhile"))
 
+    def load_known(self, name: str, demand: Demand, tell: Callback) -> None:
+        """Load a model now that is loaded when it is called, as its repository has it."""
+        if name not in self._fixed:
+            try:
+                self._offers = self._translation.look()
+            except LoadError as error:
+                raise LoadFailed(name, str(error)) from error
+            settings = self._translation.asked_for(name, None, None, self._offers)
+            self._serve({**self._served, name: settings}, {name})
+            self._fault(name, None)
+        demand.load(name, tell)
+
     def unload(self, name: str, tell: Callback) -> None:
-        """Serve a model no longer; see ModelControl.unload."""
+        """Serve a model no longer; see ModelControl.unload. One that is loaded when it is called stays
+        known."""
+        if self._demand is not None:
+            self._demand.unload(name, tell)
+            return
         if name in self._fixed:
             raise InvalidCall(f"failed to unload '{name}', it is a model of the command line")
         self._latest_load.pop(name, None)

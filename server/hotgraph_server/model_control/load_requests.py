@@ -14,7 +14,7 @@ from hotgraph_server.model_config import config_file
 from hotgraph_server.model_control import safe_paths
 from hotgraph_server.model_control.discovery import Discovery, Offer, offers_of
 from hotgraph_server.settings import ControlSettings, FolderSettings, ModelFactory, ModelSettings
-from hotgraph_server.settings.control import EVERY_MODEL, EXPLICIT, POLL
+from hotgraph_server.settings.control import AUTO, EVERY_MODEL, EXPLICIT, POLL
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ class Translation:
         self._fixed = fixed
         self._make = make
         self._explicit = settings.model_control == EXPLICIT
-        self._polled = settings.model_control == POLL
+        self._retried = settings.model_control == POLL
+        self._polled = settings.model_control in (POLL, AUTO)
 
     def look(self) -> Discovery:
         """What the repositories offer now.
@@ -132,7 +133,7 @@ class Translation:
             inside=None if links_out else offer.repository,
             linked_files=links_out,
             polled=self._polled,
-            retried=self._polled,
+            retried=self._retried,
             reloaded=self._explicit or self._polled,
         )
         if config is not None and config.default_model_filename:

@@ -18,6 +18,7 @@ from hotgraph_server.settings import (
     BatchSettings,
     CacheSettings,
     ModelSettings,
+    ResidencySettings,
     SequenceSettings,
     SessionSettings,
     StateSettings,
@@ -43,6 +44,7 @@ def model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
         state=build(StateSettings, values),
         kept=build(CacheSettings, values),
         sequences=build(SequenceSettings, values),
+        residency=build(ResidencySettings, values),
     )
 
 

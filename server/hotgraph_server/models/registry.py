@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hotgraph_server.errors import NotLoaded
 from hotgraph_server.last_errors import LastErrors
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -33,10 +34,13 @@ class Registry:
 
     Attributes:
         last_errors: of calls that did not get as far as a version.
+        loaded_at_call: the models that are loaded when they are called, and whether that is expected to go
+            well; swapped as a whole, never changed.
     """
 
     def __init__(self) -> None:
         self.last_errors = LastErrors()
+        self.loaded_at_call: Mapping[str, bool] = MappingProxyType({})
         self._shown = _Shown(MappingProxyType({}), MappingProxyType({}))
         self._swapping = threading.Lock()
 
@@ -95,6 +99,14 @@ class Registry:
             if version.state is State.LIVE:
                 return version
         return next(iter(versions.values()))
+
+    def check_loaded(self, name: str) -> None:
+        """
+        Raises:
+            NotLoaded: no version of the model is there, but it is loaded when it is called.
+        """
+        if name in self.loaded_at_call and name not in self._shown.table:
+            raise NotLoaded(name)
 
     def versions(self) -> list[Version]:
         """All of them, by name, highest number first."""

@@ -10,8 +10,12 @@ from hotgraph_server.errors import StartError
 
 
 class State(enum.Enum):
-    """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed."""
+    """In this order, or from loading to failed:  waiting -> loading -> live -> draining -> closed.
 
+    Of models that are loaded when they are called:  known -> waiting -> ... -> closed -> known.
+    """
+
+    KNOWN = "known"
     WAITING = "waiting"
     LOADING = "loading"
     LIVE = "live"
@@ -26,7 +30,8 @@ class VersionStatus:
 
     Attributes:
         number: of the version.
-        state: see State; waiting: it was found, and its turn to be loaded has not come.
+        state: see State; known: it was found, and is loaded when its model is called; waiting: its turn to be
+            loaded has not come.
         error: why it failed, in one line; None: it did not.
     """
 

@@ -17,6 +17,7 @@ from hotgraph_server.execution.executor_task import ExecutorTask
 from hotgraph_server.models.admission import Admission, SequenceAdmission, Submit
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.engine import Engine
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.response_cache import VersionCache
 from hotgraph_server.models.status import State
 from hotgraph_server.sequences.batcher import Sequences
@@ -70,7 +71,11 @@ class Version:
         snapshotter: saves what its signatures write.
         trust: how far the joined answers of a signature are trusted; not there where they are not checked.
         generated: the kind of generated input that a signature takes; not there: none is known.
+        tensor_bytes: of its variables and constants, at least.
+        memory: what it takes; whoever loads it says so, and may know better a little later.
         contract, sequences, default_signature, load_s: as given.
+        loaded_at_call: is its model loaded when it is called? Then who has found the version, and comes when
+            it takes no calls any more, waits for the next one. Said before callers find it.
     """
 
     def __init__(
@@ -109,10 +114,13 @@ class Version:
         self.snapshotter = opened.snapshotter
         self.trust = opened.trust
         self.generated = opened.generated
+        self.tensor_bytes = opened.tensor_bytes
+        self.memory = MemoryUsage(opened.tensor_bytes)
         self.contract = contract
         self.sequences = sequences
         self.default_signature = default_signature
         self.load_s = load_s
+        self.loaded_at_call = False
         self._batch = settings.batch
         self._engine = engine
         self._kept = kept

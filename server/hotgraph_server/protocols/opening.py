@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from hotgraph_server.models.registry import Registry
@@ -22,7 +22,7 @@ from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.protocols.v2.service import service as inference_service
 from hotgraph_server.settings import ModelFactory, ServerSettings
 from hotgraph_server.settings.load_reports import NEVER
-from hotgraph_server.transport.service import Service
+from hotgraph_server.transport.service import HotMethod, Service
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Backs:
         is_ready: does the server as a whole take calls?
         is_starting: does it take none yet, whatever is loaded?
         reconfigure, make_model: see protocols/tfs/status.py.
+        waiting: makes of a method that runs models one whose calls wait where their models are loaded for
+            them; waiting_service: of a service's hot methods, and of the plain ones that are named.
     """
 
     registry: Registry
@@ -55,24 +57,28 @@ class Backs:
     is_starting: Callable[[], bool]
     reconfigure: Reconfigure
     make_model: ModelFactory | None
+    waiting: Callable[[HotMethod], HotMethod] = lambda method: method
+    waiting_service: Callable[[Service, Collection[str]], Service] = lambda service, plain: service
 
 
 def services(settings: ServerSettings, backs: Backs) -> list[Service]:
     """The Open Inference Protocol's, TensorFlow Serving's PredictionService and its ModelService, and behind
     them that of load reports, unless nobody shall have any."""
-    inference = inference_service(
+    about = inference_service(
         backs.registry,
         backs.is_ready,
         is_starting=backs.is_starting,
         regions=backs.regions,
         server_name=settings.inference.server_name,
-        traced=backs.watching.around,
+        traced=lambda method, name: backs.watching.around(backs.waiting(method), name),
         more=[
             model_control.methods(backs.control, backs.is_starting),
             trace_settings.methods(backs.watching.tracing, backs.registry),
             log_settings.methods(backs.logs),
         ],
     )
+    # What they tell is read from a SavedModel that has been loaded.
+    inference = backs.waiting_service(about, ("ModelMetadata", "ModelConfig"))
     prediction = backs.request_logs.around(prediction_service(backs.registry, settings.prediction))
     models = model_service(
         backs.models,

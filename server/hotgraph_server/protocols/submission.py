@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from hotgraph_server.batching.completion import Completion, Outcome
 from hotgraph_server.batching.request import Request
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, Draining, NotLoaded
 from hotgraph_server.models.admission import Left, Submitted, cancel
 from hotgraph_server.models.version import Version
 from hotgraph_server.tensors import Array
@@ -67,14 +67,26 @@ def submit(version: Version, request: Request, reply: Reply) -> None:
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    try:
-        call = version.submit(request)
-    except CallError as error:
-        error.about = version.name, version.number, request.signature.name
-        raise
+    call = take(version, request)
     if call.deadline < reply.deadline:
         reply.expire_at(call.deadline)
     reply.when_gone(functools.partial(_leave, version, request.signature.name, call))
+
+
+def take(version: Version, request: Request) -> Submitted:
+    """Submit a request.
+
+    Raises:
+        NotLoaded: the version has been given up since it was found, and is loaded when it is called.
+        CallError: it does not take it, and why.
+    """
+    try:
+        return version.submit(request)
+    except CallError as error:
+        if isinstance(error, Draining) and version.loaded_at_call:
+            raise NotLoaded(version.name) from None
+        error.about = version.name, version.number, request.signature.name
+        raise
 
 
 def _leave(version: Version, signature: str, call: Submitted) -> Left:

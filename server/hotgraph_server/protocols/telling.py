@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, NotLoaded
 from hotgraph_server.models.registry import Registry
 
 
@@ -31,9 +31,12 @@ class telling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if isinstance(error, CallError):
+        # A call whose model is loaded for it has not failed.
+        if isinstance(error, CallError) and not isinstance(error, NotLoaded):
             error.about = error.about or (self._model, 0, "")
             # Callers call models what they like; what is counted by name is what there is.
-            known = self._model if self._model in self._registry.table else ""
-            errors = self._registry.last_errors
-            errors.add(error.status.name, str(error), model=self._model, counted_for=known)
+            registry = self._registry
+            known = self._model in registry.table or self._model in registry.loaded_at_call
+            registry.last_errors.add(
+                error.status.name, str(error), model=self._model, counted_for=self._model if known else ""
+            )

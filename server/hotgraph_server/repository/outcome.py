@@ -24,6 +24,9 @@ def outcome_of(model: Record, *, patient: bool) -> list[Unavailable] | None:
     """
     if not model.served:
         return []
+    if not model.called:
+        # Whether it can be loaded is seen when it is.
+        return [] if model.looked else None
     name, polled = model.settings.name, model.settings.folder.polled
     numbers = wanted(model.present(), model.policy)
     entries = [model.entries.get(number) for number in numbers]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hotgraph_server.errors import StartError
@@ -33,6 +33,7 @@ class Record:
     Attributes:
         settings: the latest.
         served: shall it be; a model that was taken off the list is drained, and remembered.
+        called: shall it be live now, if it is served; False: not before somebody calls it (room.py).
         asked: how often it was asked for again; a look that began before does not count.
         looked: was its folder looked at since it was put on the list, or asked for again.
         last: what the last look found.
@@ -50,6 +51,7 @@ class Record:
 
     settings: ModelSettings
     served: bool = True
+    called: bool = True
     asked: int = 0
     looked: bool = False
     last: Mapping[int, Found] = field(default_factory=dict)
@@ -72,8 +74,18 @@ class Record:
 
     @property
     def policy(self) -> VersionPolicy | None:
-        """Which versions shall be served; None: none at all."""
-        return self.settings.versions if self.served else None
+        """Which versions shall be live; None: none at all."""
+        return self.settings.versions if self.served and self.called else None
+
+    @property
+    def is_dormant(self) -> bool:
+        """Is there nothing of it, and nothing to be done, until somebody calls it?"""
+        return (
+            not self.called
+            and not self.successors
+            and not self.leaving
+            and all(entry.state in _ENDED for entry in self.entries.values())
+        )
 
     @property
     def is_over(self) -> bool:
@@ -92,10 +104,15 @@ class Record:
 
     def statuses(self) -> list[VersionStatus]:
         """What became of each version, highest first."""
-        return [
-            VersionStatus(number, entry.state, None if entry.error is None else str(entry.error))
-            for number, entry in sorted(self.entries.items(), reverse=True)
-        ]
+        found = {
+            number: VersionStatus(number, entry.state, None if entry.error is None else str(entry.error))
+            for number, entry in self.entries.items()
+        }
+        if self.served and not self.called:
+            for number in wanted(self.present(), self.settings.versions):
+                if number not in found or found[number].state is State.CLOSED:
+                    found[number] = VersionStatus(number, State.KNOWN)
+        return [found[number] for number in sorted(found, reverse=True)]
 
     def figures(self) -> ModelFigures:
         """What became of it, for metrics."""
@@ -121,6 +138,17 @@ class Record:
             self.asked += 1
             self.looked = False
         self.served, self.settings = True, settings
+
+    def call(self) -> None:
+        """Somebody has called it: let it be live, whatever became of it before."""
+        self.called = True
+        for entry in self.entries.values():
+            if entry.state is State.FAILED:
+                entry.retry_at = -math.inf
+        if self.trouble is not None or not set(wanted(self.last, self.policy)) <= self.ready.keys():
+            # What was missing or broken may be there by now.
+            self.asked += 1
+            self.looked = False
 
     def interest(self) -> Interest:
         """What the next look is for."""
@@ -306,16 +334,3 @@ class Record:
         for number in unfinished.keys() - self._unfinished:
             _LOG.info("%s version %d is not complete yet: %s", self.title, number, unfinished[number])
         self._unfinished = frozenset(unfinished)
-
-
-def next_loads(models: Collection[Record], threads: int) -> list[tuple[Record, Entry]]:
-    """The entries whose turn to be loaded has come, where so many may be loaded at a time: models in their
-    order, of each the highest version first."""
-    under_way = sum(entry.state is State.LOADING for model in models for entry in model.all_entries())
-    waiting = [
-        (model, entry)
-        for model in models
-        for entry in sorted(model.all_entries(), key=lambda entry: entry.number, reverse=True)
-        if entry.state is State.WAITING
-    ]
-    return waiting[: max(threads - under_way, 0)]

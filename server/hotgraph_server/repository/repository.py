@@ -19,6 +19,7 @@
   it (FolderSettings.reloaded), when its files do. The new one takes the place of the old in one assignment,
   like a version of another number.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
+* Where there is a Room (room.py), models are loaded when they are called, and only what it admits.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 
 Who calls what. `tick` the watcher's thread alone; what else is public, any thread. One lock guards the
@@ -31,13 +32,12 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.models.status import ModelFigures, State, VersionStatus
+from hotgraph_server.models.memory_usage import MemoryUsage
+from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.changes import check
@@ -45,8 +45,10 @@ from hotgraph_server.repository.entry import Entry
 from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.looks import due_looks, next_due, take_in
-from hotgraph_server.repository.outcome import outcome_of, what_is_open, why_nothing
-from hotgraph_server.repository.records import REMEMBERED, Record, next_loads
+from hotgraph_server.repository.records import REMEMBERED, Record
+from hotgraph_server.repository.reports import Reports
+from hotgraph_server.repository.room import Held, Room
+from hotgraph_server.repository.turns import next_loads
 from hotgraph_server.repository.version_loads import LoadVersion, LookAt, VersionLoads
 from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
 from hotgraph_server.settings import ModelSettings, RepositorySettings
@@ -61,7 +63,7 @@ Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
 
 
-class Repository:
+class Repository(Reports):
     """All models' versions.
 
     Args:
@@ -69,10 +71,11 @@ class Repository:
         publish: told a model's live versions and its labels whenever they change; called under the lock.
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
-        give_back: frees memory after a version has closed.
+        give_back: frees memory after a version has closed, which is told what it had taken.
         ended: told when a version has closed or could not be loaded; must not wait.
         spawn: runs a function in a thread of that name.
         clock: monotonic seconds.
+        room: models are loaded when they are called, as far as it admits them; None: all are, at once.
     """
 
     def __init__(
@@ -82,11 +85,13 @@ class Repository:
         *,
         load: LoadVersion = load_version,
         look: LookAt = look_at,
-        give_back: Callable[[], None] = memory.give_back,
+        give_back: Callable[[MemoryUsage], None] = lambda _: memory.give_back(),
         ended: Callable[[], None] = lambda: None,
         spawn: Spawn | None = None,
         clock: Callable[[], float] = time.monotonic,
+        room: Room | None = None,
     ) -> None:
+        super().__init__()
         self._settings = settings
         self._publish = publish
         self._loads = VersionLoads(load, look, give_back, settings.unload_grace_s)
@@ -96,8 +101,8 @@ class Repository:
         self._clock = clock
         # Two even on one processor: while one waits for a disk the other goes on.
         self._load_threads = settings.load_threads or max(processors.usable(), 2)
-        self._lock = threading.Lock()  # guards what follows
-        self._models: dict[str, Record] = {}
+        self._room = room
+        # The lock of Reports guards what follows, as it does the records.
         self._waiting = Waiting()
         self._next_look = -math.inf
         self._starting = True
@@ -132,42 +137,18 @@ class Repository:
         _run(acts)
         self._watcher.wake()
 
-    def models(self) -> list[str]:
-        """The names of those that shall be served."""
-        with self._lock:
-            return [name for name, model in self._models.items() if model.served]
+    def call(self, name: str) -> None:
+        """Somebody has called a model that is loaded for that: load it; returns at once."""
+        self._want(name, live=True)
 
-    def statuses(self, name: str) -> list[VersionStatus]:
-        """What became of a model's versions, highest first; none if it was never heard of."""
-        with self._lock:
-            model = self._models.get(name)
-            return model.statuses() if model else []
+    def give_up(self, name: str) -> None:
+        """Let such a model go: what it has taken is answered. It stays known. Returns at once, and no new
+        call finds it."""
+        self._want(name, live=False)
 
-    def figures(self) -> list[ModelFigures]:
-        """What became of all models that are known, for metrics."""
-        with self._lock:
-            return [model.figures() for model in self._models.values()]
-
-    def why_nothing(self, name: str) -> str | None:
-        """Why a model that shall be served has no version to load; None: it has, or no look was made yet."""
-        with self._lock:
-            model = self._models.get(name)
-            if model is None or not model.served or not model.looked or model.entries:
-                return None
-            return str(why_nothing(model))
-
-    def folders_in_use(self) -> set[Path]:
-        """Of versions that are, or may still become, live, and of those that leave; and of their models."""
-        with self._lock:
-            served = {model.settings.path for model in self._models.values() if model.served}
-            ended = (State.CLOSED, State.FAILED)
-            return served | {entry.found.folder for entry in self._entries() if entry.state not in ended}
-
-    def open_ends(self) -> list[str]:
-        """What is not settled, model by model, for the log."""
-        with self._lock:
-            models = self._models.values()
-            return [what_is_open(model) for model in models if outcome_of(model, patient=True) is None]
+    def reconsider(self) -> None:
+        """What the Room has refused may be admitted now; returns at once."""
+        self._watcher.wake()
 
     def when_settled(
         self,
@@ -249,10 +230,25 @@ class Repository:
 
     def _take_on(self, settings: ModelSettings, *, again: bool) -> None:
         assert self._lock.locked()
+        at_once = self._room is None or settings.residency.pin
         if (model := self._models.get(settings.name)) is None:
-            self._models[settings.name] = Record(settings)
+            self._models[settings.name] = Record(settings, called=at_once)
         else:
+            model.called = at_once or (model.called and model.served)
             model.take_on(settings, again=again)
+
+    def _want(self, name: str, *, live: bool) -> None:
+        with self._lock:
+            model = self._models.get(name)
+            if model is None or not model.served or model.called is live:
+                return
+            if live:
+                model.call()
+            else:
+                model.called = False
+            acts = self._decide()
+        _run(acts)
+        self._watcher.wake()
 
     def _decide(self) -> list[_Act]:
         """Bring every model closer to what it should be; returns what is to be done outside of the lock."""
@@ -261,6 +257,8 @@ class Repository:
             return []
         acts, now = list[_Act](), self._clock()
         for model in self._models.values():
+            if model.is_dormant:
+                continue
             actions = model.actions(now)
             for number in actions.load:
                 model.take_up(number)
@@ -292,10 +290,16 @@ class Repository:
         # The first failure ends the start; nothing must be under way then that cannot be stopped.
         if self._winding_down or (fails_fast and any(one.state is State.FAILED for one in self._entries())):
             return
-        for model, entry in next_loads(self._models.values(), self._load_threads):
+        for model, entry in next_loads(self._models.values(), self._load_threads, self._admits):
             entry.state, entry.settings = State.LOADING, model.settings
             name = f"loader {model.title} version {entry.number}"
             yield functools.partial(self._spawn, name, functools.partial(self._load, model, entry))
+
+    def _admits(self, model: Record, entry: Entry) -> bool:
+        if self._room is None:
+            return True
+        wanted = Held(model.settings.name, entry.number, entry.state, entry.found.folder)
+        return self._room.admits(self._in_memory(), wanted)
 
     def _forget_old(self) -> None:
         for model in self._models.values():
@@ -303,9 +307,6 @@ class Repository:
         gone = [name for name, model in self._models.items() if model.is_over]
         for name in gone[: max(len(gone) - REMEMBERED, 0)]:
             del self._models[name]
-
-    def _entries(self) -> Iterator[Entry]:
-        return (entry for model in self._models.values() for entry in model.all_entries())
 
     # Acting; without the lock.
 

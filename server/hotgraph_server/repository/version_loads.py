@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hotgraph_server.errors import LoadError, StartError, forget_traceback
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.entry import Entry
 from hotgraph_server.repository.layout import Interest, Look
@@ -37,7 +38,7 @@ class VersionLoads:
     Args:
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
-        give_back: frees memory after a version has closed.
+        give_back: frees memory after a version has closed, which is told what it had taken.
         unload_grace_s: seconds that a version which callers find no more stays open.
     """
 
@@ -45,7 +46,7 @@ class VersionLoads:
         self,
         load: LoadVersion,
         look: LookAt,
-        give_back: Callable[[], None],
+        give_back: Callable[[MemoryUsage], None],
         unload_grace_s: float,
     ) -> None:
         self._load = load
@@ -104,7 +105,7 @@ class VersionLoads:
         forget_traceback(failure)
         # Only now is nothing left that holds it.
         del version
-        self._give_back()
+        self._give_back(MemoryUsage())
         return failure
 
     def unload(self, entry: Entry) -> None:
@@ -116,9 +117,10 @@ class VersionLoads:
         assert version is not None
         ended = self.close(version)
         title, state = version.title, "closed" if ended else "left, its run does not end"
+        taken = version.memory if ended else MemoryUsage()
         # Nothing else holds it: what hangs on it goes now.
         del version
-        self._give_back()
+        self._give_back(taken)
         _LOG.info("%s is %s", title, state)
 
     def close(self, version: Version) -> bool:

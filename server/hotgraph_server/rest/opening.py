@@ -24,8 +24,8 @@ from hotgraph_server.rest.v2.generate import HttpGenerate
 from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.rest.v2.paths import What
 from hotgraph_server.settings import ServerSettings
-from hotgraph_server.transport.http import Elsewhere
-from hotgraph_server.transport.service import Service
+from hotgraph_server.transport.http import Elsewhere, Endpoint, Request
+from hotgraph_server.transport.service import HotMethod, Service
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Backs:
         own: see observability/metrics/prometheus.py.
         tracing: follows what runs models; None: nothing does.
         load: see RestApi.
+        waiting: makes of what begins a request one that waits where its model is loaded for it.
         elsewhere: for models that are not here; None: all is answered here.
     """
 
@@ -57,6 +58,7 @@ class Backs:
     own: Callable[[], OwnFigures]
     tracing: Tracing | None = None
     load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
+    waiting: Callable[[HotMethod], HotMethod] = lambda method: method
     elsewhere: Elsewhere | None = None
 
 
@@ -86,6 +88,7 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
         What.GENERATE: generate.endpoint,
         What.GENERATE_STREAM: generate.stream_endpoint,
     }
+    calls = {what: _waiting(call, backs.waiting) for what, call in calls.items()}
     tracing = backs.tracing
     if tracing is not None:
         calls = {
@@ -96,7 +99,7 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
     about = About(settings.inference.server_name, __version__, keys=admit is not None)
     return RestApi(
         rest,
-        TfsApi(methods, state, admit, most_bytes, tracing, backs.elsewhere),
+        TfsApi(methods, state, admit, most_bytes, tracing, backs.waiting, backs.elsewhere),
         V2Http(backs.inference, calls, state, most_bytes, admit, pool, backs.elsewhere),
         pool,
         page.text,
@@ -104,3 +107,13 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
         admit,
         backs.load,
     )
+
+
+def _waiting(call: CallEndpoint, waiting: Callable[[HotMethod], HotMethod]) -> CallEndpoint:
+    """The same endpoint, whose requests wait."""
+
+    def endpoint(request: Request, model: str, version: str) -> Endpoint:
+        found = call(request, model, version)
+        return found._replace(begin=waiting(found.begin))
+
+    return endpoint

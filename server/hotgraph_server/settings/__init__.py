@@ -26,6 +26,7 @@ from hotgraph_server.settings.model import (
     VersionPolicy,
     WarmupSettings,
 )
+from hotgraph_server.settings.on_demand import OnDemandSettings, ResidencySettings
 from hotgraph_server.settings.otlp import OtlpSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
@@ -60,12 +61,14 @@ __all__ = [
     "LoggingSettings",
     "ModelFactory",
     "ModelSettings",
+    "OnDemandSettings",
     "OpsSettings",
     "OtlpSettings",
     "PredictionSettings",
     "ProcessSettings",
     "QueuePolicy",
     "RepositorySettings",
+    "ResidencySettings",
     "ResponseCacheSettings",
     "RestSettings",
     "SequenceSettings",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hotgraph_server.settings.fields import check, check_choice, setting
 
-NONE, POLL, EXPLICIT = MODEL_CONTROL = ("none", "poll", "explicit")
+NONE, POLL, EXPLICIT, AUTO = MODEL_CONTROL = ("none", "poll", "explicit", "auto")
 EVERY_MODEL = "*"
 
 
@@ -23,7 +23,8 @@ class ControlSettings:
     model_control: str = setting(
         NONE,
         "none: all models of the repositories are loaded at start; poll: and followed, every --poll-s"
-        " seconds (15 if not said); explicit: none but --load-model, and then by RPC alone",
+        " seconds (15 if not said); explicit: none but --load-model, and then by RPC alone; auto: each when"
+        " it is called, within --memory-mb (docs/many-models.md)",
         choices=MODEL_CONTROL,
     )
     load_model: tuple[str, ...] = setting(
@@ -57,7 +58,7 @@ class ControlSettings:
             "load-model goes with model-control explicit only; without it every model is loaded",
         )
         check(
-            self.model_control == NONE or bool(self.repository),
+            self.model_control in (NONE, AUTO) or bool(self.repository),
             f"model-control {self.model_control} needs a repository",
         )
         check(

@@ -11,6 +11,7 @@ from typing import Any
 
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.on_demand import ResidencySettings
 from hotgraph_server.settings.request_log import LogSettings
 from hotgraph_server.settings.response_cache import CacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
@@ -141,6 +142,7 @@ class ModelSettings:
             None: it has none.
         kept: whether its answers are.
         sequences: what its sequences may hold and share, if it has any.
+        residency: whether it stays in memory.
     """
 
     name: str
@@ -158,6 +160,7 @@ class ModelSettings:
     state: StateSettings = dataclasses.field(default_factory=StateSettings)
     kept: CacheSettings = dataclasses.field(default_factory=CacheSettings)
     sequences: SequenceSettings = dataclasses.field(default_factory=SequenceSettings)
+    residency: ResidencySettings = dataclasses.field(default_factory=ResidencySettings)
 
     def __post_init__(self) -> None:
         fault = model_name_fault(self.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
-from hotgraph_server.settings.control import ControlSettings
+from hotgraph_server.settings.control import AUTO, ControlSettings
 from hotgraph_server.settings.fields import check, setting
 from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
@@ -15,6 +15,7 @@ from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
 from hotgraph_server.settings.log import LoggingSettings
 from hotgraph_server.settings.model import ModelFactory, ModelSettings, WarmupSettings
+from hotgraph_server.settings.on_demand import OnDemandSettings, ResidencySettings
 from hotgraph_server.settings.otlp import OtlpSettings
 from hotgraph_server.settings.ports import AdminSettings, ListenSettings, RestSettings
 from hotgraph_server.settings.processes import ProcessSettings
@@ -84,6 +85,7 @@ class ServerSettings:
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
     health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
+    on_demand: OnDemandSettings = dataclasses.field(default_factory=OnDemandSettings)
     forwarding: ForwardingSettings = dataclasses.field(default_factory=ForwardingSettings)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,10 @@ class ServerSettings:
             ("rest-port", self.rest.rest_port),
         ):
             check(not health or health != other, f"health-port and {flag} must differ, both are {other}")
+        check(
+            not self.on_demand.memory_mb or self.control.model_control == AUTO,
+            "memory-mb goes with model-control auto, which gives models up; there is no limit without it",
+        )
         names = [model.name for model in self.models]
         for name in names:
             check(
@@ -129,6 +135,7 @@ PER_SERVER: tuple[type, ...] = (
     ProcessSettings,
     HealthSettings,
     LoadReportSettings,
+    OnDemandSettings,
     ForwardingSettings,
 )
 PER_MODEL: tuple[type, ...] = (
@@ -138,5 +145,6 @@ PER_MODEL: tuple[type, ...] = (
     CacheSettings,
     StateSettings,
     SequenceSettings,
+    ResidencySettings,
 )
 """These may also be set for one model alone, in the file."""

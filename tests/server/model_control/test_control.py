@@ -84,7 +84,7 @@ class World:
             RepositorySettings(poll_s=poll_s, unload_grace_s=0.0, exit_on_error=strict),
             self._publish,
             load=self._load,
-            give_back=lambda: None,
+            give_back=lambda _: None,
             spawn=lambda _, run: self._threads.append(run),
             clock=self.clock,
         )

@@ -61,6 +61,7 @@ class FakeGraph:
         self.signature_defs: Mapping[str, Any] = signature_defs or {}
         self.variables: tuple[str, ...] = ()
         self.proofs: Mapping[str, Judgement] = {}
+        self.tensor_bytes = 0
         self.gate = threading.Event()
         self.gate.set()
         self.inside = threading.Event()

@@ -13,6 +13,7 @@ import pytest
 
 from hotgraph_server.batching.request import Request
 from hotgraph_server.errors import ConfigError, LabelNotAvailable, LoadError
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.status import State, Unavailable
 from hotgraph_server.models.version import Version
@@ -50,6 +51,7 @@ class FakeVersion:
         self.number = number
         self.rows = rows
         self.title = f"model '{name}' version {number}"
+        self.memory = MemoryUsage()
         self.stopped: list[float] = []
 
     def stop(self, timeout_s: float) -> bool:
@@ -195,7 +197,7 @@ class World:
         unreadable = (f"{one.folder} {one.missing}" for one in versions.values() if one.unreadable)
         return Look(versions, tuple(unreadable))
 
-    def _give_back(self) -> None:
+    def _give_back(self, taken: MemoryUsage) -> None:
         self.given_back += 1
 
 
@@ -836,7 +838,7 @@ class TestStop:
             world._publish,
             load=lambda settings, number, _: open_version(settings, number, graph.open),
             look=lambda *_: Look({1: Found(Path("1"), Tree())}),
-            give_back=lambda: None,
+            give_back=lambda _: None,
         )
         real.start()
         settled = threading.Event()

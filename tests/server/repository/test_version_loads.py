@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from hotgraph_server.errors import LoadError
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import version_loads
 from hotgraph_server.repository.entry import Entry
@@ -27,6 +28,7 @@ class Stub:
     """Of a version what is asked of it here."""
 
     title = "model 'm' version 1"
+    memory = MemoryUsage(5)
 
     def __init__(self, *, ends: bool = True, folder: str | None = None) -> None:
         self.stopped: list[float] = []
@@ -62,7 +64,7 @@ class World:
             raise self._look_outcome
         return cast(Look, self._look_outcome)
 
-    def _give_back(self) -> None:
+    def _give_back(self, taken: MemoryUsage) -> None:
         self.given_back += 1
 
 

@@ -38,6 +38,7 @@ class Held:
         self.signature_defs: Mapping[str, Any] = self._graph.signature_defs
         self.variables = self._graph.variables
         self.proofs = self._graph.proofs
+        self.tensor_bytes = self._graph.tensor_bytes
         self.rows: list[int] = []
         self._open = threading.Event()
         self._open.set()

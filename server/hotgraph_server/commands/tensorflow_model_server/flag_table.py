@@ -113,6 +113,18 @@ _ALL = (
         "look for new and removed versions so often; 0: at start only",
     ),
     _flag(
+        "models",
+        "model_control",
+        "none",
+        "none: every model is loaded at start; auto: each when it is called, within --memory_mb; ours alone",
+    ),
+    _flag(
+        "models",
+        "memory_mb",
+        0,
+        "MiB that all models together may hold under --model_control=auto; 0: no limit; ours alone",
+    ),
+    _flag(
         "models", "max_num_load_retries", 5, "how often the loading of a version that failed is tried again"
     ),
     _flag(
@@ -278,7 +290,7 @@ _ALL = (
 OURS = frozenset(
     {
         *("admin_port", "auth", "health_port", "host", "import", "load_op_library", "load_reports"),
-        *("processes", "request_log_dir", "strict_shapes"),
+        *("memory_mb", "model_control", "processes", "request_log_dir", "strict_shapes"),
     }
 )
 """Those that TensorFlow Serving does not have. They may be written with dashes too, as `hotgraph serve` has

@@ -28,11 +28,13 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     BatchSettings,
+    ControlSettings,
     HealthSettings,
     ListenSettings,
     LoadReportSettings,
     ModelFactory,
     ModelSettings,
+    OnDemandSettings,
     OpsSettings,
     PredictionSettings,
     ProcessSettings,
@@ -42,6 +44,7 @@ from hotgraph_server.settings import (
     SessionSettings,
     WarmupSettings,
 )
+from hotgraph_server.settings.control import AUTO, NONE
 from hotgraph_server.settings.fields import Count
 from hotgraph_server.settings.local_paths import local_path
 from hotgraph_server.transport import tls
@@ -86,9 +89,17 @@ def server_settings(given: Given, models: Sequence[ModelSettings]) -> ServerSett
         ops=ops(given),
         access=AccessSettings(auth=given.text("auth"), request_log_dir=given.text("request_log_dir")),
         processes=_processes(given.text("processes")),
+        control=_control(given.text("model_control")),
+        on_demand=OnDemandSettings(given.number("memory_mb")),
         health=HealthSettings(given.number("health_port")),
         load_reports=LoadReportSettings(given.text("load_reports")),
     )
+
+
+def _control(text: str) -> ControlSettings:
+    if text not in (NONE, AUTO):
+        raise SettingsError(f"--model_control must be {NONE} or {AUTO}, got {text!r}")
+    return ControlSettings(model_control=text)
 
 
 def _processes(text: str) -> ProcessSettings:

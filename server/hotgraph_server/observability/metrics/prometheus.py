@@ -24,9 +24,11 @@ from prometheus_client.registry import Collector
 
 from hotgraph_protos.version import __version__
 from hotgraph_server.forwarding.figures import ForwardingFigures
+from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import ModelFigures
 from hotgraph_server.models.version import Version
+from hotgraph_server.observability.metrics.demand import demand_metrics
 from hotgraph_server.observability.metrics.doors import NO_DOORS, door_metrics
 from hotgraph_server.observability.metrics.forwarding import forwarding_metrics
 from hotgraph_server.observability.metrics.models import model_metrics
@@ -66,6 +68,7 @@ class OwnFigures(NamedTuple):
         turns: who took turns at the sockets so far.
         doors: of the ports for calls; None: there are none yet, or none any more.
         models: what the repository knows of each model.
+        demand: of models that are loaded when they are called; None: none are.
         forwarding: of calls that are sent on to other servers; None: none are.
     """
 
@@ -73,6 +76,7 @@ class OwnFigures(NamedTuple):
     turns: Turns
     doors: DoorFigures | None = None
     models: Sequence[ModelFigures] = ()
+    demand: DemandFigures | None = None
     forwarding: ForwardingFigures | None = None
 
 
@@ -160,6 +164,8 @@ class ServerCollector(Collector):
         yield from door_metrics(own.doors or NO_DOORS)
         yield from forwarding_metrics(own.forwarding)
         yield from model_metrics(self._models, own.models)
+        if own.demand is not None:
+            yield from demand_metrics(own.demand)
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)
         yield from sequence_metrics(versions)

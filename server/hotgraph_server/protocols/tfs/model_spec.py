@@ -67,11 +67,13 @@ def find(registry: Registry, asked: Wanted) -> Version:
     Raises:
         InvalidCall: no name, or a label that no version has.
         NotFound: no such model or version, or it is not live.
+        NotLoaded: the model is loaded when it is called.
     """
     if not asked.name:
         raise InvalidCall("ModelSpec has no name specified.")
     version = look_up(registry, asked)
     if version is None:
+        registry.check_loaded(asked.name)
         raise _not_there(registry, asked)
     return version
 

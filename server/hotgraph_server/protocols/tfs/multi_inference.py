@@ -20,6 +20,7 @@ from hotgraph_server.errors import CallError, InvalidCall, Unsupported
 from hotgraph_server.models.admission import Submitted, cancel
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
+from hotgraph_server.protocols.submission import take
 from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import examples, model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Task, task_of
@@ -136,7 +137,8 @@ class _Joined:
             completion = Completion(functools.partial(self._deliver, index))
             try:
                 calls.append(
-                    self._version.submit(
+                    take(
+                        self._version,
                         Request(
                             task.signature,
                             [self._inputs],
@@ -146,7 +148,7 @@ class _Joined:
                             hints=QueueHints(nbytes=self._nbytes),
                             peer=reply.peer,
                             observer=reply.observer,
-                        )
+                        ),
                     )
                 )
             except CallError as error:

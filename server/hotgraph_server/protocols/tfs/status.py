@@ -20,6 +20,8 @@ NAME = "tensorflow.serving.ModelService"
 
 _VersionStatus = get_model_status_pb2.ModelVersionStatus
 _STATES = {
+    # "The manager is tracking this servable, but has not initiated any action pertaining to it."
+    State.KNOWN: _VersionStatus.START,
     State.WAITING: _VersionStatus.START,
     State.LOADING: _VersionStatus.LOADING,
     State.LIVE: _VersionStatus.AVAILABLE,

@@ -15,7 +15,7 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.request import NO_HINTS, QueueHints, Request
 from hotgraph_server.call_observer import ReplyObserver
-from hotgraph_server.errors import CallError, InternalError, RunFailed, Unsupported
+from hotgraph_server.errors import CallError, InternalError, NotLoaded, RunFailed, Unsupported
 from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -219,7 +219,9 @@ def treated_outputs(
 
 def with_id(error: CallError, request_id: str) -> CallError:
     """An error as this protocol's clients expect it: a run that failed is INTERNAL, and the text begins
-    with the request's id if it has one."""
+    with the request's id if it has one. That a model is not loaded is not for clients: their calls wait."""
+    if isinstance(error, NotLoaded):
+        return error
     prefix = f"[request id: {request_id}] " if request_id else ""
     if isinstance(error, RunFailed):
         return OfRequest(prefix + str(error), error, InternalError.status, request_id)

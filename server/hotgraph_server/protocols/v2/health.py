@@ -19,7 +19,8 @@ def methods(
     none yet, whatever is loaded.
 
     A server lives as long as it can say so. A model or a version that is not known is not ready, which is no
-    error; only a version that is no number is one (INVALID_ARGUMENT).
+    error; only a version that is no number is one (INVALID_ARGUMENT). A model that is loaded when it is
+    called is ready, because a call is answered, unless it could not be loaded the last time.
     """
 
     def server_live(_: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
@@ -29,9 +30,11 @@ def methods(
         return pb.ServerReadyResponse(ready=is_ready())
 
     def model_ready(request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
-        version = registry.find(request.name, models.requested_number(request.version))
+        name = request.name
+        version = registry.find(name, models.requested_number(request.version))
         is_live = version is not None and version.state is State.LIVE
-        return pb.ModelReadyResponse(ready=is_live and not is_starting())
+        is_known = name not in registry.table and registry.loaded_at_call.get(name, False)
+        return pb.ModelReadyResponse(ready=(is_live or is_known) and not is_starting())
 
     return {
         "ServerLive": PlainMethod(pb.ServerLiveRequest, server_live),

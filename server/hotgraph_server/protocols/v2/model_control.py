@@ -22,6 +22,7 @@ _DEPENDENTS = "unload_dependents"
 _READY = "READY"
 _STATES = {
     None: "",
+    State.KNOWN: "UNAVAILABLE",
     State.WAITING: "LOADING",
     State.LOADING: "LOADING",
     State.LIVE: _READY,

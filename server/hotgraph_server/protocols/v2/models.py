@@ -15,9 +15,11 @@ def find(registry: Registry, name: str, number: int | None) -> Version:
     Raises:
         NotFound: there is none.
         NotReady: it is loading or leaving.
+        NotLoaded: its model is loaded when it is called.
     """
     found = registry.find(name, number)
     if found is None:
+        registry.check_loaded(name)
         which = f"'{name}' version {number}" if number is not None and registry.find(name) else f"'{name}'"
         raise NotFound(f"Request for unknown model: {which} is not found")
     if found.state is not State.LIVE:

@@ -29,6 +29,9 @@ def _chosen(registry: Registry, name: str, number: int | None) -> list[Version]:
     Raises:
         InvalidCall: there is no such model or version; under this code, unlike elsewhere in the protocol.
     """
+    if name and name not in registry.table and name in registry.loaded_at_call:
+        # Its figures begin when it is loaded.
+        return []
     if name and name not in registry.table:
         raise InvalidCall(f"requested model '{name}' is not available")
     chosen = [

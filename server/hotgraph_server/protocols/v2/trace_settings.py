@@ -18,7 +18,7 @@ def methods(tracing: Tracing, registry: Registry) -> Table:
 
     def answer(request: pb.TraceSettingRequest) -> pb.TraceSettingResponse:
         model = request.model_name
-        if model:
+        if model and model not in registry.loaded_at_call:
             version = registry.find(model)
             if version is None or version.state is not State.LIVE:
                 raise InvalidCall(f"Request for unknown model : {model}")

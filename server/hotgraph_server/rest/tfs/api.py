@@ -16,6 +16,7 @@ from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
 from hotgraph_server.transport.http import Content, Elsewhere, Endpoint, HttpError, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
+from hotgraph_server.transport.service import HotMethod
 
 Admit = Callable[[Method, Header], CallError | None]
 """Why a request may not be made; None: it may."""
@@ -32,6 +33,7 @@ class TfsApi:
         admit: None: every request may be made.
         most_bytes: of a body.
         tracing: follows what runs models; None: nothing does.
+        waiting: makes of what begins a request one that waits where its model is loaded for it.
         elsewhere: for models that are not here; None: all is answered here.
     """
 
@@ -42,10 +44,12 @@ class TfsApi:
         admit: Admit | None,
         most_bytes: int,
         tracing: Tracing | None = None,
+        waiting: Callable[[HotMethod], HotMethod] = lambda method: method,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self._elsewhere = elsewhere
         self._tracing = tracing
+        self._waiting = waiting
         self._methods = methods
         self._state = state
         self._admit = admit
@@ -68,14 +72,10 @@ class TfsApi:
             if endpoint is not None:
                 return endpoint
         if target.what in self._methods.about:
-            return Endpoint(functools.partial(self._about, target), self._most_bytes)
+            return Endpoint(self._waiting(functools.partial(self._about, target)), self._most_bytes)
         if state is not State.LIVE:
             raise Draining("this server")
-        begin = self._methods.calls[target.what]
-
-        def call(body: Message, reply: HttpReply) -> None:
-            begin(target, body, reply)
-
+        call = self._waiting(functools.partial(self._methods.calls[target.what], target))
         if self._tracing is None:
             return Endpoint(call, self._most_bytes, limited=True)
         route = f"/v1/models/{{model}}:{target.what.value}"

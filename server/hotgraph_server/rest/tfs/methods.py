@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.batching.request import Request
-from hotgraph_server.errors import CallError, InvalidCall, NotFound
+from hotgraph_server.errors import CallError, InvalidCall, NotFound, NotLoaded
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -126,6 +126,9 @@ class Methods:
         refusal, version = None, None
         try:
             version = self._version(target)
+        except NotLoaded:
+            # By its signatures the body is read.
+            raise
         except CallError as error:
             refusal = error
         with telling(self._registry, target.name):

@@ -58,8 +58,10 @@ TABLE = {
     What.SERVER_READY: Row("ServerReady", _of_server(pb.ServerReadyRequest), _ready),
     What.MODEL_READY: Row("ModelReady", _of_model(pb.ModelReadyRequest), _model_ready),
     What.SERVER_METADATA: Row("ServerMetadata", _of_server(pb.ServerMetadataRequest), _values),
-    What.MODEL_METADATA: Row("ModelMetadata", _of_model(pb.ModelMetadataRequest), _values),
-    What.MODEL_CONFIG: Row("ModelConfig", _of_model(pb.ModelConfigRequest), _config),
+    What.MODEL_METADATA: Row(
+        "ModelMetadata", _of_model(pb.ModelMetadataRequest), _values, pb.ModelMetadataResponse
+    ),
+    What.MODEL_CONFIG: Row("ModelConfig", _of_model(pb.ModelConfigRequest), _config, pb.ModelConfigResponse),
     What.STATISTICS: Row("ModelStatistics", _of_model(pb.ModelStatisticsRequest), _values),
 }
 """Endpoints of this module."""

@@ -6,6 +6,7 @@ has said 200 by then. Versions that promise any number of answers may be called,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from hotgraph_protos import open_inference as pb
 from hotgraph_protos import tensors as wire
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.call_observer import ReplyObserver
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, NotLoaded
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer
@@ -66,7 +67,8 @@ class HttpGenerate(Door):
         """
         with telling(self._registry, model):
             number = models.requested_number(version)
-            self._find(model, number)
+            with contextlib.suppress(NotLoaded):
+                self._find(model, number)
         begin = functools.partial(self._begin, model, number, stream)
         return Endpoint(begin, self._most_bytes, limited=True)
 

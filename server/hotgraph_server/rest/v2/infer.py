@@ -11,6 +11,7 @@ calls `begin` and `encode`, which knows how much it is (transport/http.py).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ import orjson
 from hotgraph_protos import open_inference as pb
 from hotgraph_server.batching.completion import Outcome
 from hotgraph_server.call_observer import ReplyObserver
-from hotgraph_server.errors import CallError
+from hotgraph_server.errors import CallError, NotLoaded
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.submission import Answer
@@ -91,7 +92,9 @@ class HttpInfer(Door):
         """
         with telling(self._registry, model):
             number = models.requested_number(version)
-            self._find(model, number)
+            # One that is loaded when it is called is looked for when the body is there.
+            with contextlib.suppress(NotLoaded):
+                self._find(model, number)
             length = infer_request.header_length(request.headers)
         return Endpoint(
             functools.partial(self._begin, model, number, length),

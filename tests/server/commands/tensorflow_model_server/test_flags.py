@@ -79,6 +79,8 @@ OURS = {
     "admin_port": 0,
     "health_port": 0,
     "load_reports": "asked",
+    "model_control": "none",
+    "memory_mb": 0,
 }
 
 # By type: words after the flag's name, and the value that they stand for.

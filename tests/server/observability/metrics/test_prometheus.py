@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_server.forwarding.figures import ForwardingFigures, Outcome
+from hotgraph_server.models.demand_figures import WAIT_BOUNDS_S, DemandFigures
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.doors import NO_DOORS
 from hotgraph_server.observability.metrics.prometheus import (
@@ -26,6 +27,7 @@ from hotgraph_server.threads.leadership import Turns
 from ...fakes import HANG_S
 from .scraped import Scraped
 
+NO_DEMAND = DemandFigures(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * (len(WAIT_BOUNDS_S) + 1), 0.0, 0.0)
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
 
 
@@ -53,9 +55,10 @@ def test_state_is_the_one_series_that_is_one(scraped: Scraped) -> None:
     def states() -> dict[str, float]:
         return {state.value: scraped.value("hotgraph_version_state", state=state.value) for state in State}
 
-    assert states() == {"waiting": 0, "loading": 0, "live": 1, "draining": 0, "closed": 0, "failed": 0}
+    nothing = dict.fromkeys((state.value for state in State), 0.0)
+    assert states() == {**nothing, "live": 1}
     assert scraped.version.stop(HANG_S)
-    assert states() == {"waiting": 0, "loading": 0, "live": 0, "draining": 0, "closed": 1, "failed": 0}
+    assert states() == {**nothing, "closed": 1}
 
 
 def test_ready_is_what_the_server_says(scraped: Scraped) -> None:
@@ -112,10 +115,9 @@ def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> 
 
 
 def families_shown(scraped: Scraped) -> set[str]:
-    own = of_no_server()._replace(
-        doors=NO_DOORS._replace(certificate_expiries={"server": 2e9}),
-        forwarding=ForwardingFigures(dict.fromkeys(Outcome, 0), 0.0, 0, 0, 0),
-    )
+    doors = NO_DOORS._replace(certificate_expiries={"server": 2e9})
+    forwarding = ForwardingFigures(dict.fromkeys(Outcome, 0), 0.0, 0, 0, 0)
+    own = of_no_server()._replace(doors=doors, demand=NO_DEMAND, forwarding=forwarding)
     text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}
 
