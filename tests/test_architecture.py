@@ -94,6 +94,7 @@ PURE = (
     *("sequences.layout", "sequences.table"),
     *("state.durability", "state.snapshot"),
     *("batching.plain_simulator", "batching.simulator"),
+    *("on_demand.ages", "on_demand.decisions", "on_demand.thrash"),
     *("observability.load.report", "protocols.orca.messages", "threads.progress"),
     *("tuning.confirmation", "tuning.costs", "tuning.document", "tuning.jobs", "tuning.prediction"),
     *("tuning.replicas", "tuning.search", "tuning.slo", "tuning.traffic", "tuning.variants"),

@@ -130,7 +130,10 @@ class TestOfModels:
             *("batch_size", "compute_input", "compute_infer", "compute_output"),
         }
         assert one["response_stats"].keys() == {"0"}
-        assert one["memory_usage"] == []
+        (held,) = one["memory_usage"]
+        assert (held["type"], held["id"]) == ("CPU", 0)
+        # A model of two numbers still has a graph and a session.
+        assert 0 < held["byte_size"] < 2**28
         both = http_server.get("/v2/models/multi/stats").json["model_stats"]
         assert {row["version"] for row in both} == {"1", "3"}
         every = http_server.get("/v2/models/stats").json["model_stats"]

@@ -76,11 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     found = versions_in(directory, settings.folder)
     import_tensorflow([settings.session], build(OpsSettings, {**given.values, **vars(arguments)}))
     from hotgraph_server.protocols.tfs.warmup_records import records_in
-    from hotgraph_server.repository.loader import load
+    from hotgraph_server.repository.footprints import Footprints
+    from hotgraph_server.repository.loader import load_version
 
-    version = load(settings, records_in)
-    others = sorted(set(found) - {version.number})
-    print("\n".join(report(version, found[version.number], others, remarks, explains=arguments.explain)))
+    number = max(found)
+    load = Footprints().measuring(load_version, brings_of=records_in)
+    version = load(settings, number, found[number])
+    others = sorted(set(found) - {number})
+    print("\n".join(report(version, found[number], others, remarks, explains=arguments.explain)))
     version.stop(timeout_s=5)
     return 0
 
@@ -121,6 +124,9 @@ def report(
     not_served = f" (not served: {', '.join(map(str, others))})" if others else ""
     yield f"{version.name}, version {version.number}{not_served}"
     yield f"{directory}"
+    if taken := version.memory.by_device():
+        told = " and ".join(f"{nbytes / 2**20:.1f} MiB of {place}" for place, nbytes in taken.items())
+        yield f"takes {told.replace('CPU:0', 'memory')} between runs"
     for signature in version.signatures.values():
         yield ""
         yield from _signature(version, signature)

@@ -12,13 +12,33 @@ import functools
 
 import tensorflow as tf
 
+from hotgraph_server.graph.loading import session_config
+from hotgraph_server.settings import SessionSettings
+
+_PROCESSOR = "/device:CPU:0"
+
+# No heap of the C library's has room for a piece of this size, which is mapped apart then.
+_REGION_BYTES = 2**26
+
+
+def prepare(settings: SessionSettings) -> None:
+    """To be called once before `in_use`: who asks first makes the allocators of all devices, and that is to
+    be by the rules of a session.
+
+    Lets the processor's allocator take a region at once, of which no page is touched. Those that it takes by
+    and by are small at first, and lie where the C library counts what is no tensor.
+
+    Raises:
+        SettingsError: the file that the settings name cannot be read.
+    """
+    with tf.Graph().as_default() as graph, tf.device(_PROCESSOR):
+        made = tf.raw_ops.Empty(shape=[_REGION_BYTES], dtype=tf.uint8, init=False)
+        with tf.compat.v1.Session(graph=graph, config=session_config(settings)) as session:
+            session.run(made.op)
+
 
 def in_use(device: str) -> int | None:
-    """Bytes of a device, by its name in full: ``/device:GPU:0``; None: TensorFlow does not tell.
-
-    To be asked once a session has been made: who asks first makes the allocators of all devices, and by other
-    rules than a session's.
-    """
+    """Bytes of a device, by its name in full: ``/device:GPU:0``; None: TensorFlow does not tell."""
     grow_as_needed()
     try:
         return int(tf.config.experimental.get_memory_info(device.removeprefix("/device:"))["current"])

@@ -36,6 +36,11 @@ class MemoryUsage:
     device: str = ""
     basis: Basis = Basis.ESTIMATED
 
+    def by_device(self) -> dict[str, int]:
+        """Bytes by the device, as ``CPU:0`` and ``GPU:0``; those that hold some."""
+        places = {"CPU:0": self.host_bytes, self.device.removeprefix("/device:"): self.device_bytes}
+        return {place: nbytes for place, nbytes in places.items() if place and nbytes}
+
     @property
     def total_bytes(self) -> int:
         """Wherever they are."""

@@ -149,6 +149,13 @@ class Callers:
         with self._lock:
             self._wishes.setdefault(name, Wish(self._clock()))
 
+    def size_anew(self) -> None:
+        """What is known of models is more than it was: what those need that are wished for is to be looked at
+        again."""
+        with self._lock:
+            for wish in self._wishes.values():
+                wish.nbytes = None
+
     def unwish(self, name: str) -> None:
         """A load of a model is over, or not begun."""
         with self._lock:

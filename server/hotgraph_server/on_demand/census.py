@@ -6,7 +6,7 @@ Any thread may have the repository's rows; the census is one thread's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -45,15 +45,17 @@ class Census:
     def __init__(self, learnt: Learnt, estimate: Estimate) -> None:
         self._learnt = learnt
         self._estimate = estimate
-        self._calls: dict[Version, int] = {}
-        self._ended_calls = 0
+        # The calls of versions that are closed, and what was last seen of those that are not; swapped
+        # together, because another thread reads them.
+        self._seen: tuple[int, Mapping[Version, int]] = (0, {})
         self._saving: dict[Version, Future[str | None]] = {}
         self._told: set[str] = set()
 
     @property
     def calls(self) -> int:
         """That versions have ended so far, those that are closed by now included."""
-        return self._ended_calls + sum(self._calls.values())
+        ended, there = self._seen
+        return ended + sum(version.statistics.activity()[0] for version in there)
 
     def needs(self, versions: Sequence[Held], settings: ModelSettings, room: float) -> tuple[int, int]:
         """What a model needs that is to be loaded, and what it needs at least; bytes.
@@ -109,6 +111,7 @@ class Census:
 
     def called(self, holdings: Sequence[Holding]) -> list[str]:
         """The models that were called since this was asked last, the one that ran last at the end."""
+        ended, before = self._seen
         there: dict[Version, int] = {}
         called: dict[str, int] = {}
         for holding in holdings:
@@ -117,12 +120,12 @@ class Census:
                     continue
                 count, ran_ms = held.version.statistics.activity()
                 there[held.version] = count
-                if count != self._calls.get(held.version, 0):
+                if count != before.get(held.version, 0):
                     called[holding.name] = max(ran_ms, called.get(holding.name, 0))
-        for version in self._calls.keys() - there.keys():
-            self._ended_calls += version.statistics.activity()[0]
+        for version in before.keys() - there.keys():
+            ended += version.statistics.activity()[0]
             self._saving.pop(version, None)
-        self._calls = there
+        self._seen = ended, there
         return sorted(called, key=lambda name: called[name])
 
     def save(self, holding: Holding) -> bool:

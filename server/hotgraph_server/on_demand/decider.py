@@ -105,7 +105,9 @@ class Decider:
         residents = self._residents(list(holdings.values()))
         self._follow(holdings, residents, now)
         wishes = self._wishes(holdings, residents, now)
-        steps = next_steps(self._limit, residents, wishes, self._ages.least_first, self._slots, now)
+        # What is known before the first load is a guess; the ones after it are guessed by what that took.
+        slots = self._slots if self.loads or self._limit == math.inf else 1
+        steps = next_steps(self._limit, residents, wishes, self._ages.least_first, slots, now)
         self._take(steps, holdings, now)
         waits = now + _LOOK_AT_LEAST_S if self._callers.waiting else math.inf
         return min(steps.look_at, self._callers.end_expired(now), waits)
@@ -141,6 +143,7 @@ class Decider:
         self._thrash.loaded(name, load_s, now)
         self.loads += 1
         self._callers.unwish(name)
+        self._callers.size_anew()
         if had_failed:
             self._expect(name)
 

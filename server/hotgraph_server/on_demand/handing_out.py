@@ -5,12 +5,15 @@ To read a call's message takes as long as it takes, and whoever decides has othe
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from hotgraph_server.on_demand.waiting import Waiter
 from hotgraph_server.threads.one_shot import OneShotThreads
+
+_LOG = logging.getLogger(__name__)
 
 
 class HandingOut:
@@ -40,7 +43,11 @@ class HandingOut:
         def go_on() -> None:
             try:
                 for waiter in waiters:
-                    waiter.go_on()
+                    try:
+                        waiter.go_on()
+                    except Exception:
+                        # One call's trouble; those behind it have waited as long.
+                        _LOG.exception("a call that had waited for its model could not go on")
             finally:
                 with self._lock:
                     self._models[model] -= 1

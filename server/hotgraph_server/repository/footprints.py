@@ -2,9 +2,8 @@
 
 * **Measured**: what the process takes more over the load and the warm-up of a version, by what TensorFlow's
   allocator and the C library count, garbage collected at both ends (growth.py says what becomes of loads that
-  overlap). The first load of a process includes what TensorFlow makes once, so there it is too much; that is
-  put right when it is loaded again. On a device with memory of its own, what TensorFlow's allocator says of
-  that, the same way. Never less than its tensors.
+  overlap). On a device with memory of its own, what TensorFlow's allocator says of that, the same way. Never
+  less than its tensors.
 * **Estimated**, before a load: what the same files took when they were loaded before; else the size of the
   files times what is known of the same model, or of files of about that size; else by a guess that is rather
   too large: who makes room by it evicts one too many, which costs a load and not the process.
@@ -15,6 +14,7 @@ taken under it, for no load may begin in between; each is a garbage collection, 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import math
@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hotgraph_server.errors import StartError
 from hotgraph_server.graph import device_memory
 from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.version import Version
@@ -78,8 +79,8 @@ class Footprints:
 
     Args:
         of_process: what the process holds, but for TensorFlow's tensors.
-        tensors_on: bytes of tensors on a device, by its name in full; None where that is not known. Not asked
-            before a version is loaded.
+        prepare: called once before that, with the settings of the first session.
+        tensors_on: bytes of tensors on a device, by its name in full; None where that is not known.
         collect: frees what is garbage, so that it is not counted.
         free: the same, and lets the system have it.
     """
@@ -87,16 +88,18 @@ class Footprints:
     def __init__(
         self,
         of_process: Callable[[], Reading] = of_process,
+        prepare: Callable[[SessionSettings], None] = device_memory.prepare,
         tensors_on: Callable[[str], int | None] = device_memory.in_use,
         collect: Callable[[], object] = gc.collect,
         free: Callable[[], None] = memory.give_back,
     ) -> None:
         self._of_process = of_process
+        self._prepare = prepare
         self._tensors_on = tensors_on
         self._collect = collect
         self._free = free
         self._lock = threading.Lock()  # guards what follows
-        self._has_loaded = False
+        self._is_prepared = False
         # By the device; that of the process itself is "".
         self._growths = {"": Growth()}
         self._loaded: dict[Hashable, _Loaded] = {}
@@ -147,6 +150,7 @@ class Footprints:
         places = {"", known.usage.device}
         key = object()
         with self._lock:
+            self._prepare_for(settings.session)
             for place in places:
                 self._begin(place, key)
         try:
@@ -159,7 +163,6 @@ class Footprints:
         # Until more is known. Nobody finds the version before this has returned.
         version.memory = _at_least(known.usage, version.tensor_bytes)
         with self._lock:
-            self._has_loaded = True
             self._loaded[key] = _Loaded(version, folder, known)
             for place in places:
                 self._growths[place].ended(key, version.tensor_bytes)
@@ -167,6 +170,14 @@ class Footprints:
             if all(growth.is_idle for growth in self._growths.values()):
                 self._loaded.clear()
         return version
+
+    def _prepare_for(self, session: SessionSettings) -> None:
+        assert self._lock.locked()
+        if not self._is_prepared:
+            # What is wrong with the settings, the load says.
+            with contextlib.suppress(StartError):
+                self._prepare(session)
+                self._is_prepared = True
 
     def _begin(self, place: str, key: Hashable) -> None:
         assert self._lock.locked()
@@ -195,8 +206,7 @@ class Footprints:
     def _reading(self, place: str) -> Reading:
         assert self._lock.locked()
         self._collect()
-        # Before there is a session nothing is there, and to ask would be of consequence.
-        tensors = self._tensors_on(place or _PROCESSOR) if self._has_loaded else 0
+        tensors = self._tensors_on(place or _PROCESSOR) if self._is_prepared else None
         return Reading(tensors) if place else replace(self._of_process(), tensors=tensors)
 
 

@@ -23,6 +23,7 @@ from hotgraph_server.errors import (
 from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ConfiguredModels
 from hotgraph_server.model_control.uploads import Uploads
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.status import IndexRow, State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.repository import Repository
@@ -51,6 +52,7 @@ class LoadedVersion:
         self.max_batch_rows = settings.batch.max_batch_rows
         self.content = (folder / "saved_model.pb").read_bytes()
         self.folder = folder
+        self.memory = MemoryUsage()
         self.stopped = False
 
     def stop(self, timeout_s: float) -> bool:

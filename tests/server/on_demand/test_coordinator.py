@@ -489,3 +489,17 @@ def test_whatever_happens_the_limit_holds_and_each_call_ends_once(
     world.tick()
     assert set(waits) - left <= world.ended.keys()
     assert world.demand.figures().waiting == 0
+
+
+def test_what_a_model_needs_is_guessed_anew_when_more_is_known() -> None:
+    world = World({"a": 40, "b": 40, "c": 40})
+    for model in "abc":
+        world.call(model)
+    world.tick()
+    # Before the first load all is a guess, and so there is one.
+    assert world.models.log == ["call a"]
+    world.models.live("a")
+    world.models.sizes["b"] = 70 * MB
+    world.tick()
+    assert world.models.log == ["call a"]
+    assert world.demand.figures().loads == 1

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from hotgraph_server.errors import LoadError
+from hotgraph_server.errors import LoadError, SettingsError
 from hotgraph_server.models.memory_usage import Basis, MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import footprints
@@ -46,8 +46,13 @@ class Process:
         self.collected = 0
         self.freed = 0
         self.asked: list[str] = []
+        self.prepared: list[SessionSettings] = []
         self.footprints = Footprints(
-            lambda: Reading(divided=self.held, mapped=0), self._tensors_on, self._collect, self._free
+            lambda: Reading(divided=self.held, mapped=0),
+            self.prepared.append,
+            self._tensors_on,
+            self._collect,
+            self._free,
         )
 
     def folder(self, name: str, nbytes: int) -> Path:
@@ -89,6 +94,7 @@ class Process:
         return self.footprints.estimate(settings or ModelSettings(folder.name, folder), folder)
 
     def _tensors_on(self, device: str) -> int | None:
+        assert self.prepared, "asked before there was a session"
         self.asked.append(device)
         return self.tensors[device]
 
@@ -115,11 +121,26 @@ def test_garbage_is_collected_at_both_ends(process: Process) -> None:
     assert process.collected == 2
 
 
-def test_tensorflow_is_not_asked_before_there_was_a_session(process: Process) -> None:
+def test_tensorflow_is_asked_when_the_first_session_was_prepared_and_that_happens_once(
+    process: Process,
+) -> None:
     folder = process.folder("a", MIB)
     process.estimate(folder)
-    process.load(folder, during=lambda: process.asked and pytest.fail("asked too early"))
+    assert not process.asked
+    for session in (SessionSettings(plan="as-saved"), SessionSettings()):
+        process.load(folder, settings=ModelSettings("a", folder, session=session))
     assert process.asked
+    assert process.prepared == [SessionSettings(plan="as-saved")]
+
+
+def test_settings_that_no_session_takes_are_for_the_load_to_tell(process: Process) -> None:
+    def refuse(_: SessionSettings) -> None:
+        raise SettingsError("no such file")
+
+    found = Footprints(lambda: Reading(divided=5, mapped=5), refuse, lambda _: pytest.fail("asked"))
+    load = found.measuring(lambda *_: cast(Version, Stub(3)))
+    folder = process.folder("a", MIB)
+    assert load(ModelSettings("a", folder), 1, folder).memory.host_bytes == 3
 
 
 def test_where_tensorflow_does_not_count_the_c_library_is_believed(process: Process) -> None:

@@ -20,6 +20,7 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.records import REMEMBERED
 from hotgraph_server.repository.repository import Repository
+from hotgraph_server.repository.room import Held, Room
 from hotgraph_server.repository.tree import Tree
 from hotgraph_server.settings import (
     AllVersions,
@@ -28,11 +29,13 @@ from hotgraph_server.settings import (
     Latest,
     ModelSettings,
     RepositorySettings,
+    ResidencySettings,
     Specific,
 )
 
 from ..fakes import HANG_S, Caller, FakeClock, FakeGraph, rows
 
+K = State.KNOWN
 W, L, V, D, C, F = (
     State.WAITING,
     State.LOADING,
@@ -76,7 +79,13 @@ class World:
         during_look: what happens while the next look is made.
     """
 
-    def __init__(self, *, make: Callable[[ModelSettings, int], Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        make: Callable[[ModelSettings, int], Any] | None = None,
+        room: Room | None = None,
+        **settings: Any,
+    ) -> None:
         self._make = make or (
             lambda settings, number: FakeVersion(settings.name, number, settings.batch.max_batch_rows)
         )
@@ -109,6 +118,7 @@ class World:
             give_back=self._give_back,
             spawn=lambda name, run: self.threads.append((name, run)),
             clock=self.clock,
+            room=room,
         )
 
     def put(
@@ -999,3 +1009,170 @@ class TestReload:
         world.run()
         assert told == [[]]
         assert world.states("n") == {2: V}
+
+
+class FakeRoom:
+    """Admits as many as the test says.
+
+    Attributes:
+        asked: with what is in memory, and what was to be loaded.
+    """
+
+    def __init__(self, places: int = 100) -> None:
+        self.places = places
+        self.asked: list[tuple[list[int], int]] = []
+
+    def admits(self, held: Sequence[Held], wanted: Held) -> bool:
+        self.asked.append(([one.number for one in held], wanted.number))
+        return len(held) < self.places
+
+
+class TestOnDemand:
+    def world(self, *numbers: int, places: int = 100, **choices: Any) -> World:
+        """A model that was looked at, and that nobody has called."""
+        world = World(room=FakeRoom(places))
+        world.put(*(numbers or (1,)))
+        world.configure(model(**choices))
+        world.tick()
+        return world
+
+    def test_a_model_is_known_and_not_loaded_until_it_is_called(self) -> None:
+        world = self.world(1, 2)
+        assert world.threads == []
+        assert world.states() == {2: K}
+        (figures,) = world.repository.figures()
+        assert [(one.number, one.state) for one in figures.versions] == [(2, K)]
+        assert world.repository.why_nothing("m") is None
+        world.repository.call("m")
+        assert world.states() == {2: L}
+        world.run()
+        assert world.states() == {2: V}
+        assert world.shown["m"][0] == [2]
+
+    def test_a_start_does_not_wait_for_what_is_known(self) -> None:
+        world = World(room=FakeRoom())
+        world.put(1)
+        world.configure()
+        told = world.settled()
+        assert told == []
+        world.tick()
+        assert told == [[]]
+
+    def test_one_that_is_given_up_is_closed_and_known_again(self) -> None:
+        world = self.world()
+        world.repository.call("m")
+        world.run()
+        world.repository.give_up("m")
+        assert (world.states(), world.shown["m"][0]) == ({1: D}, [])
+        world.run()
+        assert world.states() == {1: K}
+        assert world.repository.holdings() == []
+        world.repository.call("m")
+        world.run()
+        assert world.states() == {1: V}
+        assert len(world.loaded) == 2
+
+    def test_one_that_is_given_up_while_it_loads_goes_when_it_has(self) -> None:
+        world = self.world()
+        world.repository.call("m")
+        world.repository.give_up("m")
+        world.run()
+        assert world.states() == {1: K}
+        assert world.shown["m"][0] == []
+
+    def test_what_is_not_admitted_waits_and_is_asked_for_again_when_something_closes(self) -> None:
+        world = World(room=FakeRoom(1), load_threads=2)
+        world.put(1)
+        world.put(7, path="/n")
+        world.configure(model(), model("n", "/n"))
+        world.tick()
+        world.repository.call("m")
+        world.repository.call("n")
+        world.run()
+        assert (world.states(), world.states("n")) == ({1: V}, {7: W})
+        holdings = world.repository.holdings()
+        assert [[one.state for one in holding.versions] for holding in holdings] == [[V], [W]]
+        assert [holding.outcome for holding in holdings] == [[], None]
+        world.repository.give_up("m")
+        assert world.states("n") == {7: W}
+        world.run("unloader")
+        assert world.states("n") == {7: L}
+
+    def test_one_that_waits_in_vain_is_taken_back(self) -> None:
+        world = self.world(places=0)
+        world.repository.call("m")
+        assert world.states() == {1: W}
+        world.repository.give_up("m")
+        assert world.states() == {1: K}
+
+    def test_a_new_version_of_a_live_model_is_admitted_like_any_other(self) -> None:
+        room = FakeRoom(1)
+        world = World(room=room)
+        world.put(1)
+        world.configure()
+        world.tick()
+        world.repository.call("m")
+        world.run()
+        world.put(2)
+        world.poll_until_taken()
+        assert world.states() == {1: V, 2: W}
+        assert room.asked[-1] == ([1], 2)
+        room.places = 2
+        world.repository.reconsider()
+        world.tick()
+        world.run()
+        assert world.shown["m"][0] == [2]
+
+    def test_a_new_version_of_a_model_that_nobody_calls_is_known(self) -> None:
+        world = self.world()
+        world.put(2)
+        world.poll_until_taken()
+        assert (world.states(), world.threads) == ({2: K}, [])
+        assert [(one.number, one.folder) for one in world.repository.to_load("m")] == [(2, Path("/m/2"))]
+        assert world.repository.to_load("nobody") == []
+
+    def test_a_pinned_model_is_loaded_at_once(self) -> None:
+        world = self.world(residency=ResidencySettings(pin=True))
+        world.run()
+        assert world.states() == {1: V}
+
+    def test_a_load_that_failed_is_tried_when_it_is_called_again(self) -> None:
+        world = self.world(folder=FolderSettings(retried=False))
+        world.broken[1] = "no graph"
+        world.repository.call("m")
+        world.run()
+        (holding,) = world.repository.holdings()
+        assert holding.outcome is not None
+        assert [str(one.error) for one in holding.outcome] == ["model 'm' version 1: no graph"]
+        world.repository.give_up("m")
+        world.tick(100.0)
+        assert world.states() == {1: F}
+        del world.broken[1]
+        world.repository.call("m")
+        world.run()
+        assert world.states() == {1: V}
+
+    def test_a_folder_that_was_empty_is_looked_at_again_when_the_model_is_called(self) -> None:
+        world = World(room=FakeRoom(), poll_s=0.0)
+        world.disk[Path("/m")] = LoadError("/m", "no such folder")
+        world.configure()
+        world.tick()
+        assert world.repository.why_nothing("m") == "/m: no such folder"
+        del world.disk[Path("/m")]
+        world.put(1)
+        world.repository.call("m")
+        world.tick()
+        world.run()
+        assert world.states() == {1: V}
+
+    def test_a_model_that_is_off_the_list_and_on_it_again_waits_for_its_call(self) -> None:
+        world = self.world()
+        world.put(1, path="/n")
+        world.repository.call("m")
+        world.run()
+        world.configure(model("n", "/n"))
+        world.repository.call("m")
+        world.run()
+        world.configure(model(), model("n", "/n"))
+        world.tick()
+        assert (world.states(), world.threads) == ({1: K}, [])

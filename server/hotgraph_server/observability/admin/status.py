@@ -84,6 +84,7 @@ def _version(version: Version) -> dict[str, Any]:
         ],
         "unusable": dict(version.unusable),
         "state_bytes": None if version.sequences is None else version.sequences.figures().state_nbytes,
+        "memory_bytes": version.memory.total_bytes,
         "load_s": version.load_s,
     }
 

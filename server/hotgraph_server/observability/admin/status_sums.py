@@ -11,6 +11,7 @@ from hotgraph_server.last_errors import without_numbers
 _MEANS = ("busy_s",)
 _COUNTS = (
     *("processes", "cpu_s", "serving_cpu_s", "executors_cpu_s", "others_cpu_s", "rss_bytes", "state_bytes"),
+    "memory_bytes",
     *("waiting", "runs", "failed_runs", "rows", "answered", "failed", "cache_hits", "ran_s", "waited_s"),
     *("rows_per_run", "run_durations", "wait_durations", "call_durations", "events"),
 )

@@ -26,6 +26,7 @@ def model_metrics(models: Registry, known: Sequence[ModelFigures]) -> Iterator[M
         known: what the repository knows of each model.
     """
     yield _states(models, known)
+    yield _memory(models)
     loads = CounterMetricFamily(
         "hotgraph_loads", "Loads of versions by how they ended.", labels=("model", "outcome")
     )
@@ -52,6 +53,18 @@ def _states(models: Registry, known: Sequence[ModelFigures]) -> Metric:
         for state in State:
             states.add_metric((name, str(number), state.value), float(now is state))
     return states
+
+
+def _memory(models: Registry) -> Metric:
+    held = GaugeMetricFamily(
+        "hotgraph_version_memory_bytes",
+        "Memory that the version takes between runs.",
+        labels=(*_OF_VERSION, "device"),
+    )
+    for version in models.versions():
+        for device, nbytes in version.memory.by_device().items():
+            held.add_metric((version.name, str(version.number), device), nbytes)
+    return held
 
 
 def _errors(models: Registry) -> Mapping[tuple[str, str, str], int]:

@@ -46,7 +46,7 @@ def _chosen(registry: Registry, name: str, number: int | None) -> list[Version]:
 
 def _statistics(version: Version) -> pb.ModelStatistics:
     """Durations are summed over calls, so that each member of a batch adds the whole time of its run; those
-    of batch_stats over runs. How much memory a version holds is not told, because TensorFlow does not say."""
+    of batch_stats over runs. Memory is what was measured when the version was loaded."""
     figures: Snapshot = version.statistics.snapshot()
     infer = _within(figures.run, figures.run_input, figures.run_output)
     return pb.ModelStatistics(
@@ -66,6 +66,7 @@ def _statistics(version: Version) -> pb.ModelStatistics:
             cache_miss=_duration(figures.cache_miss),
         ),
         batch_stats=[_of_size(rows, size) for rows, size in sorted(figures.by_rows.items())],
+        memory_usage=[_memory(*held) for held in version.memory.by_device().items()],
         # Every call has one response, whose index is 0.
         response_stats={
             "0": pb.InferResponseStatistics(
@@ -77,6 +78,11 @@ def _statistics(version: Version) -> pb.ModelStatistics:
             )
         },
     )
+
+
+def _memory(device: str, nbytes: int) -> pb.MemoryUsage:
+    kind, _, index = device.partition(":")
+    return pb.MemoryUsage(type=kind, id=int(index), byte_size=nbytes)
 
 
 def _failed(figures: Snapshot) -> Total:

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hotgraph_server.errors import InvalidCall
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
@@ -92,6 +93,7 @@ class TestStatus:
         statistics = shown.version.statistics
         statistics.add_run("serving_default", [1.0, 2.0], rows=5, started=3.0, ended=3.5)
         statistics.count("serving_default", Event.REFUSED_LATE, 2)
+        shown.version.memory = MemoryUsage(1 << 20, 2 << 20, "/device:GPU:0")
         shown.clock.now += 60.0
         status = shown.status()
         models = status.pop("models")
@@ -125,6 +127,7 @@ class TestStatus:
                 "busy_s": 0.5,
                 "unusable": {"init": "it has no outputs"},
                 "state_bytes": None,
+                "memory_bytes": 3 << 20,
                 "limits": [],
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hotgraph_server.errors import InvalidCall, QueueFull
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.status import ModelFigures, State, VersionStatus
 from hotgraph_server.observability.metrics.models import model_metrics
 
@@ -28,6 +29,13 @@ def test_version_that_could_not_be_loaded_is_shown_beside_the_one_that_is_live(s
     assert states(found) == {("m", "4", "failed"), ("m", "3", "live")}
     assert found["hotgraph_loads_total", "m", "live"] == 1
     assert found["hotgraph_loads_total", "m", "failed"] == 2
+
+
+def test_memory_is_shown_by_the_device_that_it_is_on(scraped: Scraped) -> None:
+    scraped.version.memory = MemoryUsage(5 << 20, 7 << 20, "/device:GPU:1")
+    found = samples(scraped)
+    assert found["hotgraph_version_memory_bytes", "m", "3", "CPU:0"] == 5 << 20
+    assert found["hotgraph_version_memory_bytes", "m", "3", "GPU:1"] == 7 << 20
 
 
 def test_model_without_any_version_yet_has_its_loads_at_nought(scraped: Scraped) -> None:

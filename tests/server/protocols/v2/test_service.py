@@ -19,6 +19,7 @@ from hotgraph_server.errors import (
     QueueFull,
 )
 from hotgraph_server.models.contract import Contract, TensorContract
+from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.protocols.v2 import service as v2
 from hotgraph_server.signatures import Signature
@@ -441,6 +442,16 @@ class TestModelStatistics:
         assert index == "0"
         assert stats.response_stats[index].success.count == 2
         assert not stats.memory_usage
+
+    def test_memory_is_told_by_the_device_that_it_is_on(self, service: Service, version: Version) -> None:
+        version.memory = MemoryUsage(5 << 20, 7 << 20, "/device:GPU:1")
+        (stats,) = ask(
+            service, "ModelStatistics", pb.ModelStatisticsRequest(name="m", version="3")
+        ).model_stats
+        assert [(one.type, one.id, one.byte_size) for one in stats.memory_usage] == [
+            ("CPU", 0, 5 << 20),
+            ("GPU", 1, 7 << 20),
+        ]
 
     @pytest.mark.parametrize("event", sorted(ENDINGS, key=str))
     def test_call_that_was_never_run_counts_as_a_failure(

@@ -56,7 +56,7 @@ export class Details {
     if (shown) for (const [name, chart] of this.histograms) chart.draw(shown[name]);
     this.#drawSignatures(version);
     say(this.about, `Loaded and warmed up in ${duration(version.load_s)}; ${number(version.waiting)} calls wait;` +
-      ` ${duration(version.busy_s)} in runs since the start` +
+      ` ${duration(version.busy_s)} in runs since the start; ${bytes(version.memory_bytes)} of memory between runs` +
       (version.state_bytes === null ? "" : `; ${bytes(version.state_bytes)} of sequences' state`) + ".");
     const errors = answer.errors.filter(one => one.model === model.name && (!one.version || one.version === version.number));
     this.errors.draw(errors, answer.wall_s);

@@ -20,7 +20,8 @@ const COLUMNS = [
   {key: "wait", title: "wait", hint: "in the queue, mean of the calls", of: row => row.now && row.now.wait, text: duration, wide: 3},
   {key: "refused", title: "refused/s", hint: "calls that were refused for load, or timed out in the queue", of: row => row.now && row.now.refused, text: rate, wide: 2, bad: true},
   {key: "failed", title: "failed/s", hint: "calls whose run failed, or whose deadline passed", of: row => row.now && row.now.failed, text: rate, wide: 2, bad: true},
-  {key: "memory", title: "memory", hint: "of sequences' state; what graphs and weights take is not measured version by version", of: row => row.memory, text: bytes, wide: 4},
+  {key: "memory", title: "memory", hint: "what the version takes between runs, as measured when it was loaded: tensors, graph, and what is prepared for runs", of: row => row.memory, text: bytes, wide: 4},
+  {key: "kept", title: "kept", hint: "memory of sequences' state", of: row => row.kept, text: bytes, wide: 4},
   {key: "duty", title: "load", hint: "share of the time that its executor was in runs", of: row => row.now && row.now.duty, text: percent},
 ];
 
@@ -80,7 +81,8 @@ export class Overview {
     row.model = model;
     row.version = version;
     row.state = version ? version.state : this.answer.state === "loading" ? "loading" : "not there";
-    row.memory = version ? version.state_bytes : null;
+    row.memory = version ? version.memory_bytes : null;
+    row.kept = version ? version.state_bytes : null;
     return row;
   }
 
