@@ -290,3 +290,23 @@ def test_behind_envoy_a_call_that_says_its_model_goes_there_and_any_other_is_sen
             for _ in range(30):
                 silent.infer("b", [tensor("x", np.ones((1, 2), np.float32))])
         assert forwarded() > before
+
+
+@pytest.mark.slow
+def test_a_model_that_is_loaded_when_it_is_called_is_sent_nowhere(
+    pair: Pair, saved_models: SavedModels, tmp_path: Path
+) -> None:
+    """It knows `b`, which the file says that server b has, and not `a`."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1").symlink_to(saved_models["gated"])
+    admin = str(free_port())
+    control = ("--repository", str(tmp_path), "--model-control", "auto", "--memory-mb", "4000")
+    flags = (*control, "--port", "0", "--admin-port", admin, "--peers-file", str(pair.peers))
+    with starting(arguments(*flags)) as serving:
+        serving.until_it_serves()
+        third = Pair(pair.peers, serving.address, pair.b, {"a": f"http://127.0.0.1:{admin}/metrics"})
+        with InferenceServerClient(third.a) as client:
+            for model, forwarded in (("b", 0), ("a", 1)):
+                result = client.infer(model, [tensor("x", np.ones((1, 2), np.float32))])
+                assert result.as_numpy("doubled").tolist() == [[2, 2]]
+                assert third.forwarded("a") == forwarded
