@@ -34,10 +34,22 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "processes", "program.serving", "transport.accepting"),
+    "aiohttp": ("forwarding.links",),
+    "asyncio": (
+        *("forwarding", "observability.admin.server", "processes", "program.serving"),
+        "transport.accepting",
+    ),
     "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
-    "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
+    "grpc": (
+        "errors",
+        "forwarding.links",
+        "forwarding.forwarder",
+        "rest.codes",
+        "rest.v2.errors",
+        "transport",
+        "warmup.first_runs",
+    ),
     "hpack": ("transport.http2",),
     "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
@@ -80,6 +92,8 @@ PURE = (
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
     *("conversion.input_specs", "conversion.request", "wrapping.wishes"),
+    *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
+    *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -110,6 +124,7 @@ PURE = (
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
 CLIENT_PURE = (
+    "model_header",
     *("arrays", "descriptions", "errors", "images", "next_steps", "prediction", "protocol", "signatures"),
     *("predicting.answers", "predicting.documents", "predicting.fitting", "predicting.labels"),
     *("predicting.reading", "predicting.tables"),
@@ -178,6 +193,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    "forwarding.loop",
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),

@@ -15,6 +15,7 @@ from hotgraph_server.settings import (
     AdminSettings,
     ControlSettings,
     ConversionSettings,
+    ForwardingSettings,
     HealthSettings,
     InferenceSettings,
     ListenSettings,
@@ -104,6 +105,7 @@ def server_settings(
         load_reports=build(LoadReportSettings, values),
         on_demand=build(OnDemandSettings, values),
         conversion=build(ConversionSettings, values),
+        forwarding=build(ForwardingSettings, values),
     )
 
 

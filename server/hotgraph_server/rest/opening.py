@@ -24,7 +24,7 @@ from hotgraph_server.rest.v2.generate import HttpGenerate
 from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.rest.v2.paths import What
 from hotgraph_server.settings import ServerSettings
-from hotgraph_server.transport.http import Endpoint, Request
+from hotgraph_server.transport.http import Elsewhere, Endpoint, Request
 from hotgraph_server.transport.service import HotMethod, Service
 
 
@@ -44,6 +44,7 @@ class Backs:
         tracing: follows what runs models; None: nothing does.
         load: see RestApi.
         waiting: makes of what begins a request one that waits where its model is loaded for it.
+        elsewhere: for models that are not here; None: all is answered here.
     """
 
     registry: Registry
@@ -58,6 +59,7 @@ class Backs:
     tracing: Tracing | None = None
     load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
     waiting: Callable[[HotMethod], HotMethod] = lambda method: method
+    elsewhere: Elsewhere | None = None
 
 
 def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> RestApi:
@@ -97,8 +99,8 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
     about = About(settings.inference.server_name, __version__, keys=admit is not None)
     return RestApi(
         rest,
-        TfsApi(methods, state, admit, most_bytes, tracing, backs.waiting),
-        V2Http(backs.inference, calls, state, most_bytes, admit, pool),
+        TfsApi(methods, state, admit, most_bytes, tracing, backs.waiting, backs.elsewhere),
+        V2Http(backs.inference, calls, state, most_bytes, admit, pool, backs.elsewhere),
         pool,
         page.text,
         OpenApi(registry.versions, about),

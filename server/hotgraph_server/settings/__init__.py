@@ -11,6 +11,7 @@ from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.conversion import ConversionSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -52,6 +53,7 @@ __all__ = [
     "ControlSettings",
     "ConversionSettings",
     "FolderSettings",
+    "ForwardingSettings",
     "HealthSettings",
     "InferenceSettings",
     "Latest",

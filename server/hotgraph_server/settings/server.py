@@ -10,6 +10,7 @@ from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import AUTO, ControlSettings
 from hotgraph_server.settings.conversion import ConversionSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -87,6 +88,7 @@ class ServerSettings:
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
     on_demand: OnDemandSettings = dataclasses.field(default_factory=OnDemandSettings)
     conversion: ConversionSettings = dataclasses.field(default_factory=ConversionSettings)
+    forwarding: ForwardingSettings = dataclasses.field(default_factory=ForwardingSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -137,6 +139,7 @@ PER_SERVER: tuple[type, ...] = (
     LoadReportSettings,
     OnDemandSettings,
     ConversionSettings,
+    ForwardingSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,

@@ -23,12 +23,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from hotgraph_protos.version import __version__
+from hotgraph_server.forwarding.figures import ForwardingFigures
 from hotgraph_server.models.demand_figures import DemandFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import ModelFigures
 from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.demand import demand_metrics
 from hotgraph_server.observability.metrics.doors import NO_DOORS, door_metrics
+from hotgraph_server.observability.metrics.forwarding import forwarding_metrics
 from hotgraph_server.observability.metrics.models import model_metrics
 from hotgraph_server.observability.metrics.processor import processor_metrics
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
@@ -67,6 +69,7 @@ class OwnFigures(NamedTuple):
         doors: of the ports for calls; None: there are none yet, or none any more.
         models: what the repository knows of each model.
         demand: of models that are loaded when they are called; None: none are.
+        forwarding: of calls that are sent on to other servers; None: none are.
     """
 
     lost: Mapping[str, int]
@@ -74,6 +77,7 @@ class OwnFigures(NamedTuple):
     doors: DoorFigures | None = None
     models: Sequence[ModelFigures] = ()
     demand: DemandFigures | None = None
+    forwarding: ForwardingFigures | None = None
 
 
 def of_no_server() -> OwnFigures:
@@ -158,6 +162,7 @@ class ServerCollector(Collector):
         )
         yield from processor_metrics(process_figures())
         yield from door_metrics(own.doors or NO_DOORS)
+        yield from forwarding_metrics(own.forwarding)
         yield from model_metrics(self._models, own.models)
         if own.demand is not None:
             yield from demand_metrics(own.demand)

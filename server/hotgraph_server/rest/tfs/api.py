@@ -14,7 +14,7 @@ from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
-from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.http import Content, Elsewhere, Endpoint, HttpError, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
 from hotgraph_server.transport.service import HotMethod
 
@@ -34,6 +34,7 @@ class TfsApi:
         most_bytes: of a body.
         tracing: follows what runs models; None: nothing does.
         waiting: makes of what begins a request one that waits where its model is loaded for it.
+        elsewhere: for models that are not here; None: all is answered here.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class TfsApi:
         most_bytes: int,
         tracing: Tracing | None = None,
         waiting: Callable[[HotMethod], HotMethod] = lambda method: method,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._tracing = tracing
         self._waiting = waiting
         self._methods = methods
@@ -64,6 +67,10 @@ class TfsApi:
         state = self._state()
         if state is State.LOADING and target.what not in (What.MODELS, What.STATUS):
             raise NotReady(LOADING)
+        if self._elsewhere is not None and target.name and state is State.LIVE:
+            endpoint = self._elsewhere(request, target.name)
+            if endpoint is not None:
+                return endpoint
         if target.what in self._methods.about:
             return Endpoint(self._waiting(functools.partial(self._about, target)), self._most_bytes)
         if state is not State.LIVE:

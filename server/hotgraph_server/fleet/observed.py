@@ -1,0 +1,96 @@
+"""What is seen of a fleet at a moment. Values, and nothing else."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class ReplicaState(enum.Enum):
+    """Where a replica is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"  # not in the endpoints any more; calls in it end
+    LOST = "lost"  # its process or node is gone
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """A machine.
+
+    Attributes:
+        node_id: Ray's.
+        address: IP.
+        cpus, memory_mb, gpus: of it, in all.
+        alive: does Ray think so?
+    """
+
+    node_id: str
+    address: str
+    cpus: float
+    memory_mb: float
+    gpus: float = 0.0
+    alive: bool = True
+
+
+@dataclass(frozen=True)
+class ModelSeen:
+    """A model on a replica.
+
+    Attributes:
+        versions: live ones.
+        memory_bytes: measured, all versions.
+        calls: since the start of the server.
+        failed: of these.
+        queue_s, run_s: sums over calls and runs.
+    """
+
+    versions: tuple[int, ...] = ()
+    memory_bytes: int = 0
+    calls: int = 0
+    failed: int = 0
+    queue_s: float = 0.0
+    run_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ReplicaSeen:
+    """A replica.
+
+    Attributes:
+        replica_id: stays for life, over restarts of its process.
+        address: HOST:PORT of gRPC; empty while it has none.
+        rest_address: HOST:PORT of HTTP.
+        node_id: where it is.
+        incarnation: process id and start; another one has come when it changes.
+        models: what is live there.
+        duty: share of time in runs since the last look, 0 to 1.
+        rss_bytes: of its server.
+    """
+
+    replica_id: str
+    state: ReplicaState
+    address: str = ""
+    rest_address: str = ""
+    admin_address: str = ""
+    node_id: str = ""
+    incarnation: str = ""
+    models: Mapping[str, ModelSeen] = field(default_factory=dict)
+    duty: float = 0.0
+    queue_wait_ms: float = 0.0
+    rss_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class FleetSeen:
+    """All of it.
+
+    Attributes:
+        at_s: monotonic, or virtual.
+    """
+
+    at_s: float
+    nodes: tuple[NodeSeen, ...] = ()
+    replicas: tuple[ReplicaSeen, ...] = ()
