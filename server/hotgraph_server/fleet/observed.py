@@ -68,6 +68,7 @@ class ReplicaSeen:
         models: what is live there.
         duty: share of time in runs since the last look, 0 to 1.
         rss_bytes: of its server.
+        loading: models that it loads now, whoever has asked for it.
     """
 
     replica_id: str
@@ -81,6 +82,7 @@ class ReplicaSeen:
     duty: float = 0.0
     queue_wait_ms: float = 0.0
     rss_bytes: int = 0
+    loading: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
