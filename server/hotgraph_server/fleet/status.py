@@ -1,5 +1,5 @@
-"""What a fleet is like now, as values that JSON has: what the driver writes into status.json, and what its page
-and `hotgraph fleet status` show. Pure."""
+"""What a fleet is like now, as values that JSON has: what the driver writes into status.json, and what
+its page and `hotgraph fleet status` show. Pure."""
 
 from __future__ import annotations
 
