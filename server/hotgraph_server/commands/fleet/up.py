@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator
 
 from hotgraph_server.fleet import ray_cluster
-from hotgraph_server.fleet.driver import Driver, everywhere
+from hotgraph_server.fleet.driver import Driver
 from hotgraph_server.fleet.endpoints import Files, are_written
+from hotgraph_server.fleet.estimating import Plans
 from hotgraph_server.fleet.observing import Observer
 from hotgraph_server.fleet.ray_cluster import LOCAL, Local, Wanted
 from hotgraph_server.fleet.reading import read
@@ -68,7 +69,7 @@ def drive(spec: FleetSpec, ray: object, ending: threading.Event) -> bool:
     observer.start()
     try:
         files = Files(spec.state, are_written(spec))
-        return Driver(spec, RayEngine(ray, spec), files, Asked(spec), everywhere, observer, _say).run(ending)
+        return Driver(spec, RayEngine(ray, spec), files, Asked(spec), Plans(spec), observer, _say).run(ending)
     finally:
         observer.stop()
 
