@@ -54,8 +54,8 @@ def main(folder: Path) -> None:
         configure_logging=False,
     )
     ending = threading.Event()
-    # Not before: Ray puts its own in their place. Nor blocked and waited for, for Ray's processes and the servers
-    # would have them blocked too. One that comes earlier ends this process, and Ray's with it.
+    # Not before: Ray puts its own in their place. Nor blocked and waited for, for Ray's processes and the
+    # servers would have them blocked too. One that comes earlier ends this process, and Ray's with it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     print(ray.get_runtime_context().gcs_address, flush=True)

@@ -283,7 +283,7 @@ def _toml(settings: Mapping[str, object]) -> Iterable[str]:
 
 def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     def prepare() -> None:
-        # A process begins with the signals blocked that its parent's thread has blocked; SIGTERM has to come through.
+        # It begins with the signals blocked that its parent's thread has blocked; SIGTERM has to come through.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         end_with_parent(signal.SIGTERM)
         if cores:
