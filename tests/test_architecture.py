@@ -67,6 +67,7 @@ PURE = (
     *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
+    *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -96,7 +97,7 @@ PURE = (
 """Parts that decide, read or write, and neither wait nor ask what time it is."""
 
 CLIENT_PURE = (
-    *("arrays", "descriptions", "errors", "prediction", "protocol"),
+    *("arrays", "descriptions", "errors", "model_header", "prediction", "protocol"),
     *("http.answers", "http.attempts", "http.requests", "http.route"),
     *("loadtest.histograms", "loadtest.load", "loadtest.sending.calls", "loadtest.sending.http1"),
     *("loadtest.sending.http2", "loadtest.sending.merging", "loadtest.sending.messages"),

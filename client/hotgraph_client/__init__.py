@@ -31,9 +31,12 @@ if TYPE_CHECKING:
         TooLate,
         Unreachable,
     )
+    from .model_header import MODEL_HEADER
+    from .model_interceptor import async_model_header_interceptors, model_header_interceptor
     from .tls import Tls
 
 __all__ = [
+    "MODEL_HEADER",
     "AccessDenied",
     "AsyncClient",
     "BatchStatistics",
@@ -53,6 +56,8 @@ __all__ = [
     "TooLate",
     "Unreachable",
     "__version__",
+    "async_model_header_interceptors",
+    "model_header_interceptor",
 ]
 
 _HOMES = {
@@ -66,6 +71,8 @@ _HOMES = {
         *("AccessDenied", "Busy", "Cancelled", "HotgraphError", "InvalidCall"),
         *("NotFound", "ServerFault", "TooLate", "Unreachable"),
     ),
+    "model_header": ("MODEL_HEADER",),
+    "model_interceptor": ("async_model_header_interceptors", "model_header_interceptor"),
     "tls": ("Tls",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

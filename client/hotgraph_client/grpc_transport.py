@@ -11,6 +11,7 @@ import grpc.aio
 from . import protocol
 from .channel import Route
 from .errors import Cancelled, InvalidCall, from_status
+from .model_header import ModelHeaders
 from .protocol import InferRequest, Method
 from .tls import Tls
 
@@ -20,7 +21,7 @@ class GrpcTransport:
 
     def __init__(self, route: Route, tls: Tls | None, headers: tuple[tuple[str, str], ...]) -> None:
         self.address = route.address
-        self._headers = headers
+        self._headers = ModelHeaders(headers)
         self._closed = False
         self._channel = (
             grpc.insecure_channel(route.target, route.options)
@@ -43,7 +44,9 @@ class GrpcTransport:
             HotgraphError: there is none, or it is an error.
         """
         try:
-            return self._calls[method.name](_whole(message), timeout=timeout_s, metadata=self._headers)
+            return self._calls[method.name](
+                _whole(message), timeout=timeout_s, metadata=self._headers.of(model)
+            )
         except grpc.RpcError as error:
             raise from_status(
                 error.code(), error.details(), error.trailing_metadata(), address=self.address, model=model
@@ -66,7 +69,7 @@ class AsyncGrpcTransport:
     def __init__(self, route: Route, tls: Tls | None, headers: tuple[tuple[str, str], ...]) -> None:
         self.address = route.address
         self._route = route
-        self._headers = headers
+        self._headers = ModelHeaders(headers)
         self._closed = False
         self._credentials = None if tls is None else tls.credentials()
         self._channel: grpc.aio.Channel | None = None
@@ -80,7 +83,7 @@ class AsyncGrpcTransport:
         """
         try:
             return await self._started()[method.name](
-                _whole(message), timeout=timeout_s, metadata=self._headers
+                _whole(message), timeout=timeout_s, metadata=self._headers.of(model)
             )
         except grpc.aio.AioRpcError as error:
             raise from_status(

@@ -145,6 +145,18 @@ def envoy(
     """
     made = copy.deepcopy(config(servers))
     change(made)
+    with running(made, folder) as started:
+        started.wait_for_healthy(*servers, cluster=cluster)
+        yield started
+
+
+@contextmanager
+def running(made: Mapping[str, Any], folder: Path) -> Iterator[Envoy]:
+    """One with that configuration, whose listener is there.
+
+    Args:
+        folder: for its files.
+    """
     written, admin, log = folder / "envoy.json", folder / "admin", folder / "envoy.log"
     written.write_text(json.dumps(made))
     admin.unlink(missing_ok=True)
@@ -159,9 +171,7 @@ def envoy(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.02)
-        running = Envoy(admin.read_text())
-        running.wait_for_healthy(*servers, cluster=cluster)
-        yield running
+        yield Envoy(admin.read_text())
     finally:
         process.kill()
         process.wait()

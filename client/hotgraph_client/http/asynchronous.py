@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from ..errors import Cancelled, HotgraphError, from_status
+from ..model_header import ModelHeaders
 from ..protocol import Method
 from .answers import read_response
 from .attempts import Attempts, Turns
@@ -42,6 +43,7 @@ class AsyncHttpTransport:
         self._aiohttp = aiohttp
         self.address = route.address
         self._route = route
+        self._headers = ModelHeaders(route.headers)
         self._context = tls_context(route.tls) if route.secure else None
         self._turns = Turns(len(route.servers))
         self._session: aiohttp.ClientSession | None = None
@@ -56,7 +58,9 @@ class AsyncHttpTransport:
         deadline = time.monotonic() + timeout_s
         request = http_request(method, message)
         # other tasks may change an array while this one waits; nothing is copied that is bytes already
-        request = request._replace(body=tuple(map(bytes, request.body)))
+        request = request._replace(
+            headers=(*self._headers.of(model), *request.headers), body=tuple(map(bytes, request.body))
+        )
         attempts = Attempts(self._route.retries, deadline)
         while True:
             try:
@@ -117,7 +121,7 @@ class AsyncHttpTransport:
 
         scheme = "https" if self._route.secure else "http"
         host = f"[{server.host}]" if ":" in server.host else server.host
-        headers = [*self._route.headers, *request.headers, ("accept-encoding", "identity")]
+        headers = [*request.headers, ("accept-encoding", "identity")]
         if not any(name == "host" for name, _ in headers):
             headers.append(("host", server.authority))
         if request.body:

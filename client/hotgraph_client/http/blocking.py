@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from ..errors import Cancelled, HotgraphError, from_status
+from ..model_header import ModelHeaders
 from ..protocol import Method
 from .answers import read_response
 from .attempts import Attempts, Turns
@@ -42,6 +43,7 @@ class HttpTransport:
     def __init__(self, route: HttpRoute) -> None:
         self.address = route.address
         self._route = route
+        self._headers = ModelHeaders(route.headers)
         self._context = tls_context(route.tls) if route.secure else None
         self._turns = Turns(len(route.servers))
         self._ending = threading.Event()
@@ -90,7 +92,7 @@ class HttpTransport:
             wire.deadline = deadline
             answer = None
             try:
-                answer = _ask(wire, self._route.servers[index], self._route.headers, request)
+                answer = _ask(wire, self._route.servers[index], self._headers.of(model), request)
             finally:
                 self._give_back(index, wire, reusable=answer is not None and answer.reusable)
         except (OSError, http.client.HTTPException) as error:

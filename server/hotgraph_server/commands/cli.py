@@ -37,6 +37,10 @@ _COMMANDS = {
         "hotgraph_server.commands.tune",
         "find the settings that serve a model best, and how many replicas a load takes",
     ),
+    "fleet": (
+        "hotgraph_server.commands.fleet.command",
+        "servers on several machines: plan, start, watch, and change what they serve",
+    ),
     "auth": ("hotgraph_server.commands.auth", "make keys that callers send, and hashes of them"),
     "state": ("hotgraph_server.commands.state", "list, take, restore and export snapshots of variables"),
     "loadtest": (
@@ -132,6 +136,8 @@ def _run(command: str, run: Callable[[], int]) -> int:
 def _not_installed(command: str, error: ModuleNotFoundError) -> str:
     if command == "loadtest":
         return f"{error}. Load tests need: pip install 'hotgraph[loadtest]'"
+    if command == "fleet":
+        return f"{error}. A fleet needs: pip install 'hotgraph[server,fleet]'"
     return f"{error}. The server needs: pip install 'hotgraph[server]'"
 
 

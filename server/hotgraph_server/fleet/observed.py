@@ -102,6 +102,7 @@ class ReplicaSeen:
         models: what is live there.
         duty: share of time in runs since the last look, 0 to 1.
         rss_bytes: of its server.
+        loading: models that it loads now, whoever has asked for it.
         restarts: of its process, so far.
         calls_per_s: of all its models.
     """
@@ -117,6 +118,7 @@ class ReplicaSeen:
     duty: float = 0.0
     queue_wait_ms: float = 0.0
     rss_bytes: int = 0
+    loading: frozenset[str] = frozenset()
     restarts: int = 0
     calls_per_s: float = 0.0
 
