@@ -20,7 +20,8 @@ What it promises.
 * It ends: each load is tried once while a version comes, and a canary that is lost twice refuses it.
 
 What must be known is seen: a driver that comes new looks which versions callers get, and goes on from there.
-Only what was refused, and why, has to be told to it (`restored`); otherwise it finds out once more.
+What was refused and why, and what was served where now nothing is, has to be told to it (`restored`);
+otherwise it finds out once more. Until it has heard of the replicas that there are it decides nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ from typing import Any
 from hotgraph_server.fleet.observed import ModelSeen, ShadowSeen
 from hotgraph_server.fleet.spec import RolloutSpec
 
+HEARD_S = 15.0
+"""So long a driver waits to hear of the replicas that there are, before it decides what is served."""
+
+_NOTHING = "the repository has no version of it that is complete"
 _MOST_LOST = 2
 _MOST_REFUSED = 20
 
@@ -65,6 +70,7 @@ class Rollout:
         shadow: what came of the last comparison; None: there was none.
         since_s: moment of the step.
         lost: canaries of this version that were lost.
+        remembered: what an earlier driver has served; 0: that is not known.
     """
 
     serving: int = 0
@@ -75,8 +81,9 @@ class Rollout:
     reason: str = ""
     refused: Mapping[int, str] = field(default_factory=dict)
     shadow: ShadowSeen | None = None
-    since_s: float = 0.0
+    since_s: float = -1.0
     lost: int = 0
+    remembered: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class View:
         copies: replicas that have it, by id, also where they shall not.
         failed: loads that failed last: of which versions by which replica; when, and why.
         now_s: the moment.
+        unheard: are there replicas of which it is not known what they have?
     """
 
     spec: RolloutSpec
@@ -112,12 +120,16 @@ class View:
     copies: Mapping[str, Copy]
     failed: Mapping[tuple[str, Versions], tuple[float, str]]
     now_s: float
+    unheard: bool = False
 
 
 def follow(view: View, rollout: Rollout | None) -> tuple[Rollout, dict[str, Versions]]:
     """Where the rollout of a model is now, and which versions each replica that shall have it is to have;
     none for those of which that is not known yet."""
-    now = _known(view, rollout or Rollout(since_s=view.now_s))
+    now = rollout or Rollout()
+    now = _known(view, replace(now, since_s=view.now_s) if now.since_s < 0 else now)
+    if not now.serving:
+        return now, {}
     steps = {
         Step.STEADY: _steady,
         Step.LOADING: _loading,
@@ -153,15 +165,18 @@ def verdict(spec: RolloutSpec, shadow: ShadowSeen | None, waited_s: float) -> st
 
 
 def restored(document: Any) -> dict[str, Rollout]:
-    """What an earlier driver's status document (status.py) says of versions that were refused, by model;
-    nothing, where it is something else."""
+    """What an earlier driver's status document (status.py) says of versions that were served and refused, by
+    model; nothing, where it is something else."""
     found: dict[str, Rollout] = {}
     try:
         for model in document["models"]:
             told = model["rollout"]
-            refused = {int(number): str(why)[:500] for number, why in (told or {}).get("refused", {}).items()}
-            if refused:
-                found[str(model["name"])] = Rollout(refused=refused)
+            if told is None:
+                continue
+            refused = {int(number): str(why)[:500] for number, why in told["refused"].items()}
+            serving = int(told["serving"])
+            if refused or serving > 0:
+                found[str(model["name"])] = Rollout(refused=refused, remembered=max(serving, 0))
     except (LookupError, TypeError, ValueError, AttributeError):
         return {}
     return found
@@ -173,17 +188,28 @@ def _known(view: View, now: Rollout) -> Rollout:
     now = replace(now, refused=dict(list(refused.items())[-_MOST_REFUSED:]))
     if now.serving:
         return now
+    if view.unheard and view.now_s - now.since_s < HEARD_S:
+        return replace(now, reason="replicas are there of which it is not known yet what they have")
     now = replace(now, since_s=view.now_s)
-    defaults = Counter(copy.model.default for copy in view.copies.values() if copy.model.default)
-    if not defaults:
-        return replace(now, serving=_target(view, now))
     target = _target(view, now)
+    defaults = Counter(number for copy in view.copies.values() if (number := _default(copy)))
+    if view.copies and not defaults:
+        return replace(now, reason="it is not known yet which version callers get")
+    if not defaults:
+        serving = now.remembered if now.remembered in view.there else target
+        return replace(now, serving=serving, reason="" if serving else _NOTHING)
     others = [number for number, _ in defaults.most_common() if number != target]
     if target in defaults and others:
         # Callers got the new one somewhere, so it was accepted.
         reason = f"version {target} was being spread"
         return replace(now, serving=others[0], coming=target, step=Step.SPREADING, reason=reason)
     return replace(now, serving=max(defaults, key=lambda number: (defaults[number], number)))
+
+
+def _default(copy: Copy) -> int:
+    """What callers get there; 0: that is not known."""
+    model = copy.model
+    return model.default or (model.versions[0] if len(model.versions) == 1 else 0)
 
 
 def _target(view: View, now: Rollout) -> int:
@@ -334,8 +360,6 @@ def _all_have(view: View, number: int) -> bool:
 
 
 def _wanted(view: View, now: Rollout) -> dict[str, Versions]:
-    if not now.serving:
-        return {}
     if now.step is Step.SPREADING:
         return _one_by_one(view, goal=now.coming, other=now.serving, first=now.canary)
     if now.step is Step.BACK:

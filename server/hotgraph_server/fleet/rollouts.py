@@ -1,12 +1,10 @@
-"""The rollouts of all models of a fleet. Pure; how one goes: rollout.py.
-
-rollouts, versions = follow_all(spec, seen, placement, there, memory.failed, rollouts)
-reconcile(Desired(spec, wanted, placement, versions), seen, memory)
-"""
+"""The rollouts of all models of a fleet; how one goes is in rollout.py. Pure: a driver asks `follow_all` at
+each look, and has the versions that it returns loaded by reconcile.py."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from hotgraph_server.fleet.actions import Action, Load
 from hotgraph_server.fleet.memory import Failure
@@ -16,6 +14,20 @@ from hotgraph_server.fleet.rollout import Copy, Rollout, Versions, View, follow
 from hotgraph_server.fleet.spec import FleetSpec
 
 
+@dataclass(frozen=True)
+class Followed:
+    """
+    Attributes:
+        rollouts: where each model's is now, by name.
+        versions: that each (replica, model) is to have.
+        waiting: models of which it is not known yet which version is served, so that none shall be loaded.
+    """
+
+    rollouts: Mapping[str, Rollout]
+    versions: Mapping[tuple[str, str], Versions]
+    waiting: frozenset[str]
+
+
 def follow_all(
     spec: FleetSpec,
     seen: FleetSeen,
@@ -23,8 +35,8 @@ def follow_all(
     there: Mapping[str, Collection[int]],
     failed: Mapping[Action, Failure],
     rollouts: Mapping[str, Rollout],
-) -> tuple[dict[str, Rollout], dict[tuple[str, str], Versions]]:
-    """Where each model's rollout is now, and which versions each (replica, model) is to have.
+) -> Followed:
+    """All models of a fleet, at a look.
 
     Args:
         there: complete versions in the repository, by model; a model that is not among these has not been
@@ -47,6 +59,7 @@ def follow_all(
         if isinstance(action, Load):
             of_model = faults.setdefault(action.model, {})
             of_model[action.replica_id, action.versions] = failure.at_s, failure.why
+    unheard = any(one.state in (ReplicaState.STARTING, ReplicaState.LOST) for one in seen.replicas)
     found: dict[str, Rollout] = {}
     versions: dict[tuple[str, str], Versions] = {}
     for model_spec in spec.models:
@@ -65,7 +78,9 @@ def follow_all(
             copies=copies.get(name, {}),
             failed=faults.get(name, {}),
             now_s=seen.at_s,
+            unheard=unheard,
         )
         found[name], wanted = follow(view, rollouts.get(name))
         versions |= {(replica_id, name): numbers for replica_id, numbers in wanted.items()}
-    return found, versions
+    waiting = {one.name for one in spec.models if one.name not in found or not found[one.name].serving}
+    return Followed(found, versions, frozenset(waiting))

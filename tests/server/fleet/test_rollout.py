@@ -406,7 +406,7 @@ def test_what_was_refused_comes_back_from_the_status_document() -> None:
         {"m": Rollout(1, refused={2: "it was slow"}), "n": Rollout(1)},
         DriverFigures(0.0),
     )
-    assert restored(document) == {"m": Rollout(refused={2: "it was slow"})}
+    assert restored(document) == {"m": Rollout(refused={2: "it was slow"}, remembered=1), "n": Rollout(remembered=1)}
 
 
 JSON = st.recursive(
