@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 
 from hotgraph_server.access import exposure
@@ -16,7 +16,7 @@ from hotgraph_server.errors import LOADING, CallError, NotReady
 from hotgraph_server.model_control import first_loads
 from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ConfiguredModels
-from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.registry import Labels, Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
 from hotgraph_server.models.status import Stopped as Stopped
@@ -44,7 +44,7 @@ from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
-from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings, ShadowSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.time_left import TimeLeft
 from hotgraph_server.transport.inflight import Inflight
@@ -289,6 +289,7 @@ class Server:
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
+        self.registry.shadows.stop(left.seconds())
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)
         if self._cache is not None:
@@ -340,10 +341,10 @@ class Server:
         doors = self._grpc.figures() if self._grpc is not None else None
         return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
 
-    def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
+    def _publish(self, name: str, live: Sequence[Version], labels: Labels, shadow: ShadowSettings) -> None:
         """Show a model's live versions; called whenever they change."""
-        self.registry.replace(name, versions, labels)
+        self.registry.replace(name, live, labels, shadow)
         # Before the start is over, nothing is healthy.
         if self._grpc is not None and self.state is State.LIVE:
             health = self._grpc.health
-            (health.serving if versions else health.not_serving)([name])
+            (health.serving if live else health.not_serving)([name])

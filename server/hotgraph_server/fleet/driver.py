@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
@@ -25,7 +25,7 @@ from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.ray_cluster import Wanted
 from hotgraph_server.fleet.reconcile import Desired, Roles, reconcile, roles
-from hotgraph_server.fleet.rollout import Rollout
+from hotgraph_server.fleet.rolling import Rolling
 from hotgraph_server.fleet.scaling import Trend, scaled
 from hotgraph_server.fleet.spec import FleetSpec
 from hotgraph_server.fleet.status import DriverFigures, status_document
@@ -71,12 +71,13 @@ class Driver:
         plan: Plan,
         observer: Observer | None = None,
         say: Callable[[str], object] = _LOG.info,
+        rolling: Rolling | None = None,
         times: Times = Times(),  # noqa: B008
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spec, self._engine, self._files, self._asked = spec, engine, files, asked
         self._plan, self._observer, self._say, self._clock = plan, observer, say, clock
-        self._times = times
+        self._times, self._rolling = times, rolling
         self._began_s = clock()
         self._placement = Placement()
         self._trend = Trend()
@@ -111,12 +112,21 @@ class Driver:
         wanted = 0 if asked.down else self._wanted(asked, seen)
         who = roles(wanted, seen, memory)
         self._placement = self._plan(self._spec, seen, who.places, self._placement)
-        actions, self._memory = reconcile(Desired(self._spec, wanted, self._placement), seen, memory)
+        desired = self._desired(wanted, seen, memory)
+        actions, self._memory = reconcile(desired, seen, memory)
         for action in actions:
             self._note(_said(action))
             self._under_way[self._workers.submit(self._carry_out, action)] = action
         self._tell(seen, who, wanted)
         return asked.down and not seen.replicas and not self._under_way and not self._memory.published
+
+    def _desired(self, wanted: int, seen: FleetSeen, memory: Memory) -> Desired:
+        if self._rolling is None:
+            return Desired(self._spec, wanted, self._placement)
+        followed, said = self._rolling.follow(seen, self._placement, memory.failed)
+        for line in said:
+            self._note(line)
+        return Desired(self._spec, wanted, self._placement, followed.versions, followed.waiting)
 
     def _seen(self) -> FleetSeen:
         at_s = self._clock()
@@ -178,15 +188,13 @@ class Driver:
         if summary != self._summary:
             self._summary = summary
             self._note(summary)
+        rollouts = self._rolling.rollouts if self._rolling is not None else {}
         try:
             self._files.write_status(
-                status_document(self._spec, seen, self._placement, self._rollouts(), self._figures(wanted))
+                status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
             )
         except FleetError as error:
             _LOG.warning("%s", error)
-
-    def _rollouts(self) -> Mapping[str, Rollout]:
-        return {}
 
     def _figures(self, wanted: int) -> DriverFigures:
         return DriverFigures(

@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from hotgraph_server.errors import FleetError
+from hotgraph_server.fleet.loading import parameters_of
 from hotgraph_server.fleet.observed import NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.ray_cluster import namespace
 from hotgraph_server.fleet.server_process import LOAD_S, ServerProcess, ServerSpec
@@ -151,7 +152,7 @@ class RayEngine:
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         """See Engine; `parameters` are further ones of the request to load."""
-        asked = {"hotgraph_versions": ",".join(map(str, versions))} if versions else {}
+        asked = parameters_of(versions, self._spec.rollout)
         self._call(replica_id, "load", LOAD_S, model, {**asked, **(parameters or {})})
 
     def unload(self, replica_id: str, model: str) -> None:

@@ -30,6 +30,7 @@ from urllib.parse import quote
 
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.cores import Cores
+from hotgraph_server.fleet.loading import versions_in
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.parent_death import end_with_parent
@@ -159,6 +160,8 @@ class ServerProcess:
         self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
         told = self._ask("GET", f"/v2/models/{quote(model, safe='')}", None)
         versions = tuple(sorted(int(one) for one in told.get("versions", ()) if str(one).isdecimal()))
+        if missing := set(versions_in(parameters)) - set(versions):
+            raise FleetError(f"its server has no version {min(missing)} of it in {self._spec.repository}")
         with self._lock:
             self._models[model] = dict(parameters)
             self._live[model] = versions or (1,)

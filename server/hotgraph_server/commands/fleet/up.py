@@ -15,7 +15,10 @@ from hotgraph_server.fleet.endpoints import Files, are_written
 from hotgraph_server.fleet.observing import Observer
 from hotgraph_server.fleet.ray_cluster import LOCAL, Local, Wanted
 from hotgraph_server.fleet.reading import read
+from hotgraph_server.fleet.rolling import Rolling
+from hotgraph_server.fleet.rollout import restored
 from hotgraph_server.fleet.spec import FleetSpec
+from hotgraph_server.fleet.versions import VersionsThere
 
 DESCRIPTION = """\
 Start the fleet and keep it as fleet.toml says: replicas that end come back, those of a lost machine
@@ -64,12 +67,16 @@ def drive(spec: FleetSpec, ray: object, ending: threading.Event) -> bool:
     # Here, for it is of no use without Ray.
     from hotgraph_server.fleet.ray_engine import RayEngine
 
-    observer = Observer()
+    observer, there = Observer(), VersionsThere(spec.repository, [model.name for model in spec.models])
     observer.start()
+    there.start()
     try:
         files = Files(spec.state, are_written(spec))
-        return Driver(spec, RayEngine(ray, spec), files, Asked(spec), everywhere, observer, _say).run(ending)
+        rolling = Rolling(spec, there, restored(files.read_status()))
+        engine, asked = RayEngine(ray, spec), Asked(spec)
+        return Driver(spec, engine, files, asked, everywhere, observer, _say, rolling).run(ending)
     finally:
+        there.stop()
         observer.stop()
 
 
