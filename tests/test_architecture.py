@@ -34,10 +34,19 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
+    "aiohttp": ("forwarding.links",),
+    "asyncio": ("forwarding", "observability.admin.server", "processes", "transport.accepting"),
     "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
-    "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
+    "grpc": (
+        "errors",
+        "forwarding.links",
+        "forwarding.forwarder",
+        "rest.codes",
+        "rest.v2.errors",
+        "transport",
+        "warmup.first_runs",
+    ),
     "hpack": ("transport.http2",),
     "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
@@ -67,6 +76,7 @@ PURE = (
     *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
+    *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
@@ -163,6 +173,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    "forwarding.loop",
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),

@@ -78,6 +78,7 @@ class ServerProcess:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._address = ""
+        self._rest = ""
         self._admin = ""
         self._ready = False
         self._draining = False
@@ -144,7 +145,7 @@ class ServerProcess:
                 replica_id,
                 ReplicaState.DRAINING if self._draining else state,
                 self._address,
-                self._address,
+                self._rest if self._address else "",
                 self._admin if self._address else "",
                 node_id,
                 f"{os.getpid()}.{child.pid}.{self._begun}" if child is not None else "",
@@ -179,8 +180,8 @@ class ServerProcess:
 
     def _run_once(self) -> None:
         with tempfile.TemporaryDirectory(prefix="hotgraph-replica-") as folder:
-            admin = f"{self._spec.host}:{_free_port(self._spec.host)}"
-            child = self._begin(_command(self._spec, admin, Path(folder)))
+            rest, admin = _free_ports(self._spec.host)
+            child = self._begin(_command(self._spec, rest, admin, Path(folder)))
             if child is None:
                 return
             restoring: threading.Thread | None = None
@@ -192,7 +193,7 @@ class ServerProcess:
                     if line.startswith(SERVING) and restoring is None:
                         address = line.removeprefix(SERVING).strip()
                         restoring = threading.Thread(
-                            target=self._restore, args=(address, admin), name="models of a replica"
+                            target=self._restore, args=(address, rest, admin), name="models of a replica"
                         )
                         restoring.start()
             child.wait()
@@ -221,11 +222,11 @@ class ServerProcess:
             self._begun += 1
         return child
 
-    def _restore(self, address: str, admin: str) -> None:
-        """The models that it had; then it is ready. What cannot be loaded any more is missing, which is
-        seen."""
+    def _restore(self, address: str, rest: int, admin: int) -> None:
+        """The models that it had; then it is ready. What cannot be loaded any more is missing."""
+        host = address.rpartition(":")[0]
         with self._lock:
-            self._address, self._admin = address, admin
+            self._address, self._rest, self._admin = address, f"{host}:{rest}", f"{host}:{admin}"
             models = dict(self._models)
         with self._loads:
             for model, parameters in models.items():
@@ -239,7 +240,7 @@ class ServerProcess:
 
     def _ask(self, method: str, path: str, body: Any, timeout_s: float = _ASK_S) -> Any:
         with self._lock:
-            address = self._address
+            address = self._rest if self._address else ""
         if not address:
             raise FleetError("its server is not there")
         host, _, port = address.rpartition(":")
@@ -268,15 +269,11 @@ class ServerProcess:
                 self._child.send_signal(number)
 
 
-def _command(spec: ServerSpec, admin: str, folder: Path) -> list[str]:
+def _command(spec: ServerSpec, rest: int, admin: int, folder: Path) -> list[str]:
     file = folder / "server.toml"
     file.write_text("".join(_toml({"model_control": "explicit", **spec.settings})))
-    where = ["--host", spec.host, "--port", "0", "--rest-port", "0"]
-    return [
-        *spec.command,
-        *("--config", str(file), "--repository", spec.repository),
-        *(*where, "--admin-port", admin.rpartition(":")[2]),
-    ]
+    where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
+    return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
 
 
 def _toml(settings: Mapping[str, object]) -> Iterable[str]:
@@ -289,6 +286,8 @@ def _toml(settings: Mapping[str, object]) -> Iterable[str]:
 
 def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     def prepare() -> None:
+        # It begins with the signals blocked that its parent's thread has blocked; SIGTERM has to come through.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         end_with_parent(signal.SIGTERM)
         if cores:
             os.sched_setaffinity(0, cores)
@@ -296,11 +295,14 @@ def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     return prepare
 
 
-def _free_port(host: str) -> int:
-    # Another may take it before the server does, which then ends and is begun anew on another one.
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _free_ports(host: str) -> tuple[int, int]:
+    """Two, of which 0 would mean none to a server."""
+    # Another may take one before the server does, which then ends and is begun anew on others.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as one, socket.socket(family) as two:
+        one.bind((host, 0))
+        two.bind((host, 0))
+        return int(one.getsockname()[1]), int(two.getsockname()[1])
 
 
 def _rss_bytes(pid: int) -> int:

@@ -10,6 +10,7 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -50,6 +51,7 @@ __all__ = [
     "CacheSettings",
     "ControlSettings",
     "FolderSettings",
+    "ForwardingSettings",
     "HealthSettings",
     "InferenceSettings",
     "Latest",

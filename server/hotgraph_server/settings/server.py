@@ -9,6 +9,7 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -84,6 +85,7 @@ class ServerSettings:
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
     health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
+    forwarding: ForwardingSettings = dataclasses.field(default_factory=ForwardingSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -128,6 +130,7 @@ PER_SERVER: tuple[type, ...] = (
     ProcessSettings,
     HealthSettings,
     LoadReportSettings,
+    ForwardingSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,
