@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ShadowSeen
 from hotgraph_server.fleet.placement import Placement
-from hotgraph_server.fleet.rollout import Copy, Rollout, Step, Versions, View, follow, restored, verdict
+from hotgraph_server.fleet.rollout import (
+    HEARD_S,
+    Copy,
+    Rollout,
+    Step,
+    Versions,
+    View,
+    follow,
+    restored,
+    verdict,
+)
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec, RolloutSpec
 from hotgraph_server.fleet.status import DriverFigures, status_document
 
@@ -406,7 +416,10 @@ def test_what_was_refused_comes_back_from_the_status_document() -> None:
         {"m": Rollout(1, refused={2: "it was slow"}), "n": Rollout(1)},
         DriverFigures(0.0),
     )
-    assert restored(document) == {"m": Rollout(refused={2: "it was slow"}, remembered=1), "n": Rollout(remembered=1)}
+    assert restored(document) == {
+        "m": Rollout(refused={2: "it was slow"}, remembered=1),
+        "n": Rollout(remembered=1),
+    }
 
 
 JSON = st.recursive(
@@ -470,3 +483,44 @@ def test_whatever_happens_no_copy_goes_before_another_has_come_and_it_ends(
     found = made.settled(most=2000)
     assert made.served() == {found.serving}
     assert all(one.versions == (found.serving,) for one in made.servers.values())
+
+
+def test_driver_that_has_not_heard_of_its_replicas_decides_nothing() -> None:
+    made = World({"a": Server(), "b": Server()}, {1, 2})
+    view = dataclasses.replace(made.view(), unheard=True)
+    rollout, wanted = follow(view, None)
+    assert (rollout.serving, wanted) == (0, {})
+    later = dataclasses.replace(view, now_s=view.now_s + HEARD_S - 0.1)
+    rollout, wanted = follow(later, rollout)
+    assert (rollout.serving, wanted) == (0, {})
+    rollout, wanted = follow(dataclasses.replace(view, now_s=view.now_s + HEARD_S), rollout)
+    assert (rollout.serving, wanted) == (2, {"a": (2,), "b": (2,)})
+
+
+def test_driver_that_does_not_know_what_callers_get_decides_nothing() -> None:
+    made = World({"a": Server((1, 2))}, {1, 2})
+    view = made.view()
+    unknown = dataclasses.replace(view, copies={"a": Copy("0", ModelSeen((1, 2)))})
+    rollout, wanted = follow(unknown, None)
+    assert (rollout.serving, wanted) == (0, {})
+    assert follow(view, rollout)[0].serving == 1
+
+
+def test_single_version_of_a_copy_is_what_callers_get() -> None:
+    made = World({"a": Server((1,))}, {1, 2})
+    view = dataclasses.replace(made.view(), copies={"a": Copy("0", ModelSeen((1,)))})
+    assert follow(view, None)[0].serving == 1
+
+
+def test_what_was_served_before_all_were_lost_is_served_again() -> None:
+    made = World({"a": Server()}, {1, 2}, rollout=Rollout(remembered=1))
+    assert made.tick() == {"a": (1,)}
+    gone = World({"a": Server()}, {2}, rollout=Rollout(remembered=1))
+    assert gone.tick() == {"a": (2,)}
+
+
+def test_model_without_a_version_says_so() -> None:
+    made = World({"a": Server()}, set())
+    assert made.tick() == {}
+    assert made.rollout is not None
+    assert "no version of it that is complete" in made.rollout.reason
