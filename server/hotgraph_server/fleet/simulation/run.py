@@ -198,7 +198,11 @@ class Simulation:
         for name, (version, began_s) in list(self._updates.items()):
             packing = self.driver.planner.packing
             homes = [packing.names[place] for place in sorted(self.driver.planner.models[name].homes)]
-            have = {home: self.world.replicas[home].models.get(name) for home in homes if home in self.world.replicas}
+            have = {
+                home: self.world.replicas[home].models.get(name)
+                for home in homes
+                if home in self.world.replicas
+            }
             behind = [home for home, has in have.items() if has is not None and has != version]
             for home in have:
                 if have[home] == version:

@@ -83,12 +83,16 @@ class Rates:
         needs: with the mean rates.
     """
 
-    def __init__(self, names: list[str], needs: dict[str, ModelNeeds], scenario: Scenario, replicas: int) -> None:
+    def __init__(
+        self, names: list[str], needs: dict[str, ModelNeeds], scenario: Scenario, replicas: int
+    ) -> None:
         self.names = names
         self._wave = scenario.wave
         self.mean = np.array([needs[name].rate_per_s for name in names])
         if scenario.load:
-            work = sum(needs[name].rate_per_s * (needs[name].fixed_s + needs[name].per_row_s) for name in names)
+            work = sum(
+                needs[name].rate_per_s * (needs[name].fixed_s + needs[name].per_row_s) for name in names
+            )
             self.mean *= scenario.load * replicas * TARGET_OF_HIGH * 0.75 / work if work else 0.0
         chance = random.Random(scenario.seed + 1)
         # Most of the load is in one region.
