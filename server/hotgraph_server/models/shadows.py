@@ -196,7 +196,9 @@ class Shadows:
 
     def _take(self, pair: _Pair, request: Request) -> _Taken | None:
         signature = request.signature
-        if pair.over or signature.writes or request.sequence is not None or request.member_arrivals:
+        # Most requests say something of a sequence, if only that they are in none.
+        in_sequence = pair.served.sequences is not None and request.sequence is not None
+        if pair.over or signature.writes or in_sequence or request.member_arrivals:
             return None
         if not pair.wants():
             return None

@@ -175,15 +175,34 @@ def test_calls_that_change_state_are_not_asked_again(made: Made) -> None:
     assert len(world.new.runs) == 1
 
 
-def test_calls_of_several_callers_and_of_sequences_are_not_asked_again(made: Made) -> None:
+def test_calls_of_several_callers_are_not_asked_again(made: Made) -> None:
+    world = made()
+    caller = Caller()
+    version = world.versions[1]
+    asked = version.signatures["serving_default"]
+    version.submit(Request(asked, [rows(1)], asked.output_aliases, caller.completion, member_arrivals=(1.0,)))
+    caller.answer()
+    world.call(1).answer()
+    until(lambda: world.told().compared == 1)
+    assert len(world.new.runs) == 1
+
+
+def test_calls_are_in_a_sequence_only_where_their_version_keeps_sequences(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = made()
     version = world.versions[1]
     asked = version.signatures["serving_default"]
-    for more in ({"member_arrivals": (1.0,)}, {"sequence": InSequence(1, start=True, end=False)}):
-        caller = Caller()
-        version.submit(Request(asked, [rows(1)], asked.output_aliases, caller.completion, **more))
+
+    def call() -> None:
+        caller, sequence = Caller(), InSequence(0, start=False, end=False)
+        version.submit(Request(asked, [rows(1)], asked.output_aliases, caller.completion, sequence=sequence))
         caller.answer()
-    world.call(1).answer()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(version, "sequences", object())
+        call()
+    call()
     until(lambda: world.told().compared == 1)
     assert len(world.new.runs) == 1
 
