@@ -89,6 +89,11 @@ class Driver:
         self._recent: deque[str] = deque(maxlen=_RECENT)
         self._summary = ""
 
+    @property
+    def under_way(self) -> list[Action]:
+        """What was begun and is not done."""
+        return [action for future, action in self._under_way.items() if not future.done()]
+
     def run(self, ending: threading.Event) -> bool:
         """Until `ending`, or until the fleet is no more, which was asked for: then True."""
         try:

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.driver import Driver, everywhere
 from hotgraph_server.fleet.endpoints import Files
@@ -77,6 +75,11 @@ class Asked:
         self.wanted = asked
 
 
+class _Busy:
+    def fill(self, replicas: Sequence[ReplicaSeen]) -> list[ReplicaSeen]:
+        return [replace(one, duty=0.9) for one in replicas]
+
+
 class Bench:
     """A driver of a fleet on a clock of the test's own: a second for each look."""
 
@@ -89,9 +92,9 @@ class Bench:
         )
         self.driver = self.new()
 
-    def new(self) -> Driver:
+    def new(self, observer: _Busy | None = None) -> Driver:
         return Driver(
-            *(self.spec, self.engine, Files(self.folder), self.asked, everywhere),
+            *(self.spec, self.engine, Files(self.folder), self.asked, everywhere, observer),
             **{"say": self.said.append, "clock": lambda: self.now_s, "times": Times(settle_s=3)},  # type: ignore[arg-type]
         )
 
@@ -99,7 +102,7 @@ class Bench:
         """Once, with what it begins done."""
         self.now_s += 1
         is_down = self.driver.look()
-        until(lambda: all(one.done() for one in self.driver._under_way), PATIENCE_S)
+        until(lambda: not self.driver.under_way, PATIENCE_S)
         return is_down
 
     def looks(self, count: int = 30) -> bool:
@@ -196,15 +199,10 @@ def test_load_that_takes_long_keeps_no_dead_server_among_the_endpoints(tmp_path:
             one.engine.gate.set()
 
 
-class _Busy:
-    def fill(self, replicas: Sequence[ReplicaSeen]) -> list[ReplicaSeen]:
-        return [replace(one, duty=0.9) for one in replicas]
-
-
-def test_busy_fleet_grows_and_the_next_driver_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_fleet_grows_and_the_next_driver_knows(tmp_path: Path) -> None:
     with bench(tmp_path, count=1, least=1, most=3) as one:
-        one.looks()
-        monkeypatch.setattr(one.driver, "_observer", _Busy())
+        one.driver.run(_set())
+        one.driver = one.new(_Busy())
         one.looks()
         assert one.asked.wanted == Wanted(3)
         assert len(one.engine.seen) == 3
