@@ -3,7 +3,7 @@
 ``python -m tests.acceptance.ray_nodes N`` starts them, prints the cluster's address, and then obeys lines of
 its
 stdin: ``lose NODE_ID`` ends a node as if its machine were gone. At the end of stdin, however that comes
-about, all of them end. """
+about, all of them end."""
 
 from __future__ import annotations
 
