@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.actions import Action, Drain, Load, Publish, Start, Stop, Unload
@@ -58,6 +58,10 @@ class Observer(Protocol):
 class Driver:
     """The constructor starts nothing.
 
+    Attributes:
+        document: what status_document said at the last look; None: there was none.
+        admin_address: HOST:PORT of the page that shows it; empty: there is none.
+
     Args:
         say: told what is done, a line each.
     """
@@ -88,6 +92,8 @@ class Driver:
         self._failed: Counter[str] = Counter()
         self._recent: deque[str] = deque(maxlen=_RECENT)
         self._summary = ""
+        self.document: dict[str, Any] | None = None
+        self.admin_address = ""
 
     def run(self, ending: threading.Event) -> bool:
         """Until `ending`, or until the fleet is no more, which was asked for: then True."""
@@ -189,10 +195,9 @@ class Driver:
             self._summary = summary
             self._note(summary)
         rollouts = self._rolling.rollouts if self._rolling is not None else {}
+        self.document = status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
         try:
-            self._files.write_status(
-                status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
-            )
+            self._files.write_status(self.document)
         except FleetError as error:
             _LOG.warning("%s", error)
 
@@ -201,6 +206,7 @@ class Driver:
             wall_s=time.time(),
             uptime_s=self._clock() - self._began_s,
             pid=os.getpid(),
+            admin_address=self.admin_address,
             wanted=wanted,
             actions=dict(self._done),
             failed_actions=dict(self._failed),
