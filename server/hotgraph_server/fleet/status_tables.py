@@ -119,10 +119,7 @@ def _warnings(document: Mapping[str, Any], age_s: float) -> list[str]:
         if rollout["step"] != "steady":
             found.append(f"{one['name']}: {rollout['reason']}{_compared(rollout)}")
         else:
-            found += [
-                f"{one['name']}: version {number} was refused: {why}"
-                for number, why in rollout["refused"].items()
-            ]
+            found += [f"{one['name']}: {why}" for why in rollout["refused"].values()]
     return [one_line(line) for line in found]
 
 

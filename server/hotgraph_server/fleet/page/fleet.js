@@ -108,7 +108,7 @@ function troubles(answer) {
       const seen = `${rollout.compared} calls compared, ${rollout.differed} differed, ${rollout.failed} failed${slower}.`;
       found.push([rollout.step === "back" ? "bad" : "wait", `${one.name}: ${rollout.reason}.`, seen]);
     } else {
-      for (const [version, why] of Object.entries(rollout.refused)) found.push(["wait", `${one.name}: version ${version} was refused.`, why]);
+      for (const why of Object.values(rollout.refused)) found.push(["wait", `${one.name}: ${why}.`, ""]);
     }
   }
   return found.slice(0, 20);
