@@ -95,6 +95,11 @@ class Driver:
         self.document: dict[str, Any] | None = None
         self.admin_address = ""
 
+    @property
+    def under_way(self) -> list[Action]:
+        """What was begun and is not done."""
+        return [action for future, action in self._under_way.items() if not future.done()]
+
     def run(self, ending: threading.Event) -> bool:
         """Until `ending`, or until the fleet is no more, which was asked for: then True."""
         try:

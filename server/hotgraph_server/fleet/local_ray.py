@@ -37,9 +37,10 @@ def loopback() -> dict[str, str]:
     return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Until SIGTERM; FOLDER is this Ray's, its owner's alone, and its path is short, for sockets are in
     it."""
+    folder = Path(sys.argv[1])
     token = folder / _TOKEN
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
@@ -64,4 +65,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -6,6 +6,7 @@ bounded, so that a fleet that is far too small is planned as quickly as one that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -98,11 +99,22 @@ class Mending:
             fitting = packing.on_other_nodes(model, packing.fitting(model))
             if not fitting.any():
                 return False
-            nodes = [packing.node_at(place) for place in model.homes]
-            crowded = [place for place in sorted(model.homes) if nodes.count(packing.node_at(place)) > 1]
-            busiest = max(crowded, key=lambda place: (packing.memory[place], -place))
-            self._move(model, busiest, packing.evenly(model, fitting))
+            self._move(model, self._most_gladly(model), packing.evenly(model, fitting))
         return True
+
+    def trim(self, model: Model) -> None:
+        """Take off copies of which there may not be so many."""
+        while model.most is not None and len(model.homes) > model.most:
+            self._packing.take(model, self._most_gladly(model))
+
+    def _most_gladly(self, model: Model) -> int:
+        """The place that a copy is taken from: on a node that has another, and the fullest of those."""
+        packing = self._packing
+        nodes = Counter(packing.node_at(place) for place in model.homes)
+        return max(
+            sorted(model.homes),
+            key=lambda place: (nodes[packing.node_at(place)] > 1, packing.memory[place], -place),
+        )
 
     def by_spare_copies(self, model: Model) -> bool:
         """Give up copies that nobody needs, on the replica where that is least."""

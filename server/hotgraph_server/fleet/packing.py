@@ -60,6 +60,7 @@ class Packing:
 
     Attributes:
         freed: has any replica more room since somebody set this to False?
+        touched: places that have other models since somebody emptied this.
 
     Args:
         replicas: their names and nodes; an empty node is one of its own.
@@ -75,6 +76,7 @@ class Packing:
         self.duty: NDArray[np.float64] = np.zeros(count)
         self.here: Places = np.zeros(count, dtype=bool)
         self.freed = False
+        self.touched: dict[int, None] = {}
         self.on: list[dict[str, Model]] = []
         self._node: list[str] = []
         self._of_node: dict[str, list[int]] = {}
@@ -132,6 +134,7 @@ class Packing:
 
     def put(self, model: Model, place: int) -> None:
         """A copy more."""
+        self.touched[place] = None
         self.on[place][model.name] = model
         model.homes.add(place)
         self.memory[place] += model.memory
@@ -140,6 +143,7 @@ class Packing:
     def take(self, model: Model, place: int) -> None:
         """A copy less."""
         self.freed = True
+        self.touched[place] = None
         del self.on[place][model.name]
         model.homes.remove(place)
         if self.on[place]:

@@ -155,6 +155,7 @@ class Planner:
 
     def _wish(self, model: Model) -> None:
         """How many copies it shall have, and what each takes."""
+        self._mending.trim(model)
         needs = self.needs[model.name]
         alive = self.packing.alive
         most = alive if model.most is None else min(model.most, alive)

@@ -28,7 +28,7 @@ def plan(
     """Place the models of the spec.
 
     Args:
-        nodes: for what people call them.
+        nodes: that are there; where a replica is, it says itself.
         replicas: that models may be placed on, whatever their state: not those that go.
         models: what is known of each; of one that is not there, nothing.
         before: the plan that holds so far. Of a driver that has just come: `seen_placement`.
@@ -40,7 +40,7 @@ def plan(
             break
         # What is as good as what there is, and other, is not worth a load.
         best = min(best, _settled(Planner(spec, places, models, before.models, way)), key=_lacks)
-    return placement_of(best, {node.node_id: node.address or node.node_id for node in nodes}, before)
+    return placement_of(best, before)
 
 
 def _settled(planner: Planner) -> Planner:
@@ -69,22 +69,18 @@ def seen_placement(replicas: Iterable[ReplicaSeen]) -> Placement:
     return Placement({one.replica_id: frozenset(one.models) for one in replicas})
 
 
-def placement_of(planner: Planner, nodes: Mapping[str, str], before: Placement) -> Placement:
-    """A settled plan in values.
-
-    Args:
-        nodes: what people call them, by their ids.
-    """
+def placement_of(planner: Planner, before: Placement) -> Placement:
+    """A settled plan in values and words."""
     packing = planner.packing
     models = held_by(planner)
-    moved = _moved(models, before.models)
+    moved = _moved(models, before.models) if before.models else None
     unplaced = {
         model.name: _why_not(planner, model)
         for model in planner.models.values()
         if model.missing or len(model.homes) < model.least
     }
     reasons = {
-        name: _why(planner, model, nodes, moved.get(name, ""))
+        name: _why(planner, model, None if moved is None else moved.get(name, ""))
         for name, model in planner.models.items()
         if model.homes
     }
@@ -108,7 +104,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _why(planner: Planner, model: Model, nodes: Mapping[str, str], new_on: str) -> str:
+def _why(planner: Planner, model: Model, new_on: str | None) -> str:
     needs = planner.needs[model.name]
     words = [_why_so_many(planner, model, needs)]
     if needs.rate_per_s and model.duty:
@@ -116,7 +112,8 @@ def _why(planner: Planner, model: Model, nodes: Mapping[str, str], new_on: str) 
     words.append(f"{needs.memory_bytes / MB:,.0f} MB each ({needs.memory_from})")
     if len(model.homes) > 1 and planner.packing.nodes > 1:
         words.append(f"on {planner.packing.nodes_of(model)} nodes")
-    words.append(f"new on {new_on}" if new_on else "stays")
+    if new_on is not None:
+        words.append(f"new on {new_on}" if new_on else "stays")
     return "; ".join(words)
 
 
@@ -125,6 +122,8 @@ def _why_so_many(planner: Planner, model: Model, needs: ModelNeeds) -> str:
     noun = "copy" if count == 1 else "copies"
     if model.pin:
         return f"{count} {noun}: pinned to every replica"
+    if count < model.least:
+        return f"{count} of {model.least} copies"
     if count > model.wanted:
         return f"{count} {noun}: {model.wanted} needed, others as long as nobody needs their room"
     if count > model.least:

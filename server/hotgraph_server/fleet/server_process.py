@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ SERVING = "serving on "
 LOAD_S = 600.0
 _ASK_S = 10.0
 _END_S = 10.0
-_CALM_S = 10.0
+_PAUSE_S = 0.5
 _MOST_PAUSE_S = 30.0
 
 
@@ -94,10 +93,11 @@ class ServerProcess:
 
     def drain(self) -> None:
         """It answers what it has, takes nothing new, ends, and does not come back; returns at once."""
+        # First, so that none is begun behind the signal's back.
+        self._ending.set()
         with self._lock:
             self._draining = True
             self._signal(signal.SIGTERM)
-        self._ending.set()
 
     def stop(self) -> None:
         """End it at once, and for good; idempotent."""
@@ -156,6 +156,8 @@ class ServerProcess:
             )
 
     def _load(self, model: str, parameters: Mapping[str, str]) -> None:
+        with self._lock:
+            begun = self._begun
         path = f"/v2/repository/models/{quote(model, safe='')}/load"
         self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
         told = self._ask("GET", f"/v2/models/{quote(model, safe='')}", None)
@@ -164,26 +166,28 @@ class ServerProcess:
             raise FleetError(f"its server has no version {min(missing)} of it in {self._spec.repository}")
         with self._lock:
             self._models[model] = dict(parameters)
-            self._live[model] = versions or (1,)
+            # Not of the next server, where this one has ended since.
+            if self._begun == begun and self._child is not None:
+                self._live[model] = versions or (1,)
 
     def _keep(self) -> None:
         pause_s = 0.0
-        try:
-            while not self._ending.wait(pause_s):
-                began = time.monotonic()
-                self._run_once()
-                # At once, unless it does not come to live at all.
-                calm = time.monotonic() - began > _CALM_S
-                pause_s = 0.0 if calm else min(max(2 * pause_s, 0.5), _MOST_PAUSE_S)
-        except Exception:
-            _LOG.exception("a replica's server cannot be begun")
+        while not self._ending.wait(pause_s):
+            served = False
+            try:
+                served = self._run_once()
+            except OSError as error:
+                _LOG.error("a replica's server cannot be begun: %s", error)
+            # At once, unless it does not come to serve at all.
+            pause_s = 0.0 if served else min(max(2 * pause_s, _PAUSE_S), _MOST_PAUSE_S)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> bool:
+        """Begin it, and wait until it has ended; did it come to serve?"""
         with tempfile.TemporaryDirectory(prefix="hotgraph-replica-") as folder:
             rest, admin = _free_ports(self._spec.host)
             child = self._begin(_command(self._spec, rest, admin, Path(folder)))
             if child is None:
-                return
+                return False
             restoring: threading.Thread | None = None
             assert child.stderr is not None
             with child.stderr as lines:
@@ -203,6 +207,7 @@ class ServerProcess:
             if restoring is not None:
                 # It ends by itself: nobody answers it any more.
                 restoring.join(_END_S)
+            return restoring is not None
 
     def _begin(self, command: Sequence[str]) -> subprocess.Popen[str] | None:
         cores = self._cores.held or self._cores.take(self._spec.cores)
@@ -286,7 +291,7 @@ def _toml(settings: Mapping[str, object]) -> Iterable[str]:
 
 def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     def prepare() -> None:
-        # It begins with the signals blocked that its parent's thread has blocked; SIGTERM has to come through.
+        # It begins with those signals blocked that its parent's thread has blocked; SIGTERM has to reach it.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         end_with_parent(signal.SIGTERM)
         if cores:

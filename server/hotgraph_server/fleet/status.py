@@ -151,6 +151,10 @@ def _model(copies: Sequence[tuple[ReplicaSeen, ModelSeen]]) -> dict[str, Any]:
         "defaults": sorted({model.default for model in models if model.default}),
         "memory_bytes": sum(model.memory_bytes for model in models),
         "calls_per_s": round(sum(model.calls_per_s for model in models), 2),
+        # Of its calls since its servers' start, what runs have cost each.
+        "run_ms": round(
+            1000 * sum(one.run_s for one in models) / max(sum(one.calls for one in models), 1), 4
+        ),
         "failed_per_s": round(sum(model.failed_per_s for model in models), 2),
         # Of the slowest copy: callers meet that one as often as the others.
         "p99_ms": max((model.p99_ms for model in models if model.p99_ms is not None), default=None),

@@ -65,7 +65,8 @@ def is_here(host: str) -> bool:
         with socket.socket(family, kind, protocol) as one:
             # Only what is the machine's own can be bound.
             one.bind((address[0], 0))
-    except OSError:
+    # UnicodeError: of what no name can be
+    except (OSError, UnicodeError):
         return False
     return True
 

@@ -22,15 +22,16 @@ def test_document_of_a_driver_that_is_gone_says_what_to_do() -> None:
     assert not any("driver" in line for line in fresh.warnings)
     stale = shown(document(at_s=1000.0), 1034.0)
     assert stale.warnings[0] == (
-        "no driver tells of it for 34 s (it was process 4711): hotgraph fleet up takes over; replicas that run "
-        "go on without one"
+        "no driver tells of it for 34 s (it was process 4711): hotgraph fleet up takes over; replicas that "
+        "run go on without one"
     )
 
 
 def test_warnings_are_what_its_owner_should_know() -> None:
     assert list(shown(document(), 1000.0).warnings) == [
         "r2 is lost",
-        "flowers: version 4 answers in the shadow of version 3 on r0 (31 compared, 2 differed, 1.07 times as slow)",
+        "flowers: version 4 answers in the shadow of version 3 on r0 (31 compared, 2 differed, 1.07 times as "
+        "slow)",
         "voices: version 2 was refused: its runs take 2.10 times as long",
         "words has no place: no replica has 9000 MB",
     ]
