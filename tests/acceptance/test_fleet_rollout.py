@@ -213,7 +213,7 @@ def running(folder: Path, count: int) -> Iterator[Fleet]:
     repository = folder / "models"
     (repository / "m").mkdir(parents=True)
     build(repository / "m" / "1", 2.0)
-    settings = {"warm_up_budget_s": 2.0, "unload_grace_s": 0.2}
+    settings: dict[str, object] = {"warm_up_budget_s": 2.0, "unload_grace_s": 0.2}
     spec = FleetSpec(
         "small",
         repository,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.actions import Action, Drain, Load, Publish, Start, Stop, Unload
@@ -62,6 +62,10 @@ class Observer(Protocol):
 class Driver:
     """The constructor starts nothing.
 
+    Attributes:
+        document: what status_document said at the last look; None: there was none.
+        admin_address: HOST:PORT of the page that shows it; empty: there is none.
+
     Args:
         say: told what is done, a line each.
     """
@@ -94,6 +98,8 @@ class Driver:
         self._summary = ""
         # Since when replicas are on no node that is known.
         self._unplaced: dict[str, float] = {}
+        self.document: dict[str, Any] | None = None
+        self.admin_address = ""
 
     @property
     def under_way(self) -> list[Action]:
@@ -202,10 +208,9 @@ class Driver:
             self._summary = summary
             self._note(summary)
         rollouts = self._rolling.rollouts if self._rolling is not None else {}
+        self.document = status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
         try:
-            self._files.write_status(
-                status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
-            )
+            self._files.write_status(self.document)
         except FleetError as error:
             _LOG.warning("%s", error)
 
@@ -228,6 +233,7 @@ class Driver:
             wall_s=time.time(),
             uptime_s=self._clock() - self._began_s,
             pid=os.getpid(),
+            admin_address=self.admin_address,
             wanted=wanted,
             actions=dict(self._done),
             failed_actions=dict(self._failed),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.memory import Failure, Memory, Times
-from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.observed import FleetSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.planner import Planner
 from hotgraph_server.fleet.reconcile import Desired, reconcile, roles
