@@ -7,6 +7,7 @@ as long as there is to do, not as there is fleet.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,7 @@ from hotgraph_server.fleet.simulation.world import World
 from hotgraph_server.fleet.spec import FleetSpec
 
 _SOON_S = 0.01
+_LEAVING_S = 4.0
 
 
 @dataclass
@@ -65,6 +67,8 @@ class SimulatedDriver:
         self._kept: dict[str, _Kept] = {}
         self._node: dict[str, str] = {}
         self._draining: set[str] = set()
+        self._going: set[str] = set()
+        self._looked_s = 0.0
         self._free = 0
 
     def endpoint(self, name: str) -> Endpoint | None:
@@ -74,18 +78,29 @@ class SimulatedDriver:
 
     def is_idle(self) -> bool:
         """Is there nothing to look at?"""
-        return not self.news and self._present() == self.wanted
+        over = self._present() - self.wanted
+        return not self.news and (
+            over == 0 or (over > 0 and self.world.now_s - self._looked_s < _LEAVING_S - 1)
+        )
 
     def _present(self) -> int:
         return len(self.world.replicas) - len(self._draining)
 
     def look(self) -> None:
         """Look at what has changed, plan, reconcile, and have it done."""
-        names = {**self.news, **dict.fromkeys(self._leaving())}
+        leaving = self._leaving()
+        if self.world.now_s - self._looked_s >= _LEAVING_S:
+            # Those that have no news of their own wait for what others load; they are asked now and then.
+            self._looked_s = self.world.now_s
+            self.news |= dict.fromkeys(leaving)
+            if leaving:
+                self.world.later(_LEAVING_S, lambda: None)
+        names, self._going = dict(self.news), set(leaving)
         self.news.clear()
         for name in names:
             self._follow(name)
-        who = roles(self._wanted(names), self._seen(names), self._memory(names).looked(self._seen(names)))
+        seen = self._seen(names)
+        who = roles(self._wanted(names), seen, self._memory(names).looked(seen))
         touched = self._plan(names, set(who.places))
         names |= dict.fromkeys(touched)
         names |= dict.fromkeys(self._keepers(names, set(who.leaving)))
@@ -101,9 +116,13 @@ class SimulatedDriver:
         over = self._present() - self.wanted
         if over <= 0:
             return []
-        present = [one for name, one in self.world.replicas.items() if name not in self._draining]
-        present.sort(key=lambda one: (self._rank(one.name, one.seen), int(one.name[1:])))
-        return [one.name for one in present[-over:]]
+        present = (one for name, one in self.world.replicas.items() if name not in self._draining)
+        return [
+            one.name
+            for one in heapq.nlargest(
+                over, present, key=lambda one: (self._rank(one.name, one.seen), _number(one.name))
+            )
+        ]
 
     def _rank(self, name: str, state: ReplicaState) -> int:
         kept = self._kept.get(name)
@@ -125,8 +144,10 @@ class SimulatedDriver:
 
     def _wanted(self, names: Iterable[str]) -> int:
         """So many of these, where all others stay."""
+        staying = self._present() - len(self._going)
         here = sum(name in self.world.replicas and name not in self._draining for name in names)
-        return max(0, self.wanted - (self._present() - here))
+        going = sum(name in self._going for name in names)
+        return max(0, self.wanted - (staying - (here - going)))
 
     def _seen(self, names: Iterable[str]) -> FleetSeen:
         looked = (self.world.look_at(name) for name in sorted(names, key=_number))
@@ -197,8 +218,7 @@ class SimulatedDriver:
         self.actions[kind] = self.actions.get(kind, 0) + 1
         now_s, world = self.world.now_s, self.world
         if isinstance(action, Load):
-            version = action.versions[0] if action.versions else self.current.get(action.model, 1)
-            world.load(action.replica_id, action.model, version, lambda: self._is_done(action))
+            self._load(action)
             return memory
         if isinstance(action, Start):
             # Of the part of the fleet that the reconciler saw, the name was free.
@@ -217,6 +237,10 @@ class SimulatedDriver:
         else:
             assert isinstance(action, Publish)
         return memory.with_done(action, now_s)
+
+    def _load(self, action: Load) -> None:
+        version = action.versions[0] if action.versions else self.current.get(action.model, 1)
+        self.world.load(action.replica_id, action.model, version, lambda: self._is_done(action))
 
     def _is_done(self, action: Load) -> None:
         kept = self._kept.setdefault(action.replica_id, _Kept())
