@@ -182,7 +182,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
-    *("fleet.driver", "fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
+    *("fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
     "forwarding.loop",
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
