@@ -34,10 +34,22 @@ LONG = {
 
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
-    "asyncio": ("observability.admin.server", "processes", "transport.accepting"),
+    "aiohttp": ("forwarding.links",),
+    "asyncio": (
+        *("fleet.observing", "forwarding", "observability.admin.server", "processes"),
+        "transport.accepting",
+    ),
     "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
-    "grpc": ("errors", "rest.codes", "rest.v2.errors", "transport", "warmup.first_runs"),
+    "grpc": (
+        "errors",
+        "forwarding.links",
+        "forwarding.forwarder",
+        "rest.codes",
+        "rest.v2.errors",
+        "transport",
+        "warmup.first_runs",
+    ),
     "hpack": ("transport.http2",),
     "httptools": ("transport.http1.request_reader",),
     "hotgraph_client": (),
@@ -49,9 +61,14 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("observability.otlp",),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
+    # Whatever else there is of a fleet can be read, and is tested, without it.
+    "ray": ("fleet.local_ray", "fleet.ray_cluster", "fleet.ray_engine"),
     "selectors": ("transport.sockets",),
-    "subprocess": ("processes.child", "tuning.children"),
-    "socket": ("observability.admin.server", "processes", "transport"),
+    "subprocess": (*("fleet.ray_cluster", "fleet.server_process", "processes.child", "tuning.children"),),
+    "socket": (
+        *("fleet.ray_cluster", "fleet.server_process", "observability.admin.server", "processes"),
+        "transport",
+    ),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
     "tensorflow": ("commands", "graph", "observability.request_log", "protocols.tfs"),
@@ -67,7 +84,9 @@ PURE = (
     *("observability.logs.bound", "observability.logs.calls", "observability.otlp.environment"),
     *("observability.otlp.figures", "observability.otlp.spans", "observability.tracing.sampling"),
     *("observability.tracing.traceparent", "settings.trace_config"),
+    *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
+    *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -163,6 +182,8 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    *("fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
+    "forwarding.loop",
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),

@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rest", "model_control", "processes", "tuning", "fleet"),
     ("protocols", "repository"),
     ("observability", "model_config"),
-    ("models",),
+    ("models", "forwarding"),
     ("execution", "graph"),
     ("warmup", "sequences"),
     ("transport", "access", "state", "batching"),

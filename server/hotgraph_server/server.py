@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 
 from hotgraph_server.access import exposure
@@ -13,10 +13,11 @@ from hotgraph_server.access.gate import gate_of
 from hotgraph_server.access.peers import AllowedPeers
 from hotgraph_server.access.rules import Rules
 from hotgraph_server.errors import LOADING, CallError, NotReady
+from hotgraph_server.forwarding.opening import Forwarding
 from hotgraph_server.model_control import first_loads
 from hotgraph_server.model_control.control import ModelControl
 from hotgraph_server.model_control.model_factory import ConfiguredModels
-from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.registry import Labels, Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
 from hotgraph_server.models.status import Stopped as Stopped
@@ -44,7 +45,7 @@ from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Repository
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
-from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings, ShadowSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.time_left import TimeLeft
 from hotgraph_server.transport.inflight import Inflight
@@ -113,6 +114,7 @@ class Server:
             exit_on_error=settings.repository.exit_on_error,
         )
         self.state = State.LOADING
+        self._forwarding = Forwarding(settings, lambda name: name in self.registry.table)
         self._request_logs = RequestLogs()
         self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
         self._logs = Logs()
@@ -178,7 +180,7 @@ class Server:
         listen = self._settings.listen
         grpc = self._grpc = CallServer(
             listen,
-            services,
+            self._forwarding.around(services),
             self._gate.of_path if self._gate else None,
             Inflight(listen.max_inflight_mb << 20),
             self._leadership,
@@ -215,6 +217,7 @@ class Server:
             raise
         # Who is told that calls are answered shall find it so.
         self._grpc.open()
+        self._forwarding.start(grpc.address)
         self.state = State.LIVE
         self._grpc.health.serving(service.name for service in services)
         self.repository.started()
@@ -286,21 +289,20 @@ class Server:
         if self._rest is not None:
             self._rest.close(left.seconds())
             self._rest = None
+        self._forwarding.stop(left)
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
+        self.registry.shadows.stop(left.seconds())
         ended = self.repository.stop(_LAST_RUN_S)
         self.control.stop(_LAST_RUN_S)
         if self._cache is not None:
             self._cache.stop()
         self.state = State.CLOSED
-        if self._vitals is not None:
-            self._vitals.stop()
-            self._vitals = None
-        if self._admin is not None:
-            self._admin.stop()
-            self._admin = None
-        self._grpc = None
+        for part in (self._vitals, self._admin):
+            if part is not None:
+                part.stop()
+        self._vitals = self._admin = self._grpc = None
         return Stopped(answered, ended)
 
     def _reconfigure_for_a_caller(self, models: Sequence[ModelSettings]) -> None:
@@ -326,24 +328,24 @@ class Server:
         inference, prediction, of_models, *_ = services
         backs = Backs(
             *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
-            *(self._watching.tracing, self._load_headers.over_http),
+            *(self._watching.tracing, self._load_headers.over_http, self._forwarding.elsewhere),
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)
 
     def _http_port(self) -> HttpPort | None:
-        if self._rest is None:
-            return None
-        return HttpPort(self._settings.rest, self._rest, self._member.rest if self._member else None)
+        handed_over = self._member.rest if self._member else None
+        return HttpPort(self._settings.rest, self._rest, handed_over) if self._rest else None
 
     def _own_figures(self) -> OwnFigures:
         lost = {"request_log": self._request_logs.lost, **self._watching.lost}
         doors = self._grpc.figures() if self._grpc is not None else None
-        return OwnFigures(lost, self._leadership.turns, doors, self.repository.figures())
+        known, forwarded = self.repository.figures(), self._forwarding.figures()
+        return OwnFigures(lost, self._leadership.turns, doors, known, forwarded)
 
-    def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
+    def _publish(self, name: str, live: Sequence[Version], labels: Labels, shadow: ShadowSettings) -> None:
         """Show a model's live versions; called whenever they change."""
-        self.registry.replace(name, versions, labels)
+        self.registry.replace(name, live, labels, shadow)
         # Before the start is over, nothing is healthy.
         if self._grpc is not None and self.state is State.LIVE:
             health = self._grpc.health
-            (health.serving if versions else health.not_serving)([name])
+            (health.serving if live else health.not_serving)([name])

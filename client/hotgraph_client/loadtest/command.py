@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import protocol
 from ..access_flags import key_of, tls_of
+from ..model_header import ModelHeaders
 from . import flags
 from .document import VERSION
 from .options import Options, read_options
@@ -168,9 +169,10 @@ def _target(arguments: argparse.Namespace) -> Target:
     from .session import Target
 
     tls, key = tls_of(arguments), key_of(arguments.key_file)
+    headers = ModelHeaders(protocol.checked_headers(None, key)).of(arguments.model)
     return Target(
         text=arguments.target,
-        destinations=destinations(arguments.target, tls=tls, headers=protocol.checked_headers(None, key)),
+        destinations=destinations(arguments.target, tls=tls, headers=headers),
         model=arguments.model,
         version=arguments.version or "",
         signature=arguments.signature or "",

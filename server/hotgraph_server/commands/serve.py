@@ -28,6 +28,7 @@ from hotgraph_server.settings import (
     AccessSettings,
     AdminSettings,
     ControlSettings,
+    ForwardingSettings,
     HealthSettings,
     InferenceSettings,
     ListenSettings,
@@ -301,6 +302,7 @@ def _settings_of(
         processes=build(ProcessSettings, values),
         health=build(HealthSettings, values),
         load_reports=build(LoadReportSettings, values),
+        forwarding=build(ForwardingSettings, values),
     )
 
 

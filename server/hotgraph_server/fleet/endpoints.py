@@ -82,6 +82,13 @@ class Files:
         """
         self._write(STATUS, json.dumps(document, indent=1) + "\n")
 
+    def read_status(self) -> Any:
+        """What `write_status` has written last, as JSON was read; None: nothing that can be read."""
+        try:
+            return json.loads((self._folder / STATUS).read_text())
+        except (OSError, ValueError):
+            return None
+
     def _write(self, name: str, text: str) -> None:
         path = self._folder / name
         partial = path.with_name(f".{name}.{os.getpid()}")

@@ -170,7 +170,7 @@ def _model(
     name = str(model["name"])
     live = [version for version in model["versions"] if version["state"] == _LIVE]
     numbers = tuple(sorted(int(version["number"]) for version in live))
-    shadow = _shadow(model.get("shadow"))
+    shadow = _shadow(model["versions"])
     asked = [
         (name, int(version["number"]))
         for version in model["versions"]
@@ -213,12 +213,14 @@ def _counts(signatures: Sequence[Mapping[str, Any]]) -> Counts:
     return total
 
 
-def _shadow(told: Mapping[str, Any] | None) -> ShadowSeen | None:
-    if not told:
+def _shadow(versions: Sequence[Mapping[str, Any]]) -> ShadowSeen | None:
+    version = next((one for one in versions if one.get("shadow")), None)
+    if version is None:
         return None
+    told = version["shadow"]
     slower = told["slower"]
     return ShadowSeen(
-        version=int(told["version"]),
+        version=int(version["number"]),
         compared=int(told["compared"]),
         differed=int(told["differed"]),
         failed=int(told["failed"]),

@@ -52,11 +52,13 @@ class Failure:
         times: in a row.
         again_at_s: not tried before.
         why: one line.
+        at_s: when it failed last.
     """
 
     times: int
     again_at_s: float
     why: str
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Memory:
             self,
             begun=_without(self.begun, action),
             done=_without(self.done, action),
-            failed={**self.failed, action: Failure(times, again, why)},
+            failed={**self.failed, action: Failure(times, again, why, at_s)},
         )
 
     def looked(self, seen: FleetSeen) -> Memory:

@@ -14,6 +14,7 @@ All else is looked at anew: see ray_engine.py.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from hotgraph_server.errors import FleetError
+from hotgraph_server.fleet import local_ray
 from hotgraph_server.fleet.spec import FleetSpec
 
 LOCAL = "local"
@@ -39,8 +41,6 @@ _DRIVER = "driver"
 _START_S = 90.0
 _END_S = 20.0
 _LEASE_S = 5.0
-# What is sent through Ray is small: nothing of it is kept there.
-_OBJECT_STORE_BYTES = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,18 @@ def ray_module() -> Any:
     Raises:
         FleetError: Ray is not installed.
     """
+    _check_installed()
     # Ray tells its makers of each cluster otherwise, over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise FleetError(f"{error}. A fleet needs Ray: pip install 'hotgraph[fleet]'") from error
+    import ray
+
     return ray
+
+
+def _check_installed() -> None:
+    # Not imported yet: Ray reads its environment when it is.
+    if importlib.util.find_spec("ray") is None:
+        raise FleetError("Ray is not installed, which carries a fleet: pip install 'hotgraph[fleet]'")
 
 
 @contextlib.contextmanager
@@ -80,15 +85,15 @@ def joined(spec: FleetSpec, *, start: bool = False) -> Iterator[Any]:
     Raises:
         FleetError: there is none.
     """
-    ray = ray_module()
-    local = Local(spec.state)
     address = spec.address
     if address == LOCAL:
-        address = local.start() if start else local.running()
-    options: dict[str, Any] = {}
-    if address.startswith("127."):
-        # Ray would look for a node at this machine's address in the network.
-        options["_node_ip_address"] = "127.0.0.1"
+        _check_installed()
+        local = Local(spec.state)
+        address = local.start() if start else local.address()
+        os.environ.update(local_ray.environment(local.folder()))
+    elif address.startswith("127."):
+        os.environ.update(local_ray.loopback())
+    ray = ray_module()
     try:
         ray.init(
             address,
@@ -96,7 +101,6 @@ def joined(spec: FleetSpec, *, start: bool = False) -> Iterator[Any]:
             log_to_driver=False,
             configure_logging=False,
             logging_level=logging.ERROR,
-            **options,
         )
     except Exception as error:
         lines = str(error).strip().splitlines() or [repr(error)]
@@ -196,14 +200,14 @@ class Local:
         self._state = state
         self._file = state / "ray.json"
 
-    def running(self) -> str:
-        """The address of the one that runs.
+    def address(self) -> str:
+        """Of the one that runs.
 
         Raises:
             FleetError: none does.
         """
         found = self._found()
-        if found is None:
+        if found is None or not found["address"]:
             raise FleetError(f"no fleet runs here: {self._file} names no Ray; hotgraph fleet up starts one")
         return str(found["address"])
 
@@ -213,38 +217,40 @@ class Local:
         Raises:
             FleetError: it does not come to answer.
         """
-        if (found := self._found()) is not None:
+        if (found := self._found()) is not None and found["address"]:
             return str(found["address"])
+        # Of one whose beginning was cut short.
+        self.stop()
         self._state.mkdir(parents=True, exist_ok=True)
         # Short, for the names of sockets in it may not be long.
         folder = Path(tempfile.mkdtemp(prefix="hotgraph-ray-"))
-        port = _free_port()
-        log = folder / "ray.log"
-        with log.open("w") as output:
+        said, log = folder / "address", folder / "log"
+        with said.open("w") as output, log.open("w") as errors:
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-                    *("--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"),
-                    *("--include-dashboard=false", "--ray-client-server-port=0", "--disable-usage-stats"),
-                    f"--object-store-memory={_OBJECT_STORE_BYTES}",
-                ],
+                [sys.executable, "-m", "hotgraph_server.fleet.local_ray", str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors,
                 # Ctrl-C is for the driver.
                 start_new_session=True,
             )
         told = {"pid": process.pid, "began": _began(process.pid), "folder": str(folder)}
-        self._file.write_text(json.dumps(told | {"address": f"127.0.0.1:{port}"}))
+        # At once, so that it is found and ended even if this process goes before it answers.
+        self._file.write_text(json.dumps({**told, "address": ""}))
         until = time.monotonic() + _START_S
-        # The line that it ends its start with.
-        while "--block" not in log.read_text(errors="replace"):
+        while not (address := said.read_text().strip()):
             if process.poll() is not None or time.monotonic() > until:
                 lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 self.stop()
                 raise FleetError(f"Ray does not start on this machine: {lines[-1][:300]}")
             time.sleep(0.1)
-        return f"127.0.0.1:{port}"
+        self._file.write_text(json.dumps({**told, "address": address}))
+        return address
+
+    def folder(self) -> Path:
+        """Of the one that runs, or is begun."""
+        found = self._found()
+        return Path(found["folder"] if found else "")
 
     def stop(self) -> None:
         """End it and all its processes; nothing where there is none."""
@@ -283,9 +289,3 @@ def _began(pid: int) -> str:
         return "" if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

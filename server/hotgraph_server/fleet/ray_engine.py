@@ -22,6 +22,8 @@ from dataclasses import replace
 from typing import Any
 
 from hotgraph_server.errors import FleetError
+from hotgraph_server.fleet.endpoints import ENVOY, are_written
+from hotgraph_server.fleet.loading import parameters_of
 from hotgraph_server.fleet.observed import NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.ray_cluster import namespace
 from hotgraph_server.fleet.server_process import LOAD_S, ServerProcess, ServerSpec
@@ -151,7 +153,7 @@ class RayEngine:
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         """See Engine; `parameters` are further ones of the request to load."""
-        asked = {"hotgraph_versions": ",".join(map(str, versions))} if versions else {}
+        asked = parameters_of(versions, self._spec.rollout)
         self._call(replica_id, "load", LOAD_S, model, {**asked, **(parameters or {})})
 
     def unload(self, replica_id: str, model: str) -> None:
@@ -236,13 +238,12 @@ class RayEngine:
 
 
 def server_spec(spec: FleetSpec) -> ServerSpec:
-    """The server of each replica."""
-    return ServerSpec(
-        spec.host,
-        str(spec.repository.resolve()),
-        spec.replicas.settings,
-        int(spec.replicas.cpus),
-    )
+    """The server of each replica. It sends calls for models that it has not to those that have them, by the
+    fleet's own file, unless the settings name another one, or have TLS, with which that does not go."""
+    settings = dict(spec.replicas.settings)
+    if are_written(spec) and "tls_cert" not in settings:
+        settings.setdefault("peers_file", str(spec.state.resolve() / ENVOY))
+    return ServerSpec(spec.host, str(spec.repository.resolve()), settings, int(spec.replicas.cpus))
 
 
 def _lost(replica: ReplicaSeen) -> ReplicaSeen:

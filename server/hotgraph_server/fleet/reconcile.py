@@ -44,12 +44,14 @@ class Desired:
     Attributes:
         replicas: so many.
         versions: of (replica, model), where they are others than the spec's: while a new version comes.
-            Empty: the newest."""
+            Empty: the newest.
+        waiting: models that are loaded nowhere for now, for it is not known yet which version is served."""
 
     spec: FleetSpec
     replicas: int
     placement: Placement
     versions: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ class _Look:
             missing = (
                 load
                 for load in wanted
-                if not serves(self._ready[name], load.model, load.versions)
+                if load.model not in self._desired.waiting
+                and not serves(self._ready[name], load.model, load.versions)
                 and self._memory.may_begin(load, self._now_s)
             )
             chosen += itertools.islice(missing, 1)

@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from urllib.parse import quote
 
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.cores import Cores
+from hotgraph_server.fleet.loading import versions_in
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.parent_death import end_with_parent
@@ -40,7 +40,7 @@ SERVING = "serving on "
 LOAD_S = 600.0
 _ASK_S = 10.0
 _END_S = 10.0
-_CALM_S = 10.0
+_PAUSE_S = 0.5
 _MOST_PAUSE_S = 30.0
 
 
@@ -77,6 +77,7 @@ class ServerProcess:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._address = ""
+        self._rest = ""
         self._admin = ""
         self._ready = False
         self._draining = False
@@ -92,10 +93,11 @@ class ServerProcess:
 
     def drain(self) -> None:
         """It answers what it has, takes nothing new, ends, and does not come back; returns at once."""
+        # First, so that none is begun behind the signal's back.
+        self._ending.set()
         with self._lock:
             self._draining = True
             self._signal(signal.SIGTERM)
-        self._ending.set()
 
     def stop(self) -> None:
         """End it at once, and for good; idempotent."""
@@ -143,8 +145,9 @@ class ServerProcess:
                 replica_id,
                 ReplicaState.DRAINING if self._draining else state,
                 self._address,
-                self._address,
-                self._admin if self._address else "",
+                self._rest if self._address else "",
+                # Who drains closes its admin port at some moment.
+                self._admin if self._address and not self._draining else "",
                 node_id,
                 f"{os.getpid()}.{child.pid}.{self._begun}" if child is not None else "",
                 {name: ModelSeen(versions) for name, versions in self._live.items()} if self._ready else {},
@@ -154,32 +157,38 @@ class ServerProcess:
             )
 
     def _load(self, model: str, parameters: Mapping[str, str]) -> None:
+        with self._lock:
+            begun = self._begun
         path = f"/v2/repository/models/{quote(model, safe='')}/load"
         self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
         told = self._ask("GET", f"/v2/models/{quote(model, safe='')}", None)
         versions = tuple(sorted(int(one) for one in told.get("versions", ()) if str(one).isdecimal()))
+        if missing := set(versions_in(parameters)) - set(versions):
+            raise FleetError(f"its server has no version {min(missing)} of it in {self._spec.repository}")
         with self._lock:
             self._models[model] = dict(parameters)
-            self._live[model] = versions or (1,)
+            # Not of the next server, where this one has ended since.
+            if self._begun == begun and self._child is not None:
+                self._live[model] = versions or (1,)
 
     def _keep(self) -> None:
         pause_s = 0.0
-        try:
-            while not self._ending.wait(pause_s):
-                began = time.monotonic()
-                self._run_once()
-                # At once, unless it does not come to live at all.
-                calm = time.monotonic() - began > _CALM_S
-                pause_s = 0.0 if calm else min(max(2 * pause_s, 0.5), _MOST_PAUSE_S)
-        except Exception:
-            _LOG.exception("a replica's server cannot be begun")
+        while not self._ending.wait(pause_s):
+            served = False
+            try:
+                served = self._run_once()
+            except OSError as error:
+                _LOG.error("a replica's server cannot be begun: %s", error)
+            # At once, unless it does not come to serve at all.
+            pause_s = 0.0 if served else min(max(2 * pause_s, _PAUSE_S), _MOST_PAUSE_S)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> bool:
+        """Begin it, and wait until it has ended; did it come to serve?"""
         with tempfile.TemporaryDirectory(prefix="hotgraph-replica-") as folder:
-            admin = f"{self._spec.host}:{_free_port(self._spec.host)}"
-            child = self._begin(_command(self._spec, admin, Path(folder)))
+            rest, admin = _free_ports(self._spec.host)
+            child = self._begin(_command(self._spec, rest, admin, Path(folder)))
             if child is None:
-                return
+                return False
             restoring: threading.Thread | None = None
             assert child.stderr is not None
             with child.stderr as lines:
@@ -189,7 +198,7 @@ class ServerProcess:
                     if line.startswith(SERVING) and restoring is None:
                         address = line.removeprefix(SERVING).strip()
                         restoring = threading.Thread(
-                            target=self._restore, args=(address, admin), name="models of a replica"
+                            target=self._restore, args=(address, rest, admin), name="models of a replica"
                         )
                         restoring.start()
             child.wait()
@@ -199,6 +208,7 @@ class ServerProcess:
             if restoring is not None:
                 # It ends by itself: nobody answers it any more.
                 restoring.join(_END_S)
+            return restoring is not None
 
     def _begin(self, command: Sequence[str]) -> subprocess.Popen[str] | None:
         cores = self._cores.held or self._cores.take(self._spec.cores)
@@ -218,11 +228,11 @@ class ServerProcess:
             self._begun += 1
         return child
 
-    def _restore(self, address: str, admin: str) -> None:
-        """The models that it had; then it is ready. What cannot be loaded any more is missing, which is
-        seen."""
+    def _restore(self, address: str, rest: int, admin: int) -> None:
+        """The models that it had; then it is ready. What cannot be loaded any more is missing."""
+        host = address.rpartition(":")[0]
         with self._lock:
-            self._address, self._admin = address, admin
+            self._address, self._rest, self._admin = address, f"{host}:{rest}", f"{host}:{admin}"
             models = dict(self._models)
         with self._loads:
             for model, parameters in models.items():
@@ -236,7 +246,7 @@ class ServerProcess:
 
     def _ask(self, method: str, path: str, body: Any, timeout_s: float = _ASK_S) -> Any:
         with self._lock:
-            address = self._address
+            address = self._rest if self._address else ""
         if not address:
             raise FleetError("its server is not there")
         host, _, port = address.rpartition(":")
@@ -265,15 +275,11 @@ class ServerProcess:
                 self._child.send_signal(number)
 
 
-def _command(spec: ServerSpec, admin: str, folder: Path) -> list[str]:
+def _command(spec: ServerSpec, rest: int, admin: int, folder: Path) -> list[str]:
     file = folder / "server.toml"
     file.write_text("".join(_toml({"model_control": "explicit", **spec.settings})))
-    where = ["--host", spec.host, "--port", "0", "--rest-port", "0"]
-    return [
-        *spec.command,
-        *("--config", str(file), "--repository", spec.repository),
-        *(*where, "--admin-port", admin.rpartition(":")[2]),
-    ]
+    where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
+    return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
 
 
 def _toml(settings: Mapping[str, object]) -> Iterable[str]:
@@ -286,6 +292,8 @@ def _toml(settings: Mapping[str, object]) -> Iterable[str]:
 
 def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     def prepare() -> None:
+        # It begins with those signals blocked that its parent's thread has blocked; SIGTERM has to reach it.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         end_with_parent(signal.SIGTERM)
         if cores:
             os.sched_setaffinity(0, cores)
@@ -293,11 +301,14 @@ def _prepared(cores: frozenset[int]) -> Callable[[], None]:
     return prepare
 
 
-def _free_port(host: str) -> int:
-    # Another may take it before the server does, which then ends and is begun anew on another one.
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _free_ports(host: str) -> tuple[int, int]:
+    """Two, of which 0 would mean none to a server."""
+    # Another may take one before the server does, which then ends and is begun anew on others.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as one, socket.socket(family) as two:
+        one.bind((host, 0))
+        two.bind((host, 0))
+        return int(one.getsockname()[1]), int(two.getsockname()[1])
 
 
 def _rss_bytes(pid: int) -> int:

@@ -125,6 +125,9 @@ def _models(
         for name, model in replica.models.items():
             if model.versions:
                 there.setdefault(name, []).append((replica, model))
+    for one in spec.models:
+        # What finds no place is missing all the same.
+        wanted[one.name] = max(wanted.get(one.name, 0), one.copies)
     names = sorted({*(model.name for model in spec.models), *wanted, *there, *placement.unplaced})
     return [
         {

@@ -20,6 +20,7 @@ from hotgraph_server.errors import SettingsError
 from hotgraph_server.settings import (
     BatchSettings,
     SessionSettings,
+    ShadowSettings,
     WarmupSettings,
     fields_of,
     in_present_words,
@@ -42,7 +43,7 @@ _HOW_IT_RUNS = ("plan", "plan_budget_s", "xla")
 _SETTABLE = {
     setting.name: setting
     for setting in (
-        *fields_of(BatchSettings, WarmupSettings),
+        *fields_of(BatchSettings, WarmupSettings, ShadowSettings),
         *(_OF_SESSIONS[name] for name in _HOW_IT_RUNS),
     )
     # What is a table of settings itself has fields of its own too.

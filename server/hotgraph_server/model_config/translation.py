@@ -62,6 +62,7 @@ def settings_from(config: ModelConfig, base: ModelSettings) -> tuple[ModelSettin
             batch=_batch(config, base.batch, ours, lines),
             session=_session(config, base.session, ours, lines),
             warmup=dataclasses.replace(base.warmup, **_own(ours, base.warmup)),
+            shadow=dataclasses.replace(base.shadow, **_own(ours, base.shadow)),
             versions=_versions(config, base.versions),
             config=config,
         )

@@ -20,6 +20,7 @@ from hotgraph_server.settings import (
     ModelSettings,
     SequenceSettings,
     SessionSettings,
+    ShadowSettings,
     StateSettings,
     WarmupSettings,
     build,
@@ -43,6 +44,7 @@ def model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
         state=build(StateSettings, values),
         kept=build(CacheSettings, values),
         sequences=build(SequenceSettings, values),
+        shadow=build(ShadowSettings, values),
     )
 
 

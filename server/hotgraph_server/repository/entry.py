@@ -13,7 +13,7 @@ from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found
-from hotgraph_server.settings import FolderSettings, Latest, ModelSettings
+from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, ShadowSettings
 
 
 @dataclass(eq=False)
@@ -73,4 +73,11 @@ def may_go_better(failed: Entry, found: Found, settings: ModelSettings) -> bool:
 
 def _loaded_by(settings: ModelSettings) -> ModelSettings:
     """Without what takes no load to change."""
-    return dataclasses.replace(settings, versions=Latest(), labels={}, log=None, folder=FolderSettings())
+    return dataclasses.replace(
+        settings,
+        versions=Latest(),
+        labels={},
+        log=None,
+        folder=FolderSettings(),
+        shadow=ShadowSettings(),
+    )

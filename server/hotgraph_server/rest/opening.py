@@ -24,6 +24,7 @@ from hotgraph_server.rest.v2.generate import HttpGenerate
 from hotgraph_server.rest.v2.infer import HttpInfer
 from hotgraph_server.rest.v2.paths import What
 from hotgraph_server.settings import ServerSettings
+from hotgraph_server.transport.http import Elsewhere
 from hotgraph_server.transport.service import Service
 
 
@@ -42,6 +43,7 @@ class Backs:
         own: see observability/metrics/prometheus.py.
         tracing: follows what runs models; None: nothing does.
         load: see RestApi.
+        elsewhere: for models that are not here; None: all is answered here.
     """
 
     registry: Registry
@@ -55,6 +57,7 @@ class Backs:
     own: Callable[[], OwnFigures]
     tracing: Tracing | None = None
     load: Callable[[Mapping[str, str]], Sequence[tuple[str, str]]] = lambda headers: ()
+    elsewhere: Elsewhere | None = None
 
 
 def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> RestApi:
@@ -93,8 +96,8 @@ def rest_api(settings: ServerSettings, backs: Backs, admit: Admit | None) -> Res
     about = About(settings.inference.server_name, __version__, keys=admit is not None)
     return RestApi(
         rest,
-        TfsApi(methods, state, admit, most_bytes, tracing),
-        V2Http(backs.inference, calls, state, most_bytes, admit, pool),
+        TfsApi(methods, state, admit, most_bytes, tracing, backs.elsewhere),
+        V2Http(backs.inference, calls, state, most_bytes, admit, pool, backs.elsewhere),
         pool,
         page.text,
         OpenApi(registry.versions, about),

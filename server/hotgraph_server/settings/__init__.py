@@ -10,6 +10,7 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import build, fields_of, in_present_words, key_of, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -35,6 +36,7 @@ from hotgraph_server.settings.response_cache import CacheSettings, ResponseCache
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -49,6 +51,7 @@ __all__ = [
     "CacheSettings",
     "ControlSettings",
     "FolderSettings",
+    "ForwardingSettings",
     "HealthSettings",
     "InferenceSettings",
     "Latest",
@@ -69,6 +72,7 @@ __all__ = [
     "SequenceSettings",
     "ServerSettings",
     "SessionSettings",
+    "ShadowSettings",
     "SharedMemorySettings",
     "Specific",
     "StateSettings",

@@ -15,6 +15,7 @@ from hotgraph_server.settings.request_log import LogSettings
 from hotgraph_server.settings.response_cache import CacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.state import StateSettings
 
 _CARRIED_BY_NOTHING = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -141,6 +142,7 @@ class ModelSettings:
             None: it has none.
         kept: whether its answers are.
         sequences: what its sequences may hold and share, if it has any.
+        shadow: which of its versions callers get, and which is compared with that.
     """
 
     name: str
@@ -158,6 +160,7 @@ class ModelSettings:
     state: StateSettings = dataclasses.field(default_factory=StateSettings)
     kept: CacheSettings = dataclasses.field(default_factory=CacheSettings)
     sequences: SequenceSettings = dataclasses.field(default_factory=SequenceSettings)
+    shadow: ShadowSettings = dataclasses.field(default_factory=ShadowSettings)
 
     def __post_init__(self) -> None:
         fault = model_name_fault(self.name)

@@ -9,6 +9,7 @@ from hotgraph_server.settings.access import AccessSettings
 from hotgraph_server.settings.batch import BatchSettings
 from hotgraph_server.settings.control import ControlSettings
 from hotgraph_server.settings.fields import check, setting
+from hotgraph_server.settings.forwarding import ForwardingSettings
 from hotgraph_server.settings.health import HealthSettings
 from hotgraph_server.settings.inference import InferenceSettings, TraceSettings
 from hotgraph_server.settings.load_reports import LoadReportSettings
@@ -21,6 +22,7 @@ from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -83,6 +85,7 @@ class ServerSettings:
     processes: ProcessSettings = dataclasses.field(default_factory=ProcessSettings)
     health: HealthSettings = dataclasses.field(default_factory=HealthSettings)
     load_reports: LoadReportSettings = dataclasses.field(default_factory=LoadReportSettings)
+    forwarding: ForwardingSettings = dataclasses.field(default_factory=ForwardingSettings)
 
     def __post_init__(self) -> None:
         check(
@@ -127,6 +130,7 @@ PER_SERVER: tuple[type, ...] = (
     ProcessSettings,
     HealthSettings,
     LoadReportSettings,
+    ForwardingSettings,
 )
 PER_MODEL: tuple[type, ...] = (
     BatchSettings,
@@ -135,5 +139,6 @@ PER_MODEL: tuple[type, ...] = (
     CacheSettings,
     StateSettings,
     SequenceSettings,
+    ShadowSettings,
 )
 """These may also be set for one model alone, in the file."""

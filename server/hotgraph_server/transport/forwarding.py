@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.transport.service import Answered, Left, Reply
@@ -40,3 +40,8 @@ class ForwardingReply:
     def header(self, name: str) -> str | None:
         """See Reply."""
         return self._reply.header(name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See Reply."""
+        return self._reply.headers

@@ -101,6 +101,10 @@ class Endpoint(NamedTuple):
     limited: bool = False
 
 
+Elsewhere = Callable[[Request, str], Endpoint | None]
+"""What is done with a request about a model of that name that is not here; None: it is answered here."""
+
+
 class Api(Protocol):
     """All that is answered over HTTP."""
 

@@ -57,6 +57,20 @@ def listen(host: str, port: int, flag: str = "") -> tuple[list[socket.socket], i
         raise StartError(f"{which}cannot listen on {written(host)}:{port}: {_reason(error)}") from error
 
 
+def is_here(host: str) -> bool:
+    """Is it an address of this machine? A name is looked up."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as one:
+            # Only what is the machine's own can be bound.
+            one.bind((address[0], 0))
+    # UnicodeError: of what no name can be
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
 class SocketFile:
     """A Unix socket's file, from the moment that it is bound; who may open it is as the umask says.
 

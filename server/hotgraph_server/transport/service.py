@@ -76,6 +76,10 @@ class Reply(Protocol):
     def header(self, name: str) -> str | None:
         """What the caller's header of that name says, in lower case; None: there is none."""
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """All of them, names in lower case; of one that came twice the last, binary ones in base64."""
+
 
 class Failure(NamedTuple):
     """A call that has ended with an error, as the transport knows it.
@@ -131,10 +135,12 @@ class PlainMethod:
     Attributes:
         request: class of the request message.
         answer: makes the response message from a request; raises CallError.
+        later: is called in its place, and may answer when it has returned; None: there is no such need.
     """
 
     request: Any
     answer: Callable[[Any], Any]
+    later: HotMethod | None = None
 
 
 def parsed(request: Any, message: Message) -> Any:
@@ -159,7 +165,9 @@ def answer_plain(method: PlainMethod, message: Message) -> bytes:
 
 
 def as_hot(method: PlainMethod) -> HotMethod:
-    """A plain method in the form of a hot one, which answers before it returns."""
+    """A plain method in the form of a hot one, which answers before it returns unless it has `later`."""
+    if method.later is not None:
+        return method.later
 
     def answer(message: Message, reply: Reply) -> None:
         bytes_out = answer_plain(method, message)
@@ -194,6 +202,10 @@ class StreamOfCalls(OpenStream, Protocol):
         """See Reply."""
 
     def header(self, name: str) -> str | None:
+        """See Reply."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
         """See Reply."""
 
     def failed(self, error: CallError, leave: Callable[[], Any] | None) -> None:

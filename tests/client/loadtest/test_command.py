@@ -237,7 +237,7 @@ def test_key_goes_with_every_call(loadtest: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOTGRAPH_KEY", "abc")
     assert loadtest("--rate", "100") == 0
     (whole,) = loadtest.generators[0].runs[0]
-    assert whole.destination.headers == (("authorization", "Bearer abc"),)
+    assert whole.destination.headers == (("authorization", "Bearer abc"), ("x-hotgraph-model", "m"))
 
 
 def test_wrong_answers_fail(loadtest: Bench, capsys: pytest.CaptureFixture[str]) -> None:

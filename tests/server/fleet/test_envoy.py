@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotgraph_client import MODEL_HEADER
 from hotgraph_server.fleet import eds
-from hotgraph_server.fleet.envoy import config
+from hotgraph_server.fleet.envoy import HEADER, config
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec, ReplicaSpec
 
 SPEC = FleetSpec("shop", Path("/srv/models"), Path("/srv/fleet"), models=(ModelSpec("a"), ModelSpec("b")))
@@ -70,3 +71,8 @@ def test_a_folder_of_whatever_name_is_read_as_it_is(name: str) -> None:
     state = Path("/srv") / name
     source = clusters(dataclasses.replace(SPEC, state=state))["grpc"]["eds_cluster_config"]["eds_config"]
     assert source["path_config_source"]["path"] == str(state / "endpoints.json")
+
+
+def test_envoy_looks_at_the_header_that_clients_send() -> None:
+    assert HEADER == MODEL_HEADER
+    assert f"header: {MODEL_HEADER}" in config(SPEC)

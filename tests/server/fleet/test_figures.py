@@ -12,7 +12,7 @@ from tests.server.fleet.statuses import BOUNDS_S, model, signature, status, vers
 
 REPLICA = ReplicaSeen("r", ReplicaState.READY, address="127.0.0.1:1")
 SHADOW = {
-    "version": 2,
+    "of": 1,
     "compared": 7,
     "differed": 1,
     "failed": 0,
@@ -94,7 +94,7 @@ def test_duty_is_of_all_together_where_they_share_a_processor() -> None:
 
 
 def test_calls_in_the_shadow_are_no_calls_of_the_model() -> None:
-    told = model("m", version(2, signature(70)), version(1, signature(7)), default=1, shadow=SHADOW)
+    told = model("m", version(2, signature(70), shadow=SHADOW), version(1, signature(7)), default=1)
     seen, _ = read(REPLICA, status(10.0, told), None)
     found = seen.models["m"]
     assert (found.calls, found.default, found.versions) == (7, 1, (1, 2))

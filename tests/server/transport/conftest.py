@@ -33,7 +33,7 @@ class Toys:
     * Hold hands the call to the test, which answers it; `held` has request and reply.
     * Fail raises `error` at once, FailLater when the answer is encoded, in another thread.
 
-    And plain ones, of StringValue: Plain echoes, PlainFail raises `error`.
+    And plain ones, of StringValue: Plain echoes, PlainFail raises `error`, PlainLater does what Echo does.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,7 @@ class Toys:
             plain={
                 "Plain": PlainMethod(wrappers_pb2.StringValue, lambda request: request),
                 "PlainFail": PlainMethod(wrappers_pb2.StringValue, self._raise),
+                "PlainLater": PlainMethod(wrappers_pb2.StringValue, self._raise, self._echo),
             },
         )
 

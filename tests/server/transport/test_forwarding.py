@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hotgraph_server.transport.forwarding import ForwardingReply
 from hotgraph_server.transport.service import Answered, Left
@@ -27,6 +27,8 @@ class Noting:
     def expire_at(self, deadline: float) -> None:
         self.asked.append(deadline)
 
+    headers: Mapping[str, str] = {"its": "own"}
+
     def header(self, name: str) -> str | None:
         return f"its {name}"
 
@@ -40,3 +42,4 @@ def test_everything_is_handed_on() -> None:
     reply.finish(lambda: b"answer")
     assert inner.asked == [True, 3.0, b"answer"]
     assert reply.header("traceparent") == "its traceparent"
+    assert reply.headers == {"its": "own"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hotgraph_server.errors import StartError
-from hotgraph_server.transport.listening import listen, written
+from hotgraph_server.transport.listening import is_here, listen, written
 
 from ..fakes import HANG_S
 
@@ -150,3 +150,13 @@ def test_machine_without_version_six_is_reached_by_version_four(
 @pytest.mark.parametrize(("host", "text"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("name", "name")])
 def test_host_is_written_as_addresses_have_it(host: str, text: str) -> None:
     assert written(host) == text
+
+
+@pytest.mark.parametrize(("host", "here"), [("127.0.0.1", True), ("localhost", True), ("192.0.2.1", False)])
+def test_an_address_of_this_machine_is_told_from_others(host: str, here: bool) -> None:
+    """The last is for documentation, and no machine's."""
+    assert is_here(host) is here
+
+
+def test_a_name_that_is_none_is_no_address_of_this_machine() -> None:
+    assert not is_here("a..b")

@@ -612,3 +612,19 @@ class TestLeaving:
     ) -> None:
         caller, _ = leave_with(None)
         assert caller.exception(PATIENCE_S).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_method_is_told_all_that_its_caller_says(channel: grpc.Channel, toys: Toys) -> None:
+    """Binary values in base64, as they come over the wire."""
+    said = (("authorization", "Bearer key"), ("x-bin", b"\0\xff"))
+    call = hot(channel, "Hold").future(b"", metadata=said)
+    reply = toys.next_held()
+    headers = reply.headers
+    assert headers["authorization"] == "Bearer key" == reply.header("authorization")
+    assert headers["x-bin"].rstrip("=") == "AP8"
+    toys.release(reply)
+    call.result(PATIENCE_S)
+
+
+def test_a_plain_method_may_answer_later(channel: grpc.Channel) -> None:
+    assert hot(channel, "PlainLater")(b"\n\1x", timeout=PATIENCE_S) == b"\n\1x"

@@ -10,13 +10,18 @@ import threading
 from collections.abc import Iterator
 
 from hotgraph_server.fleet import ray_cluster
+from hotgraph_server.fleet.admin import FleetPages
 from hotgraph_server.fleet.driver import Driver
 from hotgraph_server.fleet.endpoints import Files, are_written
 from hotgraph_server.fleet.estimating import Plans
 from hotgraph_server.fleet.observing import Observer
 from hotgraph_server.fleet.ray_cluster import LOCAL, Local, Wanted
 from hotgraph_server.fleet.reading import read
+from hotgraph_server.fleet.rolling import Rolling
+from hotgraph_server.fleet.rollout import restored
 from hotgraph_server.fleet.spec import FleetSpec
+from hotgraph_server.fleet.versions import VersionsThere
+from hotgraph_server.observability.admin.opening import open_admin
 
 DESCRIPTION = """\
 Start the fleet and keep it as fleet.toml says: replicas that end come back, those of a lost machine
@@ -65,13 +70,40 @@ def drive(spec: FleetSpec, ray: object, ending: threading.Event) -> bool:
     # Here, for it is of no use without Ray.
     from hotgraph_server.fleet.ray_engine import RayEngine
 
-    observer = Observer()
+    observer, there = Observer(), VersionsThere(spec.repository, [model.name for model in spec.models])
     observer.start()
+    there.start()
     try:
         files = Files(spec.state, are_written(spec))
-        return Driver(spec, RayEngine(ray, spec), files, Asked(spec), Plans(spec), observer, _say).run(ending)
+        rolling = Rolling(spec, there, restored(files.read_status()))
+        engine, asked = RayEngine(ray, spec), Asked(spec)
+        driver = Driver(spec, engine, files, asked, Plans(spec), observer, _say, rolling)
+        with _page_of(spec, driver):
+            return driver.run(ending)
     finally:
+        there.stop()
         observer.stop()
+
+
+@contextlib.contextmanager
+def _page_of(spec: FleetSpec, driver: Driver) -> Iterator[None]:
+    """The driver's admin port, where the file asks for one.
+
+    Raises:
+        StartError: the port cannot be had.
+    """
+    if spec.admin_port is None:
+        yield
+        return
+    # Of no use to callers, and open to whoever comes: where no host is named it is this machine's alone.
+    host = "127.0.0.1" if spec.host == "node" else spec.host
+    admin = open_admin(host, spec.admin_port, FleetPages(lambda: driver.document).answer, None)
+    driver.admin_address = admin.address
+    _say(f"fleet {spec.name}: page at http://{admin.address}/")
+    try:
+        yield
+    finally:
+        admin.stop()
 
 
 def ended(spec: FleetSpec) -> None:

@@ -31,6 +31,7 @@ _OTHERWISE: dict[str, _Combine] = {
     "hotgraph_signature_batches": min,
     "hotgraph_tls_certificate_expires_seconds": min,
     "hotgraph_processors": max,
+    "hotgraph_forwarding_peers": max,
     "hotgraph_memory_limit_bytes": max,
     "process_start_time_seconds": min,
     "process_max_fds": min,

@@ -23,13 +23,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from hotgraph_protos.version import __version__
+from hotgraph_server.forwarding.figures import ForwardingFigures
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import ModelFigures
 from hotgraph_server.models.version import Version
 from hotgraph_server.observability.metrics.doors import NO_DOORS, door_metrics
+from hotgraph_server.observability.metrics.forwarding import forwarding_metrics
 from hotgraph_server.observability.metrics.models import model_metrics
 from hotgraph_server.observability.metrics.processor import processor_metrics
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
+from hotgraph_server.observability.metrics.shadows import shadow_metrics
 from hotgraph_server.observability.metrics.signatures import signature_metrics
 from hotgraph_server.observability.process_figures import process_figures
 from hotgraph_server.statistics import Figures
@@ -64,12 +67,14 @@ class OwnFigures(NamedTuple):
         turns: who took turns at the sockets so far.
         doors: of the ports for calls; None: there are none yet, or none any more.
         models: what the repository knows of each model.
+        forwarding: of calls that are sent on to other servers; None: none are.
     """
 
     lost: Mapping[str, int]
     turns: Turns
     doors: DoorFigures | None = None
     models: Sequence[ModelFigures] = ()
+    forwarding: ForwardingFigures | None = None
 
 
 def of_no_server() -> OwnFigures:
@@ -154,10 +159,12 @@ class ServerCollector(Collector):
         )
         yield from processor_metrics(process_figures())
         yield from door_metrics(own.doors or NO_DOORS)
+        yield from forwarding_metrics(own.forwarding)
         yield from model_metrics(self._models, own.models)
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)
         yield from sequence_metrics(versions)
+        yield from shadow_metrics(versions)
 
     def _executors(
         self, versions: Sequence[Version], figures: Mapping[Version, Mapping[str, Figures]]

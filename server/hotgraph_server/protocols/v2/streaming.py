@@ -261,6 +261,11 @@ class _Part:
         return self._stream.header(name)
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """See Reply."""
+        return self._stream.headers
+
+    @property
     def finished(self) -> bool:
         """Is there an answer?"""
         return self._encode is not None

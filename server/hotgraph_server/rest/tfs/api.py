@@ -14,7 +14,7 @@ from hotgraph_server.observability.tracing.tracing import Tracing
 from hotgraph_server.rest.codes import error_body, http_code
 from hotgraph_server.rest.tfs.methods import Methods
 from hotgraph_server.rest.tfs.paths import Target, What, read_path
-from hotgraph_server.transport.http import Content, Endpoint, HttpError, HttpReply, Request
+from hotgraph_server.transport.http import Content, Elsewhere, Endpoint, HttpError, HttpReply, Request
 from hotgraph_server.transport.message_fields import Message
 
 Admit = Callable[[Method, Header], CallError | None]
@@ -32,6 +32,7 @@ class TfsApi:
         admit: None: every request may be made.
         most_bytes: of a body.
         tracing: follows what runs models; None: nothing does.
+        elsewhere: for models that are not here; None: all is answered here.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class TfsApi:
         admit: Admit | None,
         most_bytes: int,
         tracing: Tracing | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self._tracing = tracing
         self._methods = methods
         self._state = state
@@ -60,6 +63,10 @@ class TfsApi:
         state = self._state()
         if state is State.LOADING and target.what not in (What.MODELS, What.STATUS):
             raise NotReady(LOADING)
+        if self._elsewhere is not None and target.name and state is State.LIVE:
+            endpoint = self._elsewhere(request, target.name)
+            if endpoint is not None:
+                return endpoint
         if target.what in self._methods.about:
             return Endpoint(functools.partial(self._about, target), self._most_bytes)
         if state is not State.LIVE:

@@ -22,7 +22,7 @@ from hotgraph_server.rest.v2 import management
 from hotgraph_server.rest.v2.errors import error_content
 from hotgraph_server.rest.v2.management import Management
 from hotgraph_server.rest.v2.paths import What, read_path
-from hotgraph_server.transport.http import Content, Endpoint, HttpError, Request
+from hotgraph_server.transport.http import Content, Elsewhere, Endpoint, HttpError, Request
 from hotgraph_server.transport.service import Service
 
 Admit = Callable[[Method, Header], CallError | None]
@@ -33,6 +33,10 @@ CallEndpoint = Callable[[Request, str, str], Endpoint]
 the path has none."""
 
 _CALL = "ModelInfer"
+# Of one model and with one answer: a stream of them is its server's alone.
+_SENT_ON = frozenset(
+    {What.INFER, What.GENERATE, What.MODEL_READY, What.MODEL_METADATA, What.MODEL_CONFIG, What.STATISTICS}
+)
 
 
 class V2Http:
@@ -45,6 +49,7 @@ class V2Http:
         most_bytes: of a body that brings a model's files, when it is no longer compressed.
         admit: None: everybody may have everything.
         pool: reads very large JSON in another process; None: that happens here.
+        elsewhere: for models that are not here; None: all is answered here.
     """
 
     def __init__(
@@ -55,8 +60,10 @@ class V2Http:
         most_bytes: int,
         admit: Admit | None = None,
         pool: JsonProcessPool | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._calls = calls
+        self._elsewhere = elsewhere
         self._state = state
         self._admit = admit
         self._management = Management(service, most_bytes, pool)
@@ -90,6 +97,10 @@ class V2Http:
                 raise NotReady(LOADING)
         elif state is not State.LIVE and path in self._hot:
             raise Draining("this server")
+        if self._elsewhere is not None and target.what in _SENT_ON:
+            endpoint = self._elsewhere(request, target.model)
+            if endpoint is not None:
+                return endpoint
         if target.what in management.TABLE:
             return self._management.endpoint(target)
         return self._calls[target.what](request, target.model, target.version)

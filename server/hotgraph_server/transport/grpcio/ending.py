@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
@@ -56,6 +57,14 @@ def header_of(context: grpc.ServicerContext, name: str) -> str | None:
         if key == name:
             return value if isinstance(value, str) else value.decode("latin-1")
     return None
+
+
+def headers_of(context: grpc.ServicerContext) -> dict[str, str]:
+    """All that the caller says; see Reply."""
+    return {
+        key: value if isinstance(value, str) else base64.b64encode(value).decode()
+        for key, value in context.invocation_metadata() or ()
+    }
 
 
 def _abort(

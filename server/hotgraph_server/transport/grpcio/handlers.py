@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,7 @@ import grpc
 from hotgraph_server.call_observer import ReplyObserver
 from hotgraph_server.errors import CallError, DeadlineExceeded
 from hotgraph_server.transport.deadlines import Alarm, Deadlines
-from hotgraph_server.transport.grpcio.ending import Ending, header_of
+from hotgraph_server.transport.grpcio.ending import Ending, header_of, headers_of
 from hotgraph_server.transport.grpcio.pools import Pools
 from hotgraph_server.transport.load_trailers import LoadTrailers
 from hotgraph_server.transport.service import (
@@ -50,6 +50,8 @@ def generic_handler(
     }
     handlers |= {
         name: _plain_handler(method, pools.plain(service.name), least_bytes, end(name))
+        if method.later is None
+        else _hot_handler(method.later, pools.plain(service.name), least_bytes, end(name))
         for name, method in service.plain.items()
     }
     handlers |= {
@@ -85,6 +87,10 @@ class _WaitingReply:
 
     def header(self, name: str) -> str | None:
         return header_of(self._context, name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return headers_of(self._context)
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         self._encode = encode
@@ -189,6 +195,10 @@ class _Stream:
 
     def header(self, name: str) -> str | None:
         return header_of(self._context, name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return headers_of(self._context)
 
     def failed(self, error: CallError, leave: Callable[[], Any] | None) -> None:
         self._end.say(self._context, error, leave)

@@ -17,7 +17,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hotgraph_server.call_observer import ReplyObserver
@@ -218,6 +218,11 @@ class Exchange(Incoming):
     def header(self, name: str) -> str | None:
         """See Reply."""
         return self.request.headers.get(name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See Reply."""
+        return self.request.headers
 
     def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
         if self.begun:

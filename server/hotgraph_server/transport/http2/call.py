@@ -12,7 +12,7 @@ server (`Host.post`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hotgraph_server.call_observer import ReplyObserver
@@ -99,6 +99,11 @@ class Call(Leaving, Stream):
     def header(self, name: str) -> str | None:
         """See Reply and StreamOfCalls."""
         return self.head.fields.get(name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See Reply and StreamOfCalls."""
+        return self.head.fields
 
     def _end_with(self, error: CallError, leave: Callable[[], Left] | None) -> None:
         if self.unsent:

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hotgraph_server.forwarding.figures import ForwardingFigures, Outcome
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.metrics.doors import NO_DOORS
 from hotgraph_server.observability.metrics.prometheus import (
@@ -111,7 +112,10 @@ def test_ends_of_certificates_are_shown_where_there_is_tls(scraped: Scraped) -> 
 
 
 def families_shown(scraped: Scraped) -> set[str]:
-    own = of_no_server()._replace(doors=NO_DOORS._replace(certificate_expiries={"server": 2e9}))
+    own = of_no_server()._replace(
+        doors=NO_DOORS._replace(certificate_expiries={"server": 2e9}),
+        forwarding=ForwardingFigures(dict.fromkeys(Outcome, 0), 0.0, 0, 0, 0),
+    )
     text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
     return {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("hotgraph_")}
 
@@ -129,3 +133,20 @@ def test_every_metric_of_an_example_exists(scraped: Scraped) -> None:
     )
     assert used
     assert used <= shown
+
+
+def test_calls_that_are_sent_on_are_shown_where_they_can_be(scraped: Scraped) -> None:
+    ended = dict.fromkeys(Outcome, 0) | {Outcome.ANSWERED: 3}
+    figures = ForwardingFigures(ended, seconds=1.5, under_way=2, held_bytes=100, peers=4)
+    own = OwnFigures({}, Turns(0, 0, 0.0), forwarding=figures)
+    text = generate_latest(prometheus_registry(scraped.models, lambda: True, lambda: own)).decode()
+    assert 'hotgraph_forwarded_calls_total{outcome="answered"} 3.0' in text
+    # There from the start, so that the first one is an increase.
+    assert 'hotgraph_forwarded_calls_total{outcome="unreachable"} 0.0' in text
+    assert "hotgraph_forwarded_seconds_total 1.5" in text
+    assert "hotgraph_forwarding_calls 2.0" in text
+    assert "hotgraph_forwarding_bytes 100.0" in text
+    assert "hotgraph_forwarding_peers 4.0" in text
+    assert (
+        "hotgraph_forward" not in generate_latest(prometheus_registry(scraped.models, lambda: True)).decode()
+    )

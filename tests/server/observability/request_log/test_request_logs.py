@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Answered:
 
     def expire_at(self, deadline: float) -> None:
         self.left.append(deadline)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
     def header(self, name: str) -> str | None:
         return None

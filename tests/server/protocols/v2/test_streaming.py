@@ -6,7 +6,7 @@ import gc
 import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,10 @@ class FakeStream:
         self._alarms = 0
         self._on_read: Callable[[], None] | None = None
         self._counting = threading.Lock()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
     def header(self, name: str) -> str | None:
         return self._headers.get(name)
@@ -477,6 +481,10 @@ class Unheard:
 
     def expire_at(self, deadline: float) -> None:
         pass
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
     def header(self, name: str) -> str | None:
         return None
