@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.memory import Failure, Memory, Times, serves
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaState
+from hotgraph_server.fleet.packing import Model
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.planner import Planner
 from hotgraph_server.fleet.reconcile import Desired, reconcile, roles
@@ -191,7 +192,7 @@ class SimulatedDriver:
         return touched
 
     def _keepers(self, names: Iterable[str], leaving: set[str]) -> list[str]:
-        """The other replicas that have what is to go from these."""
+        """Other replicas that keep what is to go from these."""
         packing, models = self.planner.packing, self.planner.models
         places, found = packing.places(), []
         for name in names:
@@ -204,8 +205,21 @@ class SimulatedDriver:
                 if name in leaving or place is None
                 else replica.models.keys() - packing.on[place].keys()
             )
-            found += [packing.names[home] for model in sorted(going) for home in sorted(models[model].homes)]
+            for model in sorted(going):
+                found += self._some_keepers(models[model])
         return found
+
+    def _some_keepers(self, model: Model) -> list[str]:
+        """Those that callers find it on: as many as it takes; all that shall have it, if they are fewer."""
+        homes = [self.planner.packing.names[home] for home in sorted(model.homes)]
+        found: list[str] = []
+        for home in homes:
+            kept = self._kept.get(home)
+            if kept is not None and kept.published is not None and model.name in kept.published.models:
+                found.append(home)
+                if len(found) == model.least:
+                    return found
+        return homes
 
     def _desired(self, names: Iterable[str]) -> Desired:
         """Of the models that these replicas have, or shall have."""
