@@ -87,6 +87,8 @@ PURE = (
     *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
     *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
+    *("fleet.estimating", "fleet.explained", "fleet.mending", "fleet.needed", "fleet.needs", "fleet.packing"),
+    *("fleet.paper", "fleet.planner", "fleet.planning", "fleet.simulation"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
