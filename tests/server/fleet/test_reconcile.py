@@ -131,7 +131,37 @@ def test_model_moves_only_once_it_is_elsewhere() -> None:
         assert fleet.holders("b")
     moves = [type(action) for _, action in fleet.asked]
     assert moves == [Load, Publish, Publish, Unload]
+    (_, _), (_, _), (withdrawn_s, _), (unloaded_s, _) = fleet.asked
+    assert unloaded_s - withdrawn_s >= fleet.memory.times.settle_s
     assert fleet.holders("b") == {"r1"}
+
+
+def test_next_driver_waits_before_it_unloads_what_the_one_before_has_withdrawn() -> None:
+    fleet = FakeFleet(spec(B), 2, place=in_turns)
+    assert fleet.until_quiet()
+    fleet.place = lambda spec, places: Placement({"r0": frozenset(), "r1": frozenset("b")})
+    while fleet.holders("b") != {"r1"}:
+        fleet.tick()
+    fleet.driver_comes()
+    came_s = fleet.now_s
+    assert fleet.until_quiet()
+    unloaded_s = next(at_s for at_s, action in fleet.asked if action == Unload("r0", "b"))
+    assert unloaded_s - came_s >= fleet.memory.times.settle_s
+
+
+@pytest.mark.parametrize("later", range(5))
+def test_replica_that_was_to_go_stays_where_the_other_has_lost_its_models(later: int) -> None:
+    fleet = running(2, B)
+    fleet.wanted = 1
+    while fleet.holders("b") != {"r0"}:
+        fleet.tick()
+    for _ in fleet.ticks(later):
+        pass
+    drained = Drain("r1") in fleet.calls or fleet.replicas["r1"].state is ReplicaState.DRAINING
+    fleet.replicas["r0"] = replace(fleet.replicas["r0"], models={})
+    assert Drain("r1") not in fleet.tick() or drained
+    assert fleet.until_quiet()
+    assert fleet.holders("b") == {"r0"}
 
 
 def test_replica_with_the_only_copy_stays_until_there_is_another() -> None:
