@@ -47,9 +47,11 @@ class Replica:
     def __init__(self, replica_id: str, spec: ServerSpec) -> None:
         import ray
 
+        # Only some of its functions have types.
+        util: Any = ray.util
         self._replica_id = replica_id
         self._node_id = ray.get_runtime_context().get_node_id()
-        host = str(ray.util.get_node_ip_address()) if spec.host == NODE else spec.host  # type: ignore[no-untyped-call]
+        host = str(util.get_node_ip_address()) if spec.host == NODE else spec.host
         self._process = ServerProcess(replace(spec, host=host))
         self._process.start()
 
@@ -85,7 +87,8 @@ class RayEngine:
         self._ray = ray
         self._spec = spec
         self._server = server or server_spec(spec)
-        # Of the looking thread: reports that have not come yet, and the last that have.
+        # Of the looking thread: actors, reports that have not come yet, and the last that have.
+        self._handles: dict[str, Any] = {}
         self._asked: dict[str, tuple[Any, float]] = {}
         self._seen: dict[str, ReplicaSeen] = {}
         # Where replicas were put that have not said yet where they are.
@@ -108,8 +111,13 @@ class RayEngine:
         names = self._names()
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         self._asked = {name: asked for name, asked in self._asked.items() if name in names}
+        self._handles = {name: handle for name, handle in self._handles.items() if name in names}
         for name in names:
-            if name not in self._asked and (handle := self._handle(name)) is not None:
+            if name in self._asked:
+                continue
+            handle = self._handles.get(name) or self._handle(name)
+            if handle is not None:
+                self._handles[name] = handle
                 self._asked[name] = handle.report.remote(), time.monotonic()
         if self._asked:
             asked = [one for one, _ in self._asked.values()]
@@ -189,7 +197,8 @@ class RayEngine:
                 found = self._ray.get(report)
                 self._put.pop(name, None)
             except self._ray.exceptions.RayError:
-                # It ends, or Ray begins it anew.
+                # It ends, or Ray begins it anew; or it is another one of that name.
+                self._handles.pop(name, None)
                 found = _lost(found)
         elif before is not None and time.monotonic() - since_s > _SILENT_S:
             found = _lost(found)
