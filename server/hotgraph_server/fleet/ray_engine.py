@@ -33,6 +33,8 @@ NODE = "node"
 
 _PREFIX = "replica-"
 _LOOK_S = 0.5
+# The first of a driver: what answers later is taken for one that starts.
+_FIRST_LOOK_S = 5.0
 _CALL_S = 10.0
 # An actor tells of itself within milliseconds, unless its machine is gone, or nearly.
 _SILENT_S = 5.0
@@ -91,6 +93,7 @@ class RayEngine:
         self._handles: dict[str, Any] = {}
         self._asked: dict[str, tuple[Any, float]] = {}
         self._seen: dict[str, ReplicaSeen] = {}
+        self._look_s = _FIRST_LOOK_S
         # Where replicas were put that have not said yet where they are.
         self._put: dict[str, str] = {}
 
@@ -121,7 +124,8 @@ class RayEngine:
                 self._asked[name] = handle.report.remote(), time.monotonic()
         if self._asked:
             asked = [one for one, _ in self._asked.values()]
-            self._ray.wait(asked, num_returns=len(asked), timeout=_LOOK_S, fetch_local=True)
+            timeout_s, self._look_s = self._look_s, _LOOK_S
+            self._ray.wait(asked, num_returns=len(asked), timeout=timeout_s, fetch_local=True)
         return [self._look_at(name) for name in names]
 
     def start(self, replica_id: str) -> None:

@@ -206,6 +206,19 @@ def test_model_that_a_replica_loads_already_is_not_loaded_anew() -> None:
     assert not decided(1, replace(ready("r0"), loading=frozenset("a")))[1:]
 
 
+def test_driver_that_has_just_come_leaves_callers_with_whom_it_has_not_heard_of() -> None:
+    unheard, starting = Endpoint("", "h:r0", "", frozenset("a")), ReplicaSeen("r0", ReplicaState.STARTING)
+    memory = Memory(0.0, (unheard,))
+    assert decided(1, starting, memory=memory) == []
+    assert decided(0, starting, memory=memory) == []
+    later = replace(memory, begun_at_s=-memory.times.grace_s)
+    assert decided(1, starting, memory=later) == [Publish(())]
+    assert decided(0, starting, memory=later) == [Stop("r0"), Publish(())]
+    # Heard of, it is the same endpoint, whatever the order.
+    known = Endpoint("r0", "h:r0", "", frozenset("a"))
+    assert decided(1, ready("r0", "a"), memory=memory) == [Publish((known,))]
+
+
 def test_replica_that_starts_leaves_before_one_that_answers() -> None:
     memory = Memory(-1000.0, (Endpoint("r1", "h:r1", "", frozenset("a")),))
     starting = ReplicaSeen("r0", ReplicaState.STARTING)
