@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,11 @@ def test_ray_that_is_not_ours_is_neither_used_nor_ended(text: str, tmp_path: Pat
     assert not (tmp_path / "ray.json").exists()
 
 
-def test_one_whose_beginning_was_cut_short_is_ended_and_its_folder_goes(tmp_path: Path) -> None:
-    folder = tmp_path / "rays"
+def test_one_whose_beginning_was_cut_short_is_ended_and_its_folder_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "hotgraph-ray-x"
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         began = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -43,3 +47,18 @@ def test_one_whose_beginning_was_cut_short_is_ended_and_its_folder_goes(tmp_path
         assert not Path(f"/proc/{process.pid}").exists()
         assert not folder.exists()
         process.returncode = 0
+
+
+@pytest.mark.parametrize(
+    ("name", "goes"), [("hotgraph-ray-x", True), ("precious", False), ("a/hotgraph-ray-x", False)]
+)
+def test_folder_of_one_that_was_killed_goes_and_no_other(
+    name: str, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    told = {"pid": os.getpid(), "began": "1", "address": "127.0.0.1:1", "folder": str(folder)}
+    (tmp_path / "ray.json").write_text(json.dumps(told))
+    Local(tmp_path).stop()
+    assert folder.exists() is not goes
