@@ -120,8 +120,8 @@ def _copies(replicas: Iterable[ReplicaSeen]) -> dict[str, list[ModelSeen]]:
 class Plans:
     """The driver's planner: what it sees becomes what models need, and that a plan.
 
-    Nothing is planned anew as long as nothing has changed of which a plan is made. A driver that has just come
-    to a fleet that runs has the plan that is live until it has heard of all replicas, or `_HEARD_S` have
+    Nothing is planned anew as long as nothing has changed of which a plan is made. A driver that has just
+    come to a fleet that runs has the plan that is live until it has heard of all replicas, or `_HEARD_S` have
     passed: what it took for empty would be filled with what is elsewhere.
     """
 
