@@ -70,7 +70,7 @@ def test_of_two_versions_at_once_each_takes_its_part(estimates: Estimates) -> No
 def test_rates_are_those_of_all_copies_and_runs_cost_what_they_did(estimates: Estimates) -> None:
     estimates.looked(look(0, {"a": live(1, 30, 300, 0.6)}, {"a": live(1, 10, 100, 0.2)}))
     needs = estimates.needs()["a"]
-    assert (needs.rate_per_s, needs.per_row_s) == (40, pytest.approx(0.002))
+    assert (needs.rate_per_s, needs.per_row_s) == pytest.approx((40, 0.002))
 
 
 def test_rate_that_jitters_changes_nothing_and_one_that_stays_does(estimates: Estimates) -> None:

@@ -46,7 +46,7 @@ def test_all_is_placed_and_then_nothing_happens() -> None:
     assert result.loads_at_first == sum(len(one) for one in simulation.driver.planner.packing.on)
     assert result.loads == 0
     meter = result.meter
-    assert (meter.missed, meter.retried, meter.short_s) == (pytest.approx(0, abs=1e-3), 0, 0)
+    assert (meter.missed, meter.retried, meter.short_s) == pytest.approx((0, 0, 0), abs=1e-3)
     assert result.meter.calls == pytest.approx(simulation.rates.mean.sum() * 2 * 3600, rel=1e-6)
     is_as_planned(simulation)
 
@@ -75,7 +75,7 @@ def test_fleet_follows_the_load_of_the_day_without_losing_a_call() -> None:
     assert min(wanted) < 12 < max(wanted)
     assert result.actions["drain"] == result.actions["stop"] > 0
     # Planned changes are nothing that a caller meets.
-    assert (result.meter.missed, result.meter.retried) == (pytest.approx(0, abs=1e-3), 0)
+    assert (result.meter.missed, result.meter.retried) == pytest.approx((0, 0), abs=1e-3)
 
 
 def test_new_versions_come_to_one_copy_after_the_other() -> None:
@@ -85,7 +85,7 @@ def test_new_versions_come_to_one_copy_after_the_other() -> None:
     for replica in simulation.world.replicas.values():
         assert all(version == current.get(name, 1) for name, version in replica.models.items())
     assert not simulation.driver.versions
-    assert (result.meter.missed, result.meter.short_s) == (pytest.approx(0, abs=1e-3), 0)
+    assert (result.meter.missed, result.meter.short_s) == pytest.approx((0, 0), abs=1e-3)
 
 
 def test_part_of_the_fleet_that_is_looked_at_decides_as_the_whole_does(
