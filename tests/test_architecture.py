@@ -36,7 +36,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
     "aiohttp": ("forwarding.links",),
     "asyncio": (
-        *("forwarding", "observability.admin.server", "processes", "program.serving"),
+        *("fleet.observing", "forwarding", "observability.admin.server", "processes", "program.serving"),
         "transport.accepting",
     ),
     "cryptography": ("transport.certificate_expiry",),
@@ -61,9 +61,17 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("observability.otlp",),
     "multiprocessing": ("rest.json.process",),
     "prometheus_client": ("observability",),
+    # Whatever else there is of a fleet can be read, and is tested, without it.
+    "ray": ("fleet.local_ray", "fleet.ray_cluster", "fleet.ray_engine"),
     "selectors": ("transport.sockets",),
-    "subprocess": ("conversion.process", "processes.child", "tuning.children"),
-    "socket": ("observability.admin.server", "processes", "transport"),
+    "subprocess": (
+        *("conversion.process", "fleet.ray_cluster", "fleet.server_process", "processes.child"),
+        "tuning.children",
+    ),
+    "socket": (
+        *("fleet.ray_cluster", "fleet.server_process", "observability.admin.server", "processes"),
+        "transport",
+    ),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
     "tensorflow": (
@@ -94,6 +102,9 @@ PURE = (
     *("conversion.input_specs", "conversion.request", "wrapping.wishes"),
     *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
+    *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
+    *("fleet.estimating", "fleet.explained", "fleet.mending", "fleet.needed", "fleet.needs", "fleet.packing"),
+    *("fleet.paper", "fleet.planner", "fleet.planning", "fleet.simulation"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -193,6 +204,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    *("fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
     "forwarding.loop",
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",

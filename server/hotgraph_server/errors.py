@@ -4,6 +4,7 @@
     ├── StartError                the server cannot start: one line says what and where
     │   ├── SettingsError         a flag, a file or a value in it
     │   ├── DeviceNotFound        TensorFlow has no such device
+    │   ├── FleetError            a fleet, or a replica of it, that cannot do what it is asked for
     │   └── LoadError             a model that cannot be loaded or fails its first run
     └── CallError                 one call ends without an answer; carries its gRPC status
         ├── InvalidCall           INVALID_ARGUMENT      the caller's: the request is wrong
@@ -66,6 +67,10 @@ class StartError(HotgraphError):
 
 class SettingsError(StartError):
     """A flag or a settings file is wrong."""
+
+
+class FleetError(StartError):
+    """A fleet, or a replica of it, cannot do what it is asked for."""
 
 
 _NO_GPU = (

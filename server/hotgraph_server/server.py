@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 
 from hotgraph_server.access import exposure
@@ -17,7 +17,7 @@ from hotgraph_server.forwarding.opening import Forwarding
 from hotgraph_server.model_control import first_loads
 from hotgraph_server.model_control.model_factory import ConfiguredModels
 from hotgraph_server.model_control.opening import open_models
-from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.registry import Labels, Registry
 from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.models.status import State
 from hotgraph_server.models.status import Stopped as Stopped
@@ -40,7 +40,7 @@ from hotgraph_server.protocols.submission import facts_of
 from hotgraph_server.protocols.v2.regions import Regions
 from hotgraph_server.rest.api import RestApi
 from hotgraph_server.rest.opening import Backs, rest_api
-from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings
+from hotgraph_server.settings import ModelFactory, ModelSettings, ServerSettings, ShadowSettings
 from hotgraph_server.threads.leadership import Leadership
 from hotgraph_server.threads.time_left import TimeLeft
 from hotgraph_server.transport.inflight import Inflight
@@ -279,6 +279,7 @@ class Server:
         self._request_logs.stop(left.seconds())
         self._watching.stop(left)
         self._logs.restore()
+        self.registry.shadows.stop(left.seconds())
         ended = self._models.stop(_LAST_RUN_S)
         if self._cache is not None:
             self._cache.stop()
@@ -329,10 +330,10 @@ class Server:
         turns, forwarded = self._leadership.turns, self._forwarding.figures()
         return OwnFigures(lost, turns, doors, models, demand, forwarded)
 
-    def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
+    def _publish(self, name: str, live: Sequence[Version], labels: Labels, shadow: ShadowSettings) -> None:
         """Show a model's live versions; called whenever they change."""
-        replace = functools.partial(self.registry.replace, name, versions, labels)
-        self._demand.publish(name, versions, replace)
+        replace = functools.partial(self.registry.replace, name, live, labels, shadow)
+        self._demand.publish(name, live, replace)
         self._show_health(name)
 
     def _answers_for(self, name: str) -> bool:

@@ -9,6 +9,7 @@ its last digits do not decide (`excused`); what happens to its neighbours always
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median_low
 
 import ml_dtypes
 import numpy as np
@@ -64,6 +65,17 @@ def alike_by_row(one: Array, other: Array, usual: float = 0.0, tolerance: float 
     return [
         alike(one[row : row + 1], other[row : row + 1], usual / 100, tolerance) for row in range(len(one))
     ]
+
+
+def alike_in_rows(one: Array, other: Array, tolerance: float = TOLERANCE) -> bool:
+    """Are these the same answer, each row by its own scale? A large row of a call must not hide what has
+    become of a small one."""
+    if one.ndim == 0 or len(one) < 2:
+        return alike(one, other, tolerance=tolerance)
+    if one.shape != other.shape:
+        return False
+    usual = median_low([scale_of(other[row : row + 1]) for row in range(len(other))])
+    return all(alike_by_row(one, other, usual, tolerance))
 
 
 def scale_of(array: Array) -> float:

@@ -95,6 +95,10 @@ class LoadEstimate:
         curve = self._costs.curve(cost_key(signature, elements_of_a_row(inputs)))
         self._costs.observe(curve, rows, seconds)
 
+    def predicted_s(self, signature: str, inputs: Sequence[Array], rows: int) -> float:
+        """See BatchQueue.predicted_s."""
+        return self._costs.curve(cost_key(signature, elements_of_a_row(inputs))).predict(rows)
+
     def flow(self, call: Call) -> Flow:
         """What is known of calls like this one: their pace, and what they cost."""
         if call.lane is None or call.apart:

@@ -407,6 +407,11 @@ class BatchQueue:
         with self._lock:
             self._backlog.load.ran(signature, inputs, rows, seconds)
 
+    def predicted_s(self, signature: str, inputs: Sequence[Array], rows: int) -> float:
+        """How long such a run takes by what is known, seconds; 0: nothing is. See `ran`."""
+        with self._lock:
+            return self._backlog.load.predicted_s(signature, inputs, rows)
+
     def close(self) -> None:
         """Take nothing in any more; idempotent."""
         with self._lock:

@@ -17,10 +17,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from statistics import median_low
 
 from hotgraph_server.batching.call import Call
-from hotgraph_server.batching.comparing import OF_PROVEN, TOLERANCE, alike, alike_by_row, scale_of
+from hotgraph_server.batching.comparing import OF_PROVEN, TOLERANCE, alike_in_rows
 from hotgraph_server.batching.joining import PLAIN, Joining
 from hotgraph_server.batching.queue import BatchQueue
 from hotgraph_server.batching.trust import FIRST, Trust
@@ -65,14 +64,6 @@ def sample_of(call: Call, answer: Sequence[Array]) -> Sample | None:
     )
 
 
-def _alike(one: Array, other: Array, tolerance: float) -> bool:
-    if one.ndim == 0 or len(one) < 2:
-        return alike(one, other, tolerance=tolerance)
-    # A large row of a call must not hide what has become of a small one.
-    usual = median_low([scale_of(other[row : row + 1]) for row in range(len(other))])
-    return all(alike_by_row(one, other, usual, tolerance))
-
-
 def difference(
     outputs: Sequence[str],
     answer: Sequence[Array],
@@ -84,7 +75,7 @@ def difference(
     for alias, one, other in zip(outputs, answer, alone, strict=True):
         if one.shape != other.shape:
             return f"output {alias!r} has shape {list(one.shape)} from a batch and {list(other.shape)} alone"
-        if not _alike(one, other, tolerance):
+        if not alike_in_rows(one, other, tolerance):
             return f"output {alias!r} differs between a batch and the call alone"
     return None
 

@@ -25,7 +25,8 @@ class Engine(Protocol):
         """At once, and for good."""
 
     def load(self, replica_id: str, model: str, versions: tuple[int, ...] = ()) -> None:
-        """Have it serve these versions of a model; empty: the newest. Returns when it does.
+        """Have it serve these versions of a model; empty: the newest. Callers who ask for none get the
+        first, and a second answers in its shadow. Returns when it does.
 
         Raises:
             FleetError: it does not; says why.

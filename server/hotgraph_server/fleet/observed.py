@@ -36,6 +36,31 @@ class NodeSeen:
 
 
 @dataclass(frozen=True)
+class ShadowSeen:
+    """What has come of calls that a version was asked a second time, after the one in service had answered.
+
+    Attributes:
+        version: that was asked so.
+        compared: calls that both have answered.
+        differed: of these, those whose answers differ by more than the tolerance.
+        failed: calls that the one in service has answered and this one has not.
+        dropped: calls that were to be compared, and were not for want of time or memory.
+        slower: its run takes so many times the other's, the median of the calls; None: not known.
+        largest: difference of floats, of the largest number of their answer.
+        reason: what the last call that differed or failed was told, a line.
+    """
+
+    version: int
+    compared: int = 0
+    differed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    slower: float | None = None
+    largest: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class ModelSeen:
     """A model on a replica.
 
@@ -45,6 +70,10 @@ class ModelSeen:
         calls: since the start of the server.
         failed: of these.
         queue_s, run_s: sums over calls and runs.
+        default: the version that callers get who ask for none; 0: it is not known, or there is none.
+        calls_per_s, failed_per_s: since the look before.
+        p99_ms: of calls since the look before, to the end of their runs; None: there was none.
+        shadow: how a version does that answers after the default one, unseen by callers; None: none does.
     """
 
     versions: tuple[int, ...] = ()
@@ -53,6 +82,11 @@ class ModelSeen:
     failed: int = 0
     queue_s: float = 0.0
     run_s: float = 0.0
+    default: int = 0
+    calls_per_s: float = 0.0
+    failed_per_s: float = 0.0
+    p99_ms: float | None = None
+    shadow: ShadowSeen | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,9 @@ class ReplicaSeen:
         models: what is live there.
         duty: share of time in runs since the last look, 0 to 1.
         rss_bytes: of its server.
+        loading: models that it loads now, whoever has asked for it.
+        restarts: of its process, so far.
+        calls_per_s: of all its models.
     """
 
     replica_id: str
@@ -81,6 +118,9 @@ class ReplicaSeen:
     duty: float = 0.0
     queue_wait_ms: float = 0.0
     rss_bytes: int = 0
+    loading: frozenset[str] = frozenset()
+    restarts: int = 0
+    calls_per_s: float = 0.0
 
 
 @dataclass(frozen=True)

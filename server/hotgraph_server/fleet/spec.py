@@ -231,6 +231,7 @@ class FleetSpec:
         host: that replicas listen on; `node`: their node's address.
         admin_port: of the driver; 0: one that is free; None: none.
         listen: where Envoy takes calls, HOST:PORT.
+        endpoints: `files` in `state`, `none`, or `auto`: none where Kubernetes is, whose Service does it.
     """
 
     name: str = field(metadata=setting_of(str, "of the fleet, and of its namespace at Ray"))
@@ -242,6 +243,10 @@ class FleetSpec:
         None, "HTTP port of the driver; 0: one that is free; nothing said: none", kind=int
     )
     listen: str = setting("127.0.0.1:8080", "where Envoy takes calls, HOST:PORT")
+    endpoints: str = setting(
+        "auto",
+        "auto, files or none: does state say where replicas are? auto: but in Kubernetes, whose Service does",
+    )
     replicas: ReplicaSpec = ReplicaSpec()
     models: tuple[ModelSpec, ...] = ()
     scaling: ScalingSpec = ScalingSpec()
@@ -259,6 +264,8 @@ class FleetSpec:
         check(bool(self.host.strip()), "host must not be empty; node is the address of each node")
         port = self.admin_port
         check(port is None or 0 <= port <= 65535, f"admin_port must be 0 to 65535, got {port}")
+        choices = ("auto", "files", "none")
+        check(self.endpoints in choices, f"endpoints must be auto, files or none, got {self.endpoints!r}")
         check(is_address(self.listen), f"listen must be HOST:PORT, got {self.listen!r}")
 
 

@@ -22,6 +22,7 @@ from hotgraph_server.settings import (
     BatchSettings,
     ResidencySettings,
     SessionSettings,
+    ShadowSettings,
     WarmupSettings,
     fields_of,
     in_present_words,
@@ -44,7 +45,7 @@ _HOW_IT_RUNS = ("plan", "plan_budget_s", "xla")
 _SETTABLE = {
     setting.name: setting
     for setting in (
-        *fields_of(BatchSettings, WarmupSettings, ResidencySettings),
+        *fields_of(BatchSettings, WarmupSettings, ResidencySettings, ShadowSettings),
         *(_OF_SESSIONS[name] for name in _HOW_IT_RUNS),
     )
     # What is a table of settings itself has fields of its own too.

@@ -63,6 +63,7 @@ def settings_from(config: ModelConfig, base: ModelSettings) -> tuple[ModelSettin
             session=_session(config, base.session, ours, lines),
             warmup=dataclasses.replace(base.warmup, **_own(ours, base.warmup)),
             residency=dataclasses.replace(base.residency, **_own(ours, base.residency)),
+            shadow=dataclasses.replace(base.shadow, **_own(ours, base.shadow)),
             versions=_versions(config, base.versions),
             config=config,
         )

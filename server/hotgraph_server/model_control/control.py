@@ -29,6 +29,7 @@ import math
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from hotgraph_server.errors import CallError, ControlOff, Draining, InternalError, InvalidCall
 from hotgraph_server.model_control import safe_paths
@@ -41,6 +42,7 @@ from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
+_AS_CONFIGURED: Mapping[str, str] = MappingProxyType({})
 _TICK_FAILED = "looking at the models failed (model control)"
 
 
@@ -93,7 +95,14 @@ class ModelControl:
 
     # Any thread.
 
-    def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Callback) -> None:
+    def load(
+        self,
+        name: str,
+        config: str | None,
+        files: Mapping[str, bytes],
+        tell: Callback,
+        served_as: Mapping[str, str] = _AS_CONFIGURED,
+    ) -> None:
         """Load a model, or load it again if it is served; returns at once.
 
         Args:
@@ -102,6 +111,7 @@ class ModelControl:
             files: of its versions, by ``file:VERSION/PATH``, in place of its folder; then a config must come
                 too.
             tell: told when the model's versions are live, or that they cannot be.
+            served_as: see served_versions.py.
 
         Raises:
             CallError: that cannot be asked for, and why; nothing has changed.
@@ -123,7 +133,7 @@ class ModelControl:
             raise InvalidCall(
                 f"failed to load '{name}', override model directory requires a config parameter"
             )
-        self._put(functools.partial(self._jobs.load, name, config, found, tell), tell)
+        self._put(functools.partial(self._jobs.load, name, config, found, tell, served_as), tell)
 
     def unload(self, name: str, tell: Callback) -> None:
         """Serve a model no longer; returns at once. Calls that were taken are answered. What is not served is

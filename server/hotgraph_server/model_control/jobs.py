@@ -17,6 +17,7 @@ from hotgraph_server.errors import CallError, ConfigError, InvalidCall, LoadErro
 from hotgraph_server.model_control import index, safe_paths
 from hotgraph_server.model_control.discovery import Discovery
 from hotgraph_server.model_control.load_requests import Translation
+from hotgraph_server.model_control.served_versions import served_as
 from hotgraph_server.model_control.stability import StabilityCheck
 from hotgraph_server.model_control.uploads import Uploads
 from hotgraph_server.models.status import IndexRow, Unavailable
@@ -149,7 +150,12 @@ class Jobs:
         self._warned = self._offers.refused
 
     def load(
-        self, name: str, config: str | None, files: Mapping[safe_paths.Parts, bytes], tell: Callback
+        self,
+        name: str,
+        config: str | None,
+        files: Mapping[safe_paths.Parts, bytes],
+        tell: Callback,
+        served: Mapping[str, str],
     ) -> None:
         """Load a model, or load it again; see ModelControl.load."""
         if name in self._fixed:
@@ -160,7 +166,7 @@ class Jobs:
         except LoadError as error:
             raise LoadFailed(name, str(error)) from error
         folder = self._written(name, files) if files else None
-        settings = self._translation.asked_for(name, config, folder, self._offers)
+        settings = served_as(self._translation.asked_for(name, config, folder, self._offers), served)
         self._loads += 1
         self._latest_load[name] = this = self._loads
         self._serve({**self._served, name: settings}, {name})

@@ -21,6 +21,7 @@ from hotgraph_server.settings import (
     ResidencySettings,
     SequenceSettings,
     SessionSettings,
+    ShadowSettings,
     StateSettings,
     WarmupSettings,
     build,
@@ -45,6 +46,7 @@ def model(name: str, path: Path, values: Mapping[str, Any]) -> ModelSettings:
         kept=build(CacheSettings, values),
         sequences=build(SequenceSettings, values),
         residency=build(ResidencySettings, values),
+        shadow=build(ShadowSettings, values),
     )
 
 

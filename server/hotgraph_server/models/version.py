@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,11 +19,13 @@ from hotgraph_server.models.contract import Contract
 from hotgraph_server.models.engine import Engine
 from hotgraph_server.models.memory_usage import MemoryUsage
 from hotgraph_server.models.response_cache import VersionCache
+from hotgraph_server.models.shadow_figures import ShadowFigures
 from hotgraph_server.models.status import State
 from hotgraph_server.sequences.batcher import Sequences
 from hotgraph_server.settings import ModelSettings
 from hotgraph_server.signatures import Signature
 from hotgraph_server.state.session_state import SessionState
+from hotgraph_server.tensors import Array
 from hotgraph_server.threads.progress import Sign
 from hotgraph_server.warmup.batching_rules import joined_because
 
@@ -53,6 +55,7 @@ class Version:
         title: how logs and errors call it.
         state: live, draining or closed; any thread may read it, only `stop` changes it.
         submit: takes a request; see admission.Submit. What it returns, admission.cancel takes.
+        shadowing: what comes of it in the shadow of another version; None: it is in none.
         write_gate: before the calls that change state.
         statistics: what it has run.
         refuse_with: the name of the status of calls that are refused for load, as in its settings.
@@ -95,9 +98,11 @@ class Version:
         self.number = number
         self.title = title_of(settings.name, number)
         self.state = State.LIVE
-        self.submit: Submit = admission.submit
+        self._submit: Submit = admission.submit
         if sequences is not None:
-            self.submit = SequenceAdmission(admission, sequences).submit
+            self._submit = SequenceAdmission(admission, sequences).submit
+        self.submit: Submit = self._submit
+        self.shadowing: ShadowFigures | None = None
         self.write_gate = admission.write_gate
         self.statistics = engine.statistics
         self.refuse_with = settings.batch.refuse_with
@@ -146,6 +151,15 @@ class Version:
     def may_hold_s(self) -> float:
         """How long its executor may wait for more rows while a call is there, seconds."""
         return self._batch.max_wait_us / 1e6
+
+    def call_through(self, around: Callable[[Submit], Submit] | None) -> None:
+        """From now on calls go through what `around` makes of `submit`; None: the direct way."""
+        self.submit = self._submit if around is None else around(self._submit)
+
+    def predicted_s(self, signature: Signature, inputs: Sequence[Array]) -> float:
+        """How long a run of these inputs alone takes by the cost curve, seconds; 0: it is not known."""
+        rows = len(inputs[0]) if inputs and inputs[0].ndim else 1
+        return self._engine.queue.predicted_s(signature.name, inputs, rows)
 
     def signs(self) -> list[Sign]:
         """Of the threads that its calls wait for, as long as it is live."""

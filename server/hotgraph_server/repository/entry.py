@@ -13,7 +13,13 @@ from hotgraph_server.errors import StartError
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository.layout import Found
-from hotgraph_server.settings import FolderSettings, Latest, ModelSettings, ResidencySettings
+from hotgraph_server.settings import (
+    FolderSettings,
+    Latest,
+    ModelSettings,
+    ResidencySettings,
+    ShadowSettings,
+)
 
 
 @dataclass(eq=False)
@@ -80,4 +86,5 @@ def _loaded_by(settings: ModelSettings) -> ModelSettings:
         log=None,
         folder=FolderSettings(),
         residency=ResidencySettings(),
+        shadow=ShadowSettings(),
     )

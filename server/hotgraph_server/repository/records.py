@@ -16,7 +16,7 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.repository.entry import Entry, differs, is_other, may_go_better
 from hotgraph_server.repository.layout import Found, Interest, Look
 from hotgraph_server.repository.policy import Actions, next_actions, pause_s, wanted
-from hotgraph_server.settings import ModelSettings, RepositorySettings, VersionPolicy
+from hotgraph_server.settings import ModelSettings, RepositorySettings, ShadowSettings, VersionPolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Record:
         successors: by number; versions that are live, once more, from other files or by other settings.
             When one of them is live it takes the other's place; if it cannot be, the other goes on.
         leaving: those whose place was taken, until they are closed.
-        shown: the versions and labels that were published last.
+        shown: what was published last; see repository.Publish.
         loads, failed_loads: see ModelFigures.
     """
 
@@ -61,7 +61,7 @@ class Record:
     entries: dict[int, Entry] = field(default_factory=dict)
     successors: dict[int, Entry] = field(default_factory=dict)
     leaving: list[Entry] = field(default_factory=list)
-    shown: tuple[Sequence[Version], Mapping[str, int]] = ((), {})
+    shown: tuple[Sequence[Version], Mapping[str, int], ShadowSettings] = ((), {}, ShadowSettings())
     loads: int = 0
     failed_loads: int = 0
     _warned: frozenset[str] = frozenset()

@@ -51,14 +51,14 @@ from hotgraph_server.repository.room import Held, Room
 from hotgraph_server.repository.turns import next_loads
 from hotgraph_server.repository.version_loads import LoadVersion, LookAt, VersionLoads
 from hotgraph_server.repository.waiting import Callback, Waiter, Waiting
-from hotgraph_server.settings import ModelSettings, RepositorySettings
+from hotgraph_server.settings import ModelSettings, RepositorySettings, ShadowSettings
 from hotgraph_server.threads import processors
 from hotgraph_server.threads.one_shot import OneShotThreads
 from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
-Publish = Callable[[str, Sequence[Version], Mapping[str, int]], None]
+Publish = Callable[[str, Sequence[Version], Mapping[str, int], ShadowSettings], None]
 Spawn = Callable[[str, Callable[[], None]], None]
 _Act = Callable[[], object]
 
@@ -68,7 +68,7 @@ class Repository(Reports):
 
     Args:
         settings: see there.
-        publish: told a model's live versions and its labels whenever they change; called under the lock.
+        publish: told a model's live versions and what is said of them whenever that changes; under the lock.
         load: makes a live version; raises StartError.
         look: at a model's folder; raises LoadError.
         give_back: frees memory after a version has closed, which is told what it had taken.
@@ -277,8 +277,9 @@ class Repository(Reports):
     def _publish_changes(self, model: Record) -> None:
         assert self._lock.locked()
         live = [entry.version for entry in model.live() if entry.version is not None]
-        if model.shown != (live, model.settings.labels):
-            model.shown = (live, model.settings.labels)
+        shown = (live, model.settings.labels, model.settings.shadow)
+        if model.shown != shown:
+            model.shown = shown
             self._publish(model.settings.name, *model.shown)
 
     def _begin_unload(self, model: Record, entry: Entry) -> _Act:

@@ -38,6 +38,7 @@ from hotgraph_server.settings.response_cache import CacheSettings, ResponseCache
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.server import PER_MODEL, PER_SERVER, PredictionSettings, ServerSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -76,6 +77,7 @@ __all__ = [
     "SequenceSettings",
     "ServerSettings",
     "SessionSettings",
+    "ShadowSettings",
     "SharedMemorySettings",
     "Specific",
     "StateSettings",

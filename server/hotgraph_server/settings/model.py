@@ -16,6 +16,7 @@ from hotgraph_server.settings.request_log import LogSettings
 from hotgraph_server.settings.response_cache import CacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.state import StateSettings
 
 _CARRIED_BY_NOTHING = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -143,6 +144,7 @@ class ModelSettings:
         kept: whether its answers are.
         sequences: what its sequences may hold and share, if it has any.
         residency: whether it stays in memory.
+        shadow: which of its versions callers get, and which is compared with that.
     """
 
     name: str
@@ -161,6 +163,7 @@ class ModelSettings:
     kept: CacheSettings = dataclasses.field(default_factory=CacheSettings)
     sequences: SequenceSettings = dataclasses.field(default_factory=SequenceSettings)
     residency: ResidencySettings = dataclasses.field(default_factory=ResidencySettings)
+    shadow: ShadowSettings = dataclasses.field(default_factory=ShadowSettings)
 
     def __post_init__(self) -> None:
         fault = model_name_fault(self.name)

@@ -24,6 +24,7 @@ from hotgraph_server.settings.repository import RepositorySettings
 from hotgraph_server.settings.response_cache import CacheSettings, ResponseCacheSettings
 from hotgraph_server.settings.sequences import SequenceSettings
 from hotgraph_server.settings.session import OpsSettings, SessionSettings
+from hotgraph_server.settings.shadow import ShadowSettings
 from hotgraph_server.settings.shared_memory import SharedMemorySettings
 from hotgraph_server.settings.state import StateSettings
 
@@ -149,5 +150,6 @@ PER_MODEL: tuple[type, ...] = (
     StateSettings,
     SequenceSettings,
     ResidencySettings,
+    ShadowSettings,
 )
 """These may also be set for one model alone, in the file."""

@@ -85,6 +85,7 @@ def test_everything_that_a_file_may_say() -> None:
             "0.0.0.0",
             0,
             "0.0.0.0:8080",
+            "auto",
             ReplicaSpec(2, 1, 8, 4, 16384, 8000, 0.5, {"max_batch_rows": 32, "row_buckets": [1, 32]}),
             (
                 ModelSpec("flowers", 2, 4, 300, ((1, 2.0), (32, 20.0)), 60.5, 3, frozenset({"voices"})),

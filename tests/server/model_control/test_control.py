@@ -33,6 +33,7 @@ from hotgraph_server.settings import (
     ModelFactory,
     ModelSettings,
     RepositorySettings,
+    ShadowSettings,
 )
 
 from ..fakes import FakeClock
@@ -152,6 +153,14 @@ class World:
         (error,) = told
         return error
 
+    def load_as(self, name: str, served: Mapping[str, str]) -> CallError | None:
+        """Load, with parameters that say which versions are served and how."""
+        told: list[CallError | None] = []
+        self.control.load(name, None, {}, told.append, served)
+        self.go()
+        (error,) = told
+        return error
+
     def unload(self, name: str) -> None:
         told: list[CallError | None] = []
         self.control.unload(name, told.append)
@@ -175,7 +184,9 @@ class World:
     def uploaded(self) -> list[Path]:
         return sorted(self.uploads.iterdir())
 
-    def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
+    def _publish(
+        self, name: str, versions: Sequence[Version], labels: Mapping[str, int], _: ShadowSettings
+    ) -> None:
         self.live[name] = cast(list[LoadedVersion], list(versions))
 
     def _load(self, settings: ModelSettings, number: int, folder: Path) -> Version:
@@ -924,3 +935,44 @@ class TestUploads:
         assert isinstance(error, LoadFailed)
         assert "No space left on device" in str(error)
         assert world.uploaded() == []
+
+
+class TestServedAs:
+    """Parameters of a load that say which versions are served."""
+
+    def test_version_beside_the_old_one_loads_alone(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        world.put("a", 1)
+        world.begin()
+        assert world.load("a") is None
+        world.put("a", 2)
+        served = {"hotgraph_versions": "1,2", "hotgraph_default_version": "1"}
+        loads = world.loads
+        assert world.load_as("a", served) is None
+        assert {one.number for one in world.live["a"]} == {1, 2}
+        assert world.loads == loads + 1
+
+    def test_what_is_served_of_live_versions_changes_without_a_load(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        world.put("a", 1)
+        world.put("a", 2)
+        world.begin()
+        assert world.load_as("a", {"hotgraph_versions": "1,2", "hotgraph_default_version": "1"}) is None
+        loads = world.loads
+        assert world.load_as("a", {"hotgraph_versions": "2"}) is None
+        assert [one.number for one in world.live["a"]] == [2]
+        assert world.loads == loads
+
+    def test_version_that_cannot_be_loaded_leaves_the_old_one(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        world.put("a", 1)
+        world.begin()
+        assert world.load_as("a", {"hotgraph_versions": "1"}) is None
+        world.put("a", 2)
+        world.broken["a"] = "no such op"
+        assert "no such op" in str(world.load_as("a", {"hotgraph_versions": "1,2"}))
+        assert [one.number for one in world.live["a"]] == [1]
+        # Nor is the new one tried again.
+        loads = world.loads
+        world.go(100.0)
+        assert world.loads == loads

@@ -7,6 +7,7 @@ import pytest
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
+from hotgraph_server.settings import ShadowSettings
 
 from ..fakes import HANG_S, idle_version
 
@@ -35,6 +36,37 @@ def test_without_a_number_the_highest_live_version_answers() -> None:
     old, live = version("a", 9), version("a", 10)
     registry.publish([old, live, version("a", 11, State.DRAINING), version("a", 12, State.CLOSED)])
     assert registry.find("a") is live
+
+
+def test_default_version_answers_where_no_other_is_named() -> None:
+    registry = Registry()
+    old, new = version("a", 1), version("a", 2)
+    registry.replace("a", [old, new], {}, ShadowSettings(default_version=1))
+    assert registry.find("a") is old
+    assert registry.find("a", 2) is new
+    registry.replace("a", [old, new])
+    assert registry.find("a") is new
+
+
+@pytest.mark.parametrize("state", [State.DRAINING, State.CLOSED])
+def test_default_version_that_is_not_live_gives_way_to_the_highest(state: State) -> None:
+    registry = Registry()
+    old, new = version("a", 1), version("a", 2)
+    registry.replace("a", [old, new], {}, ShadowSettings(default_version=1))
+    old.state = state
+    assert registry.find("a") is new
+    registry.replace("a", [new], {}, ShadowSettings(default_version=1))
+    assert registry.find("a") is new
+
+
+def test_model_without_versions_has_no_default() -> None:
+    registry = Registry()
+    registry.replace("a", [version("a", 1)], {}, ShadowSettings(default_version=1))
+    registry.replace("a", [], {}, ShadowSettings(default_version=1))
+    assert registry.find("a") is None
+    registry.publish([zero := version("a", 0), five := version("a", 5)])
+    assert registry.find("a") is five
+    assert registry.find("a", 0) is zero
 
 
 def test_if_none_is_live_the_highest_can_say_why() -> None:

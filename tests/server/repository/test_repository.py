@@ -30,6 +30,7 @@ from hotgraph_server.settings import (
     ModelSettings,
     RepositorySettings,
     ResidencySettings,
+    ShadowSettings,
     Specific,
 )
 
@@ -180,7 +181,9 @@ class World:
     def version(self, number: int) -> FakeVersion:
         return next(one for one in reversed(self.loaded) if one.number == number)
 
-    def _publish(self, name: str, versions: Sequence[Version], labels: Mapping[str, int]) -> None:
+    def _publish(
+        self, name: str, versions: Sequence[Version], labels: Mapping[str, int], _: ShadowSettings
+    ) -> None:
         self.shown[name] = ([version.number for version in versions], dict(labels))
         self.published += 1
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 # Action: its module and its line in the help.
 _ACTIONS = {
+    "up": ("hotgraph_server.commands.fleet.up", "start the fleet and keep it as the file says"),
+    "status": ("hotgraph_server.commands.fleet.status", "show nodes, replicas and models, live"),
+    "scale": ("hotgraph_server.commands.fleet.scale", "have so many replicas from now on"),
+    "down": ("hotgraph_server.commands.fleet.down", "end the fleet without losing a call"),
     "plan": ("hotgraph_server.commands.fleet.plan", "say which models go where, and why; also on paper"),
     "envoy": ("hotgraph_server.commands.fleet.envoy", "write the configuration of an Envoy before the fleet"),
 }

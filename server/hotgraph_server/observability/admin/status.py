@@ -52,7 +52,11 @@ def status(
         "process": process_figures(),
         "bounds": {"duration_s": DURATION_BOUNDS_S, "rows": ROWS_BOUNDS},
         "models": [
-            {"name": name, "versions": [_version(one) for one in table.get(name, {}).values()]}
+            {
+                "name": name,
+                "default": _default(models, name),
+                "versions": [_version(one) for one in table.get(name, {}).values()],
+            }
             for name in sorted({*table, *names})
         ],
         "errors": told_errors(
@@ -65,6 +69,12 @@ def status(
             )
         ),
     }
+
+
+def _default(models: Registry, name: str) -> int | None:
+    """The number of the version that callers get who name none; None: there is none."""
+    version = models.find(name)
+    return version.number if version is not None and version.state is State.LIVE else None
 
 
 def told_errors(errors: Iterable[LastError]) -> list[dict[str, Any]]:
@@ -86,7 +96,14 @@ def _version(version: Version) -> dict[str, Any]:
         "state_bytes": None if version.sequences is None else version.sequences.figures().state_nbytes,
         "memory_bytes": version.memory.total_bytes,
         "load_s": version.load_s,
+        "shadow": _shadow(version),
     }
+
+
+def _shadow(version: Version) -> dict[str, Any] | None:
+    """What comes of it in the shadow of another version; None: it is in none."""
+    figures = version.shadowing
+    return None if figures is None else {"of": figures.of, **figures.told()._asdict()}
 
 
 def _signature(version: Version, name: str, figures: Figures) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from hotgraph_server.last_errors import without_numbers
@@ -58,7 +59,21 @@ def _model(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _version(versions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     signatures = _joined([one["signatures"] for one in versions], "name", _added)
-    return {**_added(versions), "signatures": signatures}
+    told = {**_added(versions), "signatures": signatures}
+    shadows = [one["shadow"] for one in versions if one.get("shadow") is not None]
+    return {**told, "shadow": _shadow(shadows)} if shadows else told
+
+
+def _shadow(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    slower = [one["slower"] for one in told if one["slower"] is not None]
+    return {
+        **told[0],
+        **{name: sum(one[name] for one in told) for name in ("compared", "differed", "failed", "dropped")},
+        # Of medians; a few processes of one machine are alike.
+        "slower": median(slower) if slower else None,
+        "largest": max(one["largest"] for one in told),
+        "reason": next((one["reason"] for one in told if one["reason"]), ""),
+    }
 
 
 def _joined(lists: Sequence[Sequence[dict[str, Any]]], key: str, join: Any) -> list[dict[str, Any]]:

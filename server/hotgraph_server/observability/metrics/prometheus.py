@@ -34,6 +34,7 @@ from hotgraph_server.observability.metrics.forwarding import forwarding_metrics
 from hotgraph_server.observability.metrics.models import model_metrics
 from hotgraph_server.observability.metrics.processor import processor_metrics
 from hotgraph_server.observability.metrics.sequences import sequence_metrics
+from hotgraph_server.observability.metrics.shadows import shadow_metrics
 from hotgraph_server.observability.metrics.signatures import signature_metrics
 from hotgraph_server.observability.process_figures import process_figures
 from hotgraph_server.statistics import Figures
@@ -169,6 +170,7 @@ class ServerCollector(Collector):
         yield from self._executors(versions, figures)
         yield from signature_metrics(versions, figures)
         yield from sequence_metrics(versions)
+        yield from shadow_metrics(versions)
 
     def _executors(
         self, versions: Sequence[Version], figures: Mapping[Version, Mapping[str, Figures]]

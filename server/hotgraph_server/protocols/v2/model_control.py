@@ -18,8 +18,10 @@ from hotgraph_server.transport.service import HotMethod, Reply, parsed
 
 _CONFIG = "config"
 _FILE = "file:"
+_OURS = "hotgraph_"
 _DEPENDENTS = "unload_dependents"
 _READY = "READY"
+_PLAIN = ("string_param", "int64_param")
 _STATES = {
     None: "",
     State.KNOWN: "UNAVAILABLE",
@@ -43,6 +45,7 @@ class Control(Protocol):
         config: str | None,
         files: Mapping[str, bytes],
         tell: Callable[[CallError | None], None],
+        served_as: Mapping[str, str],
     ) -> None: ...
 
     def unload(self, name: str, tell: Callable[[CallError | None], None]) -> None: ...
@@ -84,9 +87,9 @@ class _Answers:
     def load(self, message: Message, reply: Reply) -> None:
         request = parsed(pb.RepositoryModelLoadRequest, message)
         name = _model_of(request)
-        config, files = _overrides(request.parameters)
+        config, files, ours = _overrides(request.parameters)
         loaded = pb.RepositoryModelLoadResponse(model_name=name, isLoaded=True)
-        self._control.load(name, config, files, lambda error: _finish(reply, loaded, error))
+        self._control.load(name, config, files, lambda error: _finish(reply, loaded, error), ours)
 
     def unload(self, message: Message, reply: Reply) -> None:
         request = parsed(pb.RepositoryModelUnloadRequest, message)
@@ -106,10 +109,12 @@ def _model_of(request: Any) -> str:
     return str(request.model_name or request.repository_name)
 
 
-def _overrides(parameters: Mapping[str, Any]) -> tuple[str | None, dict[str, bytes]]:
-    """The configuration and the files that a request to load brings; the keys of the files as they are."""
+def _overrides(parameters: Mapping[str, Any]) -> tuple[str | None, dict[str, bytes], dict[str, str]]:
+    """The configuration and the files that a request to load brings, the keys of the files as they are, and
+    parameters of our own as texts."""
     config: str | None = None
     files: dict[str, bytes] = {}
+    ours: dict[str, str] = {}
     for key, value in parameters.items():
         kind = value.WhichOneof("parameter_choice")
         if key == _CONFIG:
@@ -118,9 +123,13 @@ def _overrides(parameters: Mapping[str, Any]) -> tuple[str | None, dict[str, byt
         elif key.startswith(_FILE):
             _check_kind(key, kind, "bytes_param")
             files[key] = value.bytes_param
+        elif key.startswith(_OURS):
+            if kind not in _PLAIN:
+                raise InvalidCall(f"invalid value type for load parameter '{key[:100]}', expected a string.")
+            ours[key] = str(getattr(value, kind))
         else:
             raise InvalidCall(f"unrecognized load parameter '{key[:100]}'.")
-    return config, files
+    return config, files, ours
 
 
 def _check_kind(key: str, kind: str | None, expected: str) -> None:

@@ -114,7 +114,8 @@ class TestStatus:
         }
         assert set(packages) == {"version", "python", "tensorflow", "grpcio"}
         late, model = models
-        assert late == {"name": "late", "versions": []}
+        assert late == {"name": "late", "default": None, "versions": []}
+        assert model["default"] == 3
         (version,) = model["versions"]
         assert version.pop("load_s") >= 0
         batching, alone = version.pop("signatures")
@@ -128,6 +129,7 @@ class TestStatus:
                 "unusable": {"init": "it has no outputs"},
                 "state_bytes": None,
                 "memory_bytes": 3 << 20,
+                "shadow": None,
                 "limits": [],
             },
         )
@@ -185,7 +187,7 @@ class TestStatus:
     def test_model_that_is_loading_has_no_versions_yet(self, shown: Shown) -> None:
         shown.state = State.LOADING
         assert shown.status()["state"] == "loading"
-        assert shown.status()["models"][0] == {"name": "late", "versions": []}
+        assert shown.status()["models"][0] == {"name": "late", "default": None, "versions": []}
 
 
 def test_the_pages_own_files_are_there_and_no_others(shown: Shown) -> None:

@@ -35,10 +35,17 @@ class FakeControl:
         self.rows: list[IndexRow] | CallError = []
         self.refusal: CallError | None = None
 
-    def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Any) -> None:
+    def load(
+        self,
+        name: str,
+        config: str | None,
+        files: Mapping[str, bytes],
+        tell: Any,
+        served_as: Mapping[str, str],
+    ) -> None:
         if self.refusal is not None:
             raise self.refusal
-        self.asked.append((name, config, dict(files)))
+        self.asked.append((name, config, dict(files), *([served_as] if served_as else [])))
         self.tell = tell
 
     def unload(self, name: str, tell: Any) -> None:
@@ -118,9 +125,20 @@ class TestLoad:
         control.ask("RepositoryModelLoad", model_name="m", parameters={"config": Parameter(string_param="")})
         assert control.asked == [("m", "", {})]
 
+    def test_parameters_of_our_own_are_passed_on_as_texts(self, control: FakeControl) -> None:
+        parameters = {
+            "hotgraph_versions": Parameter(string_param="1,2"),
+            "hotgraph_default_version": Parameter(int64_param=1),
+        }
+        control.ask("RepositoryModelLoad", model_name="m", parameters=parameters)
+        served = {"hotgraph_versions": "1,2", "hotgraph_default_version": "1"}
+        assert control.asked == [("m", None, {}, served)]
+
     @pytest.mark.parametrize(
         ("key", "value", "text"),
         [
+            ("hotgraph_versions", Parameter(bytes_param=b"1"), "invalid value type for load parameter 'hot"),
+            ("hotgraph_versions", Parameter(), "invalid value type for load parameter 'hotgraph_versions'"),
             ("config", Parameter(bytes_param=b"{}"), "invalid value type for load parameter 'config'"),
             ("config", Parameter(), "invalid value type for load parameter 'config'"),
             ("file:1/a", Parameter(string_param=""), "invalid value type for load parameter 'file:1/a'"),
