@@ -35,7 +35,10 @@ LONG = {
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "argparse": ("commands",),
     "aiohttp": ("forwarding.links",),
-    "asyncio": ("forwarding", "observability.admin.server", "processes", "transport.accepting"),
+    "asyncio": (
+        *("fleet.observing", "forwarding", "observability.admin.server", "processes"),
+        "transport.accepting",
+    ),
     "cryptography": ("transport.certificate_expiry",),
     # Of which errors and warmup know the names of statuses, and REST their numbers.
     "grpc": (
@@ -57,10 +60,15 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     ),
     "opentelemetry": ("observability.otlp",),
     "multiprocessing": ("rest.json.process",),
-    "prometheus_client": ("observability",),
+    "prometheus_client": ("fleet.admin", "fleet.metrics", "observability"),
+    # Whatever else there is of a fleet can be read, and is tested, without it.
+    "ray": ("fleet.local_ray", "fleet.ray_cluster", "fleet.ray_engine"),
     "selectors": ("transport.sockets",),
-    "subprocess": ("processes.child", "tuning.children"),
-    "socket": ("observability.admin.server", "processes", "transport"),
+    "subprocess": (*("fleet.ray_cluster", "fleet.server_process", "processes.child", "tuning.children"),),
+    "socket": (
+        *("fleet.ray_cluster", "fleet.server_process", "observability.admin.server", "processes"),
+        "transport",
+    ),
     "ssl": ("transport",),
     # At once in graph/ alone: see below.
     "tensorflow": ("commands", "graph", "observability.request_log", "protocols.tfs"),
@@ -78,6 +86,10 @@ PURE = (
     *("observability.tracing.traceparent", "settings.trace_config"),
     *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
+    *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
+    *("fleet.figures", "fleet.loading", "fleet.rolling", "fleet.rollout", "fleet.rollout_steps"),
+    *("fleet.rollouts", "fleet.status", "fleet.status_tables"),
+    *("models.shadow_figures", "model_control.served_versions", "observability.metrics.shadows"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -173,7 +185,9 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
+    *("fleet.driver", "fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
     "forwarding.loop",
+    *("fleet.observing", "fleet.versions", "models.shadows"),
     *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),

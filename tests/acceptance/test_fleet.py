@@ -151,6 +151,41 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def test_fleet_on_this_machine_from_up_to_down(tmp_path: Path, saved_models: SavedModels) -> None:
+    """With a Ray of its own, which is begun and ended with it."""
+    with fleet(tmp_path, "local", 1, saved_models) as one:
+        try:
+            with one.up() as driver:
+                (before,) = one.until_ready(1).values()
+                second = subprocess.run(
+                    one.command("up"), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+                )
+                assert second.returncode == 1
+                assert second.stderr.startswith("hotgraph fleet: fleet 'test' has a driver already: process ")
+                assert second.stderr.count("\n") == 1
+                with calls(one, saved_models) as made:
+                    driver.kill()
+                    driver.wait()
+                    with one.up() as another:
+                        came_s = time.time()
+                        one.until(lambda: one.status()["at_s"] > came_s, "no driver takes over")
+                        assert one.ready()["r0"]["address"] == before["address"]
+                        assert not made.failed()
+                        made.ending.set()
+                        os.kill(one.server_of(before), signal.SIGKILL)
+                        one.until(
+                            lambda: one.ready().get("r0", before)["address"] != before["address"], "gone"
+                        )
+                        another.send_signal(signal.SIGINT)
+                        assert another.wait(PATIENCE_S) == 0
+                assert len(one.servers()) == 1
+        finally:
+            said = one.run("down")
+        assert said.splitlines()[-1] == "fleet test: down"
+        assert not (one.state / "ray.json").exists()
+        assert (one.state / "endpoints.txt").read_text() == ""
+
+
 @pytest.mark.slow
 def test_nothing_that_happens_to_a_fleet_costs_a_call(tmp_path: Path, saved_models: SavedModels) -> None:
     with ray_nodes.ray_nodes(3) as nodes, fleet(tmp_path, nodes.address, 1, saved_models) as one:

@@ -12,8 +12,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from hotgraph_server.errors import FleetError
@@ -21,7 +22,7 @@ from hotgraph_server.fleet.actions import Action, Drain, Load, Publish, Start, S
 from hotgraph_server.fleet.endpoints import Files
 from hotgraph_server.fleet.engine import Engine
 from hotgraph_server.fleet.memory import Memory, Times
-from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen
+from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.ray_cluster import Wanted
 from hotgraph_server.fleet.reconcile import Desired, Roles, reconcile, roles
@@ -29,12 +30,15 @@ from hotgraph_server.fleet.rolling import Rolling
 from hotgraph_server.fleet.scaling import Trend, scaled
 from hotgraph_server.fleet.spec import FleetSpec
 from hotgraph_server.fleet.status import DriverFigures, status_document
+from hotgraph_server.fleet.workers import Workers
 
 _LOG = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 _WORKERS = 32
 _RECENT = 20
+# In which Ray begins an actor where there is room.
+_PLACED_S = 20.0
 
 Plan = Callable[[FleetSpec, FleetSeen, Sequence[str], Placement], Placement]
 """Where models go: of the fleet, the replicas that they may be placed on, and where they were placed
@@ -86,12 +90,14 @@ class Driver:
         self._placement = Placement()
         self._trend = Trend()
         self._memory: Memory | None = None
-        self._workers = ThreadPoolExecutor(_WORKERS, "fleet")
+        self._workers = Workers(_WORKERS, "fleet")
         self._under_way: dict[Future[None], Action] = {}
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._recent: deque[str] = deque(maxlen=_RECENT)
         self._summary = ""
+        # Since when replicas are on no node that is known.
+        self._unplaced: dict[str, float] = {}
         self.document: dict[str, Any] | None = None
         self.admin_address = ""
 
@@ -111,7 +117,7 @@ class Driver:
             return False
         finally:
             # What is under way is known to the replicas themselves; nobody waits for it here.
-            self._workers.shutdown(wait=False, cancel_futures=True)
+            self._workers.stop()
 
     def look(self) -> bool:
         """Look, decide, and have it begun; True: the fleet is down, as was asked."""
@@ -127,7 +133,7 @@ class Driver:
         actions, self._memory = reconcile(desired, seen, memory)
         for action in actions:
             self._note(_said(action))
-            self._under_way[self._workers.submit(self._carry_out, action)] = action
+            self._under_way[self._workers.begin(partial(self._carry_out, action))] = action
         self._tell(seen, who, wanted)
         return asked.down and not seen.replicas and not self._under_way and not self._memory.published
 
@@ -194,8 +200,10 @@ class Driver:
         assert self._memory is not None
         published = {one.replica_id for one in self._memory.published}
         others = [one for one in seen.replicas if one.replica_id not in published]
+        names = {one.replica_id for one in others}
+        self._unplaced = {name: at_s for name, at_s in self._unplaced.items() if name in names}
         summary = f"{len(published)} of {wanted} replicas take calls"
-        summary += "".join(f", {one.replica_id} is {one.state.value}" for one in others)
+        summary += "".join(f", {self._described(one, seen.at_s)}" for one in others)
         if summary != self._summary:
             self._summary = summary
             self._note(summary)
@@ -205,6 +213,20 @@ class Driver:
             self._files.write_status(self.document)
         except FleetError as error:
             _LOG.warning("%s", error)
+
+    def _described(self, replica: ReplicaSeen, now_s: float) -> str:
+        """A replica that takes no calls, and why."""
+        since_s = self._unplaced.setdefault(replica.replica_id, now_s)
+        if replica.node_id:
+            del self._unplaced[replica.replica_id]
+        elif replica.state is ReplicaState.STARTING and now_s - since_s > _PLACED_S:
+            wants = self._spec.replicas
+            gpus = f", {wants.gpus:g} GPUs" if wants.gpus else ""
+            return (
+                f"{replica.replica_id} waits for a node with {wants.cpus:g} processors{gpus} and"
+                f" {wants.memory_mb} MiB free"
+            )
+        return f"{replica.replica_id} is {replica.state.value}"
 
     def _figures(self, wanted: int) -> DriverFigures:
         return DriverFigures(

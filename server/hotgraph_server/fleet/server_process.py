@@ -146,7 +146,8 @@ class ServerProcess:
                 ReplicaState.DRAINING if self._draining else state,
                 self._address,
                 self._rest if self._address else "",
-                self._admin if self._address else "",
+                # Who drains closes its admin port at some moment.
+                self._admin if self._address and not self._draining else "",
                 node_id,
                 f"{os.getpid()}.{child.pid}.{self._begun}" if child is not None else "",
                 {name: ModelSeen(versions) for name, versions in self._live.items()} if self._ready else {},

@@ -212,6 +212,18 @@ def test_busy_fleet_grows_and_the_next_driver_knows(tmp_path: Path) -> None:
         assert len(one.engine.seen) == 3
 
 
+def test_replica_that_finds_no_node_says_what_it_waits_for(tmp_path: Path) -> None:
+    with bench(tmp_path, count=1) as one:
+        one.engine.seen["r0"] = ReplicaSeen("r0", ReplicaState.STARTING)
+        one.looks(20)
+        assert one.said[-1] == "0 of 1 replicas take calls, r0 is starting"
+        one.looks(3)
+        assert one.said[-1].endswith(", r0 waits for a node with 1 processors and 4096 MiB free")
+        one.engine.seen["r0"] = ReplicaSeen("r0", ReplicaState.STARTING, node_id="n")
+        one.look()
+        assert one.said[-1].endswith("r0 is starting")
+
+
 def test_driver_ends_when_it_is_to_and_leaves_replicas_alone(tmp_path: Path) -> None:
     with bench(tmp_path) as one:
         one.looks()
