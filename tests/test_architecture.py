@@ -89,7 +89,7 @@ PURE = (
     *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
     *("fleet.figures", "fleet.loading", "fleet.rolling", "fleet.rollout", "fleet.rollout_steps"),
     *("fleet.rollouts", "fleet.status", "fleet.status_tables"),
-    *("models.shadow_figures", "model_control.served_versions", "observability.metrics.shadows"),
+    *("model_control.served_versions", "observability.metrics.shadows"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),
@@ -185,10 +185,10 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
-    *("fleet.driver", "fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
+    *("fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
     "forwarding.loop",
-    *("fleet.observing", "fleet.versions", "models.shadows"),
-    *("models.response_cache", "observability.admin.server", "processes.member", "processes.pages"),
+    *("models.response_cache", "models.shadows"),
+    *("observability.admin.server", "processes.member", "processes.pages"),
     "observability.otlp.export",
     *("rest.json.process", "rest.json.process_pool"),
     *("state.learnt", "state.snapshotter"),
