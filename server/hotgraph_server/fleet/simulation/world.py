@@ -131,7 +131,7 @@ class World:
         life, size = replica.life, self._size_mb[model]
 
         def live() -> None:
-            if replica.life == life and self.replicas.get(name) is replica:
+            if replica.life == life and replica.up and self.replicas.get(name) is replica:
                 if model not in replica.models:
                     self.loaded_mb += size
                 replica.models[model] = version
