@@ -255,8 +255,8 @@ def test_versions_are_the_specs_but_for_exceptions(
 
 def test_effect_that_never_shows_is_asked_for_again() -> None:
     fleet = running(1, A)
-    fleet._change("r0", models={})
-    fleet._set_model = lambda action: None  # type: ignore[method-assign]
+    fleet.change("r0", models={})
+    fleet.set_model = lambda action: None  # type: ignore[method-assign]
     loads = [action for actions in fleet.ticks(50) for action in actions if isinstance(action, Load)]
     assert 2 <= len(loads) <= 50 / fleet.memory.times.patience_s
 
