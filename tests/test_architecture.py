@@ -90,6 +90,8 @@ PURE = (
     *("fleet.figures", "fleet.loading", "fleet.rolling", "fleet.rollout", "fleet.rollout_steps"),
     *("fleet.rollouts", "fleet.status", "fleet.status_tables"),
     *("model_control.served_versions", "observability.metrics.shadows"),
+    *("fleet.estimating", "fleet.explained", "fleet.mending", "fleet.needed", "fleet.needs", "fleet.packing"),
+    *("fleet.paper", "fleet.planner", "fleet.planning", "fleet.simulation"),
     *("access", "model_config", "processes.messages", "processes.shares", "row_independence"),
     *("batching.backlog", "batching.cost", "batching.decisions", "batching.joining", "batching.policies"),
     *("protocols.tfs.decode", "protocols.tfs.encode", "protocols.v2.codec"),

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from hotgraph_server.fleet.local_ray import loopback
 from hotgraph_server.threads.parent_death import end_with_parent
@@ -85,12 +86,12 @@ def main(count: int) -> None:
     os.environ.update(loopback() | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"})
     from ray.cluster_utils import Cluster
 
-    node = {
+    node: dict[str, Any] = {
         **{"node_ip_address": "127.0.0.1", "num_cpus": CPUS, "memory": MEMORY_MB * _MIB},
         **{"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False},
     }
     # Their processes end with this one, also where it is killed.
-    cluster = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=True)
+    cluster: Any = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=True)
     nodes = {one.node_id: one for one in [cluster.head_node]}
     for _ in range(count - 1):
         added = cluster.add_node(**node)

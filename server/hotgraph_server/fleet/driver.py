@@ -111,8 +111,12 @@ class Driver:
         try:
             while not ending.is_set():
                 began_s = time.monotonic()
-                if self.look():
-                    return True
+                try:
+                    if self.look():
+                        return True
+                except Exception as error:
+                    # Ray's head is away for a moment, say. The fleet goes on, and so does who looks after it.
+                    self._complain(error)
                 ending.wait(max(0.0, began_s + LOOK_S - time.monotonic()))
             return False
         finally:
@@ -213,6 +217,14 @@ class Driver:
             self._files.write_status(self.document)
         except FleetError as error:
             _LOG.warning("%s", error)
+
+    def _complain(self, error: Exception) -> None:
+        """Of a look that failed; once for each sort of error in a row."""
+        line = f"cannot look at the fleet: {' '.join(str(error).split())[:300] or repr(error)}"
+        if line != self._summary:
+            self._summary = line
+            self._note(line)
+            _LOG.debug("a look failed", exc_info=error)
 
     def _described(self, replica: ReplicaSeen, now_s: float) -> str:
         """A replica that takes no calls, and why."""

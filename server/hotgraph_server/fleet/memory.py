@@ -5,8 +5,8 @@ and goes on. What it then cannot know, it waits for (`settle_s` before anything 
 to).
 
 An action is **under way** from the moment that the reconciler asks for it. It is over when it failed; or when
-it was done and a look that began after that shows its effect, or `patience_s` have passed without. Looks take
-a while and may be older than what was done, so an effect that is not seen yet is no reason to do it again.
+it was done and a look shows its effect, or `patience_s` have passed without. Looks take a while and may be
+older than what was done, so an effect that is not seen yet is no reason to do it again.
 """
 
 from __future__ import annotations
@@ -153,8 +153,6 @@ class Memory:
     def _is_over(
         self, action: Action, done_at_s: float, seen: FleetSeen, replicas: Mapping[str, ReplicaSeen]
     ) -> bool:
-        if seen.at_s < done_at_s:
-            return False
         return _shows(action, replicas) or seen.at_s - done_at_s > self.times.patience_s
 
 

@@ -29,7 +29,12 @@ class Mending:
         self._packing = packing
         self._high = high
         self.given_up: dict[Model, None] = {}
+        self._stuck: dict[int, float] = {}
         self.begin()
+
+    def hope(self) -> None:
+        """There is a replica more."""
+        self._stuck.clear()
 
     def begin(self) -> None:
         """What is tried from now on is counted anew."""
@@ -48,7 +53,10 @@ class Mending:
         for place in np.flatnonzero(packing.memory > 1 + SLACK):
             lost += self._overdrawn(int(place))
         for place in np.flatnonzero(packing.duty > self._high + SLACK):
-            self._too_busy(int(place))
+            # Where nothing could be done, nothing is tried until there are others, or it has another duty.
+            if self._stuck.get(int(place)) != packing.duty[place]:
+                self._too_busy(int(place))
+                self._stuck[int(place)] = float(packing.duty[place])
         return list(dict.fromkeys(lost))
 
     def _apart(self, one: Model) -> list[Model]:
@@ -223,7 +231,8 @@ class Mending:
     def fill_idle(self) -> list[Model]:
         """Give replicas that have nothing copies of the busiest models; returns those."""
         packing = self._packing
-        idle = [int(place) for place in np.flatnonzero(packing.here) if not packing.on[place]]
+        # What holds anything has memory in use, but for models that take none.
+        idle = [int(at) for at in np.flatnonzero(packing.here & (packing.memory <= 0)) if not packing.on[at]]
         alive = packing.alive
         if not idle or len(idle) == alive:
             return []

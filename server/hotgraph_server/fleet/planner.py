@@ -106,6 +106,7 @@ class Planner:
     def add(self, replica: str, node: str) -> None:
         """A replica more, which has nothing yet."""
         self.packing.add(replica, node)
+        self._mending.hope()
         # It has room, for whom there was none.
         self._changed |= {**self._by_count, **self._short, **self._crowded}
 

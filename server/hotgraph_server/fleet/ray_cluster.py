@@ -38,6 +38,7 @@ LOCAL = "local"
 
 _STORE = b"hotgraph-fleet"
 _DRIVER = "driver"
+_FOLDER = "hotgraph-ray-"
 _START_S = 90.0
 _END_S = 20.0
 _LEASE_S = 5.0
@@ -223,7 +224,7 @@ class Local:
         self.stop()
         self._state.mkdir(parents=True, exist_ok=True)
         # Short, for the names of sockets in it may not be long.
-        folder = Path(tempfile.mkdtemp(prefix="hotgraph-ray-"))
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
         said, log = folder / "address", folder / "log"
         with said.open("w") as output, log.open("w") as errors:
             process = subprocess.Popen(
@@ -257,7 +258,11 @@ class Local:
         found = self._found()
         if found is not None:
             _end(int(found["pid"]), str(found["began"]))
-            shutil.rmtree(found["folder"], ignore_errors=True)
+        # Also of one that was killed. By its name, for the file is not ours alone to write.
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            folder = Path(json.loads(self._file.read_text())["folder"])
+            if folder.name.startswith(_FOLDER) and folder.parent == Path(tempfile.gettempdir()):
+                shutil.rmtree(folder, ignore_errors=True)
         self._file.unlink(missing_ok=True)
 
     def _found(self) -> dict[str, Any] | None:

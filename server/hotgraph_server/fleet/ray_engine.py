@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from hotgraph_server.errors import FleetError
+from hotgraph_server.fleet.endpoints import ENVOY, are_written
 from hotgraph_server.fleet.loading import parameters_of
 from hotgraph_server.fleet.observed import NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.ray_cluster import namespace
@@ -32,6 +33,8 @@ NODE = "node"
 
 _PREFIX = "replica-"
 _LOOK_S = 0.5
+# The first of a driver: what answers later is taken for one that starts.
+_FIRST_LOOK_S = 5.0
 _CALL_S = 10.0
 # An actor tells of itself within milliseconds, unless its machine is gone, or nearly.
 _SILENT_S = 5.0
@@ -46,9 +49,11 @@ class Replica:
     def __init__(self, replica_id: str, spec: ServerSpec) -> None:
         import ray
 
+        # Only some of its functions have types.
+        util: Any = ray.util
         self._replica_id = replica_id
         self._node_id = ray.get_runtime_context().get_node_id()
-        host = str(ray.util.get_node_ip_address()) if spec.host == NODE else spec.host  # type: ignore[no-untyped-call]
+        host = str(util.get_node_ip_address()) if spec.host == NODE else spec.host
         self._process = ServerProcess(replace(spec, host=host))
         self._process.start()
 
@@ -84,9 +89,11 @@ class RayEngine:
         self._ray = ray
         self._spec = spec
         self._server = server or server_spec(spec)
-        # Of the looking thread: reports that have not come yet, and the last that have.
+        # Of the looking thread: actors, reports that have not come yet, and the last that have.
+        self._handles: dict[str, Any] = {}
         self._asked: dict[str, tuple[Any, float]] = {}
         self._seen: dict[str, ReplicaSeen] = {}
+        self._look_s = _FIRST_LOOK_S
         # Where replicas were put that have not said yet where they are.
         self._put: dict[str, str] = {}
 
@@ -107,12 +114,18 @@ class RayEngine:
         names = self._names()
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         self._asked = {name: asked for name, asked in self._asked.items() if name in names}
+        self._handles = {name: handle for name, handle in self._handles.items() if name in names}
         for name in names:
-            if name not in self._asked and (handle := self._handle(name)) is not None:
+            if name in self._asked:
+                continue
+            handle = self._handles.get(name) or self._handle(name)
+            if handle is not None:
+                self._handles[name] = handle
                 self._asked[name] = handle.report.remote(), time.monotonic()
         if self._asked:
             asked = [one for one, _ in self._asked.values()]
-            self._ray.wait(asked, num_returns=len(asked), timeout=_LOOK_S, fetch_local=True)
+            timeout_s, self._look_s = self._look_s, _LOOK_S
+            self._ray.wait(asked, num_returns=len(asked), timeout=timeout_s, fetch_local=True)
         return [self._look_at(name) for name in names]
 
     def start(self, replica_id: str) -> None:
@@ -188,7 +201,8 @@ class RayEngine:
                 found = self._ray.get(report)
                 self._put.pop(name, None)
             except self._ray.exceptions.RayError:
-                # It ends, or Ray begins it anew.
+                # It ends, or Ray begins it anew; or it is another one of that name.
+                self._handles.pop(name, None)
                 found = _lost(found)
         elif before is not None and time.monotonic() - since_s > _SILENT_S:
             found = _lost(found)
@@ -237,13 +251,12 @@ class RayEngine:
 
 
 def server_spec(spec: FleetSpec) -> ServerSpec:
-    """The server of each replica."""
-    return ServerSpec(
-        spec.host,
-        str(spec.repository.resolve()),
-        spec.replicas.settings,
-        int(spec.replicas.cpus),
-    )
+    """The server of each replica. It sends calls for models that it has not to those that have them, by the
+    fleet's own file, unless the settings name another one, or have TLS, with which that does not go."""
+    settings = dict(spec.replicas.settings)
+    if are_written(spec) and "tls_cert" not in settings:
+        settings.setdefault("peers_file", str(spec.state.resolve() / ENVOY))
+    return ServerSpec(spec.host, str(spec.repository.resolve()), settings, int(spec.replicas.cpus))
 
 
 def _lost(replica: ReplicaSeen) -> ReplicaSeen:

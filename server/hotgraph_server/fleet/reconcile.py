@@ -19,6 +19,8 @@ What it promises, of changes that are planned:
   replica loads one model at a time.
 - From any state that is seen it comes to what is wanted, if the engine does what it is asked for. Nothing
   needs to be known of earlier drivers but the endpoint file; see memory.py.
+- A driver that has just come takes nobody from the callers, and stops nobody, only because it has not heard
+  of them yet: for `grace_s` addresses stay in the endpoints of which it does not know whose they are.
 
 What is lost without being planned (a process, a node) is out of the endpoints at the next look. Its models
 are placed elsewhere after `grace_s`, and another replica is begun after `replace_s`: the engine brings most
@@ -127,6 +129,8 @@ class _Look:
             if one.state is ReplicaState.READY and one.address and one.replica_id not in memory.lost_at_s
         }
         self._published = {one.replica_id: one for one in memory.published}
+        # A driver that has just come may not have heard of all that answer calls.
+        self._is_new = seen.at_s - memory.begun_at_s < memory.times.grace_s
         self._versions = {one.name: (one.version,) for one in desired.spec.models if one.version is not None}
         self._enough = self._models_with_enough_copies()
 
@@ -137,7 +141,8 @@ class _Look:
             for one in self._seen.replicas
             if one.state is ReplicaState.DRAINING and (not one.address or self._drains_for_long(one))
         ]
-        useless = [name for name in self._roles.leaving if name not in self._ready]
+        silent = [name for name in self._roles.leaving if name not in self._ready]
+        useless = [] if self._is_new else silent
         return [Stop(name) for name in (*ended, *self._roles.given_up, *useless)]
 
     def starts(self) -> list[Action]:
@@ -200,8 +205,14 @@ class _Look:
             for name in sorted(self._ready, key=_age)
             if (models := self._offered(name))
         )
+        if self._is_new:
+            heard = {one.address for one in endpoints}
+            endpoints += tuple(
+                one for one in self._memory.published if not one.replica_id and one.address not in heard
+            )
         under_way = any(isinstance(action, Publish) for action in self._memory.begun)
-        return [] if under_way or endpoints == self._memory.published else [Publish(endpoints)]
+        same = set(endpoints) == set(self._memory.published)
+        return [] if under_way or same else [Publish(endpoints)]
 
     def _offered(self, name: str) -> frozenset[str]:
         """The models that callers may ask this replica for, which answers."""

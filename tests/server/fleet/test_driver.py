@@ -224,6 +224,27 @@ def test_replica_that_finds_no_node_says_what_it_waits_for(tmp_path: Path) -> No
         assert one.said[-1].endswith("r0 is starting")
 
 
+def test_look_that_fails_ends_no_driver(tmp_path: Path) -> None:
+    with bench(tmp_path) as one:
+        one.looks()
+        ending, found = threading.Event(), list(one.engine.seen.values())
+        failed = 0
+
+        def fails() -> list[ReplicaSeen]:
+            nonlocal failed
+            failed += 1
+            if failed < 3:
+                raise RuntimeError("no head")
+            ending.set()
+            return found
+
+        one.engine.replicas = fails  # type: ignore[method-assign]
+        one.driver.run(ending)
+        assert failed == 3
+        assert one.said.count("cannot look at the fleet: no head") == 1
+        assert one.said[-1] == "2 of 2 replicas take calls"
+
+
 def test_driver_ends_when_it_is_to_and_leaves_replicas_alone(tmp_path: Path) -> None:
     with bench(tmp_path) as one:
         one.looks()

@@ -264,7 +264,7 @@ def fleets(draw: st.DrawFn) -> tuple[dict[ModelSpec, ModelNeeds], list[str], Pla
     return models, nodes, Placement(before)
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(fleets())
 def test_every_plan_keeps_its_promises(
     given: tuple[dict[ModelSpec, ModelNeeds], list[str], Placement],
@@ -287,7 +287,7 @@ def test_every_plan_keeps_its_promises(
         assert model.most_copies is None or len(there) <= model.most_copies
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(fleets())
 def test_plans_come_to_rest(given: tuple[dict[ModelSpec, ModelNeeds], list[str], Placement]) -> None:
     """A plan in which all is placed is kept as it is; one that lacks something may get better, and ends."""
@@ -358,7 +358,7 @@ def fewest(sizes: Sequence[int], room: int) -> int:
     return next(count for count in itertools.count(1) if fits(order, [room] * count))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(st.integers(100, 700), min_size=1, max_size=9))
 def test_so_many_replicas_as_are_told_are_near_the_fewest(sizes: list[int]) -> None:
     models = {ModelSpec(f"m{number}"): needs(size) for number, size in enumerate(sizes)}

@@ -138,7 +138,37 @@ def test_model_moves_only_once_it_is_elsewhere() -> None:
         assert fleet.holders("b")
     moves = [type(action) for _, action in fleet.asked]
     assert moves == [Load, Publish, Publish, Unload]
+    (_, _), (_, _), (withdrawn_s, _), (unloaded_s, _) = fleet.asked
+    assert unloaded_s - withdrawn_s >= fleet.memory.times.settle_s
     assert fleet.holders("b") == {"r1"}
+
+
+def test_next_driver_waits_before_it_unloads_what_the_one_before_has_withdrawn() -> None:
+    fleet = FakeFleet(spec(B), 2, place=in_turns)
+    assert fleet.until_quiet()
+    fleet.place = lambda spec, places: Placement({"r0": frozenset(), "r1": frozenset("b")})
+    while fleet.holders("b") != {"r1"}:
+        fleet.tick()
+    fleet.driver_comes()
+    came_s = fleet.now_s
+    assert fleet.until_quiet()
+    unloaded_s = next(at_s for at_s, action in fleet.asked if action == Unload("r0", "b"))
+    assert unloaded_s - came_s >= fleet.memory.times.settle_s
+
+
+@pytest.mark.parametrize("later", range(5))
+def test_replica_that_was_to_go_stays_where_the_other_has_lost_its_models(later: int) -> None:
+    fleet = running(2, B)
+    fleet.wanted = 1
+    while fleet.holders("b") != {"r0"}:
+        fleet.tick()
+    for _ in fleet.ticks(later):
+        pass
+    drained = Drain("r1") in fleet.calls or fleet.replicas["r1"].state is ReplicaState.DRAINING
+    fleet.replicas["r0"] = replace(fleet.replicas["r0"], models={})
+    assert Drain("r1") not in fleet.tick() or drained
+    assert fleet.until_quiet()
+    assert fleet.holders("b") == {"r0"}
 
 
 def test_replica_with_the_only_copy_stays_until_there_is_another() -> None:
@@ -183,6 +213,19 @@ def test_model_that_a_replica_loads_already_is_not_loaded_anew() -> None:
     assert not decided(1, replace(ready("r0"), loading=frozenset("a")))[1:]
 
 
+def test_driver_that_has_just_come_leaves_callers_with_whom_it_has_not_heard_of() -> None:
+    unheard, starting = Endpoint("", "h:r0", "", frozenset("a")), ReplicaSeen("r0", ReplicaState.STARTING)
+    memory = Memory(0.0, (unheard,))
+    assert decided(1, starting, memory=memory) == []
+    assert decided(0, starting, memory=memory) == []
+    later = replace(memory, begun_at_s=-memory.times.grace_s)
+    assert decided(1, starting, memory=later) == [Publish(())]
+    assert decided(0, starting, memory=later) == [Stop("r0"), Publish(())]
+    # Heard of, it is the same endpoint, whatever the order.
+    known = Endpoint("r0", "h:r0", "", frozenset("a"))
+    assert decided(1, ready("r0", "a"), memory=memory) == [Publish((known,))]
+
+
 def test_replica_that_starts_leaves_before_one_that_answers() -> None:
     memory = Memory(-1000.0, (Endpoint("r1", "h:r1", "", frozenset("a")),))
     starting = ReplicaSeen("r0", ReplicaState.STARTING)
@@ -219,8 +262,8 @@ def test_versions_are_the_specs_but_for_exceptions(
 
 def test_effect_that_never_shows_is_asked_for_again() -> None:
     fleet = running(1, A)
-    fleet._change("r0", models={})
-    fleet._set_model = lambda action: None  # type: ignore[method-assign, assignment]
+    fleet.change("r0", models={})
+    fleet.set_model = lambda action: None  # type: ignore[method-assign]
     loads = [action for actions in fleet.ticks(50) for action in actions if isinstance(action, Load)]
     assert 2 <= len(loads) <= 50 / fleet.memory.times.patience_s
 

@@ -7,12 +7,14 @@ as long as there is to do, not as there is fleet.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
-from hotgraph_server.fleet.memory import Failure, Memory, Times
+from hotgraph_server.fleet.memory import Failure, Memory, Times, serves
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaState
+from hotgraph_server.fleet.packing import Model
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.planner import Planner
 from hotgraph_server.fleet.reconcile import Desired, reconcile, roles
@@ -20,6 +22,9 @@ from hotgraph_server.fleet.simulation.world import World
 from hotgraph_server.fleet.spec import FleetSpec
 
 _SOON_S = 0.01
+_LEAVING_S = 4.0
+_NO_ROOM_S = 30.0
+_AGAIN_S = 2.0
 
 
 @dataclass
@@ -65,6 +70,9 @@ class SimulatedDriver:
         self._kept: dict[str, _Kept] = {}
         self._node: dict[str, str] = {}
         self._draining: set[str] = set()
+        self._going: set[str] = set()
+        self._looked_s = 0.0
+        self._start_again_s = 0.0
         self._free = 0
 
     def endpoint(self, name: str) -> Endpoint | None:
@@ -74,18 +82,30 @@ class SimulatedDriver:
 
     def is_idle(self) -> bool:
         """Is there nothing to look at?"""
-        return not self.news and self._present() == self.wanted
+        over, now_s = self._present() - self.wanted, self.world.now_s
+        waits = now_s - self._looked_s < _LEAVING_S - 1 if over > 0 else now_s < self._start_again_s
+        return not self.news and (over == 0 or waits)
 
     def _present(self) -> int:
         return len(self.world.replicas) - len(self._draining)
 
     def look(self) -> None:
         """Look at what has changed, plan, reconcile, and have it done."""
-        names = {**self.news, **dict.fromkeys(self._leaving())}
+        leaving = self._leaving()
+        # Those that are to stay after all.
+        self.news |= dict.fromkeys(sorted(self._going.difference(leaving), key=_number))
+        if self.world.now_s - self._looked_s >= _LEAVING_S:
+            # Those that have no news of their own wait for what others load; they are asked now and then.
+            self._looked_s = self.world.now_s
+            self.news |= dict.fromkeys(leaving)
+            if leaving:
+                self.world.later(_LEAVING_S, lambda: None)
+        names, self._going = dict(self.news), set(leaving)
         self.news.clear()
         for name in names:
             self._follow(name)
-        who = roles(self._wanted(names), self._seen(names), self._memory(names).looked(self._seen(names)))
+        seen = self._seen(names)
+        who = roles(self._wanted(names), seen, self._memory(names).looked(seen))
         touched = self._plan(names, set(who.places))
         names |= dict.fromkeys(touched)
         names |= dict.fromkeys(self._keepers(names, set(who.leaving)))
@@ -101,9 +121,13 @@ class SimulatedDriver:
         over = self._present() - self.wanted
         if over <= 0:
             return []
-        present = [one for name, one in self.world.replicas.items() if name not in self._draining]
-        present.sort(key=lambda one: (self._rank(one.name, one.seen), int(one.name[1:])))
-        return [one.name for one in present[-over:]]
+        present = (one for name, one in self.world.replicas.items() if name not in self._draining)
+        return [
+            one.name
+            for one in heapq.nlargest(
+                over, present, key=lambda one: (self._rank(one.name, one.seen), _number(one.name))
+            )
+        ]
 
     def _rank(self, name: str, state: ReplicaState) -> int:
         kept = self._kept.get(name)
@@ -125,8 +149,10 @@ class SimulatedDriver:
 
     def _wanted(self, names: Iterable[str]) -> int:
         """So many of these, where all others stay."""
+        staying = self._present() - len(self._going)
         here = sum(name in self.world.replicas and name not in self._draining for name in names)
-        return max(0, self.wanted - (self._present() - here))
+        going = sum(name in self._going for name in names)
+        return max(0, self.wanted - (staying - (here - going)))
 
     def _seen(self, names: Iterable[str]) -> FleetSeen:
         looked = (self.world.look_at(name) for name in sorted(names, key=_number))
@@ -166,7 +192,7 @@ class SimulatedDriver:
         return touched
 
     def _keepers(self, names: Iterable[str], leaving: set[str]) -> list[str]:
-        """The other replicas that have what is to go from these."""
+        """Other replicas that keep what is to go from these."""
         packing, models = self.planner.packing, self.planner.models
         places, found = packing.places(), []
         for name in names:
@@ -179,8 +205,21 @@ class SimulatedDriver:
                 if name in leaving or place is None
                 else replica.models.keys() - packing.on[place].keys()
             )
-            found += [packing.names[home] for model in sorted(going) for home in sorted(models[model].homes)]
+            for model in sorted(going):
+                found += self._some_keepers(models[model])
         return found
+
+    def _some_keepers(self, model: Model) -> list[str]:
+        """Those that callers find it on: as many as it takes; all that shall have it, if they are fewer."""
+        homes = [self.planner.packing.names[home] for home in sorted(model.homes)]
+        found: list[str] = []
+        for home in homes:
+            kept = self._kept.get(home)
+            if kept is not None and kept.published is not None and model.name in kept.published.models:
+                found.append(home)
+                if len(found) == model.least:
+                    return found
+        return homes
 
     def _desired(self, names: Iterable[str]) -> Desired:
         """Of the models that these replicas have, or shall have."""
@@ -193,20 +232,21 @@ class SimulatedDriver:
         return Desired(spec, self._wanted(names), Placement(placed), self.versions)
 
     def _carry_out(self, action: Action, memory: Memory) -> Memory:
+        if isinstance(action, Start) and self.world.now_s < self._start_again_s:
+            # There was no room a moment ago.
+            return replace(memory, begun={one: at for one, at in memory.begun.items() if one != action})
         kind = type(action).__name__.lower()
         self.actions[kind] = self.actions.get(kind, 0) + 1
         now_s, world = self.world.now_s, self.world
         if isinstance(action, Load):
-            version = action.versions[0] if action.versions else self.current.get(action.model, 1)
-            world.load(action.replica_id, action.model, version, lambda: self._is_done(action))
+            self._load(action)
             return memory
         if isinstance(action, Start):
             # Of the part of the fleet that the reconciler saw, the name was free.
             begun = {one: at_s for one, at_s in memory.begun.items() if one != action}
             memory = replace(memory, begun=begun)
-            action = Start(self._free_name())
-            if not world.start(action.replica_id):
-                world.later(30.0, lambda: self.news.setdefault(action.replica_id))
+            if not world.start(self._free_name()):
+                self._start_again_s = now_s + _NO_ROOM_S
             return memory
         if isinstance(action, Unload):
             world.unload(action.replica_id, action.model)
@@ -218,11 +258,23 @@ class SimulatedDriver:
             assert isinstance(action, Publish)
         return memory.with_done(action, now_s)
 
+    def _load(self, action: Load) -> None:
+        version = action.versions[0] if action.versions else self.current.get(action.model, 1)
+        self.world.load(action.replica_id, action.model, version, lambda: self._is_done(action))
+
     def _is_done(self, action: Load) -> None:
-        kept = self._kept.setdefault(action.replica_id, _Kept())
-        if action in kept.begun:
-            kept.done[action] = self.world.now_s
-            self._later(action.replica_id, self._times.patience_s)
+        """It is live, or its replica was gone before."""
+        name, now_s = action.replica_id, self.world.now_s
+        kept = self._kept.setdefault(name, _Kept())
+        if action not in kept.begun:
+            return
+        look = self.world.look_at(name)
+        if look is not None and serves(look, action.model, action.versions):
+            kept.done[action] = now_s
+            return
+        del kept.begun[action]
+        kept.failed[action] = Failure(1, now_s + _AGAIN_S, "the server is gone")
+        self._later(name, _AGAIN_S)
 
     def _free_name(self) -> str:
         self._free += 1

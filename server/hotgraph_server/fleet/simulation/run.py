@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ _LOOK_S = 1.0
 _TICK_S = 60.0
 _RATES_EVERY = 5
 _CHANGED = 0.2
+_READY = (ReplicaState.READY,)
 _MOST_BEGINNING_S = 7200.0
 
 
@@ -74,6 +76,8 @@ class Simulation:
         self._ticks = 0
         self._began_s = 0.0
         self._updates: dict[str, tuple[int, float]] = {}
+        # Models that have lost a copy, while a loss happens.
+        self._losing: set[str] | None = None
         self.result = Result(spec, len(nodes), scenario, self.meter, None, 0)
 
     def run(self) -> Result:
@@ -124,16 +128,15 @@ class Simulation:
         self._ticks += 1
         if self._ticks % _RATES_EVERY == 0:
             self._tell_rates()
-        duties = self._scale()
+        ready, duty = self._scale()
         world, room_mb = self.world, self.spec.replicas.for_models_mb
-        ready = len(duties)
         self.meter.points.append(
             Point(
                 world.now_s - self._began_s,
                 self.driver.wanted,
                 ready,
                 world.loaded_mb / (ready * room_mb) if ready else 0.0,
-                sum(duties) / ready if ready else 0.0,
+                duty,
                 float(self.rates.at(world.now_s - self._began_s).sum()),
                 self.meter.short,
                 self.meter.without,
@@ -152,38 +155,41 @@ class Simulation:
         if len(changed) and self.world.replicas:
             self.driver.news.setdefault(next(iter(self.world.replicas)))
 
-    def _scale(self) -> list[float]:
-        """As the driver does; returns the duties of those that are ready."""
+    def _scale(self) -> tuple[int, float]:
+        """As the driver does; returns how many are ready, and their mean duty."""
         packing = self.driver.planner.packing
         places = packing.places()
         now = self.rates.at(self.world.now_s - self._began_s).sum() / max(self._told.sum(), 1e-9)
-        ready = [
-            ReplicaSeen(name, ReplicaState.READY, duty=min(1.0, float(packing.duty[places[name]] * now)))
-            for name, one in self.world.replicas.items()
-            if one.seen is ReplicaState.READY and name in places
+        up = [
+            places[name] for name, one in self.world.replicas.items() if one.seen in _READY and name in places
         ]
-        seen = FleetSeen(self.world.now_s, (), tuple(ready))
+        duties = np.minimum(1.0, packing.duty[up] * now)
+        # It goes by their mean.
+        mean = float(duties.mean()) if up else 0.0
+        ready = (ReplicaSeen("r", ReplicaState.READY, duty=mean),) * len(up)
+        seen = FleetSeen(self.world.now_s, (), ready)
         found = scaled(self.spec, self.driver.wanted, seen, self._trend)
         self._trend, self.driver.wanted = found.trend, found.replicas
-        return [one.duty for one in ready]
+        return len(up), mean
 
     def _lose_a_node(self) -> None:
         alive = [node for node in self.world.on if node not in self.world.dead]
         if alive:
-            self._lose("node", lambda: self.world.lose(self.chance.choice(alive)))
+            node = self.chance.choice(alive)
+            self._lose("node", lambda: self.world.lose(node))
 
     def _crash_a_server(self) -> None:
         up = [name for name, one in self.world.replicas.items() if one.up]
         if up:
             name = self.chance.choice(up)
-            self._lose("server", lambda: self.world.crash(name) or [name])
+            self._lose("server", lambda: self.world.crash(name))
 
-    def _lose(self, kind: str, lose: object) -> None:
+    def _lose(self, kind: str, lose: Callable[[], object]) -> None:
         self.meter.until(self.world.now_s)
-        self._losing: set[str] = set()
-        lose()  # type: ignore[operator]
+        self._losing = set()
+        lose()
         self.meter.lost(kind, self._losing)
-        del self._losing
+        self._losing = None
         self.result.losses[kind] = self.result.losses.get(kind, 0) + 1
 
     def _update_a_model(self) -> None:
@@ -233,5 +239,5 @@ class Simulation:
         for model in (good ^ was_good) | (bad ^ was_bad):
             more = (model in good) - (model in was_good)
             self.meter.change(model, more, (model in bad) - (model in was_bad))
-            if more < 0 and hasattr(self, "_losing"):
+            if more < 0 and self._losing is not None:
                 self._losing.add(model)

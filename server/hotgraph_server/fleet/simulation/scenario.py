@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from hotgraph_server.fleet.needs import MB, ModelNeeds
 from hotgraph_server.fleet.observed import NodeSeen
-from hotgraph_server.fleet.planner import TARGET_OF_HIGH
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec
 
 DAY_S = 86_400.0
@@ -26,23 +25,23 @@ class Scenario:
 
     Attributes:
         hours: of virtual time, after all has been placed.
-        load: of the replicas' time that is aimed at, the share that calls take on average; 0: rates and costs
-            are the models' own.
+        load: of the time of all replicas at the start, the share that calls would take on average if each
+            were run alone; 0: rates are the models' own.
         wave: rates go up and down by this share of their mean, in a day.
         node_losses: a day and node; it comes back after `repair_s`.
         crashes: of servers, a day and replica.
         updates: new versions of models, a day.
         start_s: of a server, to its first load.
         load_s, load_mb_per_s: of a model: so many seconds, and more by its size.
-        notice_s: until a process that is gone, and a node that is, is seen to be.
+        notice_process_s, notice_node_s: until one that is gone is seen to be.
         elsewhere_s: after a loss of a node, until the engine begins its replicas elsewhere.
         drain_s: that a server takes to end its calls.
     """
 
     hours: float = 24.0
     seed: int = 1
-    load: float = 0.5
-    wave: float = 0.4
+    load: float = 0.55
+    wave: float = 0.6
     node_losses: float = 0.02
     crashes: float = 0.1
     updates: float = 200.0
@@ -93,10 +92,10 @@ class Rates:
             work = sum(
                 needs[name].rate_per_s * (needs[name].fixed_s + needs[name].per_row_s) for name in names
             )
-            self.mean *= scenario.load * replicas * TARGET_OF_HIGH * 0.75 / work if work else 0.0
+            self.mean *= scenario.load * replicas / work if work else 0.0
         chance = random.Random(scenario.seed + 1)
         # Most of the load is in one region.
-        self.region = np.array([chance.choice((0, 0, 0, 1, 2)) for _ in names], dtype=np.int64)
+        self.region = np.array([chance.choice((0,) * 8 + (1, 2)) for _ in names], dtype=np.int64)
 
     def factors(self, at_s: float) -> NDArray[np.float64]:
         """Of each region, at a moment."""

@@ -62,9 +62,20 @@ class World:
         self.loads = 0
         self.loaded_mb = 0.0
         self._size_mb = size_mb
-        self._changed, self._touched = changed, touched
+        self._tell_changed, self._tell_touched = changed, touched
+        # What is seen of replicas, until it changes.
+        self._looks: dict[str, ReplicaSeen] = {}
+        self._models: dict[int, ModelSeen] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
+
+    def _changed(self, name: str) -> None:
+        self._looks.pop(name, None)
+        self._tell_changed(name)
+
+    def _touched(self, name: str) -> None:
+        self._looks.pop(name, None)
+        self._tell_touched(name)
 
     def later(self, in_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._later, (self.now_s + in_s, next(self._count), what))
@@ -80,12 +91,11 @@ class World:
 
     def node_with_room(self) -> str | None:
         """The node that has most room; of several the first."""
-        best = max(
+        return max(
             (node for node, free in self.free.items() if free > 0 and node not in self.dead),
             key=lambda node: self.free[node],
             default=None,
         )
-        return best
 
     def start(self, name: str) -> bool:
         """False: there is no room."""
@@ -121,7 +131,7 @@ class World:
         life, size = replica.life, self._size_mb[model]
 
         def live() -> None:
-            if replica.life == life and self.replicas.get(name) is replica:
+            if replica.life == life and replica.up and self.replicas.get(name) is replica:
                 if model not in replica.models:
                     self.loaded_mb += size
                 replica.models[model] = version
@@ -164,7 +174,7 @@ class World:
         self._changed(name)
 
     def crash(self, name: str) -> None:
-        """Its process is gone; the engine begins another."""
+        """The process of a replica is gone; the engine begins another."""
         replica = self.replicas[name]
         self._empty(replica)
         if replica.state is ReplicaState.DRAINING:
@@ -236,11 +246,19 @@ class World:
         replica = self.replicas.get(name)
         if replica is None:
             return None
-        # One that is gone, and not seen to be, is seen with nothing on it.
-        return ReplicaSeen(
-            name,
-            replica.seen,
-            address="" if replica.ended or replica.seen is ReplicaState.STARTING else name,
-            node_id=replica.node,
-            models={model: ModelSeen((version,)) for model, version in replica.models.items()},
-        )
+        look = self._looks.get(name)
+        if look is None:
+            # One that is gone, and not seen to be, is seen with nothing on it.
+            self._looks[name] = look = ReplicaSeen(
+                name,
+                replica.seen,
+                address="" if replica.ended or replica.seen is ReplicaState.STARTING else name,
+                node_id=replica.node,
+                models={model: self._copy(version) for model, version in replica.models.items()},
+            )
+        return look
+
+    def _copy(self, version: int) -> ModelSeen:
+        if version not in self._models:
+            self._models[version] = ModelSeen((version,))
+        return self._models[version]

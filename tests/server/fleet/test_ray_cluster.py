@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hotgraph_server.errors import FleetError
+from hotgraph_server.fleet.ray_cluster import Local
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "no JSON", "[]", "{}", "null", '{"pid": "x"}'),
+        json.dumps({"pid": 2**22 + 1, "began": "1", "address": "127.0.0.1:1", "folder": "f"}),
+        # A process of that number is there, and is another one.
+        json.dumps({"pid": os.getpid(), "began": "1", "address": "127.0.0.1:1", "folder": "f"}),
+        json.dumps({"pid": os.getpid(), "began": "", "address": "127.0.0.1:1", "folder": "f"}),
+    ],
+)
+def test_ray_that_is_not_ours_is_neither_used_nor_ended(text: str, tmp_path: Path) -> None:
+    (tmp_path / "ray.json").write_text(text)
+    with pytest.raises(FleetError, match=r"no fleet runs here: .* hotgraph fleet up starts one"):
+        Local(tmp_path).address()
+    Local(tmp_path).stop()
+    assert not (tmp_path / "ray.json").exists()
+
+
+def test_one_whose_beginning_was_cut_short_is_ended_and_its_folder_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "hotgraph-ray-x"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        began = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        told = {"pid": process.pid, "began": began, "address": "", "folder": str(folder)}
+        (tmp_path / "ray.json").write_text(json.dumps(told))
+        with pytest.raises(FleetError, match="no fleet runs here"):
+            Local(tmp_path).address()
+        Local(tmp_path).stop()
+        assert not Path(f"/proc/{process.pid}").exists()
+        assert not folder.exists()
+        process.returncode = 0
+
+
+@pytest.mark.parametrize(
+    ("name", "goes"), [("hotgraph-ray-x", True), ("precious", False), ("a/hotgraph-ray-x", False)]
+)
+def test_folder_of_one_that_was_killed_goes_and_no_other(
+    name: str, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    told = {"pid": os.getpid(), "began": "1", "address": "127.0.0.1:1", "folder": str(folder)}
+    (tmp_path / "ray.json").write_text(json.dumps(told))
+    Local(tmp_path).stop()
+    assert folder.exists() is not goes
