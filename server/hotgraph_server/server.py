@@ -309,12 +309,11 @@ class Server:
     def _rest_api(self, services: Sequence[Service], regions: Regions | None) -> RestApi | None:
         if not self._settings.rest.has_port:
             return None
-        names, may_write = self.repository.models, self._request_logs.may_write
-        state, own = lambda: self.state, self._own_figures
+        names, may_write, own = self.repository.models, self._request_logs.may_write, self._own_figures
         inference, prediction, of_models, *_ = services
         backs = Backs(
-            *(self.registry, prediction, of_models, inference, regions, names, may_write, state, own),
-            *(self._watching.tracing, self._load_headers.over_http, self._demand.around),
+            *(self.registry, prediction, of_models, inference, regions, names, may_write, lambda: self.state),
+            *(own, self._watching.tracing, self._load_headers.over_http, self._demand.around),
             self._forwarding.elsewhere,
         )
         return rest_api(self._settings, backs, self._gate.of_request if self._gate else None)

@@ -1,5 +1,5 @@
-"""The rollouts of all models of a fleet; how one goes is in rollout.py. Pure: a driver asks `follow_all` at
-each look, and has the versions that it returns loaded by reconcile.py."""
+"""The rollouts of all models of a fleet; how one goes is in rollout_steps.py. Pure: a driver asks
+`follow_all` at each look, and has the versions that it returns loaded by reconcile.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hotgraph_server.fleet.actions import Action, Load
 from hotgraph_server.fleet.memory import Failure
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
-from hotgraph_server.fleet.rollout import Copy, Rollout, Versions, View, follow
+from hotgraph_server.fleet.rollout import Copy, Rollout, Versions, View
+from hotgraph_server.fleet.rollout_steps import follow
 from hotgraph_server.fleet.spec import FleetSpec
 
 

@@ -230,7 +230,7 @@ class Shadows:
                 self._room.release()
             # A batch's memory must not stay alive until the next call comes.
             del taken
-            self._ending.wait(min(PAUSES * (self._clock() - began), _LONGEST_PAUSE_S))
+            self._ending.wait(pause_after(self._clock() - began))
 
     def _ask(self, taken: _Taken) -> None:
         pair = taken.pair
@@ -285,6 +285,11 @@ class Shadows:
                     cancel(call, expired=True)
         cancel(call)
         return None
+
+
+def pause_after(took_s: float) -> float:
+    """How long nothing is asked after a comparison that took so long, seconds."""
+    return min(PAUSES * took_s, _LONGEST_PAUSE_S)
 
 
 def _as_asked(taken: _Taken, shadow: Version) -> Sequence[Array] | str:

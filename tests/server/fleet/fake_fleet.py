@@ -131,21 +131,21 @@ class FakeFleet:
             self.replicas.pop(action.replica_id, None)
             self._until.pop(action.replica_id, None)
         elif isinstance(action, Drain):
-            self._change(action.replica_id, state=ReplicaState.DRAINING)
+            self.change(action.replica_id, state=ReplicaState.DRAINING)
         else:
-            self._set_model(action)
+            self.set_model(action)
         self.memory = self.memory.with_done(action, self.now_s)
 
-    def _set_model(self, action: Load | Unload) -> None:
+    def set_model(self, action: Load | Unload) -> None:
         if action.replica_id not in self.replicas:
             return
         models = dict(self.replicas[action.replica_id].models)
         models.pop(action.model, None)
         if isinstance(action, Load):
             models[action.model] = ModelSeen(action.versions or LIVE.versions)
-        self._change(action.replica_id, models=models)
+        self.change(action.replica_id, models=models)
 
-    def _change(self, name: str, **changes: object) -> None:
+    def change(self, name: str, **changes: object) -> None:
         if name in self.replicas and self.replicas[name].state is ReplicaState.READY:
             self.replicas[name] = replace(self.replicas[name], **changes)  # type: ignore[arg-type]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,7 +60,6 @@ def main() -> None:
         sys.exit("it does not start")
     Path(asked.repository, "config").write_text(Path(asked.config).read_text())
     Path(asked.repository, "pid").write_text(str(os.getpid()))
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     server = ThreadingHTTPServer((asked.host, int(asked.rest_port)), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"serving on {asked.host}:8500", file=sys.stderr, flush=True)

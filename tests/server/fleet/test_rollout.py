@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ShadowSeen
 from hotgraph_server.fleet.placement import Placement
-from hotgraph_server.fleet.rollout import (
-    HEARD_S,
-    Copy,
-    Rollout,
-    Step,
-    Versions,
-    View,
-    follow,
-    restored,
-    verdict,
-)
+from hotgraph_server.fleet.rollout import Copy, Rollout, Step, Versions, View, restored, verdict
+from hotgraph_server.fleet.rollout_steps import HEARD_S, follow
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec, RolloutSpec
 from hotgraph_server.fleet.status import DriverFigures, status_document
 

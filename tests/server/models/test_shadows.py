@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hotgraph_server.batching.request import InSequence, Request
-from hotgraph_server.errors import CallError, InternalError
+from hotgraph_server.errors import Draining, InternalError
 from hotgraph_server.models import shadows
 from hotgraph_server.models.admission import cancel
 from hotgraph_server.models.opening import open_version
@@ -34,7 +34,7 @@ class World:
     def __init__(self, old: FakeGraph, new: FakeGraph) -> None:
         self.old, self.new = old, new
         self.shadows = Shadows()
-        self.versions = {1: self._opened(1, old), 2: self._opened(2, new)}
+        self.versions = {1: self.opened(1, old), 2: self.opened(2, new)}
         self.follow()
 
     def follow(self, settings: ShadowSettings = BOTH) -> None:
@@ -58,7 +58,7 @@ class World:
         for version in self.versions.values():
             version.stop(0.0)
 
-    def _opened(self, number: int, graph: FakeGraph) -> Version:
+    def opened(self, number: int, graph: FakeGraph) -> Version:
         settings = ModelSettings("m", Path("unused"), warmup=WarmupSettings(warm_up=False))
         return open_version(settings, number, graph.open)
 
@@ -270,22 +270,13 @@ def test_version_is_in_the_shadow_of_another_or_of_none(made: Made, settings: Sh
     assert [version.shadowing for version in world.versions.values()] == [None, None]
 
 
-def test_refused_call_gives_its_place_back(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_call_gives_its_place_back(made: Made) -> None:
     world = made()
-
-    def full(_: Request) -> None:
-        raise InternalError()
-
-    version = world.versions[1]
-    direct = version._submit
-    version._submit = full  # type: ignore[assignment]
-    world.follow(ShadowSettings())
-    world.follow()
+    world.versions[1].stop(0.0)
     for _ in range(2 * MAX_WAITING):
-        with pytest.raises(CallError):
+        with pytest.raises(Draining):
             world.call(1)
-    version._submit = direct
-    world.follow(ShadowSettings())
+    world.versions[1] = world.opened(1, FakeGraph())
     world.follow()
     world.call(1).answer()
     until(lambda: world.told().compared == 1)
@@ -302,24 +293,24 @@ def test_stop_ends_the_thread_while_the_shadow_hangs(made: Made) -> None:
     assert len(world.new.runs) == 1
 
 
+def test_pause_is_three_times_what_the_comparison_took_and_not_for_ever() -> None:
+    assert shadows.pause_after(0.1) == pytest.approx(0.3)
+    assert shadows.pause_after(1000.0) == 10.0
+
+
 def test_pause_follows_each_comparison(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shadow that is done with one call asks nothing until its pause is over."""
-    world = made()
     paused: list[float] = []
-    asked = threading.Event()
 
-    def wait(seconds: float) -> bool:
-        paused.append(seconds)
-        asked.set()
-        return False
+    def pause_after(took_s: float) -> float:
+        paused.append(took_s)
+        return 0.0
 
-    ticks = iter(float(tick) for tick in range(1000))
-    monkeypatch.setattr(shadows, "PAUSES", 3.0)
-    monkeypatch.setattr(world.shadows, "_clock", lambda: next(ticks))
-    monkeypatch.setattr(world.shadows._ending, "wait", wait)
-    world.call(1).answer()
-    assert asked.wait(30.0)
-    assert paused[-1] >= 3.0
+    monkeypatch.setattr(shadows, "pause_after", pause_after)
+    world = made()
+    for count in (1, 2):
+        world.call(1).answer()
+        until(lambda count=count: len(paused) == count)  # type: ignore[misc]
+    assert world.told().compared == 2
 
 
 def test_registry_shows_the_shadow_that_its_settings_name(made: Made) -> None:

@@ -24,7 +24,7 @@ const MODELS = [
   {title: "model", name: true, says: one => one.name},
   {title: "copies", kind: "figure", says: one => `${one.copies} of ${one.copies_wanted}`, bad: one => one.copies < one.copies_wanted},
   {title: "version", kind: "figure", says: one => one.versions.join(", ") || NONE},
-  {title: "rollout", pill: one => one.rollout ? one.rollout.step : "", says: one => one.rollout && one.rollout.coming ? `to ${one.rollout.coming}` : ""},
+  {title: "rollout", kind: "wide-1", pill: one => one.rollout ? one.rollout.step : "", says: one => one.rollout && one.rollout.coming ? `to ${one.rollout.coming}` : ""},
   {title: "calls/s", kind: "figure", says: one => number(one.calls_per_s)},
   {title: "failed/s", kind: "figure wide-2", says: one => rate(one.failed_per_s), bad: one => one.failed_per_s > 0},
   {title: "p99", kind: "figure", says: one => one.p99_ms === null ? NONE : duration(one.p99_ms / 1000)},
