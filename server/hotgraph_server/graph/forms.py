@@ -90,6 +90,11 @@ class Forms:
         self._has_compiled = self._settings.xla and not why
         return why or without
 
+    def forgo(self) -> str:
+        """Make no copy; returns why."""
+        self._as_saved = None
+        return "no signature takes generated input"
+
     def rows_to_compile(self, signature: Signature) -> tuple[tuple[int, ...], list[str]]:
         """The numbers of rows to try XLA with, and what is to be said where there are none."""
         if not self._has_compiled:

@@ -240,7 +240,8 @@ class Graph:
     ) -> dict[str, Plan]:
         """The plans, by trying; what is not needed for them is given back."""
         until = self._clock() + self._settings.plan_budget_s
-        not_frozen = self._forms.freeze(until)
+        # A copy could not be tried, and would be held for nothing.
+        not_frozen = self._forms.freeze(until) if kinds else self._forms.forgo()
         names = list(self.signatures)
         # Found before any is used, so that all are compared with the graph as saved; each has an equal part
         # of what the ones before it left.

@@ -15,7 +15,7 @@ from hotgraph_server.models.response_cache import ResponseCache
 from hotgraph_server.on_demand.opening import Demand
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.warmup_records import records_in
-from hotgraph_server.repository.footprints import Footprints
+from hotgraph_server.repository.footprints import Footprints, prepare_within_limit
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Publish, Repository
 from hotgraph_server.settings import ServerSettings
@@ -72,7 +72,7 @@ def open_models(
         changed: see OnDemand.
         cache, leadership, is_shared: see load_version.
     """
-    footprints = Footprints()
+    footprints = Footprints(prepare=prepare_within_limit) if settings.on_demand.memory_mb else Footprints()
     demand = Demand(settings, registry, footprints.estimate, changed)
     rules = settings.repository
     if demand.coordinator is not None:

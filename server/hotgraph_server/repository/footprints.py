@@ -9,7 +9,7 @@
   too large: who makes room by it evicts one too many, which costs a load and not the process.
 
 Any thread may call it. One lock guards what is remembered. Readings that begin and end a measurement are
-taken under it, for no load may begin in between; each is a garbage collection, of milliseconds.
+taken under it, for no load may begin in between; that takes milliseconds.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ REMEMBERED = 10_000
 _GUESS_BYTES = 2**25
 _GUESS_FACTOR = 1.5
 _PROCESSOR = "/device:CPU:0"
+_KEPT_WITHIN_LIMIT = 2**20
 # What files of quite another size take says little.
 _LIKE = 2.0
 
@@ -66,6 +67,18 @@ class _Loaded:
     known: _Known
 
 
+def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_BY_ITSELF) -> None:
+    """Have it counted what this process holds; see process_memory.divide_large_pieces and
+    device_memory.prepare."""
+    process_memory.divide_large_pieces(kept_bytes)
+    device_memory.prepare(session)
+
+
+def prepare_within_limit(session: SessionSettings) -> None:
+    """The same where memory is to go back to the system as soon as it is free."""
+    prepare_for(session, kept_bytes=_KEPT_WITHIN_LIMIT)
+
+
 def of_process() -> Reading:
     """What the process holds now, but for TensorFlow's tensors."""
     allocated = process_memory.allocated()
@@ -82,13 +95,13 @@ class Footprints:
         prepare: called once before that, with the settings of the first session.
         tensors_on: bytes of tensors on a device, by its name in full; None where that is not known.
         collect: frees what is garbage, so that it is not counted.
-        free: the same, and lets the system have it.
+        free: the same, and lets the system have what is free.
     """
 
     def __init__(
         self,
         of_process: Callable[[], Reading] = of_process,
-        prepare: Callable[[SessionSettings], None] = device_memory.prepare,
+        prepare: Callable[[SessionSettings], None] = prepare_for,
         tensors_on: Callable[[str], int | None] = device_memory.in_use,
         collect: Callable[[], object] = gc.collect,
         free: Callable[[], None] = memory.give_back,
@@ -160,6 +173,8 @@ class Footprints:
                 for place in places:
                     self._growths[place].failed(key)
             raise
+        # A load leaves garbage and free pieces of several times the size of what stays.
+        self._free()
         # Until more is known. Nobody finds the version before this has returned.
         version.memory = _at_least(known.usage, version.tensor_bytes)
         with self._lock:
@@ -182,6 +197,9 @@ class Footprints:
     def _begin(self, place: str, key: Hashable) -> None:
         assert self._lock.locked()
         growth = self._growths.setdefault(place, Growth())
+        if growth.is_idle:
+            # What is garbage now must not seem to have been freed by this load.
+            self._collect()
         growth.begin(key, self._reading(place) if growth.is_idle else None)
 
     def _tell_parts(self, place: str) -> None:
@@ -205,7 +223,6 @@ class Footprints:
 
     def _reading(self, place: str) -> Reading:
         assert self._lock.locked()
-        self._collect()
         tensors = self._tensors_on(place or _PROCESSOR) if self._is_prepared else None
         return Reading(tensors) if place else replace(self._of_process(), tensors=tensors)
 

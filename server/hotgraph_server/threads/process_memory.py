@@ -18,6 +18,16 @@ _STATUS = Path("/proc/self/status")
 _OWN = ("RssAnon:", "RssShmem:")
 
 
+# mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+LARGEST_DIVIDED = 2**25
+"""More glibc takes from no heap."""
+
+KEPT_BY_ITSELF = 2 * LARGEST_DIVIDED
+"""So much glibc comes to keep at the end of each heap."""
+
+
 class Allocated(NamedTuple):
     """By the C library.
 
@@ -48,6 +58,24 @@ def allocated() -> Allocated | None:
         return None
     told = ask()
     return Allocated(told.uordblks, told.hblkhd)
+
+
+def divide_large_pieces(kept_bytes: int) -> None:
+    """Let the C library take pieces of up to 32 MiB from its heaps from now on, which is what it comes to by
+    itself once it has freed some of that size; so `divided` is all that programs hold in such.
+
+    Args:
+        kept_bytes: free memory at the end of each heap that it may keep for the next who asks, up to 2 GiB.
+            There are several heaps for each processor, and of the end of most of them `malloc_trim` gives
+            nothing back. To keep little costs whoever takes large pieces again and again: pages that are new
+            have to be zeroed.
+    """
+    try:
+        set_ = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    set_(_M_MMAP_THRESHOLD, LARGEST_DIVIDED)
+    set_(_M_TRIM_THRESHOLD, min(kept_bytes, 2**31 - 1))
 
 
 def resident_bytes() -> int | None:
