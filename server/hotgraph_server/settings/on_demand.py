@@ -13,12 +13,12 @@ class OnDemandSettings:
 
     memory_mb: int = setting(
         0,
-        "MiB that the models together may hold where each is loaded when it is called: idle ones are given"
-        " up for those that are called; 0: no limit, and none is given up",
+        "with model control auto, MiB that the models together may hold: idle ones are given up for those that"
+        " are called; 0: no limit, and none is given up",
     )
     max_load_waits: int = setting(
         1000,
-        "calls that may wait for models to be loaded under model-control auto; further ones are refused",
+        "with model control auto, calls that may wait for models to be loaded; further ones are refused",
         flag=False,
     )
     load_wait_s: float = setting(
@@ -43,6 +43,6 @@ class ResidencySettings:
 
     pin: bool = setting(
         False,
-        "under model-control auto, load the model at start and never give it up for another one",
+        "with model control auto, load the model at start and never give it up for another one",
         flag=False,
     )

@@ -48,6 +48,7 @@ def test_what_is_no_number_of_processes_is_refused(count: str) -> None:
         ({"listen": ListenSettings(fast_lane=False)}, "no-fast-lane"),
         ({"shared_memory": SharedMemorySettings(allow_client_shm=True)}, "allow-client-shm"),
         ({"control": ControlSettings(("/r",), "explicit")}, "model-control explicit"),
+        ({"control": ControlSettings(("/r",), "auto")}, "model-control auto"),
         ({"rest": RestSettings(prometheus=True)}, "prometheus"),
     ],
 )

@@ -438,6 +438,8 @@ class TestRepositories:
         ("words", "says"),
         [
             (["--model-control", "explicit"], "model-control explicit needs a repository"),
+            (["--memory-mb", "100"], "memory-mb goes with model-control auto"),
+            (["--model-control", "auto", "--memory-mb", "-1"], "memory-mb must be 0 to"),
             (["--repository", "/r", "--load-model", "m"], "load-model goes with model-control explicit only"),
             (
                 ["--repository", "/r", "--model-config-name", "../x"],

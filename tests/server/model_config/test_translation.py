@@ -125,6 +125,7 @@ def test_first_group_of_instances_says_where_sessions_live(text: str, device: st
         ),
         ('key: "HOTGRAPH_PLAN_BUDGET_S" value { string_value: "0.5" }', "session", "plan_budget_s", 0.5),
         ('key: "HOTGRAPH_WARMUP_ROUNDS" value { string_value: "3" }', "warmup", "warmup_rounds", 3),
+        ('key: "HOTGRAPH_PIN" value { string_value: "true" }', "residency", "pin", True),
         ('key: "TF_GRAPH_TAG" value { string_value: "tune" }', "session", "graph_tag", "tune"),
     ],
 )

@@ -61,6 +61,21 @@ class LoadedVersion:
         return True
 
 
+class FakeDemand:
+    """Of on_demand.coordinator.OnDemand what model control sees."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def load(self, name: str, tell: Callable[[CallError | None], None]) -> None:
+        self.asked.append(f"load {name}")
+        tell(None)
+
+    def unload(self, name: str, tell: Callable[[CallError | None], None]) -> None:
+        self.asked.append(f"unload {name}")
+        tell(None)
+
+
 class World:
     """A repository folder, what serves its models, and a control over it.
 
@@ -82,7 +97,8 @@ class World:
         strict = settings.pop("exit_on_error", True)
         make: ModelFactory = settings.pop("make", ConfiguredModels())
         settings = {"repository": (str(self.root),), "model_control": "explicit"} | settings
-        poll_s = POLL_S if settings["model_control"] == "poll" else 0.0
+        poll_s = POLL_S if settings["model_control"] in ("poll", "auto") else 0.0
+        self.demand = FakeDemand() if settings["model_control"] == "auto" else None
         self.repository = Repository(
             RepositorySettings(poll_s=poll_s, unload_grace_s=0.0, exit_on_error=strict),
             self._publish,
@@ -101,6 +117,7 @@ class World:
             exit_on_error=strict,
             uploads=Uploads(self.uploads),
             clock=self.clock,
+            demand=self.demand,
         )
 
     def put(self, name: str, number: int | str = 1, content: bytes = b"graph", **config: Any) -> Path:
@@ -976,3 +993,57 @@ class TestServedAs:
         loads = world.loads
         world.go(100.0)
         assert world.loads == loads
+
+
+class TestAuto:
+    """Which models there are is followed as under poll; what is loaded of them others decide."""
+
+    def test_who_decides_is_asked_to_load_and_to_unload_and_models_stay_known(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="auto")
+        world.put("m")
+        world.begin()
+        assert world.demand is not None
+        assert world.load("m") is None
+        told: list[CallError | None] = []
+        world.control.unload("m", told.append)
+        world.go()
+        assert (told, world.demand.asked) == ([None], ["load m", "unload m"])
+        assert world.repository.models() == ["m"]
+
+    def test_a_request_to_load_takes_up_what_has_come_meanwhile(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="auto").begin()
+        world.put("new")
+        assert world.load("new") is None
+        assert world.repository.models() == ["new"]
+        assert "failed to load 'nobody'" in str(world.load("nobody"))
+
+    def test_models_of_the_command_line_are_loaded_by_request_too(self, tmp_path: Path) -> None:
+        fixed = ModelSettings("mine", tmp_path / "mine")
+        (tmp_path / "mine" / "1").mkdir(parents=True)
+        (tmp_path / "mine" / "1" / "saved_model.pb").write_bytes(b"graph")
+        world = World(tmp_path, fixed, model_control="auto").begin()
+        assert world.load("mine") is None
+        assert world.demand is not None
+        assert world.demand.asked == ["load mine"]
+
+    def test_a_request_brings_no_configuration_and_no_files(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="auto")
+        world.put("m")
+        world.begin()
+        with pytest.raises(InvalidCall, match="as its repository has it"):
+            world.ask("m", {})
+        with pytest.raises(InvalidCall, match="as its repository has it"):
+            world.ask("m", None, {"file:1/saved_model.pb": b"graph"})
+
+    def test_repositories_are_followed(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="auto").begin()
+        world.put("m")
+        world.polls()
+        assert world.repository.models() == ["m"]
+
+    def test_one_that_cannot_be_loaded_does_not_make_the_server_unready(self, tmp_path: Path) -> None:
+        world = World(tmp_path, model_control="auto", exit_on_error=False)
+        world.put("m")
+        world.broken["m"] = "no graph"
+        world.begin()
+        assert world.control.is_ready()
