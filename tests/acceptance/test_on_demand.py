@@ -59,7 +59,7 @@ def adders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Auto:
-    """A server of the adders, and of one that does not load.
+    """A server of the adders, of `counter`, and of one that does not load.
 
     Attributes:
         rest, admin: the numbers of its other ports.
@@ -94,7 +94,9 @@ def auto(adders: Path, saved_models: SavedModels, tmp_path_factory: pytest.TempP
         (root / folder.name).symlink_to(folder)
     (root / "broken").mkdir()
     (root / "broken" / "1").symlink_to(saved_models["uninitialized"])
+    build_counter(root / "counter" / "1")
     words = ["--repository", str(root), "--model-control", "auto", "--memory-mb", str(LIMIT_MB)]
+    words += ["--state-dir", str(tmp_path_factory.mktemp("state")), "--state-every-s", "3600"]
     with serve(*words, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)) as serving:
         yield Auto(serving, rest, admin)
 
@@ -123,7 +125,8 @@ KNOWN = ("UNAVAILABLE", "known, loaded at its first call")
 
 
 def test_models_are_known_and_ready_before_anybody_has_called_them(auto: Auto, client: Client) -> None:
-    assert states(auto) == dict.fromkeys([*(f"m{number}" for number in range(MODELS)), "broken"], KNOWN)
+    names = [*(f"m{number}" for number in range(MODELS)), "broken", "counter"]
+    assert states(auto) == dict.fromkeys(names, KNOWN)
     assert auto.ask("/v2/models/m1/ready") == {"name": "m1", "ready": True}
     (version,) = auto.ask("/v1/models/m1")["model_version_status"]
     assert (version["version"], version["state"]) == ("1", "START")
@@ -280,16 +283,17 @@ def test_who_leaves_while_it_waits_is_forgotten_and_a_short_deadline_is_kept(aut
 
 def test_models_come_and_go_by_request(auto: Auto) -> None:
     with InferenceServerClient(auto.serving.address) as triton:
-        triton.load_model("m5")
-        assert states(auto)["m5"] == ("READY", "")
-        triton.unload_model("m5")
-        until(lambda: states(auto)["m5"] == KNOWN)
+        triton.load_model("m4")
+        assert states(auto)["m4"] == ("READY", "")
+        triton.unload_model("m4")
+        until(lambda: states(auto)["m4"] == KNOWN)
         with pytest.raises(InferenceServerException, match="failed to load 'nobody'"):
             triton.load_model("nobody")
         with pytest.raises(InferenceServerException, match="as its repository has it"):
-            triton.load_model("m5", config="{}")
+            triton.load_model("m4", config="{}")
 
 
+@pytest.mark.slow
 def test_a_model_larger_than_the_limit_is_refused_with_both_sizes(adders: Path) -> None:
     words = ["--model-control", "auto", "--memory-mb", "16", "--port", "0"]
     with serve(f"m1={adders / 'm1'}", *words) as serving, Client(serving.address, retries=0) as client:
@@ -298,6 +302,7 @@ def test_a_model_larger_than_the_limit_is_refused_with_both_sizes(adders: Path) 
         assert raised.value.code is grpc.StatusCode.FAILED_PRECONDITION
 
 
+@pytest.mark.slow
 def test_pinned_models_that_do_not_fit_end_the_start_with_one_line(adders: Path, tmp_path: Path) -> None:
     config = tmp_path / "server.toml"
     config.write_text(
@@ -315,26 +320,16 @@ pin = true
 
 
 def test_what_was_learnt_is_saved_before_a_model_goes_and_is_there_when_it_comes_again(
-    tmp_path: Path, adders: Path
+    auto: Auto, client: Client
 ) -> None:
-    build_counter(tmp_path / "counter")
-    words = ["--model-control", "auto", "--memory-mb", str(LIMIT_MB), "--port", "0"]
-    kept = ["--state-dir", str(tmp_path / "state"), "--state-every-s", "3600"]
-    models = [
-        f"counter={tmp_path / 'counter'}",
-        *(f"m{number}={adders / f'm{number}'}" for number in range(5)),
-    ]
-    with serve(*models, *words, *kept) as serving, Client(serving.address, timeout_s=120.0) as client:
-        for _ in range(3):
-            client.predict("counter", {"by": np.int64(2)}, signature="increment")
-        # As many as do not fit together, until it has gone.
-        for number in range(4):
-            assert adds(client, number)
-        with InferenceServerClient(serving.address) as triton:
-            triton.unload_model("counter")
-        assert client.predict("counter", {}, signature="read")["count"] == 6
+    for _ in range(3):
+        client.predict("counter", {"by": np.int64(2)}, signature="increment")
+    with InferenceServerClient(auto.serving.address) as triton:
+        triton.unload_model("counter")
+    assert client.predict("counter", {}, signature="read")["count"] == 6
 
 
+@pytest.mark.slow
 def test_commands_of_the_page_serve_as_they_stand(adders: Path, tmp_path: Path) -> None:
     block = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None

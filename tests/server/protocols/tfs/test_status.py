@@ -113,6 +113,7 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("state", "shown"),
         [
+            (State.KNOWN, ModelVersionStatus.START),
             (State.WAITING, ModelVersionStatus.START),
             (State.LOADING, ModelVersionStatus.LOADING),
             (State.LIVE, ModelVersionStatus.AVAILABLE),

@@ -162,7 +162,7 @@ class TestIndex:
 
     def test_states_are_tritons(self, control: FakeControl) -> None:
         control.rows = [IndexRow("m", number, state) for number, state in enumerate(State)] + [IndexRow("n")]
-        states = ["LOADING", "LOADING", "READY", "UNLOADING", "UNAVAILABLE", "UNAVAILABLE"]
+        states = ["UNAVAILABLE", "LOADING", "LOADING", "READY", "UNLOADING", "UNAVAILABLE", "UNAVAILABLE"]
         found = self.asked(control)
         assert found == [*(("m", str(i), state, "") for i, state in enumerate(states)), ("n", "", "", "")]
 
