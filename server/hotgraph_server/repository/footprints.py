@@ -27,7 +27,7 @@ from typing import Any
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.graph import device_memory
-from hotgraph_server.models.memory_usage import MemoryUsage
+from hotgraph_server.models.memory_usage import Basis, MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.growth import Growth, Reading
