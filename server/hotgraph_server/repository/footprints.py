@@ -74,7 +74,7 @@ class _Loaded:
     known: _Known
 
 
-def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_BY_ITSELF) -> None:
+def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_USUALLY) -> None:
     """Have it counted what this process holds; see process_memory.divide_large_pieces and
     device_memory.prepare."""
     process_memory.divide_large_pieces(kept_bytes)

@@ -57,8 +57,8 @@ def test_c_library_counts_a_large_piece_once_and_its_end() -> None:
 
 DIVIDED = """
 import ctypes
-from hotgraph_server.threads.process_memory import KEPT_BY_ITSELF, allocated, divide_large_pieces
-divide_large_pieces(KEPT_BY_ITSELF)
+from hotgraph_server.threads.process_memory import KEPT_USUALLY, allocated, divide_large_pieces
+divide_large_pieces(KEPT_USUALLY)
 before = allocated()
 piece = (ctypes.c_char * (16 << 20))()
 after = allocated()
