@@ -112,8 +112,10 @@ def test_it_fits_every_screen(page: browser.Page, tmp_path: Path, scheme: str) -
         page.until(f"window.innerWidth === {width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         cut = page.evaluate(
-            "[...document.querySelectorAll('td, th, .tile')].filter(one => one.getBoundingClientRect().right > "
-            "(one.closest('.card') || document.body).getBoundingClientRect().right).map(one => one.innerText)"
+            "var right = one => one.getBoundingClientRect().right;"
+            "[...document.querySelectorAll('td, th, .tile')]"
+            ".filter(one => right(one) > right(one.closest('.card') || document.body))"
+            ".map(one => one.innerText)"
         )
         assert cut == []
         page.screenshot(tmp_path / f"fleet-{scheme}-{width}.png")

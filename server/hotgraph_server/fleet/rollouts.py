@@ -1,5 +1,5 @@
-"""The rollouts of all models of a fleet; how one goes is in rollout_steps.py. Pure: a driver asks `follow_all` at
-each look, and has the versions that it returns loaded by reconcile.py."""
+"""The rollouts of all models of a fleet; how one goes is in rollout_steps.py. Pure: a driver asks
+`follow_all` at each look, and has the versions that it returns loaded by reconcile.py."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _warnings(document: Mapping[str, Any], age_s: float) -> list[str]:
 
 
 def _compared(rollout: Mapping[str, Any]) -> str:
-    slower = "" if rollout["slower"] is None else f", {rollout['slower']:.2f} times as slow"
+    slower = "" if rollout["slower"] is None else f", runs take {rollout['slower']:.2f} times as long"
     return f" ({rollout['compared']} compared, {rollout['differed']} differed{slower})"
 
 

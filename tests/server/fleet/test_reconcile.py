@@ -45,6 +45,13 @@ def decided(wanted: int, *replicas: ReplicaSeen, memory: Memory | None = None) -
     return list(reconcile(Desired(spec(A), wanted, placement), seen, memory)[0])
 
 
+def test_model_of_which_no_version_is_known_yet_is_loaded_nowhere() -> None:
+    seen = FleetSeen(0.0, (), (ready("r0"),))
+    memory = Memory(-1000.0).looked(seen)
+    desired = Desired(spec(A, B), 1, everywhere(spec(A, B), ("r0",)), waiting=frozenset({"a"}))
+    assert reconcile(desired, seen, memory)[0] == [Load("r0", "b")]
+
+
 def test_fleet_comes_up_and_is_published_when_its_models_are_live() -> None:
     fleet = FakeFleet(spec(A, B), 2)
     assert fleet.tick() == [Start("r0"), Start("r1")]

@@ -133,6 +133,14 @@ def test_model_that_is_there_is_not_loaded_again_unless_it_is_asked_for_otherwis
         assert not process.report().models
 
 
+def test_version_that_the_server_does_not_find_is_a_failure(tmp_path: Path) -> None:
+    with running(spec(tmp_path), tmp_path) as process:
+        process.load("a", {"hotgraph_versions": "1"})
+        with pytest.raises(FleetError, match="its server has no version 2 of it in"):
+            process.load("a", {"hotgraph_versions": "1,2"})
+        assert process.report().models["a"].versions == (1,)
+
+
 def test_what_the_server_says_of_a_model_is_what_is_told(tmp_path: Path) -> None:
     with running(spec(tmp_path), tmp_path) as process:
         with pytest.raises(FleetError, match=r"^failed to load 'broken', it is broken$"):

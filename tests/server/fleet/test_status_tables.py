@@ -30,8 +30,8 @@ def test_document_of_a_driver_that_is_gone_says_what_to_do() -> None:
 def test_warnings_are_what_its_owner_should_know() -> None:
     assert list(shown(document(), 1000.0).warnings) == [
         "r2 is lost",
-        "flowers: version 4 answers in the shadow of version 3 on r0 (31 compared, 2 differed, 1.07 times as "
-        "slow)",
+        "flowers: version 4 answers in the shadow of version 3 on r0 (31 compared, 2 differed, runs take "
+        "1.07 times as long)",
         "voices: version 2 was refused: its runs take 2.10 times as long",
         "words has no place: no replica has 9000 MB",
     ]

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from hotgraph_server.errors import InvalidCall
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.registry import Registry
+from hotgraph_server.models.shadow_figures import ShadowFigures
 from hotgraph_server.models.status import State
 from hotgraph_server.observability.admin.http import Request, Response
 from hotgraph_server.observability.admin.pages import Pages
@@ -180,6 +181,12 @@ class TestStatus:
         )
         graph, alone = status["models"][1]["versions"][0]["limits"]
         assert (graph["kind"], alone["kind"]) == ("graph", "alone")
+
+    def test_version_in_a_shadow_is_told_with_what_comes_of_it(self, shown: Shown) -> None:
+        shown.version.shadowing = ShadowFigures(of=2, tolerance=0.0)
+        shown.version.shadowing.dropped()
+        (version,) = shown.status()["models"][1]["versions"]
+        assert (version["shadow"]["of"], version["shadow"]["dropped"]) == (2, 1)
 
     def test_model_that_is_loading_has_no_versions_yet(self, shown: Shown) -> None:
         shown.state = State.LOADING

@@ -55,6 +55,22 @@ def test_counts_are_added_up_and_words_are_kept() -> None:
     assert (found["uptime_s"], found["state"]) == (1.0, "live")
 
 
+def test_version_in_the_shadow_of_another_has_the_comparisons_of_all_processes() -> None:
+    told = {
+        **{"of": 1, "compared": 3, "differed": 1, "failed": 0, "dropped": 2},
+        **{"slower": 1.0, "largest": 0.1, "reason": ""},
+    }
+    more = {**told, "slower": 2.0, "largest": 0.3, "reason": "output 'y' differs"}
+    first, second, third = status(1), status(1), status(1)
+    for one, shadow in ((first, told), (second, more), (third, {**told, "slower": None})):
+        one["models"][0]["versions"][0]["shadow"] = shadow
+    (version,) = summed([first, second, third])["models"][0]["versions"]
+    assert version["shadow"] == {
+        **{"of": 1, "compared": 9, "differed": 3, "failed": 0, "dropped": 6},
+        **{"slower": 1.5, "largest": 0.3, "reason": "output 'y' differs"},
+    }
+
+
 def test_processes_are_told_with_all_that_they_take() -> None:
     found = summed([status(1), status(2)])
     assert found["processes"] == 2
