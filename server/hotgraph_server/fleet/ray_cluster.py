@@ -220,6 +220,11 @@ class Local:
         """
         if (found := self._found()) is not None and found["address"]:
             return str(found["address"])
+        if sys.platform != "linux":
+            # Which process is which, and when one ends with another, is asked of Linux.
+            raise FleetError(
+                'address = "local" needs Linux; elsewhere: ray start --head, and address = "auto"'
+            )
         # Of one whose beginning was cut short.
         self.stop()
         self._state.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,14 @@ Nothing here knows Ray or TensorFlow. The server is talked to over HTTP, as anyb
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import logging
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -184,31 +186,31 @@ class ServerProcess:
 
     def _run_once(self) -> bool:
         """Begin it, and wait until it has ended; did it come to serve?"""
-        with tempfile.TemporaryDirectory(prefix="hotgraph-replica-") as folder:
-            rest, admin = _free_ports(self._spec.host)
-            child = self._begin(_command(self._spec, rest, admin, Path(folder)))
-            if child is None:
-                return False
-            restoring: threading.Thread | None = None
-            assert child.stderr is not None
-            with child.stderr as lines:
-                for line in lines:
-                    # Into this process's log, which Ray keeps.
+        rest, admin = _free_ports(self._spec.host)
+        child = self._begin(_command(self._spec, rest, admin))
+        if child is None:
+            return False
+        restoring: threading.Thread | None = None
+        assert child.stderr is not None
+        with child.stderr as lines:
+            for line in lines:
+                # Into this process's log, which Ray keeps. The server goes on where that cannot be written.
+                with contextlib.suppress(OSError, ValueError):
                     sys.stderr.write(line)
-                    if line.startswith(SERVING) and restoring is None:
-                        address = line.removeprefix(SERVING).strip()
-                        restoring = threading.Thread(
-                            target=self._restore, args=(address, rest, admin), name="models of a replica"
-                        )
-                        restoring.start()
-            child.wait()
-            with self._lock:
-                self._child, self._address, self._ready = None, "", False
-                self._live = {}
-            if restoring is not None:
-                # It ends by itself: nobody answers it any more.
-                restoring.join(_END_S)
-            return restoring is not None
+                if line.startswith(SERVING) and restoring is None:
+                    address = line.removeprefix(SERVING).strip()
+                    restoring = threading.Thread(
+                        target=self._restore, args=(address, rest, admin), name="models of a replica"
+                    )
+                    restoring.start()
+        child.wait()
+        with self._lock:
+            self._child, self._address, self._ready = None, "", False
+            self._live = {}
+        if restoring is not None:
+            # It ends by itself: nobody answers it any more.
+            restoring.join(_END_S)
+        return restoring is not None
 
     def _begin(self, command: Sequence[str]) -> subprocess.Popen[str] | None:
         cores = self._cores.held or self._cores.take(self._spec.cores)
@@ -275,11 +277,30 @@ class ServerProcess:
                 self._child.send_signal(number)
 
 
-def _command(spec: ServerSpec, rest: int, admin: int, folder: Path) -> list[str]:
-    file = folder / "server.toml"
-    file.write_text("".join(_toml({"model_control": "explicit", **spec.settings})))
+def _command(spec: ServerSpec, rest: int, admin: int) -> list[str]:
+    file = _written("".join(_toml({"model_control": "explicit", **spec.settings})))
     where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
     return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
+
+
+def _written(settings: str) -> Path:
+    """The file with these settings, the same for all replicas on this machine that have them. It stays, for a
+    server reads it again when it is asked to, and is told by its name from others, so that nobody has to tidy
+    up after those that were killed.
+
+    Raises:
+        OSError: it cannot be written, or the folder is somebody else's.
+    """
+    folder = Path(tempfile.gettempdir()) / f"hotgraph-replicas-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not a folder of this user's own")
+    file = folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.toml"
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(settings)
+    partial.replace(file)
+    return file
 
 
 def _toml(settings: Mapping[str, object]) -> Iterable[str]:

@@ -62,3 +62,12 @@ def test_folder_of_one_that_was_killed_goes_and_no_other(
     (tmp_path / "ray.json").write_text(json.dumps(told))
     Local(tmp_path).stop()
     assert folder.exists() is not goes
+
+
+def test_no_ray_is_begun_where_its_processes_cannot_be_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(FleetError, match='address = "local" needs Linux'):
+        Local(tmp_path).start()
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -29,6 +30,14 @@ from ..fakes import until
 
 PATIENCE_S = 60.0
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_server.py")))
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for what is temporary, and the test's own."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
 
 
 def spec(folder: Path, **settings: object) -> ServerSpec:
@@ -85,6 +94,31 @@ def test_settings_reach_the_server_and_models_are_loaded_when_they_are_asked_for
             **{"model_control": "explicit", "max_batch_rows": 16, "log_level": 'a "b" \\ c'},
             **{"load_reports": True, "buckets": [1, 2]},
         }
+
+
+def test_settings_are_one_file_for_all_that_have_them_and_nobody_elses_to_read(
+    tmp_path: Path, temporary: Path
+) -> None:
+    for settings in ({}, {"max_batch_rows": 16}, {}):
+        with running(spec(tmp_path, **settings), tmp_path):
+            pass
+    (folder,) = temporary.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_settings_are_not_written_into_somebody_elses_folder(
+    tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (temporary / f"hotgraph-replicas-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    process = ServerProcess(spec(tmp_path), Cores(tmp_path / "cores"))
+    process.start()
+    try:
+        until(lambda: "is not a folder of this user's own" in caplog.text, PATIENCE_S, 0.01)
+    finally:
+        process.stop()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_model_that_is_there_is_not_loaded_again_unless_it_is_asked_for_otherwise(tmp_path: Path) -> None:
