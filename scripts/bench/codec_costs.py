@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,6 +114,10 @@ class _Caller(Reply):
 
     def header(self, name: str) -> str | None:
         return None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
 
 def _costs(form: _Form, rows: int, columns: int, calls: int) -> _Costs:

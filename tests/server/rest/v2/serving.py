@@ -43,8 +43,15 @@ class FakeControl:
         self.error: CallError | None = None
         self.refusal: CallError | None = None
 
-    def load(self, name: str, config: str | None, files: Mapping[str, bytes], tell: Any) -> None:
-        self._do((name, config, dict(files)), tell)
+    def load(
+        self,
+        name: str,
+        config: str | None,
+        files: Mapping[str, bytes],
+        tell: Any,
+        served_as: Mapping[str, str],
+    ) -> None:
+        self._do((name, config, dict(files), *([served_as] if served_as else [])), tell)
 
     def unload(self, name: str, tell: Any) -> None:
         self._do((name,), tell)

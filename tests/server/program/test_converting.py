@@ -1,4 +1,4 @@
-"""Models that were given as files, where a command starts."""
+"""Models that were given as files, where a server starts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.commands import conversion
-from hotgraph_server.commands.conversion import converted, given_path
 from hotgraph_server.errors import LoadError, SettingsError
+from hotgraph_server.program import converting
+from hotgraph_server.program.converting import converted, given_path
 from hotgraph_server.settings import ModelSettings, RepositorySettings, ServerSettings
 
 
@@ -23,7 +23,7 @@ def _conversions(monkeypatch: pytest.MonkeyPatch) -> None:
             raise LoadError(str(model.path), "cannot be")
         return (dataclasses.replace(model, path=Path("/made")),)
 
-    monkeypatch.setattr(conversion, "with_folders", with_folders)
+    monkeypatch.setattr(converting, "with_folders", with_folders)
 
 
 def settings(*, exit_on_error: bool) -> ServerSettings:
