@@ -142,7 +142,7 @@ class Repository(Reports):
         self._want(name, live=True)
 
     def give_up(self, name: str) -> None:
-        """Let such a model go, which stays known: no new call finds it. Returns before the others are done."""
+        """Let such a model go, which stays known: no new call finds it. Returns before others are done."""
         self._want(name, live=False)
 
     def reconsider(self) -> None:

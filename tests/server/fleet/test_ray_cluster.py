@@ -22,6 +22,8 @@ from hotgraph_server.fleet.ray_cluster import Local
         json.dumps({"pid": os.getpid(), "began": "1", "address": "127.0.0.1:1", "folder": "f"}),
         json.dumps({"pid": os.getpid(), "began": "", "address": "127.0.0.1:1", "folder": "f"}),
     ],
+    # Processes that share the tests must find the same names.
+    ids=["empty", "text", "list", "object", "null", "word", "no process", "another process", "no beginning"],
 )
 def test_ray_that_is_not_ours_is_neither_used_nor_ended(text: str, tmp_path: Path) -> None:
     (tmp_path / "ray.json").write_text(text)
