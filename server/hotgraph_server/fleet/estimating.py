@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hotgraph_server.fleet.needs import MB, ModelNeeds, line_of_costs
-from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ReplicaSeen
+from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.planning import plan, seen_placement
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec
@@ -27,6 +27,7 @@ BESIDE_FILES = 16 * MB
 GUESSED = 256 * MB
 """The same of a model whose files are not there to be looked at."""
 
+_HEARD_S = 5.0
 _SMOOTHING_S = 60.0
 _CHANGED = 0.2
 # Of what was measured: allocators keep some.
@@ -119,12 +120,15 @@ def _copies(replicas: Iterable[ReplicaSeen]) -> dict[str, list[ModelSeen]]:
 class Plans:
     """The driver's planner: what it sees becomes what models need, and that a plan.
 
-    Nothing is planned anew as long as nothing has changed of which a plan is made.
+    Nothing is planned anew as long as nothing has changed of which a plan is made. A driver that has just
+    come to a fleet that runs has the plan that is live until it has heard of all replicas, or `_HEARD_S` have
+    passed: what it took for empty would be filled with what is elsewhere.
     """
 
     def __init__(self, spec: FleetSpec) -> None:
         self._estimates = Estimates(spec, lambda name: files_bytes(spec.repository / name))
         self._made_of: object = None
+        self._began_s: float | None = None
 
     def __call__(
         self, spec: FleetSpec, seen: FleetSeen, places: Sequence[str], before: Placement
@@ -135,6 +139,8 @@ class Plans:
             places: the replicas that they may be placed on.
             before: the plan so far; one of nothing where a driver has just come.
         """
+        if self._hears(seen, places):
+            return seen_placement(one for one in seen.replicas if one.state is ReplicaState.READY)
         if not before.models:
             before = seen_placement(seen.replicas)
         self._estimates.looked(seen)
@@ -147,6 +153,19 @@ class Plans:
         made = plan(spec, seen.nodes, replicas, needs, before)
         self._made_of = (needs, made_of[1], made.models)
         return made
+
+    def _hears(self, seen: FleetSeen, places: Sequence[str]) -> bool:
+        """May there be replicas that have models, of which nothing is known yet?"""
+        if self._began_s is None:
+            self._began_s = seen.at_s
+        if seen.at_s - self._began_s >= _HEARD_S:
+            return False
+        silent = {one.replica_id for one in seen.replicas if one.state is not ReplicaState.READY}
+        waits = any(one.models for one in seen.replicas) and not silent.isdisjoint(places)
+        if not waits:
+            # What starts from now on was begun by this driver.
+            self._began_s = -math.inf
+        return waits
 
 
 def files_bytes(folder: Path) -> int | None:

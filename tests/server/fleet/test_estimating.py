@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from hotgraph_server.fleet.needs import MB
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.spec import FleetSpec, ModelSpec
+
+PLACES = ["r0", "r1"]
 
 
 def fleet(folder: Path, *models: ModelSpec) -> FleetSpec:
@@ -67,7 +70,7 @@ def test_of_two_versions_at_once_each_takes_its_part(estimates: Estimates) -> No
 def test_rates_are_those_of_all_copies_and_runs_cost_what_they_did(estimates: Estimates) -> None:
     estimates.looked(look(0, {"a": live(1, 30, 300, 0.6)}, {"a": live(1, 10, 100, 0.2)}))
     needs = estimates.needs()["a"]
-    assert (needs.rate_per_s, needs.per_row_s) == (40, pytest.approx(0.002))
+    assert (needs.rate_per_s, needs.per_row_s) == pytest.approx((40, 0.002))
 
 
 def test_rate_that_jitters_changes_nothing_and_one_that_stays_does(estimates: Estimates) -> None:
@@ -99,6 +102,32 @@ def test_driver_that_has_just_come_goes_on_from_what_is_live(tmp_path: Path) -> 
     seen = look(0, {"a": live(1)}, {"b": live(1)})
     made = Plans(spec)(spec, seen, ["r0", "r1"], Placement())
     assert made.models == {"r0": {"a"}, "r1": {"b"}}
+
+
+def test_driver_that_has_just_come_waits_until_it_has_heard_of_all(tmp_path: Path) -> None:
+    spec = fleet(tmp_path, ModelSpec("a"), ModelSpec("b"))
+    plans, whole = Plans(spec), look(1, {"a": live(1)}, {"b": live(1)})
+    silent = replace(whole.replicas[1], state=ReplicaState.STARTING, models={})
+    at_first = plans(spec, replace(whole, at_s=0, replicas=(whole.replicas[0], silent)), PLACES, Placement())
+    assert at_first.models == {"r0": {"a"}}
+    assert plans(spec, whole, PLACES, at_first).models == {"r0": {"a"}, "r1": {"b"}}
+
+
+def test_driver_does_not_wait_for_ever_for_one_that_stays_silent(tmp_path: Path) -> None:
+    spec = fleet(tmp_path, ModelSpec("a"), ModelSpec("b"))
+    plans, made = Plans(spec), Placement()
+    whole = look(0, {"a": live(1)}, {})
+    silent = (whole.replicas[0], replace(whole.replicas[1], state=ReplicaState.STARTING))
+    for second in range(7):
+        made = plans(spec, FleetSeen(second, replicas=silent), PLACES, made)
+    assert made.models == {"r0": {"a"}, "r1": {"b"}}
+
+
+def test_driver_of_a_new_fleet_plans_at_once(tmp_path: Path) -> None:
+    spec = fleet(tmp_path, ModelSpec("a"), ModelSpec("b"))
+    starting = (replace(one, state=ReplicaState.STARTING) for one in look(0, {}, {}).replicas)
+    made = Plans(spec)(spec, FleetSeen(0, replicas=tuple(starting)), PLACES, Placement())
+    assert sorted(map(sorted, made.models.values())) == [["a"], ["b"]]
 
 
 def test_nothing_is_planned_anew_while_nothing_changes(tmp_path: Path) -> None:

@@ -307,9 +307,18 @@ class SimulatedDriver:
                 self._published(name)
                 self._later(name, self._times.settle_s)
                 self.news[name] = None
+            if self._has_superfluous(name):
+                # It goes when others are seen to have it, who have news of that, not this one.
+                self._later(name, _LEAVING_S)
             if now.lost_at_s is not None and before.lost_at_s is None:
                 self._later(name, self._times.grace_s)
                 self._later(name, self._times.replace_s)
+
+    def _has_superfluous(self, name: str) -> bool:
+        replica, place = self.world.replicas.get(name), self.planner.packing.places().get(name)
+        if replica is None or place is None:
+            return False
+        return not replica.models.keys() <= self.planner.packing.on[place].keys()
 
     def _later(self, name: str, in_s: float) -> None:
         self.world.later(in_s + _SOON_S, lambda: self.news.setdefault(name))

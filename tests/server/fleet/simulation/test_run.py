@@ -10,6 +10,7 @@ import pytest
 
 from hotgraph_server.fleet.estimating import needs_on_paper
 from hotgraph_server.fleet.paper import nodes_in
+from hotgraph_server.fleet.simulation.driver import SimulatedDriver
 from hotgraph_server.fleet.simulation.report import document, text
 from hotgraph_server.fleet.simulation.run import Result, Simulation
 from hotgraph_server.fleet.simulation.scenario import Rates, Scenario, moments, synthetic
@@ -45,7 +46,7 @@ def test_all_is_placed_and_then_nothing_happens() -> None:
     assert result.loads_at_first == sum(len(one) for one in simulation.driver.planner.packing.on)
     assert result.loads == 0
     meter = result.meter
-    assert (meter.missed, meter.retried, meter.short_s) == (pytest.approx(0, abs=1e-3), 0, 0)
+    assert (meter.missed, meter.retried, meter.short_s) == pytest.approx((0, 0, 0), abs=1e-3)
     assert result.meter.calls == pytest.approx(simulation.rates.mean.sum() * 2 * 3600, rel=1e-6)
     is_as_planned(simulation)
 
@@ -74,7 +75,7 @@ def test_fleet_follows_the_load_of_the_day_without_losing_a_call() -> None:
     assert min(wanted) < 12 < max(wanted)
     assert result.actions["drain"] == result.actions["stop"] > 0
     # Planned changes are nothing that a caller meets.
-    assert (result.meter.missed, result.meter.retried) == (pytest.approx(0, abs=1e-3), 0)
+    assert (result.meter.missed, result.meter.retried) == pytest.approx((0, 0), abs=1e-3)
 
 
 def test_new_versions_come_to_one_copy_after_the_other() -> None:
@@ -84,7 +85,29 @@ def test_new_versions_come_to_one_copy_after_the_other() -> None:
     for replica in simulation.world.replicas.values():
         assert all(version == current.get(name, 1) for name, version in replica.models.items())
     assert not simulation.driver.versions
-    assert (result.meter.missed, result.meter.short_s) == (pytest.approx(0, abs=1e-3), 0)
+    assert (result.meter.missed, result.meter.short_s) == pytest.approx((0, 0), abs=1e-3)
+
+
+def test_part_of_the_fleet_that_is_looked_at_decides_as_the_whole_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = replace(QUIET, crashes=6, node_losses=1, updates=60, wave=0.9, load=0.7, hours=12)
+    spec, nodes = fleet(12, 6, 16, 40), "16x4cpu8gb"
+    simulation, of_parts = played(spec, scenario, nodes)
+    is_as_planned(simulation)
+    look = SimulatedDriver.look
+
+    def at_all(driver: SimulatedDriver) -> None:
+        driver.news |= dict.fromkeys(driver.world.replicas)
+        look(driver)
+
+    monkeypatch.setattr(SimulatedDriver, "look", at_all)
+    simulation, of_all = played(spec, scenario, nodes)
+    is_as_planned(simulation)
+    assert of_parts.losses == of_all.losses
+    assert [one.wanted for one in of_parts.meter.points] == [one.wanted for one in of_all.meter.points]
+    assert of_parts.loads == pytest.approx(of_all.loads, rel=0.1)
+    assert of_parts.meter.short_s == pytest.approx(of_all.meter.short_s, rel=0.25)
 
 
 def test_same_seed_is_the_same_day_and_another_is_another() -> None:
