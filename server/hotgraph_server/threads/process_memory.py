@@ -25,8 +25,8 @@ LARGEST_DIVIDED = 2**25
 """More glibc takes from no heap."""
 
 KEPT_USUALLY = 2**23
-"""At the end of each heap: as much as messages of the usual sizes need again and again. By itself glibc comes to
-keep eight times that."""
+"""At the end of each heap: as much as messages of the usual sizes need again and again. By itself glibc comes
+to keep eight times that."""
 
 
 class Allocated(NamedTuple):
