@@ -16,6 +16,7 @@ from hotgraph_server.on_demand.opening import Demand
 from hotgraph_server.protocols.tfs.logged_records import logged_in
 from hotgraph_server.protocols.tfs.warmup_records import records_in
 from hotgraph_server.repository.footprints import Footprints, prepare_within_limit
+from hotgraph_server.repository.layout import look_at
 from hotgraph_server.repository.loader import load_version
 from hotgraph_server.repository.repository import Publish, Repository
 from hotgraph_server.settings import ServerSettings
@@ -95,6 +96,7 @@ def open_models(
             leadership=leadership,
             is_shared=is_shared,
         ),
+        look=look_at,
         give_back=footprints.give_back,
         ended=ended,
         room=demand.coordinator,

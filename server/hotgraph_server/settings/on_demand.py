@@ -13,8 +13,8 @@ class OnDemandSettings:
 
     memory_mb: int = setting(
         0,
-        "with model control auto, MiB that the models together may hold: idle ones are given up for those that"
-        " are called; 0: no limit, and none is given up",
+        "with model control auto, MiB that the models together may hold: idle ones are given up for those"
+        " that are called; 0: no limit, and none is given up",
     )
     max_load_waits: int = setting(
         1000,
