@@ -7,7 +7,8 @@ The short form, which always runs, asks for what does not depend on how fast the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +62,7 @@ class Found(NamedTuple):
         counted: those behind them.
         loads: that these made.
         ideal: whether each of these would have found its model in an ideal cache.
-        version_bytes: what the largest version was measured to take.
+        version_bytes: what a version was measured to take.
         held_bytes, limit_bytes: by the server's own figures at the end.
         base_bytes: resident memory of the server before the first call.
         resident: since then.
@@ -122,7 +123,8 @@ def under_pressure(root: Path, names: Sequence[str], size: Size) -> Found:
             after = figures(admin)
         server.process.terminate()
         server.wait_for_text(", stopped")
-        version_bytes = max(of_versions(before) + of_versions(after))
+        # Of those that were loaded while others were, single figures may be off.
+        version_bytes = int(statistics.median(of_versions(after)))
         ideal = ideal_hits(trace, size.memory_mb * MIB // version_bytes)
         return Found(
             [*first, *counted],
@@ -155,24 +157,13 @@ def without_pressure(root: Path, names: Sequence[str], size: Size, room: int) ->
         return call(address, hot, size.rate)
 
 
-@pytest.fixture
-def crowd(tmp_path: Path) -> Callable[[Size], tuple[Path, list[str]]]:
-    def make(size: Size) -> tuple[Path, list[str]]:
-        root = tmp_path / "models"
-        return root, make_models(root, size.models, size.megabytes)
-
-    return make
-
-
 def nothing_failed(calls: Sequence[Called]) -> None:
     assert not [one for one in calls if one.error or one.wrong][:5]
 
 
-def test_more_models_are_called_than_there_is_room_for_and_none_fails(
-    crowd: Callable[[Size], tuple[Path, list[str]]],
-) -> None:
-    root, names = crowd(SHORT)
-    found = under_pressure(root, names, SHORT)
+def test_more_models_are_called_than_there_is_room_for_and_none_fails(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    found = under_pressure(root, make_models(root, SHORT.models, SHORT.megabytes), SHORT)
     nothing_failed(found.calls)
     # More than fit were called, so some had to go.
     assert found.version_bytes >= SHORT.megabytes * MIB
@@ -183,25 +174,46 @@ def test_more_models_are_called_than_there_is_room_for_and_none_fails(
     assert found.hit_share > found.ideal_share - 0.1
 
 
-@pytest.mark.slow
-def test_two_hundred_models_are_served_from_the_memory_of_twenty(
-    crowd: Callable[[Size], tuple[Path, list[str]]],
-) -> None:
-    root, names = crowd(WHOLE)
+class Whole(NamedTuple):
+    """What came of the whole form, and of the same calls without pressure."""
+
+    found: Found
+    room: int
+    alone: Sequence[Called]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    root = tmp_path_factory.mktemp("whole") / "models"
+    names = make_models(root, WHOLE.models, WHOLE.megabytes)
     found = under_pressure(root, names, WHOLE)
     room = WHOLE.memory_mb * MIB // found.version_bytes
-    hits = found_live(found.counted, found.lives)
-    alone = without_pressure(root, names, WHOLE, room)
+    return Whole(found, room, without_pressure(root, names, WHOLE, room))
+
+
+@pytest.mark.slow
+def test_two_hundred_models_are_served_from_the_memory_of_twenty(whole: Whole) -> None:
+    found = whole.found
     print(
-        f"room for {room}; {found.loads} loads; hits {found.hit_share:.3f}, ideal {found.ideal_share:.3f};"
-        f" found live {len(hits) / len(found.counted):.3f};"
-        f" resident {found.grown_bytes / MIB:.0f} MiB of {WHOLE.memory_mb};"
-        f" p50 and p99 of those found live {quantile_s(hits, 0.5):.4f} and {quantile_s(hits, 0.99):.4f} s,"
-        f" without pressure {quantile_s(alone, 0.5):.4f} and {quantile_s(alone, 0.99):.4f} s"
+        f"room for {whole.room}; {found.loads} loads; hits {found.hit_share:.3f}, ideal"
+        f" {found.ideal_share:.3f}; resident {found.grown_bytes / MIB:.0f} MiB of {WHOLE.memory_mb}"
     )
-    nothing_failed([*found.calls, *alone])
-    assert room == 20
+    nothing_failed([*found.calls, *whole.alone])
+    # By what TensorFlow's allocator rounds its pieces to.
+    assert 18 <= whole.room <= 22
     assert found.held_bytes <= found.limit_bytes
     assert found.grown_bytes <= 1.1 * found.limit_bytes
     assert found.hit_share > found.ideal_share - 0.03
-    assert quantile_s(hits, 0.99) < 3 * quantile_s(alone, 0.99)
+
+
+@pytest.mark.slow
+def test_loads_of_others_hardly_slow_down_calls_that_find_their_model(whole: Whole) -> None:
+    """A timing, for a machine that has nothing else to do: where others take its processors, a thread that
+    loads is held up with the interpreter in its hands, and all calls with it."""
+    hits = found_live(whole.found.counted, whole.found.lives)
+    print(
+        f"{len(hits) / len(whole.found.counted):.3f} found live; p50 and p99"
+        f" {quantile_s(hits, 0.5):.4f} and {quantile_s(hits, 0.99):.4f} s, without pressure"
+        f" {quantile_s(whole.alone, 0.5):.4f} and {quantile_s(whole.alone, 0.99):.4f} s"
+    )
+    assert quantile_s(hits, 0.99) < 3 * quantile_s(whole.alone, 0.99)

@@ -27,7 +27,7 @@ from typing import Any
 
 from hotgraph_server.errors import StartError
 from hotgraph_server.graph import device_memory
-from hotgraph_server.models.memory_usage import MemoryUsage
+from hotgraph_server.models.memory_usage import Basis, MemoryUsage
 from hotgraph_server.models.version import Version
 from hotgraph_server.repository import memory
 from hotgraph_server.repository.growth import Growth, Reading
@@ -46,6 +46,8 @@ _GUESS_BYTES = 2**25
 _GUESS_FACTOR = 1.5
 _PROCESSOR = "/device:CPU:0"
 _KEPT_WITHIN_LIMIT = 2**20
+# A version that was measured so often, by itself, takes what it took the last time.
+_ENOUGH = 2
 # What files of quite another size take says little.
 _LIKE = 2.0
 
@@ -56,6 +58,11 @@ class _Known:
     session: SessionSettings
     file_bytes: int
     usage: MemoryUsage
+    measured: int = 0
+
+    @property
+    def is_settled(self) -> bool:
+        return self.measured >= _ENOUGH
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class _Loaded:
     known: _Known
 
 
-def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_BY_ITSELF) -> None:
+def prepare_for(session: SessionSettings, *, kept_bytes: int = process_memory.KEPT_USUALLY) -> None:
     """Have it counted what this process holds; see process_memory.divide_large_pieces and
     device_memory.prepare."""
     process_memory.divide_large_pieces(kept_bytes)
@@ -142,9 +149,7 @@ class Footprints:
         """Free what a version leaves that has closed, and had taken so much."""
         self._free()
         with self._lock:
-            self._growths[""].gave_back(usage.host_bytes)
-            if usage.device in self._growths:
-                self._growths[usage.device].gave_back(usage.device_bytes)
+            self._gave_back(usage.host_bytes, usage.device, usage.device_bytes)
 
     def _look(self, settings: ModelSettings, folder: Path) -> _Known:
         size = sum(nbytes for _, nbytes, _ in tree_of(folder).files)
@@ -160,6 +165,8 @@ class Footprints:
 
     def _measured(self, load: LoadVersion, settings: ModelSettings, number: int, folder: Path) -> Version:
         known = self._look(settings, folder)
+        if known.is_settled:
+            return self._known_to_take(known.usage, load, settings, number, folder)
         places = {"", known.usage.device}
         key = object()
         with self._lock:
@@ -185,6 +192,25 @@ class Footprints:
             if all(growth.is_idle for growth in self._growths.values()):
                 self._loaded.clear()
         return version
+
+    def _known_to_take(
+        self, usage: MemoryUsage, load: LoadVersion, settings: ModelSettings, number: int, folder: Path
+    ) -> Version:
+        """A load that needs no measuring, and is kept out of the figures of those that it overlaps with: no
+        collection holds up calls for it, and what comes and goes all the time keeps no other from being
+        measured."""
+        version = load(settings, number, folder)
+        self._free()
+        version.memory = usage
+        with self._lock:
+            self._gave_back(-usage.host_bytes, usage.device, -usage.device_bytes)
+        return version
+
+    def _gave_back(self, host_bytes: int, device: str, device_bytes: int) -> None:
+        assert self._lock.locked()
+        for place, nbytes in (("", host_bytes), (device, device_bytes)):
+            if place in self._growths:
+                self._growths[place].gave_back(nbytes)
 
     def _prepare_for(self, session: SessionSettings) -> None:
         assert self._lock.locked()
@@ -216,7 +242,8 @@ class Footprints:
             else:
                 usage = replace(usage, host_bytes=part.nbytes, basis=part.basis)
             version.memory = _at_least(usage, version.tensor_bytes)
-            self._known[loaded.folder] = replace(loaded.known, usage=version.memory)
+            times = loaded.known.measured + (part.basis is Basis.MEASURED and not place)
+            self._known[loaded.folder] = replace(loaded.known, usage=version.memory, measured=times)
             self._known.move_to_end(loaded.folder)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

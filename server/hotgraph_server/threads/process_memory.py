@@ -24,8 +24,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 LARGEST_DIVIDED = 2**25
 """More glibc takes from no heap."""
 
-KEPT_BY_ITSELF = 2 * LARGEST_DIVIDED
-"""So much glibc comes to keep at the end of each heap."""
+KEPT_USUALLY = 2**23
+"""At the end of each heap: as much as messages of the usual sizes need again and again. By itself glibc comes
+to keep eight times that."""
 
 
 class Allocated(NamedTuple):

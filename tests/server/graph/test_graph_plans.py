@@ -12,6 +12,7 @@ import pytest
 from hotgraph_server.batching.comparing import alike
 from hotgraph_server.errors import RunFailed
 from hotgraph_server.graph import graph as graph_module
+from hotgraph_server.graph.freezing import FROZEN
 from hotgraph_server.graph.graph import Graph
 from hotgraph_server.graph.loading import open_session
 from hotgraph_server.settings import SessionSettings
@@ -89,6 +90,17 @@ def test_variables_of_a_frozen_graph_are_given_back(saved_models: SavedModels) -
     graph.run(signature, signature.output_aliases, inputs)
     with pytest.raises(RunFailed, match=r"(?i)variable|resource"):
         graph.run_as(AS_SAVED, signature, signature.output_aliases, inputs)
+    graph.close()
+
+
+@pytest.mark.usefixtures("always_frozen")
+def test_copy_that_could_not_be_tried_is_not_made(saved_models: SavedModels) -> None:
+    """It would stay in the session for good, with all its constants."""
+    graph = open_graph(saved_models["tf2_mlp"])
+    plans = graph.settle({})
+    assert {plan.form for plan in plans.values()} == {Form.AS_SAVED}
+    assert all(plan.reason for plan in plans.values())
+    assert not [op for op in graph.session.graph.get_operations() if op.name.startswith(f"{FROZEN}/")]
     graph.close()
 
 

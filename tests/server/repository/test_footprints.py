@@ -200,6 +200,27 @@ def test_version_on_a_device_is_measured_there(process: Process) -> None:
     assert process.estimate(folder, settings) == version.memory
 
 
+def test_load_that_is_known_needs_no_measuring_and_keeps_no_other_from_it(process: Process) -> None:
+    known = process.folder("known", 10 * MIB)
+    for _ in range(2):
+        process.close(process.load(known, held=12 * MIB))
+    collected = process.collected
+    loading = Held(process, process.folder("new", 10 * MIB), held=30 * MIB)
+    assert process.collected == collected + 1
+    version = process.load(known, held=12 * MIB)
+    assert process.collected == collected + 1
+    assert version.memory == MemoryUsage(12 * MIB, 0, "", Basis.MEASURED)
+    assert loading.end().memory == MemoryUsage(30 * MIB, 0, "", Basis.MEASURED)
+
+
+def test_other_files_are_measured_anew(process: Process) -> None:
+    folder = process.folder("a", 10 * MIB)
+    for _ in range(3):
+        process.close(process.load(folder, held=12 * MIB))
+    process.folder("a", 11 * MIB)
+    assert process.load(folder, held=20 * MIB).memory.host_bytes == 20 * MIB
+
+
 class Held:
     """A load in a thread of its own, which the test lets end."""
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -51,6 +53,23 @@ def test_c_library_counts_a_large_piece_once_and_its_end() -> None:
     after = allocated()
     assert after is not None
     assert sum(held) - sum(after) >= size * 9 // 10
+
+
+DIVIDED = """
+import ctypes
+from hotgraph_server.threads.process_memory import KEPT_USUALLY, allocated, divide_large_pieces
+divide_large_pieces(KEPT_USUALLY)
+before = allocated()
+piece = (ctypes.c_char * (16 << 20))()
+after = allocated()
+print(before is None or after.divided - before.divided >= 16 << 20 and after.mapped == before.mapped)
+"""
+
+
+def test_pieces_of_some_mb_are_divided_where_that_is_asked_for() -> None:
+    """In a process of its own, whose C library stays as it was told."""
+    told = subprocess.run([sys.executable, "-c", DIVIDED], capture_output=True, text=True, check=True)
+    assert told.stdout == "True\n"
 
 
 def test_c_library_that_does_not_tell_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
