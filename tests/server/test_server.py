@@ -23,6 +23,7 @@ from hotgraph_client import Client, HotgraphError
 from hotgraph_protos import open_inference as pb
 from hotgraph_server import server as server_module
 from hotgraph_server.errors import LoadError, StartError
+from hotgraph_server.model_control import opening as models_module
 from hotgraph_server.models.opening import open_version
 from hotgraph_server.models.status import State
 from hotgraph_server.models.version import Version
@@ -63,9 +64,9 @@ class Life:
         self.graph = FakeGraph(signature(), signature("refuses", {"x": None}))
         self.may_load: Future[None] = Future()
         self.leaderships: list[object] = []
-        monkeypatch.setattr("hotgraph_server.model_control.opening.load_version", self._load)
+        monkeypatch.setattr(models_module, "load_version", self._load)
         found = Look({3: Found(Path("unused"), Tree())})
-        monkeypatch.setattr("hotgraph_server.model_control.opening.look_at", lambda *_: found)
+        monkeypatch.setattr(models_module, "look_at", lambda *_: found)
         self.admin_port = admin_port
         self.rest_port = rest_port
         # Where `reload` says it is, so that it is no other one then.
@@ -308,7 +309,7 @@ def test_model_that_is_loaded_is_not_ready_while_another_loads(monkeypatch: pyte
             life.may_load.result(HANG_S)
         return open_version(settings, number, FakeGraph().open)
 
-    monkeypatch.setattr("hotgraph_server.model_control.opening.load_version", load)
+    monkeypatch.setattr(models_module, "load_version", load)
     models = (ModelSettings("m", Path("unused")), ModelSettings("n", Path("unused")))
     one_by_one = RepositorySettings(load_threads=1)
     settings = ServerSettings(

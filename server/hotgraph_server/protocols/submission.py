@@ -67,26 +67,22 @@ def submit(version: Version, request: Request, reply: Reply) -> None:
     Raises:
         CallError: the version does not take it, and why; the reply is not used then.
     """
-    call = take(version, request)
+    try:
+        call = version.submit(request)
+    except CallError as error:
+        raise refusal_of(version, request, error) from None
     if call.deadline < reply.deadline:
         reply.expire_at(call.deadline)
     reply.when_gone(functools.partial(_leave, version, request.signature.name, call))
 
 
-def take(version: Version, request: Request) -> Submitted:
-    """Submit a request.
-
-    Raises:
-        NotLoaded: the version has been given up since it was found, and is loaded when it is called.
-        CallError: it does not take it, and why.
-    """
-    try:
-        return version.submit(request)
-    except CallError as error:
-        if isinstance(error, Draining) and version.loaded_at_call:
-            raise NotLoaded(version.name) from None
-        error.about = version.name, version.number, request.signature.name
-        raise
+def refusal_of(version: Version, request: Request, error: CallError) -> CallError:
+    """What it means that a version does not take a request: NotLoaded, if it has been given up since it was
+    found and its model is loaded when it is called; else what it says, and of which call."""
+    if isinstance(error, Draining) and version.loaded_at_call:
+        return NotLoaded(version.name)
+    error.about = version.name, version.number, request.signature.name
+    return error
 
 
 def _leave(version: Version, signature: str, call: Submitted) -> Left:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from hotgraph_server.batching.completion import Completion
 from hotgraph_server.batching.request import Request
-from hotgraph_server.errors import CallError, InvalidCall
-from hotgraph_server.protocols.submission import Answer, Facts, facts_of, submit
+from hotgraph_server.errors import CallError, Draining, InvalidCall, NotLoaded
+from hotgraph_server.protocols.submission import Answer, Facts, facts_of, refusal_of, submit
 from hotgraph_server.signatures import Signature
 from hotgraph_server.tensors import Array
 from hotgraph_server.transport.service import Failure
@@ -134,3 +135,14 @@ def test_call_that_was_refused_is_known_by_its_error() -> None:
 @pytest.mark.parametrize("leave", [None, print, functools.partial(print)])
 def test_of_a_call_that_came_nowhere_nothing_is_known(leave: Callable[[], object] | None) -> None:
     assert facts_of(failure(InvalidCall("x"), leave)) == Facts()
+
+
+def test_a_version_that_was_given_up_sends_its_callers_to_the_next_one_where_models_come_and_go() -> None:
+    found = version()
+    request = Request(SCALAR, [], ("y",), Completion(lambda outcome: None))
+    refusal = refusal_of(found, request, Draining(found.title))
+    assert isinstance(refusal, Draining)
+    assert refusal.about == ("m", 1, "scalar")
+    found.loaded_at_call = True
+    assert isinstance(refusal_of(found, request, Draining(found.title)), NotLoaded)
+    assert isinstance(refusal_of(found, request, InvalidCall("no")), InvalidCall)

@@ -20,7 +20,7 @@ from hotgraph_server.errors import CallError, InvalidCall, Unsupported
 from hotgraph_server.models.admission import Submitted, cancel
 from hotgraph_server.models.registry import Registry
 from hotgraph_server.models.version import Version
-from hotgraph_server.protocols.submission import take
+from hotgraph_server.protocols.submission import refusal_of
 from hotgraph_server.protocols.telling import telling
 from hotgraph_server.protocols.tfs import examples, model_spec
 from hotgraph_server.protocols.tfs.inference import CLASSIFY, REGRESS, Task, task_of
@@ -134,28 +134,24 @@ class _Joined:
         reply, calls = self._reply, list[Submitted]()
         assert reply is not None
         for index, task in enumerate(self._tasks):
-            completion = Completion(functools.partial(self._deliver, index))
+            request = Request(
+                task.signature,
+                [self._inputs],
+                task.outputs,
+                Completion(functools.partial(self._deliver, index)),
+                reply.deadline,
+                hints=QueueHints(nbytes=self._nbytes),
+                peer=reply.peer,
+                observer=reply.observer,
+            )
             try:
-                calls.append(
-                    take(
-                        self._version,
-                        Request(
-                            task.signature,
-                            [self._inputs],
-                            task.outputs,
-                            completion,
-                            reply.deadline,
-                            hints=QueueHints(nbytes=self._nbytes),
-                            peer=reply.peer,
-                            observer=reply.observer,
-                        ),
-                    )
-                )
+                calls.append(self._version.submit(request))
             except CallError as error:
-                first = self._end(error) is not None
+                refusal = refusal_of(self._version, request, error)
+                first = self._end(refusal) is not None
                 self._cancel(calls)
                 if first:
-                    raise
+                    raise refusal from None
                 # One that was taken has failed before, and its error has been the answer.
                 return
         with self._ending:
