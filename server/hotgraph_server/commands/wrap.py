@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -46,6 +47,8 @@ scales, of values from 0 to 255:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of the command, its description and its examples."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    # argparse has no other way to take "-1..1" for the value that it is, and no flag.
+    parser._negative_number_matcher = re.compile(r"-[0-9].*")
     parser.add_argument("model", metavar="MODEL", help="a SavedModel, or a .keras, .h5 or frozen .pb file")
     parser.add_argument("out", metavar="DIR", help="the new SavedModel's folder, which is not there yet")
     parser.add_argument("--signature", default="", metavar="NAME", help="of the model (default: its default)")

@@ -75,6 +75,8 @@ def test_all_that_is_said_is_asked_for(
     [
         ("", "nothing is to be put around the model: --decode-image, --text, --labels or --top"),
         ("--decode-image 0x3", "is no size"),
+        ("--decode-image 0x3 --scale -1..1", "is no size"),
+        ("--decode-image 0x3 --scale=-1..1", "is no size"),
         ("--decode-image --scale 3", "--scale '3': there is"),
         ("--scale 0..1", "--scale is for pictures"),
         ("--decode-image --max-pixels -1", "--max-pixels must be 0 or more"),
