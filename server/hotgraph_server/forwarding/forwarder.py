@@ -253,6 +253,11 @@ class _Nobody(PeersError):
         )
 
 
+def _lost(model: str) -> PeersError:
+    text = f"the connection to the server that has model '{model}' is lost"
+    return PeersError(grpc.StatusCode.UNAVAILABLE, text)
+
+
 class _Call:
     """A call that is sent on."""
 
@@ -274,6 +279,7 @@ class _Call:
             self.over(Outcome.LEFT)
             return
         self._task = self._owner._loop.spawn(self._run())
+        self._task.add_done_callback(self._ended)
 
     def over(self, outcome: Outcome) -> None:
         """Once."""
@@ -286,6 +292,11 @@ class _Call:
         if self._task is not None:
             self._task.cancel()
 
+    def _ended(self, _: object) -> None:
+        # A task that is cancelled before its first turn has not run a line of `_run`.
+        if self._reply is not None:
+            self.over(Outcome.LEFT)
+
     async def _run(self) -> None:
         outcome = Outcome.LEFT
         finish: Callable[[], Answered] | None = None
@@ -293,8 +304,10 @@ class _Call:
             answer = await self._owner._sent_on(self._model, self._ask)
             outcome, finish = Outcome.ANSWERED, functools.partial(_as_it_is, answer)
         except asyncio.CancelledError:
-            # Left, or this server ends: whoever waits is told so by the transport.
-            pass
+            # Left, or this server ends: whoever waits is told so by the transport. If neither, the channel was
+            # closed under the call, and nobody else would tell.
+            if not self._left and self._owner._loop.takes:
+                outcome, finish = Outcome.ERROR, failing(self._about(_lost(self._model)))
         except PeersError as error:
             outcome = Outcome.UNREACHABLE if isinstance(error, _Nobody) else Outcome.ERROR
             finish = failing(self._about(error))

@@ -19,6 +19,7 @@ from hotgraph_server.forwarding.peers import Peers, read
 from hotgraph_server.transport.http import Request
 from hotgraph_server.transport.service import HotMethod, PlainMethod, Service
 
+from ..fakes import until
 from ..protocols.fakes import FakeReply
 
 PATIENCE_S = 30.0
@@ -40,7 +41,7 @@ class FakeLinks(Links):
         self.asked: list[str] = []
         self.said: list[Any] = []
         self.away: set[str] = set()
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         self.waiting, self.cancelled = threading.Event(), threading.Event()
         self.open: Callable[[], object] = lambda: None
 
@@ -215,6 +216,31 @@ def test_a_caller_that_has_left_already_is_sent_nowhere(scene: Scene) -> None:
     assert len(scene.links.asked) == 1
     assert not reply.finished
     assert scene.ended() == {Outcome.LEFT: 1, Outcome.ANSWERED: 1}
+
+
+def test_a_caller_that_leaves_before_its_call_has_begun_gives_back_its_room(scene: Scene) -> None:
+    held = threading.Event()
+    scene.forwarder._loop.do(lambda: held.wait(PATIENCE_S))
+    # Begun and left in the same turn of the loop: its task ends without having run a line.
+    replies = [scene.call("b", b"wait") for _ in range(4)]
+    for reply in replies:
+        assert reply.cancel is not None
+        reply.cancel()
+    held.set()
+    until(lambda: scene.forwarder.figures().under_way == 0)
+    assert scene.forwarder.figures().held_bytes == 0
+    assert scene.ended() == {Outcome.LEFT: 4}
+    assert not any(reply.finished for reply in replies)
+    assert scene.call("b").answer().startswith(b"of")
+
+
+def test_a_call_that_is_cancelled_and_was_not_left_is_told_so(scene: Scene) -> None:
+    """As one is whose channel is closed under it."""
+    scene.links.fault = asyncio.CancelledError()
+    with pytest.raises(PeersError, match="the connection to the server that has model 'b' is lost") as caught:
+        scene.call("b").answer()
+    assert caught.value.status is grpc.StatusCode.UNAVAILABLE
+    assert scene.ended() == {Outcome.ERROR: 1}
 
 
 def test_one_call_more_than_may_be_is_refused_for_load() -> None:
