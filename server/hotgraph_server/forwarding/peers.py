@@ -120,7 +120,7 @@ def _of_endpoints(text: str) -> list[Peer]:
                     peer = _peer(one)
                     if peer is not None:
                         found.append(peer)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise BadPeers(f"no endpoints as Envoy reads them: {type(error).__name__} {error}") from None
     return found
 
