@@ -140,14 +140,17 @@ class Callers:
         any more are dropped."""
         with self._lock:
             for name, wish in list(self._wishes.items()):
-                if name in self._live or (wish.until <= now and not self._waiting.has(name)):
+                # One that was live and is gone again may have those who wait still.
+                if not self._waiting.has(name) and (name in self._live or wish.until <= now):
                     del self._wishes[name]
             return list(self._wishes.items())
 
-    def wish(self, name: str) -> None:
-        """A model is wished for, whoever asked."""
+    def wish(self, name: str, until: float) -> None:
+        """A model is wished for though nobody waits for it, until then; monotonic seconds."""
         with self._lock:
-            self._wishes.setdefault(name, Wish(self._clock()))
+            if not self._winding_down:
+                wish = self._wishes.setdefault(name, Wish(until))
+                wish.until = max(wish.until, until)
 
     def size_anew(self) -> None:
         """What is known of models is more than it was: what those need that are wished for is to be looked at
@@ -190,10 +193,6 @@ class Callers:
     def unknown(self) -> list[str]:
         """Models that are waited for, and not known any more."""
         return [name for name in self._waiting.models() if name not in self.known]
-
-    def waited_for(self) -> list[str]:
-        """Models that any wait for."""
-        return self._waiting.models()
 
     def has(self, name: str) -> bool:
         """Does anybody wait for it?"""

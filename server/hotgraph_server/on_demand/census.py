@@ -1,6 +1,7 @@
 """What each model holds, and whether it may go: from what the repository says, and the versions themselves.
 
-Any thread may have the repository's rows; the census is one thread's.
+Any thread may have the repository's rows; the census is one thread's. It keeps no version from one look to the
+next, but its statistics: what has been closed shall be gone before the next one comes in its place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hotgraph_server.on_demand.learnt import Learnt
 from hotgraph_server.repository.room import Held, Holding
 from hotgraph_server.repository.tree import tree_of
 from hotgraph_server.settings import ModelSettings
+from hotgraph_server.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,15 +49,15 @@ class Census:
         self._estimate = estimate
         # The calls of versions that are closed, and what was last seen of those that are not; swapped
         # together, because another thread reads them.
-        self._seen: tuple[int, Mapping[Version, int]] = (0, {})
-        self._saving: dict[Version, Future[str | None]] = {}
+        self._seen: tuple[int, Mapping[Statistics, int]] = (0, {})
+        self._saving: dict[Statistics, Future[str | None]] = {}
         self._told: set[str] = set()
 
     @property
     def calls(self) -> int:
         """That versions have ended so far, those that are closed by now included."""
         ended, there = self._seen
-        return ended + sum(version.statistics.activity()[0] for version in there)
+        return ended + sum(statistics.activity()[0] for statistics in there)
 
     def needs(self, versions: Sequence[Held], settings: ModelSettings, room: float) -> tuple[int, int]:
         """What a model needs that is to be loaded, and what it needs at least; bytes.
@@ -112,19 +114,20 @@ class Census:
     def called(self, holdings: Sequence[Holding]) -> list[str]:
         """The models that were called since this was asked last, the one that ran last at the end."""
         ended, before = self._seen
-        there: dict[Version, int] = {}
+        there: dict[Statistics, int] = {}
         called: dict[str, int] = {}
         for holding in holdings:
             for held in holding.versions:
                 if held.version is None:
                     continue
-                count, ran_ms = held.version.statistics.activity()
-                there[held.version] = count
-                if count != before.get(held.version, 0):
+                statistics = held.version.statistics
+                count, ran_ms = statistics.activity()
+                there[statistics] = count
+                if count != before.get(statistics, 0):
                     called[holding.name] = max(ran_ms, called.get(holding.name, 0))
-        for version in before.keys() - there.keys():
-            ended += version.statistics.activity()[0]
-            self._saving.pop(version, None)
+        for gone in before.keys() - there.keys():
+            ended += gone.activity()[0]
+            self._saving.pop(gone, None)
         self._seen = ended, there
         return sorted(called, key=lambda name: called[name])
 
@@ -137,8 +140,8 @@ class Census:
             if version is None or not _is_unsaved(version) or version.snapshotter is None:
                 continue
             saved = False
-            if version not in self._saving:
-                self._saving[version] = version.snapshotter.save()
+            if version.statistics not in self._saving:
+                self._saving[version.statistics] = version.snapshotter.save()
         return saved
 
     def _must_stay(self, version: Version) -> bool:
@@ -150,14 +153,14 @@ class Census:
         if _keeps_unsaveable(version):
             self._tell(version, "it has changed state of which no snapshots are taken (state-dir)")
             return True
-        saving = self._saving.get(version)
+        saving = self._saving.get(version.statistics)
         if saving is None:
             return False
         if not saving.done():
             return True
         problem = saving.result()
         if problem is None or not _is_unsaved(version):
-            del self._saving[version]
+            del self._saving[version.statistics]
             return False
         # Its snapshotter tries again when its own settings say so.
         self._tell(version, f"its state cannot be saved: {problem}")

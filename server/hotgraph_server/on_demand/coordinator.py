@@ -89,6 +89,7 @@ class OnDemand:
         self.handing_out = HandingOut(self._thread.wake)
         self._jobs: deque[Callable[[], None]] = deque()
         self._stopping = threading.Event()
+        self._telling = threading.Lock()  # the registry; nothing else is asked for under it that waits
 
     # The repository.
 
@@ -224,7 +225,9 @@ class OnDemand:
 
     def _tell_registry(self) -> None:
         """Which models are loaded when they are called."""
-        known = self.callers.known
-        self._registry.loaded_at_call = MappingProxyType(
-            {name: self.learnt.failure(name) is None for name in known}
-        )
+        # Who is told last must be told what is known last: a model that was left out would not be found.
+        with self._telling:
+            known = self.callers.known
+            self._registry.loaded_at_call = MappingProxyType(
+                {name: self.learnt.failure(name) is None for name in known}
+            )

@@ -27,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 MIB = 2**20
 # Of what ends nobody tells, such as a look at a folder: while a model is waited for, it is looked so often.
 _LOOK_AT_LEAST_S = 0.5
+# A model that had to go for its own next version is loaded again at nobody's call, if there is room by then.
+_REPLACED_WITHIN_S = 60.0
 
 
 class Models(Protocol):
@@ -204,13 +206,14 @@ class Decider:
                 # Who called it has left.
                 models.give_up(name)
                 continue
-            was_known = all(self._learnt.bytes_of(name, one.number) is not None for one in waiting)
+            before = [self._learnt.bytes_of(name, one.number) for one in waiting]
             needs = self._needs(name, waiting, residents)
             if needs is None:
                 if name not in self._kept:
                     models.give_up(name)
                 continue
-            if not was_known:
+            if before != [self._learnt.bytes_of(name, one.number) for one in waiting]:
+                # What the repository has refused by what was known before, it may admit now.
                 models.reconsider()
             wishes.append(Wish(name, needs, begun=True))
         begun = {wish.name for wish in wishes}
@@ -248,6 +251,9 @@ class Decider:
             if not self._census.save(holdings[name]):
                 # It goes when that is done, if it is still its turn.
                 continue
+            if name in steps.replaced:
+                self._replace(name, now)
+                continue
             self._ages.gave_up(name)
             self._thrash.gave_up(name, now)
             self.evictions += 1
@@ -256,6 +262,16 @@ class Decider:
             self._models.give_up(name)
         for name in steps.begin:
             self._models.call(name)
+
+    def _replace(self, name: str, now: float) -> None:
+        """Give a model up for a version of its own, which comes at nobody's call."""
+        # Not where several are to be live: those may not fit together at all, and would come and go.
+        is_one = len(self._models.to_load(name)) == 1
+        self.unload(name)
+        self._kept.pop(name, None)
+        if is_one:
+            pinned = self._callers.known[name].residency.pin
+            self._callers.wish(name, math.inf if pinned else now + _REPLACED_WITHIN_S)
 
 
 def reasons(unavailable: Sequence[Unavailable]) -> str:

@@ -7,10 +7,13 @@ The rules.
   that, so the sum of what is known to be held never passes the limit.
 * Models that are waited for are loaded in the order in which they were first called, however many wait for
   each, and as many at a time as there are slots. One that does not fit holds up those behind it: otherwise a
-  large one would never come, because small ones always fit in before it.
+  large one would never come, because small ones always fit in before it. A new version of a live model holds
+  up nobody: that model answers, and may be busy or kept for good.
 * What has to go for it is chosen by `order` among those that may go, and only if enough of them do: nothing
   is given up in vain. Of those chosen the ones go that are still needed when the last has been chosen.
-* Nobody goes that is pinned, has calls inside, or has been live for less long than its load took (`kept`).
+* A new version that does not fit beside the one before it has that one go first, a pinned one too: it goes for
+  no other model.
+* Else nobody goes that is pinned, has calls inside, or has been live for less long than its load took (`kept`).
   The latter damps thrash: where more is called than there is room for, each model still answers at least as
   long as it loads, and not all of the machine's time goes into loads.
 * What turns out to be larger than it was thought is made room for as soon as others may go, at nobody's call.
@@ -77,11 +80,13 @@ class Steps(NamedTuple):
         give_up: models that have to go.
         begin: models to load.
         look_at: when to decide again if nothing happens before, monotonic seconds; infinite: no sooner.
+        replaced: of those that have to go, the ones that go for a version of their own.
     """
 
     give_up: Sequence[str] = ()
     begin: Sequence[str] = ()
     look_at: float = math.inf
+    replaced: Sequence[str] = ()
 
 
 Order = Callable[[Iterable[str]], Sequence[str]]
@@ -105,34 +110,41 @@ def next_steps(
     leaving: float = sum(one.nbytes for one in residents if one.phase is Phase.LEAVING)
     free_slots = slots - len({one.name for one in residents if one.phase is Phase.COMING})
     wished = {wish.name for wish in wishes}
-    begin, gone, look_at = list[str](), list[str](), math.inf
+    live = {one.name for one in residents if one.phase is Phase.LIVE}
+    begin, gone, replaced, look_at = list[str](), list[str](), list[str](), math.inf
 
     def may_go(one: Resident) -> bool:
-        return one.phase is Phase.LIVE and not one.pinned and not one.busy and one.name not in gone
+        idle = one.phase is Phase.LIVE and not one.busy and one.kept <= now
+        return idle and one.name not in gone
 
     def make_room(short: float, others: Callable[[Resident], bool], *, in_part: bool) -> float:
         """Returns the bytes that go."""
-        choice = [one for one in residents if may_go(one) and one.kept <= now and others(one)]
+        choice = [one for one in residents if may_go(one) and others(one)]
         chosen = _enough(short, choice, order)
         if sum(one.nbytes for one in chosen) < short and not in_part:
             return 0
         gone.extend(one.name for one in chosen)
         return sum(one.nbytes for one in chosen)
 
+    def is_other(one: Resident) -> bool:
+        return not one.pinned and one.name not in wished
+
     if held - leaving > limit:
-        leaving += make_room(held - leaving - limit, lambda one: one.name not in wished, in_part=True)
+        leaving += make_room(held - leaving - limit, is_other, in_part=True)
         look_at = now + LOOK_AGAIN_S
     for wish in wishes:
         if free_slots <= 0:
             break
         short = held + wish.nbytes - limit
         if short > leaving:
-            room = make_room(short - leaving, lambda one: one.name not in wished, in_part=False)
+            room = make_room(short - leaving, is_other, in_part=False)
             if not room and wish.begun:
-                # A new version that does not fit beside the one before it: that goes first.
                 room = make_room(short - leaving, functools.partial(_is, wish.name), in_part=True)
+                replaced += [wish.name] if room else []
             if not room:
-                look_at = min(look_at, _next_chance(residents, now))
+                look_at = min(look_at, _next_chance(residents, wish.name, now))
+                if wish.name in live:
+                    continue
                 break
             leaving += room
         elif short <= 0 and not wish.begun:
@@ -140,7 +152,7 @@ def next_steps(
         # What was promised to the one before is not there for those behind.
         held += wish.nbytes
         free_slots -= 1
-    return Steps(tuple(gone), tuple(begin), look_at)
+    return Steps(tuple(gone), tuple(begin), look_at, tuple(replaced))
 
 
 def room_for(limit: float, residents: Iterable[Resident]) -> float:
@@ -180,11 +192,11 @@ def _enough(short: float, choice: Sequence[Resident], order: Order) -> list[Resi
     return chosen
 
 
-def _next_chance(residents: Sequence[Resident], now: float) -> float:
-    """When something may go that may not now."""
+def _next_chance(residents: Sequence[Resident], name: str, now: float) -> float:
+    """When something may go, for a model of that name, that may not now."""
     chances = [
         one.kept if one.kept > now and not one.busy else now + LOOK_AGAIN_S
         for one in residents
-        if one.phase is Phase.LIVE and not one.pinned
+        if one.phase is Phase.LIVE and (not one.pinned or one.name == name)
     ]
     return min(chances, default=math.inf)

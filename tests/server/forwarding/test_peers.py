@@ -58,7 +58,9 @@ def test_json_that_is_no_list_of_endpoints_says_so(text: str) -> None:
 def test_a_port_that_is_no_number_is_no_list_of_endpoints() -> None:
     address = '{"socket_address": {"address": "h", "port_value": 1e999}}'
     with pytest.raises(BadPeers):
-        read('{"resources": [{"endpoints": [{"lb_endpoints": [{"endpoint": {"address": ' + address + "}}]}]}]}")
+        read(
+            '{"resources": [{"endpoints": [{"lb_endpoints": [{"endpoint": {"address": ' + address + "}}]}]}]}"
+        )
 
 
 @given(st.text(max_size=300))

@@ -94,6 +94,7 @@ class FakeModels:
         self.states: dict[str, State] = {}
         self.errors: dict[str, str] = {}
         self.called: set[str] = set()
+        self.newer: set[str] = set()  # of which another version waits for its load
         self.versions: dict[str, FakeVersion] = {}
         self.publish: Callable[[str, Sequence[Version]], None] = lambda name, versions: None
         self.log: list[str] = []
@@ -118,6 +119,7 @@ class FakeModels:
     def give_up(self, name: str) -> None:
         self.log.append(f"give up {name}")
         self.called.discard(name)
+        self.newer.discard(name)
         if self.states.get(name) is State.LIVE:
             self.states[name] = State.DRAINING
             self.publish(name, ())
@@ -162,7 +164,8 @@ class FakeModels:
             return []
         state = self.states[name]
         version = self.versions.get(name) if state is State.LIVE else None
-        return [Held(name, 1, state, Path(f"/{name}/1"), cast(Any, version))]
+        newer = [Held(name, 2, State.WAITING, Path(f"/{name}/2"))] if name in self.newer else []
+        return [*newer, Held(name, 1, state, Path(f"/{name}/1"), cast(Any, version))]
 
     def _outcome(self, name: str) -> list[Unavailable] | None:
         if name in self.errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -126,6 +127,21 @@ def test_models_that_were_called_are_told_once_the_last_one_last() -> None:
     b.call(3, ran_ms=11)
     assert counted.called(rows[:1]) == []
     assert counted.calls == 7
+
+
+def test_no_version_is_held_from_one_look_to_the_next() -> None:
+    """Else it would still be there when the next one is loaded in its place."""
+    counted, one = census(), version()
+    one.snapshotter = FakeSnapshotter()
+    one.snapshotter.writes = 1
+    one.call(3)
+    gone = weakref.ref(one)
+    counted.called([holding(held(State.LIVE, one))])
+    counted.residents(holding(held(State.LIVE, one)), SETTINGS, 0.0, busy=False)
+    assert not counted.save(holding(held(State.LIVE, one)))
+    del one
+    assert gone() is None
+    assert counted.calls == 3
 
 
 def test_state_is_saved_once_and_it_goes_when_that_is_done() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +13,14 @@ from hypothesis import strategies as st
 
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.models.status import State, Unavailable
-from hotgraph_server.repository.room import Held
+from hotgraph_server.on_demand.learnt import Failure
+from hotgraph_server.repository.room import Held, Holding
+from hotgraph_server.settings import ModelSettings
 
 from ..fakes import signature, until
 from .fakes import MB, FakeSnapshotter, World
+
+PATIENCE_S = 30.0
 
 
 def test_however_many_wait_there_is_one_load_and_all_go_on() -> None:
@@ -363,6 +369,99 @@ def test_what_measures_larger_than_it_was_thought_makes_room_for_itself() -> Non
     world.load("b")
     world.tick()
     assert "give up a" in world.models.log
+
+
+@pytest.mark.parametrize("pinned", [(), ("a",)])
+def test_a_new_version_that_does_not_fit_takes_the_place_of_the_old_at_nobodys_call(
+    pinned: tuple[str, ...],
+) -> None:
+    world = World({"a": 60, "b": 30}, pinned=pinned)
+    world.load("a")
+    world.models.newer.add("a")
+    world.models.versions["a"].waiting = 1
+    # As long as the old one is busy, nothing goes, and who else is called is not held up.
+    world.call("b")
+    world.tick()
+    assert world.models.log[-1] == "call b"
+    world.models.live("b")
+    world.tick()
+    until(lambda: not world.demand.handing_out.models)
+    world.clock.now += 10.0
+    world.tick()
+    world.models.versions["a"].waiting = 0
+    world.tick()
+    world.models.closed("a")
+    world.tick()
+    assert world.models.log[-2:] == ["give up a", "call a"]
+    world.models.live("a")
+    world.tick()
+    figures = world.demand.figures()
+    assert (figures.evictions, figures.reloads) == (0, 0)
+
+
+def test_what_is_known_to_be_smaller_by_now_is_offered_to_the_repository_again() -> None:
+    """It was refused by what was known before, and nothing else would have it asked for again."""
+    world = World({"a": 60, "b": 70})
+    world.load("a")
+    world.models.versions["a"].waiting = 1
+    world.models.states["b"] = State.WAITING
+    world.models.called.add("b")
+    world.call("b")
+    world.tick()
+    world.tick()
+    assert world.models.log.count("reconsider") == 1
+    world.models.sizes["b"] = 40 * MB
+    world.tick()
+    assert world.models.log.count("reconsider") == 2
+
+
+def test_who_waits_for_a_model_that_came_and_went_between_two_looks_waits_for_the_next_load() -> None:
+    world = World({"a": 60})
+    world.call("a")
+    world.tick()
+    holdings, models = world.models.holdings, world.models
+
+    def before_it_is_live() -> list[Holding]:
+        found = holdings()
+        models.live("a")
+        return found
+
+    models.holdings = before_it_is_live  # type: ignore[method-assign]
+    world.tick()
+    models.holdings = holdings  # type: ignore[method-assign]
+    models.give_up("a")
+    models.closed("a")
+    world.tick()
+    assert models.log[-1] == "call a"
+    models.live("a")
+    world.tick()
+    until(lambda: world.ended == {"a": "live"})
+
+
+def test_a_model_that_becomes_known_while_others_are_told_of_can_be_called() -> None:
+    """A load that has failed is told at the same time as a new list of models is."""
+    world = World({"a": 10})
+    failure, changing = world.demand.learnt.failure, threading.Event()
+    added = [*world.settings.values(), ModelSettings("new", Path("/new"))]
+
+    def know() -> None:
+        assert changing.wait(PATIENCE_S)
+        world.demand.know(added)
+
+    thread = threading.Thread(target=know)
+
+    def slowly(name: str) -> Failure | None:
+        changing.set()
+        # So long the other one has to come first, if nothing keeps it from that.
+        if threading.current_thread() is not thread:
+            thread.join(0.2)
+        return failure(name)
+
+    thread.start()
+    world.demand.learnt.failure = slowly  # type: ignore[method-assign]
+    world.demand._expects_another_thing("a")
+    thread.join(PATIENCE_S)
+    assert set(world.registry.loaded_at_call) == {"a", "new"}
 
 
 def test_a_version_is_admitted_if_it_fits_beside_all_that_is_in_memory() -> None:

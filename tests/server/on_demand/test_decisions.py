@@ -97,8 +97,22 @@ def test_what_is_larger_than_it_was_thought_makes_others_go_at_nobodys_call() ->
 
 
 def test_a_new_version_that_does_not_fit_beside_the_old_has_that_one_go_first() -> None:
-    assert steps(100, [live("a", 60)], [Wish("a", 60, begun=True)]).give_up == ("a",)
+    found = steps(100, [live("a", 60)], [Wish("a", 60, begun=True)])
+    assert (found.give_up, found.replaced) == (("a",), ("a",))
     assert steps(100, [live("a", 60), live("b", 30)], [Wish("a", 30, begun=True)]).give_up == ("b",)
+
+
+def test_a_pinned_model_goes_for_a_version_of_its_own_and_for_nothing_else() -> None:
+    found = steps(100, [live("a", 60, pinned=True)], [Wish("a", 60, begun=True)])
+    assert (found.give_up, found.replaced) == (("a",), ("a",))
+    assert steps(100, [live("a", 60, pinned=True)], [Wish("b", 60, begun=True)]).give_up == ()
+
+
+@pytest.mark.parametrize("stays", [{"busy": True}, {"kept": 100.5}])
+def test_a_new_version_of_a_live_model_holds_up_nobody(stays: dict[str, object]) -> None:
+    found = steps(100, [live("a", 60, **stays)], [Wish("a", 60, begun=True), Wish("b", 30)])
+    assert found.begin == ("b",)
+    assert math.isfinite(found.look_at)
 
 
 def test_what_has_been_begun_is_not_begun_again_and_has_its_room() -> None:
@@ -150,8 +164,9 @@ def test_rules_hold_whatever_there_is(
     assert len(set(found.give_up)) == len(found.give_up)
     for name in found.give_up:
         one = rows[name]
-        assert (one.pinned, one.busy) == (False, False)
+        assert (one.pinned and name not in found.replaced, one.busy) == (False, False)
         assert one.kept <= 100.0
+    assert set(found.replaced) <= set(found.give_up) & {wish.name for wish in wishes if wish.begun}
     if found.begin:
         # Never above the limit, nor with what is on its way out.
         held = sum(one.nbytes for one in residents)
