@@ -304,8 +304,8 @@ class _Call:
             answer = await self._owner._sent_on(self._model, self._ask)
             outcome, finish = Outcome.ANSWERED, functools.partial(_as_it_is, answer)
         except asyncio.CancelledError:
-            # Left, or this server ends: whoever waits is told so by the transport. If neither, the channel was
-            # closed under the call, and nobody else would tell.
+            # Left, or this server ends: whoever waits is told so by the transport. If neither, the channel
+            # was closed under the call, and nobody else would tell.
             if not self._left and self._owner._loop.takes:
                 outcome, finish = Outcome.ERROR, failing(self._about(_lost(self._model)))
         except PeersError as error:

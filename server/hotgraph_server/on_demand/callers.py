@@ -135,6 +135,10 @@ class Callers:
 
     # Who decides.
 
+    def is_live(self, name: str) -> bool:
+        """Do callers find it?"""
+        return name in self._live
+
     def wishes(self, now: float) -> list[tuple[str, Wish]]:
         """The models that shall be loaded, the one that was called first first. Those that nobody waits for
         any more are dropped."""

@@ -1,7 +1,7 @@
 """What each model holds, and whether it may go: from what the repository says, and the versions themselves.
 
-Any thread may have the repository's rows; the census is one thread's. It keeps no version from one look to the
-next, but its statistics: what has been closed shall be gone before the next one comes in its place.
+Any thread may have the repository's rows; the census is one thread's. Of versions it keeps nothing but their
+statistics from one look to the next: what has been closed shall be gone before another comes in its place.
 """
 
 from __future__ import annotations

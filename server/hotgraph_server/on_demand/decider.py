@@ -16,7 +16,7 @@ from hotgraph_server.models.version import Version
 from hotgraph_server.on_demand.ages import Ages
 from hotgraph_server.on_demand.callers import Callers
 from hotgraph_server.on_demand.census import Census
-from hotgraph_server.on_demand.decisions import Resident, Steps, Wish, next_steps, room_for
+from hotgraph_server.on_demand.decisions import Phase, Resident, Steps, Wish, next_steps, room_for
 from hotgraph_server.on_demand.handing_out import HandingOut
 from hotgraph_server.on_demand.learnt import Learnt
 from hotgraph_server.on_demand.thrash import Thrash
@@ -123,6 +123,9 @@ class Decider:
         """What became of a model since the last time."""
         name = holding.name
         live = [one.version for one in holding.versions if one.state is State.LIVE and one.version]
+        if live and not self._callers.is_live(name):
+            # The first of several versions, which are shown together; or it has gone since the look.
+            return
         if live:
             if name not in self._kept:
                 self._went_live(name, live, now)
@@ -166,7 +169,7 @@ class Decider:
                 holding,
                 self._callers.known.get(holding.name),
                 self._kept.get(holding.name, -math.inf),
-                busy=holding.name in busy,
+                busy=holding.name in busy or holding.name not in self._kept,
             )
         ]
 
@@ -215,7 +218,7 @@ class Decider:
             if before != [self._learnt.bytes_of(name, one.number) for one in waiting]:
                 # What the repository has refused by what was known before, it may admit now.
                 models.reconsider()
-            wishes.append(Wish(name, needs, begun=True))
+            wishes.append(Wish(name, needs, begun=True, answers=name in self._kept))
         begun = {wish.name for wish in wishes}
         for name, wish in wished.items():
             holding_of = holdings.get(name)
@@ -236,8 +239,13 @@ class Decider:
     def _needs(self, name: str, versions: Sequence[Held], residents: Sequence[Resident]) -> int | None:
         """What a model needs, as far as that can be told; None: it cannot be loaded here, and who waits is
         told."""
+        # What answers goes for a version of its own, if need be. Of several that are loaded together, none.
+        goes = name in self._kept
         others = [one for one in residents if one.name != name]
-        room = room_for(self._limit, others)
+        own = (
+            [] if goes else [one for one in residents if one.name == name and one.phase is not Phase.LEAVING]
+        )
+        room = room_for(self._limit, others) - sum(one.nbytes for one in own)
         needs, least = self._census.needs(versions, self._callers.known[name], room)
         if least <= room:
             return needs

@@ -11,11 +11,10 @@ The rules.
   up nobody: that model answers, and may be busy or kept for good.
 * What has to go for it is chosen by `order` among those that may go, and only if enough of them do: nothing
   is given up in vain. Of those chosen the ones go that are still needed when the last has been chosen.
-* A new version that does not fit beside the one before it has that one go first, a pinned one too: it goes for
-  no other model.
-* Else nobody goes that is pinned, has calls inside, or has been live for less long than its load took (`kept`).
-  The latter damps thrash: where more is called than there is room for, each model still answers at least as
-  long as it loads, and not all of the machine's time goes into loads.
+* A new version that does not fit beside the one before it has that one go first, a pinned one too.
+* Else nobody goes that is pinned, and nobody at all that has calls inside, or has been live for less long
+  than its load took (`kept`). The latter damps thrash: where more is called than there is room for, each model
+  still answers at least as long as it loads, and not all of the machine's time goes into loads.
 * What turns out to be larger than it was thought is made room for as soon as others may go, at nobody's call.
 """
 
@@ -66,11 +65,13 @@ class Wish(NamedTuple):
         name: of it.
         nbytes: that it needs, as far as that can be told.
         begun: the load has been asked for, and waits for its room alone.
+        answers: the model is live by another version.
     """
 
     name: str
     nbytes: int
     begun: bool = False
+    answers: bool = False
 
 
 class Steps(NamedTuple):
@@ -110,7 +111,6 @@ def next_steps(
     leaving: float = sum(one.nbytes for one in residents if one.phase is Phase.LEAVING)
     free_slots = slots - len({one.name for one in residents if one.phase is Phase.COMING})
     wished = {wish.name for wish in wishes}
-    live = {one.name for one in residents if one.phase is Phase.LIVE}
     begin, gone, replaced, look_at = list[str](), list[str](), list[str](), math.inf
 
     def may_go(one: Resident) -> bool:
@@ -138,12 +138,12 @@ def next_steps(
         short = held + wish.nbytes - limit
         if short > leaving:
             room = make_room(short - leaving, is_other, in_part=False)
-            if not room and wish.begun:
+            if not room and wish.answers:
                 room = make_room(short - leaving, functools.partial(_is, wish.name), in_part=True)
                 replaced += [wish.name] if room else []
             if not room:
                 look_at = min(look_at, _next_chance(residents, wish.name, now))
-                if wish.name in live:
+                if wish.answers:
                     continue
                 break
             leaving += room

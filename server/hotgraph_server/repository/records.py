@@ -24,6 +24,10 @@ _LOG = logging.getLogger(__name__)
 REMEMBERED = 100
 
 _ENDED = (State.CLOSED, State.FAILED)
+_UNDER_WAY = (State.WAITING, State.LOADING)
+
+Shown = tuple[Sequence[Version], Mapping[str, int], ShadowSettings]
+"""Live versions, labels, and what is said of shadows; see repository.Publish."""
 
 
 @dataclass(eq=False)
@@ -61,7 +65,7 @@ class Record:
     entries: dict[int, Entry] = field(default_factory=dict)
     successors: dict[int, Entry] = field(default_factory=dict)
     leaving: list[Entry] = field(default_factory=list)
-    shown: tuple[Sequence[Version], Mapping[str, int], ShadowSettings] = ((), {}, ShadowSettings())
+    shown: Shown = ((), {}, ShadowSettings())
     loads: int = 0
     failed_loads: int = 0
     _warned: frozenset[str] = frozenset()
@@ -101,6 +105,14 @@ class Record:
     def live(self) -> list[Entry]:
         """The versions that callers find."""
         return [entry for entry in self.entries.values() if entry.state is State.LIVE]
+
+    def to_show(self, *, together: bool) -> Shown:
+        """What shall be published now; `together`: nothing until the first loads of all versions are over,
+        for who has waited for them must not hear that one is not there."""
+        settings, live = self.settings, [entry.version for entry in self.live() if entry.version is not None]
+        coming = any(entry.state in _UNDER_WAY for entry in self.entries.values())
+        held_back = together and coming and not self.shown[0]
+        return [] if held_back else live, settings.labels, settings.shadow
 
     def statuses(self) -> list[VersionStatus]:
         """What became of each version, highest first."""

@@ -19,7 +19,8 @@
   it (FolderSettings.reloaded), when its files do. The new one takes the place of the old in one assignment,
   like a version of another number.
 * A model whose folder cannot be looked at goes on as it is. So do all others.
-* Where there is a Room (room.py), models are loaded when they are called, and only what it admits.
+* Where there is a Room (room.py), models are loaded when they are called, and only what it admits. Versions
+  that are to be live beside each other are shown together.
 * New lists of models are checked as a whole first: either all of it holds from then on, or nothing.
 
 Who calls what. `tick` the watcher's thread alone; what else is public, any thread. One lock guards the
@@ -275,8 +276,7 @@ class Repository(Reports):
 
     def _publish_changes(self, model: Record) -> None:
         assert self._lock.locked()
-        live = [entry.version for entry in model.live() if entry.version is not None]
-        shown = (live, model.settings.labels, model.settings.shadow)
+        shown = model.to_show(together=self._room is not None)
         if model.shown != shown:
             model.shown = shown
             self._publish(model.settings.name, *model.shown)

@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from hotgraph_server.errors import LoadError, StartError
 from hotgraph_server.models.status import State, Unavailable
+from hotgraph_server.models.version import Version
 from hotgraph_server.on_demand.learnt import Failure
 from hotgraph_server.repository.room import Held, Holding
 from hotgraph_server.settings import ModelSettings
 
 from ..fakes import signature, until
-from .fakes import MB, FakeSnapshotter, World
+from .fakes import MB, FakeSnapshotter, FakeVersion, World
 
 PATIENCE_S = 30.0
 
@@ -397,6 +399,28 @@ def test_a_new_version_that_does_not_fit_takes_the_place_of_the_old_at_nobodys_c
     world.tick()
     figures = world.demand.figures()
     assert (figures.evictions, figures.reloads) == (0, 0)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_first_of_several_versions_is_kept_until_the_others_are_there(fits: bool) -> None:
+    world = World({"a": 40 if fits else 60})
+    models = world.models
+    world.call("a")
+    world.tick()
+    models.versions["a"] = FakeVersion("a", 1, models.sizes["a"], 1.0)
+    models.states["a"] = State.LIVE
+    models.newer.add("a")
+    world.clock.now += 10.0
+    world.tick()
+    if fits:
+        assert (world.ended, "give up a" in models.log) == ({}, False)
+        models.newer.clear()
+        models.publish("a", [cast(Version, models.versions["a"])])
+        world.tick()
+        until(lambda: world.ended == {"a": "live"})
+    else:
+        assert "model 'a' needs" in world.ended["a"]
+        assert models.log[-1] == "give up a"
 
 
 def test_what_is_known_to_be_smaller_by_now_is_offered_to_the_repository_again() -> None:

@@ -1052,6 +1052,26 @@ class TestOnDemand:
         assert world.states() == {2: V}
         assert world.shown["m"][0] == [2]
 
+    @pytest.mark.parametrize("broken", [(), (1,)])
+    def test_versions_that_are_loaded_beside_each_other_are_shown_together(
+        self, broken: tuple[int, ...]
+    ) -> None:
+        """Who has waited for version 1 would else be told that there is none when version 2 is live."""
+        world = self.world(1, 2, versions=AllVersions())
+        world.broken = dict.fromkeys(broken, "no graph")
+        world.repository.call("m")
+        ((_, load),) = world.threads
+        world.threads.clear()
+        load()
+        assert world.states() == {2: V, 1: L}
+        assert world.shown["m"][0] == []
+        world.run()
+        assert world.shown["m"][0] == ([2] if broken else [2, 1])
+        # What is shown stays so while another one comes.
+        world.put(3)
+        world.poll_until_taken()
+        assert set(world.shown["m"][0]) == ({3, 2} if broken else {3, 2, 1})
+
     def test_a_start_does_not_wait_for_what_is_known(self) -> None:
         world = World(room=FakeRoom())
         world.put(1)
