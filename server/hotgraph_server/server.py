@@ -95,7 +95,7 @@ class Server:
         self.repository = self._models.repository
         self.control = self._models.control
         self.state = State.LOADING
-        self._forwarding = Forwarding(settings, self._answers_for)
+        self._forwarding = Forwarding(settings, self._has)
         self._request_logs = RequestLogs()
         self._watching = Watching(settings, self.registry, facts_of, lambda: self.state, self._own_figures)
         self._logs = Logs()
@@ -334,6 +334,10 @@ class Server:
         replace = functools.partial(self.registry.replace, name, live, labels, shadow)
         self._demand.publish(name, live, replace)
         self._show_health(name)
+
+    def _has(self, name: str) -> bool:
+        """Is a model of that name here, or to be loaded here when it is called?"""
+        return name in self.registry.table or self._demand.knows(name)
 
     def _answers_for(self, name: str) -> bool:
         """Is a model of that name here, or loaded when it is called?"""

@@ -188,7 +188,7 @@ class Shadows:
             request.observer = of_all([request.observer, taken.timed])
             try:
                 return submit(request)
-            except CallError:
+            except BaseException:
                 self._room.release()
                 raise
 

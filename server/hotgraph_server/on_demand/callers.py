@@ -123,6 +123,12 @@ class Callers:
         """Until when a call that came at `now` may wait, monotonic seconds."""
         return now + self._load_wait_s
 
+    def forgive(self, name: str) -> None:
+        """Somebody wants a model tried, whatever became of it before."""
+        self._learnt.forgive(name)
+        with self._lock:
+            self._too_large.pop(name, None)
+
     # The repository.
 
     def published(self, name: str, *, live: bool) -> None:

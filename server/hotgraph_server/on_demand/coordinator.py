@@ -130,7 +130,7 @@ class OnDemand:
         """Load a model now, whatever became of it before; returns at once. `tell` is told how that went."""
         models = self._models
         assert models is not None
-        self.learnt.forgive(name)
+        self.callers.forgive(name)
         now = self._clock()
 
         def settled(unavailable: list[Unavailable]) -> None:

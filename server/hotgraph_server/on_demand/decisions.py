@@ -13,8 +13,8 @@ The rules.
   is given up in vain. Of those chosen the ones go that are still needed when the last has been chosen.
 * A new version that does not fit beside the one before it has that one go first, a pinned one too.
 * Else nobody goes that is pinned, and nobody at all that has calls inside, or has been live for less long
-  than its load took (`kept`). The latter damps thrash: where more is called than there is room for, each model
-  still answers at least as long as it loads, and not all of the machine's time goes into loads.
+  than its load took (`kept`). The latter damps thrash: where more is called than there is room for, each
+  model still answers at least as long as it loads, and not all of the machine's time goes into loads.
 * What turns out to be larger than it was thought is made room for as soon as others may go, at nobody's call.
 """
 

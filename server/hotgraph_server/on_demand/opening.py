@@ -67,6 +67,10 @@ class Demand:
         if self.coordinator is not None:
             self.coordinator.know(models)
 
+    def knows(self, name: str) -> bool:
+        """Is a model of that name loaded here when it is called, whatever came of its last load?"""
+        return self.coordinator is not None and name in self.coordinator.callers.known
+
     def expects(self, name: str) -> bool:
         return self.coordinator is not None and self.coordinator.expects(name)
 

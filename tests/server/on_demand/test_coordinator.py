@@ -353,6 +353,20 @@ def test_a_request_to_load_tries_what_has_failed_and_tells_why_it_fails_again() 
     assert "still broken" in str(told[0])
 
 
+def test_a_request_to_load_looks_anew_at_what_was_too_large() -> None:
+    world, told = World({"a": 200}), list[object]()
+    world.call("a")
+    world.tick()
+    assert "needs" in world.ended["a"]
+    world.models.sizes["a"] = 20 * MB
+    assert "needs" in world.call("a", "too soon")
+    world.demand.load("a", told.append)
+    world.tick()
+    world.models.live("a")
+    world.tick()
+    until(lambda: told == [None])
+
+
 def test_a_request_to_load_what_is_live_waits_for_what_is_on_its_way() -> None:
     world = World({"a": 80})
     world.load("a")

@@ -38,6 +38,7 @@ def test_where_it_is_not_asked_for_nothing_is_other_than_it_was() -> None:
     assert not none.expects("m")
     registry.check_loaded("m")
     assert none.figures() is None
+    assert not none.knows("m")
     none.start(FakeModels({}))
     none.wake()
     none.check_pinned()
@@ -52,6 +53,11 @@ def test_a_known_model_is_expected_to_answer_and_its_callers_hear_that_it_is_not
     auto.know(MODELS)
     assert auto.expects("m")
     assert not auto.expects("other")
+    assert (auto.knows("m"), auto.knows("other")) == (True, False)
+    assert auto.coordinator is not None
+    auto.coordinator.learnt.failed("m", "broken", 0.0)
+    auto.know(MODELS)
+    assert (auto.expects("m"), auto.knows("m")) == (False, True)
     with pytest.raises(NotLoaded):
         registry.check_loaded("m")
     registry.check_loaded("other")
