@@ -99,6 +99,7 @@ class _Caller(Reply):
     deadline = math.inf
     peer = "127.0.0.1:1"
     observer = None
+    held_up = None
 
     def __init__(self) -> None:
         self.encode: Callable[[], Answered] = bytes

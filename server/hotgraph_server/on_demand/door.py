@@ -75,6 +75,9 @@ class WaitingDoor:
         Raises:
             CallError: it does not wait, and why; or what the method raises.
         """
+        held_up = reply.held_up or _nobody
+        # First, as below: those behind it on a stream must not overtake it.
+        held_up(True)
         for _ in range(_TRIES):
             waiter = Waiter(
                 model,
@@ -93,6 +96,7 @@ class WaitingDoor:
                 method(message, reply)
             except NotLoaded:
                 continue
+            held_up(False)
             return
         raise NotReady(f"model '{model}' is loaded and given up all the time")
 
@@ -103,6 +107,8 @@ class WaitingDoor:
                 method(message, reply)
             except NotLoaded as missing:
                 self._wait(missing.model, method, message, reply, arrived, expires)
+            else:
+                (reply.held_up or _nobody)(False)
         except Exception as error:
             reply.finish(failing(error))
 
@@ -114,3 +120,7 @@ class WaitingDoor:
     def _left(self, waiter: Waiter) -> None:
         # Nothing is returned: no outcome is to come.
         self._callers.leave(waiter)
+
+
+def _nobody(_: bool) -> None:
+    """Of a call that none comes behind."""

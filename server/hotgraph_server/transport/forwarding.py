@@ -21,6 +21,11 @@ class ForwardingReply:
         return self._reply.observer
 
     @property
+    def held_up(self) -> Callable[[bool], object] | None:
+        """See Reply."""
+        return self._reply.held_up
+
+    @property
     def peer(self) -> str:
         """See Reply."""
         return self._reply.peer

@@ -44,6 +44,9 @@ class Reply(Protocol):
         deadline: monotonic seconds; infinite if the caller set none.
         peer: tells the connection that it came by from all others; in logs it is the caller's address.
         observer: follows the call that is made of it; None: it is not followed.
+        held_up: of a call behind which others come in order, as on a stream: is told True before it waits for
+            something else than its turn, and False when it has been taken, so that none overtakes it. None:
+            nobody wants to know.
     """
 
     deadline: float
@@ -53,6 +56,9 @@ class Reply(Protocol):
 
     @property
     def observer(self) -> ReplyObserver | None: ...
+
+    @property
+    def held_up(self) -> Callable[[bool], object] | None: ...
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """Send what `encode` returns, or the CallError that it raises.

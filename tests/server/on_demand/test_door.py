@@ -234,3 +234,28 @@ def test_of_a_service_the_hot_methods_wait_and_the_plain_ones_that_are_named(wor
     world.loaded.add("m")
     world.go_on("m")
     assert reply.answer() == b"told"
+
+
+def test_those_behind_a_call_that_waits_are_told_so_until_it_has_been_taken(world: World) -> None:
+    reply, told = FakeReply(), list[object]()
+    reply.held_up = told.append
+    world.method("m", reply)
+    assert told == [True]
+    world.loaded = {"m"}
+    world.during_call = lambda: told.append("called")
+    world.go_on("m")
+    assert told == [True, "called", False]
+
+
+def test_those_behind_a_call_that_need_not_wait_after_all_are_told_so(world: World) -> None:
+    reply, told = FakeReply(), list[object]()
+    reply.held_up = told.append
+    world.callers.live = {"m"}
+    calls = world.calls
+
+    def live_by_now() -> None:
+        world.loaded = {"m"} if len(calls) > 1 else set()
+
+    world.during_call = live_by_now
+    world.method("m", reply)
+    assert told == [True, False]

@@ -105,6 +105,7 @@ class FakeReply:
         self.deadline = deadline
         self.peer = "127.0.0.1:1"
         self.observer: ReplyObserver | None = None
+        self.held_up: Callable[[bool], object] | None = None
         self.expires: float | None = None
         self.headers: Mapping[str, str] = {}
         self.cancel: Callable[[], object] | None = None

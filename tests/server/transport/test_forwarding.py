@@ -14,6 +14,7 @@ class Noting:
     peer = "here:1"
     deadline = 7.0
     observer = None
+    held_up = None
 
     def __init__(self) -> None:
         self.asked: list[object] = []

@@ -3,7 +3,8 @@
 What a caller may rely on:
 
 * Each request is a call of its own, read and queued as ModelInfer's are, so calls of one stream share
-  batches with each other and with all others. They reach the queue in the order in which they came.
+  batches with each other and with all others. They reach the queue in the order in which they came: behind
+  one that waits for its model to be loaded the others wait here.
 * Answers leave in the order of the requests, each as soon as it and all before it are there. With the
   answer goes the parameter ``triton_final_response``: it is the request's only one.
 * What goes wrong with one request is told in the `error_message` of its answer, which has the request's id
@@ -162,7 +163,8 @@ class Conversation:
         """None: there is none, and this thread has stopped starting."""
         with self._lock:
             unread = self._stream.unread
-            if self._over or not self._waiting or len(self._at_work) + unread >= MAX_AT_WORK:
+            full = len(self._at_work) + unread >= MAX_AT_WORK
+            if self._over or not self._waiting or full or (self._at_work and self._at_work[-1].holds_up):
                 self._starting = False
                 self._reads_behind = unread > 0 and bool(self._waiting)
                 if self._held is not bool(self._waiting) and not self._over:
@@ -224,7 +226,7 @@ class _Part:
 
     __slots__ = (
         *("_cancel", "_encode", "_forget_alarm", "_go_on", "_gone", "_left_by", "_refusal", "_stream"),
-        "deadline",
+        *("_waits", "deadline"),
     )
 
     observer: ReplyObserver | None = None
@@ -235,6 +237,7 @@ class _Part:
         self._go_on = go_on
         self._refusal = refusal  # None: a stop of the server waits for it
         self._gone = False
+        self._waits = False
         self._encode: Callable[[], Answered] | None = None
         self._cancel: Callable[[], object] | None = None
         self._left_by: Callable[[], object] | None = None  # for who is told of a failure
@@ -269,6 +272,17 @@ class _Part:
     def finished(self) -> bool:
         """Is there an answer?"""
         return self._encode is not None
+
+    @property
+    def holds_up(self) -> bool:
+        """Must those behind it wait, because it is not in the queue yet?"""
+        return self._waits and not self.finished
+
+    def held_up(self, waits: bool) -> None:
+        """See Reply."""
+        self._waits = waits
+        if not waits:
+            self._go_on()
 
     def finish(self, encode: Callable[[], Answered]) -> None:
         """See Reply."""

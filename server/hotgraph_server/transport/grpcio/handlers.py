@@ -73,6 +73,7 @@ class _WaitingReply:
     """A Reply for a handler that waits in a thread of its own."""
 
     observer: ReplyObserver | None = None
+    held_up: Callable[[bool], object] | None = None
 
     def __init__(self, context: grpc.ServicerContext) -> None:
         self.deadline = monotonic_deadline(context.time_remaining())

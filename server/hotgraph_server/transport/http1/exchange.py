@@ -54,6 +54,7 @@ class Exchange(Incoming):
     )
 
     observer: ReplyObserver | None = None
+    held_up: Callable[[bool], object] | None = None
 
     def __init__(self, connection: Connected, request: Request, host: Host, http: Http) -> None:
         self.request = request

@@ -76,6 +76,7 @@ class Call(Leaving, Stream):
     __slots__ = ("_awaited", "_begun", "_gone", "_leave", "_reader", "deadline", "held_bytes", "host", "peer")
 
     observer: ReplyObserver | None = None
+    held_up: Callable[[bool], object] | None = None
 
     def __init__(self, connection: Outgoing, number: int, head: Head, host: Host) -> None:
         super().__init__(connection, number, head)

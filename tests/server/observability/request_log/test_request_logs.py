@@ -44,6 +44,7 @@ class Answered:
         self.deadline = 7.0
         self.peer = "127.0.0.1:1"
         self.observer = None
+        self.held_up = None
         self.answer: service.Answered | None = None
         self.left: list[Any] = []
 

@@ -22,7 +22,7 @@ from hotgraph_server.models.registry import Registry
 from hotgraph_server.protocols.v2 import streaming
 from hotgraph_server.protocols.v2.inference import Infer
 from hotgraph_server.protocols.v2.streaming import Conversation, methods
-from hotgraph_server.transport.service import Receiver
+from hotgraph_server.transport.service import Receiver, failing
 
 from ..fakes import RecordingVersion, float_signature
 from ..mutations import mutated
@@ -178,6 +178,51 @@ def test_many_calls_are_under_way_at_once_and_answers_leave_in_the_order_of_requ
     first = scene.stream.answers[0].infer_response
     assert np.frombuffer(first.raw_output_contents[0], np.float32).tolist() == [5, 5]
     assert (first.model_name, first.model_version) == ("m", "3")
+
+
+def test_a_call_that_waits_for_its_model_is_overtaken_by_none_behind_it() -> None:
+    """Else one of a sequence would come before the one that begins it."""
+    parked: list[Callable[[], None]] = []
+    scene = Scene()
+    registry = Registry()
+    registry.publish([scene.version])
+    infer = Infer(registry, streamed=True)
+
+    def waiting(message: Any, reply: Any) -> None:
+        if len(parked) == 1:
+            infer(message, reply)
+            return
+        reply.held_up(True)
+
+        def go_on() -> None:
+            infer(message, reply)
+            reply.held_up(False)
+
+        parked.append(go_on)
+
+    scene.receive = Conversation(waiting, scene.stream).receive
+    scene.ask("a", "b", "c")
+    assert (len(parked), scene.calls, scene.stream.held) == (1, [], True)
+    parked[0]()
+    assert (len(scene.calls), scene.stream.held) == (3, False)
+    for index in range(3):
+        scene.answer(index, index)
+    assert scene.stream.ids == ["a", "b", "c"]
+
+
+def test_a_call_that_has_waited_in_vain_holds_up_nobody() -> None:
+    scene, replies = Scene(), list[Any]()
+
+    def waiting(_: Any, reply: Any) -> None:
+        replies.append(reply)
+        reply.held_up(True)
+
+    scene.receive = Conversation(waiting, scene.stream).receive
+    scene.ask("a", "b")
+    for index in range(2):
+        assert len(replies) == index + 1
+        replies[index].finish(failing(InvalidCall("in vain")))
+    assert [answer.error_message for answer in scene.stream.answers] == ["in vain"] * 2
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -472,6 +517,7 @@ class Unheard:
     deadline = math.inf
     peer = "127.0.0.1:1"
     observer = None
+    held_up = None
 
     def finish(self, encode: Callable[[], Any]) -> None:
         pass
