@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Wish:
 
     Attributes:
         until: without anybody who waits for it, it is dropped then; monotonic seconds.
+        after: without anybody who waits for it, it is not granted before.
         nbytes: that it needs, as far as that can be told; None: that was not looked at.
         begun: when its load began, monotonic seconds; None: it has not.
     """
@@ -46,6 +48,7 @@ class Wish:
     until: float
     nbytes: int | None = None
     begun: float | None = None
+    after: float = -math.inf
 
 
 class Callers:
@@ -151,16 +154,26 @@ class Callers:
         with self._lock:
             for name, wish in list(self._wishes.items()):
                 # One that was live and is gone again may have those who wait still.
-                if not self._waiting.has(name) and (name in self._live or wish.until <= now):
+                over = name in self._live or name not in self.known or wish.until <= now
+                if over and not self._waiting.has(name):
                     del self._wishes[name]
-            return list(self._wishes.items())
+            return [
+                (name, wish)
+                for name, wish in self._wishes.items()
+                if wish.after <= now or self._waiting.has(name)
+            ]
 
-    def wish(self, name: str, until: float) -> None:
-        """A model is wished for though nobody waits for it, until then; monotonic seconds."""
+    def next_wish(self, now: float) -> float:
+        """When the next one is granted that is not yet, monotonic seconds."""
+        with self._lock:
+            return min((one.after for one in self._wishes.values() if one.after > now), default=math.inf)
+
+    def wish(self, name: str, until: float, after: float = -math.inf) -> None:
+        """A model is wished for though nobody waits for it; see Wish."""
         with self._lock:
             if not self._winding_down:
                 wish = self._wishes.setdefault(name, Wish(until))
-                wish.until = max(wish.until, until)
+                wish.until, wish.after = max(wish.until, until), after
 
     def size_anew(self) -> None:
         """What is known of models is more than it was: what those need that are wished for is to be looked at

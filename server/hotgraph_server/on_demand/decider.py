@@ -112,12 +112,15 @@ class Decider:
         steps = next_steps(self._limit, residents, wishes, self._ages.least_first, slots, now)
         self._take(steps, holdings, now)
         waits = now + _LOOK_AT_LEAST_S if self._callers.waiting else math.inf
-        return min(steps.look_at, self._callers.end_expired(now), waits)
+        again = self._callers.next_wish(now)
+        return min(steps.look_at, self._callers.end_expired(now), waits, again)
 
     def unload(self, name: str) -> None:
         """Give a model up because somebody wants it so."""
         self._models.give_up(name)
         self._ages.forget(name)
+        if not self._callers.has(name):
+            self._callers.unwish(name)
 
     def _hear(self, holding: Holding, now: float) -> None:
         """What became of a model since the last time."""
@@ -154,9 +157,13 @@ class Decider:
 
     def _failed(self, name: str, why: str, now: float) -> None:
         failure = self._learnt.failed(name, why, now)
-        _LOG.info("model '%s' is tried again when it is called, not before %.1f s", name, failure.until - now)
+        pinned = self._is_pinned(name)
+        when = "" if pinned else " when it is called,"
+        _LOG.info("model '%s' is tried again%s not before %.1f s", name, when, failure.until - now)
         self._models.give_up(name)
         self._callers.unwish(name)
+        if pinned:
+            self._callers.wish(name, math.inf, after=failure.until)
         self._expect(name)
         self._callers.refuse(name, lambda: LoadFails(name, why, max(failure.until - now, 0.0)))
 
@@ -271,6 +278,10 @@ class Decider:
         for name in steps.begin:
             self._models.call(name)
 
+    def _is_pinned(self, name: str) -> bool:
+        settings = self._callers.known.get(name)
+        return settings is not None and settings.residency.pin
+
     def _replace(self, name: str, now: float) -> None:
         """Give a model up for a version of its own, which comes at nobody's call."""
         # Not where several are to be live: those may not fit together at all, and would come and go.
@@ -278,8 +289,7 @@ class Decider:
         self.unload(name)
         self._kept.pop(name, None)
         if is_one:
-            pinned = self._callers.known[name].residency.pin
-            self._callers.wish(name, math.inf if pinned else now + _REPLACED_WITHIN_S)
+            self._callers.wish(name, math.inf if self._is_pinned(name) else now + _REPLACED_WITHIN_S)
 
 
 def reasons(unavailable: Sequence[Unavailable]) -> str:

@@ -93,6 +93,25 @@ def test_a_pinned_model_is_never_given_up() -> None:
     assert "give up b" in world.models.log
 
 
+def test_a_pinned_model_that_could_not_be_loaded_is_tried_again_at_nobodys_call() -> None:
+    world = World({"a": 60, "b": 10}, pinned=["a"])
+    for name in "ab":
+        world.models.call(name)
+        world.models.fail(name)
+    world.tick()
+    assert world.models.log[-2:] == ["give up a", "give up b"]
+    again = world.tick()
+    assert world.clock() < again < math.inf
+    world.clock.now = again
+    world.tick()
+    assert world.models.log[-1] == "call a"
+    world.models.fail("a")
+    world.tick()
+    # Unless somebody wants it gone.
+    world.demand.unload("a", lambda _: None)
+    assert world.tick() == math.inf
+
+
 def test_a_model_that_was_just_loaded_is_kept_as_long_as_its_load_took() -> None:
     world = World({"a": 80, "b": 80})
     world.models.load_s["a"] = 4.0
