@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from hotgraph_server.errors import RunFailed, first_line
 from hotgraph_server.graph.bounds import asset_files
@@ -234,6 +235,8 @@ class Graph:
         self._usual.clear()
         self.callables.keep_only(set())
         self.session.close()
+        # Its ops and it hold each other, and would wait for a collection that searches all models' for them.
+        ops.dismantle_graph(self.session.graph)
 
     def _search(
         self, kinds: Mapping[str, Kind], rows: Mapping[str, Sequence[Sequence[Array]]]

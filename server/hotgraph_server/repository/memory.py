@@ -5,6 +5,7 @@ comes.
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 from collections.abc import Callable
 
@@ -32,7 +33,8 @@ def give_back() -> None:
         trim(0)
 
 
+@functools.cache
 def _malloc_trim() -> Callable[[int], int] | None:
-    # None: whatever this process has loaded already.
+    # None: whatever this process has loaded already. Made once: classes are made for it, each time others.
     found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return found

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -363,6 +365,23 @@ def test_another_thread_may_neither_run_nor_close_a_graph(saved_models: SavedMod
         thread.join()
         assert len(raised) == 2
         run(graph, {"x": f32([1, 2])})
+
+
+def test_closed_graph_goes_with_its_last_reference_and_needs_no_collection(saved_models: SavedModels) -> None:
+    """A collection searches what all other models hold, and no call is answered meanwhile."""
+    # What is there once for all graphs.
+    Graph.open(saved_models["tf2_mlp"], SessionSettings()).close()
+    gc.collect()
+    gc.disable()
+    try:
+        graph = Graph.open(saved_models["tf2_mlp"], SessionSettings())
+        gone = weakref.ref(graph.session.graph)
+        graph.close()
+        graph.close()
+        del graph
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_trial_on_real_graphs_batches_the_good_and_finds_the_rest(saved_models: SavedModels) -> None:

@@ -31,6 +31,11 @@ def test_c_library_is_asked_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [0]
 
 
+def test_c_library_is_looked_for_once() -> None:
+    """To look for it makes classes, of which only a collection frees the memory."""
+    assert memory._malloc_trim() is memory._malloc_trim()
+
+
 def test_c_library_that_cannot_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_malloc_trim", lambda: None)
     memory.give_back()
