@@ -34,6 +34,7 @@ class FakeLinks(Links):
         away: those that cannot be reached.
         gate: is waited for, where the message says `wait`.
         waiting: is set when one waits; `cancelled` when that is over.
+        unblocked: until it is set, one whose message says `block` has the loop wait.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class FakeLinks(Links):
         self.away: set[str] = set()
         self.fault: BaseException | None = None
         self.waiting, self.cancelled = threading.Event(), threading.Event()
+        self.unblocked = threading.Event()
         self.open: Callable[[], object] = lambda: None
 
     async def call(self, address: str, path: str, message: bytes, metadata: Any, deadline: float) -> bytes:
@@ -52,6 +54,9 @@ class FakeLinks(Links):
             raise NobodyThere("away")
         if self.fault is not None:
             raise self.fault
+        if b"block" in message:
+            self.waiting.set()
+            self.unblocked.wait(PATIENCE_S)
         if b"wait" in message:
             gate, loop = asyncio.Event(), asyncio.get_running_loop()
             self.open = lambda: loop.call_soon_threadsafe(gate.set)
@@ -219,17 +224,18 @@ def test_a_caller_that_has_left_already_is_sent_nowhere(scene: Scene) -> None:
 
 
 def test_a_caller_that_leaves_before_its_call_has_begun_gives_back_its_room(scene: Scene) -> None:
-    held = threading.Event()
-    scene.forwarder._loop.do(lambda: held.wait(PATIENCE_S))
+    blocking = scene.call("b", b"block")
+    assert scene.links.waiting.wait(PATIENCE_S)
     # Begun and left in the same turn of the loop: its task ends without having run a line.
-    replies = [scene.call("b", b"wait") for _ in range(4)]
+    replies = [scene.call("b", b"wait") for _ in range(3)]
     for reply in replies:
         assert reply.cancel is not None
         reply.cancel()
-    held.set()
+    scene.links.unblocked.set()
+    assert blocking.answer().startswith(b"of")
     until(lambda: scene.forwarder.figures().under_way == 0)
     assert scene.forwarder.figures().held_bytes == 0
-    assert scene.ended() == {Outcome.LEFT: 4}
+    assert scene.ended() == {Outcome.LEFT: 3, Outcome.ANSWERED: 1}
     assert not any(reply.finished for reply in replies)
     assert scene.call("b").answer().startswith(b"of")
 

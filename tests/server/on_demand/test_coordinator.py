@@ -498,6 +498,9 @@ def test_who_waits_for_a_model_that_came_and_went_between_two_looks_waits_for_th
 def test_a_model_that_becomes_known_while_others_are_told_of_can_be_called() -> None:
     """A load that has failed is told at the same time as a new list of models is."""
     world = World({"a": 10})
+    world.call("a")
+    world.tick()
+    world.models.fail("a")
     failure, changing = world.demand.learnt.failure, threading.Event()
     added = [*world.settings.values(), ModelSettings("new", Path("/new"))]
 
@@ -516,7 +519,7 @@ def test_a_model_that_becomes_known_while_others_are_told_of_can_be_called() -> 
 
     thread.start()
     world.demand.learnt.failure = slowly  # type: ignore[method-assign]
-    world.demand._expects_another_thing("a")
+    world.tick()
     thread.join(PATIENCE_S)
     assert set(world.registry.loaded_at_call) == {"a", "new"}
 

@@ -33,7 +33,12 @@ def test_c_library_is_asked_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_c_library_is_looked_for_once() -> None:
     """To look for it makes classes, of which only a collection frees the memory."""
-    assert memory._malloc_trim() is memory._malloc_trim()
+    left = []
+    for _ in range(5):
+        memory.give_back()
+        left.append(gc.collect())
+    # Some garbage may be another thread's.
+    assert min(left) == 0
 
 
 def test_c_library_that_cannot_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
