@@ -1,7 +1,7 @@
 """Keeps a fleet as it shall be: looks once a second, decides (reconcile.py), and has the engine do it.
 
 One thread looks and decides. What is done may take minutes (a load) and is done by others, a bounded number,
-so that no load keeps a dead server in the endpoints. A driver may end at any moment: replicas and their calls
+those of loads apart from all else, so that no load keeps a dead server in the endpoints. A driver may end at any moment: replicas and their calls
 go on without it, and the next one begins with what it sees."""
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ class Driver:
         self._placement = Placement()
         self._trend = Trend()
         self._memory: Memory | None = None
-        self._workers = Workers(_WORKERS, "fleet")
+        # What takes minutes, and what callers wait for: as many loads as there may be keep no dead server in
+        # the endpoints, and no replica from its drain.
+        self._slow = Workers(_WORKERS, "fleet_load")
+        self._quick = Workers(_WORKERS, "fleet_quick")
         self._under_way: dict[Future[None], Action] = {}
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
@@ -121,14 +124,16 @@ class Driver:
             return False
         finally:
             # What is under way is known to the replicas themselves; nobody waits for it here.
-            self._workers.stop()
+            self._slow.stop()
+            self._quick.stop()
 
     def look(self) -> bool:
         """Look, decide, and have it begun; True: the fleet is down, as was asked."""
         seen = self._seen()
         if self._memory is None:
             self._memory = Memory(seen.at_s, self._files.published(seen.replicas), self._times)
-        memory = self._collected(self._memory).looked(seen)
+        # Kept at once: what was done is told only once, and a look that fails from here on is not to lose it.
+        self._memory = memory = self._collected(self._memory).looked(seen)
         asked = self._asked.read()
         wanted = 0 if asked.down else self._wanted(asked, seen)
         who = roles(wanted, seen, memory)
@@ -136,8 +141,10 @@ class Driver:
         desired = self._desired(wanted, seen, memory)
         actions, self._memory = reconcile(desired, seen, memory)
         for action in actions:
+            workers = self._slow if isinstance(action, Load | Unload) else self._quick
+            self._under_way[workers.begin(partial(self._carry_out, action))] = action
+        for action in actions:
             self._note(_said(action))
-            self._under_way[self._workers.begin(partial(self._carry_out, action))] = action
         self._tell(seen, who, wanted)
         return asked.down and not seen.replicas and not self._under_way and not self._memory.published
 

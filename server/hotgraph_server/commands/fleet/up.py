@@ -144,4 +144,6 @@ def _ending() -> Iterator[threading.Event]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # Who has read this may be gone, and the fleet is to be kept all the same.
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
