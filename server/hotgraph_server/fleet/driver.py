@@ -165,7 +165,7 @@ class Driver:
 
     def _wanted(self, asked: Wanted, seen: FleetSeen) -> int:
         before = self._spec.replicas.count if asked.replicas is None else asked.replicas
-        now = scaled(self._spec, before, seen, self._trend)
+        now = scaled(self._spec, before, seen, self._trend, self._placement)
         self._trend = now.trend
         if now.replicas != before:
             self._note(now.reason)
@@ -263,7 +263,7 @@ class Driver:
 def everywhere(spec: FleetSpec, seen: FleetSeen, places: Sequence[str], before: Placement) -> Placement:
     """Every model on every replica."""
     names = frozenset(model.name for model in spec.models)
-    return Placement({name: names for name in places}, replicas_wanted=len(places))
+    return Placement({name: names for name in places}, replicas_wanted=1)
 
 
 def _said(action: Action) -> str:
