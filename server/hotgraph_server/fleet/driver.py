@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.actions import Action, Drain, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.endpoints import Files
 from hotgraph_server.fleet.engine import Engine
@@ -185,7 +185,7 @@ class Driver:
                 _LOG.error("%s failed", action, exc_info=error)
             self._failed[kind] += 1
             self._note(f"could not {_said(action)}: {' '.join(str(error).split())[:300]}")
-            memory = memory.with_failed(action, str(error), self._clock())
+            memory = memory.with_failed(action, str(error), self._clock(), isinstance(error, ReplicaGone))
         return memory
 
     def _carry_out(self, action: Action) -> None:

@@ -55,12 +55,14 @@ class Failure:
         again_at_s: not tried before.
         why: one line.
         at_s: when it failed last.
+        gone: because the replica was gone, or its server.
     """
 
     times: int
     again_at_s: float
     why: str
     at_s: float = 0.0
+    gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Memory:
             failed=self._failed_but_publishing(),
         )
 
-    def with_failed(self, action: Action, why: str, at_s: float) -> Memory:
+    def with_failed(self, action: Action, why: str, at_s: float, gone: bool = False) -> Memory:
         """It is over without an effect; tried again later, and later each time."""
         times = self.failed[action].times + 1 if action in self.failed else 1
         most_s = _MOST_PUBLISH_WAIT_S if isinstance(action, Publish) else _MOST_WAIT_S
@@ -115,7 +117,7 @@ class Memory:
             self,
             begun=_without(self.begun, action),
             done=_without(self.done, action),
-            failed={**others, action: Failure(times, again, why, at_s)},
+            failed={**others, action: Failure(times, again, why, at_s, gone)},
         )
 
     def _failed_but_publishing(self) -> dict[Action, Failure]:

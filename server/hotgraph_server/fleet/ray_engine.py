@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.endpoints import ENVOY, are_written
 from hotgraph_server.fleet.loading import parameters_of
 from hotgraph_server.fleet.observed import NodeSeen, ReplicaSeen, ReplicaState
@@ -175,17 +175,19 @@ class RayEngine:
         exceptions = self._ray.exceptions
         handle = self._handle(replica_id)
         if handle is None:
-            raise FleetError(f"replica {replica_id} is not there")
+            raise ReplicaGone(f"replica {replica_id} is not there")
         try:
             self._ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
         except exceptions.GetTimeoutError:
             raise FleetError(f"replica {replica_id} has not answered for {timeout_s:g} s") from None
         except exceptions.RayTaskError as error:
+            if isinstance(error.cause, ReplicaGone):
+                raise ReplicaGone(str(error.cause)) from None
             if isinstance(error.cause, FleetError):
                 raise FleetError(str(error.cause)) from None
             raise FleetError(f"replica {replica_id}: {error.cause!r}") from error
         except exceptions.RayError:
-            raise FleetError(f"replica {replica_id} ended meanwhile") from None
+            raise ReplicaGone(f"replica {replica_id} ended meanwhile") from None
 
     def _look_at(self, name: str) -> ReplicaSeen:
         before = self._seen.get(name)

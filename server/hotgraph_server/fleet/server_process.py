@@ -1,7 +1,7 @@
 """One server as a child of this process: begun, begun anew when it ends by itself, asked to load models,
 ended.
 
-It comes back with the models that it had. It ends with this process, whatever ends that: the system sends it
+It comes back with the models that it had, but for those that ended it (crashes.py). It ends with this process, whatever ends that: the system sends it
 SIGTERM, so that its calls are answered. For this the thread that begins it must live as long as it does,
 since the system counts the thread as the parent.
 
@@ -11,28 +11,29 @@ Nothing here knows Ray or TensorFlow. The server is talked to over HTTP, as anyb
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import logging
 import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.cores import Cores
+from hotgraph_server.fleet.crashes import Crashes
 from hotgraph_server.fleet.loading import versions_in
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.settings_file import settings_file
 from hotgraph_server.threads.joining import join_within
 from hotgraph_server.threads.parent_death import end_with_parent
 
@@ -44,6 +45,8 @@ _ASK_S = 10.0
 _END_S = 10.0
 _PAUSE_S = 0.5
 _MOST_PAUSE_S = 30.0
+# Of models that come back; more would take each other's processors.
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,11 @@ class ServerSpec:
 class ServerProcess:
     """The constructor starts nothing. All methods may be called by any thread."""
 
-    def __init__(self, spec: ServerSpec, cores: Cores | None = None) -> None:
+    def __init__(
+        self, spec: ServerSpec, cores: Cores | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._spec = spec
+        self._clock = clock
         self._cores = cores or Cores()
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
@@ -87,6 +93,7 @@ class ServerProcess:
         self._models: dict[str, Mapping[str, str]] = {}
         self._live: dict[str, tuple[int, ...]] = {}
         self._loading: set[str] = set()
+        self._crashes = Crashes()
 
     def start(self) -> None:
         """Begin it, and keep it from now on; returns at once."""
@@ -114,6 +121,7 @@ class ServerProcess:
         """Have it serve a model; returns when it does. Does nothing where it does already, by these.
 
         Raises:
+            ReplicaGone: its server has ended meanwhile.
             FleetError: it does not, and why.
         """
         with self._lock:
@@ -161,14 +169,24 @@ class ServerProcess:
     def _load(self, model: str, parameters: Mapping[str, str]) -> None:
         with self._lock:
             begun = self._begun
+            if why := self._crashes.why_not(model, parameters, self._clock()):
+                raise FleetError(why)
         path = f"/v2/repository/models/{quote(model, safe='')}/load"
-        self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
+        try:
+            self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
+        except _EndedWhileAsked:
+            with self._lock:
+                # Not by being stopped, or drained.
+                if not self._ending.is_set():
+                    self._crashes.ended(model, parameters, self._clock())
+            raise
         told = self._ask("GET", f"/v2/models/{quote(model, safe='')}", None)
         versions = tuple(sorted(int(one) for one in told.get("versions", ()) if str(one).isdecimal()))
         if missing := set(versions_in(parameters)) - set(versions):
             raise FleetError(f"its server has no version {min(missing)} of it in {self._spec.repository}")
         with self._lock:
             self._models[model] = dict(parameters)
+            self._crashes.loaded(model, parameters)
             # Not of the next server, where this one has ended since.
             if self._begun == begun and self._child is not None:
                 self._live[model] = versions or (1,)
@@ -235,30 +253,44 @@ class ServerProcess:
         host = address.rpartition(":")[0]
         with self._lock:
             self._address, self._rest, self._admin = address, f"{host}:{rest}", f"{host}:{admin}"
-            models = dict(self._models)
+            models = list(self._models.items())
+            suspects = [one for one in models if self._crashes.is_suspect(*one)]
         with self._loads:
-            for model, parameters in models.items():
-                try:
-                    self._load(model, parameters)
-                except FleetError as error:
-                    _LOG.warning("model %s did not come back: %s", model, error)
+            with ThreadPoolExecutor(_AT_ONCE, "models of a replica") as pool:
+                list(pool.map(self._bring_back, (one for one in models if one not in suspects)))
+            # Last and one by one, so that it shows which of them it is, and others are there before.
+            for one in suspects:
+                self._bring_back(one)
         with self._lock:
             # It may have ended in between, and another one have begun.
             self._ready = self._address == address
+
+    def _bring_back(self, one: tuple[str, Mapping[str, str]]) -> None:
+        model, parameters = one
+        try:
+            self._load(model, parameters)
+        except FleetError as error:
+            _LOG.warning("model %s did not come back: %s", model, error)
 
     def _ask(self, method: str, path: str, body: Any, timeout_s: float = _ASK_S) -> Any:
         with self._lock:
             address = self._rest if self._address else ""
         if not address:
-            raise FleetError("its server is not there")
+            raise ReplicaGone("its server is not there")
         host, _, port = address.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ReplicaGone(f"its server does not answer: {error!r}") from error
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
             text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except TimeoutError as error:
             raise FleetError(f"its server does not answer: {error!r}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _EndedWhileAsked(f"its server does not answer: {error!r}") from error
         finally:
             connection.close()
         try:
@@ -277,38 +309,14 @@ class ServerProcess:
                 self._child.send_signal(number)
 
 
+class _EndedWhileAsked(ReplicaGone):
+    """It had taken the request."""
+
+
 def _command(spec: ServerSpec, rest: int, admin: int) -> list[str]:
-    file = _written("".join(_toml({"model_control": "explicit", **spec.settings})))
+    file = settings_file({"model_control": "explicit", **spec.settings})
     where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
     return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
-
-
-def _written(settings: str) -> Path:
-    """The file with these settings, the same for all replicas on this machine that have them. It stays, for a
-    server reads it again when it is asked to, and is told by its name from others, so that nobody has to tidy
-    up after those that were killed.
-
-    Raises:
-        OSError: it cannot be written, or the folder is somebody else's.
-    """
-    folder = Path(tempfile.gettempdir()) / f"hotgraph-replicas-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not a folder of this user's own")
-    file = folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.toml"
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(settings)
-    partial.replace(file)
-    return file
-
-
-def _toml(settings: Mapping[str, object]) -> Iterable[str]:
-    for key, value in settings.items():
-        if value is None:
-            continue
-        # Texts, numbers, truths and lists of them are written alike in JSON and TOML.
-        yield f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}\n"
 
 
 def _prepared(cores: frozenset[int]) -> Callable[[], None]:
