@@ -1,8 +1,8 @@
 """Keeps a fleet as it shall be: looks once a second, decides (reconcile.py), and has the engine do it.
 
 One thread looks and decides. What is done may take minutes (a load) and is done by others, a bounded number,
-those of loads apart from all else, so that no load keeps a dead server in the endpoints. A driver may end at any moment: replicas and their calls
-go on without it, and the next one begins with what it sees."""
+those of loads apart from all else, so that no load keeps a dead server in the endpoints. A driver may end at
+any moment: replicas and their calls go on without it, and the next one begins with what it sees."""
 
 from __future__ import annotations
 
@@ -219,7 +219,8 @@ class Driver:
             self._summary = summary
             self._note(summary)
         rollouts = self._rolling.rollouts if self._rolling is not None else {}
-        self.document = status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
+        figures, failed = self._figures(wanted), self._memory.failed
+        self.document = status_document(self._spec, seen, self._placement, rollouts, figures, failed)
         try:
             self._files.write_status(self.document)
         except FleetError as error:
@@ -245,7 +246,8 @@ class Driver:
                 f"{replica.replica_id} waits for a node with {wants.cpus:g} processors{gpus} and"
                 f" {wants.memory_mb} MiB free"
             )
-        return f"{replica.replica_id} is {replica.state.value}"
+        trouble = f": {replica.trouble}" if replica.trouble else ""
+        return f"{replica.replica_id} is {replica.state.value}{trouble}"
 
     def _figures(self, wanted: int) -> DriverFigures:
         return DriverFigures(

@@ -83,6 +83,8 @@ def read(path: Path) -> FleetSpec:
             one that contradicts another; the text names the file, the table, the key and its line, and how
             many faults more there are.
     """
+    if not path.exists():
+        raise SettingsError(f"{path} is not there; hotgraph fleet --help shows the least that it says")
     spec, faults = spec_and_faults(text_of(path), path.absolute().parent)
     if spec is not None:
         return spec

@@ -1,9 +1,9 @@
 """One server as a child of this process: begun, begun anew when it ends by itself, asked to load models,
 ended.
 
-It comes back with the models that it had, but for those that ended it (crashes.py). It ends with this process, whatever ends that: the system sends it
-SIGTERM, so that its calls are answered. For this the thread that begins it must live as long as it does,
-since the system counts the thread as the parent.
+It comes back with the models that it had, but for those that ended it (crashes.py). It ends with this
+process, whatever ends that: the system sends it SIGTERM, so that its calls are answered. For this the thread
+that begins it must live as long as it does, since the system counts the thread as the parent.
 
 Nothing here knows Ray or TensorFlow. The server is talked to over HTTP, as anybody could.
 """
@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,18 +23,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from hotgraph_server.errors import FleetError, ReplicaGone
+from hotgraph_server.fleet.child import free_ports, prepared, rss_bytes
 from hotgraph_server.fleet.cores import Cores
 from hotgraph_server.fleet.crashes import Crashes
 from hotgraph_server.fleet.loading import versions_in
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.settings_file import settings_file
 from hotgraph_server.threads.joining import join_within
-from hotgraph_server.threads.parent_death import end_with_parent
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,6 +92,7 @@ class ServerProcess:
         self._live: dict[str, tuple[int, ...]] = {}
         self._loading: set[str] = set()
         self._crashes = Crashes()
+        self._trouble = ""
 
     def start(self) -> None:
         """Begin it, and keep it from now on; returns at once."""
@@ -161,9 +160,10 @@ class ServerProcess:
                 node_id,
                 f"{os.getpid()}.{child.pid}.{self._begun}" if child is not None else "",
                 {name: ModelSeen(versions) for name, versions in self._live.items()} if self._ready else {},
-                rss_bytes=_rss_bytes(child.pid) if child is not None else 0,
+                rss_bytes=rss_bytes(child.pid) if child is not None else 0,
                 loading=frozenset(self._loading),
                 restarts=max(0, self._begun - 1),
+                trouble=self._trouble,
             )
 
     def _load(self, model: str, parameters: Mapping[str, str]) -> None:
@@ -199,23 +199,27 @@ class ServerProcess:
                 served = self._run_once()
             except OSError as error:
                 _LOG.error("a replica's server cannot be begun: %s", error)
+                self._has_trouble(f"its server cannot be begun: {error}")
             # At once, unless it does not come to serve at all.
             pause_s = 0.0 if served else min(max(2 * pause_s, _PAUSE_S), _MOST_PAUSE_S)
 
     def _run_once(self) -> bool:
         """Begin it, and wait until it has ended; did it come to serve?"""
-        rest, admin = _free_ports(self._spec.host)
+        rest, admin = free_ports(self._spec.host)
         child = self._begin(_command(self._spec, rest, admin))
         if child is None:
             return False
         restoring: threading.Thread | None = None
+        last = "it said nothing"
         assert child.stderr is not None
         with child.stderr as lines:
             for line in lines:
                 # Into this process's log, which Ray keeps. The server goes on where that cannot be written.
                 with contextlib.suppress(OSError, ValueError):
                     sys.stderr.write(line)
+                last = line.strip() or last
                 if line.startswith(SERVING) and restoring is None:
+                    self._has_trouble("")
                     address = line.removeprefix(SERVING).strip()
                     restoring = threading.Thread(
                         target=self._restore, args=(address, rest, admin), name="models of a replica"
@@ -225,10 +229,17 @@ class ServerProcess:
         with self._lock:
             self._child, self._address, self._ready = None, "", False
             self._live = {}
-        if restoring is not None:
-            # It ends by itself: nobody answers it any more.
-            restoring.join(_END_S)
-        return restoring is not None
+        if restoring is None:
+            if not self._ending.is_set():
+                self._has_trouble(f"its server does not start: {last}")
+            return False
+        # It ends by itself: nobody answers it any more.
+        restoring.join(_END_S)
+        return True
+
+    def _has_trouble(self, why: str) -> None:
+        with self._lock:
+            self._trouble = why[:300]
 
     def _begin(self, command: Sequence[str]) -> subprocess.Popen[str] | None:
         cores = self._cores.held or self._cores.take(self._spec.cores)
@@ -243,7 +254,7 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                preexec_fn=_prepared(cores),
+                preexec_fn=prepared(cores),
             )
             self._begun += 1
         return child
@@ -317,31 +328,3 @@ def _command(spec: ServerSpec, rest: int, admin: int) -> list[str]:
     file = settings_file({"model_control": "explicit", **spec.settings})
     where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
     return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
-
-
-def _prepared(cores: frozenset[int]) -> Callable[[], None]:
-    def prepare() -> None:
-        # It begins with those signals blocked that its parent's thread has blocked; SIGTERM has to reach it.
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        end_with_parent(signal.SIGTERM)
-        if cores:
-            os.sched_setaffinity(0, cores)
-
-    return prepare
-
-
-def _free_ports(host: str) -> tuple[int, int]:
-    """Two, of which 0 would mean none to a server."""
-    # Another may take one before the server does, which then ends and is begun anew on others.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one, socket.socket(family) as two:
-        one.bind((host, 0))
-        two.bind((host, 0))
-        return int(one.getsockname()[1]), int(two.getsockname()[1])
-
-
-def _rss_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

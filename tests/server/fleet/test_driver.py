@@ -261,6 +261,11 @@ def test_replica_that_finds_no_node_says_what_it_waits_for(tmp_path: Path) -> No
         one.engine.seen["r0"] = ReplicaSeen("r0", ReplicaState.STARTING, node_id="n")
         one.look()
         assert one.said[-1].endswith("r0 is starting")
+        one.engine.seen["r0"] = replace(
+            one.engine.seen["r0"], trouble="its server does not start: no folder m"
+        )
+        one.look()
+        assert one.said[-1].endswith("r0 is starting: its server does not start: no folder m")
 
 
 def test_look_that_fails_ends_no_driver(tmp_path: Path) -> None:

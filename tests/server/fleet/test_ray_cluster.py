@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,36 @@ def test_no_ray_is_begun_where_its_processes_cannot_be_told_apart(
     with pytest.raises(FleetError, match='address = "local" needs Linux'):
         Local(tmp_path).start()
     assert not list(tmp_path.iterdir())
+
+
+def test_two_commands_at_once_begin_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, most, gate = [0], [0], threading.Barrier(2)
+
+    def start(self: Local) -> str:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        # The other one is at the door.
+        time.sleep(0.05)
+        inside[0] -= 1
+        return "127.0.0.1:1"
+
+    def command() -> None:
+        gate.wait()
+        Local(tmp_path).start()
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(Local, "_start", start)
+    threads = [threading.Thread(target=command) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(FleetError, match="state cannot be written"):
+        Local(tmp_path / "state").start()

@@ -164,7 +164,9 @@ def test_server_that_is_killed_comes_back_with_its_models(tmp_path: Path) -> Non
         assert loads(after) == {"a": {"times": 1, "parameters": {"hotgraph_versions": "1"}}}
 
 
-def test_model_that_ends_its_server_is_left_out_after_some_times_and_tried_again_later(tmp_path: Path) -> None:
+def test_model_that_ends_its_server_is_left_out_in_the_end_and_tried_again_later(
+    tmp_path: Path,
+) -> None:
     now_s = [0.0]
     process = ServerProcess(spec(tmp_path), Cores(tmp_path / "cores"), lambda: now_s[0])
     process.start()
@@ -207,8 +209,10 @@ def test_server_that_does_not_come_to_serve_is_tried_again(tmp_path: Path) -> No
     try:
         until(lambda: process.report().restarts >= 1, PATIENCE_S, 0.01)
         assert process.report().state is ReplicaState.STARTING
+        assert process.report().trouble == "its server does not start: it does not start"
         (tmp_path / "no-start").unlink()
         until(lambda: is_ready(process), PATIENCE_S, 0.01)
+        assert not process.report().trouble
     finally:
         process.stop()
 
@@ -220,6 +224,7 @@ def test_program_that_is_not_there_is_tried_again_too(
     process.start()
     try:
         until(lambda: "cannot be begun" in caplog.text, PATIENCE_S, 0.01)
+        assert "none" in process.report().trouble
         (tmp_path / "none").write_text(f'#!/bin/sh\nexec {" ".join(FAKE)} "$@"\n')
         (tmp_path / "none").chmod(0o755)
         until(lambda: is_ready(process), PATIENCE_S, 0.01)

@@ -55,9 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         ray_cluster.want(spec, Wanted(ray_cluster.wanted(spec).replicas, down=False))
         _say(f"fleet {spec.name}: driving, endpoints in {spec.state}")
         is_down = drive(spec, ray, ending)
-        ray.kill(lease)
         if is_down:
+            # First: hotgraph fleet down takes one that has gone and left it for one that died.
             ray_cluster.forget(spec)
+        ray.kill(lease)
     if is_down:
         ended(spec)
         return 0
