@@ -168,6 +168,10 @@ def test_paths_are_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
         ('[fleet]\nstate = "s"', '[fleet]: needs repository = "DIR"'),
         ("", '[fleet]: needs repository = "DIR"'),
         (LEAST + 'listen = "8080"', "listen must be HOST:PORT, got '8080'"),
+        (
+            LEAST + '[replicas.settings]\ntls_cert = "a.pem"\ntls_key = "b.pem"',
+            "[replicas.settings]: tls_cert needs rest_clear_text = true",
+        ),
         (LEAST + 'host = "0.0.0.0"', "or an IP address that callers reach, got '0.0.0.0'"),
         (LEAST + 'host = "localhost"', "or an IP address that callers reach, got 'localhost'"),
         (LEAST + 'address = "ray"', "address must be auto, local or HOST:PORT, got 'ray'"),
