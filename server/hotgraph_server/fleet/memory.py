@@ -17,6 +17,8 @@ from typing import TypeVar
 
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.spec import FleetSpec
+from hotgraph_server.settings import ListenSettings
 
 _Value = TypeVar("_Value")
 
@@ -24,6 +26,8 @@ _MOST_WAIT_S = 60.0
 # A file is written in no time, and until it is callers may be sent to what is gone.
 _MOST_PUBLISH_WAIT_S = 5.0
 _DOUBLINGS = 6
+# What ending takes a server after its calls have, or were cut off.
+_BEYOND_DRAIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,13 @@ class Times:
     grace_s: float = 5.0
     replace_s: float = 60.0
     drain_s: float = 40.0
+
+
+def times_of(spec: FleetSpec) -> Times:
+    """With a drain that is waited for longer than its server takes for it."""
+    settings = spec.replicas.settings
+    servers = settings.get("drain_s", ListenSettings.drain_s)
+    return Times(drain_s=_BEYOND_DRAIN_S + (float(servers) if isinstance(servers, int | float) else 0.0))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.fleet.actions import Drain, Endpoint, Load, Publish, Start, Stop, Unload
-from hotgraph_server.fleet.memory import Memory
+from hotgraph_server.fleet.memory import Memory, times_of
 from hotgraph_server.fleet.observed import FleetSeen, NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.reconcile import Desired, reconcile, roles
-from hotgraph_server.fleet.spec import FleetSpec, ModelSpec
+from hotgraph_server.fleet.spec import FleetSpec, ModelSpec, ReplicaSpec
 
 from .fake_fleet import LIVE, FakeFleet, everywhere, in_turns
 
@@ -299,6 +299,16 @@ def test_drain_that_does_not_end_is_stopped() -> None:
     assert Stop("r0") not in decided(1, draining, memory=memory)
     memory = replace(memory, draining_at_s={"r0": -memory.times.drain_s - 1})
     assert Stop("r0") in decided(1, draining, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("settings", "at_least_s"), [({}, 25), ({"drain_s": 300}, 300), ({"drain_s": 0.0}, 0)]
+)
+def test_drain_is_waited_for_as_long_as_the_server_takes(
+    settings: dict[str, object], at_least_s: float
+) -> None:
+    of = FleetSpec("a", Path("m"), Path("s"), replicas=ReplicaSpec(settings=settings))
+    assert at_least_s + 10 < times_of(of).drain_s < at_least_s + 20
 
 
 @pytest.mark.parametrize("exceptions", [{}, {("r0", "a"): (3,)}])

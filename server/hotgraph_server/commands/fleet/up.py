@@ -14,6 +14,7 @@ from hotgraph_server.fleet.admin import FleetPages
 from hotgraph_server.fleet.driver import Driver
 from hotgraph_server.fleet.endpoints import Files, are_written
 from hotgraph_server.fleet.estimating import Plans
+from hotgraph_server.fleet.memory import times_of
 from hotgraph_server.fleet.observing import Observer
 from hotgraph_server.fleet.ray_cluster import LOCAL, Local, Wanted
 from hotgraph_server.fleet.reading import read
@@ -78,7 +79,7 @@ def drive(spec: FleetSpec, ray: object, ending: threading.Event) -> bool:
         files = Files(spec.state, are_written(spec))
         rolling = Rolling(spec, there, restored(files.read_status()))
         engine, asked = RayEngine(ray, spec), Asked(spec)
-        driver = Driver(spec, engine, files, asked, Plans(spec), observer, _say, rolling)
+        driver = Driver(spec, engine, files, asked, Plans(spec), observer, _say, rolling, times_of(spec))
         with _page_of(spec, driver):
             return driver.run(ending)
     finally:
