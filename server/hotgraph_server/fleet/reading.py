@@ -196,6 +196,9 @@ class _Reading:
         right = {key: value for key, value in values.items() if key not in bad}
         for owner in (*PER_SERVER, *PER_MODEL):
             self.faults += [((*path, key), wrong) for key, wrong in faults_of(owner, right)]
+        if right.get("processes", 1) != 1:
+            why = "models come and go in one process alone; say more replicas of fewer cpus"
+            self.faults.append(((*path, "processes"), f"processes must be 1 in a fleet: {why}"))
         if right.get("tls_cert") and not right.get("rest_clear_text"):
             why = "by the REST port, in the clear, the fleet has its servers load models"
             self.faults.append(((*path, "tls_cert"), f"tls_cert needs rest_clear_text = true: {why}"))

@@ -172,6 +172,10 @@ def test_paths_are_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
             LEAST + '[replicas.settings]\ntls_cert = "a.pem"\ntls_key = "b.pem"',
             "[replicas.settings]: tls_cert needs rest_clear_text = true",
         ),
+        (
+            LEAST + "[replicas.settings]\nprocesses = 2",
+            "[replicas.settings]: processes must be 1 in a fleet: models come and go in one process alone",
+        ),
         (LEAST + 'host = "0.0.0.0"', "or an IP address that callers reach, got '0.0.0.0'"),
         (LEAST + 'host = "localhost"', "or an IP address that callers reach, got 'localhost'"),
         (LEAST + 'address = "ray"', "address must be auto, local or HOST:PORT, got 'ray'"),
