@@ -51,7 +51,7 @@ def test_replicas_that_are_begun_at_once_go_to_nodes_of_their_own() -> None:
         yield from NODES
 
     threads = [
-        threading.Thread(target=lambda name=name: chosen.append(spreading.choose(name, nodes(), [])))  # type: ignore[misc]
+        threading.Thread(target=lambda name=name: chosen.append(spreading.choose(name, nodes(), [])))
         for name in ("r0", "r1", "r2")
     ]
     for thread in threads:
