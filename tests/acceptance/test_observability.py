@@ -477,8 +477,17 @@ def test_every_metric_that_is_named_exists(shown: Shown) -> None:
 
 NOT_HERE_NAMES = {
     *("hotgraph_plan_xla_gain_ratio", "hotgraph_memory_limit_bytes"),
+    *("hotgraph_demand_calls_total", "hotgraph_demand_loads_total", "hotgraph_demand_reloads_total"),
+    *("hotgraph_evictions_total", "hotgraph_load_wait_seconds", "hotgraph_load_waiting_calls"),
+    *("hotgraph_load_waiting_calls_limit", "hotgraph_models_memory_bytes"),
+    *("hotgraph_models_memory_bytes_limit", "hotgraph_thrash_ratio", "hotgraph_working_set_bytes"),
+    *("hotgraph_forwarded_calls_total", "hotgraph_forwarded_seconds_total", "hotgraph_forwarding_bytes"),
+    *("hotgraph_forwarding_calls", "hotgraph_forwarding_peers"),
+    *("hotgraph_shadow_calls_total", "hotgraph_shadow_largest_difference_ratio"),
+    "hotgraph_shadow_slower_ratio",
 }
-"""Metrics that a server has with XLA alone, or in a container with a limit."""
+"""Metrics that a server has with XLA alone, in a container with a limit, with models on demand, with peers, or
+with a version in another's shadow; that each of those exists, its own tests say."""
 
 OF_SEVERAL_NAMES = {f"hotgraph_process_{name}" for name in ("up", "connections", "restarts_total")}
 

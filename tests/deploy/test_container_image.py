@@ -277,7 +277,8 @@ orphan = os.read(read, 20).decode()
 for _ in range(200):
     try:
         state = open(f"/proc/{orphan}/stat").read().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # It went before, or between, the opening and the reading.
         sys.exit(0)
     time.sleep(0.01)
 sys.exit(3 if state == "Z" else 4)
