@@ -69,7 +69,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
         "tuning.children",
     ),
     "socket": (
-        *("fleet.ray_cluster", "fleet.server_process", "observability.admin.server", "processes"),
+        *("fleet.child", "fleet.ray_cluster", "observability.admin.server", "processes"),
         "transport",
     ),
     "ssl": ("transport",),
@@ -102,7 +102,7 @@ PURE = (
     *("conversion.input_specs", "conversion.request", "wrapping.wishes"),
     *("forwarding.figures", "forwarding.headers", "forwarding.messages", "forwarding.peers"),
     *("fleet.eds", "fleet.envoy", "fleet.observed", "fleet.placement", "fleet.reading", "fleet.spec"),
-    *("fleet.actions", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
+    *("fleet.actions", "fleet.crashes", "fleet.memory", "fleet.reconcile", "fleet.scaling"),
     *("fleet.figures", "fleet.loading", "fleet.rolling", "fleet.rollout", "fleet.rollout_steps"),
     *("fleet.rollouts", "fleet.status", "fleet.status_tables"),
     *("model_control.served_versions", "observability.metrics.shadows"),

@@ -5,6 +5,7 @@
     │   ├── SettingsError         a flag, a file or a value in it
     │   ├── DeviceNotFound        TensorFlow has no such device
     │   ├── FleetError            a fleet, or a replica of it, that cannot do what it is asked for
+    │   │   └── ReplicaGone       its server, or all of it, has ended meanwhile
     │   └── LoadError             a model that cannot be loaded or fails its first run
     └── CallError                 one call ends without an answer; carries its gRPC status
         ├── InvalidCall           INVALID_ARGUMENT      the caller's: the request is wrong
@@ -71,6 +72,10 @@ class SettingsError(StartError):
 
 class FleetError(StartError):
     """A fleet, or a replica of it, cannot do what it is asked for."""
+
+
+class ReplicaGone(FleetError):
+    """A replica, or its server, is not there, or has ended before it did what it was asked for."""
 
 
 _NO_GPU = (

@@ -1,8 +1,8 @@
 """Keeps a fleet as it shall be: looks once a second, decides (reconcile.py), and has the engine do it.
 
 One thread looks and decides. What is done may take minutes (a load) and is done by others, a bounded number,
-so that no load keeps a dead server in the endpoints. A driver may end at any moment: replicas and their calls
-go on without it, and the next one begins with what it sees."""
+those of loads apart from all else, so that no load keeps a dead server in the endpoints. A driver may end at
+any moment: replicas and their calls go on without it, and the next one begins with what it sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.actions import Action, Drain, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.endpoints import Files
 from hotgraph_server.fleet.engine import Engine
@@ -90,7 +90,10 @@ class Driver:
         self._placement = Placement()
         self._trend = Trend()
         self._memory: Memory | None = None
-        self._workers = Workers(_WORKERS, "fleet")
+        # What takes minutes, and what callers wait for: as many loads as there may be keep no dead server in
+        # the endpoints, and no replica from its drain.
+        self._slow = Workers(_WORKERS, "fleet_load")
+        self._quick = Workers(_WORKERS, "fleet_quick")
         self._under_way: dict[Future[None], Action] = {}
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
@@ -121,14 +124,16 @@ class Driver:
             return False
         finally:
             # What is under way is known to the replicas themselves; nobody waits for it here.
-            self._workers.stop()
+            self._slow.stop()
+            self._quick.stop()
 
     def look(self) -> bool:
         """Look, decide, and have it begun; True: the fleet is down, as was asked."""
         seen = self._seen()
         if self._memory is None:
             self._memory = Memory(seen.at_s, self._files.published(seen.replicas), self._times)
-        memory = self._collected(self._memory).looked(seen)
+        # Kept at once: what was done is told only once, and a look that fails from here on is not to lose it.
+        self._memory = memory = self._collected(self._memory).looked(seen)
         asked = self._asked.read()
         wanted = 0 if asked.down else self._wanted(asked, seen)
         who = roles(wanted, seen, memory)
@@ -136,8 +141,10 @@ class Driver:
         desired = self._desired(wanted, seen, memory)
         actions, self._memory = reconcile(desired, seen, memory)
         for action in actions:
+            workers = self._slow if isinstance(action, Load | Unload) else self._quick
+            self._under_way[workers.begin(partial(self._carry_out, action))] = action
+        for action in actions:
             self._note(_said(action))
-            self._under_way[self._workers.begin(partial(self._carry_out, action))] = action
         self._tell(seen, who, wanted)
         return asked.down and not seen.replicas and not self._under_way and not self._memory.published
 
@@ -158,7 +165,7 @@ class Driver:
 
     def _wanted(self, asked: Wanted, seen: FleetSeen) -> int:
         before = self._spec.replicas.count if asked.replicas is None else asked.replicas
-        now = scaled(self._spec, before, seen, self._trend)
+        now = scaled(self._spec, before, seen, self._trend, self._placement)
         self._trend = now.trend
         if now.replicas != before:
             self._note(now.reason)
@@ -178,7 +185,7 @@ class Driver:
                 _LOG.error("%s failed", action, exc_info=error)
             self._failed[kind] += 1
             self._note(f"could not {_said(action)}: {' '.join(str(error).split())[:300]}")
-            memory = memory.with_failed(action, str(error), self._clock())
+            memory = memory.with_failed(action, str(error), self._clock(), isinstance(error, ReplicaGone))
         return memory
 
     def _carry_out(self, action: Action) -> None:
@@ -212,7 +219,8 @@ class Driver:
             self._summary = summary
             self._note(summary)
         rollouts = self._rolling.rollouts if self._rolling is not None else {}
-        self.document = status_document(self._spec, seen, self._placement, rollouts, self._figures(wanted))
+        figures, failed = self._figures(wanted), self._memory.failed
+        self.document = status_document(self._spec, seen, self._placement, rollouts, figures, failed)
         try:
             self._files.write_status(self.document)
         except FleetError as error:
@@ -238,7 +246,8 @@ class Driver:
                 f"{replica.replica_id} waits for a node with {wants.cpus:g} processors{gpus} and"
                 f" {wants.memory_mb} MiB free"
             )
-        return f"{replica.replica_id} is {replica.state.value}"
+        trouble = f": {replica.trouble}" if replica.trouble else ""
+        return f"{replica.replica_id} is {replica.state.value}{trouble}"
 
     def _figures(self, wanted: int) -> DriverFigures:
         return DriverFigures(
@@ -256,7 +265,7 @@ class Driver:
 def everywhere(spec: FleetSpec, seen: FleetSeen, places: Sequence[str], before: Placement) -> Placement:
     """Every model on every replica."""
     names = frozenset(model.name for model in spec.models)
-    return Placement({name: names for name in places}, replicas_wanted=len(places))
+    return Placement({name: names for name in places}, replicas_wanted=1)
 
 
 def _said(action: Action) -> str:

@@ -6,6 +6,7 @@ Where Kubernetes is, its Service says where replicas are, and no endpoints are w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,14 +57,17 @@ class Files:
         self._write(ENVOY, eds.document(found))
 
     def published(self, replicas: Iterable[ReplicaSeen]) -> tuple[Endpoint, ...]:
-        """What callers have now, by the file.
+        """What callers have now, by Envoy's file. The other one is made to say the same, where a driver has
+        ended between the two.
 
         Args:
             replicas: by whose addresses it is told who they are; one of no address here has no name.
         """
         names = {one.address: one for one in replicas if one.address}
+        read = _read(self._folder / ENVOY) if self._endpoints else []
+        self._bring_in_line(read)
         found = []
-        for address, models in _read(self._folder / ENVOY) if self._endpoints else ():
+        for address, models in read:
             replica = names.get(address)
             found.append(
                 Endpoint(
@@ -74,6 +78,13 @@ class Files:
                 )
             )
         return tuple(found)
+
+    def _bring_in_line(self, read: Sequence[tuple[str, list[str]]]) -> None:
+        plain = self._folder / PLAIN
+        with contextlib.suppress(OSError, ValueError, FleetError):
+            target = eds.target(sorted(_as_eds(Endpoint("", address)) for address, _ in read))
+            if self._endpoints and plain.read_text() != target:
+                self._write(PLAIN, target)
 
     def write_status(self, document: Mapping[str, Any]) -> None:
         """

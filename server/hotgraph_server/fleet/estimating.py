@@ -30,6 +30,8 @@ GUESSED = 256 * MB
 _HEARD_S = 5.0
 _SMOOTHING_S = 60.0
 _CHANGED = 0.2
+# Of fewer calls a second a part is no change: a rate that fades away would be another one every few seconds.
+_LEAST_PER_S = 0.1
 # Of what was measured: allocators keep some.
 _GROWN = 0.05
 
@@ -80,7 +82,7 @@ class Estimates:
         before = known.rate_per_s
         known.rate_per_s = rate if before is None else before + (rate - before) * weight
         told = known.told_per_s
-        if told is None or abs(known.rate_per_s - told) > _CHANGED * told:
+        if told is None or abs(known.rate_per_s - told) > _CHANGED * max(told, _LEAST_PER_S):
             known.told_per_s = known.rate_per_s
 
     def needs(self) -> dict[str, ModelNeeds]:

@@ -17,11 +17,17 @@ from typing import TypeVar
 
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.spec import FleetSpec
+from hotgraph_server.settings import ListenSettings
 
 _Value = TypeVar("_Value")
 
 _MOST_WAIT_S = 60.0
+# A file is written in no time, and until it is callers may be sent to what is gone.
+_MOST_PUBLISH_WAIT_S = 5.0
 _DOUBLINGS = 6
+# What ending takes a server after its calls have, or were cut off.
+_BEYOND_DRAIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,13 @@ class Times:
     drain_s: float = 40.0
 
 
+def times_of(spec: FleetSpec) -> Times:
+    """With a drain that is waited for longer than its server takes for it."""
+    settings = spec.replicas.settings
+    servers = settings.get("drain_s", ListenSettings.drain_s)
+    return Times(drain_s=_BEYOND_DRAIN_S + (float(servers) if isinstance(servers, int | float) else 0.0))
+
+
 @dataclass(frozen=True)
 class Failure:
     """An action that failed.
@@ -53,12 +66,14 @@ class Failure:
         again_at_s: not tried before.
         why: one line.
         at_s: when it failed last.
+        gone: because the replica was gone, or its server.
     """
 
     times: int
     again_at_s: float
     why: str
     at_s: float = 0.0
+    gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,9 +105,8 @@ class Memory:
 
     def with_done(self, action: Action, at_s: float) -> Memory:
         """The engine, or who publishes, has returned from it."""
-        failed = _without(self.failed, action)
         if not isinstance(action, Publish):
-            return replace(self, done={**self.done, action: at_s}, failed=failed)
+            return replace(self, done={**self.done, action: at_s}, failed=_without(self.failed, action))
         before, now = _pairs(self.published), _pairs(action.endpoints)
         absent = {pair: since for pair, since in self.absent_at_s.items() if pair not in now}
         return replace(
@@ -100,19 +114,25 @@ class Memory:
             published=action.endpoints,
             absent_at_s=absent | {pair: at_s for pair in before - now},
             begun=_without(self.begun, action),
-            failed=failed,
+            failed=self._failed_but_publishing(),
         )
 
-    def with_failed(self, action: Action, why: str, at_s: float) -> Memory:
+    def with_failed(self, action: Action, why: str, at_s: float, gone: bool = False) -> Memory:
         """It is over without an effect; tried again later, and later each time."""
         times = self.failed[action].times + 1 if action in self.failed else 1
-        again = at_s + min(2.0 ** min(times, _DOUBLINGS), _MOST_WAIT_S)
+        most_s = _MOST_PUBLISH_WAIT_S if isinstance(action, Publish) else _MOST_WAIT_S
+        again = at_s + min(2.0 ** min(times, _DOUBLINGS), most_s)
+        # Each may be of other endpoints, and only the last is wanted.
+        others = self._failed_but_publishing() if isinstance(action, Publish) else self.failed
         return replace(
             self,
             begun=_without(self.begun, action),
             done=_without(self.done, action),
-            failed={**self.failed, action: Failure(times, again, why, at_s)},
+            failed={**others, action: Failure(times, again, why, at_s, gone)},
         )
+
+    def _failed_but_publishing(self) -> dict[Action, Failure]:
+        return {one: failure for one, failure in self.failed.items() if not isinstance(one, Publish)}
 
     def looked(self, seen: FleetSeen) -> Memory:
         """After a look, and before anything is decided by it."""
@@ -122,6 +142,7 @@ class Memory:
         draining = {one.replica_id for one in seen.replicas if one.state is ReplicaState.DRAINING}
         return replace(
             self,
+            published=_named(self.published, seen.replicas),
             begun={action: at_s for action, at_s in self.begun.items() if action not in over},
             done={action: at_s for action, at_s in self.done.items() if action not in over},
             failed={
@@ -160,6 +181,19 @@ def serves(replica: ReplicaSeen, model: str, versions: tuple[int, ...]) -> bool:
     """Does it have these versions live, and no others; or any, where none are named?"""
     live = replica.models[model].versions if model in replica.models else ()
     return set(live) == set(versions) if versions else bool(live)
+
+
+def _named(published: tuple[Endpoint, ...], replicas: Iterable[ReplicaSeen]) -> tuple[Endpoint, ...]:
+    """With the names of those that were not heard of when the file was read, and are now."""
+    if all(one.replica_id for one in published):
+        return published
+    found = {one.address: one for one in replicas if one.address}
+    return tuple(
+        replace(one, replica_id=found[one.address].replica_id, rest_address=found[one.address].rest_address)
+        if not one.replica_id and one.address in found
+        else one
+        for one in published
+    )
 
 
 def _lost(seen: FleetSeen) -> set[str]:

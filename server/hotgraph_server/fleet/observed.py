@@ -105,6 +105,7 @@ class ReplicaSeen:
         loading: models that it loads now, whoever has asked for it.
         restarts: of its process, so far.
         calls_per_s: of all its models.
+        trouble: why its server does not start, a line; empty: it does.
     """
 
     replica_id: str
@@ -121,6 +122,7 @@ class ReplicaSeen:
     loading: frozenset[str] = frozenset()
     restarts: int = 0
     calls_per_s: float = 0.0
+    trouble: str = ""
 
 
 @dataclass(frozen=True)

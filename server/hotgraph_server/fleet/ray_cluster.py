@@ -218,16 +218,19 @@ class Local:
         Raises:
             FleetError: it does not come to answer.
         """
-        if (found := self._found()) is not None and found["address"]:
-            return str(found["address"])
         if sys.platform != "linux":
             # Which process is which, and when one ends with another, is asked of Linux.
             raise FleetError(
                 'address = "local" needs Linux; elsewhere: ray start --head, and address = "auto"'
             )
+        with self._alone():
+            return self._start()
+
+    def _start(self) -> str:
+        if (found := self._found()) is not None and found["address"]:
+            return str(found["address"])
         # Of one whose beginning was cut short.
         self.stop()
-        self._state.mkdir(parents=True, exist_ok=True)
         # Short, for the names of sockets in it may not be long.
         folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
         said, log = folder / "address", folder / "log"
@@ -242,7 +245,7 @@ class Local:
             )
         told = {"pid": process.pid, "began": _began(process.pid), "folder": str(folder)}
         # At once, so that it is found and ended even if this process goes before it answers.
-        self._file.write_text(json.dumps({**told, "address": ""}))
+        self._write({**told, "address": ""})
         until = time.monotonic() + _START_S
         while not (address := said.read_text().strip()):
             if process.poll() is not None or time.monotonic() > until:
@@ -250,8 +253,30 @@ class Local:
                 self.stop()
                 raise FleetError(f"Ray does not start on this machine: {lines[-1][:300]}")
             time.sleep(0.1)
-        self._file.write_text(json.dumps({**told, "address": address}))
+        self._write({**told, "address": address})
         return address
+
+    def _write(self, told: dict[str, Any]) -> None:
+        """At once, whole: who read half of it would start another one."""
+        partial = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        partial.write_text(json.dumps(told))
+        partial.replace(self._file)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One command at a time looks and starts: a second would end what the first has just begun. The lock
+        goes with its process."""
+        # Of Linux, as all of this is.
+        import fcntl
+
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+            file = (self._state / ".ray.lock").open("w")
+        except OSError as error:
+            raise FleetError(f"the fleet's folder {self._state} cannot be written: {error}") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def folder(self) -> Path:
         """Of the one that runs, or is begun."""

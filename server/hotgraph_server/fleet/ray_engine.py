@@ -21,13 +21,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.endpoints import ENVOY, are_written
 from hotgraph_server.fleet.loading import parameters_of
 from hotgraph_server.fleet.observed import NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.ray_cluster import namespace
 from hotgraph_server.fleet.server_process import LOAD_S, ServerProcess, ServerSpec
 from hotgraph_server.fleet.spec import FleetSpec
+from hotgraph_server.fleet.spreading import Spreading
 
 NODE = "node"
 
@@ -94,8 +95,7 @@ class RayEngine:
         self._asked: dict[str, tuple[Any, float]] = {}
         self._seen: dict[str, ReplicaSeen] = {}
         self._look_s = _FIRST_LOOK_S
-        # Where replicas were put that have not said yet where they are.
-        self._put: dict[str, str] = {}
+        self._spreading = Spreading(spec.replicas)
 
     def nodes(self) -> list[NodeSeen]:
         return [
@@ -149,6 +149,7 @@ class RayEngine:
         self._call(replica_id, "drain", _CALL_S)
 
     def stop(self, replica_id: str) -> None:
+        self._spreading.forget(replica_id)
         handle = self._handle(replica_id)
         if handle is None:
             return
@@ -175,17 +176,19 @@ class RayEngine:
         exceptions = self._ray.exceptions
         handle = self._handle(replica_id)
         if handle is None:
-            raise FleetError(f"replica {replica_id} is not there")
+            raise ReplicaGone(f"replica {replica_id} is not there")
         try:
             self._ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
         except exceptions.GetTimeoutError:
             raise FleetError(f"replica {replica_id} has not answered for {timeout_s:g} s") from None
         except exceptions.RayTaskError as error:
+            if isinstance(error.cause, ReplicaGone):
+                raise ReplicaGone(str(error.cause)) from None
             if isinstance(error.cause, FleetError):
                 raise FleetError(str(error.cause)) from None
             raise FleetError(f"replica {replica_id}: {error.cause!r}") from error
         except exceptions.RayError:
-            raise FleetError(f"replica {replica_id} ended meanwhile") from None
+            raise ReplicaGone(f"replica {replica_id} ended meanwhile") from None
 
     def _look_at(self, name: str) -> ReplicaSeen:
         before = self._seen.get(name)
@@ -199,7 +202,6 @@ class RayEngine:
             del self._asked[name]
             try:
                 found = self._ray.get(report)
-                self._put.pop(name, None)
             except self._ray.exceptions.RayError:
                 # It ends, or Ray begins it anew; or it is another one of that name.
                 self._handles.pop(name, None)
@@ -207,30 +209,18 @@ class RayEngine:
         elif before is not None and time.monotonic() - since_s > _SILENT_S:
             found = _lost(found)
         self._seen[name] = found
+        if found.node_id:
+            self._spreading.forget(name)
         return found
 
     def _strategy(self, replica_id: str) -> Any:
         """The node with the fewest replicas that has room for one more; any where none has."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        there: dict[str, int] = {}
-        for node_id in [one.node_id for one in self._seen.values() if one.node_id] + [*self._put.values()]:
-            there[node_id] = there.get(node_id, 0) + 1
-        replicas = self._spec.replicas
-
-        def has_room(node: NodeSeen) -> bool:
-            count = there.get(node.node_id, 0) + 1
-            return (
-                count * replicas.cpus <= node.cpus
-                and count * replicas.memory_mb <= node.memory_mb
-                and count * replicas.gpus <= node.gpus
-            )
-
-        nodes = [node for node in self.nodes() if node.alive and has_room(node)]
-        if not nodes:
+        # A copy: the looking thread changes it meanwhile.
+        chosen = self._spreading.choose(replica_id, self.nodes(), list(self._seen.values()))
+        if chosen is None:
             return "SPREAD"
-        chosen = min(nodes, key=lambda node: (there.get(node.node_id, 0), node.node_id)).node_id
-        self._put[replica_id] = chosen
         return NodeAffinitySchedulingStrategy(chosen, soft=True, _spill_on_unavailable=True)
 
     def _names(self) -> list[str]:

@@ -83,6 +83,8 @@ def read(path: Path) -> FleetSpec:
             one that contradicts another; the text names the file, the table, the key and its line, and how
             many faults more there are.
     """
+    if not path.exists():
+        raise SettingsError(f"{path} is not there; hotgraph fleet --help shows the least that it says")
     spec, faults = spec_and_faults(text_of(path), path.absolute().parent)
     if spec is not None:
         return spec
@@ -194,6 +196,12 @@ class _Reading:
         right = {key: value for key, value in values.items() if key not in bad}
         for owner in (*PER_SERVER, *PER_MODEL):
             self.faults += [((*path, key), wrong) for key, wrong in faults_of(owner, right)]
+        if right.get("processes", 1) != 1:
+            why = "models come and go in one process alone; say more replicas of fewer cpus"
+            self.faults.append(((*path, "processes"), f"processes must be 1 in a fleet: {why}"))
+        if right.get("tls_cert") and not right.get("rest_clear_text"):
+            why = "by the REST port, in the clear, the fleet has its servers load models"
+            self.faults.append(((*path, "tls_cert"), f"tls_cert needs rest_clear_text = true: {why}"))
         return right
 
     def _models(self) -> dict[str, ModelSpec]:

@@ -13,10 +13,11 @@ What it promises, of changes that are planned:
   fewer, once it has had them: a replica is taken out, or a model off it, only when others that keep the model
   are enough.
 - Callers first: what goes is out of the endpoints for `settle_s` before it is drained or unloaded. A drain
-  lets calls end. A replica joins the endpoints when all that is placed on it is live there or has failed to
-  load.
+  lets calls end. A replica joins the endpoints when all that is placed on it, and known, is live there or has
+  failed to load.
 - No action is begun while the same one is under way, and one that failed is begun again later and later. A
-  replica loads one model at a time.
+  replica loads one model at a time, and none while one is about to go from it that others take over: its
+  memory is planned for what stays. Of two that swap models one holds both for a while.
 - From any state that is seen it comes to what is wanted, if the engine does what it is asked for. Nothing
   needs to be known of earlier drivers but the endpoint file; see memory.py.
 - A driver that has just come takes nobody from the callers, and stops nobody, only because it has not heard
@@ -28,7 +29,6 @@ of them back before."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -184,19 +184,47 @@ class _Look:
         for name in self._roles.staying:
             if name not in self._ready or name in busy or self._ready[name].loading:
                 continue
-            wanted = [
+            wanted = (
                 Load(name, model, self._versions_of(name, model))
-                for model in sorted(self._placed(name), key=lambda model: (copies.get(model, 0), model))
-            ]
-            missing = (
+                for model in self._placed(name) - self._desired.waiting
+            )
+            missing = [
                 load
                 for load in wanted
-                if load.model not in self._desired.waiting
-                and not serves(self._ready[name], load.model, load.versions)
+                if not serves(self._ready[name], load.model, load.versions)
                 and self._memory.may_begin(load, self._now_s)
-            )
-            chosen += itertools.islice(missing, 1)
+            ]
+            if missing and not self._gives_up(name):
+                chosen.append(min(missing, key=lambda load: (copies.get(load.model, 0), load.model)))
         return chosen
+
+    def _gives_up(self, name: str) -> bool:
+        """Is a model about to go from this replica, whose memory the next one may need?"""
+        return any(
+            Unload(name, model) not in self._memory.failed
+            if model in self._enough
+            else any(self._takes_over(other, model, name) for other in self._roles.staying)
+            for model in self._to_go(name)
+        )
+
+    def _takes_over(self, name: str, model: str, before: str) -> bool:
+        """Will this replica have a model soon that another one has before? It is not waited for where that
+        one might wait in turn: of those that have something to give up the older loads first."""
+        if name not in self._ready or model not in self._placed(name) or model in self._desired.waiting:
+            return False
+        if Load(name, model, self._versions_of(name, model)) in self._memory.failed:
+            return False
+        offered = self._published[name].models if name in self._published else frozenset()
+        return model not in offered and (not self._to_go(name) or _age(name) < _age(before))
+
+    def _to_go(self, name: str) -> frozenset[str]:
+        """Models on a replica that are placed elsewhere."""
+        if name not in self._ready or name not in self._roles.staying:
+            return frozenset()
+        if name not in self._desired.placement.models:
+            # The planner does not know of it yet.
+            return frozenset()
+        return frozenset(self._ready[name].models.keys() - self._placed(name))
 
     def publishing(self) -> list[Action]:
         """The endpoints as they should be, where they are others and no change is under way."""
@@ -228,7 +256,8 @@ class _Look:
             for action in self._memory.failed
             if isinstance(action, Load) and action.replica_id == name
         }
-        return self._placed(name) <= self._ready[name].models.keys() | failed
+        # What nobody loads for now is not waited for: it may be that there is no version of it.
+        return self._placed(name) <= self._ready[name].models.keys() | failed | self._desired.waiting
 
     def _versions_of(self, name: str, model: str) -> tuple[int, ...]:
         return self._desired.versions.get((name, model), self._versions.get(model, ()))
@@ -238,12 +267,7 @@ class _Look:
 
     def _superfluous(self, name: str) -> frozenset[str]:
         """Models on a replica that are placed elsewhere, and are there."""
-        if name not in self._ready or name not in self._roles.staying:
-            return frozenset()
-        if name not in self._desired.placement.models:
-            # The planner does not know of it yet.
-            return frozenset()
-        return frozenset(self._ready[name].models.keys() - self._placed(name)) & self._enough
+        return self._to_go(name) & self._enough
 
     def _may_leave(self, name: str) -> bool:
         return self._ready[name].models.keys() <= self._enough

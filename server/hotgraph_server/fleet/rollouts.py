@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hotgraph_server.fleet.actions import Action, Load
+from hotgraph_server.fleet.crashes import MOST
 from hotgraph_server.fleet.memory import Failure
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
@@ -57,7 +58,8 @@ def follow_all(
                     copies.setdefault(name, {})[replica.replica_id] = Copy(replica.incarnation, model)
     faults: dict[str, dict[tuple[str, Versions], tuple[float, str]]] = {}
     for action, failure in failed.items():
-        if isinstance(action, Load):
+        # That a server was lost meanwhile says nothing of the version, unless it happens each time.
+        if isinstance(action, Load) and (not failure.gone or failure.times >= MOST):
             of_model = faults.setdefault(action.model, {})
             of_model[action.replica_id, action.versions] = failure.at_s, failure.why
     unheard = any(one.state in (ReplicaState.STARTING, ReplicaState.LOST) for one in seen.replicas)

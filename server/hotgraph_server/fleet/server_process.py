@@ -1,9 +1,9 @@
 """One server as a child of this process: begun, begun anew when it ends by itself, asked to load models,
 ended.
 
-It comes back with the models that it had. It ends with this process, whatever ends that: the system sends it
-SIGTERM, so that its calls are answered. For this the thread that begins it must live as long as it does,
-since the system counts the thread as the parent.
+It comes back with the models that it had, but for those that ended it (crashes.py). It ends with this
+process, whatever ends that: the system sends it SIGTERM, so that its calls are answered. For this the thread
+that begins it must live as long as it does, since the system counts the thread as the parent.
 
 Nothing here knows Ray or TensorFlow. The server is talked to over HTTP, as anybody could.
 """
@@ -11,30 +11,29 @@ Nothing here knows Ray or TensorFlow. The server is talked to over HTTP, as anyb
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import logging
 import os
 import signal
-import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
+from hotgraph_server.fleet.child import free_ports, prepared, rss_bytes
 from hotgraph_server.fleet.cores import Cores
+from hotgraph_server.fleet.crashes import Crashes
 from hotgraph_server.fleet.loading import versions_in
 from hotgraph_server.fleet.observed import ModelSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.settings_file import settings_file
 from hotgraph_server.threads.joining import join_within
-from hotgraph_server.threads.parent_death import end_with_parent
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +43,8 @@ _ASK_S = 10.0
 _END_S = 10.0
 _PAUSE_S = 0.5
 _MOST_PAUSE_S = 30.0
+# Of models that come back; more would take each other's processors.
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,11 @@ class ServerSpec:
 class ServerProcess:
     """The constructor starts nothing. All methods may be called by any thread."""
 
-    def __init__(self, spec: ServerSpec, cores: Cores | None = None) -> None:
+    def __init__(
+        self, spec: ServerSpec, cores: Cores | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._spec = spec
+        self._clock = clock
         self._cores = cores or Cores()
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
@@ -87,6 +91,8 @@ class ServerProcess:
         self._models: dict[str, Mapping[str, str]] = {}
         self._live: dict[str, tuple[int, ...]] = {}
         self._loading: set[str] = set()
+        self._crashes = Crashes()
+        self._trouble = ""
 
     def start(self) -> None:
         """Begin it, and keep it from now on; returns at once."""
@@ -114,6 +120,7 @@ class ServerProcess:
         """Have it serve a model; returns when it does. Does nothing where it does already, by these.
 
         Raises:
+            ReplicaGone: its server has ended meanwhile.
             FleetError: it does not, and why.
         """
         with self._lock:
@@ -153,22 +160,33 @@ class ServerProcess:
                 node_id,
                 f"{os.getpid()}.{child.pid}.{self._begun}" if child is not None else "",
                 {name: ModelSeen(versions) for name, versions in self._live.items()} if self._ready else {},
-                rss_bytes=_rss_bytes(child.pid) if child is not None else 0,
+                rss_bytes=rss_bytes(child.pid) if child is not None else 0,
                 loading=frozenset(self._loading),
                 restarts=max(0, self._begun - 1),
+                trouble=self._trouble,
             )
 
     def _load(self, model: str, parameters: Mapping[str, str]) -> None:
         with self._lock:
             begun = self._begun
+            if why := self._crashes.why_not(model, parameters, self._clock()):
+                raise FleetError(why)
         path = f"/v2/repository/models/{quote(model, safe='')}/load"
-        self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
+        try:
+            self._ask("POST", path, {"parameters": dict(parameters)} if parameters else {}, LOAD_S)
+        except _EndedWhileAsked:
+            with self._lock:
+                # Not by being stopped, or drained.
+                if not self._ending.is_set():
+                    self._crashes.ended(model, parameters, self._clock())
+            raise
         told = self._ask("GET", f"/v2/models/{quote(model, safe='')}", None)
         versions = tuple(sorted(int(one) for one in told.get("versions", ()) if str(one).isdecimal()))
         if missing := set(versions_in(parameters)) - set(versions):
             raise FleetError(f"its server has no version {min(missing)} of it in {self._spec.repository}")
         with self._lock:
             self._models[model] = dict(parameters)
+            self._crashes.loaded(model, parameters)
             # Not of the next server, where this one has ended since.
             if self._begun == begun and self._child is not None:
                 self._live[model] = versions or (1,)
@@ -181,23 +199,27 @@ class ServerProcess:
                 served = self._run_once()
             except OSError as error:
                 _LOG.error("a replica's server cannot be begun: %s", error)
+                self._has_trouble(f"its server cannot be begun: {error}")
             # At once, unless it does not come to serve at all.
             pause_s = 0.0 if served else min(max(2 * pause_s, _PAUSE_S), _MOST_PAUSE_S)
 
     def _run_once(self) -> bool:
         """Begin it, and wait until it has ended; did it come to serve?"""
-        rest, admin = _free_ports(self._spec.host)
+        rest, admin = free_ports(self._spec.host)
         child = self._begin(_command(self._spec, rest, admin))
         if child is None:
             return False
         restoring: threading.Thread | None = None
+        last = "it said nothing"
         assert child.stderr is not None
         with child.stderr as lines:
             for line in lines:
                 # Into this process's log, which Ray keeps. The server goes on where that cannot be written.
                 with contextlib.suppress(OSError, ValueError):
                     sys.stderr.write(line)
+                last = line.strip() or last
                 if line.startswith(SERVING) and restoring is None:
+                    self._has_trouble("")
                     address = line.removeprefix(SERVING).strip()
                     restoring = threading.Thread(
                         target=self._restore, args=(address, rest, admin), name="models of a replica"
@@ -207,10 +229,17 @@ class ServerProcess:
         with self._lock:
             self._child, self._address, self._ready = None, "", False
             self._live = {}
-        if restoring is not None:
-            # It ends by itself: nobody answers it any more.
-            restoring.join(_END_S)
-        return restoring is not None
+        if restoring is None:
+            if not self._ending.is_set():
+                self._has_trouble(f"its server does not start: {last}")
+            return False
+        # It ends by itself: nobody answers it any more.
+        restoring.join(_END_S)
+        return True
+
+    def _has_trouble(self, why: str) -> None:
+        with self._lock:
+            self._trouble = why[:300]
 
     def _begin(self, command: Sequence[str]) -> subprocess.Popen[str] | None:
         cores = self._cores.held or self._cores.take(self._spec.cores)
@@ -225,7 +254,7 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                preexec_fn=_prepared(cores),
+                preexec_fn=prepared(cores),
             )
             self._begun += 1
         return child
@@ -235,30 +264,44 @@ class ServerProcess:
         host = address.rpartition(":")[0]
         with self._lock:
             self._address, self._rest, self._admin = address, f"{host}:{rest}", f"{host}:{admin}"
-            models = dict(self._models)
+            models = list(self._models.items())
+            suspects = [one for one in models if self._crashes.is_suspect(*one)]
         with self._loads:
-            for model, parameters in models.items():
-                try:
-                    self._load(model, parameters)
-                except FleetError as error:
-                    _LOG.warning("model %s did not come back: %s", model, error)
+            with ThreadPoolExecutor(_AT_ONCE, "models of a replica") as pool:
+                list(pool.map(self._bring_back, (one for one in models if one not in suspects)))
+            # Last and one by one, so that it shows which of them it is, and others are there before.
+            for one in suspects:
+                self._bring_back(one)
         with self._lock:
             # It may have ended in between, and another one have begun.
             self._ready = self._address == address
+
+    def _bring_back(self, one: tuple[str, Mapping[str, str]]) -> None:
+        model, parameters = one
+        try:
+            self._load(model, parameters)
+        except FleetError as error:
+            _LOG.warning("model %s did not come back: %s", model, error)
 
     def _ask(self, method: str, path: str, body: Any, timeout_s: float = _ASK_S) -> Any:
         with self._lock:
             address = self._rest if self._address else ""
         if not address:
-            raise FleetError("its server is not there")
+            raise ReplicaGone("its server is not there")
         host, _, port = address.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ReplicaGone(f"its server does not answer: {error!r}") from error
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             answer = connection.getresponse()
             text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except TimeoutError as error:
             raise FleetError(f"its server does not answer: {error!r}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _EndedWhileAsked(f"its server does not answer: {error!r}") from error
         finally:
             connection.close()
         try:
@@ -277,63 +320,11 @@ class ServerProcess:
                 self._child.send_signal(number)
 
 
+class _EndedWhileAsked(ReplicaGone):
+    """It had taken the request."""
+
+
 def _command(spec: ServerSpec, rest: int, admin: int) -> list[str]:
-    file = _written("".join(_toml({"model_control": "explicit", **spec.settings})))
+    file = settings_file({"model_control": "explicit", **spec.settings})
     where = ["--host", spec.host, "--port", "0", "--rest-port", str(rest), "--admin-port", str(admin)]
     return [*spec.command, "--config", str(file), "--repository", spec.repository, *where]
-
-
-def _written(settings: str) -> Path:
-    """The file with these settings, the same for all replicas on this machine that have them. It stays, for a
-    server reads it again when it is asked to, and is told by its name from others, so that nobody has to tidy
-    up after those that were killed.
-
-    Raises:
-        OSError: it cannot be written, or the folder is somebody else's.
-    """
-    folder = Path(tempfile.gettempdir()) / f"hotgraph-replicas-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not a folder of this user's own")
-    file = folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.toml"
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(settings)
-    partial.replace(file)
-    return file
-
-
-def _toml(settings: Mapping[str, object]) -> Iterable[str]:
-    for key, value in settings.items():
-        if value is None:
-            continue
-        # Texts, numbers, truths and lists of them are written alike in JSON and TOML.
-        yield f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}\n"
-
-
-def _prepared(cores: frozenset[int]) -> Callable[[], None]:
-    def prepare() -> None:
-        # It begins with those signals blocked that its parent's thread has blocked; SIGTERM has to reach it.
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        end_with_parent(signal.SIGTERM)
-        if cores:
-            os.sched_setaffinity(0, cores)
-
-    return prepare
-
-
-def _free_ports(host: str) -> tuple[int, int]:
-    """Two, of which 0 would mean none to a server."""
-    # Another may take one before the server does, which then ends and is begun anew on others.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as one, socket.socket(family) as two:
-        one.bind((host, 0))
-        two.bind((host, 0))
-        return int(one.getsockname()[1]), int(two.getsockname()[1])
-
-
-def _rss_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

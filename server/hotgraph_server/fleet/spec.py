@@ -7,6 +7,7 @@ reading.py.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass, field
@@ -228,7 +229,7 @@ class FleetSpec:
         repository: folder of models that every node sees at this path.
         address: Ray's cluster: `auto`, `local` (one is started on this machine), or HOST:PORT.
         state: folder for what others read: endpoints.json, endpoints.txt, status.json.
-        host: that replicas listen on; `node`: their node's address.
+        host: IP address that replicas listen on and are called at; `node`: their node's.
         admin_port: of the driver; 0: one that is free; None: none.
         listen: where Envoy takes calls, HOST:PORT.
         endpoints: `files` in `state`, `none`, or `auto`: none where Kubernetes is, whose Service does it.
@@ -238,7 +239,9 @@ class FleetSpec:
     repository: Path = field(metadata=setting_of(str, "folder of models that every node sees at this path"))
     state: Path = field(metadata=setting_of(str, "folder for what others read of the fleet"))
     address: str = setting("auto", "Ray's cluster: auto, local (one on this machine), or HOST:PORT")
-    host: str = setting("node", "address that replicas listen on; node: that of their node")
+    host: str = setting(
+        "node", "IP address that replicas listen on and are called at; node: that of their node"
+    )
     admin_port: int | None = setting(
         None, "HTTP port of the driver; 0: one that is free; nothing said: none", kind=int
     )
@@ -261,12 +264,24 @@ class FleetSpec:
             self.address in ("auto", "local") or is_address(self.address),
             f"address must be auto, local or HOST:PORT, got {self.address!r}",
         )
-        check(bool(self.host.strip()), "host must not be empty; node is the address of each node")
+        check(
+            self.host == "node" or _is_called(self.host),
+            "host must be node, the address of each node, or an IP address that callers reach,"
+            f" got {self.host[:100]!r}",
+        )
         port = self.admin_port
         check(port is None or 0 <= port <= 65535, f"admin_port must be 0 to 65535, got {port}")
         choices = ("auto", "files", "none")
         check(self.endpoints in choices, f"endpoints must be auto, files or none, got {self.endpoints!r}")
         check(is_address(self.listen), f"listen must be HOST:PORT, got {self.listen!r}")
+
+
+def _is_called(text: str) -> bool:
+    """Is it an IP address at which somebody can be called? Envoy takes no names for endpoints."""
+    try:
+        return not ipaddress.ip_address(text).is_unspecified
+    except ValueError:
+        return False
 
 
 def is_address(text: str) -> bool:

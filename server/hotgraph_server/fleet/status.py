@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hotgraph_server.fleet.actions import Action, Load
+from hotgraph_server.fleet.memory import Failure
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.rollout import Rollout
@@ -52,11 +54,13 @@ def status_document(
     placement: Placement,
     rollouts: Mapping[str, Rollout],
     driver: DriverFigures,
+    failed: Mapping[Action, Failure] | None = None,
 ) -> dict[str, Any]:
     """All that is shown of a fleet.
 
     Args:
         rollouts: of models whose versions are followed, by name.
+        failed: actions that failed last; what is told of them are loads of what a replica has no version of.
     """
     return {
         "format": FORMAT,
@@ -75,8 +79,18 @@ def status_document(
         "replicas_needed": placement.replicas_wanted,
         "nodes": _nodes(seen),
         "replicas": [_replica(one) for one in sorted(seen.replicas, key=lambda one: one.replica_id)],
-        "models": _models(spec, seen, placement, rollouts),
+        "models": _models(spec, seen, placement, rollouts, _not_loaded(seen, failed or {})),
     }
+
+
+def _not_loaded(seen: FleetSeen, failed: Mapping[Action, Failure]) -> dict[str, dict[str, str]]:
+    """By model and replica: why it is not there."""
+    there = {one.replica_id: one.models.keys() for one in seen.replicas}
+    found: dict[str, dict[str, str]] = {}
+    for action, failure in failed.items():
+        if isinstance(action, Load) and action.model not in there.get(action.replica_id, ()):
+            found.setdefault(action.model, {})[action.replica_id] = " ".join(failure.why.split())[:300]
+    return found
 
 
 def _nodes(seen: FleetSeen) -> list[dict[str, Any]]:
@@ -108,11 +122,16 @@ def _replica(replica: ReplicaSeen) -> dict[str, Any]:
         "calls_per_s": round(replica.calls_per_s, 2),
         "rss_bytes": replica.rss_bytes,
         "models": sorted(replica.models),
+        "trouble": replica.trouble,
     }
 
 
 def _models(
-    spec: FleetSpec, seen: FleetSeen, placement: Placement, rollouts: Mapping[str, Rollout]
+    spec: FleetSpec,
+    seen: FleetSeen,
+    placement: Placement,
+    rollouts: Mapping[str, Rollout],
+    not_loaded: Mapping[str, Mapping[str, str]],
 ) -> list[dict[str, Any]]:
     ready = [one for one in seen.replicas if one.state is ReplicaState.READY]
     wanted: dict[str, int] = {}
@@ -136,6 +155,7 @@ def _models(
             "copies": len(there.get(name, ())),
             "why": placement.reasons.get(name, ""),
             "unplaced": placement.unplaced.get(name, ""),
+            "not_loaded": dict(sorted(not_loaded.get(name, {}).items())),
             **_model(there.get(name, ())),
             "rollout": _rollout(rollouts[name]) if name in rollouts else None,
         }

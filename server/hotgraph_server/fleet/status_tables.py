@@ -110,13 +110,19 @@ def _warnings(document: Mapping[str, Any], age_s: float) -> list[str]:
             "over; replicas that run go on without one"
         )
     found += [f"{one['replica_id']} is lost" for one in document["replicas"] if one["state"] == "lost"]
+    found += [f"{one['replica_id']}: {one['trouble']}" for one in document["replicas"] if one.get("trouble")]
     for one in document["models"]:
         if one["unplaced"]:
             found.append(f"{one['name']} has no place: {one['unplaced']}")
+        # Of a driver of an earlier version there is none.
+        for replica_id, why in one.get("not_loaded", {}).items():
+            found.append(f"{one['name']} is not on {replica_id}: {why}")
         rollout = one["rollout"]
         if rollout is None:
             continue
-        if rollout["step"] != "steady":
+        if not rollout["serving"] and rollout["reason"]:
+            found.append(f"{one['name']}: {rollout['reason']}")
+        elif rollout["step"] != "steady":
             found.append(f"{one['name']}: {rollout['reason']}{_compared(rollout)}")
         else:
             found += [f"{one['name']}: {why}" for why in rollout["refused"].values()]

@@ -1,6 +1,7 @@
 """What a server is to a replica, without TensorFlow: says where it serves, loads, unloads, ends by SIGTERM.
 
-Models are the folders of the repository, each with version 1; one called `broken` cannot be loaded.
+Models are the folders of the repository, each with version 1; one called `broken` cannot be loaded, and one
+called `deadly` ends it, where the repository has a file `kill`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 LOADED: dict[str, Any] = {}
+REPOSITORY = Path()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         if name == "broken":
             self.answer(400, {"error": "failed to load 'broken', it is broken"})
             return
+        if name == "deadly" and (REPOSITORY / "kill").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
         if what == "load":
             times = LOADED.get(name, {"times": 0})["times"] + 1
             LOADED[name] = {"times": times, "parameters": body.get("parameters", {})}
@@ -52,10 +57,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    global REPOSITORY
     parser = argparse.ArgumentParser()
     for flag in ("--config", "--repository", "--host", "--port", "--rest-port", "--admin-port"):
         parser.add_argument(flag)
     asked = parser.parse_args()
+    REPOSITORY = Path(asked.repository)
     if (Path(asked.repository) / "no-start").exists():
         sys.exit("it does not start")
     Path(asked.repository, "config").write_text(Path(asked.config).read_text())

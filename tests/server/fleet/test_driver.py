@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.driver import Driver, everywhere
 from hotgraph_server.fleet.endpoints import Files
@@ -199,6 +201,43 @@ def test_load_that_takes_long_keeps_no_dead_server_among_the_endpoints(tmp_path:
             one.engine.gate.set()
 
 
+def test_many_loads_that_take_long_keep_no_dead_server_among_the_endpoints(tmp_path: Path) -> None:
+    with bench(tmp_path, count=80) as one:
+        one.look()
+        one.look()
+        one.look()
+        assert "10.0.0.1:8579" in one.listed()
+        one.engine.seen = {name: replace(seen, models={}) for name, seen in one.engine.seen.items()}
+        one.engine.gate.clear()
+        try:
+            one.now_s += 20
+            one.driver.look()
+            until(lambda: one.engine.asked.count(("load", "r0", "m")) > 1, PATIENCE_S)
+            until(lambda: one.listed() == "", PATIENCE_S)
+        finally:
+            one.engine.gate.set()
+
+
+def test_what_was_done_before_a_look_that_fails_is_not_forgotten(tmp_path: Path) -> None:
+    with bench(tmp_path) as one:
+        one.looks()
+        one.engine.seen["r1"] = ReplicaSeen("r1", ReplicaState.STARTING)
+        one.look()
+        assert one.listed() == "ipv4:10.0.0.1:8500\n"
+        read = one.asked.read
+
+        def fails() -> Wanted:
+            raise RuntimeError("no head")
+
+        one.asked.read = fails  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="no head"):
+            one.look()
+        one.asked.read = read  # type: ignore[method-assign]
+        one.engine.seen["r1"] = replace(one.engine.seen["r0"], replica_id="r1", address="10.0.0.1:8501")
+        one.looks(20)
+        assert one.listed() == "ipv4:10.0.0.1:8500,10.0.0.1:8501\n"
+
+
 def test_busy_fleet_grows_and_the_next_driver_knows(tmp_path: Path) -> None:
     with bench(tmp_path, count=1, least=1, most=3) as one:
         one.driver.run(_set())
@@ -222,6 +261,11 @@ def test_replica_that_finds_no_node_says_what_it_waits_for(tmp_path: Path) -> No
         one.engine.seen["r0"] = ReplicaSeen("r0", ReplicaState.STARTING, node_id="n")
         one.look()
         assert one.said[-1].endswith("r0 is starting")
+        one.engine.seen["r0"] = replace(
+            one.engine.seen["r0"], trouble="its server does not start: no folder m"
+        )
+        one.look()
+        assert one.said[-1].endswith("r0 is starting: its server does not start: no folder m")
 
 
 def test_look_that_fails_ends_no_driver(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet.actions import Endpoint
-from hotgraph_server.fleet.endpoints import Files, are_written
+from hotgraph_server.fleet.endpoints import PLAIN, Files, are_written
 from hotgraph_server.fleet.observed import ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.spec import FleetSpec
 
@@ -26,6 +26,14 @@ def seen(endpoint: Endpoint) -> ReplicaSeen:
 def test_next_driver_reads_what_the_one_before_has_published(tmp_path: Path) -> None:
     Files(tmp_path / "state").publish(TWO)
     assert set(Files(tmp_path / "state").published([seen(one) for one in TWO])) == set(TWO)
+
+
+def test_list_that_a_driver_left_ahead_of_the_other_file_is_brought_in_line(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.publish([Endpoint("r0", "10.0.0.1:1", models=frozenset("a"))])
+    (tmp_path / PLAIN).write_text("ipv4:10.0.0.2:2\n")
+    assert [one.address for one in files.published([])] == ["10.0.0.1:1"]
+    assert (tmp_path / PLAIN).read_text() == "ipv4:10.0.0.1:1\n"
 
 
 def test_address_that_nobody_has_any_more_is_still_known_to_be_there(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ def test_memory_is_guessed_by_files_until_it_is_measured(estimates: Estimates) -
     assert estimates.needs()["a"].memory_from == "measured"
 
 
+def test_rate_that_fades_away_is_told_some_times_and_no_more(estimates: Estimates) -> None:
+    told = set()
+    for second in range(3600):
+        estimates.looked(look(second, {"a": live(90, 100 if second < 60 else 0)}))
+        told.add(estimates.needs()["a"].rate_per_s)
+    assert len(told) < 50
+    assert estimates.needs()["a"].rate_per_s < 0.1
+
+
 def test_memory_that_was_measured_counts_though_the_model_is_gone(estimates: Estimates) -> None:
     estimates.looked(look(0, {"a": live(90)}))
     estimates.looked(look(1, {}))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,35 @@ def test_no_ray_is_begun_where_its_processes_cannot_be_told_apart(
     with pytest.raises(FleetError, match='address = "local" needs Linux'):
         Local(tmp_path).start()
     assert not list(tmp_path.iterdir())
+
+
+# Who begins a Ray does not wait for it, which Python says when it forgets the process.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
+def test_two_commands_at_once_begin_one_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, gate, found = tmp_path / "program", threading.Barrier(2), list[str]()
+    program.write_text(f"#!/bin/sh\necho x >>{tmp_path}/begun\nsleep 0.2\necho 127.0.0.1:1\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def command() -> None:
+        gate.wait()
+        found.append(Local(tmp_path / "state").start())
+
+    threads = [threading.Thread(target=command) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert found == ["127.0.0.1:1"] * 2
+        assert (tmp_path / "begun").read_text() == "x\n"
+    finally:
+        Local(tmp_path / "state").stop()
+
+
+def test_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(FleetError, match="state cannot be written"):
+        Local(tmp_path / "state").start()

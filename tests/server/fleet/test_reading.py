@@ -40,7 +40,7 @@ def test_everything_that_a_file_may_say() -> None:
     repository = "/srv/models"
     state = "/srv/fleet"
     address = "10.0.0.1:6379"
-    host = "0.0.0.0"
+    host = "10.0.0.7"
     admin_port = 0
     listen = "0.0.0.0:8080"
     [replicas]
@@ -82,7 +82,7 @@ def test_everything_that_a_file_may_say() -> None:
             Path("/srv/models"),
             Path("/srv/fleet"),
             "10.0.0.1:6379",
-            "0.0.0.0",
+            "10.0.0.7",
             0,
             "0.0.0.0:8080",
             "auto",
@@ -168,6 +168,16 @@ def test_paths_are_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
         ('[fleet]\nstate = "s"', '[fleet]: needs repository = "DIR"'),
         ("", '[fleet]: needs repository = "DIR"'),
         (LEAST + 'listen = "8080"', "listen must be HOST:PORT, got '8080'"),
+        (
+            LEAST + '[replicas.settings]\ntls_cert = "a.pem"\ntls_key = "b.pem"',
+            "[replicas.settings]: tls_cert needs rest_clear_text = true",
+        ),
+        (
+            LEAST + "[replicas.settings]\nprocesses = 2",
+            "[replicas.settings]: processes must be 1 in a fleet: models come and go in one process alone",
+        ),
+        (LEAST + 'host = "0.0.0.0"', "or an IP address that callers reach, got '0.0.0.0'"),
+        (LEAST + 'host = "localhost"', "or an IP address that callers reach, got 'localhost'"),
         (LEAST + 'address = "ray"', "address must be auto, local or HOST:PORT, got 'ray'"),
         (LEAST + 'name = "a/b"', "name must be letters, digits"),
         ('[fleet]\nrepository = ""\nstate = "s"', "repository must be a folder, got ''"),

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.fleet.actions import Drain, Endpoint, Load, Publish, Start, Stop, Unload
-from hotgraph_server.fleet.memory import Memory
+from hotgraph_server.fleet.memory import Memory, times_of
 from hotgraph_server.fleet.observed import FleetSeen, NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.reconcile import Desired, reconcile, roles
-from hotgraph_server.fleet.spec import FleetSpec, ModelSpec
+from hotgraph_server.fleet.spec import FleetSpec, ModelSpec, ReplicaSpec
 
 from .fake_fleet import LIVE, FakeFleet, everywhere, in_turns
 
@@ -222,8 +222,64 @@ def test_driver_that_has_just_come_leaves_callers_with_whom_it_has_not_heard_of(
     assert decided(1, starting, memory=later) == [Publish(())]
     assert decided(0, starting, memory=later) == [Stop("r0"), Publish(())]
     # Heard of, it is the same endpoint, whatever the order.
-    known = Endpoint("r0", "h:r0", "", frozenset("a"))
-    assert decided(1, ready("r0", "a"), memory=memory) == [Publish((known,))]
+    assert decided(1, ready("r0", "a"), memory=memory) == []
+
+
+def test_replica_that_is_heard_of_late_stays_in_the_endpoints_while_it_lacks_a_model() -> None:
+    memory = Memory(0.0, (Endpoint("", "h:r0", "", frozenset("b")),))
+    seen = FleetSeen(memory.times.grace_s + 1, (), (ready("r0", "b"),))
+    memory = memory.looked(seen)
+    placed = Placement({"r0": frozenset("ab")})
+    assert reconcile(Desired(spec(A, B), 1, placed), seen, memory)[0] == [Load("r0", "a")]
+
+
+def test_failures_to_publish_are_not_gathered_and_soon_tried_again() -> None:
+    memory = Memory(0.0)
+    for number in range(20):
+        action = Publish((Endpoint(f"r{number % 2}", "h:1"),))
+        memory = memory.with_failed(action, "disk full", float(number))
+        memory = memory.with_failed(Start("r0"), "no", float(number))
+    assert set(memory.failed) == {action, Start("r0")}
+    for _ in range(20):
+        memory = memory.with_failed(action, "disk full", 100.0)
+    assert memory.may_begin(action, 105.0)
+    assert not memory.may_begin(Start("r0"), 75.0)
+    assert set(memory.with_done(Publish(()), 200.0).failed) == {Start("r0")}
+
+
+def test_model_without_any_version_keeps_no_replica_from_callers() -> None:
+    seen = FleetSeen(0.0, (), (ready("r0", "b"),))
+    memory = Memory(-1000.0).looked(seen)
+    desired = Desired(spec(A, B), 1, everywhere(spec(A, B), ("r0",)), waiting=frozenset({"a"}))
+    (published,) = reconcile(desired, seen, memory)[0]
+    assert published == Publish((Endpoint("r0", "h:r0", "", frozenset("b")),))
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_replica_loads_nothing_before_what_is_to_go_from_it_has_gone(clean: bool) -> None:
+    fleet = FakeFleet(spec(B, ModelSpec("c")), 3 if clean else 2, place=in_turns)
+    assert fleet.until_quiet()
+    assert (fleet.holders("b"), fleet.holders("c")) == ({"r0"}, {"r1"})
+    last = "r2" if clean else "r1"
+    places = {"r0": frozenset("c"), "r1": frozenset(), last: frozenset("b")}
+    fleet.place = lambda spec, _: Placement(places)
+    most = {name: 0 for name in fleet.replicas}
+    for _ in fleet.ticks(60):
+        assert fleet.holders("b")
+        assert fleet.holders("c")
+        for name in most:
+            most[name] = max(most[name], len(fleet.replicas[name].models))
+    assert (fleet.holders("b"), fleet.holders("c")) == ({last}, {"r0"})
+    # One of two that swap has to hold both for a while, or one of the models would be nowhere.
+    assert sorted(most.values()) == ([1, 1, 1] if clean else [1, 2])
+
+
+def test_model_that_cannot_be_unloaded_keeps_no_other_from_being_loaded() -> None:
+    fleet = FakeFleet(spec(B, ModelSpec("c")), 2, place=in_turns)
+    assert fleet.until_quiet()
+    fleet.fails = lambda action: isinstance(action, Unload)
+    fleet.place = lambda spec, places: Placement({"r0": frozenset("c"), "r1": frozenset("b")})
+    assert any(fleet.holders("b") >= {"r1"} and fleet.holders("c") >= {"r0"} for _ in fleet.ticks(60))
 
 
 def test_replica_that_starts_leaves_before_one_that_answers() -> None:
@@ -243,6 +299,16 @@ def test_drain_that_does_not_end_is_stopped() -> None:
     assert Stop("r0") not in decided(1, draining, memory=memory)
     memory = replace(memory, draining_at_s={"r0": -memory.times.drain_s - 1})
     assert Stop("r0") in decided(1, draining, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("settings", "at_least_s"), [({}, 25), ({"drain_s": 300}, 300), ({"drain_s": 0.0}, 0)]
+)
+def test_drain_is_waited_for_as_long_as_the_server_takes(
+    settings: dict[str, object], at_least_s: float
+) -> None:
+    of = FleetSpec("a", Path("m"), Path("s"), replicas=ReplicaSpec(settings=settings))
+    assert at_least_s + 10 < times_of(of).drain_s < at_least_s + 20
 
 
 @pytest.mark.parametrize("exceptions", [{}, {("r0", "a"): (3,)}])

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hotgraph_server.fleet.actions import Action, Load, Start
+from hotgraph_server.fleet.crashes import MOST
 from hotgraph_server.fleet.memory import Failure
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.placement import Placement
@@ -58,6 +59,18 @@ def test_load_that_failed_is_held_against_its_version_and_other_failures_are_not
     now = follow_all(SPEC, seen(*replicas, at_s=102.0), PLACED, there, failed, again.rollouts)
     assert "no such op" in now.rollouts["m"].refused[2]
     assert now.versions["r1", "m"] == (1,)
+
+
+def test_replica_that_was_lost_while_it_loaded_is_held_against_no_version_unless_again_and_again() -> None:
+    replicas = replica("r0", m=(1,), n=(3,)), replica("r1", m=(1,))
+    there = {"m": {1, 2}, "n": {3}}
+    begun = follow_all(SPEC, seen(*replicas), PLACED, there, {}, {})
+    for times, refused in ((1, False), (2, False), (MOST, True)):
+        failed: dict[Action, Failure] = {
+            Load("r1", "m", (1, 2)): Failure(times, 0.0, "its server is gone", 101.0, gone=True)
+        }
+        now = follow_all(SPEC, seen(*replicas, at_s=102.0), PLACED, there, failed, begun.rollouts)
+        assert bool(now.rollouts["m"].refused) == refused
 
 
 def test_failure_of_an_earlier_rollout_is_not_held_against_this_one() -> None:

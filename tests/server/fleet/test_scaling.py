@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotgraph_server.fleet.observed import FleetSeen, ReplicaSeen, ReplicaState
+from hotgraph_server.fleet.placement import Placement
 from hotgraph_server.fleet.scaling import Trend, scaled
 from hotgraph_server.fleet.spec import FleetSpec, ReplicaSpec, ScalingSpec
 
@@ -69,6 +70,40 @@ def test_nothing_changes_while_replicas_are_to_come_or_go() -> None:
     busy = scaled(spec(), 3, fleet(0, 2, 0.9), Trend())
     assert scaled(spec(), 3, fleet(100, 2, 0.9), busy.trend).replicas == 3
     assert scaled(spec(), 1, fleet(100, 2, 0.0), Trend(None, 0.0)).replicas == 1
+
+
+def test_fleet_short_of_room_alone_grows_to_what_would_hold_all_within_most() -> None:
+    short = Placement(unplaced={"a": "no room"}, replicas_wanted=5)
+    begun = scaled(spec(), 2, fleet(0, 2, 0.0), Trend(), short)
+    assert scaled(spec(), 2, fleet(9, 2, 0.0), begun.trend, short).replicas == 2
+    grown = scaled(spec(), 2, fleet(10, 2, 0.0), begun.trend, short)
+    assert grown.replicas == 5
+    assert grown.reason == "duty 0.00, 0 ms in the queue, 1 models short of room: 2 -> 5"
+    assert scaled(spec(1, 4), 2, fleet(10, 2, 0.0), begun.trend, short).replicas == 4
+    # What no number of replicas helps is no reason for more.
+    too_large = Placement(unplaced={"a": "too large"}, replicas_wanted=2)
+    assert scaled(spec(), 2, fleet(10, 2, 0.0), begun.trend, too_large).replicas == 2
+
+
+def test_idle_fleet_keeps_the_replicas_that_hold_its_models() -> None:
+    full = Placement(replicas_wanted=3)
+    begun = scaled(spec(), 4, fleet(0, 4, 0.0), Trend(), full)
+    assert scaled(spec(), 4, fleet(60, 4, 0.0), begun.trend, full).replicas == 3
+    begun = scaled(spec(), 3, fleet(0, 3, 0.0), Trend(), full)
+    assert scaled(spec(), 3, fleet(1000, 3, 0.0), begun.trend, full).replicas == 3
+
+
+def test_replicas_that_never_come_are_wanted_no_more_once_others_are_idle() -> None:
+    begun = scaled(spec(), 4, fleet(0, 2, 0.1), Trend())
+    assert scaled(spec(), 4, fleet(59, 2, 0.1), begun.trend).replicas == 4
+    assert scaled(spec(), 4, fleet(60, 2, 0.1), begun.trend).replicas == 3
+    busy = scaled(spec(), 4, fleet(0, 2, 0.5), Trend())
+    assert scaled(spec(), 4, fleet(1000, 2, 0.5), busy.trend).replicas == 4
+
+
+def test_number_that_the_file_no_longer_allows_is_brought_within_it() -> None:
+    assert scaled(spec(1, 3), 8, fleet(0, 8, 0.5), Trend()).replicas == 3
+    assert scaled(spec(2, 3), 1, fleet(0, 1, 0.5), Trend()).replicas == 2
 
 
 def test_fleet_of_one_size_is_left_as_it_is() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from hotgraph_server.errors import FleetError
+from hotgraph_server.errors import FleetError, ReplicaGone
 from hotgraph_server.fleet.cores import Cores
+from hotgraph_server.fleet.crashes import MOST, PAUSE_S
 from hotgraph_server.fleet.observed import ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.server_process import ServerProcess, ServerSpec
 
@@ -163,6 +164,44 @@ def test_server_that_is_killed_comes_back_with_its_models(tmp_path: Path) -> Non
         assert loads(after) == {"a": {"times": 1, "parameters": {"hotgraph_versions": "1"}}}
 
 
+def test_model_that_ends_its_server_is_left_out_in_the_end_and_tried_again_later(
+    tmp_path: Path,
+) -> None:
+    now_s = [0.0]
+    process = ServerProcess(spec(tmp_path), Cores(tmp_path / "cores"), lambda: now_s[0])
+    process.start()
+    try:
+        until(lambda: is_ready(process), PATIENCE_S, 0.01)
+        for name in ("a", "deadly", "b", "c"):
+            process.load(name, {})
+        (tmp_path / "kill").touch()
+        os.kill(pid(tmp_path), signal.SIGKILL)
+        # It ends at each new beginning, until the one is left out.
+        until(lambda: process.report().restarts >= MOST + 1 and is_ready(process), PATIENCE_S, 0.01)
+        assert set(process.report().models) == {"a", "b", "c"}
+        assert process.report().restarts <= MOST + 2
+        restarts = process.report().restarts
+        with pytest.raises(FleetError, match="its server has ended 3 times while it loaded it; tried again"):
+            process.load("deadly", {})
+        assert process.report().restarts == restarts
+        (tmp_path / "kill").unlink()
+        process.load("deadly", {"hotgraph_versions": "1"})
+        now_s[0] += PAUSE_S
+        process.load("deadly", {})
+        assert set(process.report().models) == {"a", "b", "c", "deadly"}
+    finally:
+        process.stop()
+
+
+def test_server_that_ends_while_it_loads_is_told_from_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    with running(spec(tmp_path), tmp_path) as process:
+        (tmp_path / "kill").touch()
+        with pytest.raises(ReplicaGone, match="its server does not answer"):
+            process.load("deadly", {})
+        until(lambda: process.report().restarts == 1 and is_ready(process), PATIENCE_S, 0.01)
+        assert not process.report().models
+
+
 def test_server_that_does_not_come_to_serve_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "no-start").touch()
     process = ServerProcess(spec(tmp_path), Cores(tmp_path / "cores"))
@@ -170,8 +209,10 @@ def test_server_that_does_not_come_to_serve_is_tried_again(tmp_path: Path) -> No
     try:
         until(lambda: process.report().restarts >= 1, PATIENCE_S, 0.01)
         assert process.report().state is ReplicaState.STARTING
+        assert process.report().trouble == "its server does not start: it does not start"
         (tmp_path / "no-start").unlink()
         until(lambda: is_ready(process), PATIENCE_S, 0.01)
+        assert not process.report().trouble
     finally:
         process.stop()
 
@@ -183,6 +224,7 @@ def test_program_that_is_not_there_is_tried_again_too(
     process.start()
     try:
         until(lambda: "cannot be begun" in caplog.text, PATIENCE_S, 0.01)
+        assert "none" in process.report().trouble
         (tmp_path / "none").write_text(f'#!/bin/sh\nexec {" ".join(FAKE)} "$@"\n')
         (tmp_path / "none").chmod(0o755)
         until(lambda: is_ready(process), PATIENCE_S, 0.01)

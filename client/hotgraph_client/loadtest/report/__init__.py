@@ -11,6 +11,7 @@ What it promises:
 """
 
 from .assembling import page
+from .fleet_day import fleet_page
 from .plain import plain
 
-__all__ = ["page", "plain"]
+__all__ = ["fleet_page", "page", "plain"]

@@ -19,6 +19,11 @@ from .summary import summary
 from .time_charts import charts_over_time, chosen
 from .tune_section import charts_of, tuning
 
+_OF_LOAD_TESTS = (
+    "Latencies count from the moment at which a call was due, and leave errors out."
+    " Written by hotgraph loadtest;"
+)
+
 
 def page(document: Document, baseline: Document | None = None) -> str:
     """The report of a document, as one HTML file in UTF-8.
@@ -48,16 +53,17 @@ def page(document: Document, baseline: Document | None = None) -> str:
         sections.comparison(document, baseline),
     ]
     drawn = {
-        "charts": _plain([chart for chart in (curve, lines, errors, *of_tuning) if chart is not None]),
-        "steps": [_plain(charts) for _, charts in seconds],
+        "charts": plain_charts([chart for chart in (curve, lines, errors, *of_tuning) if chart is not None]),
+        "steps": [plain_charts(charts) for _, charts in seconds],
         "step": chosen([step for step, _ in seconds], best),
     }
     title = f"{'Tuning' if document.get('tune') else 'Load test'} of {document.get('model', 'a model')}"
     top = summary(document, baseline)
-    return _assemble(title, top, [section for section in found if section is not None], drawn)
+    return assemble(title, top, [section for section in found if section is not None], drawn)
 
 
-def _plain(charts: Sequence[Chart]) -> Any:
+def plain_charts(charts: Sequence[Chart]) -> Any:
+    """Charts as values that JSON has."""
     return _finite([dataclasses.asdict(chart) for chart in charts])
 
 
@@ -72,7 +78,16 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _assemble(title: str, top: Markup, found: Sequence[Section], drawn: Any) -> str:
+def assemble(
+    title: str, top: Markup, found: Sequence[Section], drawn: Any, written: str = _OF_LOAD_TESTS
+) -> str:
+    """The one file.
+
+    Args:
+        top: below the title.
+        drawn: for assets/report.js: `charts`, and for each of `steps` its own, of which `step` is shown.
+        written: at the foot: what the figures mean, and by what it was written.
+    """
     style, script, library = assets.text("report.css"), assets.text("report.js"), assets.library()
     links = (tag("a", one.link, href=f"#{one.id}") for one in found)
     return Template(assets.text("report.html")).substitute(
@@ -82,6 +97,7 @@ def _assemble(title: str, top: Markup, found: Sequence[Section], drawn: Any) -> 
         links=join(links),
         summary=top,
         sections=join(tag("section", tag("h2", one.title), one.body, id=one.id) for one in found),
+        written=text(written),
         version=text(assets.ECHARTS),
         licences=_licences(),
         data=json_block(drawn),

@@ -12,6 +12,7 @@ from hotgraph_server.errors import FleetError
 from hotgraph_server.fleet import ray_cluster
 from hotgraph_server.fleet.ray_cluster import Wanted
 from hotgraph_server.fleet.reading import read
+from hotgraph_server.fleet.spec import FleetSpec
 
 DESCRIPTION = """\
 End the fleet: callers are sent to nobody, calls under way are answered, the replicas end, and Ray, where it
@@ -42,25 +43,32 @@ def run(arguments: argparse.Namespace) -> int:
     """
     spec = read(arguments.file)
     until = time.monotonic() + arguments.timeout_s
+    late = FleetError(f"fleet {spec.name!r} has not ended within {arguments.timeout_s:g} s")
     with ray_cluster.joined(spec) as ray:
         ray_cluster.want(spec, Wanted(down=True))
-        if ray_cluster.driver(ray) is None:
-            ray_cluster.take_lease(ray, spec)
-            ending = threading.Event()
-            timer = threading.Timer(arguments.timeout_s, ending.set)
-            timer.start()
-            try:
-                is_down = up.drive(spec, ray, ending)
-            finally:
-                timer.cancel()
-            if not is_down:
-                raise FleetError(f"fleet {spec.name!r} has not ended within {arguments.timeout_s:g} s")
-            ray_cluster.forget(spec)
-        else:
+        if ray_cluster.driver(ray) is not None:
             print(f"fleet {spec.name}: its driver ends it", file=sys.stderr)
-            while ray_cluster.driver(ray) is not None:
-                if time.monotonic() > until:
-                    raise FleetError(f"fleet {spec.name!r} has not ended within {arguments.timeout_s:g} s")
-                time.sleep(_LOOK_S)
+        while ray_cluster.driver(ray) is not None:
+            if time.monotonic() > until:
+                raise late
+            time.sleep(_LOOK_S)
+        # It forgets what was asked when it has done it. One that died in the middle has not.
+        if ray_cluster.wanted(spec).down:
+            _end(spec, ray, until, late)
     up.ended(spec)
     return 0
+
+
+def _end(spec: FleetSpec, ray: object, until: float, late: FleetError) -> None:
+    """In the place of a driver."""
+    ray_cluster.take_lease(ray, spec)
+    ending = threading.Event()
+    timer = threading.Timer(max(0.0, until - time.monotonic()), ending.set)
+    timer.start()
+    try:
+        is_down = up.drive(spec, ray, ending)
+    finally:
+        timer.cancel()
+    if not is_down:
+        raise late
+    ray_cluster.forget(spec)

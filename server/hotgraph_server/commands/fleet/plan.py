@@ -37,6 +37,8 @@ examples:
       which models have no place?
   hotgraph fleet plan --simulate --nodes 1000x8cpu32gb --models 10000
       a day of a large fleet in seconds, with failures
+  hotgraph fleet plan --simulate --nodes 100x8cpu32gb --models 1000 --html day.html
+      the same, drawn
 
 reading the table:
   of it     of a replica's memory for models (replicas.model_memory_mb)
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.simulate:
         return simulate.run(arguments)
+    if arguments.html is not None:
+        raise SettingsError("--html draws what --simulate has played through; a plan is --json or text")
     spec = read(arguments.file)
     if not spec.models:
         raise SettingsError(f"{arguments.file}: no models are in it; a table [models.NAME] for each")

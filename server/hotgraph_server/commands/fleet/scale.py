@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import FleetError, SettingsError
 from hotgraph_server.fleet import ray_cluster
 from hotgraph_server.fleet.ray_cluster import Wanted
 from hotgraph_server.fleet.reading import read
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         SettingsError: the file is wrong, or the number.
-        FleetError: there is no such fleet.
+        FleetError: there is no such fleet, or it is being ended.
     """
     spec, count = read(arguments.file), arguments.replicas
     least, most = spec.replicas.least, spec.replicas.most
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.file} has least = {least} and most = {most}; {count} is not between them"
         )
     with ray_cluster.joined(spec) as ray:
+        if ray_cluster.wanted(spec).down:
+            raise FleetError(f"fleet {spec.name!r} is being ended; hotgraph fleet up has it begin again")
         ray_cluster.want(spec, Wanted(count))
         if ray_cluster.driver(ray) is None:
             print(f"fleet {spec.name}: {count} replicas, once hotgraph fleet up runs")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.fleet.estimating import needs_on_paper
 from hotgraph_server.fleet.observed import NodeSeen
 from hotgraph_server.fleet.paper import nodes_in, own_nodes
@@ -18,6 +20,8 @@ from hotgraph_server.fleet.simulation.report import document, text
 from hotgraph_server.fleet.simulation.run import Simulation
 from hotgraph_server.fleet.simulation.scenario import Scenario, slots, synthetic
 from hotgraph_server.fleet.spec import FleetSpec, ReplicaSpec
+
+_REPORT = "hotgraph_client.loadtest.report"
 
 _USUAL = Scenario()
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("simulation").add_argument
     add("--simulate", action="store_true", help="play a day through, with failures, in seconds")
     add("--models", type=int, metavar="N", help="so many that are made up (default: the file's)")
+    add("--html", type=Path, metavar="FILE", help="draw it too: one page that needs nothing else")
     add(
         "--seed",
         type=int,
@@ -62,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         SettingsError: a flag or the file is wrong, or the nodes have no room for the replicas.
+        StartError: the page cannot be drawn or written.
     """
+    _check_html(arguments.html)
     scenario = _scenario(arguments)
     began_s = time.monotonic()
     spec, nodes = _fleet(arguments.file, arguments.nodes, arguments.replicas)
@@ -74,8 +81,32 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("no models: name some in the file, or say how many are made up: --models 100")
     found = document(Simulation(spec, nodes, dict(needs_on_paper(spec)), scenario).run())
     took_s = time.monotonic() - began_s
+    if arguments.html is not None:
+        _draw(found, arguments.html)
     print(json.dumps(found, indent=2) if arguments.json else text(found, took_s))
     return 0
+
+
+def _check_html(file: Path | None) -> None:
+    """Before anything takes time."""
+    if file is None:
+        return
+    if not file.absolute().parent.is_dir():
+        raise StartError(f"{file}: there is no such folder to write it to")
+    try:
+        importlib.import_module(_REPORT)
+    except ModuleNotFoundError:
+        raise StartError(
+            "--html needs what draws the reports of load tests: pip install 'hotgraph[loadtest]'"
+        ) from None
+
+
+def _draw(found: dict[str, Any], file: Path) -> None:
+    text = str(importlib.import_module(_REPORT).fleet_page(found))
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"{file}: {error.strerror}") from error
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:

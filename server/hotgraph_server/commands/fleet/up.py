@@ -14,6 +14,7 @@ from hotgraph_server.fleet.admin import FleetPages
 from hotgraph_server.fleet.driver import Driver
 from hotgraph_server.fleet.endpoints import Files, are_written
 from hotgraph_server.fleet.estimating import Plans
+from hotgraph_server.fleet.memory import times_of
 from hotgraph_server.fleet.observing import Observer
 from hotgraph_server.fleet.ray_cluster import LOCAL, Local, Wanted
 from hotgraph_server.fleet.reading import read
@@ -55,9 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         ray_cluster.want(spec, Wanted(ray_cluster.wanted(spec).replicas, down=False))
         _say(f"fleet {spec.name}: driving, endpoints in {spec.state}")
         is_down = drive(spec, ray, ending)
-        ray.kill(lease)
         if is_down:
+            # First: hotgraph fleet down takes one that has gone and left it for one that died.
             ray_cluster.forget(spec)
+        ray.kill(lease)
     if is_down:
         ended(spec)
         return 0
@@ -77,7 +79,7 @@ def drive(spec: FleetSpec, ray: object, ending: threading.Event) -> bool:
         files = Files(spec.state, are_written(spec))
         rolling = Rolling(spec, there, restored(files.read_status()))
         engine, asked = RayEngine(ray, spec), Asked(spec)
-        driver = Driver(spec, engine, files, asked, Plans(spec), observer, _say, rolling)
+        driver = Driver(spec, engine, files, asked, Plans(spec), observer, _say, rolling, times_of(spec))
         with _page_of(spec, driver):
             return driver.run(ending)
     finally:
@@ -144,4 +146,6 @@ def _ending() -> Iterator[threading.Event]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # Who has read this may be gone, and the fleet is to be kept all the same.
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

@@ -98,12 +98,18 @@ function finding(kind, text, more) {
 function troubles(answer) {
   const found = [], age = Date.now() / 1000 - answer.at_s;
   if (age > STALE_S) found.push(["bad", `The driver has last looked ${ago(age)}.`, ""]);
+  for (const one of answer.replicas) if (one.trouble) found.push(["bad", `${one.replica_id}: ${one.trouble}.`, ""]);
   for (const one of answer.replicas) if (one.state === "lost") found.push(["bad", `${one.replica_id} is lost.`, ""]);
   for (const one of answer.models) {
     if (one.unplaced) found.push(["bad", `${one.name}: no place.`, one.unplaced]);
+    for (const [replica, why] of Object.entries(one.not_loaded || {})) {
+      found.push(["bad", `${one.name} is not on ${replica}:`, why]);
+    }
     const rollout = one.rollout;
     if (!rollout) continue;
-    if (rollout.step !== "steady") {
+    if (!rollout.serving && rollout.reason) {
+      found.push(["bad", `${one.name}: ${rollout.reason}.`, ""]);
+    } else if (rollout.step !== "steady") {
       const slower = rollout.slower === null ? "" : `, runs take ${number(rollout.slower)} times as long`;
       const seen = `${rollout.compared} calls compared, ${rollout.differed} differed, ${rollout.failed} failed${slower}.`;
       found.push([rollout.step === "back" ? "bad" : "wait", `${one.name}: ${rollout.reason}.`, seen]);

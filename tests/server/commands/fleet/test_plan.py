@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from hotgraph_server.commands.fleet import command
-from hotgraph_server.errors import SettingsError
+from hotgraph_server.errors import SettingsError, StartError
 from hotgraph_server.fleet.observed import FleetSeen, ModelSeen, NodeSeen, ReplicaSeen, ReplicaState
 from hotgraph_server.fleet.paper import nodes_in, replicas_on
 from hotgraph_server.fleet.placement import Placement
@@ -160,6 +161,27 @@ def test_day_of_the_fleet_of_a_file_is_simulated(file: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "simulated: 3 nodes, 2 replicas (2 to 2), 2 models, 1 hours" in shown
     assert "all placed after" in shown
+
+
+def test_simulated_day_is_drawn(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("-f", str(file), "--simulate", "--hours", "1", "--html")
+    page = tmp_path / "day.html"
+    assert fleet("plan", *words, str(page)) == 0
+    assert "simulated: 2 nodes" in capsys.readouterr().out
+    text = page.read_text()
+    assert "1 hours of fleet hotgraph on paper" in text
+    assert text.count('class="plot"') == 4
+    with pytest.raises(StartError, match="there is no such folder to write it to"):
+        fleet("plan", *words, str(tmp_path / "none" / "day.html"))
+    with pytest.raises(StartError, match="Is a directory"):
+        fleet("plan", *words, str(tmp_path))
+    with pytest.raises(SettingsError, match="--html draws what --simulate has played through"):
+        fleet("plan", "-f", str(file), "--html", str(page))
+    monkeypatch.setitem(sys.modules, "hotgraph_client.loadtest.report", None)
+    with pytest.raises(StartError, match=r"pip install 'hotgraph\[loadtest\]'"):
+        fleet("plan", *words, str(page))
 
 
 def test_fleet_that_has_no_file_is_simulated_for_nodes(
