@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hotgraph_server.conversion.request import Answer, Refused, Request
+from hotgraph_server.repository.model_files import GRAPHS
 
 # What a process with TensorFlow takes, and what a model takes while it is written again: as variables, as
 # arrays and as bytes, once or twice.
@@ -72,7 +73,7 @@ def _converted(request: Request) -> Answer:
         if frozen.is_graph(source / "saved_model.pb"):
             return frozen.export(replace(request, source=str(source / "saved_model.pb")))
         return functions.export(request)
-    if source.suffix.lower() in (".pb", ".pbtxt"):
+    if source.suffix.lower() in GRAPHS:
         from hotgraph_server.conversion import frozen
 
         return frozen.export(request)

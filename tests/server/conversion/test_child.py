@@ -17,7 +17,7 @@ def converted(tmp_path: Path, source: Path, **more: tuple[str, ...]) -> Answer:
     return child.answer_to(Request(str(source), str(tmp_path / "made"), **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["graph.pb", "GRAPH.PB", "folder/saved_model.pb"])
+@pytest.mark.parametrize("name", ["graph.pb", "GRAPH.PB", "model.graphdef", "folder/saved_model.pb"])
 def test_frozen_graph_is_known_in_a_file_and_as_a_folders_graph(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     model_files.frozen_graph(tmp_path / name)
