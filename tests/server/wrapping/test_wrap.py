@@ -346,3 +346,14 @@ def test_rows_are_proven_independent(made: Made, shape: Any, before: Any, after:
     outputs = {alias: info.name for alias, info in signature.outputs.items()}
     judgement = judge(meta_graph.graph_def, inputs, outputs, op_def_registry.get)
     assert judgement.verdict is Verdict.PROVEN, judgement.reason
+
+
+def test_input_that_has_the_pictures_name_keeps_it(made: Made) -> None:
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec([None, 4, 4, 3], name="image"), tf.TensorSpec([None, 1], name="more")]
+    model = made(lambda image, more: {"y": tf.reduce_mean(image, [1, 2]) + more}, *specs)
+    loaded = made.wrapped(model, ZERO_ONE, None, input_name="image")
+    _, taken = loaded.signatures["serving_default"].structured_input_signature
+    assert sorted(taken) == ["image", "more"]
+    assert taken["image"].dtype == tf.string
