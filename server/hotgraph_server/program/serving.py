@@ -54,7 +54,8 @@ class Server:
         """
         Args:
             models: one, or several by name: a folder (a SavedModel, or numbered versions of one), a .keras,
-                .h5 or frozen .pb file, a Keras model, a tf.function or a tf.Module. None: those of `config`, or of `repository=`.
+                .h5 or frozen .pb file, a Keras model, a tf.function or a tf.Module. None: those of
+                `config`, or of `repository=`.
             name: what callers call the one model; by default its folder's name, or its own.
             host: address to listen on.
             port: of gRPC; 0: one that is free.
