@@ -161,7 +161,7 @@ def _decoded(data: bytes, fault: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{fault}: {error}") from error
+        raise ValueError(f"{fault}: it is not UTF-8, as which it has to be saved ({error})") from error
 
 
 def _load(data: bytes, where: str) -> Array | Mapping[str, Array]:
