@@ -11,6 +11,7 @@ it.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -195,7 +196,7 @@ def _decoded(data: bytes, layout: Layout, where: str) -> tuple[Array, tuple[int,
     """uint8 [height, width, channels], and the width and height that the file has."""
     image_module = _pillow()
     try:
-        with image_module.open(io.BytesIO(data)) as image:
+        with _opened(image_module, data) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ImageError(f"{where}: {image.width}x{image.height} pixels are too many")
             found = image.size
@@ -214,6 +215,13 @@ def _decoded(data: bytes, layout: Layout, where: str) -> tuple[Array, tuple[int,
     except (ValueError, SyntaxError, IndexError, EOFError, image_module.DecompressionBombError) as error:
         raise ImageError(f"{where}: it cannot be read as an image: {error}") from None
     return pixels.reshape(pixels.shape[0], pixels.shape[1], layout.channels), found
+
+
+def _opened(image_module: Any, data: bytes) -> Any:
+    with warnings.catch_warnings():
+        # Of sizes that are allowed here, and refused where they are too large.
+        warnings.simplefilter("ignore", image_module.DecompressionBombWarning)
+        return image_module.open(io.BytesIO(data))
 
 
 def _pillow() -> Any:

@@ -16,6 +16,7 @@ _SIGNS = (
     ("WRONG_VERSION_NUMBER", "the server speaks without TLS there: leave --tls and https:// away"),
     ("CERTIFICATE_VERIFY_FAILED", "name the authority of the server's certificate with --tls-ca"),
     ("Name or service not known", "there is no such host: check HOST:PORT"),
+    ("errors resolving", "there is no such host: check HOST:PORT"),
     ("name resolution", "there is no such host: check HOST:PORT"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -76,3 +77,18 @@ def test_any_shape_has_a_layout_or_the_error(shape: list[int]) -> None:
     except ImageError:
         return
     assert layout.channels in (1, 3, 4)
+
+
+def test_large_picture_that_is_read_comes_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    tensor = TensorMetadata("x", "FP32", (-1, 2, 2, 3))
+    for height, fits in ((10, True), (13, False)):
+        written = io.BytesIO()
+        Image.new("RGB", (10, height)).save(written, "PNG")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if fits:
+                assert as_pixels(written.getvalue(), tensor, layout_of(tensor), "0..1", "x").found == (10, 10)
+            else:
+                with pytest.raises(ImageError, match="130 pixels"):
+                    as_pixels(written.getvalue(), tensor, layout_of(tensor), "0..1", "x")

@@ -19,6 +19,11 @@ Code = grpc.StatusCode
         (Code.UNAVAILABLE, "Tls handshake failed: WRONG_VERSION_NUMBER", "leave --tls"),
         (Code.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED: self signed", "--tls-ca"),
         (Code.UNAVAILABLE, "DNS: Name or service not known", "no such host"),
+        (
+            Code.UNAVAILABLE,
+            "errors resolving nohost.invalid:1: [field:hostname lookup error]",
+            "no such host",
+        ),
         (Code.UNAVAILABLE, "Connection refused", "whether the server is up"),
         (Code.DEADLINE_EXCEEDED, "", "--timeout-s"),
         (Code.UNAUTHENTICATED, "", "--key-file"),

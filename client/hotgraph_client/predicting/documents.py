@@ -24,6 +24,10 @@ _INSTANCES, _INPUTS, _SIGNATURE = "instances", "inputs", "signature_name"
 _OF_REQUESTS = frozenset((_INSTANCES, _INPUTS, _SIGNATURE, "parameters", "id", "outputs"))
 
 
+# Of numpy's arrays.
+_MOST_DIMENSIONS = 64
+
+
 class Document(NamedTuple):
     """A JSON value, taken apart.
 
@@ -75,14 +79,19 @@ def take_apart(value: Any, tensors: Sequence[TensorMetadata], model: str) -> Doc
     return Document(dict(value))
 
 
-def with_bytes(value: Any) -> Any:
+def with_bytes(value: Any, depth: int = 0) -> Any:
     """A value with its {"b64": "..."} read.
 
+    Args:
+        depth: in lists within lists.
+
     Raises:
-        ValueError: another object, or no base64.
+        ValueError: another object, or no base64; or lists deeper than arrays go.
     """
     if isinstance(value, list):
-        return [with_bytes(element) for element in value]
+        if depth == _MOST_DIMENSIONS:
+            raise ValueError(f"lists within lists, more than {depth} deep, are no array")
+        return [with_bytes(element, depth + 1) for element in value]
     if isinstance(value, dict):
         if _is_bytes(value):
             try:

@@ -6,6 +6,7 @@ columns) leaves a note, which the command shows: nothing is guessed silently.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from ..signatures import listed, not_an_input
 from .documents import signature_of, take_apart, with_bytes
 from .reading import KINDS, Given, Json, Raw, Zeros
 from .tables import Table, inputs_of_table
+
+# Of a message of protobuf.
+_MOST_BYTES = 2**31
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,11 @@ def _value(value: Any, tensor: TensorMetadata, where: str, fitting: Fitting, not
         return _from_file(value, tensor, where, fitting, notes)
     if isinstance(value, Zeros):
         shape = value.shape if value.shape is not None else tuple(max(size, 1) for size in tensor.shape)
-        zeros: Array = np.zeros(shape, dtype_of(tensor.datatype))
+        dtype = dtype_of(tensor.datatype)
+        if math.prod(shape) * dtype.itemsize > _MOST_BYTES:
+            sizes = "x".join(map(str, shape))
+            raise ValueError(f"zeros:{sizes} is more than the 2 GiB that a call may hold")
+        zeros: Array = np.zeros(shape, dtype)
         if tensor.datatype == BYTES:
             zeros[...] = b""
         return zeros

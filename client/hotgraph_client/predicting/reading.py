@@ -101,13 +101,14 @@ def _read(text: str, stdin: Callable[[], bytes]) -> Json | Raw | Zeros | Table |
             sizes = zeros["sizes"]
             return Zeros(None if sizes is None else tuple(int(size[:11]) for size in re.split("[x,]", sizes)))
         if _STARTS_INLINE.match(text):
-            return Json(_parse(text, f"'{text}'"))
+            return Json(_parse(text, f"'{_where(text)}'"))
         if _is(path.is_dir):
             raise ValueError(f"{text} is a folder: give a file ({KINDS})")
         if path.suffix.lower() in (".npy", ".npz", ".json", *_TABLES) or is_image_file(path):
             raise ValueError(f"{text}: No such file or directory")
+        shown = _where(text)
         raise ValueError(
-            f"'{text}' is neither a file nor JSON (in JSON, text stands in quotes: '\"{text}\"')"
+            f"'{shown}' is neither a file nor JSON (in JSON, text stands in quotes: '\"{shown}\"')"
         )
     try:
         data = path.read_bytes()
@@ -147,10 +148,10 @@ def _sniffed(data: bytes) -> Json | Raw | Table | Array | Mapping[str, Array]:
     # a row of numbers with commas between them is no JSON, and a table may begin with a quote
     if _STARTS_INLINE.match(text.lstrip()):
         try:
-            return Json(json.loads(text))
-        except (json.JSONDecodeError, RecursionError) as error:
+            return Json(_parse(text, where))
+        except ValueError:
             if text.lstrip()[0] in "[{":
-                raise ValueError(f"{where} is not JSON: {error}") from error
+                raise
     if any(separator in first for separator in ",;\t"):
         return read_table(text, where)
     return Raw(data, False)
@@ -160,7 +161,7 @@ def _decoded(data: bytes, fault: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{fault}: {error}") from error
+        raise ValueError(f"{fault}: it is not UTF-8, as which it has to be saved ({error})") from error
 
 
 def _load(data: bytes, where: str) -> Array | Mapping[str, Array]:
@@ -181,5 +182,10 @@ def _load(data: bytes, where: str) -> Array | Mapping[str, Array]:
 def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    except ValueError:
+        # Python's own bound of a whole number's digits
+        raise ValueError(f"{where}: a whole number in it is longer than any datatype holds") from None
+    except RecursionError as error:
         raise ValueError(f"{where} is not JSON: {error}") from error

@@ -50,7 +50,8 @@ class Sent(NamedTuple):
 def calling(version: Version, signature: Signature) -> Iterator[str]:
     """The lines of the report that show how a signature is called."""
     chooses = signature is not version.default_signature
-    yield f"to call it (started with: hotgraph serve {version.name}=DIR)"
+    started = shlex.join(["hotgraph", "serve", f"{version.name}=DIR"])
+    yield f"to call it (started with: {started})"
     yield ""
     sent = _sent(version, signature)
     if any(not _is_plain(one.text) for one in sent):

@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import select
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
@@ -160,11 +161,24 @@ def _main(argv: Sequence[str] | None, member: Member | None) -> int:
         if name == command and module is not None:
             module.add_arguments(subparser)
             chosen = subparser
+    if command is None and words and not words[0].startswith("-"):
+        parser.error(_no_command(words[0]))
     arguments, unknown = parser.parse_known_args(words, argparse.Namespace(words=words, member=member))
     if unknown:
         chosen.error(_unknown(unknown, chosen.format_help()))
     assert module is not None, "argparse has refused everything else"
     return _run(arguments.command, lambda: module.run(arguments))
+
+
+def _no_command(word: str) -> str:
+    from hotgraph_server.settings.nearest import nearest
+
+    meant = nearest(word, _COMMANDS)
+    if meant is not None:
+        return f"no command {word!r}; did you mean {meant!r}?"
+    if os.path.exists(word):
+        return f"no command {word!r}; is it a model? hotgraph serve {shlex.quote(word)}"
+    return f"no command {word!r}; hotgraph --help lists them"
 
 
 def _unknown(words: Sequence[str], help: str) -> str:
@@ -187,6 +201,9 @@ def _run(command: str, run: Callable[[], int]) -> int:
         return _fail(command, str(error))
     except ModuleNotFoundError as error:
         return _fail(command, _not_installed(command, error))
+    except KeyboardInterrupt:
+        # Of a command that has nothing to put in order: who pressed Ctrl-C knows why it ends.
+        return _INTERRUPTED
 
 
 def _not_installed(command: str, error: ModuleNotFoundError) -> str:

@@ -14,11 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from hotgraph_server.conversion.request import Answer, Refused, Request
+from hotgraph_server.repository.model_files import GRAPHS
 
 # What a process with TensorFlow takes, and what a model takes while it is written again: as variables, as
 # arrays and as bytes, once or twice.
 OWN_BYTES = 6 << 30
 _TIMES = 8
+# What cannot be said of every kind of file, and of which it can.
+_FLAGS = {
+    "inputs": ("--inputs", "frozen graphs"),
+    "outputs": ("--outputs", "frozen graphs"),
+    "function": ("--function", "modules without signatures"),
+    "specs": ("--input-spec", "files of Keras's and modules without signatures"),
+}
 
 
 def main(words: list[str], own_bytes: int = OWN_BYTES) -> int:
@@ -70,15 +78,27 @@ def _converted(request: Request) -> Answer:
 
         # As some have named it, for a server that takes no other name.
         if frozen.is_graph(source / "saved_model.pb"):
+            _refuse_unused(request, "a frozen graph", "function", "specs")
             return frozen.export(replace(request, source=str(source / "saved_model.pb")))
+        _refuse_unused(request, "a folder of functions", "inputs", "outputs")
         return functions.export(request)
-    if source.suffix.lower() in (".pb", ".pbtxt"):
+    if source.suffix.lower() in GRAPHS:
         from hotgraph_server.conversion import frozen
 
+        _refuse_unused(request, "a frozen graph", "function", "specs")
         return frozen.export(request)
     from hotgraph_server.conversion import keras_export
 
+    _refuse_unused(request, "a file of Keras's", "inputs", "outputs", "function")
     return keras_export.export(request)
+
+
+def _refuse_unused(request: Request, what: str, *unused: str) -> None:
+    """Raises Refused: it asks for what can only be asked of others."""
+    for name in unused:
+        if getattr(request, name):
+            flag, of = _FLAGS[name]
+            raise Refused(f"is {what}, and {flag} is for {of}")
 
 
 def _bring(request: Request) -> None:

@@ -13,6 +13,7 @@ What is in a model's folder is layout.py's business.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from hotgraph_server.settings.model import model_name_fault
 CONFIG = "config.pbtxt"
 _NAMED_CONFIGS = "configs"
 _SUFFIX = ".pbtxt"
+# What a SavedModel's folder holds, and no other folder but these.
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+_OF_A_MODEL = {"variables", "assets", "assets.extra"}
 
 Stamp = tuple[int, int, int]
 """Of a file: its size in bytes, when it was last written in ns, and its number on its disk."""
@@ -70,7 +74,7 @@ def offers_of(repositories: Sequence[Path], config_name: str = "", *, links_out:
         links_out: may a model's folder, or its configuration, be a link out of its repository?
 
     Raises:
-        LoadError: a repository cannot be read.
+        LoadError: a repository cannot be read, or is a model itself.
     """
     found: dict[str, Offer] = {}
     refused: dict[str, str] = {}
@@ -100,11 +104,20 @@ def _written_out(name: str) -> str:
 
 def _folders(repository: Path) -> list[Path]:
     try:
-        return sorted(
+        found = sorted(
             child for child in repository.iterdir() if not child.name.startswith(".") and child.is_dir()
+        )
+        is_model = {child.name for child in found} <= _OF_A_MODEL and any(
+            (repository / name).is_file() for name in _GRAPHS
         )
     except OSError as error:
         raise LoadError(str(repository), f"no repository: {error.strerror or error}") from error
+    if is_model:
+        raise LoadError(
+            str(repository),
+            f"is a model, and no folder of models: hotgraph serve {shlex.quote(str(repository))}",
+        )
+    return found
 
 
 def _offer(folder: Path, repository: Path, config_name: str) -> Offer:

@@ -65,6 +65,8 @@ def _article(model: object) -> str:
             f"the plain function {model.__name__!r}; put @tf.function(input_signature=[tf.TensorSpec(...)])"
             " above it"
         )
+    if isinstance(model, (list, tuple)):
+        return f"a {type(model).__name__}; several go by their names: {{'a': model, 'b': 'models/b'}}"
     return f"{type(model).__module__}.{type(model).__qualname__}"
 
 

@@ -21,7 +21,7 @@ from hotgraph_server.settings.file import FileSettings, read_settings_file
 from hotgraph_server.settings.types import wrong_in
 
 Model: TypeAlias = str | Path | object
-"""A folder, or a model in memory: of Keras, a tf.function or a tf.Module."""
+"""A folder, a file that one can be made of, or a model in memory: of Keras, a tf.function or a tf.Module."""
 
 _SETTINGS = {key_of(field): field for field in fields_of(*PER_SERVER, *PER_MODEL)}
 # Nothing of the program shall be killed with it, and it has one process.
@@ -53,8 +53,9 @@ class Server:
     ) -> None:
         """
         Args:
-            models: one, or several by name: a folder (a SavedModel, or numbered versions of one), a Keras
-                model, a tf.function or a tf.Module. None: those of `config`, or of `repository=`.
+            models: one, or several by name: a folder (a SavedModel, or numbered versions of one), a .keras,
+                .h5 or frozen .pb file, a Keras model, a tf.function or a tf.Module. None: those of
+                `config`, or of `repository=`.
             name: what callers call the one model; by default its folder's name, or its own.
             host: address to listen on.
             port: of gRPC; 0: one that is free.
@@ -68,9 +69,13 @@ class Server:
         """
         self._models = _by_name(models, name)
         self._file = Path(config) if config is not None else None
-        ports = {"rest_port": rest_port or 0, "admin_port": admin_port or 0}
+        ports = {
+            "port": port,
+            "rest_port": 0 if rest_port is None else rest_port,
+            "admin_port": 0 if admin_port is None else admin_port,
+        }
         free = {"rest_on_free_port": rest_port == 0, "admin_on_free_port": admin_port == 0}
-        self._values = {**_checked(settings), "host": host, "port": port, **ports, **free}
+        self._values = {**_checked({**settings, "host": host, **ports}), **free}
         self._server: whole.Server | None = None
         self._kept = contextlib.ExitStack()
         # What can be known to be wrong without a model shall be known here.
@@ -213,6 +218,9 @@ def serve(
 
 
 def _by_name(models: Model | Mapping[str, Model] | None, name: str | None) -> dict[str, Model]:
+    for one in models if isinstance(models, Mapping) else () if name is None else (name,):
+        if not isinstance(one, str) or not one:
+            raise SettingsError(f"a model's name is a text that is not empty, got {one!r}")
     if isinstance(models, Mapping):
         if name is not None:
             raise SettingsError(f"name={name!r} is for one model; these have theirs: {', '.join(models)}")
@@ -228,6 +236,9 @@ def _by_name(models: Model | Mapping[str, Model] | None, name: str | None) -> di
 
 def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by their names, with Python's tuples for TOML's lists, and paths for texts."""
+    for key in _OF_COMMANDS:
+        if key in settings:
+            raise SettingsError(f"{key} is of hotgraph serve: of a program's process nothing is changed")
     known = {key: field for key, field in _SETTINGS.items() if key not in _OF_COMMANDS}
     plain = {
         key: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value

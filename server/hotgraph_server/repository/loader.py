@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,15 @@ def _open(folder: Path, settings: ModelSettings, is_shared: bool) -> Graph:
         # The caller has not heard of the link.
         where, why = (text.replace(str(path), str(folder)) for text in (error.where, error.why))
         raise LoadError(where, why) from error
+    if not graph.signatures and not graph.unusable:
+        graph.close()
+        raise LoadError(
+            str(folder),
+            "it has no signature, so there is nothing to call; hotgraph export"
+            f" {shlex.quote(str(folder))} DIR gives one to a function that it holds, or export it with one:"
+            " model.export(DIR), or tf.saved_model.save(obj, DIR,"
+            " signatures=obj.__call__.get_concrete_function(...))",
+        )
     writing = [name for name, signature in graph.signatures.items() if signature.writes]
     if is_shared and writing:
         graph.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 KERAS = (".keras", ".h5", ".hdf5")
-GRAPHS = (".pb", ".pbtxt")
+GRAPHS = (".pb", ".pbtxt", ".graphdef")
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _PYTORCH = (".pt", ".pth", ".safetensors")
 _ARCHIVES = {".zip": "unzip", ".gz": "tar -xzf", ".tgz": "tar -xzf", ".tar": "tar -xf", ".bz2": "tar -xjf"}

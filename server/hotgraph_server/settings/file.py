@@ -143,7 +143,7 @@ def _wrong_in_model(name: str, table: Mapping[str, Any]) -> list[Wrong]:
         wrongs.append(Wrong((*path, key), f"{where}: {key} is for the whole server, not for one model"))
     bad = {wrong.path[-1] for wrong in wrongs}
     settings = {key: value for key, value in table.items() if key != _PATH and key not in bad}
-    return wrongs + wrong_in(path, settings, _OF_MODEL, f"{where}: ")
+    return wrongs + wrong_in(path, settings, _OF_MODEL, f"{where}: ", [_PATH])
 
 
 def _without(bad: set[tuple[str, ...]], path: tuple[str, ...], table: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, is_dataclass
 from typing import Any
 
@@ -34,7 +34,11 @@ class Wrong:
 
 
 def wrong_in(
-    path: tuple[str, ...], values: Mapping[str, Any], known: Mapping[str, Field[Any]], under: str = ""
+    path: tuple[str, ...],
+    values: Mapping[str, Any],
+    known: Mapping[str, Field[Any]],
+    under: str = "",
+    others: Iterable[str] = (),
 ) -> list[Wrong]:
     """What is wrong with the keys and types of these values.
 
@@ -42,12 +46,13 @@ def wrong_in(
         path: of the table.
         known: the settings that may be there, by their keys.
         under: what stands before each text.
+        others: keys that may be there besides, and are checked by somebody else.
     """
     found = []
     for key, value in values.items():
         here = (*path, key)
         if key not in known:
-            near = did_you_mean(key, known) or _all_of(known)
+            near = did_you_mean(key, [*known, *others]) or _all_of(known)
             found.append(Wrong(here, f"{under}unknown key {key!r}{near}"))
             continue
         kind, of = known[key].metadata["kind"], known[key].metadata["of"]

@@ -235,11 +235,7 @@ def _no_signature(unusable: Mapping[str, str]) -> str:
     if unusable:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in unusable.items())
         return f"none of its signatures can be called: {reasons}"
-    return (
-        "it has no signature, so there is nothing to call; hotgraph export MODEL DIR gives one to a function"
-        " that it holds, or export it with one: model.export(DIR), or tf.saved_model.save(obj, DIR,"
-        " signatures=obj.__call__.get_concrete_function(...))"
-    )
+    return "it has no signature, so there is nothing to call"
 
 
 def warm_up_sizes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotgraph_server.errors import StartError
+from hotgraph_server.wrapping import gif
 from hotgraph_server.wrapping.wishes import ImageWish, Scale
 
 # Enough for the head of every format that says its size at a fixed place.
@@ -87,6 +88,7 @@ class ImageReader:
         import tensorflow as tf
 
         if self._wish.max_pixels:
+            row = gif.first_frame(row, self._wish.max_pixels)
             with tf.control_dependencies([_refuse_large(row, self._wish.max_pixels)]):
                 row = tf.identity(row)
         picture = tf.io.decode_image(row, channels=self._channels, expand_animations=False)
@@ -158,13 +160,18 @@ def _pixels(byte: Any) -> Any:
     def low_14(first: int) -> Any:
         return tf.math.floormod(number(first, 2), 1 << 14)
 
+    def size_of_either_sign(first: int) -> Any:
+        # A height below zero says that the rows come from the top.
+        found = number(first, 4)
+        return tf.minimum(found, (1 << 32) - found)
+
     # A height of 14 bits that lies across four bytes, from the seventh bit of the second on.
     lossless_height = tf.math.floormod(tf.math.floordiv(number(21, 4), 1 << 14), 1 << 14)
     pixels = tf.zeros([], tf.int64)
     for starts, at, product in (
         (b"\x89PNG", 0, number(16, 4, big=True) * number(20, 4, big=True)),
         (b"GIF8", 0, number(6, 2) * number(8, 2)),
-        (b"BM", 0, number(18, 4) * number(22, 4)),
+        (b"BM", 0, number(18, 4) * size_of_either_sign(22)),
         (b"VP8 ", 12, low_14(26) * low_14(28)),
         (b"VP8L", 12, (low_14(21) + 1) * (lossless_height + 1)),
         (b"VP8X", 12, (number(24, 3) + 1) * (number(27, 3) + 1)),

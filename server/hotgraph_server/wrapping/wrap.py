@@ -117,6 +117,7 @@ def _wrapped(
         read, taken = reader, "text"
     label = Labeller(after, function.structured_outputs) if after is not None else None
     names = list(specs)
+    others = [name for name in names if name != chosen]
 
     def serve(*inputs: Any) -> dict[str, Any]:
         given = dict(zip(names, inputs, strict=True))
@@ -126,7 +127,7 @@ def _wrapped(
         return label(outputs) if label is not None else dict(outputs)
 
     wanted = [
-        tf.TensorSpec([None], tf.string, name=taken if taken not in names else f"{name}_{taken}")
+        tf.TensorSpec([None], tf.string, name=taken if taken not in others else f"{name}_{taken}")
         if read is not None and name == chosen
         else tf.TensorSpec(specs[name].shape, specs[name].dtype, name=name)
         for name in names

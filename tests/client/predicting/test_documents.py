@@ -108,3 +108,15 @@ def test_whatever_json_holds_it_is_inputs_or_an_error_of_one_line(
         found = take_apart(value, tensors, "m")
         for one in (found.inputs or {"": found.only}).values():
             with_bytes(one)
+
+
+@pytest.mark.parametrize("depth", [64, 65, 900])
+def test_lists_deeper_than_arrays_go_are_told(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    if depth == 64:
+        assert with_bytes(value) == value
+    else:
+        with pytest.raises(ValueError, match="lists within lists, more than 64 deep"):
+            with_bytes(value)

@@ -144,3 +144,9 @@ def test_signature_is_asked_for_by_a_request_alone() -> None:
     request = {"instances": [1], "signature_name": "s"}
     assert signature_in([Given("it", None, Json(request))]) == "s"
     assert signature_in([Given("it", "x", Json(request))]) is None
+
+
+@pytest.mark.parametrize("shape", [(100_000, 100_000), (99_999_999_999,) * 3])
+def test_zeros_that_no_call_holds_are_told_before_they_are_made(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"zeros:{shape[0]}x.* is more than the 2 GiB"):
+        fit(Zeros(shape), FLOATS)

@@ -133,3 +133,17 @@ def test_whatever_comes_there_is_one_kind_of_error(data: bytes) -> None:
 def test_whatever_is_written_there_is_one_kind_of_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         read(text, b"1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1" * 5000, "a whole number in it is longer than any datatype holds"),
+        ("[" + "1, " * 5000, "is not JSON"),
+        ("word " * 5000, "is neither a file nor JSON"),
+    ],
+)
+def test_long_text_is_told_in_a_short_line(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as raised:
+        read_input(text, bytes)
+    assert len(str(raised.value)) < 250

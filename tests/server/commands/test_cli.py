@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hotgraph_client import models_command
 from hotgraph_protos.version import __version__
+from hotgraph_server.commands import cli
 
 SERVERS_OWN = ["tensorflow", "tensorflow_serving", "grpc_health", "grpc_reflection", "ml_dtypes", "tomli"]
 
@@ -104,6 +106,38 @@ def test_unknown_flag_is_refused_with_the_one_that_was_meant(words: list[str], m
     line = error.splitlines()[-1]
     assert line.startswith(f"hotgraph {words[0]}: error: unrecognized arguments: ")
     assert line.partition("; ")[2] == meant.removeprefix("; ")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("serv", "no command 'serv'; did you mean 'serve'?"),
+        ("Predict", "no command 'Predict'; did you mean 'predict'?"),
+        ("model", "no command 'model'; did you mean 'models'?"),
+        ("flowers.keras", "no command 'flowers.keras'; is it a model? hotgraph serve flowers.keras"),
+        ("nonesuch", "no command 'nonesuch'; hotgraph --help lists them"),
+    ],
+)
+def test_unknown_command_is_refused_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers.keras").touch()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([word, "--port", "1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"hotgraph: error: {says}"
+
+
+def test_interrupted_command_ends_as_shells_say_it_and_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models_command, "run", interrupted)
+    assert cli.main(["models", "127.0.0.1:1"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def converted(tmp_path: Path, source: Path, **more: tuple[str, ...]) -> Answer:
     return child.answer_to(Request(str(source), str(tmp_path / "made"), **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["graph.pb", "GRAPH.PB", "folder/saved_model.pb"])
+@pytest.mark.parametrize("name", ["graph.pb", "GRAPH.PB", "model.graphdef", "folder/saved_model.pb"])
 def test_frozen_graph_is_known_in_a_file_and_as_a_folders_graph(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     model_files.frozen_graph(tmp_path / name)
@@ -49,3 +49,21 @@ def test_module_is_found_in_the_folder_that_one_is_in(
 def test_library_that_is_not_there_is_named(tmp_path: Path) -> None:
     found = converted(tmp_path, tmp_path, libraries=("/nowhere.so",))
     assert found.error.startswith("--load-op-library /nowhere.so: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "says"),
+    [
+        ("m.keras", {"inputs": ("x:0",)}, "is a file of Keras's, and --inputs is for frozen graphs"),
+        ("m.keras", {"function": "f"}, "and --function is for modules without signatures"),
+        ("graph.pb", {"specs": ("x=float32[?]",)}, "is a frozen graph, and --input-spec is for files of"),
+        ("module", {"outputs": ("y:0",)}, "is a folder of functions, and --outputs is for frozen graphs"),
+    ],
+)
+def test_what_is_asked_of_a_file_that_has_it_not_is_told(
+    tmp_path: Path, source: str, more: dict[str, tuple[str, ...]], says: str
+) -> None:
+    (tmp_path / "m.keras").write_bytes(b"no model")
+    model_files.frozen_graph(tmp_path / "graph.pb")
+    model_files.hub_module(tmp_path / "module")
+    assert says in converted(tmp_path, tmp_path / source, **more).error

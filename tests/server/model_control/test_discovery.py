@@ -92,3 +92,12 @@ def test_what_is_no_folder_is_no_repository(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LoadError, match=f"{name}: no repository: "):
         offers_of([tmp_path / name])
+
+
+def test_repository_that_is_a_model_is_told_so_and_one_that_a_graph_lies_in_is_read(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").touch()
+    (tmp_path / "variables").mkdir()
+    with pytest.raises(LoadError, match=f"is a model, and no folder of models: hotgraph serve {tmp_path}"):
+        offers_of([tmp_path])
+    (tmp_path / "a").mkdir()
+    assert sorted(offers_of([tmp_path]).models) == ["a", "variables"]

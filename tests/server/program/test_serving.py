@@ -23,6 +23,8 @@ import hotgraph_server
 from hotgraph_client import AsyncClient, Client
 from hotgraph_server import SettingsError, StartError
 
+from ... import model_files
+
 PAGE = Path(__file__).parents[3] / "docs" / "python.md"
 ONES = np.ones((1, 2), np.float32)
 
@@ -79,6 +81,18 @@ class TestServe:
         with hotgraph_server.serve(str(tmp_path / "m")) as server:
             assert called(server, "m") == [[2.0, 2.0]]
 
+    def test_file_is_served_by_its_name_and_by_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        model_files.frozen_graph(tmp_path / "graph.pb")
+        with hotgraph_server.serve(tmp_path / "graph.pb") as server, Client(server.address) as client:
+            answer = client.predict("graph", np.ones((1, 4), np.float32), outputs="total")
+            assert answer.tolist() == [4.0]
+        file = str(tmp_path / "graph.pb")
+        with hotgraph_server.serve(file, name="other") as server, Client(server.address) as client:
+            assert [model.name for model in client.models()] == ["other"]
+
     def test_ports_of_http_are_there_when_asked_for(self) -> None:
         from urllib.request import urlopen
 
@@ -121,7 +135,14 @@ class TestFaults:
             ({"max_batch_row": 3}, "unknown key 'max_batch_row'; did you mean 'max_batch_rows'"),
             ({"max_batch_rows": "3"}, "max_batch_rows must be an integer, got '3'"),
             ({"max_batch_rows": 0}, "max-batch-rows must be at least 1"),
-            ({"processes": 2}, "unknown key 'processes'"),
+            ({"processes": 2}, "processes is of hotgraph serve"),
+            ({"port": "8500"}, "port must be an integer, got '8500'"),
+            ({"rest_port": "8502"}, "rest_port must be an integer, got '8502'"),
+            ({"admin_port": False}, "admin_port must be an integer, got False"),
+            ({"host": None}, "host must be a string, got None"),
+            ({"name": ""}, "a model's name is a text that is not empty, got ''"),
+            ({"name": 5}, "a model's name is a text that is not empty, got 5"),
+            ({"models": {1: "m"}}, "a model's name is a text that is not empty, got 1"),
             ({"name": "a\n"}, "control character"),
             ({"config": "not/there.toml"}, "not/there.toml"),
         ],
@@ -130,13 +151,17 @@ class TestFaults:
         self, words: dict[str, Any], says: str
     ) -> None:
         with pytest.raises(SettingsError, match=re.escape(says)):
-            hotgraph_server.Server(times(2.0), **words).start()
+            hotgraph_server.Server(**{"models": times(2.0), **words}).start()
 
     def test_no_model(self) -> None:
         with pytest.raises(SettingsError, match="no model is given"):
             hotgraph_server.serve()
         with pytest.raises(SettingsError, match="is for one model"):
             hotgraph_server.serve({"a": times(1.0)}, name="b")
+
+    def test_a_list_of_models_is_told_how_several_are_given(self) -> None:
+        with pytest.raises(StartError, match=r"several go by their names: \{'a': model"):
+            hotgraph_server.serve([times(2.0), times(3.0)])
 
     def test_nothing_is_left_of_a_start_that_fails(self, tmp_path: Path) -> None:
         with pytest.raises(StartError, match="no such folder"):

@@ -20,6 +20,7 @@ from hotgraph_server.settings import CacheSettings, ModelSettings, SessionSettin
 from hotgraph_server.threads.batch_scope import BatchScope
 from hotgraph_server.threads.leadership import Leadership
 
+from ... import model_files
 from ...saved_models import SavedModels
 from ..fakes import HANG_S, Caller, rows
 from ..model_config.configs import parsed
@@ -69,6 +70,13 @@ def test_what_cannot_be_loaded_raises_one_line_and_leaves_no_thread(
     assert not [
         thread.name for thread in threading.enumerate() if thread.name.startswith("executor model 'm'")
     ]
+
+
+def test_module_without_a_signature_is_refused_with_the_line_that_gives_it_one(tmp_path: Path) -> None:
+    model_files.hub_module(tmp_path / "my hub")
+    with pytest.raises(LoadError) as raised:
+        load(ModelSettings("m", tmp_path / "my hub"))
+    assert f"hotgraph export '{tmp_path}/my hub' DIR gives one" in str(raised.value)
 
 
 def test_checkpoint_with_a_compressed_index_is_loaded() -> None:

@@ -26,7 +26,9 @@ def said(path: Path) -> str:
     return caught.value.why
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.h5", "M.H5", "m.hdf5", "frozen.pb", "graph.pbtxt"])
+@pytest.mark.parametrize(
+    "name", ["m.keras", "m.h5", "M.H5", "m.hdf5", "frozen.pb", "graph.pbtxt", "model.graphdef"]
+)
 def test_files_that_can_be_converted_are_known_by_name(tmp_path: Path, name: str) -> None:
     touched(tmp_path, name)
     assert is_model_file(tmp_path / name)

@@ -167,7 +167,8 @@ def test_unknown_key_that_is_like_none_is_refused_with_where_all_are_told(file: 
     ("key", "why"),
     [
         ("port", "port is for the whole server, not for one model"),
-        ("paths", "unknown key 'paths'; docs/settings.md has"),
+        ("paths", "unknown key 'paths'; did you mean 'path'"),
+        ("colour", "unknown key 'colour'; docs/settings.md has"),
         ("devise", "unknown key 'devise'; did you mean 'device'"),
     ],
 )

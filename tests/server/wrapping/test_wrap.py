@@ -196,6 +196,64 @@ def test_limit_of_pixels_holds_for_every_format(made: Made, kind: str, options: 
         answers(less, content)
 
 
+def animated(*sizes: tuple[int, int]) -> bytes:
+    """A GIF whose head says that it is of one pixel."""
+    frames = [picture(*size).convert("P") for size in sizes]
+    content = bytearray(
+        encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"x" * 700)
+    )
+    content[6:10] = b"\1\0\1\0"
+    return bytes(content)
+
+
+def test_gif_is_held_to_the_size_of_its_first_frame_whatever_its_head_says(made: Made) -> None:
+    import tensorflow as tf
+
+    model = pictures_model(made, 4, 4, 3)
+    just = made.wrapped(model, ImageWish(None, scale_of("0..1"), max_pixels=48), None)
+    assert answers(just, animated((6, 8)))["y"].shape == (1, 4, 4, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"more pixels than the 48 .*54"):
+        answers(just, animated((6, 9)))
+
+
+def test_only_the_first_frame_of_a_gif_is_decoded(made: Made) -> None:
+    loaded = made.wrapped(pictures_model(made, 6, 8, 3), ZERO_ONE, None)
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "green", "blue")]
+    whole = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=9, loop=0)
+    # A second frame that no decoder takes.
+    broken = whole[: whole.index(b"\x2c", whole.index(b"\x2c") + 1)] + b"\x2c" + b"\xff" * 30
+    for content in (whole, broken):
+        found = answers(loaded, content)["y"][0] * 255
+        assert found == pytest.approx(np.broadcast_to([255, 0, 0], (6, 8, 3)), abs=1)
+
+
+@pytest.mark.parametrize("end", range(0, 60, 7))
+def test_gif_that_is_cut_off_is_refused(made: Made, end: int) -> None:
+    import tensorflow as tf
+
+    loaded = made.wrapped(pictures_model(made, 6, 8, 3), ZERO_ONE, None)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        answers(loaded, encoded(picture(), "GIF")[:end])
+
+
+def test_gif_of_endless_parts_is_refused(made: Made) -> None:
+    import tensorflow as tf
+
+    loaded = made.wrapped(pictures_model(made, 6, 8, 3), ZERO_ONE, None)
+    head = b"GIF89a\x08\0\x06\0\0\0\0"
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 20000 parts"):
+        answers(loaded, head + b"\x21\xfe" + b"\x01x" * 30_000)
+
+
+def test_bmp_whose_rows_come_from_the_top_is_no_larger_for_it(made: Made) -> None:
+    loaded = made.wrapped(pictures_model(made, 6, 8, 3), ZERO_ONE, None)
+    content = bytearray(encoded(picture(), "BMP"))
+    content[22:26] = struct.pack("<i", -6)
+    assert answers(loaded, bytes(content))["y"][0] * 255 == pytest.approx(
+        np.asarray(picture())[::-1], abs=1e-3
+    )
+
+
 def words_model(made: Made, length: int | None) -> Path:
     import tensorflow as tf
 
@@ -346,3 +404,14 @@ def test_rows_are_proven_independent(made: Made, shape: Any, before: Any, after:
     outputs = {alias: info.name for alias, info in signature.outputs.items()}
     judgement = judge(meta_graph.graph_def, inputs, outputs, op_def_registry.get)
     assert judgement.verdict is Verdict.PROVEN, judgement.reason
+
+
+def test_input_that_has_the_pictures_name_keeps_it(made: Made) -> None:
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec([None, 4, 4, 3], name="image"), tf.TensorSpec([None, 1], name="more")]
+    model = made(lambda image, more: {"y": tf.reduce_mean(image, [1, 2]) + more}, *specs)
+    loaded = made.wrapped(model, ZERO_ONE, None, input_name="image")
+    _, taken = loaded.signatures["serving_default"].structured_input_signature
+    assert sorted(taken) == ["image", "more"]
+    assert taken["image"].dtype == tf.string

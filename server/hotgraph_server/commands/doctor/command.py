@@ -30,7 +30,7 @@ examples:
   hotgraph doctor --triton /models --no-load
   hotgraph doctor --triton /models --json | jq '.subjects[] | select(.change != [])'
 
-Options of doctor itself stand before --tfs. Exit status 0: all of it is served as it is; 1: something has to
+Exit status 0: all of it is served as it is; 1: something has to
 be changed first (CHANGE in the report); 2: the command line is wrong.
 """
 
@@ -61,6 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # What the loader says of each model is in the findings.
     logging.getLogger("hotgraph_server").setLevel(logging.CRITICAL)
+    if arguments.tfs:
+        # All that stands behind --tfs is TensorFlow Serving's, which has none of these.
+        arguments.json = arguments.json or "--json" in arguments.tfs
+        arguments.no_load = arguments.no_load or "--no-load" in arguments.tfs
+        arguments.tfs = [word for word in arguments.tfs if word not in ("--json", "--no-load")]
     loads = not arguments.no_load
     for repository in arguments.triton or ():
         # A mistyped folder shall not cost the seconds that TensorFlow takes to import.

@@ -86,7 +86,8 @@ def lines(examination: Examination) -> Iterator[str]:
         yield ""
     models = [subject for subject in examination.subjects if subject.name]
     fit = sum(not model.of(Kind.CHANGE) for model in models)
-    yield f"{fit} of {len(models)} models are served as they are; start with:"
+    when = "start with" if examination.is_fit else "start, when nothing is left to change, with"
+    yield f"{fit} of {len(models)} models are served as they are; {when}:"
     yield f"  {examination.command}"
 
 

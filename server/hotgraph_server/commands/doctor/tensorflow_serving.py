@@ -32,10 +32,16 @@ def words_of(given: Sequence[str]) -> list[str]:
 
     Args:
         given: ``models.config``; or flags, each a word, or all of them in one, with the program or without.
+
+    Raises:
+        SettingsError: they are neither.
     """
     if len(given) == 1 and not given[0].startswith("-") and " " not in given[0]:
         return [f"--model_config_file={given[0]}"]
-    words = [word for one in given for word in (shlex.split(one) if " " in one else [one])]
+    try:
+        words = [word for one in given for word in (shlex.split(one) if " " in one else [one])]
+    except ValueError as error:
+        raise SettingsError(f"--tfs: a command line that no shell takes: {error}") from None
     while words and not words[0].startswith("-"):
         if Path(words[0]).name not in _PROGRAM:
             raise SettingsError(

@@ -94,4 +94,5 @@ def _settings(model: Subject, offer: Offer) -> tuple[ModelSettings | None, bool]
 def _tell_of_other_files(model: Subject, folder: Path) -> None:
     for name, what in _OTHERS.items():
         for file in sorted(folder.glob(f"*/{name}"))[:1]:
-            model.add(Kind.CHANGE, f"{file}: {what.format(file, file.parent)}")
+            graph, version = shlex.quote(str(file)), shlex.quote(str(file.parent))
+            model.add(Kind.CHANGE, f"{file}: {what.format(graph, version)}")

@@ -28,6 +28,13 @@ def test_exit_status_0_for_what_is_served_as_it_is(capsys: pytest.CaptureFixture
     assert "model digits: served as it was" in capsys.readouterr().out
 
 
+def test_options_of_its_own_may_stand_behind_the_flags_too(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--json", "--model_name=digits", f"--model_base_path={digits_model()}", "--no-load"]
+    assert main(["doctor", "--tfs", *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["command"].endswith(f"--model_name=digits --model_base_path={digits_model()}")
+
+
 def test_exit_status_1_and_json_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m").mkdir()
     assert main(["doctor", "--no-load", "--json", "--triton", str(tmp_path)]) == 1

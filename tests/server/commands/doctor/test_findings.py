@@ -18,7 +18,7 @@ def test_what_has_to_be_changed_comes_first_and_makes_it_unfit() -> None:
     text = list(lines(found))
     assert not found.is_fit
     assert text[text.index("model m: 1 to change") + 1] == "  CHANGE   it is change"
-    assert "0 of 1 models are served as they are; start with:" in text
+    assert "0 of 1 models are served as they are; start, when nothing is left to change, with:" in text
     assert text[-1] == "  hotgraph serve"
 
 
@@ -26,6 +26,7 @@ def test_what_differs_is_served() -> None:
     found = examination(Kind.SAME, Kind.DIFFERENT)
     assert found.is_fit
     assert "model m: served, 1 different" in list(lines(found))
+    assert "1 of 1 models are served as they are; start with:" in list(lines(found))
     assert "model m: served as it was" in list(lines(examination(Kind.SAME, Kind.BETTER)))
 
 

@@ -48,6 +48,8 @@ class TestWords:
     def test_anything_else_is_told(self) -> None:
         with pytest.raises(SettingsError, match="'docker' is no flag"):
             words_of(["docker", "run"])
+        with pytest.raises(SettingsError, match="no shell takes: No closing quotation"):
+            words_of(['tensorflow_model_server --model_name="x'])
 
 
 def test_model_that_is_served_as_it_is_and_the_command_for_it(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
 from hotgraph_server.commands.builtin import digits_model
+from hotgraph_server.commands.cli import main
 from hotgraph_server.commands.doctor.findings import Examination, Kind, Subject
 from hotgraph_server.commands.doctor.triton import examine
 from hotgraph_server.errors import LoadError
+
+from .... import model_files
 
 
 def examined(*repositories: Path, loads: bool = False) -> Examination:
@@ -77,6 +81,21 @@ def test_files_of_other_backends_are_named_with_the_way_out(tmp_path: Path) -> N
     )
     assert "a model in Python" in str(of(found, "python").of(Kind.CHANGE))
     assert len(of(found, "nothing").of(Kind.CHANGE)) == 1
+
+
+def test_way_out_of_a_frozen_graph_runs_as_it_stands(tmp_path: Path) -> None:
+    version = tmp_path / "my models" / "frozen" / "1"
+    version.mkdir(parents=True)
+    model_files.frozen_graph(tmp_path / "graph.pb")
+    (tmp_path / "graph.pb").rename(version / "model.graphdef")
+    (change,) = (
+        text
+        for text in of(examined(tmp_path / "my models"), "frozen").of(Kind.CHANGE)
+        if "hotgraph export" in text
+    )
+    command = change.partition(": a frozen graph: hotgraph ")[2].removesuffix(" writes it as a SavedModel")
+    assert main(shlex.split(command)) == 0
+    assert examined(tmp_path / "my models").is_fit
 
 
 def test_several_repositories_and_a_name_that_two_have(tmp_path: Path) -> None:
