@@ -486,7 +486,7 @@ NOT_HERE_NAMES = {
     *("hotgraph_shadow_calls_total", "hotgraph_shadow_largest_difference_ratio"),
     "hotgraph_shadow_slower_ratio",
 }
-"""Metrics that a server has with XLA alone, in a container with a limit, with models on demand, with peers, or
+"""Metrics that a server has with XLA alone, in a container with a limit, with models on demand, with peers or
 with a version in another's shadow; that each of those exists, its own tests say."""
 
 OF_SEVERAL_NAMES = {f"hotgraph_process_{name}" for name in ("up", "connections", "restarts_total")}
