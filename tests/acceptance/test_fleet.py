@@ -151,6 +151,7 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.slow
 def test_fleet_on_this_machine_from_up_to_down(tmp_path: Path, saved_models: SavedModels) -> None:
     """With a Ray of its own, which is begun and ended with it."""
     with fleet(tmp_path, "local", 1, saved_models) as one:

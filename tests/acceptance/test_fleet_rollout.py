@@ -221,6 +221,7 @@ def running(folder: Path, count: int) -> Iterator[Fleet]:
         found.stop()
 
 
+@pytest.mark.slow
 def test_version_comes_or_is_refused_and_no_call_fails_or_gets_another_answer(tmp_path: Path) -> None:
     with running(tmp_path, 1) as fleet:
         models = fleet.spec.repository / "m"

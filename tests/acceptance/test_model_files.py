@@ -124,6 +124,7 @@ def test_every_command_of_the_page_is_one(line: str) -> None:
     parser.parse_args(words)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_inside")
 def test_picture_goes_in_and_names_come_out(workshop: Path) -> None:
     """Over every door, of a model that was a .keras file; calls for many pictures are one batch."""

@@ -171,6 +171,7 @@ def test_every_model_is_answered_by_itself_whoever_calls_and_the_limit_holds(
     assert {state for state, _ in states(auto).values()} >= {"READY", "UNAVAILABLE"}
 
 
+@pytest.mark.slow
 def test_all_protocols_wait_alike(auto: Auto) -> None:
     """Each door is tried on a model that was given up a moment before."""
     with (
