@@ -137,7 +137,10 @@ def test_killed_in_the_middle_it_goes_on_from_its_snapshot_and_has_lost_no_more_
         assert as_bits(found) == as_bits(expected[-1])
 
 
-@pytest.mark.parametrize("every", [1, 20], ids=["every_write", "every 20 writes"])
+@pytest.mark.parametrize(
+    "every",
+    [pytest.param(1, id="every_write"), pytest.param(20, id="every 20 writes", marks=pytest.mark.slow)],
+)
 @pytest.mark.timeout(60 * (KILLS + 2))
 def test_killed_under_load_the_state_is_a_prefix_of_the_answered_writes(
     saved_models: SavedModels, tmp_path: Path, every: int
@@ -185,6 +188,7 @@ def under_load(serving: Serving, callers: int, after: int, least: int) -> tuple[
     return max([least, *counts]), callers
 
 
+@pytest.mark.slow
 def test_online_mean_and_variance_are_those_of_all_rows_after_a_stop_and_a_start(tmp_path: Path) -> None:
     model = tmp_path / "statistics"
     build_feature_statistics(model)

@@ -149,6 +149,7 @@ def test_settings_that_are_as_good_as_any_are_left(as_good: Tuned) -> None:
     assert "as --confirm 0 wants it" in as_good.table
 
 
+@pytest.mark.slow
 def test_a_real_load_shows_what_is_better(mended: Tuned) -> None:
     default = next(one for one in mended.tune["candidates"] if one["default"])
     best = mended.best
@@ -163,6 +164,7 @@ def test_a_real_load_shows_what_is_better(mended: Tuned) -> None:
     assert {f"{one}, turn {turn}" for one in ("defaults", best["label"]) for turn in (1, 2, 3)} <= labels
 
 
+@pytest.mark.slow
 def test_settings_that_were_written_are_served(mended: Tuned) -> None:
     values = read_settings_file(mended.written).models["wide"]
     rows = mended.best["settings"]["max_batch_rows"]
@@ -181,6 +183,7 @@ def answers_with(address: str, model: str, max_batch_rows: int) -> None:
     assert config["max_batch_size"] == max_batch_rows
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium is installed (Debian's package: chromium)")
 def test_the_report_is_drawn_and_complains_of_nothing(mended: Tuned, as_good: Tuned, tmp_path: Path) -> None:
     with browser.page(tmp_path) as shown:
