@@ -207,7 +207,7 @@ WITHIN: dict[str, tuple[str, ...]] = {
 
 THREADS = {
     *("commands.reloading", "commands.signals", "execution.executor", "execution.finisher"),
-    *("fleet.observing", "fleet.server_process", "fleet.versions", "fleet.workers"),
+    *("fleet.server_process", "fleet.workers"),
     "forwarding.loop",
     *("models.response_cache", "models.shadows"),
     *("observability.admin.server", "processes.member", "processes.pages"),

@@ -1,4 +1,4 @@
-"""The flags by which commands get into a server: a key, and certificates."""
+"""The words by which commands reach a server and get into it: address, time limit, key, certificates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,32 @@ from pathlib import Path
 from .tls import Tls
 
 KEY_VARIABLE = "HOTGRAPH_KEY"
+
+
+def add_address_argument(
+    parser: argparse.ArgumentParser, *, done: str = "asked", optional: bool = False
+) -> None:
+    """Give `parser` HOST:PORT.
+
+    Args:
+        done: what becomes of the server, over HTTP too.
+        optional: may it be left out?
+    """
+    parser.add_argument(
+        "address",
+        metavar="HOST:PORT",
+        nargs="?" if optional else None,
+        help=f"the server; as http://HOST:PORT or https://HOST:PORT it is {done} over HTTP",
+    )
+
+
+def add_timeout_argument(
+    parser: argparse.ArgumentParser, default_s: float, what: str = "seconds to wait"
+) -> None:
+    """Give `parser` --timeout-s."""
+    parser.add_argument(
+        "--timeout-s", type=positive_seconds, default=default_s, metavar="S", help=f"{what} (%(default)g)"
+    )
 
 
 def add_access_arguments(parser: argparse.ArgumentParser) -> None:

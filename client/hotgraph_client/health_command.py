@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
+from .access_flags import add_access_arguments, add_address_argument, add_timeout_argument, key_of, tls_of
 from .channel import DEFAULT_ADDRESS, plan_route
 from .errors import HotgraphError, NotFound, from_status
 from .health import CHECK, SERVING, request_of, status_of
@@ -44,18 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "address",
-        metavar="HOST:PORT",
-        nargs="?",
-        help="the server; as http://HOST:PORT or https://HOST:PORT it is asked over HTTP",
-    )
+    add_address_argument(parser, optional=True)
     parser.add_argument(
         "name", metavar="NAME", nargs="?", default="", help="a model, or a service; none: the whole server"
     )
-    parser.add_argument(
-        "--timeout-s", type=positive_seconds, default=2.0, metavar="S", help="seconds to wait (%(default)g)"
-    )
+    add_timeout_argument(parser, 2.0)
     add_access_arguments(parser)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from . import protocol
-from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
+from .access_flags import add_access_arguments, add_address_argument, add_timeout_argument, key_of, tls_of
 from .client import Client
 from .descriptions import ModelMetadata, ServedModel, ServedVersion, TensorMetadata
 from .errors import AccessDenied, HotgraphError, InvalidCall, NotFound, TooLate, Unreachable
@@ -57,20 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "address",
-        metavar="HOST:PORT",
-        help="the server; as http://HOST:PORT or https://HOST:PORT it is asked over HTTP",
-    )
+    add_address_argument(parser)
     parser.add_argument("models", metavar="MODEL", nargs="*", help="these models; default: all")
     parser.add_argument("--json", action="store_true", help="as a list of JSON objects, a model each")
-    parser.add_argument(
-        "--timeout-s",
-        type=positive_seconds,
-        default=10.0,
-        metavar="S",
-        help="seconds to wait for each answer (%(default)g)",
-    )
+    add_timeout_argument(parser, 10.0, "seconds to wait for each answer")
     add_access_arguments(parser)
 
 

@@ -13,7 +13,7 @@ import grpc
 from hotgraph_protos.tensors import Array
 
 from . import models_command
-from .access_flags import add_access_arguments, key_of, positive_seconds, tls_of
+from .access_flags import add_access_arguments, add_address_argument, add_timeout_argument, key_of, tls_of
 from .client import Client
 from .errors import HotgraphError, InvalidCall, NotFound
 from .images import SCALES
@@ -65,11 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "address",
-        metavar="HOST:PORT",
-        help="the server; as http://HOST:PORT or https://HOST:PORT it is called over HTTP",
-    )
+    add_address_argument(parser, done="called")
     parser.add_argument(
         "model", metavar="MODEL", nargs="?", help="the model's name on the server; none: list what is served"
     )
@@ -111,13 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--version", metavar="N", help="this version of the model; default: the server's choice"
     )
     parser.add_argument("--signature", metavar="NAME", help="a signature other than the model's default")
-    parser.add_argument(
-        "--timeout-s",
-        type=positive_seconds,
-        default=30.0,
-        metavar="S",
-        help="seconds to wait for the answer (%(default)g)",
-    )
+    add_timeout_argument(parser, 30.0, "seconds to wait for the answer")
     parser.add_argument(
         "--save",
         type=Path,

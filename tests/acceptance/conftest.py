@@ -19,6 +19,8 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, service_pb2_grpc
 
 from ..saved_models import BUILDERS, SavedModels
+from .envoy import binary
+from .foreign_packages import NotToBeHad
 from .http_server import HttpServer, of_repository, write_repository
 from .triton_tensors import strings
 
@@ -36,6 +38,15 @@ def log_as_before() -> Iterator[None]:
     for handler, filters, formatter in handlers:
         handler.filters[:] = filters
         handler.setFormatter(formatter)
+
+
+@pytest.fixture(scope="session")
+def envoy_program() -> Path:
+    """Envoy's program. What asks for it is skipped, and counted, where that cannot be had."""
+    try:
+        return binary()
+    except NotToBeHad as error:
+        pytest.skip(f"Envoy cannot be had here: {error}")
 
 
 @pytest.fixture(scope="session")

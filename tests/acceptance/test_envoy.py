@@ -37,7 +37,6 @@ from ..saved_models import SavedModels
 from .certificates import Mounted, Pems, issued, spiffe
 from .command import Serving, arguments, starting
 from .envoy import CONFIG, Change, Envoy, binary, clusters, envoy, hosts, protocol
-from .foreign_packages import NotToBeHad
 from .triton_tensors import tensor
 from .unequal_servers import shares, unequal_servers
 
@@ -52,12 +51,7 @@ _EJECTED = "cluster.grpc.outlier_detection.ejections_enforced_consecutive_gatewa
 HoldRun = Callable[..., AbstractContextManager[None]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def program() -> Path:
-    try:
-        return binary()
-    except NotToBeHad as error:
-        pytest.skip(f"Envoy cannot be had here: {error}")
+pytestmark = pytest.mark.usefixtures("envoy_program")
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,8 @@ from hotgraph_server.fleet.reading import read
 from ..saved_models import SavedModels
 from . import ray_nodes
 from .command import starting
-from .envoy import binary
 from .fleet_envoy import fleet_envoy
 from .fleet_traffic import Traffic, traffic
-from .foreign_packages import NotToBeHad
 
 RATE = 100.0
 PATIENCE_S = 120.0
@@ -39,15 +37,8 @@ pytestmark = [
     pytest.mark.skipif(not ray_nodes.is_there(), reason="Ray is not installed"),
     # A server takes ten seconds to import TensorFlow where others work too, and several start in turn.
     pytest.mark.timeout(600),
+    pytest.mark.usefixtures("envoy_program"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> Path:
-    try:
-        return binary()
-    except NotToBeHad as error:
-        pytest.skip(f"Envoy cannot be had here: {error}")
 
 
 class Fleet:

@@ -15,9 +15,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from hotgraph_server.fleet.envoy import HEADER, config
 
-from .envoy import binary, clusters, running
+from .envoy import clusters, running
 from .fleet_envoy import fleet_envoy, short, spec, write
-from .foreign_packages import NotToBeHad
 from .unequal_servers import shares, unequal_servers
 
 SERVICE = "inference.GRPCInferenceService"
@@ -26,12 +25,7 @@ CALLS = 12
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def program() -> Path:
-    try:
-        return binary()
-    except NotToBeHad as error:
-        pytest.skip(f"Envoy cannot be had here: {error}")
+pytestmark = pytest.mark.usefixtures("envoy_program")
 
 
 class _SaysWhoItIs(grpc.GenericRpcHandler):
@@ -76,12 +70,12 @@ def servers(count: int) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_envoy_takes_what_is_written(everywhere: bool, program: Path, tmp_path: Path) -> None:
+def test_envoy_takes_what_is_written(everywhere: bool, envoy_program: Path, tmp_path: Path) -> None:
     of = spec(tmp_path, everywhere=everywhere)
     write(of, {"127.0.0.1:8500": ["a"]})
     written = tmp_path / "envoy.yaml"
     written.write_text(config(of))
-    command = [str(program), "--mode", "validate", "-c", str(written), "--log-level", "error"]
+    command = [str(envoy_program), "--mode", "validate", "-c", str(written), "--log-level", "error"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
 

@@ -35,9 +35,7 @@ from hotgraph_server.fleet import eds
 from ..ports import free_port
 from ..saved_models import SavedModels
 from .command import Serving, arguments, starting
-from .envoy import binary
 from .fleet_envoy import endpoints, fleet_envoy, spec
-from .foreign_packages import NotToBeHad
 from .triton_tensors import tensor
 
 MARK = (("x-hotgraph-forwarded", "1"),)
@@ -264,12 +262,8 @@ def test_streams_are_not_sent_on_and_say_that_the_model_is_not_here(channel: grp
     assert "'b' is not found" in answer.error_message
 
 
+@pytest.mark.usefixtures("envoy_program")
 def test_behind_envoy_a_call_that_says_its_model_goes_there_and_any_other_is_sent_on(pair: Pair) -> None:
-    try:
-        binary()
-    except NotToBeHad as error:
-        pytest.skip(f"Envoy cannot be had here: {error}")
-
     def forwarded() -> float:
         return pair.forwarded("a") + pair.forwarded("b")
 

@@ -14,14 +14,13 @@ import contextlib
 import dataclasses
 import json
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from hotgraph_server.fleet.figures import Look, NoFigures, read
 from hotgraph_server.fleet.observed import ReplicaSeen
-from hotgraph_server.threads.joining import join_within
+from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,20 +60,15 @@ class Observer:
         self._asked: Sequence[ReplicaSeen] = ()
         self._known: dict[str, _Known] = {}
         self._complained: set[str] = set()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = PeriodicThread("fleet figures", self._tick, failure="looking at the replicas failed")
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread = threading.Thread(target=self._main, name="fleet figures", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Look no more; idempotent. Ends within a look."""
-        self._ending.set()
-        if self._thread is not None:
-            join_within(self._thread, _STOP_S)
-            self._thread = None
+        self._thread.stop(_STOP_S)
 
     def fill(self, replicas: Sequence[ReplicaSeen]) -> list[ReplicaSeen]:
         """These, with the figures of their servers as far as they are known, and look at these from now on.
@@ -110,14 +104,10 @@ class Observer:
         self._complained.discard(replica.replica_id)
         return _Known(filled, self._clock(), look)
 
-    def _main(self) -> None:
-        while not self._ending.is_set():
-            began = time.monotonic()
-            try:
-                asyncio.run(self.look())
-            except Exception:
-                _LOG.exception("looking at the replicas failed")
-            self._ending.wait(max(0.0, began + LOOK_S - time.monotonic()))
+    def _tick(self) -> float:
+        began = time.monotonic()
+        asyncio.run(self.look())
+        return began + LOOK_S
 
 
 def _filled(replica: ReplicaSeen, known: _Known | None, now: float) -> ReplicaSeen:

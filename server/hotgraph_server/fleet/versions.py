@@ -8,7 +8,6 @@ counted is not looked into again while its folder is there. A folder that cannot
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from hotgraph_server.errors import LoadError
 from hotgraph_server.repository.layout import Found, Interest, look_at
 from hotgraph_server.settings import AllVersions, FolderSettings
-from hotgraph_server.threads.joining import join_within
+from hotgraph_server.threads.periodic import PeriodicThread
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,6 +23,7 @@ LOOK_S = 2.0
 
 _RULES = FolderSettings(plain_numbers=True)
 _STOP_S = 5.0
+_REST_S = 0.1
 
 
 class VersionsThere:
@@ -40,8 +40,9 @@ class VersionsThere:
         self._found: dict[str, Mapping[int, Found]] = {}
         # Swapped, never changed.
         self._there: Mapping[str, Collection[int]] | None = {}
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = PeriodicThread(
+            "fleet versions", self._tick, failure="looking at the repository failed"
+        )
 
     @property
     def there(self) -> Mapping[str, Collection[int]] | None:
@@ -51,15 +52,11 @@ class VersionsThere:
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread = threading.Thread(target=self._main, name="fleet versions", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Look no more; idempotent. A disk that hangs is left to itself."""
-        self._ending.set()
-        if self._thread is not None:
-            join_within(self._thread, _STOP_S)
-            self._thread = None
+        self._thread.stop(_STOP_S)
 
     def look(self) -> None:
         """Look at all models once."""
@@ -96,14 +93,11 @@ class VersionsThere:
             if number in before or one.may_be_loaded((known or {}).get(number), first=first)
         )
 
-    def _main(self) -> None:
-        while not self._ending.is_set():
-            began = time.monotonic()
-            try:
-                self.look()
-            except Exception:
-                _LOG.exception("looking at the repository failed")
-            self._ending.wait(max(0.1, began + LOOK_S - time.monotonic()))
+    def _tick(self) -> float:
+        began = time.monotonic()
+        self.look()
+        # A slow disk is not looked at all the time.
+        return max(began + LOOK_S, time.monotonic() + _REST_S)
 
 
 def _children(folder: Path) -> list[Path]:

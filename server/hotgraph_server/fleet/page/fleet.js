@@ -1,23 +1,13 @@
 // The fleet's page: asks the driver how the fleet is, and shows it.
 
 import {ask} from "../live/asking.js";
-import {byId, dress, element, fill, say} from "../live/elements.js";
+import {byId, dress, element, fill, finding, say, tile} from "../live/elements.js";
 import {NONE, ago, bytes, duration, number, percent, rate} from "../live/words.js";
 
 // More rows help nobody, and a fleet may have thousands of models.
 const MOST_ROWS = 200, STALE_S = 5;
-const tiles = new Map(), rows = new Map();
+const rows = new Map();
 let latest = null;
-
-function tile(label, value, bad = false) {
-  if (!tiles.has(label)) {
-    const text = element("b");
-    byId("tiles").append(element("div", {class: "tile"}, text, element("span", {}, label)));
-    tiles.set(label, text);
-  }
-  say(tiles.get(label), value);
-  dress(tiles.get(label), bad ? "wrong" : "");
-}
 
 // A column: its heading, its class, and what a cell says; or a pill's word, where `pill` is one.
 const MODELS = [
@@ -86,12 +76,6 @@ function draw(table, columns, items, key) {
     return row;
   });
   fill(byId(table).tBodies[0], shown);
-}
-
-function finding(kind, text, more) {
-  const item = element("li", {class: `finding ${kind}`}, element("b", {}, text));
-  if (more) item.append(element("span", {class: "faint"}, ` ${more}`));
-  return item;
 }
 
 // What its owner should know, the worst first.

@@ -22,12 +22,27 @@ export function fill(parent, children) {
   while (parent.children.length > children.length) parent.lastElementChild.remove();
 }
 
+const tiles = new Map();
+
+// A figure of the whole, in the page's row of tiles; made when it is first shown.
+export function tile(label, value, bad = false) {
+  if (!tiles.has(label)) {
+    const text = element("b");
+    byId("tiles").append(element("div", {class: "tile"}, text, element("span", {}, label)));
+    tiles.set(label, text);
+  }
+  say(tiles.get(label), value);
+  dress(tiles.get(label), bad ? "wrong" : "");
+}
+
+export function finding(kind, text, more) {
+  const item = element("li", {class: `finding ${kind}`}, element("b", {}, text));
+  if (more) item.append(element("span", {class: "faint"}, ` ${more}`));
+  return item;
+}
+
 export function findings(found) {
-  return found.map(({kind, text, advice}) => {
-    const item = element("li", {class: `finding ${kind}`}, element("b", {}, text));
-    if (advice) item.append(element("span", {class: "faint"}, ` Next: ${advice}.`));
-    return item;
-  });
+  return found.map(({kind, text, advice}) => finding(kind, text, advice && `Next: ${advice}.`));
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,23 +1,13 @@
 // The live page: asks for the status, remembers it, shows it.
 
 import {ask} from "./asking.js";
-import {byId, dress, element, fill, findings, say} from "./elements.js";
+import {byId, dress, element, fill, findings, say, tile} from "./elements.js";
 import {drawErrors} from "./errors.js";
 import {History, WINDOW_S} from "./history.js";
 import {Overview} from "./overview.js";
 import {NONE, bytes, duration, number, percent} from "./words.js";
 
-const history = new History(), overview = new Overview(history), tiles = new Map();
-
-function tile(label, value, bad = false) {
-  if (!tiles.has(label)) {
-    const text = element("b");
-    byId("tiles").append(element("div", {class: "tile"}, text, element("span", {}, label)));
-    tiles.set(label, text);
-  }
-  say(tiles.get(label), value);
-  dress(tiles.get(label), bad ? "wrong" : "");
-}
+const history = new History(), overview = new Overview(history);
 
 // Processors that the process has kept busy.
 function cores() {
