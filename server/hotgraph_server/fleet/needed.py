@@ -41,7 +41,6 @@ class Demand:
         self._bytes = spec.replicas.for_models_mb * MB
         self._wants: dict[str, tuple[int, float, float]] = {}
         self.memory = self.duty = 0.0
-        self._pinned = (0.0, 0.0)
         for model in spec.models:
             self.need(model, needs.get(model.name, ModelNeeds(0.0)))
 
@@ -56,8 +55,8 @@ class Demand:
         if memory > 1:
             count = 0
         # One that is pinned takes memory of each, and time of one as if it had only so many.
-        self._wants[model.name] = count, memory, needs.duty(max(count, 1)) / self._target
-        count, memory, duty = self._wants[model.name]
+        duty = needs.duty(max(count, 1)) / self._target
+        self._wants[model.name] = count, memory, duty
         self.memory += count * memory
         self.duty += count * duty
 
