@@ -11,7 +11,7 @@ What it promises, of changes that are planned:
 
 - A model has at least `copies` replicas in the endpoints all along, or one for each replica where there are
   fewer, once it has had them: a replica is taken out, or a model off it, only when others that keep the model
-  are enough.
+  are enough. What is being drained or unloaded is none of these, even if by now it shall stay.
 - Callers first: what goes is out of the endpoints for `settle_s` before it is drained or unloaded. A drain
   lets calls end. A replica joins the endpoints when all that is placed on it, and known, is live there or has
   failed to load.
@@ -30,7 +30,7 @@ of them back before."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hotgraph_server.fleet.actions import Action, Drain, Endpoint, Load, Publish, Start, Stop, Unload
 from hotgraph_server.fleet.memory import Memory, serves
@@ -123,8 +123,11 @@ class _Look:
         self._now_s = seen.at_s
         self._seen = seen
         self._roles = roles(desired.replicas, seen, memory)
+        # What is under way is not seen yet, and is not taken back.
+        self._ending = {one.replica_id for one in memory.begun if isinstance(one, Drain | Stop)}
+        self._unloading = {(one.replica_id, one.model) for one in memory.begun if isinstance(one, Unload)}
         self._ready = {
-            one.replica_id: one
+            one.replica_id: self._but_for_unloading(one)
             for one in seen.replicas
             if one.state is ReplicaState.READY and one.address and one.replica_id not in memory.lost_at_s
         }
@@ -133,6 +136,11 @@ class _Look:
         self._is_new = seen.at_s - memory.begun_at_s < memory.times.grace_s
         self._versions = {one.name: (one.version,) for one in desired.spec.models if one.version is not None}
         self._enough = self._models_with_enough_copies()
+
+    def _but_for_unloading(self, replica: ReplicaSeen) -> ReplicaSeen:
+        name = replica.replica_id
+        kept = {model: one for model, one in replica.models.items() if (name, model) not in self._unloading}
+        return replica if len(kept) == len(replica.models) else replace(replica, models=kept)
 
     def stops(self) -> list[Action]:
         """Those that are done with, or never were of use."""
@@ -182,7 +190,7 @@ class _Look:
                 copies[model] = copies.get(model, 0) + 1
         chosen: list[Action] = []
         for name in self._roles.staying:
-            if name not in self._ready or name in busy or self._ready[name].loading:
+            if name not in self._ready or name in busy | self._ending or self._ready[name].loading:
                 continue
             wanted = (
                 Load(name, model, self._versions_of(name, model))
@@ -199,8 +207,8 @@ class _Look:
         return chosen
 
     def _gives_up(self, name: str) -> bool:
-        """Is a model about to go from this replica, whose memory the next one may need?"""
-        return any(
+        """Is a model going, or about to go, from this replica, whose memory the next one may need?"""
+        return any(name == replica for replica, _ in self._unloading) or any(
             Unload(name, model) not in self._memory.failed
             if model in self._enough
             else any(self._takes_over(other, model, name) for other in self._roles.staying)
@@ -245,7 +253,9 @@ class _Look:
     def _offered(self, name: str) -> frozenset[str]:
         """The models that callers may ask this replica for, which answers."""
         live = frozenset(model for model, seen in self._ready[name].models.items() if seen.versions)
-        if name in self._roles.given_up or (name in self._roles.leaving and self._may_leave(name)):
+        if name in self._ending or name in self._roles.given_up:
+            return frozenset()
+        if name in self._roles.leaving and self._may_leave(name):
             return frozenset()
         offered = live - self._superfluous(name)
         return offered if name in self._published or self._is_complete(name) else frozenset()
@@ -278,7 +288,7 @@ class _Look:
         least = {one.name: min(max(one.copies, 1), len(staying)) for one in self._desired.spec.models}
         keeping: dict[str, int] = {}
         for name in staying:
-            if name not in self._ready or name not in self._published:
+            if name not in self._ready or name in self._ending or name not in self._published:
                 continue
             offered = self._published[name].models & self._ready[name].models.keys()
             kept = offered & self._placed(name) if name in self._desired.placement.models else offered

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,38 @@ def test_model_moves_only_once_it_is_elsewhere() -> None:
     (_, _), (_, _), (withdrawn_s, _), (unloaded_s, _) = fleet.asked
     assert unloaded_s - withdrawn_s >= fleet.memory.times.settle_s
     assert fleet.holders("b") == {"r1"}
+
+
+def only(replica: str) -> Callable[[FleetSpec, tuple[str, ...]], Placement]:
+    """All models on one replica, where it is a place."""
+    return lambda spec, places: Placement(
+        {name: frozenset(one.name for one in spec.models if name == replica) for name in places}
+    )
+
+
+def test_model_that_is_being_unloaded_where_it_shall_be_again_counts_for_nothing() -> None:
+    fleet = running(2, B)
+    fleet.place = only("r0")
+    while Unload("r1", "b") not in fleet.calls:
+        fleet.tick()
+    fleet.place = only("r1")
+    for _ in fleet.ticks(60):
+        assert fleet.holders("b")
+        assert not {Unload("r1", "b"), Load("r1", "b")} <= fleet.calls.keys()
+    assert fleet.holders("b") == {"r1"}
+
+
+def test_replica_that_is_being_drained_when_it_shall_stay_counts_for_nothing() -> None:
+    fleet = running(2, B)
+    fleet.wanted = 1
+    while Drain("r1") not in fleet.calls:
+        fleet.tick()
+    fleet.wanted, fleet.place = 2, only("r1")
+    for _ in fleet.ticks(60):
+        assert fleet.holders("b")
+        fleet.place = only(max(fleet.replicas))
+    assert fleet.until_quiet()
+    assert len(fleet.replicas) == 2
 
 
 def test_next_driver_waits_before_it_unloads_what_the_one_before_has_withdrawn() -> None:
